@@ -1,0 +1,1 @@
+"""Calendar files in, Temporal Schedules out: everything that happens before a firing."""

@@ -1,0 +1,90 @@
+"""What all commands share: the application, the consoles, and how a run ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from planner.errors import InputError, PlannerError
+
+EXIT_DONE = 0
+EXIT_ERROR = 1
+EXIT_CHANGES = 2
+EXIT_USAGE = 64
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="planner",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Temporal Cloud capacity that follows your calendar: up before a window opens, "
+        "back to the baseline after it."
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def say(text: str = "") -> None:
+    """Print *text* for people: on stderr, since stdout is data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_async(main: Coroutine[Any, Any, int | None]) -> None:
+    """Run *main* to its end and leave with the exit code it returns; None means 0."""
+    import asyncio
+
+    raise typer.Exit(asyncio.run(main) or EXIT_DONE)
+
+
+def leave(code: int) -> NoReturn:
+    """Flush what was printed and end the process with *code*, at once.
+
+    The Temporal SDK may abort the interpreter while it shuts down (temporalio/sdk-python,
+    issue 300), which would replace the exit code that a pipeline waits for: so the
+    interpreter's own shutdown is left out. Exit handlers do not run.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:  # the reader has gone, as in `planner preview | head`
+            pass
+    os._exit(code)
+
+
+def exit_code_of(arguments: list[str] | None = None) -> int:
+    """Run the command line *arguments* and return its exit code, reporting what failed."""
+    try:
+        return int(app(arguments, standalone_mode=False) or EXIT_DONE)
+    except InputError as error:
+        say(str(error))
+        count = len(error.problems)
+        say(f"{count} problem{'s' if count != 1 else ''}; nothing was changed.")
+        return error.exit_code
+    except PlannerError as error:
+        say(f"planner: {error}")
+        return error.exit_code
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.TyperException as error:
+        _show_usage(error)
+        return EXIT_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return EXIT_DONE
+
+
+def _show_usage(error: typer.TyperException) -> None:
+    """Print what was wrong with the command line; usage errors draw themselves."""
+    show = getattr(error, "show", None)
+    if show:
+        show(file=sys.stderr)
+    else:
+        say(f"planner: {error.format_message()}")

@@ -1,0 +1,316 @@
+"""The values everything else speaks in: windows, what they recur by, and their occurrences.
+
+Frozen, and free of I/O and of the clock. The text of an ``.ics`` file that a window
+refers to is part of its value: nothing below `source` opens a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from planner.errors import Lint
+from workflows.contract import Capacity, Combine, Rails
+
+Roll = Literal["none", "previous", "next", "nearest"]
+"""Which business day stands in for a start that falls on none."""
+
+Policy = Literal["sync", "upsert-only", "create-only"]
+"""How far a sync may go: everything, never delete, or only create."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something is written; *line* counts from 1."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class IcsFile:
+    """An iCalendar file by its path as written, with its whole text."""
+
+    path: str
+    text: str = field(repr=False)
+
+
+# What a window recurs by ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """Starts by cron expressions, together; *day_match* settles two restricted day fields."""
+
+    expressions: tuple[str, ...]
+    day_match: Literal["any", "all"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rrule:
+    """Starts by an RFC 5545 recurrence rule; *start* is its DTSTART as naive wall time."""
+
+    rule: str
+    start: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IcalMatch:
+    """Which events of an iCalendar file count; every given condition must hold.
+
+    *summary* is looked for in the summary, case folded; *category* and *uid* are equal.
+    Transparent events (shown as free) count only where *transparent* is set.
+    """
+
+    summary: str = ""
+    category: str = ""
+    uid: str = ""
+    transparent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ical:
+    """Each event of an iCalendar file is an occurrence, as long as the event."""
+
+    file: IcsFile
+    match: IcalMatch = IcalMatch()
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessDays:
+    """The n-th business days of months at a wall time; -1 is the last one."""
+
+    ordinals: tuple[int, ...]
+    at: time
+    months: tuple[int, ...] = tuple(range(1, 13))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One written date: naive wall times; without an end the window's length counts."""
+
+    start: datetime
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """Starts written out one by one."""
+
+    spans: tuple[Span, ...]
+
+
+Recurrence = Cron | Rrule | Ical | BusinessDays | Dates
+
+
+# How long, and on which days not ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length in elapsed time."""
+
+    elapsed: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """A length by the clock: up to the next such wall time after the start."""
+
+    wall: time
+
+
+Length = Duration | Until
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Days and times on which a window does not run, tested on its start after any roll."""
+
+    weekends: bool = False
+    holidays: bool = False
+    days: tuple[date, ...] = ()
+    calendars: tuple[IcsFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holidays:
+    """What makes a day no business day, besides the weekend.
+
+    *regions* are codes of the ``holidays`` package: countries with or without a
+    subdivision (``US``, ``US-CA``) and markets (``XNYS``). *weekend* holds weekdays,
+    Monday as 0; empty means the first region's own, else Saturday and Sunday.
+    """
+
+    regions: tuple[str, ...] = ()
+    calendars: tuple[IcsFile, ...] = ()
+    days: tuple[date, ...] = ()
+    weekend: tuple[int, ...] = ()
+
+
+# A window, its namespace, the project -----------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def _zone(key: str) -> ZoneInfo:
+    return ZoneInfo(key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A time in which a namespace needs more capacity, and how much.
+
+    *tru* is already rounded up to an allowed value; *asked* is the demand as written.
+    *not_before* and *not_after* are local dates, both inclusive, of the start.
+    *length* is None where each occurrence brings its own (`Ical`, `Dates` with ends).
+    """
+
+    namespace: str
+    name: str
+    recurrence: Recurrence
+    tru: int
+    asked: str
+    timezone: str = "UTC"
+    length: Length | None = None
+    lead: timedelta = timedelta(minutes=10)
+    jitter: timedelta = timedelta()
+    combine: Combine = "max"
+    roll: Roll = "none"
+    skip: Skip = Skip()
+    holidays: Holidays = Holidays()
+    not_before: date | None = None
+    not_after: date | None = None
+    baseline: Capacity | None = None
+    rails: Rails = Rails()
+    paused: bool = False
+    description: str = ""
+    owner: str = ""
+    place: Place = field(default=Place("", 0), compare=False)
+
+    @property
+    def key(self) -> str:
+        """The window's name in full: ``payments-prod.a1b2c/payroll``."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The zone its wall times are read in."""
+        return _zone(self.timezone)
+
+    @property
+    def ahead(self) -> timedelta:
+        """How long before its start a firing's nominal time is: lead and jitter."""
+        return self.lead + self.jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One ``[start, end)`` of a window, in UTC.
+
+    *notes* say in words what moved it: a roll, a clock change, an iCal override.
+    """
+
+    start: datetime
+    end: datetime
+    window: Window
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def fires(self) -> datetime:
+        """The nominal time of the firing that asks for it; jitter only delays it."""
+        return self.start - self.window.ahead
+
+    @property
+    def tru(self) -> int:
+        """How many TRU it asks for."""
+        return self.window.tru
+
+    @property
+    def combine(self) -> Combine:
+        """How it meets the others of its namespace."""
+        return self.window.combine
+
+    @property
+    def order(self) -> tuple[datetime, datetime, str, str]:
+        """What occurrences are sorted by: start, end, then namespace and window."""
+        return self.start, self.end, self.window.namespace, self.window.name
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """A half-open span of time, ``[start, end)``, in UTC; it holds what *starts* in it."""
+
+    start: datetime
+    end: datetime
+
+    def __contains__(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardRails:
+    """What the windows of a namespace may not exceed; None means no limit."""
+
+    allowed_tru: tuple[int, ...] = Rails().allowed
+    max_tru: int | None = None
+    max_duration: timedelta | None = None
+    max_boost_hours_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """What a million Actions costs in *currency* units, up to so many Actions a month."""
+
+    up_to: int | None
+    per_million: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The price list that bills are reckoned with."""
+
+    tiers: tuple[PriceTier, ...] = (
+        PriceTier(5_000_000, 50.0),
+        PriceTier(10_000_000, 45.0),
+        PriceTier(20_000_000, 40.0),
+        PriceTier(50_000_000, 35.0),
+        PriceTier(100_000_000, 30.0),
+        PriceTier(None, 25.0),
+    )
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceCalendar:
+    """All that is written about one namespace."""
+
+    namespace: str
+    timezone: str
+    windows: tuple[Window, ...]
+    baseline: Capacity | None = None
+    guard_rails: GuardRails = GuardRails()
+    holidays: Holidays = Holidays()
+    place: Place = field(default=Place("", 0), compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A whole directory of calendars: what a sync reconciles.
+
+    *name* is the owner mark. Namespaces are sorted by name, windows likewise, so that
+    the order of files doesn't matter.
+    """
+
+    name: str
+    namespaces: tuple[NamespaceCalendar, ...]
+    policy: Policy = "sync"
+    prices: Prices = Prices()
+    warnings: tuple[Lint, ...] = field(default=(), compare=False)
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Every window of every namespace, in order."""
+        return tuple(window for calendar in self.namespaces for window in calendar.windows)

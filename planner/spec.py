@@ -1,0 +1,129 @@
+"""A Temporal Schedule as a value: the one type for what is desired and what is live."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from workflows.contract import BoostRequest
+
+DIGEST_LENGTH = 12
+"""Hexadecimal characters of a schedule's digest: 48 bits, enough to tell edits apart."""
+
+COMMENT_LIMIT = 200
+"""Bytes that the server allows in a calendar's comment."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Range:
+    """Whole numbers from *start* to *end*, both included, every *step*."""
+
+    start: int
+    end: int
+    step: int = 1
+
+
+Ranges = tuple[Range, ...]
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class StructuredCalendar:
+    """One of Temporal's structured calendars: it fires where every field matches.
+
+    Weekdays count from Sunday as 0. An empty *year* means every year; every other field
+    has at least one range. The *comment* is at most `COMMENT_LIMIT` bytes.
+    """
+
+    year: Ranges = ()
+    month: Ranges = (Range(1, 12),)
+    day_of_month: Ranges = (Range(1, 31),)
+    day_of_week: Ranges = (Range(0, 6),)
+    hour: Ranges = (Range(0, 0),)
+    minute: Ranges = (Range(0, 0),)
+    second: Ranges = (Range(0, 0),)
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A Temporal Schedule that starts a boost for each occurrence of a window.
+
+    It fires at the union of *calendars*, read in *timezone*, delayed by up to *jitter*.
+    *start_at* and *end_at* bound the nominal times, both inclusive, in whole seconds.
+    The horizon of a dated schedule is in *calendars* themselves: *covers_until* says, in
+    UTC and exclusive, how far they reach; None means for ever.
+    """
+
+    id: str
+    project: str
+    calendars: tuple[StructuredCalendar, ...]
+    request: BoostRequest
+    timezone: str = "UTC"
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    jitter: timedelta = timedelta()
+    catchup_window: timedelta = timedelta(hours=1)
+    note: str = ""
+    summary: str = ""
+    paused: bool = False
+    covers_until: datetime | None = None
+
+    @property
+    def digest(self) -> str:
+        """A short fingerprint of everything that a sync writes, pause and note apart.
+
+        Comments don't count, and neither does the order of calendars. It travels in the
+        first calendar's comment (`stamped`), which the server's list of schedules
+        returns: so an unchanged schedule is known without describing it.
+        """
+        value = asdict(self)
+        del value["note"], value["paused"]
+        value["calendars"] = sorted(
+            json.dumps(asdict(replace(calendar, comment=""))) for calendar in self.calendars
+        )
+        text = json.dumps(value, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the first calendar's comment says of the whole schedule."""
+
+    digest: str
+    covers_until: datetime | None
+
+
+_STAMP = re.compile(r"^\[(?P<digest>[0-9a-f]{12})(?: to (?P<until>\d{4}-\d{2}-\d{2}))?\] ?")
+
+
+def stamped(schedule: Schedule) -> Schedule:
+    """Return *schedule* with its digest and horizon before its first calendar's comment.
+
+    A comment too long for the server is cut at the end.
+    """
+    first, *others = schedule.calendars
+    until = f" to {schedule.covers_until:%Y-%m-%d}" if schedule.covers_until else ""
+    comment = f"[{schedule.digest}{until}] {unstamped(first.comment)}".strip()
+    return replace(schedule, calendars=(replace(first, comment=_cut(comment)), *others))
+
+
+def read_stamp(comment: str) -> Stamp | None:
+    """Return the stamp at the head of a calendar's *comment*; None if it bears none."""
+    match = _STAMP.match(comment)
+    if not match:
+        return None
+    until = match["until"]
+    covers = datetime.fromisoformat(f"{until}T00:00:00+00:00") if until else None
+    return Stamp(match["digest"], covers)
+
+
+def unstamped(comment: str) -> str:
+    """Return a calendar's *comment* without a stamp."""
+    return _STAMP.sub("", comment)
+
+
+def _cut(comment: str) -> str:
+    return comment.encode()[:COMMENT_LIMIT].decode(errors="ignore")

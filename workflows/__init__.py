@@ -1,0 +1,1 @@
+"""What runs when a schedule fires: the boost, the keeper of a namespace, and the Cloud API."""
