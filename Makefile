@@ -1,0 +1,31 @@
+# What a developer runs. Everything uses the virtual environment that the README's test
+# command makes; PYTHON=… names another.
+PYTHON ?= .venv/bin/python
+
+.PHONY: check static format lint types test calendars docs lock stories parity kill races fuzz bench
+
+check: static test  ## what CI runs
+
+static: format lint types calendars docs  ## all of it but the tests
+
+format:
+	$(PYTHON) -m ruff format --check .
+
+lint:
+	$(PYTHON) -m ruff check .
+
+types:
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest
+
+calendars:  ## every file in calendars/ is read, and its lints are shown
+	$(PYTHON) -m planner validate calendars
+
+docs:  ## the README and the documents are compared with the program
+	$(PYTHON) -m pytest -q tests/test_docs.py
+
+lock:  ## pin today's versions, for every platform (needs uv)
+	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -1,0 +1,156 @@
+"""The rooms and their doors: what may import what, proven on the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("planner/**/*.py"), *ROOT.glob("workflows/**/*.py")])
+
+LAYERS = [
+    ("planner.errors",),
+    ("planner.model",),
+    ("planner.spec", "planner.zones", "planner.cron", "planner.business", "planner.ical"),
+    ("planner.config", "planner.occurrences"),
+    ("planner.schedules",),
+    ("planner.timeline", "planner.diff"),
+    ("planner.bill", "planner.explain", "planner.lints", "planner.safety", "planner.rehearse"),
+    ("planner.render", "planner.schema"),
+    ("planner.live", "planner.source"),
+    ("planner.cli",),
+]
+"""From the ground up: a module imports from its own layer or a lower one."""
+
+EDGES = ("planner.source", "planner.live", "planner.cli", "planner.__main__")
+"""Where I/O is allowed; the rest of planner is a pure function of its arguments."""
+
+IMPURE = {"temporalio", "httpx", "typer", "rich", "os", "asyncio", "socket", "subprocess"}
+CLOCK_CALLS = {"now", "today", "utcnow", "time", "monotonic"}
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of the module at *path*."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted name of everything that the module at *path* imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the layers"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def belongs(name: str, package: str) -> bool:
+    """Tell whether the dotted *name* is *package* or in it."""
+    return name == package or name.startswith(f"{package}.")
+
+
+def layer_of(name: str) -> int | None:
+    """Return the height of the layer that the dotted *name* is in; None if in none."""
+    return next(
+        (
+            height
+            for height, packages in enumerate(LAYERS)
+            if any(belongs(name, package) for package in packages)
+        ),
+        None,
+    )
+
+
+def modules(package: str) -> list[Path]:
+    """Return the sources of *package*."""
+    return [path for path in SOURCES if belongs(module_name(path), package)]
+
+
+@pytest.mark.parametrize("path", modules("planner"), ids=module_name)
+def test_imports_go_downward_only(path: Path) -> None:
+    """A module reaches its own layer or a lower one, never a higher one."""
+    own = layer_of(module_name(path))
+    if module_name(path) in ("planner", "planner.__main__"):
+        return
+    assert own is not None, f"{module_name(path)} is in no layer: say where it belongs"
+    upward = [name for name in imports(path) if (layer_of(name) or 0) > own]
+    assert upward == []
+
+
+@pytest.mark.parametrize("path", modules("workflows"), ids=module_name)
+def test_the_run_time_never_imports_the_planner(path: Path) -> None:
+    """A worker needs no calendar, no diff and no command line."""
+    assert [name for name in imports(path) if belongs(name, "planner")] == []
+
+
+@pytest.mark.parametrize("path", modules("planner"), ids=module_name)
+def test_the_planner_reaches_the_run_time_by_its_contract(path: Path) -> None:
+    """Outside the commands, only the contract of the run time is known."""
+    if belongs(module_name(path), "planner.cli"):
+        return
+    reached = [name for name in imports(path) if belongs(name, "workflows")]
+    assert [name for name in reached if not belongs(name, "workflows.contract")] == []
+
+
+@pytest.mark.parametrize("path", modules("workflows.contract"), ids=module_name)
+def test_the_contract_needs_the_standard_library_only(path: Path) -> None:
+    """The contract is imported by workflow code and by the pure core alike."""
+    foreign = {"temporalio", "httpx", "pydantic", "planner", "os", "asyncio"}
+    assert [name for name in imports(path) if name.split(".")[0] in foreign] == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in modules("planner")
+        if not any(belongs(module_name(path), edge) for edge in EDGES)
+    ],
+    ids=module_name,
+)
+def test_the_core_is_pure(path: Path) -> None:
+    """Between reading and applying nothing does I/O and nothing reads the clock."""
+    assert [name for name in imports(path) if name.split(".")[0] in IMPURE] == []
+    calls = [
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in ("datetime", "date", "time")
+        and node.func.attr in CLOCK_CALLS
+    ]
+    assert calls == []
+
+
+def graph() -> dict[str, set[str]]:
+    """Return which module of ours imports which other."""
+    names = {module_name(path) for path in SOURCES}
+    return {
+        module_name(path): {
+            found
+            for name in imports(path)
+            for found in (name, name.rpartition(".")[0])
+            if found in names and found != module_name(path)
+        }
+        for path in SOURCES
+    }
+
+
+def test_no_import_cycles() -> None:
+    """Modules can be read one after the other, each after what it needs."""
+    edges = graph()
+    done: set[str] = set()
+    while ready := {name for name in edges.keys() - done if edges[name] <= done}:
+        done |= ready
+    assert edges.keys() - done == set()
+
+
+def test_no_catch_all_modules() -> None:
+    """A module is named for what it answers for."""
+    vague = {"utils", "util", "common", "manager", "base", "helpers", "misc"}
+    assert [str(path) for path in SOURCES if path.stem in vague] == []
