@@ -1,0 +1,1 @@
+"""The live side: Schedules and keepers on a Temporal server, through the SDK."""
