@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("planner/**/*.py"), *ROOT.glob("workflows/**/*.py")])
 
 LAYERS = [
-    ("planner.errors",),
+    ("planner.errors", "planner.promise"),
     ("planner.model",),
     ("planner.spec", "planner.zones", "planner.cron", "planner.business", "planner.ical"),
     ("planner.config", "planner.occurrences"),

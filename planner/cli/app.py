@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Coroutine
@@ -51,17 +52,15 @@ def leave(code: int) -> NoReturn:
     interpreter's own shutdown is left out. Exit handlers do not run.
     """
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the reader left: `planner preview | head`
             stream.flush()
-        except BrokenPipeError:  # the reader has gone, as in `planner preview | head`
-            pass
     os._exit(code)
 
 
 def exit_code_of(arguments: list[str] | None = None) -> int:
     """Run the command line *arguments* and return its exit code, reporting what failed."""
     try:
-        return int(app(arguments, standalone_mode=False) or EXIT_DONE)
+        return int(app(arguments, standalone_mode=False, prog_name="planner") or EXIT_DONE)
     except InputError as error:
         say(str(error))
         count = len(error.problems)

