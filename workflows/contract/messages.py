@@ -17,6 +17,9 @@ from workflows.contract.clock import end_by_clock, to_wall
 TASK_QUEUE = "capacity-boost"
 BOOST_WORKFLOW = "ProvisionBoost"
 KEEPER_WORKFLOW = "CapacityKeeper"
+LEASE_UPDATE = "lease"
+RELEASE_UPDATE = "release"
+STATUS_QUERY = "status"
 
 Combine = Literal["max", "add"]
 """How a lease meets the others of its namespace: the highest counts, or it comes on top."""
@@ -107,6 +110,62 @@ class BoostResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperStart:
+    """The input of a keeper that begins with nothing.
+
+    Args:
+        namespace: The Temporal Cloud namespace it keeps.
+        broken_run: The keeper's previous run, where that was terminated or failed: what
+            it knew is taken over, so that nothing it raised is forgotten.
+    """
+
+    namespace: str
+    broken_run: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """The input of a keeper's ``lease`` update: a claim, and what its calendar declares.
+
+    A *baseline* of None declares nothing: what was in force before the first raise is
+    what comes back. *rails* of None leaves those in place that a schedule brought.
+    """
+
+    namespace: str
+    lease: Lease
+    baseline: Capacity | None = None
+    rails: Rails | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseAnswer:
+    """What a keeper says to a claim: whether it holds, and what is in force.
+
+    *granted* is false for a claim that has ended or was released: asking again is of no
+    use. *in_force* says whether the capacity covers the claim, as far as the guard rails
+    let it.
+    """
+
+    granted: bool
+    in_force: bool
+    capacity: Capacity | None
+    until: datetime | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRequest:
+    """The input of a keeper's ``release`` update: which claims end now.
+
+    The one with this *key*, else those of this *window*, else all of them.
+    """
+
+    window: str = ""
+    key: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperStatus:
     """What a keeper knows: the answer to its ``status`` query."""
 
@@ -133,6 +192,24 @@ def format_instant(instant: datetime) -> str:
 def parse_instant(text: str) -> datetime:
     """Return the aware UTC instant that `format_instant` wrote."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def lease_of(request: BoostRequest, nominal: datetime) -> Lease:
+    """Return the claim that the firing of *request* at *nominal* makes.
+
+    Its key names the window and its start: a firing that comes twice is one claim.
+    """
+    start, end = occurrence_of(request, nominal)
+    return Lease(
+        key=f"{request.window}@{format_instant(start)}",
+        window=request.window,
+        tru=request.tru,
+        start=start,
+        until=end,
+        combine=request.combine,
+        by=request.by,
+        reason=request.reason,
+    )
 
 
 def occurrence_of(request: BoostRequest, nominal: datetime) -> tuple[datetime, datetime]:
