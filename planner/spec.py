@@ -13,6 +13,9 @@ from workflows.contract import BoostRequest
 DIGEST_LENGTH = 12
 """Hexadecimal characters of a schedule's digest: 48 bits, enough to tell edits apart."""
 
+NOTE_MARK_LENGTH = 6
+"""Hexadecimal characters of a note's fingerprint."""
+
 COMMENT_LIMIT = 200
 """Bytes that the server allows in a calendar's comment."""
 
@@ -90,23 +93,36 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the first calendar's comment says of the whole schedule."""
+    """What the first calendar's comment says of the whole schedule.
+
+    *note* is the `note_mark` of the note that was written with it.
+    """
 
     digest: str
     covers_until: datetime | None
+    note: str = ""
 
 
-_STAMP = re.compile(r"^\[(?P<digest>[0-9a-f]{12})(?: to (?P<until>\d{4}-\d{2}-\d{2}))?\] ?")
+_STAMP = re.compile(
+    r"^\[(?P<digest>[0-9a-f]{12})(?:\.(?P<note>[0-9a-f]{6}))?"
+    r"(?: to (?P<until>\d{4}-\d{2}-\d{2}))?\] ?"
+)
+
+
+def note_mark(note: str) -> str:
+    """Return a short fingerprint of *note*: so a note that an operator wrote is told from ours."""
+    return hashlib.sha256(note.encode()).hexdigest()[:NOTE_MARK_LENGTH]
 
 
 def stamped(schedule: Schedule) -> Schedule:
-    """Return *schedule* with its digest and horizon before its first calendar's comment.
+    """Return *schedule* with its digest, note mark and horizon before its first calendar's comment.
 
     A comment too long for the server is cut at the end.
     """
     first, *others = schedule.calendars
     until = f" to {schedule.covers_until:%Y-%m-%d}" if schedule.covers_until else ""
-    comment = f"[{schedule.digest}{until}] {unstamped(first.comment)}".strip()
+    mark = f"{schedule.digest}.{note_mark(schedule.note)}"
+    comment = f"[{mark}{until}] {unstamped(first.comment)}".strip()
     return replace(schedule, calendars=(replace(first, comment=_cut(comment)), *others))
 
 
@@ -117,7 +133,7 @@ def read_stamp(comment: str) -> Stamp | None:
         return None
     until = match["until"]
     covers = datetime.fromisoformat(f"{until}T00:00:00+00:00") if until else None
-    return Stamp(match["digest"], covers)
+    return Stamp(match["digest"], covers, match["note"] or "")
 
 
 def unstamped(comment: str) -> str:
