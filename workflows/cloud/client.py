@@ -1,0 +1,106 @@
+"""The Cloud client: what a keeper asks of a namespace's capacity, in three calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import httpx
+
+from workflows.cloud.calls import Calls
+from workflows.cloud.keys import KeySource
+from workflows.cloud.replies import Observation, Options
+from workflows.cloud.slots import REQUESTS_PER_SECOND, Beat, Clock, Pace, Sleep, Slots
+from workflows.cloud.step import Step, failure_of
+from workflows.contract import Capacity
+
+CLOUD_URL = "https://saas-api.tmprl.cloud"
+URL_VARIABLE = "PLANNER_CLOUD_URL"
+
+
+class CloudClient:
+    """A client of the Cloud Operations API for one worker, shared by all its keepers.
+
+    Args:
+        url: Where the API is; https, or http on this machine.
+        keys: Which key to send for a namespace.
+        transport: What carries the requests instead of the network.
+        slots: The account's mutating operations, if others than this client use them too.
+        pace: The limit of requests a second.
+        clock: Seconds that only ever grow; with *sleep*, what every wait is measured on.
+        sleep: What waits.
+        poll: Seconds between two looks where the server proposes none.
+        patience: Seconds that one `set_capacity` takes at most.
+
+    Raises:
+        PermanentError: The URL can't be used, or would carry the key in the clear.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keys: KeySource,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        slots: Slots | None = None,
+        pace: Pace | None = None,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        poll: float = 5.0,
+        patience: float = 900.0,
+    ) -> None:
+        pace = pace or Pace(REQUESTS_PER_SECOND, clock=clock)
+        self._calls = Calls(url, keys, transport=transport, pace=pace, sleep=sleep)
+        self._slots = slots or Slots()
+        self._clock = clock
+        self._sleep = sleep
+        self._poll = poll
+        self._patience = patience
+
+    async def observe(self, namespace: str) -> Observation:
+        """Return what is in force on *namespace* and what is under way."""
+        reading = await self._calls.namespace(namespace)
+        return reading.observed(await failure_of(self._calls, namespace, reading))
+
+    async def options(self, namespace: str) -> Options:
+        """Return what capacity *namespace* could have now."""
+        return await self._calls.options(namespace)
+
+    async def set_capacity(
+        self, namespace: str, capacity: Capacity, *, key: str, beat: Beat
+    ) -> Observation:
+        """Bring *namespace* to *capacity* and return the observation that proves it.
+
+        The whole step, and harmless to repeat: what is in force already is left alone, a
+        request in progress is waited for, a conflict is read again, a lost reply is asked
+        for under the same id, and both the operation and the capacity request are seen to
+        their end. No field but the capacity is touched.
+
+        Args:
+            namespace: Whose capacity.
+            capacity: What shall be in force.
+            key: The first operation's id: the same for each repeat of one step.
+            beat: Called with words at least every 20 seconds while it takes its time.
+
+        Raises:
+            InsufficientCapacity: That much isn't there; what is, the error tells.
+            TemporaryError: Not now; ask again, with the same key.
+            PermanentError: Not ever.
+        """
+        step = Step(
+            self._calls,
+            self._slots,
+            namespace,
+            capacity,
+            key=key,
+            beat=beat,
+            poll=self._poll,
+            patience=self._patience,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+        return (await step.run()).observed()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._calls.aclose()

@@ -1,0 +1,127 @@
+"""Where the API key for a namespace comes from: a value, a file, or a file per namespace.
+
+Files are read at every use: a key that is rotated under a running boost counts from the
+next call on. A key is never part of an error, a ``repr`` or a log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from workflows.cloud.errors import PermanentError, Unauthorized
+
+KEY_VARIABLE = "TEMPORAL_CLOUD_API_KEY"
+KEY_FILE_VARIABLE = "TEMPORAL_CLOUD_API_KEY_FILE"
+KEY_DIR_VARIABLE = "TEMPORAL_CLOUD_API_KEY_DIR"
+
+LONGEST_KEY = 16_384
+"""Bytes read of a key's file: a JSON Web Token has far less, a wrong file may have more."""
+
+
+class KeySource(Protocol):
+    """Whatever knows the key to use for a namespace."""
+
+    def key(self, namespace: str) -> str:
+        """Return the key to use for *namespace* now.
+
+        Raises:
+            Unauthorized: There is none that could be sent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class OneKey:
+    """One key for every namespace."""
+
+    value: str = field(repr=False)
+
+    def key(self, namespace: str) -> str:
+        """Return the key, whatever the namespace."""
+        return _sendable(self.value, f"the Cloud API key given for {namespace}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """One key for every namespace, in a file."""
+
+    path: Path
+
+    def key(self, namespace: str) -> str:
+        """Return what the file holds now."""
+        return _read(self.path, namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDirectory:
+    """A key per namespace, in files named after the namespaces.
+
+    Least privilege: each key belongs to a service account scoped to its one namespace.
+    """
+
+    path: Path
+
+    def key(self, namespace: str) -> str:
+        """Return what the namespace's file holds now; other directories are out of reach."""
+        if namespace in {"", ".", ".."} or Path(namespace).name != namespace:
+            raise Unauthorized(f"{namespace!r} can't name a key's file in {self.path}")
+        return _read(self.path / namespace, namespace)
+
+
+def keys_from(environ: Mapping[str, str]) -> KeySource:
+    """Return the key source that the environment variables name.
+
+    Raises:
+        PermanentError: None is set, or several are.
+    """
+    given = [
+        name
+        for name in (KEY_VARIABLE, KEY_FILE_VARIABLE, KEY_DIR_VARIABLE)
+        if environ.get(name, "").strip()
+    ]
+    if len(given) != 1:
+        raise PermanentError(_advice(given))
+    value = environ[given[0]].strip()
+    if given[0] == KEY_VARIABLE:
+        return OneKey(value)
+    return KeyFile(Path(value)) if given[0] == KEY_FILE_VARIABLE else KeyDirectory(Path(value))
+
+
+def _advice(given: list[str]) -> str:
+    if given:
+        return f"{' and '.join(given)} are both set: unset all but one"
+    return (
+        f"no Cloud API key: set {KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to a file, or "
+        f"{KEY_DIR_VARIABLE} to a directory with a file per namespace"
+    )
+
+
+def _read(path: Path, namespace: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_KEY + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise Unauthorized(
+            f"the Cloud API key for {namespace} can't be read from {path}: {reason}"
+        ) from error
+    what = f"the Cloud API key for {namespace} in {path}"
+    if len(content) > LONGEST_KEY:
+        raise Unauthorized(f"{what} is longer than any key: {LONGEST_KEY} bytes")
+    return _sendable(content.decode("utf-8-sig", errors="replace"), what)
+
+
+def _sendable(text: str, what: str) -> str:
+    """Return the key in *text*, or say what is wrong with it without showing it.
+
+    What can't stand in a header is refused here: the HTTP library's own refusal would
+    quote it.
+    """
+    key = text.strip()
+    if not key:
+        raise Unauthorized(f"{what} is empty")
+    if not all("!" <= letter <= "~" for letter in key):
+        raise Unauthorized(f"{what} holds blanks, line breaks or signs that no key has")
+    return key

@@ -1,0 +1,237 @@
+"""The API's replies as values: pure reading of JSON, tolerant of every spelling it may have.
+
+A field that isn't set may be absent, null or zero; an enum may come by its name, by a
+shorter name or as a number; a number may be a string.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from workflows.contract import ON_DEMAND, Capacity
+
+Json = dict[str, Any]
+
+OperationState = Literal["going", "fulfilled", "failed"]
+RequestState = Literal["none", "going", "completed", "failed"]
+
+_OPERATION_STATES: Mapping[str, OperationState] = {
+    "FULFILLED": "fulfilled",
+    "FAILED": "failed",
+    "CANCELLED": "failed",
+    "CANCELED": "failed",
+    "REJECTED": "failed",
+    "3": "failed",
+    "4": "failed",
+    "5": "fulfilled",
+    "6": "failed",
+}
+_REQUEST_STATES: Mapping[str, RequestState] = {
+    "": "none",
+    "0": "none",
+    "UNSPECIFIED": "none",
+    "COMPLETED": "completed",
+    "FAILED": "failed",
+    "1": "completed",
+    "3": "failed",
+}
+_ENUM_PREFIXES = ("STATE_CAPACITY_REQUEST_", "CAPACITY_REQUEST_", "STATE_")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the API said about one namespace.
+
+    *capacity* is in force; *pending* is what a capacity request in progress asks for, None
+    without one; *operation_id* belongs to that request. *failure* holds the words of the
+    latest request where that failed. *aps_limit* is the limit in force, 0 if not told.
+    """
+
+    capacity: Capacity
+    pending: Capacity | None
+    operation_id: str
+    failure: str
+    aps_limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a namespace could have: TRU values, what of them is there, and on-demand's limit.
+
+    *allowed* is ascending and may be empty; *max_available* is None if not told.
+    """
+
+    allowed: tuple[float, ...]
+    max_available: float | None
+    on_demand_aps: float
+
+    def best_below(self, ceiling: float) -> float | None:
+        """Return the largest allowed value that is there and below *ceiling*, None if none."""
+        most = math.inf if self.max_available is None else self.max_available
+        return max((tru for tru in self.allowed if tru <= most and tru < ceiling), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The latest capacity request of a namespace; all of it tells one from the next."""
+
+    state: RequestState
+    asked: Capacity
+    operation_id: str
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceReply:
+    """One reading of a namespace, with the raw JSON that an update has to send back."""
+
+    spec: Json
+    resource_version: str
+    capacity: Capacity
+    request: Request
+    aps_limit: float
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a capacity request is in progress: until it ends, none can be made."""
+        return self.request.state == "going"
+
+    @property
+    def asked(self) -> Capacity:
+        """What the spec asks for, which need not be in force (yet)."""
+        return _wanted(_object(self.spec.get("capacitySpec")))
+
+    def observed(self, failure: str = "") -> Observation:
+        """Return this reading in the words of the run time."""
+        pending = self.request.asked if self.is_changing else None
+        operation = self.request.operation_id if self.is_changing else ""
+        return Observation(self.capacity, pending, operation, failure, self.aps_limit)
+
+    def spec_with(self, capacity: Capacity) -> Json:
+        """Return the whole spec, with nothing but its capacity changed."""
+        return {**self.spec, "capacitySpec": capacity_spec(capacity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An asynchronous operation; *check_after* is in seconds, None if not told."""
+
+    id: str
+    state: OperationState
+    failure: str
+    check_after: float | None
+
+
+def parse_namespace(reply: Json) -> NamespaceReply | None:
+    """Return the namespace in *reply*; None where it doesn't hold a whole one."""
+    namespace = _object(reply.get("namespace"))
+    spec = namespace.get("spec")
+    version = namespace.get("resourceVersion")
+    if not isinstance(spec, dict) or not spec or not version:
+        return None
+    capacity = _object(namespace.get("capacity"))
+    return NamespaceReply(
+        spec=spec,
+        resource_version=str(version),
+        capacity=_in_force(capacity),
+        request=_request(_object(capacity.get("latestRequest"))),
+        aps_limit=_number(_object(namespace.get("limits")).get("actionsPerSecondLimit")),
+    )
+
+
+def parse_options(reply: Json) -> Options:
+    """Return what the capacity-info in *reply* offers."""
+    modes = _object(_object(reply.get("capacityInfo")).get("modeOptions"))
+    provisioned = _object(modes.get("provisioned"))
+    values = provisioned.get("validTruValues")
+    allowed = {_number(value) for value in values} if isinstance(values, list) else set()
+    return Options(
+        allowed=tuple(sorted(allowed - {0.0})),
+        max_available=_number(provisioned.get("maxAvailableTruValue")) or None,
+        on_demand_aps=_number(_object(modes.get("onDemand")).get("apsLimit")),
+    )
+
+
+def parse_operation(reply: Json) -> Operation:
+    """Return the operation in *reply*; one in a state nobody knows counts as going on."""
+    operation = _object(reply.get("asyncOperation"))
+    state = _enum(operation.get("state"))
+    words = operation.get("failureReason") or f"the operation ended {state.lower()}"
+    failed = _OPERATION_STATES.get(state) == "failed"
+    return Operation(
+        id=str(operation.get("id") or ""),
+        state=_OPERATION_STATES.get(state, "going"),
+        failure=str(words) if failed else "",
+        check_after=_seconds(operation.get("checkDuration")),
+    )
+
+
+def parse_error(body: bytes) -> str:
+    """Return the server's own words in an error's *body*, in one line."""
+    text = body[:4096].decode(errors="replace")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    message = value.get("message") if isinstance(value, dict) else value
+    line = " ".join(str(message or "").split())
+    return "".join(letter for letter in line if letter.isprintable())[:300]
+
+
+def capacity_spec(capacity: Capacity) -> Json:
+    """Return how a spec asks for *capacity*."""
+    if capacity.tru is None:
+        return {"onDemand": {}}
+    return {"provisioned": {"value": float(capacity.tru)}}
+
+
+def _in_force(capacity: Json) -> Capacity:
+    tru = _number(_object(capacity.get("provisioned")).get("currentValue"))
+    return Capacity(tru) if tru else ON_DEMAND
+
+
+def _wanted(spec: Json) -> Capacity:
+    tru = _number(_object(spec.get("provisioned")).get("value"))
+    return Capacity(tru) if tru else ON_DEMAND
+
+
+def _request(request: Json) -> Request:
+    state = _REQUEST_STATES.get(_enum(request.get("state")), "going")
+    asked = _wanted(_object(request.get("spec")))
+    operation_id, started = request.get("asyncOperationId"), request.get("startTime")
+    return Request(state, asked, str(operation_id or ""), str(started or ""))
+
+
+def _enum(value: Any) -> str:
+    """Return an enum's value without its prefix, in capitals; a number as its digits."""
+    if value is None or isinstance(value, bool):
+        return ""
+    name = str(value).upper()
+    for prefix in _ENUM_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float:
+    """Return a number that came as one or as a string; 0 for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0.0
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return 0.0
+    return number if math.isfinite(number) and number > 0 else 0.0
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a duration in seconds: ``"10s"`` as protobuf's JSON has it, or a number."""
+    text = value.removesuffix("s") if isinstance(value, str) else value
+    return _number(text) or None

@@ -1,0 +1,278 @@
+"""One step of a namespace to a capacity, from the first reading to its being in force.
+
+    read ─ in force? ─yes─► done
+      ▲        │no, and no request in progress
+      │        ▼
+      │      write the whole spec ─ refused? ─► look why: a lost reply, a conflict, a shortage
+      │        │
+      │        ▼
+      └── operation ended, capacity request ended
+
+Everything is decided by what a reading says, nothing by what a write answered: a reply
+may be lost, a repeat may answer anything, somebody else may come between.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from workflows.cloud.calls import Calls
+from workflows.cloud.errors import (
+    CloudError,
+    InsufficientCapacity,
+    RequestRefused,
+    TemporaryError,
+    Throttled,
+)
+from workflows.cloud.replies import NamespaceReply, Operation, Options, Request
+from workflows.cloud.slots import Beat, Clock, Sleep, Slots
+from workflows.contract import Capacity
+
+ROUNDS = 5
+"""How often the capacity is asked for in one step before its caller hears of it."""
+
+LAG = 30.0
+"""Seconds until an accepted write shows in the namespace as a request, at the latest."""
+
+SHORTEST_POLL, LONGEST_POLL = 0.05, 20.0
+"""Seconds between two looks at what is under way, whatever the server proposes."""
+
+GLANCE_EVERY = 4
+"""Each so many looks at an operation, one at the namespace: an operation may hang."""
+
+_NOTHING_TO_CHANGE = "nothing to change"
+_SHORTAGE = re.compile(r"insufficient|inventory|not enough|exceeds|not available", re.IGNORECASE)
+_BUSY = re.compile(r"in progress|concurrent|try again|conflict", re.IGNORECASE)
+_CONFLICTS = {409, 412, 423}
+
+
+class Step:
+    """The way of one *namespace* to *capacity*; made for one use.
+
+    *key* makes the write idempotent: it is the first operation's id. Should that
+    operation have ended without the capacity in force, further ones get fresh ids.
+    """
+
+    def __init__(
+        self,
+        calls: Calls,
+        slots: Slots,
+        namespace: str,
+        capacity: Capacity,
+        *,
+        key: str,
+        beat: Beat,
+        poll: float,
+        patience: float,
+        clock: Clock,
+        sleep: Sleep,
+    ) -> None:
+        self._calls = calls
+        self._slots = slots
+        self._namespace = namespace
+        self._capacity = capacity
+        self._key = key
+        self._beat = beat
+        self._poll = poll
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self._deadline = clock() + patience
+        self._trouble = ""
+        self._waited_for_leftover = False
+
+    async def run(self) -> NamespaceReply:
+        """Return the reading that shows the capacity in force."""
+        for round_ in range(ROUNDS):
+            reading = await self._settled()
+            if reading.capacity == self._capacity:
+                return reading
+            await self._ask(reading, is_first=round_ == 0)
+        reading = await self._settled()
+        if reading.capacity == self._capacity:
+            return reading
+        raise TemporaryError(self._text(self._trouble or f"asked for {ROUNDS} times in vain"))
+
+    async def _settled(self) -> NamespaceReply:
+        """Read until no capacity request is in progress, whoever made it."""
+        while True:
+            reading = await self._read()
+            if not reading.is_changing:
+                return reading
+            await self._pause(f"a request for {reading.request.asked} is in progress")
+
+    async def _ask(self, reading: NamespaceReply, *, is_first: bool) -> None:
+        """Write, and see what was begun to its end.
+
+        Returns when a reading can tell how it went; raises what is known to have failed.
+        """
+        async with self._slots.hold(self._beat) as waited:
+            if waited:
+                reading = await self._read()
+            if reading.is_changing or reading.capacity == self._capacity:
+                return
+            was_begun = await self._write(reading, is_first=is_first)
+        if was_begun:
+            await self._shown(reading.request)
+
+    async def _write(self, reading: NamespaceReply, *, is_first: bool) -> bool:
+        """Post the spec and follow the operation; False where nothing will come of it."""
+        operation_id = self._key if is_first else self._fresh_id()
+        try:
+            operation = await self._post(reading, self._capacity, operation_id)
+        except RequestRefused as refusal:
+            self._trouble = refusal.words
+            if _NOTHING_TO_CHANGE in refusal.words.lower():
+                return await self._undo_leftover(reading)
+            found = await self._look_into(refusal, reading, operation_id)
+            if found is None:
+                return False
+            operation = found
+        if is_first and operation.state == "failed":  # an old one, or the next round shows it
+            self._trouble = operation.failure
+            return False
+        await self._follow(operation)
+        return True
+
+    async def _post(
+        self, reading: NamespaceReply, capacity: Capacity, operation_id: str
+    ) -> Operation:
+        """Post the spec of *reading* with *capacity*, as often as the server asks to wait."""
+        spec, version = reading.spec_with(capacity), reading.resource_version
+        while True:
+            try:
+                return await self._calls.update(
+                    self._namespace, spec, version, operation_id, self._beat
+                )
+            except Throttled as error:
+                await self._pause(str(error), error.retry_after)
+
+    async def _undo_leftover(self, reading: NamespaceReply) -> bool:
+        """Deal with a spec that already asks for the capacity, which isn't in force.
+
+        A write just accepted comes into force by itself, given time. The leftover of a
+        request that failed never would: so the spec is set back to what is in force, and
+        the next round's write is a change again.
+        """
+        if reading.request.state != "failed" and not self._waited_for_leftover:
+            self._waited_for_leftover = True
+            return True
+        try:
+            operation = await self._post(reading, reading.capacity, self._fresh_id())
+        except RequestRefused as refusal:
+            self._trouble = refusal.words
+        else:
+            await self._follow(operation)
+        return False
+
+    async def _look_into(
+        self, refusal: RequestRefused, reading: NamespaceReply, operation_id: str
+    ) -> Operation | None:
+        """Find out what a refused write means.
+
+        Returns the operation if it was begun all the same (a repeat after a lost reply),
+        and None if somebody else came between.
+        """
+        known = await self._calls.operation(self._namespace, operation_id, self._beat)
+        if known is not None:
+            return known
+        again = await self._read()
+        if again.is_changing or again.resource_version != reading.resource_version:
+            return None
+        if refusal.status in _CONFLICTS or _BUSY.search(refusal.words):
+            raise TemporaryError(str(refusal)) from refusal
+        failure = await self._failure(refusal.words)
+        if isinstance(failure, InsufficientCapacity):
+            raise failure from refusal
+        raise refusal
+
+    async def _follow(self, operation: Operation) -> None:
+        """Poll *operation* until it has ended, or what it is for is in force.
+
+        Raises:
+            TemporaryError: It ended badly.
+        """
+        looks = 0
+        while operation.state == "going":
+            self._poll = operation.check_after or self._poll
+            await self._pause(f"operation {operation.id} is in progress")
+            looks += 1
+            if looks % GLANCE_EVERY == 0 and (await self._read()).capacity == self._capacity:
+                return
+            found = await self._calls.operation(self._namespace, operation.id, self._beat)
+            if found is None:  # forgotten by the server: the namespace itself will tell
+                return
+            operation = found
+        if operation.state == "failed":
+            raise await self._failure(operation.failure)
+
+    async def _shown(self, before: Request) -> None:
+        """Wait until the namespace shows how the request ended that was begun after *before*.
+
+        Raises:
+            TemporaryError: The request failed.
+        """
+        give_up = self._clock() + LAG
+        while True:
+            reading = await self._read()
+            if not reading.is_changing:
+                if reading.capacity == self._capacity:
+                    return
+                if reading.request != before and reading.request.state == "failed":
+                    raise await self._failure(
+                        await failure_of(self._calls, self._namespace, reading)
+                    )
+                if self._clock() >= give_up:
+                    self._trouble = "the operation ended, but the capacity did not change"
+                    return
+            await self._pause(f"waiting for {self._capacity} to be in force")
+
+    async def _failure(self, words: str) -> TemporaryError:
+        """Return the error for a request that failed with *words*: a shortage is its own."""
+        text, tru = self._text(words), self._capacity.tru
+        if tru is None:
+            return TemporaryError(text)
+        try:
+            options = await self._calls.options(self._namespace, self._beat)
+        except CloudError:
+            options = Options((), None, 0)
+        most = options.max_available
+        if (most is None or tru <= most) and not _SHORTAGE.search(words):
+            return TemporaryError(text)
+        available = options.best_below(tru)
+        at_most = "" if available is None else f" (available now: {Capacity(available)})"
+        return InsufficientCapacity(text + at_most, available=available)
+
+    async def _read(self) -> NamespaceReply:
+        return await self._calls.namespace(self._namespace, self._beat)
+
+    async def _pause(self, words: str, seconds: float | None = None) -> None:
+        """Beat with *words* and sleep until the next look is due, within the patience."""
+        left = self._deadline - self._clock()
+        if left <= 0:
+            raise TemporaryError(self._text(f"not in force after {self._patience:g} s: {words}"))
+        self._beat(f"{self._capacity} for {self._namespace}: {words}")
+        due = min(max(seconds or self._poll, SHORTEST_POLL), LONGEST_POLL)
+        await self._sleep(min(due, left))
+
+    def _text(self, words: str) -> str:
+        return f"set {self._namespace} to {self._capacity}: {words}"
+
+    def _fresh_id(self) -> str:
+        return f"{self._key}.{uuid.uuid4().hex[:8]}"
+
+
+async def failure_of(calls: Calls, namespace: str, reading: NamespaceReply) -> str:
+    """Return the words of the latest capacity request in *reading*; empty if it didn't fail."""
+    request = reading.request
+    if request.state != "failed":
+        return ""
+    plain = f"the capacity request for {request.asked} failed"
+    if not request.operation_id:
+        return plain
+    try:
+        operation = await calls.operation(namespace, request.operation_id)
+    except CloudError:  # the failure itself is known; its words are an extra
+        return plain
+    return (operation.failure if operation else "") or plain
