@@ -1,0 +1,198 @@
+"""Time zones: which names count, when their clocks change, and wall times by the thousand.
+
+`workflows.contract.clock` is the one reading of clock changes; `ZoneClock` is the same
+reading from a table of the changes, for the places that convert many times.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+FIRST_YEAR = 1970
+LAST_YEAR = 2200
+"""The years whose clock changes can be asked for; outside of them no zone has any here."""
+
+_PROBE = timedelta(days=1)
+"""How far apart a zone's offset is looked at.
+
+Since 1970 no zone changed its clock twice within six days (tests/test_zones.py proves it
+for every zone there is), so between two looks lies one change at most.
+"""
+
+_NOT_PORTABLE = frozenset({"localtime", "Factory", "posixrules"})
+_ZERO = timedelta()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ClockChange:
+    """One jump of a zone's clock.
+
+    *at* is the UTC instant of the jump, *before* and *after* are the offsets from UTC
+    around it. *low* and *high* bound the wall times, ``[low, high)`` and naive, that it
+    skips (`is_gap`) or shows twice.
+    """
+
+    at: datetime
+    before: timedelta
+    after: timedelta
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether wall times are skipped; else they are shown twice."""
+        return self.after > self.before
+
+    @property
+    def low(self) -> datetime:
+        """The first wall time that is skipped or shown twice."""
+        return (self.at + min(self.before, self.after)).replace(tzinfo=None)
+
+    @property
+    def high(self) -> datetime:
+        """The first wall time after those that are skipped or shown twice."""
+        return (self.at + max(self.before, self.after)).replace(tzinfo=None)
+
+
+def problem(name: str) -> str | None:
+    """Return what is wrong with *name* as a time zone, in a sentence; None if it is one.
+
+    Only names of the tz database count, as they are written there: a path, ``Local`` or
+    an abbreviation would mean something else on another machine.
+    """
+    if name in _names():
+        return None
+    shown = name if len(name) <= 60 else f"{name[:57]}..."
+    near = _near(name) or ["Europe/Berlin"]
+    return f"unknown time zone {shown!r}; write a name of the tz database such as " + " or ".join(
+        repr(candidate) for candidate in near
+    )
+
+
+@lru_cache(maxsize=1)
+def _names() -> frozenset[str]:
+    return frozenset(available_timezones()) - _NOT_PORTABLE
+
+
+def _near(name: str) -> list[str]:
+    """Return up to three names that *name* may have meant: by its city, else by its letters."""
+    wanted = name.strip().replace(" ", "_").lower()[:60]
+    city = wanted.rpartition("/")[2]
+    same_city = sorted(n for n in _names() if city and n.lower().rpartition("/")[2] == city)
+    if same_city:
+        return same_city[:3]
+    known = {candidate.lower(): candidate for candidate in sorted(_names())}
+    return [known[near] for near in difflib.get_close_matches(wanted, known, n=3, cutoff=0.7)]
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> ZoneInfo:
+    """Return the zone called *name*, which `problem` has found nothing against."""
+    return ZoneInfo(name)
+
+
+def changes(timezone: str, start: datetime, end: datetime) -> tuple[ClockChange, ...]:
+    """Return the clock changes of *timezone* in ``[start, end)``, in order.
+
+    Exact between `FIRST_YEAR` and `LAST_YEAR`. Only changes of the offset count: a new
+    abbreviation at the same offset moves no clock.
+
+    Args:
+        timezone: A name of the tz database.
+        start: The first instant looked at, aware.
+        end: The instant after the last one looked at, aware.
+    """
+    years = range(
+        max(start.astimezone(UTC).year, FIRST_YEAR), min(end.astimezone(UTC).year, LAST_YEAR) + 1
+    )
+    return tuple(
+        change
+        for year in years
+        for change in _changes_of_year(timezone, year)
+        if start <= change.at < end
+    )
+
+
+@lru_cache(maxsize=16384)
+def _changes_of_year(timezone: str, year: int) -> tuple[ClockChange, ...]:
+    """Return the changes with ``at`` in the UTC *year*."""
+    tz = zone(timezone)
+    found = []
+    # The day before: a change in the year's very first second is between two looks, too.
+    instant, end = datetime(year, 1, 1, tzinfo=UTC) - _PROBE, datetime(year + 1, 1, 1, tzinfo=UTC)
+    before = _offset(instant, tz)
+    while instant < end:
+        instant += _PROBE
+        after = _offset(instant, tz)
+        if after != before:
+            found.append(ClockChange(_jump(instant - _PROBE, instant, tz), before, after))
+            before = after
+    return tuple(change for change in found if change.at.year == year)
+
+
+def _jump(low: datetime, high: datetime, tz: ZoneInfo) -> datetime:
+    """Return the first instant, to the second, with the offset of *high*; *low* has another."""
+    before = _offset(low, tz)
+    span = int((high - low).total_seconds())
+    first, last = 0, span  # the jump is in (low + first, low + last]
+    while last - first > 1:
+        middle = (first + last) // 2
+        if _offset(low + timedelta(seconds=middle), tz) == before:
+            first = middle
+        else:
+            last = middle
+    return low + timedelta(seconds=last)
+
+
+def _offset(instant: datetime, tz: ZoneInfo) -> timedelta:
+    return instant.astimezone(tz).utcoffset() or _ZERO
+
+
+class ZoneClock:
+    """The clock of a zone between two years, as a table that is looked up by bisection.
+
+    For wall times within its years it agrees with `workflows.contract.to_instant`, time
+    by time; a property in the tests says so.
+    """
+
+    def __init__(self, timezone: str, first_year: int, last_year: int) -> None:
+        # A year of margin: walls of the years' edges may fall into the years beside.
+        start = datetime(first_year - 1, 1, 1, tzinfo=UTC)
+        self.changes = changes(timezone, start, datetime(last_year + 2, 1, 1, tzinfo=UTC))
+        self._offsets = [_offset(start, zone(timezone)), *(c.after for c in self.changes)]
+        self._highs = [change.high for change in self.changes]
+        self._lows = [change.low for change in self.changes]
+
+    def instant(self, wall: datetime) -> datetime:
+        """Return the UTC instant of *wall*: the later one in a gap, the first of a repeat."""
+        # Up to `high` the offset before the jump counts: in the gap, and in both showings.
+        offset = self._offsets[bisect_right(self._highs, wall)]
+        return (wall - offset).replace(tzinfo=UTC)
+
+    def second_instant(self, wall: datetime) -> datetime | None:
+        """Return the instant at which *wall* is shown again; None if it is shown once."""
+        change = self.change_at(wall)
+        if change is None or change.is_gap:
+            return None
+        return (wall - change.after).replace(tzinfo=UTC)
+
+    def change_at(self, wall: datetime) -> ClockChange | None:
+        """Return the change that skips *wall* or shows it twice; None if there is none."""
+        index = bisect_right(self._lows, wall) - 1
+        if index < 0 or wall >= self._highs[index]:
+            return None
+        return self.changes[index]
+
+    def instants(self, walls: Iterable[datetime]) -> list[datetime]:
+        """Return `instant` of each of *walls*, in their order."""
+        return [self.instant(wall) for wall in walls]
+
+
+@lru_cache(maxsize=256)
+def clock(timezone: str, first_year: int, last_year: int) -> ZoneClock:
+    """Return the clock of *timezone* for wall times of these years, both included."""
+    return ZoneClock(timezone, first_year, last_year)
