@@ -84,12 +84,11 @@ class Step:
 
     async def run(self) -> NamespaceReply:
         """Return the reading that shows the capacity in force."""
+        reading = await self._settled()
         for round_ in range(ROUNDS):
-            reading = await self._settled()
             if reading.capacity == self._capacity:
                 return reading
-            await self._ask(reading, is_first=round_ == 0)
-        reading = await self._settled()
+            reading = await self._ask(reading, is_first=round_ == 0)
         if reading.capacity == self._capacity:
             return reading
         raise TemporaryError(self._text(self._trouble or f"asked for {ROUNDS} times in vain"))
@@ -102,19 +101,18 @@ class Step:
                 return reading
             await self._pause(f"a request for {reading.request.asked} is in progress")
 
-    async def _ask(self, reading: NamespaceReply, *, is_first: bool) -> None:
-        """Write, and see what was begun to its end.
+    async def _ask(self, reading: NamespaceReply, *, is_first: bool) -> NamespaceReply:
+        """Write, see what was begun to its end, and return the reading after it.
 
-        Returns when a reading can tell how it went; raises what is known to have failed.
+        Raises:
+            TemporaryError: What was begun is known to have failed.
         """
         async with self._slots.hold(self._beat) as waited:
             if waited:
                 reading = await self._read()
-            if reading.is_changing or reading.capacity == self._capacity:
-                return
-            was_begun = await self._write(reading, is_first=is_first)
-        if was_begun:
-            await self._shown(reading.request)
+            is_due = not reading.is_changing and reading.capacity != self._capacity
+            was_begun = is_due and await self._write(reading, is_first=is_first)
+        return await (self._shown(reading.request) if was_begun else self._settled())
 
     async def _write(self, reading: NamespaceReply, *, is_first: bool) -> bool:
         """Post the spec and follow the operation; False where nothing will come of it."""
@@ -207,7 +205,7 @@ class Step:
         if operation.state == "failed":
             raise await self._failure(operation.failure)
 
-    async def _shown(self, before: Request) -> None:
+    async def _shown(self, before: Request) -> NamespaceReply:
         """Wait until the namespace shows how the request ended that was begun after *before*.
 
         Raises:
@@ -218,14 +216,14 @@ class Step:
             reading = await self._read()
             if not reading.is_changing:
                 if reading.capacity == self._capacity:
-                    return
+                    return reading
                 if reading.request != before and reading.request.state == "failed":
                     raise await self._failure(
                         await failure_of(self._calls, self._namespace, reading)
                     )
                 if self._clock() >= give_up:
                     self._trouble = "the operation ended, but the capacity did not change"
-                    return
+                    return reading
             await self._pause(f"waiting for {self._capacity} to be in force")
 
     async def _failure(self, words: str) -> TemporaryError:

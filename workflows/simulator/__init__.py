@@ -1,0 +1,16 @@
+"""A simulated Cloud Operations API, with the real one's rules and all its ways to fail.
+
+- `account`: the state machine: namespaces, operations, capacity requests, on any clock.
+- `access`: keys, rights, rate limits.
+- `faults`: what can be told to go wrong.
+- `replies`: the JSON that it answers with.
+- `api`, `control`: the calls of the real API, and the simulator's own under ``/_sim``.
+- `http`, `messages`: HTTP/1.1 over asyncio streams.
+- `server`: `Simulator`, to start it.
+"""
+
+from workflows.simulator.access import Principal
+from workflows.simulator.account import Entry, Refusal, Rules
+from workflows.simulator.server import Simulator
+
+__all__ = ["Entry", "Principal", "Refusal", "Rules", "Simulator"]

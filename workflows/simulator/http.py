@@ -1,0 +1,144 @@
+"""HTTP/1.1 over asyncio streams: keep-alive, limits, and replies that get lost on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import h11
+
+from workflows.simulator.messages import HttpReply, HttpRequest
+from workflows.simulator.replies import error_json
+
+LARGEST_BODY = 1 << 20
+"""Bytes that a request's body may have."""
+
+IDLE_SECONDS = 75.0
+"""Seconds that a connection may wait for a request, or for the rest of one."""
+
+_CHUNK = 1 << 16
+
+Handler = Callable[[HttpRequest], Awaitable[HttpReply]]
+
+
+class TooLarge(Exception):
+    """A request's body that is over the limit."""
+
+
+class HttpServer:
+    """Serves *handler* on a TCP port until it is stopped."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port: the one asked for, or a free one where that is 0."""
+        self._server = await asyncio.start_server(self._accept, host, port, backlog=1024)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and hang up on whoever is connected."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(_Connection(self._handler, reader, writer).serve())
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+
+class _Connection:
+    """One client's connection: requests one after the other."""
+
+    def __init__(
+        self, handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._handler = handler
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.SERVER)
+
+    async def serve(self) -> None:
+        """Answer requests until either side has had enough."""
+        try:
+            while await self._serve_one():
+                self._http.start_next_cycle()
+        except (TimeoutError, ConnectionError):
+            pass  # the client has gone, or said nothing for too long
+        finally:
+            self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
+
+    async def _serve_one(self) -> bool:
+        """Answer the next request; False where the connection ends with it."""
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                request = await self._request()
+        except h11.RemoteProtocolError as error:
+            return await self._refuse(error.error_status_hint, "this is no HTTP/1.1 request")
+        except TooLarge:
+            return await self._refuse(413, f"the body has more than {LARGEST_BODY} bytes")
+        if request is None:
+            return False
+        reply = await self._handler(request)
+        if reply.after:
+            await asyncio.sleep(reply.after)
+        if reply.is_lost:
+            return False
+        await self._send(reply)
+        return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+
+    async def _request(self) -> HttpRequest | None:
+        """Read a request with its body; None if the client has hung up."""
+        head = await self._event()
+        if not isinstance(head, h11.Request):
+            return None
+        body = bytearray()
+        while isinstance(event := await self._event(), h11.Data):
+            body += event.data
+            if len(body) > LARGEST_BODY:
+                raise TooLarge
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+        target = head.target.decode("latin-1")
+        return HttpRequest(head.method.decode("latin-1"), target, headers, bytes(body))
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            if self._http.they_are_waiting_for_100_continue:
+                await self._write(h11.InformationalResponse(status_code=100, headers=[]))
+            self._http.receive_data(await self._reader.read(_CHUNK))
+        return event
+
+    async def _refuse(self, status: int, message: str) -> bool:
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            await self._send(HttpReply(status, error_json(status, message)), is_last=True)
+        return False
+
+    async def _send(self, reply: HttpReply, *, is_last: bool = False) -> None:
+        content = json.dumps(reply.body, ensure_ascii=False).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(content)))]
+        if reply.retry_after is not None:
+            headers.append(("retry-after", f"{reply.retry_after:g}"))
+        if is_last:
+            headers.append(("connection", "close"))
+        reason = HTTPStatus(reply.status).phrase
+        await self._write(
+            h11.Response(status_code=reply.status, headers=headers, reason=reason),
+            h11.Data(data=content),
+            h11.EndOfMessage(),
+        )
+
+    async def _write(self, *events: h11.Event) -> None:
+        self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
+        await self._writer.drain()
