@@ -18,7 +18,7 @@ and a test compares it with the program.
 | --- | --- |
 | 0 | done, or nothing to do |
 | 1 | an error: bad input, an unreachable server, a failed change |
-| 2 | changes are pending (`plan --detailed-exitcode`), or a window isn't covered (`status --check`) |
+| 2 | changes are pending (`plan --detailed-exitcode`); not covered (`status --check`) |
 | 3 | refused by a safety rule; the message names the flag that allows it |
 | 4 | the plan is no longer the one whose checksum was given |
 | 64 | the command line itself is wrong |
@@ -47,10 +47,8 @@ def commands() -> list[str]:
 
 def reference() -> str:
     """Return the whole page."""
-    sections = [INTRODUCTION]
-    for name in commands():
-        sections.append(f"## planner {name}\n\n```text\n{help_of(name)}\n```\n")
-    return "\n".join(sections)
+    sections = (f"## planner {name}\n\n```text\n{help_of(name)}\n```\n" for name in commands())
+    return "\n".join([INTRODUCTION, *sections])
 
 
 if __name__ == "__main__":
