@@ -1,0 +1,185 @@
+"""What the keys of a window must say together: one recurrence, one length, one demand.
+
+Judged on the strings themselves, so that a bad ``lead`` doesn't hide a cron that never
+fires: every fault of a window comes up in one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from planner import cron
+from planner.config import values
+from planner.config.checks import rule_problems
+from planner.config.nodes import Document, Node, line_below, plain, shown
+from planner.errors import Problem
+
+T = TypeVar("T")
+Raw = dict[str, Any]
+Finding = tuple[tuple[object, ...], str]
+"""The path of the key that is at fault, and the sentence."""
+
+RECURRENCES = ("cron", "rrule", "ical", "business_days", "dates")
+_COMPANIONS = {
+    "start": ("rrule", "it is the first start of an rrule"),
+    "match": ("ical", "it chooses among the events of an .ics file"),
+    "day_match": ("cron", "it settles the two day fields of a cron"),
+    "at": ("business_days", "it is the time of day of business_days"),
+    "months": ("business_days", "it chooses the months of business_days"),
+}
+_NEEDED = {
+    "rrule": ("start", "its first start, such as start: 2027-01-08T16:00"),
+    "business_days": ("at", 'the time of day, such as at: "07:00"'),
+}
+
+
+def problems(name: str, node: Node, document: Document) -> list[Problem]:
+    """Return what is wrong between the keys of the window *name*."""
+    raw = plain(node)
+    if not isinstance(raw, dict):
+        return []  # the model says what is wrong with it
+    line = document.line_of(("windows", name))
+    return [
+        Problem(document.file, line_below(node, path) if path else line, sentence)
+        for path, sentence in _findings(name, raw)
+    ]
+
+
+def _findings(name: str, raw: Raw) -> Iterator[Finding]:
+    yield from _one_recurrence(name, raw)
+    yield from _one_length(name, raw)
+    yield from _one_demand(name, raw)
+    yield from _companions(raw)
+    yield from _crons(raw)
+    yield from _rule(raw)
+    yield from _spans(raw)
+    yield from _bounds(raw)
+
+
+def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:
+    given = [key for key in RECURRENCES if key in raw]
+    if not given:
+        yield (
+            (),
+            f"window {shown(name)} never starts; write one of {', '.join(RECURRENCES)}, "
+            'such as cron: "0 18 L * *"',
+        )
+    for other in given[1:]:
+        yield (
+            (other,),
+            f"both '{given[0]}' and '{other}': a window has one recurrence; "
+            "move the other into a window of its own",
+        )
+
+
+def _one_length(name: str, raw: Raw) -> Iterator[Finding]:
+    if "duration" in raw and "until" in raw:
+        yield ("until",), "both 'duration' and 'until': a window has one length; keep one of them"
+    if "duration" in raw or "until" in raw or "ical" in raw:
+        return
+    if "dates" in raw:
+        for index, span in enumerate(_listed(raw["dates"])):
+            if not (isinstance(span, dict) and "end" in span):
+                yield (
+                    ("dates", index),
+                    "a date without an end in a window without a length; "
+                    "write an end, or duration: 2h for the window",
+                )
+    else:
+        yield (
+            (),
+            f"window {shown(name)} never ends; write duration: 2h, "
+            'or until: "06:00" for a time on the clock',
+        )
+
+
+def _one_demand(name: str, raw: Raw) -> Iterator[Finding]:
+    if "tru" in raw and "aps" in raw:
+        yield ("aps",), "both 'tru' and 'aps': a window has one demand; keep one of them"
+    elif "tru" not in raw and "aps" not in raw:
+        yield (), f"window {shown(name)} asks for nothing; write tru: 8, or aps: 4000"
+
+
+def _companions(raw: Raw) -> Iterator[Finding]:
+    for key, (owner, why) in _COMPANIONS.items():
+        if key in raw and owner not in raw:
+            yield (key,), f"'{key}' without '{owner}': {why}; remove it, or write {owner}"
+    for owner, (key, good) in _NEEDED.items():
+        if owner in raw and key not in raw:
+            yield (owner,), f"'{owner}' without '{key}'; add {good}"
+
+
+def _crons(raw: Raw) -> Iterator[Finding]:
+    """Judge the expressions that can be read; a bad one is reported where it is read."""
+    day_match = raw.get("day_match")
+    for index, expression in enumerate(_listed(raw.get("cron"))):
+        rule = _attempt(cron.parse, expression)
+        if rule is None:
+            continue
+        both = rule.restricts_day_of_month and rule.restricts_weekday
+        if both and "day_match" not in raw:
+            yield (
+                ("cron", index),
+                f"{shown(expression)} restricts day of month and day of week; "
+                "write day_match: any (either) or day_match: all (both)",
+            )
+        if cron.never_fires(rule, day_match if both and day_match in ("any", "all") else None):
+            yield (
+                ("cron", index),
+                f"{shown(expression)} never fires: there is no such day; "
+                'the last day of a month is "0 18 L * *"',
+            )
+
+
+def _rule(raw: Raw) -> Iterator[Finding]:
+    start = _attempt(values.parse_wall, raw.get("start"))
+    if isinstance(raw.get("rrule"), str) and start is not None:
+        for sentence in rule_problems(raw["rrule"], start):
+            yield ("rrule",), sentence
+
+
+def _spans(raw: Raw) -> Iterator[Finding]:
+    for index, span in enumerate(_listed(raw.get("dates"))):
+        if not isinstance(span, dict):
+            continue
+        start = _attempt(values.parse_wall, span.get("start"))
+        end = _attempt(values.parse_wall, span.get("end"))
+        if start is None or end is None:
+            continue
+        path = ("dates", index, "end")
+        if end <= start:
+            yield (
+                path,
+                f"{shown(span['end'])} is not after its start, {shown(span['start'])}; "
+                f"write an end after it, such as {start + values.HOUR:%Y-%m-%dT%H:%M}",
+            )
+        elif end - start > values.MAX_DURATION:
+            yield (
+                path,
+                f"{shown(span['end'])} is more than {values.MAX_DURATION.days} days after "
+                f"{shown(span['start'])}; write a shorter window",
+            )
+
+
+def _bounds(raw: Raw) -> Iterator[Finding]:
+    first = _attempt(values.parse_date, raw.get("from"))
+    last = _attempt(values.parse_date, raw.get("to"))
+    if first and last and last < first:
+        yield ("to",), f"'{last}' is before 'from', '{first}'; write to: {first} or later"
+
+
+def _listed(raw: object) -> list[Any]:
+    if raw is None:
+        return []
+    return raw if isinstance(raw, list) else [raw]
+
+
+def _attempt(parse: Callable[[str], T], raw: object) -> T | None:
+    """Return *raw* read by *parse*; None where it can't be, which is reported elsewhere."""
+    if not isinstance(raw, str):
+        return None
+    try:
+        return parse(raw)
+    except ValueError:
+        return None
