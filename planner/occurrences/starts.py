@@ -1,0 +1,168 @@
+"""A recurrence as starts on the wall of its zone, before anything rolls or skips them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+
+from planner.business import BusinessCalendar
+from planner.cron import parse, wall_times
+from planner.model import (
+    BusinessDays,
+    Cron,
+    Dates,
+    Duration,
+    Horizon,
+    Ical,
+    Recurrence,
+    Rrule,
+    Until,
+)
+from planner.zones import ZoneClock, clock, zone
+from workflows.contract import to_wall
+
+START_LIMIT = 400_000
+"""Starts of one window that are looked at together: every five minutes for three years."""
+
+EARLIEST = date(1971, 1, 1)
+LATEST = date(2199, 12, 31)
+"""The local dates between which there are starts; nothing recurs outside of them."""
+
+_DAY = timedelta(days=1)
+
+
+class TooManyStarts(ValueError):
+    """A recurrence with more starts in the span than `START_LIMIT`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """A length up to a written wall time, naive; it moves along with a rolled start."""
+
+    wall: datetime
+
+
+Lasts = Duration | Until | Through
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start as it is written: naive wall time, and how long it lasts by itself.
+
+    *instant* and *end* are set where the wall time alone doesn't say them: the second
+    showing of a repeated hour, an iCal event with its own zone. A roll drops them.
+    """
+
+    wall: datetime
+    lasts: Lasts | None = None
+    instant: datetime | None = None
+    end: datetime | None = None
+    notes: tuple[str, ...] = ()
+
+
+def starts(
+    recurrence: Recurrence, business: BusinessCalendar, timezone: str, first: date, last: date
+) -> tuple[Start, ...]:
+    """Return the starts from the local date *first* to *last*, both included.
+
+    Args:
+        recurrence: What the window recurs by.
+        business: Its business days; only `BusinessDays` asks for them.
+        timezone: The zone of the wall times.
+        first: The first local date.
+        last: The last local date.
+
+    Raises:
+        TooManyStarts: There are more than `START_LIMIT`.
+    """
+    first, last = max(first, EARLIEST), min(last, LATEST)
+    if first > last:
+        return ()
+    found = tuple(islice(_written(recurrence, business, timezone, first, last), START_LIMIT + 1))
+    if len(found) > START_LIMIT:
+        raise TooManyStarts(
+            f"starts more than {START_LIMIT:,} times from {first} to {last}; "
+            "look at fewer days, or start less often"
+        )
+    return found
+
+
+def _written(
+    recurrence: Recurrence, business: BusinessCalendar, timezone: str, first: date, last: date
+) -> Iterator[Start]:
+    match recurrence:
+        case Cron():
+            return _cron(recurrence, timezone, first, last)
+        case Rrule():
+            return _rrule(recurrence, first, last)
+        case Ical():
+            return _ical(recurrence, timezone, first, last)
+        case BusinessDays():
+            return _business_days(recurrence, business, first, last)
+        case Dates():
+            return _dates(recurrence, first, last)
+
+
+def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]:
+    for expression in cron.expressions:
+        rule = parse(expression)
+        walls = wall_times(rule, cron.day_match, first, last)
+        if rule.every_hour:
+            yield from _every_showing(walls, clock(timezone, first.year, last.year))
+        else:
+            yield from map(Start, walls)
+
+
+def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:
+    """Yield the starts of a rule for every hour: each time that the clock shows them."""
+    for wall in walls:
+        second = table.second_instant(wall)
+        if second is None:
+            yield Start(wall)
+        else:
+            note = f"{wall:%H:%M} is shown twice; this is the"
+            yield Start(wall, instant=table.instant(wall), notes=(f"{note} first",))
+            yield Start(wall, instant=second, notes=(f"{note} second",))
+
+
+def _rrule(rrule: Rrule, first: date, last: date) -> Iterator[Start]:
+    from planner import ical  # slow to import, and few calendars need it
+
+    return (Start(wall) for wall in ical.expand_rule(rrule.rule, rrule.start, first, last))
+
+
+def _ical(recurrence: Ical, timezone: str, first: date, last: date) -> Iterator[Start]:
+    """Yield the events as starts; a day of margin on each side, since zones differ."""
+    from planner import ical  # slow to import, and few calendars need it
+
+    tz = zone(timezone)
+    horizon = Horizon(_midnight(first - _DAY), _midnight(last + 2 * _DAY))
+    for event in ical.expand(recurrence.file, recurrence.match, timezone, horizon):
+        wall, end_wall = to_wall(event.start, tz), to_wall(event.end, tz)
+        if first <= wall.date() <= last:
+            lasts = Through(end_wall) if event.all_day else Duration(event.end - event.start)
+            yield Start(wall, lasts, event.start, event.end, event.notes)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _business_days(
+    recurrence: BusinessDays, business: BusinessCalendar, first: date, last: date
+) -> Iterator[Start]:
+    year, month = first.year, first.month
+    while (year, month) <= (last.year, last.month):
+        for n in recurrence.ordinals if month in recurrence.months else ():
+            day = business.nth_business_day(year, month, n)
+            if day and first <= day <= last:
+                yield Start(datetime.combine(day, recurrence.at))
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+
+
+def _dates(recurrence: Dates, first: date, last: date) -> Iterator[Start]:
+    for span in recurrence.spans:
+        if first <= span.start.date() <= last:
+            yield Start(span.start, Through(span.end) if span.end else None)

@@ -1,0 +1,101 @@
+"""Why a window runs on a day, or why it doesn't."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from planner.business import ROLL_LIMIT
+from planner.model import BusinessDays, Horizon, Occurrence, Window
+from planner.occurrences.candidates import Candidate, candidates
+from planner.occurrences.expansion import expand
+from planner.occurrences.pattern import pattern_of
+from planner.zones import changes
+from workflows.contract import to_instant, to_wall
+
+LOOK_BACK = timedelta(days=32)
+"""How long a run may last and still be found on its later days."""
+
+LOOK_AHEAD = timedelta(days=400)
+"""How far the next run is looked for."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DayStory:
+    """A local day of a window: the runs that touch it, and the reasons in words.
+
+    *runs* start on the day; *under_way* began before it and reach into it. *reasons* say
+    what was rolled, skipped or out of range, and what the clock does on that day; there
+    is always one where nothing starts.
+    """
+
+    day: date
+    runs: tuple[Occurrence, ...]
+    under_way: tuple[Occurrence, ...]
+    reasons: tuple[str, ...]
+
+
+def explain_day(window: Window, day: date) -> DayStory:
+    """Return why *window* runs or doesn't run on *day*, a date of its own zone.
+
+    Raises:
+        InputError: It starts more often than can be looked at.
+    """
+    begin, end = (to_instant(_midnight(d), window.tz) for d in (day, day + _DAY))
+    around = expand(window, Horizon(begin - LOOK_BACK, end))
+    runs = tuple(o for o in around if o.start >= begin)
+    under_way = tuple(o for o in around if o.start < begin < o.end)
+    reasons = [*_verdicts(window, day), *_calendar(window, day), *_clock(window, begin, end)]
+    if not runs:
+        reasons.append(_next(window, day, end))
+    return DayStory(day, runs, under_way, tuple(dict.fromkeys(reasons)))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time())
+
+
+def _verdicts(window: Window, day: date) -> list[str]:
+    """Return what happened to the starts that were written for *day* or moved to it."""
+    reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
+    return [
+        f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
+        for candidate in candidates(pattern_of(window), day - reach, day + reach)
+        if day in (candidate.written.date(), candidate.wall.date())
+        if (verdict := _verdict(candidate))
+    ]
+
+
+def _verdict(candidate: Candidate) -> str:
+    """Return what moved or excluded a start, in words; empty if nothing did."""
+    excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
+    return "; ".join((*candidate.timing.notes, *excluded))
+
+
+def _calendar(window: Window, day: date) -> list[str]:
+    """Return why *day* is no business day, where the window asks for such days."""
+    pattern = pattern_of(window)
+    if pattern.roll == "none" and not isinstance(pattern.recurrence, BusinessDays):
+        return []
+    why = pattern.business.why_not(day)
+    return [f"{day:%a %Y-%m-%d} is {why}"] if why else []
+
+
+def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
+    """Return what the clock does on the local day from *begin* to *end*."""
+    return [
+        f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
+        f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
+        for change in changes(window.timezone, begin, end)
+    ]
+
+
+def _next(window: Window, day: date, end: datetime) -> str:
+    """Return that nothing starts on *day*, and when the next run does."""
+    following = expand(window, Horizon(end, end + LOOK_AHEAD))
+    none = f"nothing starts on {day:%a %Y-%m-%d}"
+    if not following:
+        return f"{none}, nor in the {LOOK_AHEAD.days} days after it"
+    return f"{none}; the next run starts {to_wall(following[0].start, window.tz):%a %Y-%m-%d %H:%M}"

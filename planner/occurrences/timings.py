@@ -1,0 +1,56 @@
+"""The runs of a pattern in a horizon: those of its starts that count, each once."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+
+from planner.business import ROLL_LIMIT
+from planner.model import Horizon
+from planner.occurrences.candidates import Timing, candidates
+from planner.occurrences.pattern import Pattern
+from planner.occurrences.starts import EARLIEST, LATEST
+from workflows.contract import to_wall
+
+_FIRST = datetime(EARLIEST.year, 1, 3, tzinfo=UTC)
+_LAST = datetime(LATEST.year, 12, 29, tzinfo=UTC)
+
+
+@lru_cache(maxsize=4096)
+def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
+    """Return the runs of *pattern* that start in *horizon*, in order.
+
+    Every run is longer than zero and no two start together: of those that fall on the
+    same instant the longest counts. Adjacent horizons give what one over both gives.
+
+    Raises:
+        TooManyStarts: There are more starts than can be looked at.
+    """
+    longest: dict[datetime, Timing] = {}
+    for candidate in candidates(pattern, *written_days(pattern, horizon)):
+        timing = candidate.timing
+        if candidate.excluded or timing.start not in horizon:
+            continue
+        other = longest.get(timing.start)
+        if other is None or _rank(timing) < _rank(other):
+            longest[timing.start] = timing
+    return tuple(longest[start] for start in sorted(longest))
+
+
+def _rank(timing: Timing) -> tuple[timedelta, int, tuple[str, ...]]:
+    """Order runs that start together: the longest first, then the least moved."""
+    return timing.start - timing.end, len(timing.notes), timing.notes
+
+
+def written_days(pattern: Pattern, horizon: Horizon) -> tuple[date, date]:
+    """Return the first and last local date on which a start in *horizon* may be written.
+
+    A roll reaches as far as its limit. Without one there are still two days of margin: a
+    skipped start comes later than written, by a day where the calendar skipped a day.
+    """
+    margin = timedelta(days=2 if pattern.roll == "none" else 2 + ROLL_LIMIT)
+    start, end = max(horizon.start, _FIRST), min(horizon.end, _LAST)
+    if start >= end:
+        return LATEST, EARLIEST
+    first, last = to_wall(start, pattern.tz).date(), to_wall(end, pattern.tz).date()
+    return first - margin, last + margin
