@@ -1,0 +1,167 @@
+"""The edge of the run time: what touches the Cloud API and the keepers of namespaces.
+
+Workflows decide, with values; here it is done. Keys are read here and go no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from workflows import metrics, orders
+from workflows.cloud import (
+    CloudError,
+    InsufficientCapacity,
+    Observation,
+    Options,
+    TemporaryError,
+)
+from workflows.contract import Capacity
+from workflows.ledger import Ledger, Offer
+from workflows.orders import Drive, Sight
+
+PATIENCE = 200.0
+"""Seconds that one attempt waits for a change to be in force; the keeper then asks anew."""
+
+BEAT_EVERY = 40.0
+"""Seconds between two heartbeats: each one that reaches the server is an Action."""
+
+
+class Cloud(Protocol):
+    """What the keepers need of the Cloud Operations API."""
+
+    async def observe(self, namespace: str) -> Observation:
+        """Return what is in force and what is under way."""
+
+    async def options(self, namespace: str) -> Options:
+        """Return what the namespace could have."""
+
+    async def set_capacity(
+        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
+    ) -> Observation:
+        """Bring the namespace to *capacity* and return what is in force then."""
+
+
+class CapacityActivities:
+    """Looks at namespaces and changes their capacity, as their keepers order.
+
+    Args:
+        cloud: The Cloud Operations API.
+        patience: Seconds that one step waits for its change to be in force.
+    """
+
+    def __init__(self, cloud: Cloud, *, patience: float = PATIENCE) -> None:
+        self._cloud = cloud
+        self._patience = patience
+
+    @activity.defn(name=orders.OBSERVE)
+    async def observe(self, namespace: str) -> Sight:
+        """Return what is in force, or what is about to be where a change is under way."""
+        with _faults_reported(Ledger(namespace=namespace)):
+            seen = await self._cloud.observe(namespace)
+        found = seen.pending or seen.capacity
+        return Sight(capacity=found, found=found)
+
+    @activity.defn(name=orders.DRIVE)
+    async def drive(self, order: Drive) -> Sight:
+        """Take one step to the target of *order*, and return what is in force then.
+
+        Writes nothing but that target: where the Cloud offers less, or where the target
+        would lower the limit, what it offers is returned for the keeper to decide anew.
+        """
+        with _faults_reported(order.ledger):
+            sight = await self._step(order)
+        metrics.record_step(order.ledger, sight)
+        return sight
+
+    async def _step(self, order: Drive) -> Sight:
+        ledger, wanted = order.ledger, order.ledger.target.capacity
+        seen = await self._cloud.observe(ledger.namespace)
+        coming = seen.pending or seen.capacity
+        if seen.pending is None and seen.capacity == wanted:
+            return Sight(capacity=wanted, found=wanted)
+        if ledger.leaves_alone(coming):
+            waits_for = "" if seen.pending is None else f"a change to {coming} by somebody else"
+            return Sight(capacity=seen.capacity, found=coming, waits_for=waits_for)
+        offer = await self._offer(ledger, wanted, seen)
+        if offer and replace(ledger, offer=offer).target.capacity != wanted:
+            return Sight(capacity=seen.capacity, found=coming, offer=offer)
+        return await self._set(order, wanted, seen, offer)
+
+    async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
+        """Return what the Cloud offers, where the way is up; None on the way down.
+
+        Where it can't be told, the limit in force still is: a raise must not fail for it.
+        """
+        now = seen.capacity
+        if wanted.tru is None or (now.tru is not None and now.tru >= wanted.tru):
+            return None
+        try:
+            options = await self._cloud.options(ledger.namespace)
+        except CloudError as error:
+            activity.logger.warning("%s", error)
+            limit = seen.aps_limit if now.tru is None else ledger.offer.on_demand_aps
+            return replace(ledger.offer, on_demand_aps=limit)
+        most = options.max_available
+        there = None if most is None else max(most, now.tru or 0)
+        return Offer(allowed=options.allowed, available=there, on_demand_aps=options.on_demand_aps)
+
+    async def _set(
+        self, order: Drive, wanted: Capacity, seen: Observation, offer: Offer | None
+    ) -> Sight:
+        namespace, found = order.ledger.namespace, seen.pending or seen.capacity
+        try:
+            async with asyncio.timeout(self._patience):
+                done = await self._cloud.set_capacity(
+                    namespace, wanted, key=order.key, beat=_beats()
+                )
+        except TimeoutError:
+            words = f"{wanted} is asked for, but not in force yet"
+            return Sight(capacity=seen.capacity, found=found, offer=offer, waits_for=words)
+        except InsufficientCapacity as error:
+            metrics.record_fault(order.ledger, type(error).__name__)
+            less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))
+            return Sight(capacity=seen.capacity, found=found, offer=less)
+        return Sight(capacity=done.capacity, found=found, offer=offer)
+
+
+def _less(ledger: Ledger, error: InsufficientCapacity) -> float:
+    """Return how much there is, less than what was just refused."""
+    refused = ledger.target.capacity.tru or 0
+    if error.available is not None and error.available < refused:
+        return error.available
+    smaller = [tru for tru in ledger.allowed if tru < refused]
+    return max(smaller, default=0)
+
+
+def _beats() -> Callable[[str], None]:
+    """Return what tells the server that the activity is alive, at most so often."""
+    last = time.monotonic()
+
+    def beat(words: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT_EVERY:
+            last = time.monotonic()
+            activity.heartbeat(words)
+
+    return beat
+
+
+@contextmanager
+def _faults_reported(ledger: Ledger) -> Iterator[None]:
+    """Turn the Cloud's errors into failures that a keeper can read, and count them."""
+    try:
+        yield
+    except CloudError as error:
+        kind = type(error).__name__
+        metrics.record_fault(ledger, kind)
+        wait = error.retry_after if isinstance(error, TemporaryError) else None
+        # Without its cause: what the HTTP library says stays out of the history.
+        raise ApplicationError(str(error), wait, type=kind) from None

@@ -1,0 +1,153 @@
+"""The way to the keepers: claims go there, and what a broken keeper knew comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows import metrics, orders
+from workflows.contract import (
+    BASELINE_MEMO,
+    KEEPER_WORKFLOW,
+    LEASE_UPDATE,
+    RELEASE_UPDATE,
+    Capacity,
+    KeeperStart,
+    LeaseAnswer,
+    keeper_id,
+)
+from workflows.ledger import Ledger
+
+BEAT_EVERY = 40.0
+"""Seconds between two heartbeats of a claim that waits for its answer."""
+
+BROKEN = {
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.TIMED_OUT,
+}
+"""How a keeper ends that did not finish its work."""
+
+
+class KeeperActivities:
+    """Asks keepers, through a Temporal client of the namespace that they live in."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @activity.defn(name=orders.ASK)
+    async def ask(self, order: orders.Ask) -> LeaseAnswer:
+        """Hand a claim to its keeper, which is started if need be, and return its answer."""
+        namespace = order.request.namespace
+        if activity.info().attempt == 1:
+            metrics.record_lateness(namespace, (datetime.now(UTC) - order.nominal).total_seconds())
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            KEEPER_WORKFLOW,
+            KeeperStart(namespace=namespace, broken_run=await self._broken_run(namespace)),
+            id=keeper_id(namespace),
+            task_queue=activity.info().task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Capacity of {namespace}",
+        )
+        async with _beating("waiting for the keeper's answer"):
+            try:
+                answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
+                    LEASE_UPDATE,
+                    order.request,
+                    start_workflow_operation=start,
+                    result_type=LeaseAnswer,
+                )
+            except WorkflowUpdateFailedError as error:
+                raise _refused(error) from error
+        return answer
+
+    @activity.defn(name=orders.GIVE_BACK)
+    async def give_back(self, order: orders.GiveBack) -> None:
+        """End a claim before its time; none is left where no keeper runs."""
+        handle = self._client.get_workflow_handle(keeper_id(order.namespace))
+        try:
+            await handle.execute_update(RELEASE_UPDATE, order.request)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+
+    @activity.defn(name=orders.RECALL)
+    async def recall(self, order: orders.Recall) -> Ledger | None:
+        """Return what a terminated or failed run of a keeper knew.
+
+        The run answers for itself, by a query that replays it. Should it not be able to,
+        its memo still has the baseline that it found.
+        """
+        handle = self._client.get_workflow_handle(keeper_id(order.namespace), run_id=order.run)
+        try:
+            ledger: Ledger = await handle.query(
+                orders.LEDGER_QUERY, result_type=Ledger, rpc_timeout=timedelta(seconds=30)
+            )
+        except (RPCError, WorkflowQueryFailedError) as error:
+            activity.logger.warning("run %s does not answer: %s", order.run, error)
+        else:
+            return ledger
+        return await _from_memo(order.namespace, await handle.describe())
+
+    async def _broken_run(self, namespace: str) -> str:
+        """Return the run of the keeper that ended without finishing; empty if none did."""
+        try:
+            latest = await self._client.get_workflow_handle(keeper_id(namespace)).describe()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return ""
+            raise
+        return latest.run_id if latest.status in BROKEN else ""
+
+
+async def _from_memo(namespace: str, run: WorkflowExecutionDescription) -> Ledger | None:
+    """Return what the memo of a keeper's *run* tells: the baseline that it found, if any.
+
+    What it raised is not known then, so the baseline is one to be enforced.
+    """
+    found: Capacity | None = await run.memo_value(BASELINE_MEMO, None, type_hint=Capacity)
+    if found is None:
+        return None
+    return Ledger(namespace=namespace, baseline=found, baseline_declared=True, written=(found,))
+
+
+def _refused(error: WorkflowUpdateFailedError) -> BaseException:
+    """Return the failure for a claim that the keeper refused, in the keeper's words."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.non_retryable:
+        return ApplicationError(cause.message, type=cause.type, non_retryable=True)
+    return error
+
+
+@asynccontextmanager
+async def _beating(words: str) -> AsyncIterator[None]:
+    """Tell the server every now and then that the activity is alive."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_EVERY)
+            activity.heartbeat(words)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating

@@ -1,0 +1,378 @@
+"""The keeper of a namespace: the only writer of its capacity.
+
+Level-triggered: after every lease, end, release or fault it looks at what should be in
+force and drives there, one change in flight. It ends when nothing is claimed and the
+baseline is in force again, and never for another reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import backoff, orders, words
+    from workflows import ledger as book
+    from workflows.contract import (
+        BASELINE_MEMO,
+        KEEPER_WORKFLOW,
+        LEASE_UPDATE,
+        RELEASE_UPDATE,
+        STATUS_QUERY,
+        Capacity,
+        KeeperStatus,
+        Lease,
+        LeaseAnswer,
+        LeaseRequest,
+        ReleaseRequest,
+        parse_instant,
+    )
+    from workflows.ledger import Ledger
+    from workflows.orders import Drive, KeeperInput, Recall, Sight
+
+UPDATES_A_RUN = 1_000
+"""Updates after which a run hands over to the next: the server allows 2,000 a run."""
+
+WAITING_UPDATES = 8
+"""Claims that may wait for their capacity at once: the server allows 10 in flight."""
+
+_ONCE = RetryPolicy(maximum_attempts=1)
+
+
+@workflow.defn(name=KEEPER_WORKFLOW)
+class CapacityKeeper:
+    """Keeps one namespace at what its leases ask for, else at its baseline."""
+
+    @workflow.init
+    def __init__(self, start: KeeperInput) -> None:
+        self._broken_run = start.broken_run
+        self._ledger = start.ledger or Ledger(namespace=start.namespace)
+        self._failures = 0
+        self._attempts = 0
+        self._updates = 0
+        self._waiting = 0
+        self._key = ""
+        self._woken = False
+        self._resting = False
+        self._is_told_to_wait = False
+        self._leaving = False
+
+    @workflow.run
+    async def run(self, start: KeeperInput) -> str:
+        """Keep the namespace until nothing is claimed, and say how it ended.
+
+        A cancel ends every claim first: the keeper goes back to the baseline, however
+        long that takes, and then ends as cancelled.
+        """
+        keeping = asyncio.create_task(self._keep())
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            self._give_up()
+            await keeping
+            raise
+        return self._farewell()
+
+    # What others ask of it
+
+    @workflow.update(name=LEASE_UPDATE)
+    async def lease(self, request: LeaseRequest) -> LeaseAnswer:
+        """Take a claim, and answer once it is covered or an attempt to has ended.
+
+        The claim is recorded before anything else; a claim that isn't covered yet when
+        the answer comes is asked for again, which renews nothing and costs nothing.
+        """
+        self._updates += 1
+        self._change(book.grant(self._ledger, request, workflow.now()))
+        if self._waiting < WAITING_UPDATES:
+            await self._until_answered(request.lease)
+        return self._answer(request.lease)
+
+    @lease.validator
+    def _check_lease(self, request: LeaseRequest) -> None:
+        if request.namespace != self._ledger.namespace:
+            raise _refusal(f"this keeper keeps {self._ledger.namespace}, not {request.namespace}")
+        claim = request.lease
+        if claim.tru <= 0:
+            raise _refusal(f"a claim of {claim.tru} TRU asks for nothing; ask for 2 or more")
+        if not claim.key:
+            raise _refusal("a claim needs a key, such as payroll@2027-01-15T05:00:00Z")
+        if claim.until.tzinfo is None or claim.until <= claim.start:
+            raise _refusal(f"a claim until {claim.until} ends before it starts")
+
+    @workflow.update(name=RELEASE_UPDATE)
+    async def release(self, request: ReleaseRequest) -> tuple[Lease, ...]:
+        """End claims before their time, and return those that were ended."""
+        self._updates += 1
+        before = self._ledger.leases
+        self._change(book.release(self._ledger, lambda lease: _is_meant(lease, request)))
+        return tuple(lease for lease in before if lease not in self._ledger.leases)
+
+    @workflow.query(name=STATUS_QUERY)
+    def status(self, at: str = "") -> KeeperStatus:
+        """Tell what is known; *at* is the asker's time, as ``2027-01-31T23:00:00Z``."""
+        now = parse_instant(at) if at else workflow.now()
+        known = self._ledger
+        return KeeperStatus(
+            namespace=known.namespace,
+            state=book.state_of(known, now),
+            capacity=known.in_force,
+            target=known.target.capacity if known.baseline is not None else None,
+            baseline=known.baseline,
+            baseline_declared=known.baseline_declared,
+            leases=known.leases,
+            details=words.details(known, now),
+        )
+
+    @workflow.query(name=orders.LEDGER_QUERY)
+    def known(self) -> Ledger:
+        """Return everything, for a successor to go on with."""
+        return self._ledger
+
+    # What it does
+
+    async def _keep(self) -> None:
+        """Look and drive until nothing is left to keep."""
+        await self._recall()
+        while True:
+            self._woken = False
+            self._ledger = book.expire(self._ledger, workflow.now())
+            if self._is_done:
+                await self._leave()
+                if self._is_done:
+                    return
+            if self._turns_over:
+                await self._turn_over()
+            self._describe()
+            await self._step()
+
+    async def _step(self) -> None:
+        """Do the one next thing: find the baseline, drive, or rest until something is due."""
+        now = workflow.now()
+        if self._ledger.baseline is None:
+            await self._find_baseline()
+            return
+        due = book.next_look(self._ledger)
+        if self._ledger.is_settled and due is not None and due > now:
+            await self._rest(due - now, "until the next end or look")
+            return
+        if self._ledger.is_settled:
+            self._ledger = book.hope(self._ledger)
+        await self._drive()
+
+    async def _find_baseline(self) -> None:
+        """Record what is in force before the first change: it is what comes back."""
+        try:
+            sight = await self._activity(
+                orders.OBSERVE, self._ledger.namespace, "Find the baseline"
+            )
+        except ActivityError as error:
+            await self._back_off(error)
+            return
+        self._failures = 0
+        if self._ledger.baseline is None:
+            self._ledger = replace(self._ledger, baseline=sight.capacity)
+            workflow.upsert_memo({BASELINE_MEMO: sight.capacity})
+
+    async def _drive(self) -> None:
+        """Take one step to the target, and note what is in force after it."""
+        now = workflow.now()
+        wanted = self._ledger.target.capacity
+        self._ledger = book.aim(book.write(self._ledger, wanted), now)
+        self._describe()
+        self._key = self._key or str(workflow.uuid4())
+        try:
+            sight = await self._activity(
+                orders.DRIVE, Drive(ledger=self._ledger, key=self._key), self._purpose(wanted)
+            )
+        except ActivityError as error:
+            await self._back_off(error)
+            return
+        self._key = ""
+        self._failures = 0
+        await self._take_in(sight, wanted)
+
+    async def _take_in(self, sight: Sight, wanted: Capacity) -> None:
+        """Note what a step has seen; wait a moment where its change is not over yet."""
+        known = self._ledger
+        changed_by_others = known.in_force is not None and sight.found not in (
+            known.in_force,
+            *known.written,
+        )
+        seen = book.look(known, sight.capacity, sight.offer, workflow.now())
+        if changed_by_others:
+            seen = replace(seen, remark=f"somebody else had set {sight.found}")
+        self._ledger = seen
+        self._attempts += 1
+        if sight.waits_for:
+            self._ledger = replace(seen, trouble=sight.waits_for)
+            await self._rest(backoff.PENDING, sight.waits_for)
+
+    async def _activity(self, name: str, order: object, summary: str) -> Sight:
+        """Run one attempt of an activity that looks at the namespace."""
+        sight: Sight = await workflow.execute_activity(
+            name,
+            order,
+            result_type=Sight,
+            start_to_close_timeout=orders.ATTEMPT_WITHIN,
+            heartbeat_timeout=orders.BEAT_WITHIN,
+            retry_policy=_ONCE,
+            summary=summary,
+        )
+        return sight
+
+    async def _back_off(self, error: ActivityError) -> None:
+        """Note the fault and wait, longer each time; a changed claim ends the wait."""
+        fault = backoff.fault_of(error)
+        self._failures += 1
+        self._attempts += 1
+        if fault.is_definite:
+            self._key = ""
+        self._ledger = replace(self._ledger, trouble=fault.words)
+        self._describe()
+        workflow.logger.warning("%s: %s", self._ledger.namespace, fault.words)
+        pause = backoff.pause(fault, self._failures, workflow.random().random())
+        self._is_told_to_wait = fault.retry_after is not None
+        await self._rest(pause, fault.words)
+        self._is_told_to_wait = False
+
+    async def _rest(self, length: timedelta, why: str) -> None:
+        """Wait for *length*, or until a claim comes or goes."""
+        self._resting = True
+        with suppress(asyncio.TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._is_roused, timeout=length, timeout_summary=why[:200]
+            )
+        self._resting = False
+
+    @property
+    def _is_roused(self) -> bool:
+        """Whether something new came up that the Cloud doesn't forbid to act upon."""
+        return self._woken and not self._is_told_to_wait
+
+    # How it begins, hands over and ends
+
+    async def _recall(self) -> None:
+        """Take over what a terminated or failed run knew."""
+        if not self._broken_run:
+            return
+        order = Recall(namespace=self._ledger.namespace, run=self._broken_run)
+        old: Ledger | None = await workflow.execute_activity(
+            orders.RECALL,
+            order,
+            result_type=Ledger | None,  # type: ignore[arg-type]
+            start_to_close_timeout=orders.ATTEMPT_WITHIN,
+            summary="Take over from the run that was terminated",
+        )
+        if old:
+            self._ledger = book.take_over(self._ledger, old)
+
+    @property
+    def _is_done(self) -> bool:
+        return not self._ledger.leases and self._ledger.is_settled
+
+    @property
+    def _turns_over(self) -> bool:
+        suggested = workflow.info().is_continue_as_new_suggested()
+        return suggested or self._updates >= UPDATES_A_RUN
+
+    async def _leave(self) -> None:
+        """Let every waiting claim be answered, and take no more waits."""
+        self._leaving = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self._leaving = False
+
+    async def _turn_over(self) -> None:
+        """Go on as a new run, with all that is known and nobody waiting."""
+        await self._leave()
+        namespace = self._ledger.namespace
+        workflow.continue_as_new(KeeperInput(namespace=namespace, ledger=self._ledger))
+
+    def _give_up(self) -> None:
+        """End every claim, since the keeper was cancelled."""
+        ended = book.release(self._ledger, lambda _: True)
+        self._change(replace(ended, cancelled=True))
+
+    def _farewell(self) -> str:
+        """Return the result: what is in force at the end."""
+        known = self._ledger
+        if known.foreign:
+            return f"{known.in_force} in force, set by somebody else and left alone"
+        if known.in_force is None:
+            return "nothing was claimed, nothing was changed"
+        return f"{known.in_force} in force, the baseline"
+
+    # How it speaks
+
+    def _change(self, ledger: Ledger) -> None:
+        """Go on with *ledger*, at once if it says something new."""
+        if ledger != self._ledger:
+            self._ledger = ledger
+            self._woken = True
+            self._describe()
+
+    async def _until_answered(self, lease: Lease) -> None:
+        """Wait while the keeper is about to cover *lease* or at it, no longer.
+
+        Without a timer: an attempt ends by itself.
+        """
+        attempt = self._attempts
+        self._waiting += 1
+        try:
+            await workflow.wait_condition(
+                lambda: (
+                    self._ledger.covers(lease)
+                    or self._attempts != attempt
+                    or self._leaving
+                    or (self._resting and not self._is_roused)
+                )
+            )
+        finally:
+            self._waiting -= 1
+
+    def _answer(self, lease: Lease) -> LeaseAnswer:
+        """Return how far the claim *lease* is covered."""
+        granted = any(held.key == lease.key for held in self._ledger.leases)
+        return LeaseAnswer(
+            granted=granted,
+            in_force=granted and self._ledger.covers(lease),
+            capacity=self._ledger.in_force,
+            until=lease.until if granted else None,
+            message=words.answer(self._ledger, lease) if granted else self._denial(lease),
+        )
+
+    def _denial(self, lease: Lease) -> str:
+        """Return why the claim *lease* does not hold."""
+        if book.was_released(self._ledger, lease.key):
+            return f"{lease.window} was released before its end, {words.minute(lease.until)}"
+        if self._ledger.cancelled:
+            return "the keeper was cancelled and is going back to the baseline"
+        return f"{lease.window} has ended at {words.minute(lease.until)}"
+
+    def _purpose(self, wanted: Capacity) -> str:
+        """Return what a step is for, in the words of the UI."""
+        windows = ", ".join(lease.window for lease in self._ledger.leases)
+        if windows:
+            return f"To {wanted} for {windows}"[:200]
+        return f"Back to {wanted}, the baseline"
+
+    def _describe(self) -> None:
+        workflow.set_current_details(words.details(self._ledger, workflow.now()))
+
+
+def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
+    """Tell whether *request* names *lease*."""
+    if request.key:
+        return lease.key == request.key
+    return not request.window or lease.window == request.window
+
+
+def _refusal(words: str) -> ApplicationError:
+    """Return the error that a caller of an update gets, and that isn't retried."""
+    return ApplicationError(words, type="Refused", non_retryable=True)

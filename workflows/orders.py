@@ -1,0 +1,81 @@
+"""What the workflows ask of the activities: names with versions, and the values that cross.
+
+A name's version rises when the meaning of its input or output changes; the old one stays
+registered for as long as workflows that know it may run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
+from workflows.ledger import Ledger, Offer
+
+ASK = "keeper.ask.v1"
+GIVE_BACK = "keeper.give-back.v1"
+RECALL = "keeper.recall.v1"
+OBSERVE = "capacity.observe.v1"
+DRIVE = "capacity.drive.v1"
+
+BEAT_WITHIN = timedelta(seconds=90)
+"""An activity that says nothing for so long is taken for dead, its worker with it."""
+
+ATTEMPT_WITHIN = timedelta(minutes=5)
+"""How long one attempt may take, whatever it waits for."""
+
+LEDGER_QUERY = "ledger"
+"""The query for all that a keeper knows, from which a broken one's successor goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperInput(KeeperStart):
+    """What a run of a keeper begins with: a namespace, and what an earlier run knew."""
+
+    ledger: Ledger | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drive:
+    """One step to a target: what is known, and the idempotency key of the change."""
+
+    ledger: Ledger
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What was seen of a namespace: in force at the end, and before anything was done.
+
+    *offer* is None where the Cloud wasn't asked for it. *waits_for* says what isn't over
+    yet, empty when nothing is pending.
+    """
+
+    capacity: Capacity
+    found: Capacity
+    offer: Offer | None = None
+    waits_for: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A claim on its way to the keeper of its namespace; *nominal* is the firing's time."""
+
+    request: LeaseRequest
+    nominal: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveBack:
+    """A claim that is no longer wanted, on its way to the keeper of its namespace."""
+
+    namespace: str
+    request: ReleaseRequest = field(default_factory=ReleaseRequest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """A broken run of the keeper of *namespace*, whose ledger is wanted."""
+
+    namespace: str
+    run: str

@@ -1,0 +1,84 @@
+"""What people read of a keeper and a boost in the Temporal UI: pure, one sentence a line."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from workflows.contract import Lease, format_instant
+from workflows.ledger import Ledger, state_of
+
+
+def lease_in_words(lease: Lease) -> str:
+    """Return who asks for how much, until when."""
+    added = " on top" if lease.combine == "add" else ""
+    asker = "" if lease.by == "schedule" else f", asked by {lease.by}"
+    reason = f" ({lease.reason})" if lease.reason else ""
+    return f"{lease.window}: {lease.tru} TRU{added} until {minute(lease.until)}{asker}{reason}"
+
+
+def minute(instant: datetime) -> str:
+    """Return *instant* to the minute where that is exact, else to the second."""
+    whole = instant.replace(microsecond=0)
+    text = format_instant(whole)
+    return text.removesuffix(":00Z") + "Z" if whole.second == 0 else text
+
+
+def span(length: timedelta) -> str:
+    """Return *length* as people say it.
+
+    >>> span(timedelta(hours=2, minutes=5, seconds=3))
+    '2h 5m'
+    >>> span(timedelta(seconds=40))
+    '40s'
+    """
+    seconds = max(0, round(length.total_seconds()))
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
+    return " ".join(part for part in parts if part) or f"{seconds}s"
+
+
+def details(ledger: Ledger, now: datetime) -> str:
+    """Return all that *ledger* says at *now*, for the keeper's page in the UI."""
+    lines = [_headline(ledger, now), *_why(ledger)]
+    lines += [f"- {lease_in_words(lease)}" for lease in ledger.leases]
+    if ledger.baseline is not None:
+        origin = "declared in the calendar" if ledger.baseline_declared else "found"
+        lines.append(f"Baseline: {ledger.baseline} ({origin}).")
+    return "\n".join(lines)
+
+
+def _headline(ledger: Ledger, now: datetime) -> str:
+    known = "not known yet" if ledger.in_force is None else str(ledger.in_force)
+    if ledger.baseline is None:
+        return f"In force: {known}. Looking for the baseline."
+    wanted = ledger.target.capacity
+    state = state_of(ledger, now)
+    if state == "ok":
+        return f"In force: {known}, as it should be."
+    if state == "foreign":
+        return f"In force: {known}, set by somebody else and left alone; due: {wanted}."
+    return f"In force: {known}; going to {wanted} ({state})."
+
+
+def _why(ledger: Ledger) -> list[str]:
+    """Return what isn't as it was asked for, and why."""
+    lines = []
+    if ledger.baseline is not None and ledger.leases and ledger.target.reason:
+        lines.append(f"Note: {ledger.target.reason}.")
+    if ledger.trouble:
+        lines.append(f"Trouble, tried again: {ledger.trouble}.")
+    if ledger.remark:
+        lines.append(f"Note: {ledger.remark}.")
+    if ledger.cancelled:
+        lines.append("Cancelled: going back to the baseline before it ends.")
+    return lines
+
+
+def answer(ledger: Ledger, lease: Lease) -> str:
+    """Return what there is to say to the claim *lease*: how far it is covered, and why."""
+    known = "unknown" if ledger.in_force is None else str(ledger.in_force)
+    reason = f"; {ledger.target.reason}" if ledger.baseline and ledger.target.reason else ""
+    if ledger.covers(lease):
+        return f"{known} in force until {minute(lease.until)}{reason}"
+    trouble = f"; {ledger.trouble}" if ledger.trouble else ""
+    return f"{lease.tru} TRU asked for, {known} in force{reason}{trouble}"

@@ -1,0 +1,102 @@
+"""The worker: everything that the run time needs in one process, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from workflows.activities import PATIENCE, CapacityActivities, Cloud
+from workflows.claims import KeeperActivities
+from workflows.contract import TASK_QUEUE
+from workflows.keeper import CapacityKeeper
+from workflows.provision import ProvisionBoost
+
+ACTIVITIES_AT_ONCE = 4_000
+"""Activities mostly wait: a claim and a step for each of two thousand namespaces."""
+
+WORKFLOWS_IN_MEMORY = 2_000
+"""Workflows whose state is kept between their tasks."""
+
+GRACE = timedelta(seconds=20)
+"""How long activities may go on after the worker was told to stop; they are safe to cut."""
+
+
+PURE_MODULES = ("backoff", "contract", "ledger", "orders", "words")
+
+RUNNER = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules(
+        *(f"workflows.{name}" for name in PURE_MODULES)
+    )
+)
+"""The sandbox of the workflows: what is pure is imported once, not once a workflow."""
+
+
+def build_worker(
+    client: Client,
+    cloud: Cloud,
+    *,
+    task_queue: str = TASK_QUEUE,
+    patience: float = PATIENCE,
+    grace: timedelta = GRACE,
+) -> Worker:
+    """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
+
+    Args:
+        client: A client of the Temporal namespace that they live in.
+        cloud: The Cloud Operations API.
+        task_queue: Where the schedules start their boosts.
+        patience: Seconds that one step waits for its change to be in force.
+        grace: How long activities may go on once the worker is told to stop.
+    """
+    capacity, keepers = CapacityActivities(cloud, patience=patience), KeeperActivities(client)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[ProvisionBoost, CapacityKeeper],
+        activities=[
+            capacity.observe,
+            capacity.drive,
+            keepers.ask,
+            keepers.give_back,
+            keepers.recall,
+        ],
+        workflow_runner=RUNNER,
+        max_concurrent_activities=ACTIVITIES_AT_ONCE,
+        max_cached_workflows=WORKFLOWS_IN_MEMORY,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
+        graceful_shutdown_timeout=grace,
+    )
+
+
+@asynccontextmanager
+async def running_worker(
+    client: Client,
+    cloud: Cloud,
+    *,
+    task_queue: str = TASK_QUEUE,
+    patience: float = PATIENCE,
+    grace: timedelta = GRACE,
+) -> AsyncIterator[Worker]:
+    """Run a worker for as long as the context lasts, and shut it down gracefully."""
+    worker = build_worker(client, cloud, task_queue=task_queue, patience=patience, grace=grace)
+    async with worker:
+        yield worker
+
+
+async def run_worker(
+    client: Client,
+    cloud: Cloud,
+    *,
+    stop: asyncio.Event,
+    task_queue: str = TASK_QUEUE,
+) -> None:
+    """Run a worker until *stop* is set; what is under way then may take `GRACE` to end."""
+    async with running_worker(client, cloud, task_queue=task_queue):
+        await stop.wait()
