@@ -1,0 +1,148 @@
+"""Instants as UTC calendars: exact whatever a zone's clock does, and few when grouped."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from itertools import product
+from typing import TypeVar
+
+from planner.schedules.ranges import ranges_of, time_boxes
+from planner.spec import StructuredCalendar
+
+K = TypeVar("K", bound=Hashable)
+
+Month = tuple[int, int]
+"""A year and a month of it."""
+
+_WEEK = frozenset(range(7))
+_ALL_DAYS = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class DateBox:
+    """Every date whose year, month, day and weekday (Sunday as 0) are all among these."""
+
+    years: frozenset[int]
+    months: frozenset[int]
+    days: frozenset[int]
+    weekdays: frozenset[int]
+
+
+def dated_calendars(instants: Iterable[datetime]) -> tuple[StructuredCalendar, ...]:
+    """Return UTC calendars that fire at *instants*, at each of them and at nothing else.
+
+    Times of day that share their dates go together. Sorted, so that equal instants give
+    equal calendars.
+
+    Args:
+        instants: Aware, in UTC and in whole seconds.
+    """
+    dates: dict[time, set[date]] = defaultdict(set)
+    for instant in instants:
+        dates[instant.time()].add(instant.date())
+    times: dict[frozenset[date], list[time]] = defaultdict(list)
+    for at, days in dates.items():
+        times[frozenset(days)].append(at)
+    return tuple(
+        sorted(
+            StructuredCalendar(
+                year=ranges_of(box.years),
+                month=ranges_of(box.months),
+                day_of_month=ranges_of(box.days),
+                day_of_week=ranges_of(box.weekdays),
+                hour=ranges_of(hours),
+                minute=ranges_of(minutes),
+                second=ranges_of(seconds),
+            )
+            for shared, group in times.items()
+            for box in date_boxes(shared)
+            for hours, minutes, seconds in time_boxes(group)
+        )
+    )
+
+
+def date_boxes(dates: Collection[date]) -> list[DateBox]:
+    """Cover *dates* exactly by few boxes.
+
+    Several groupings are tried, and the smallest is taken. What makes months alike is
+    what doesn't matter in them: days that a month doesn't have, and days of a weekday
+    that the box leaves out (all business days of a month without a holiday are "1 to 31,
+    Monday to Friday").
+    """
+    wanted = _days_by_month(dates)
+    seen = frozenset(day.isoweekday() % 7 for day in dates)
+    tries = (
+        [DateBox(years, months, days, weekdays) for years, months, days in grouped]
+        for weekdays, filled in product(dict.fromkeys((_WEEK, seen)), (False, True))
+        for grouped in _groupings(_likened(wanted, weekdays, filled=filled))
+    )
+    return min(tries, key=len)
+
+
+def _days_by_month(dates: Iterable[date]) -> dict[Month, int]:
+    """Return the days of each month as a mask: bit 0 is the first day."""
+    days: dict[Month, int] = defaultdict(int)
+    for day in sorted(dates):
+        days[day.year, day.month] |= 1 << (day.day - 1)
+    return days
+
+
+def _likened(
+    wanted: dict[Month, int], weekdays: frozenset[int], *, filled: bool
+) -> dict[Month, int]:
+    """Return masks as equal as can be that mean the same days, on *weekdays* alone.
+
+    Longer months come first, since a shorter one can take over the mask of a longer one.
+
+    Args:
+        wanted: The days of each month.
+        weekdays: The days of the week that count at all.
+        filled: Whether a mask is first tried with every day that doesn't matter.
+    """
+    chosen: dict[Month, int] = {}
+    pool: dict[int, None] = {}
+    for month in sorted(wanted, key=lambda month: (-monthrange(*month)[1], month)):
+        days = wanted[month]
+        matters = _days_on(month, weekdays)
+        alike = (mask for mask in pool if mask & matters == days)
+        full = days | (_ALL_DAYS & ~matters)
+        chosen[month] = next(alike, full if filled else days)
+        pool.setdefault(chosen[month])
+    return chosen
+
+
+def _days_on(month: Month, weekdays: frozenset[int]) -> int:
+    """Return the mask of the days of *month* that fall on *weekdays*."""
+    first, length = monthrange(*month)  # Monday is 0 here, Sunday is 0 in weekdays
+    return sum(1 << day for day in range(length) if (first + 1 + day) % 7 in weekdays)
+
+
+Group = tuple[frozenset[int], frozenset[int], frozenset[int]]
+"""Years, months, days."""
+
+
+def _groupings(masks: dict[Month, int]) -> Iterator[list[Group]]:
+    """Yield two ways to group months with equal days: by years first, by months first."""
+    years = _joined(((month, days), year) for (year, month), days in masks.items())
+    yearly = _joined(((days, found), month) for (month, days), found in years.items())
+    yield [(found, group, _members(days)) for (days, found), group in yearly.items()]
+    months = _joined(((year, days), month) for (year, month), days in masks.items())
+    monthly = _joined(((days, found), year) for (year, days), found in months.items())
+    yield [(group, found, _members(days)) for (days, found), group in monthly.items()]
+
+
+def _joined(pairs: Iterable[tuple[K, int]]) -> dict[K, frozenset[int]]:
+    """Return the set of numbers that come with each key."""
+    groups: dict[K, set[int]] = defaultdict(set)
+    for key, number in pairs:
+        groups[key].add(number)
+    return {key: frozenset(group) for key, group in groups.items()}
+
+
+def _members(days: int) -> frozenset[int]:
+    """Return the days of a mask."""
+    return frozenset(day for day in range(1, 32) if days >> (day - 1) & 1)

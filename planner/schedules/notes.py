@@ -1,0 +1,147 @@
+"""The words that people read about a schedule in the Temporal UI."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from planner.model import (
+    BusinessDays,
+    Cron,
+    Dates,
+    Duration,
+    Ical,
+    IcalMatch,
+    Length,
+    Recurrence,
+    Rrule,
+    Span,
+    Until,
+    Window,
+)
+
+SUMMARY_LIMIT = 200
+"""Bytes that the server allows in a workflow's static summary."""
+
+_SHOWN_DATES = 3
+
+
+def note_of(window: Window) -> str:
+    """Return what the schedule of *window* is for: how much, for whom, when, by which file.
+
+    Neither line nor commit: they would change with every edit of the file around it.
+    """
+    demand = f"{window.tru} TRU for {window.namespace}"
+    described = window.description.strip().rstrip(".")
+    sentences = [
+        f"{demand}: {described}" if described else demand,
+        f"{rule_of(window)}{_readiness(window)}",
+        "Comes on top of what else runs" if window.combine == "add" else "",
+        f"Owner: {window.owner}" if window.owner else "",
+        f"From {window.place.file}; change it there" if window.place.file else "",
+    ]
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def summary_of(window: Window) -> str:
+    """Return one line for the workflows that the schedule of *window* starts."""
+    length = f" {words}" if (words := _length(window.length)) else ""
+    text = f"{window.name}: {window.tru} TRU for {window.namespace}{length}"
+    return text.encode()[:SUMMARY_LIMIT].decode(errors="ignore")
+
+
+def rule_of(window: Window) -> str:
+    """Return when *window* runs, in the words of its file."""
+    parts = [
+        _recurrence(window.recurrence),
+        f"roll {window.roll}" if window.roll != "none" else "",
+        _skipped(window),
+        _bounds(window),
+    ]
+    length = f" {words}" if (words := _length(window.length)) else ""
+    return f"{', '.join(part for part in parts if part)}{length} {window.timezone}"
+
+
+def _recurrence(recurrence: Recurrence) -> str:
+    match recurrence:
+        case Cron(expressions, day_match):
+            match_words = f" (day_match {day_match})" if day_match else ""
+            return f"cron {' and '.join(expressions)}{match_words}"
+        case Rrule(rule, start):
+            return f"rrule {rule} from {_wall(start)}"
+        case Ical(file, match):
+            return f"events of {file.path}{_matching(match)}"
+        case BusinessDays():
+            return _business_days(recurrence)
+        case Dates(spans):
+            return _dates(spans)
+
+
+def _business_days(recurrence: BusinessDays) -> str:
+    ordinals = ", ".join(str(n) for n in recurrence.ordinals)
+    whole_year = len(recurrence.months) == 12
+    months = "" if whole_year else f" in months {', '.join(map(str, recurrence.months))}"
+    return f"business_days {ordinals}{months} at {recurrence.at:%H:%M}"
+
+
+def _dates(spans: tuple[Span, ...]) -> str:
+    shown = [
+        f"{_wall(span.start)} to {_wall(span.end)}" if span.end else _wall(span.start)
+        for span in spans[:_SHOWN_DATES]
+    ]
+    more = f" and {len(spans) - _SHOWN_DATES} more" if len(spans) > _SHOWN_DATES else ""
+    return f"dates {', '.join(shown)}{more}"
+
+
+def _matching(match: IcalMatch) -> str:
+    conditions = [
+        f"{name} {value}"
+        for name, value in (
+            ("summary", match.summary),
+            ("category", match.category),
+            ("uid", match.uid),
+        )
+        if value
+    ]
+    return f" with {', '.join(conditions)}" if conditions else ""
+
+
+def _skipped(window: Window) -> str:
+    skip = window.skip
+    skipped = [
+        *(["weekends"] if skip.weekends else []),
+        *(["holidays"] if skip.holidays else []),
+        *(day.isoformat() for day in skip.days[:_SHOWN_DATES]),
+        *([f"{len(skip.days) - _SHOWN_DATES} more days"] if len(skip.days) > _SHOWN_DATES else []),
+        *(file.path for file in skip.calendars),
+    ]
+    return f"skip {', '.join(skipped)}" if skipped else ""
+
+
+def _bounds(window: Window) -> str:
+    bounds = [("from", window.not_before), ("to", window.not_after)]
+    return " ".join(f"{word} {day}" for word, day in bounds if day)
+
+
+def _length(length: Length | None) -> str:
+    match length:
+        case Duration(elapsed):
+            return f"for {short(elapsed)}"
+        case Until(wall):
+            return f"until {wall:%H:%M}"
+    return ""
+
+
+def _readiness(window: Window) -> str:
+    jitter = f", asked for within {short(window.jitter)}" if window.jitter else ""
+    return f", ready {short(window.lead)} before{jitter}" if window.lead or jitter else ""
+
+
+def _wall(wall: datetime) -> str:
+    return f"{wall:%Y-%m-%d %H:%M}"
+
+
+def short(length: timedelta) -> str:
+    """Return *length* as it is written in a file: ``1h30m``."""
+    seconds = length // timedelta(seconds=1)
+    units = (("h", seconds // 3600), ("m", seconds // 60 % 60), ("s", seconds % 60))
+    return "".join(f"{count}{unit}" for unit, count in units if count) or "0s"

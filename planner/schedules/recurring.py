@@ -1,0 +1,248 @@
+"""Windows that can be said for ever, as calendars on the wall of their own zone.
+
+A window recurs when its firings follow from date, weekday and leap year alone, and none
+of them, ever, comes near a clock change: Temporal reads wall times around those in its
+own way (facts about it are in docs/decisions). Everything else is dated.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
+
+from planner import cron, zones
+from planner.business import business_calendar
+from planner.model import BusinessDays, Cron, Holidays
+from planner.occurrences import Pattern
+from planner.schedules.ranges import ranges_of, time_boxes
+from planner.schedules.yearboxes import year_boxes
+from planner.schedules.yeardays import YearDays
+from planner.spec import StructuredCalendar
+from workflows.contract import to_instant
+
+MARGIN = timedelta(hours=1)
+"""How far a firing, and the start it is for, stay away from the wall times that a clock
+skips or shows twice; nearer ones are dated."""
+
+LAST_YEAR = 2100
+"""The last year that Temporal's calendars know."""
+
+SHIFT_LIMIT = 27
+"""Days between firing and start up to which a recurring form is looked for."""
+
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_MIDNIGHT = time(0)
+
+Times = dict[time, YearDays]
+"""For each time of day, the days on which it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """Calendars on the wall of a zone, with the first and last nominal time they count for."""
+
+    calendars: tuple[StructuredCalendar, ...]
+    timezone: str
+    start_at: datetime | None
+    end_at: datetime | None
+
+
+def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None:
+    """Return the calendars that fire exactly for *pattern*, from *year* on and for ever.
+
+    None where there are none: the window must be dated.
+
+    Args:
+        pattern: All that the times of a window depend on.
+        ahead: How long before its start a firing is.
+        year: The first year that counts.
+    """
+    starts = _starts(pattern)
+    fires = starts and _moved_ahead(_kept(starts, pattern, year), ahead)
+    if not fires:
+        return None
+    together = _by_days(fires)
+    if any(_near(together, change, ahead) for change in _changes(pattern, ahead, year)):
+        return None
+    calendars = sorted(
+        calendar for days, times in together.items() for calendar in _calendars(days, times)
+    )
+    return Recurring(tuple(calendars), pattern.timezone, *_bounds(pattern, ahead))
+
+
+# Starts on the wall --------------------------------------------------------------------
+
+
+def _starts(pattern: Pattern) -> Times | None:
+    """Return the starts as the recurrence names them; None if they can't be said so."""
+    match pattern.recurrence:
+        case Cron(expressions, day_match):
+            return _cron_starts(expressions, day_match)
+        case BusinessDays(ordinals, at, months) if not _has_holidays(pattern.holidays):
+            calendar = business_calendar(pattern.holidays)
+
+            def days_of(year: int, month: int) -> Iterator[int]:
+                if month in months:
+                    found = (calendar.nth_business_day(year, month, n) for n in ordinals)
+                    yield from (day.day for day in found if day)
+
+            return {at: YearDays.sampled(days_of)}
+    return None
+
+
+def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) -> Times:
+    starts: Times = {}
+    for expression in expressions:
+        rule = cron.parse(expression)
+        days = YearDays.sampled(partial(cron.days_in_month, rule, day_match))
+        for at in rule.times:
+            starts[at] = starts[at] | days if at in starts else days
+    return starts
+
+
+def _has_holidays(holidays: Holidays) -> bool:
+    return bool(holidays.regions or holidays.calendars or holidays.days)
+
+
+def _kept(starts: Times, pattern: Pattern, year: int) -> Times | None:
+    """Return *starts* after roll and skip; None if more than weekdays decides on them."""
+    skip, holidays = pattern.skip, pattern.holidays
+    if skip.days or skip.calendars or (_has_holidays(holidays) and skip.holidays):
+        return None
+    weekend = _weekend(pattern, year) if skip.weekends or pattern.roll != "none" else ()
+    if weekend is None or (pattern.roll != "none" and _has_holidays(holidays)):
+        return None
+    kept: Times = {}
+    for at, days in starts.items():
+        rolled = days if pattern.roll == "none" else days.rolled(_shifts(pattern))
+        if rolled is None:
+            return None
+        kept[at] = rolled.on(set(range(7)).difference(weekend)) if skip.weekends else rolled
+    return kept
+
+
+def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
+    """Return the weekdays of the weekend, Sunday as 0; None if some of them are worked.
+
+    A region's own weekend is looked up for *year* and the two after it, as far as a dated
+    schedule would reach: whatever changes later is seen by then.
+    """
+    calendar = business_calendar(pattern.holidays, pattern.timezone)
+    first, end = date(year, 1, 1), date(year + 3, 1, 1)
+    days = [first + n * _DAY for n in range((end - first).days)]
+    weekend = {day.isoweekday() % 7 for day in days if calendar.is_weekend(day)}
+    steady = all(calendar.is_weekend(day) == (day.isoweekday() % 7 in weekend) for day in days)
+    return tuple(sorted(weekend)) if steady else None
+
+
+def _shifts(pattern: Pattern) -> dict[int, int]:
+    """Return by how many days a start on each weekday rolls where only weekends count."""
+    calendar = business_calendar(pattern.holidays)
+    week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
+    return {n: (calendar.roll(day, pattern.roll) - day).days for n, day in enumerate(week)}
+
+
+# Firings on the wall -------------------------------------------------------------------
+
+
+def _moved_ahead(starts: Times | None, ahead: timedelta) -> Times | None:
+    """Return the firings for *starts*: so much earlier, on the day before where need be."""
+    if starts is None or ahead > SHIFT_LIMIT * _DAY:
+        return None
+    fires: Times = {}
+    for at, days in starts.items():
+        wall = datetime.combine(date(2000, 6, 15), at) - ahead
+        moved = days.moved((wall.date() - date(2000, 6, 15)).days)
+        if moved is None:
+            return None
+        fires[wall.time()] = fires[wall.time()] | moved if wall.time() in fires else moved
+    return fires
+
+
+def _by_days(fires: Times) -> dict[YearDays, list[time]]:
+    """Return the times, in order, that share their days."""
+    together: dict[YearDays, list[time]] = defaultdict(list)
+    for at in sorted(fires):
+        together[fires[at]].append(at)
+    return together
+
+
+def _calendars(days: YearDays, times: list[time]) -> Iterator[StructuredCalendar]:
+    """Yield the calendars of *times* on *days*: each box of days with each box of times."""
+    for box in year_boxes(days):
+        for hours, minutes, seconds in time_boxes(times):
+            yield StructuredCalendar(
+                year=box.years,
+                month=ranges_of(box.months),
+                day_of_month=ranges_of(box.days),
+                day_of_week=ranges_of(box.weekdays),
+                hour=ranges_of(hours),
+                minute=ranges_of(minutes),
+                second=ranges_of(seconds),
+            )
+
+
+# From and to ---------------------------------------------------------------------------
+
+
+def _bounds(pattern: Pattern, ahead: timedelta) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last instant that the window's dates leave to its firings."""
+    start = end = None
+    if pattern.not_before:
+        start = _midnight(pattern, pattern.not_before) - ahead
+    if pattern.not_after:
+        end = _midnight(pattern, pattern.not_after + _DAY) - ahead - _SECOND
+    return start, end
+
+
+def _midnight(pattern: Pattern, day: date) -> datetime:
+    return to_instant(datetime.combine(day, _MIDNIGHT), pattern.tz)
+
+
+# Clock changes -------------------------------------------------------------------------
+
+
+def _changes(pattern: Pattern, ahead: timedelta, year: int) -> tuple[zones.ClockChange, ...]:
+    """Return the clock changes from *year* on that the window's dates leave to it."""
+    first = datetime(year, 1, 1, tzinfo=UTC) - _DAY
+    last = datetime(LAST_YEAR + 1, 1, 2, tzinfo=UTC)
+    start, end = _bounds(pattern, ahead)
+    # A margin, and a day for a gap at midnight: what is near counts, and ahead is in bounds.
+    around = MARGIN + _DAY + ahead
+    return zones.changes(
+        pattern.timezone,
+        max(first, start - around) if start else first,
+        min(last, end + around) if end else last,
+    )
+
+
+def _near(
+    together: dict[YearDays, list[time]], change: zones.ClockChange, ahead: timedelta
+) -> bool:
+    """Tell whether any firing, or the time from it to its start, comes near *change*.
+
+    Where a gap holds a midnight its whole day is near: Temporal takes the weekday from
+    that midnight, which falls on the day before.
+    """
+    low, high = change.low - MARGIN, change.high + MARGIN
+    if change.is_gap and change.low <= datetime.combine(change.high, _MIDNIGHT):
+        low = min(low, datetime.combine(change.low, _MIDNIGHT))
+        high = max(high, datetime.combine(change.high, _MIDNIGHT) + _DAY)
+    return any(_fires_between(days, times, low - ahead, high) for days, times in together.items())
+
+
+def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
+    """Tell whether there is a wall time between *low* and *high*, both excluded."""
+    for offset in range((high.date() - low.date()).days + 1):
+        day = low.date() + offset * _DAY
+        if day in days:
+            first = bisect_right(times, low.time()) if offset == 0 else 0
+            last = bisect_left(times, high.time()) if day == high.date() else len(times)
+            if first < last:
+                return True
+    return False

@@ -1,0 +1,127 @@
+"""Days that come back every year: by date, weekday and leap year, and nothing else.
+
+Whatever a rule without holidays says of a day (the 15th, the last Friday, the weekday
+nearest to the month's end) follows from the day's date, its weekday, and whether its
+year is a leap year. So a rule is a finite table, which can be moved by days and be cut
+into calendars that hold for ever.
+"""
+
+from __future__ import annotations
+
+from calendar import isleap, monthrange
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+_COMMON = 365
+_YEARS = (2001, 2000)
+_INDEX = {
+    (isleap(year), month, day): offset + index
+    for year, offset in zip(_YEARS, (0, _COMMON), strict=True)
+    for index, (month, day) in enumerate(
+        (month, day) for month in range(1, 13) for day in range(1, monthrange(year, month)[1] + 1)
+    )
+}
+"""Where a table keeps a day: those of a common year, then those of a leap year."""
+
+_SAMPLES = {
+    (isleap(year), date(year, 1, 1).isoweekday() % 7): year for year in range(2027, 1999, -1)
+}
+"""A year of each of the fourteen kinds: leap or not, and the weekday it begins on."""
+
+
+@dataclass(frozen=True, slots=True)
+class YearDays:
+    """For each day of a common and of a leap year, the weekdays on which it counts.
+
+    A mask of weekdays for each day: bit 0 is Sunday.
+    """
+
+    masks: tuple[int, ...]
+
+    @classmethod
+    def sampled(cls, days_of: Callable[[int, int], Iterable[int]]) -> YearDays:
+        """Return the days that a rule means, asked of a year of each kind.
+
+        Args:
+            days_of: The days of the month that the rule means, by year and month. It must
+                depend on nothing but the lengths and the weekdays of the year's months.
+        """
+        masks = [0] * len(_INDEX)
+        for (leap, _), year in _SAMPLES.items():
+            for month in range(1, 13):
+                for day in days_of(year, month):
+                    weekday = date(year, month, day).isoweekday() % 7
+                    masks[_INDEX[leap, month, day]] |= 1 << weekday
+        return cls(tuple(masks))
+
+    def __contains__(self, day: date) -> bool:
+        """Tell whether *day* counts."""
+        return self.has(day, day.isoweekday() % 7)
+
+    def has(self, day: date, weekday: int) -> bool:
+        """Tell whether the date of *day* counts where it is a *weekday*, Sunday as 0."""
+        return bool(self.masks[_INDEX[isleap(day.year), day.month, day.day]] >> weekday & 1)
+
+    def __or__(self, other: YearDays) -> YearDays:
+        return YearDays(tuple(a | b for a, b in zip(self.masks, other.masks, strict=True)))
+
+    def on(self, weekdays: Collection[int]) -> YearDays:
+        """Return those of the days that fall on *weekdays*, Sunday as 0."""
+        kept = sum(1 << weekday for weekday in set(weekdays))
+        return YearDays(tuple(mask & kept for mask in self.masks))
+
+    def moved(self, days: int) -> YearDays | None:
+        """Return each day so many days later, or earlier where *days* is negative.
+
+        None where that can't be said by date, weekday and leap year: days that only leap
+        years have (or lack) don't cross the year's end, since the year beside may be of
+        either kind.
+        """
+        moved: YearDays | None = self
+        for _ in range(abs(days)):
+            moved = moved and (moved._later() if days > 0 else moved._earlier())
+        return moved
+
+    def _earlier(self) -> YearDays | None:
+        common, leap = self.masks[:_COMMON], self.masks[_COMMON:]
+        if common[0] != leap[0]:
+            return None
+        return YearDays(
+            tuple(
+                mask >> 1 | (mask & 1) << 6
+                for year in (common, leap)
+                for mask in (*year[1:], year[0])
+            )
+        )
+
+    def _later(self) -> YearDays | None:
+        common, leap = self.masks[:_COMMON], self.masks[_COMMON:]
+        if common[-1] != leap[-1]:
+            return None
+        return YearDays(
+            tuple(
+                (mask << 1 | mask >> 6) & 0b1111111
+                for year in (common, leap)
+                for mask in (year[-1], *year[:-1])
+            )
+        )
+
+    def rolled(self, shifts: Mapping[int, int]) -> YearDays | None:
+        """Return the days with each weekday moved by its own number of days, together.
+
+        Args:
+            shifts: By how many days a start on a weekday (Sunday as 0) moves.
+        """
+        together: YearDays | None = YearDays((0,) * len(self.masks))
+        for shift in set(shifts.values()):
+            part = self.on([weekday for weekday, days in shifts.items() if days == shift])
+            moved = part.moved(shift)
+            together = together | moved if together and moved else None
+        return together
+
+    def of_month(self, month: int, *, leap: bool) -> Iterator[tuple[int, int]]:
+        """Yield the days of *month* with each weekday they count on, Sunday as 0."""
+        for day in range(1, monthrange(_YEARS[leap], month)[1] + 1):
+            mask = self.masks[_INDEX[leap, month, day]]
+            yield from ((day, weekday) for weekday in range(7) if mask >> weekday & 1)
