@@ -1,0 +1,33 @@
+"""What the calendars cost at worst: the minimum of Actions that boosted hours are billed.
+
+- `metering`: calendar hours and Actions, from the steps of a timeline.
+- `pricing`: what Actions cost by the month, at graduated tiers.
+- `account`: both put together, per window, namespace and month.
+- `hints`: where a few minutes change the bill.
+"""
+
+from planner.bill.account import (
+    ASSUMPTIONS,
+    Bill,
+    Line,
+    NamespaceBill,
+    WindowBill,
+    reckon,
+)
+from planner.bill.hints import Hint, hints
+from planner.bill.metering import ACTIONS_PER_TRU_HOUR, minimum
+from planner.bill.pricing import cost
+
+__all__ = [
+    "ACTIONS_PER_TRU_HOUR",
+    "ASSUMPTIONS",
+    "Bill",
+    "Hint",
+    "Line",
+    "NamespaceBill",
+    "WindowBill",
+    "cost",
+    "hints",
+    "minimum",
+    "reckon",
+]

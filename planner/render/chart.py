@@ -1,0 +1,175 @@
+"""The chart of one namespace for the timeline page: an axis, the step line, a row a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from zoneinfo import ZoneInfo
+
+from planner.model import Horizon, Window
+from planner.render import geometry, reasons
+from planner.render.preview import Lane
+from planner.render.preview_text import change_words, touched_words
+from workflows.contract import ON_DEMAND
+
+WIDTH = 1000
+"""Pixels of a chart's time axis, at least: it grows with the page and with the days."""
+
+LEAST = 4
+"""Pixels of the narrowest bar, and of the least space between two."""
+
+MARK = 20
+"""Pixels that the sign of a clock change or a holiday takes."""
+
+
+def chart(lane: Lane, horizon: Horizon) -> str:
+    """Return the chart of *lane* as HTML."""
+    days = (horizon.end - horizon.start) / geometry.DAY
+    width = max(geometry.pixels_per_day(horizon, WIDTH) * days, WIDTH)
+    rows = [_axis(lane, horizon, width), _marks(lane, horizon, width), _level(lane, horizon, width)]
+    rows += [
+        _row(lane, window, horizon, width) for window in lane.calendar.windows if not window.paused
+    ]
+    name = escape(lane.calendar.namespace, quote=True)
+    return (
+        f'<div class="scroll"><div class="chart" role="group" aria-label="Timeline of {name}" '
+        f'style="--width: {width:.0f}px">\n'
+        + "\n".join(row for row in rows if row)
+        + "\n</div></div>"
+    )
+
+
+def _axis(lane: Lane, horizon: Horizon, width: float) -> str:
+    """Return the head of the chart, and the lines that go down through all of it."""
+    tz = ZoneInfo(lane.calendar.timezone)
+    ticks = geometry.ticks(horizon, tz, width)
+    labels = "".join(
+        f'<span style="left:{tick.at:.4%}">{escape(tick.label)}</span>'
+        for tick in ticks
+        if tick.label
+    )
+    lines = "".join(f'<i style="left:{tick.at:.4%}"></i>' for tick in ticks)
+    return (
+        f'<div class="under" aria-hidden="true">{lines}{"".join(_shades(lane, horizon, tz))}</div>'
+        f'<div class="corner axis" style="grid-column:1;grid-row:1">{escape(tz.key)}</div>'
+        f'<div class="axis" style="grid-column:2;grid-row:1" aria-hidden="true">{labels}</div>'
+    )
+
+
+def _shades(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[str]:
+    """Yield a shade for each holiday, and a line for each clock change."""
+    for holiday in lane.holidays:
+        left, right = geometry.day_span(holiday.day, horizon, tz)
+        yield f'<i class="holiday" style="left:{left:.4%};width:{right - left:.4%}"></i>'
+    for item in lane.clock_changes:
+        if item.change.at in horizon:
+            at = geometry.fraction(item.change.at, horizon)
+            yield f'<i class="clock" style="left:{at:.4%}"></i>'
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """A sign above the rows; *kind* is its class."""
+
+    at: float
+    kind: str
+    text: str
+
+
+def _marks(lane: Lane, horizon: Horizon, width: float) -> str:
+    """Return the row of signs, those too close for a sign each put together."""
+    tz = ZoneInfo(lane.calendar.timezone)
+    together: list[_Mark] = []
+    for mark in sorted(_signs(lane, horizon, tz), key=lambda mark: mark.at):
+        if together and mark.at - together[-1].at < MARK / width:
+            last = together.pop()
+            kind = "clock" if "clock" in (last.kind, mark.kind) else mark.kind
+            together.append(_Mark(last.at, kind, f"{last.text}\n{mark.text}"))
+        else:
+            together.append(mark)
+    if not together:
+        return ""
+    inner = "".join(
+        _button(
+            f"mark {m.kind}",
+            f"left:{_inside(m.at, width):.4%}",
+            m.text,
+            n == 0,
+            "◷" if m.kind == "clock" else "✦",
+        )
+        for n, m in enumerate(together)
+    )
+    return f'<div class="label"><b>marked days</b></div><div class="track" data-row>{inner}</div>'
+
+
+def _inside(at: float, width: float) -> float:
+    """Return *at*, moved so that a sign centred there isn't cut at the edge."""
+    half = MARK / 2 / width
+    return min(max(at, half), 1 - half)
+
+
+def _signs(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[_Mark]:
+    for holiday in lane.holidays:
+        left, right = geometry.day_span(holiday.day, horizon, tz)
+        if right > left:
+            text = f"{holiday.day:%a %d %b %Y}: {holiday.name}"
+            yield _Mark((left + right) / 2, "holiday", text)
+    for item in lane.clock_changes:
+        if item.change.at in horizon:
+            head = f"{item.change.low:%a %d %b %Y}: {change_words(item)}"
+            text = "\n".join((head, *(touched_words(run) for run in item.touched)))
+            yield _Mark(geometry.fraction(item.change.at, horizon), "clock", text)
+
+
+def _level(lane: Lane, horizon: Horizon, width: float) -> str:
+    """Return the row of the step line, with what can be pointed at above it."""
+    tz = ZoneInfo(lane.calendar.timezone)
+    points = geometry.step_points(lane.steps, horizon, lane.peak)
+    drawn = " ".join(f"{x * 1000:.2f},{96 - y * 88:.2f}" for x, y in points)
+    path = f"M0,100 L{drawn.replace(' ', ' L')} L1000,100 Z" if drawn else ""
+    buttons = "".join(
+        _button("step", _place(s.left, s.right), reasons.of_steps(s.steps, tz), n == 0)
+        for n, s in enumerate(geometry.stretches(lane.steps, horizon, LEAST / width))
+    )
+    ground = lane.calendar.baseline or ON_DEMAND
+    scale = (
+        f"<span><i>{lane.peak:g} TRU</i><i>{escape(str(ground))}</i></span>"
+        if lane.peak
+        else (f"<span>{escape(str(ground))}</span>")
+    )
+    return (
+        f'<div class="label scale"><b>capacity</b>{scale}</div>'
+        '<div class="track level" data-row>'
+        '<svg viewBox="0 0 1000 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path d="{path}"/><polyline points="{drawn}"/></svg>{buttons}</div>'
+    )
+
+
+def _row(lane: Lane, window: Window, horizon: Horizon, width: float) -> str:
+    """Return the row of one window."""
+    runs = [run for run in lane.occurrences if run.window == window]
+    kind = "bar add" if window.combine == "add" else "bar"
+    plus = "+" if window.combine == "add" else ""
+    inner = "".join(
+        _button(kind, _place(bar.left, bar.right), reasons.of_runs(bar.runs), n == 0)
+        for n, bar in enumerate(geometry.bars(runs, horizon, LEAST / width))
+    )
+    return (
+        f'<div class="label"><b>{escape(window.name)}</b><span>{plus}{window.tru} TRU</span></div>'
+        f'<div class="track" data-row>{inner}</div>'
+    )
+
+
+def _place(left: float, right: float) -> str:
+    return f"left:{left:.4%};width:{right - left:.4%}"
+
+
+def _button(kind: str, style: str, text: str, is_first: bool, inner: str = "") -> str:
+    """Return something to point at; the first of a row is its tab stop."""
+    label = escape(text, quote=True).replace("\n", "&#10;")
+    stop = "0" if is_first else "-1"
+    return (
+        f'<button type="button" class="{kind}" style="{style}" tabindex="{stop}" '
+        f'aria-label="{label}">{inner}</button>'
+    )

@@ -1,0 +1,44 @@
+"""Which days a list of days is, in words: ``every day``, ``Monday to Friday but for …``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+
+MOST_EXCEPTIONS = 4
+"""A pattern with more exceptions than that isn't one: the days are listed."""
+
+_PATTERNS: tuple[tuple[str, Callable[[date], bool]], ...] = (
+    ("every day", lambda day: True),
+    ("Monday to Friday", lambda day: day.weekday() < 5),
+    ("Saturdays and Sundays", lambda day: day.weekday() >= 5),
+)
+
+
+def which_days(days: Sequence[date]) -> str:
+    """Return in words which days *days* are, of those from the first to the last.
+
+    >>> which_days([date(2027, 3, 5), date(2027, 3, 8), date(2027, 3, 9)])
+    '3 days: Monday to Friday'
+    >>> which_days([date(2027, 3, 1), date(2027, 3, 8), date(2027, 3, 15)])
+    '3 days: every Monday'
+    >>> which_days([date(2027, 3, 1), date(2027, 3, 2), date(2027, 3, 3), date(2027, 3, 5)])
+    '4 days: every day but for Thu 04 Mar'
+    """
+    between = [days[0] + timedelta(days=n) for n in range((days[-1] - days[0]).days + 1)]
+    weekly = (f"every {days[0]:%A}", lambda day: day.weekday() == days[0].weekday())
+    fits = [
+        (len(missing), name, missing)
+        for name, holds in (*_PATTERNS, weekly)
+        if all(holds(day) for day in days)
+        and len(missing := sorted({day for day in between if holds(day)} - set(days)))
+        <= min(MOST_EXCEPTIONS, len(days) // 2)
+    ]
+    if not fits:
+        return f"{len(days)} days: {_listed(days)}"
+    _, name, missing = min(fits)
+    return f"{len(days)} days: {name}{f' but for {_listed(missing)}' if missing else ''}"
+
+
+def _listed(days: Sequence[date]) -> str:
+    return ", ".join(f"{day:%a %d %b}" for day in days)

@@ -1,0 +1,157 @@
+"""Where things lie in a drawing: fractions of the horizon's width, from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from planner.model import Horizon, Occurrence
+from planner.timeline import Step
+from workflows.contract import to_instant, to_wall
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """Runs of one window that are drawn as one: too close to tell apart, or overlapping."""
+
+    left: float
+    right: float
+    runs: tuple[Occurrence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Steps that are drawn as one, for the same reason."""
+
+    left: float
+    right: float
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A line across a drawing at a local midnight or hour; *label* may be empty."""
+
+    at: float
+    label: str
+
+
+def fraction(instant: datetime, horizon: Horizon) -> float:
+    """Return where *instant* lies in *horizon*, kept within it."""
+    share = (instant - horizon.start) / (horizon.end - horizon.start)
+    return min(max(share, 0.0), 1.0)
+
+
+def day_span(day: date, horizon: Horizon, tz: ZoneInfo) -> tuple[float, float]:
+    """Return where a local day begins and ends."""
+    midnights = (datetime.combine(day + timedelta(days=n), time()) for n in (0, 1))
+    left, right = (fraction(to_instant(wall, tz), horizon) for wall in midnights)
+    return left, right
+
+
+def pixels_per_day(horizon: Horizon, width: float) -> float:
+    """Return how many pixels a day takes at least, on a drawing *width* pixels wide."""
+    days = (horizon.end - horizon.start) / DAY
+    return min(max(width / days, 6.0), width)
+
+
+def bars(occurrences: Iterable[Occurrence], horizon: Horizon, least: float) -> list[Bar]:
+    """Return the bars of one window's *occurrences*, in order, none touching another.
+
+    Each is at least *least* wide, and *least* away from the next.
+    """
+    found: list[Bar] = []
+    for run in sorted(occurrences, key=lambda run: run.order):
+        left, right = _span(run.start, run.end, horizon, least)
+        if found and left < found[-1].right + least:
+            last = found.pop()
+            left, right = last.left, max(last.right, right)
+            found.append(Bar(left, right, (*last.runs, run)))
+        else:
+            found.append(Bar(left, right, (run,)))
+    return found
+
+
+def stretches(steps: Sequence[Step], horizon: Horizon, least: float) -> list[Stretch]:
+    """Return where something is claimed; steps narrower than *least* join a neighbour."""
+    found: list[Stretch] = []
+    for step in steps:
+        if not step.claims:
+            continue
+        left, right = fraction(step.start, horizon), fraction(step.end, horizon)
+        if (
+            found
+            and (right - left < least or found[-1].right - found[-1].left < least)
+            and (left - found[-1].right < least)
+        ):
+            last = found.pop()
+            found.append(Stretch(last.left, right, (*last.steps, step)))
+        else:
+            found.append(Stretch(left, right, (step,)))
+    return found
+
+
+def step_points(steps: Sequence[Step], horizon: Horizon, peak: float) -> list[tuple[float, float]]:
+    """Return the corners of the step line, x and y from 0 to 1, y from the bottom."""
+    points: list[tuple[float, float]] = []
+    for step in steps:
+        y = (step.capacity.tru or 0) / (peak or 1)
+        points += [(fraction(step.start, horizon), y), (fraction(step.end, horizon), y)]
+    return points
+
+
+def _span(start: datetime, end: datetime, horizon: Horizon, least: float) -> tuple[float, float]:
+    """Return where a span lies, widened to *least* and kept inside the drawing."""
+    left, right = fraction(start, horizon), fraction(end, horizon)
+    if right - left < least:
+        left = min(left, 1.0 - least)
+        right = left + least
+    return left, right
+
+
+def ticks(horizon: Horizon, tz: ZoneInfo, width: float, letter: float = 8.0) -> list[Tick]:
+    """Return the lines of a time axis by the clock of *tz*, none of whose labels overlap.
+
+    Args:
+        horizon: What the axis spans.
+        tz: Whose midnights count.
+        width: The drawing's width in pixels, at least.
+        letter: How wide a letter is at most, in pixels.
+    """
+    found: list[Tick] = []
+    free = 0.0
+    for wall, label in _labelled(horizon, tz):
+        at = fraction(to_instant(wall, tz), horizon)
+        room = (len(label) * letter + 6) / width
+        fits = label and at >= free and at + room <= 1
+        found.append(Tick(at, label if fits else ""))
+        if fits:
+            free = at + room
+    return found
+
+
+def _labelled(horizon: Horizon, tz: ZoneInfo) -> Iterator[tuple[datetime, str]]:
+    """Yield the local times of an axis that are inside *horizon*, with their labels."""
+    days = (horizon.end - horizon.start) / DAY
+    step = timedelta(hours=3) if days <= 3 else DAY
+    label, shown = _labelling(days)
+    wall = datetime.combine(to_wall(horizon.start, tz).date(), time())
+    while (instant := to_instant(wall, tz)) < horizon.end:
+        if instant >= horizon.start and (days <= 100 or wall.day == 1):
+            yield wall, f"{wall:{label}}" if shown(wall) else ""
+        wall += step
+
+
+def _labelling(days: float) -> tuple[str, Callable[[datetime], bool]]:
+    """Return how the times of an axis over so many days are written, and which."""
+    if days <= 3:
+        return "%a %H:%M", lambda wall: True
+    if days <= 16:
+        return "%a %d %b", lambda wall: True
+    if days <= 100:
+        return "%a %d %b", lambda wall: wall.weekday() == 0
+    return "%b %Y", lambda wall: wall.day == 1

@@ -1,0 +1,167 @@
+"""The windows of a namespace combined into one step function of capacity.
+
+It is combined by `workflows.contract.target_of`, the very function that the keeper
+drives to: what a preview shows is what the run time aims for.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from planner.model import (
+    Dates,
+    Duration,
+    Horizon,
+    NamespaceCalendar,
+    Occurrence,
+    Until,
+    Window,
+)
+from planner.occurrences import expand
+from workflows.contract import ON_DEMAND, Capacity, Rails, Target, target_of
+
+View = Literal["promised", "asked"]
+"""Which span of an occurrence counts.
+
+- ``promised``: ``[start, end)``, when the capacity is there for sure.
+- ``asked``: ``[fires, end)``, the longest that the keeper may hold it, and that is billed.
+"""
+
+LONGEST_EVENT = timedelta(days=31)
+"""How long an event of an iCalendar file may last; longer ones are refused when read."""
+
+LONGEST_NIGHT = timedelta(days=2)
+"""More than any window up to a wall time lasts, clock changes included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stretch of time, ``[start, end)`` in UTC, in which nothing changes.
+
+    *claims* are the occurrences that count in it, in their order; without any the
+    baseline is in force. Two steps that meet differ in their claims, though maybe not
+    in their capacity.
+    """
+
+    namespace: str
+    start: datetime
+    end: datetime
+    target: Target
+    claims: tuple[Occurrence, ...] = field(default=(), repr=False)
+
+    @property
+    def capacity(self) -> Capacity:
+        """What is in force."""
+        return self.target.capacity
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """The names of the windows that run, sorted, each once."""
+        return tuple(sorted({claim.window.name for claim in self.claims}))
+
+
+def timeline(
+    calendar: NamespaceCalendar, horizon: Horizon, view: View = "promised"
+) -> tuple[Step, ...]:
+    """Return the capacity of a namespace over *horizon*: steps that meet and fill it.
+
+    What began before the horizon and runs into it counts; paused windows don't.
+    """
+    return combine_steps(calendar, running(calendar.windows, horizon, view), horizon, view)
+
+
+def combine_steps(
+    calendar: NamespaceCalendar,
+    occurrences: Iterable[Occurrence],
+    horizon: Horizon,
+    view: View = "promised",
+) -> tuple[Step, ...]:
+    """Return the steps that *occurrences* of one namespace make over *horizon*."""
+    baseline, rails = baseline_of(calendar), rails_of(calendar)
+    return tuple(
+        Step(calendar.namespace, start, end, target_of(claims, baseline, rails), claims)
+        for start, end, claims in _sweep(occurrences, horizon, view)
+    )
+
+
+def running(windows: Iterable[Window], horizon: Horizon, view: View) -> list[Occurrence]:
+    """Return the occurrences of *windows* that have a part in *horizon*, in their order."""
+    return sorted(
+        (
+            occurrence
+            for window in windows
+            if not window.paused
+            for occurrence in expand(window, _reach(window, horizon, view))
+            if begin_of(occurrence, view) < horizon.end and occurrence.end > horizon.start
+        ),
+        key=lambda occurrence: occurrence.order,
+    )
+
+
+def begin_of(occurrence: Occurrence, view: View) -> datetime:
+    """Return when *occurrence* begins to count."""
+    return occurrence.start if view == "promised" else occurrence.fires
+
+
+def baseline_of(calendar: NamespaceCalendar) -> Capacity:
+    """Return what is in force when nothing runs; on-demand where nothing is declared."""
+    return calendar.baseline or ON_DEMAND
+
+
+def rails_of(calendar: NamespaceCalendar) -> Rails:
+    """Return the guard rails of a namespace as the run time takes them."""
+    return Rails(calendar.guard_rails.allowed_tru, calendar.guard_rails.max_tru)
+
+
+def step_at(steps: Sequence[Step], instant: datetime) -> Step | None:
+    """Return the one of *steps* that holds *instant*; None if it is outside of them."""
+    return next((step for step in steps if step.start <= instant < step.end), None)
+
+
+def _reach(window: Window, horizon: Horizon, view: View) -> Horizon:
+    """Return where the starts lie of what may have a part in *horizon*."""
+    late = window.ahead if view == "asked" else timedelta()
+    return Horizon(horizon.start - longest(window), horizon.end + late)
+
+
+def longest(window: Window) -> timedelta:
+    """Return a length that no occurrence of *window* exceeds."""
+    if isinstance(window.length, Duration):
+        own = window.length.elapsed
+    elif isinstance(window.length, Until):
+        own = LONGEST_NIGHT
+    else:
+        own = LONGEST_EVENT
+    if isinstance(window.recurrence, Dates):
+        written = (span.end - span.start for span in window.recurrence.spans if span.end)
+        # A day more: the clock may change in between, by up to a whole day.
+        own = max(own, *(length + timedelta(days=1) for length in written), timedelta())
+    return own
+
+
+def _sweep(
+    occurrences: Iterable[Occurrence], horizon: Horizon, view: View
+) -> Iterator[tuple[datetime, datetime, tuple[Occurrence, ...]]]:
+    """Yield stretches with what counts in each, cutting at every begin and end."""
+    waiting = sorted(
+        (o for o in occurrences if begin_of(o, view) < horizon.end and o.end > horizon.start),
+        key=lambda occurrence: (begin_of(occurrence, view), occurrence.order),
+    )
+    active: list[tuple[datetime, int]] = []  # a heap of ends, with places in *waiting*
+    upcoming = 0
+    now = horizon.start
+    while now < horizon.end:
+        while upcoming < len(waiting) and begin_of(waiting[upcoming], view) <= now:
+            heapq.heappush(active, (waiting[upcoming].end, upcoming))
+            upcoming += 1
+        edges = [horizon.end, *(end for end, _ in active[:1])]
+        edges += [begin_of(o, view) for o in waiting[upcoming : upcoming + 1]]
+        claims = (waiting[place] for _, place in active)
+        yield now, min(edges), tuple(sorted(claims, key=lambda occurrence: occurrence.order))
+        now = min(edges)
+        while active and active[0][0] <= now:
+            heapq.heappop(active)
