@@ -1,0 +1,103 @@
+"""How a sync is told of: each change as it comes, and what it all came to."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from planner.cli.app import say
+
+if TYPE_CHECKING:
+    from planner.live.apply import Outcome
+    from planner.live.server import Server
+    from planner.live.sync import Report
+
+DONE = {
+    "create": "created",
+    "update": "updated",
+    "extend": "extended",
+    "adopt": "adopted",
+    "delete": "deleted",
+}
+
+
+def colours() -> bool:
+    """Tell whether stdout is a terminal, and colours are welcome there (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+class Teller:
+    """Tells of a sync: a line a change on stdout, or all of it as JSON at the end."""
+
+    def __init__(self, server: Server, *, aloud: bool) -> None:
+        self._server = server
+        self._aloud = aloud
+        self._ui = os.environ.get("PLANNER_UI_URL", "")
+
+    def told(self, outcome: Outcome) -> None:
+        """Print one outcome as a line, with the page to look at it."""
+        if self._aloud:
+            print(self._line(outcome), flush=True)
+
+    def conclude(self, report: Report) -> None:
+        """Print what the sync came to."""
+        if not self._aloud:
+            print(json.dumps(self._value(report), indent=2, ensure_ascii=False))
+        else:
+            print(_sentence(report))
+        if report.list_lags:
+            say("warning: the server's list does not show all of it yet; the schedules are there")
+
+    def _line(self, outcome: Outcome) -> str:
+        from planner.render.plan_text import painted
+        from planner.render.plan_words import SIGNS
+
+        change = outcome.change
+        sign = SIGNS[change.action] if outcome.done else SIGNS["refused"]
+        words = DONE[change.action] if outcome.done else f"could not {change.action}"
+        head = painted(f"{sign} {words} {change.key}", sign, colours())
+        tail = f": {outcome.message}" if outcome.message else ""
+        return f"{head}{tail}" + (f"  {page}" if (page := self._page(outcome)) else "")
+
+    def _page(self, outcome: Outcome) -> str:
+        """Return where the schedule can be looked at; empty where it can't."""
+        from planner.live.pages import schedule_page
+
+        if outcome.change.action == "delete":
+            return ""
+        return schedule_page(self._server, outcome.change.id, self._ui)
+
+    def _value(self, report: Report) -> dict[str, Any]:
+        from planner.render.plan_json import plan_value
+
+        value = plan_value(report.plan)
+        value["outcomes"] = [
+            {
+                "action": outcome.change.action,
+                "schedule_id": outcome.change.id,
+                "done": outcome.done,
+                "message": outcome.message,
+                "page": self._page(outcome),
+            }
+            for outcome in report.outcomes
+        ]
+        return value
+
+
+def _sentence(report: Report) -> str:
+    """Return what was done, in one sentence."""
+    from planner.render.plan_words import summary_sentence
+
+    if not report.outcomes:
+        return summary_sentence(report.plan)
+    counts = [
+        f"{count:,} {words}"
+        for action, words in DONE.items()
+        if (count := sum(o.done and o.change.action == action for o in report.outcomes))
+    ]
+    failed = [f"{len(report.failed):,} failed"] if report.failed else []
+    unchanged = [f"{report.plan.unchanged:,} unchanged"] if report.plan.unchanged else []
+    again = " Run it again: what is done stays done." if failed else ""
+    return f"Sync of {report.plan.project}: {', '.join(counts + failed + unchanged)}.{again}"

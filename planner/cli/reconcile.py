@@ -1,0 +1,210 @@
+"""``planner plan`` and ``planner sync``: what would change on the server, and changing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, EXIT_ERROR, app, run_async, say
+from planner.cli.outcomes import Teller, colours
+from planner.errors import Refused
+
+if TYPE_CHECKING:
+    from planner.diff import Plan, Wanted
+    from planner.live.sync import Order
+    from planner.model import Project
+    from planner.safety import Allowances
+
+
+class PlanFormat(StrEnum):
+    """What a plan can be printed as."""
+
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+
+
+class SyncFormat(StrEnum):
+    """What the outcomes of a sync can be printed as."""
+
+    text = "text"
+    json = "json"
+
+
+class InFlight(StrEnum):
+    """What becomes of a boost that runs while its window changes or goes."""
+
+    keep = "keep"
+    follow = "follow"
+
+
+Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
+Full = Annotated[
+    bool,
+    typer.Option("--full", help="Describe every schedule, to see a change by hand anywhere."),
+]
+AllowDelete = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-delete",
+        metavar="NAMESPACE/WINDOW",
+        help="Delete this window's schedule whatever the safety rules say; * matches any.",
+    ),
+]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over schedules under our ids that bear nobody's mark."),
+]
+Follow = Annotated[
+    InFlight,
+    typer.Option("--in-flight", help="Whether running boosts keep what they have or follow."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What plan and sync are both told on the command line."""
+
+    directory: Path
+    full: bool
+    allow_delete: tuple[str, ...]
+    adopt: bool
+    in_flight: InFlight
+
+
+@app.command()
+def plan(
+    directory: Calendars = Path("calendars"),
+    output: Annotated[PlanFormat, typer.Option("--format", help="What to print.")] = (
+        PlanFormat.text
+    ),
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
+    ] = False,
+    full: Full = False,
+    allow_delete: AllowDelete = None,
+    adopt: Adopt = False,
+    in_flight: Follow = InFlight.keep,
+) -> None:
+    """Show what a sync would change on the Temporal server, and why. Changes nothing.
+
+    Exits with 3 if a sync would be refused as it stands.
+    """
+    choices = Choices(directory, full, tuple(allow_delete or ()), adopt, in_flight)
+    run_async(_plan(choices, output, detailed_exitcode))
+
+
+async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
+    from planner.live.connect import connect
+    from planner.live.server import server_of
+    from planner.live.sync import look
+    from planner.source import read
+
+    now = datetime.now(UTC)
+    project = read(choices.directory)
+    order = _order(project, now, choices)
+    found = await look(server_of(await connect()), order, now)
+    found = replace(found, warnings=(*found.warnings, *project.warnings))
+    print(_printed(found, output), end="")
+    if output is PlanFormat.text:
+        _warn(found, order.allowed)
+    if found.refused:
+        return Refused.exit_code
+    return EXIT_CHANGES if detailed and found.pending else EXIT_DONE
+
+
+@app.command()
+def sync(
+    directory: Calendars = Path("calendars"),
+    checksum: Annotated[
+        str, typer.Option(metavar="SUM", help="Apply the plan with this checksum, or nothing.")
+    ] = "",
+    output: Annotated[SyncFormat, typer.Option("--format", help="What to print.")] = (
+        SyncFormat.text
+    ),
+    full: Full = False,
+    allow_delete: AllowDelete = None,
+    adopt: Adopt = False,
+    in_flight: Follow = InFlight.keep,
+) -> None:
+    """Make the schedules on the Temporal server what the calendar files ask for.
+
+    Run twice, the second run changes nothing. Interrupted at any point, run it again.
+    Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;
+    nothing is changed then.
+    """
+    choices = Choices(directory, full, tuple(allow_delete or ()), adopt, in_flight)
+    run_async(_sync(choices, checksum, output))
+
+
+async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
+    from planner.live.connect import connect
+    from planner.live.server import server_of
+    from planner.live.sync import sync as write
+    from planner.source import read
+
+    now = datetime.now(UTC)
+    project = read(choices.directory)
+    server = server_of(await connect())
+    teller = Teller(server, aloud=output is SyncFormat.text)
+    order = replace(_order(project, now, choices), checksum=checksum, told=teller.told)
+    report = await write(server, order, now)
+    if output is SyncFormat.text:
+        _warn(report.plan, order.allowed)
+    teller.conclude(report)
+    return EXIT_ERROR if report.failed else EXIT_DONE
+
+
+def wanted_of(project: Project, now: datetime, in_flight: InFlight = InFlight.keep) -> Wanted:
+    """Return what *project* asks for at *now*, compiled."""
+    from planner.diff import Wanted
+    from planner.schedules import compile_project
+
+    return Wanted(
+        project=project.name,
+        schedules=compile_project(project, now.date()),
+        policy=project.policy,
+        follow=in_flight is InFlight.follow,
+    )
+
+
+def _order(project: Project, now: datetime, choices: Choices) -> Order:
+    from planner.live.sync import Order
+    from planner.safety import Allowances
+
+    return Order(
+        wanted=wanted_of(project, now, choices.in_flight),
+        allowed=Allowances(choices.allow_delete, choices.adopt),
+        full=choices.full,
+        say=say,
+    )
+
+
+def _warn(found: Plan, allowed: Allowances) -> None:
+    """Print what a reader should know besides the plan."""
+    from planner.safety import unused
+
+    for warning in found.warnings:
+        say(f"warning: {warning}")
+    for pattern in unused(found, allowed):
+        say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
+
+
+def _printed(found: Plan, output: PlanFormat) -> str:
+    """Return the plan in the format asked for."""
+    if output is PlanFormat.json:
+        from planner.render.plan_json import plan_json
+
+        return plan_json(found) + "\n"
+    if output is PlanFormat.markdown:
+        from planner.render.plan_markdown import plan_markdown
+
+        return plan_markdown(found)
+    from planner.render.plan_text import plan_text
+
+    return plan_text(found, colour=colours())

@@ -1,0 +1,25 @@
+"""What a sync would change, and why: desired and live schedules compared as values.
+
+- `plan`: the values: a schedule as the server has it, a change, a plan and its checksum.
+- `fields`: what differs between two schedules, in words.
+- `firings`: the next occurrences of a schedule, and those under way.
+- `compare`: the decision for each schedule.
+"""
+
+from planner.diff.compare import Wanted, diff, unsettled
+from planner.diff.fields import Field
+from planner.diff.plan import ACTIONS, Action, Change, Live, Plan, Running, live_schedule
+
+__all__ = [
+    "ACTIONS",
+    "Action",
+    "Change",
+    "Field",
+    "Live",
+    "Plan",
+    "Running",
+    "Wanted",
+    "diff",
+    "live_schedule",
+    "unsettled",
+]

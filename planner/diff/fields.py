@@ -1,0 +1,162 @@
+"""What differs between two schedules, in the words of the calendar files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from planner.spec import Schedule, StructuredCalendar, unstamped
+from workflows.contract import BoostRequest, format_instant
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One difference: a name, what is there, and what should be.
+
+    *since* is the local date of the first occurrence that it counts for; empty where
+    that is no matter of occurrences.
+    """
+
+    name: str
+    before: str
+    after: str
+    since: str = ""
+
+    def __str__(self) -> str:
+        since = f" (from {self.since})" if self.since else ""
+        return f"{self.name} {self.before} → {self.after}{since}"
+
+
+def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
+    """Return what a sync would write over *live*, note and pause apart; empty if nothing.
+
+    Comments of calendars don't count, and neither does their order.
+    """
+    return tuple(
+        found
+        for found in (*_of_request(live, desired), *_of_spec(live, desired))
+        if found.before != found.after
+    )
+
+
+def span_words(span: timedelta) -> str:
+    """Return a length as the calendar files have it.
+
+    >>> span_words(timedelta(hours=1, minutes=30)), span_words(timedelta(0))
+    ('1h30m', '0s')
+    """
+    seconds = int(span.total_seconds())
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def same_times(live: Schedule, desired: Schedule) -> bool:
+    """Tell whether both have the same calendars, whatever their order and comments."""
+    return _bare(live.calendars) == _bare(desired.calendars)
+
+
+def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
+    """Yield what differs in what the firings ask for."""
+    old, new = live.request, desired.request
+    yield Field("tru", str(old.tru), str(new.tru))
+    yield Field("combine", old.combine, new.combine)
+    yield from _of_length(old, new)
+    if old.ahead_seconds != new.ahead_seconds:
+        yield Field("lead", _lead(live), _lead(desired))
+    for name, words in _REQUEST.items():
+        yield Field(name, words(old), words(new))
+
+
+def _of_length(old: BoostRequest, new: BoostRequest) -> Iterator[Field]:
+    """Yield what differs in how long the occurrences last."""
+    if old.until and new.until:
+        yield Field("until", old.until, new.until)
+    elif old.until or new.until:
+        yield Field("length", _length(old), _length(new))
+    if not new.until:
+        yield Field("duration", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds))
+    elif old.ttl_seconds != new.ttl_seconds:
+        yield Field("usual length", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds))
+    if dict(old.ends) != dict(new.ends):
+        yield Field("ends", _ends(old, new), _ends(new, old))
+
+
+def _of_spec(live: Schedule, desired: Schedule) -> Iterator[Field]:
+    """Yield what differs in when the schedule fires."""
+    for name, words in _SPEC.items():
+        yield Field(name, words(live), words(desired))
+    if not same_times(live, desired):
+        before, after = _times(live), _times(desired)
+        if before == after:
+            before, after = f"{before}, as it was", f"{after}, as it is now"
+        yield Field("times", before, after)
+
+
+_REQUEST: dict[str, Callable[[BoostRequest], str]] = {
+    "window": lambda request: f"{request.namespace}/{request.window}",
+    "wall clock of": lambda request: request.timezone,
+    "baseline": lambda request: "as found" if request.baseline is None else str(request.baseline),
+    "allowed TRU": lambda request: ", ".join(f"{value:g}" for value in request.rails.allowed),
+    "max_tru": lambda request: str(request.rails.max_tru or NONE),
+    "asked by": lambda request: request.by,
+    "description": lambda request: _quoted(request.reason),
+}
+
+_SPEC: dict[str, Callable[[Schedule], str]] = {
+    "timezone": lambda schedule: schedule.timezone,
+    "from": lambda schedule: _instant(schedule.start_at),
+    "to": lambda schedule: _instant(schedule.end_at),
+    "jitter": lambda schedule: span_words(schedule.jitter),
+    "horizon": lambda schedule: _day(schedule.covers_until),
+    "catch-up window": lambda schedule: span_words(schedule.catchup_window),
+    "summary": lambda schedule: _quoted(schedule.summary),
+}
+
+
+def _lead(schedule: Schedule) -> str:
+    return span_words(timedelta(seconds=schedule.request.ahead_seconds) - schedule.jitter)
+
+
+def _length(request: BoostRequest) -> str:
+    return f"until {request.until}" if request.until else _seconds(request.ttl_seconds)
+
+
+def _seconds(seconds: int) -> str:
+    return span_words(timedelta(seconds=seconds))
+
+
+def _ends(request: BoostRequest, other: BoostRequest) -> str:
+    """Return the first end of its own that *request* has and *other* hasn't."""
+    own = sorted(set(request.ends.items()) - set(other.ends.items()))
+    if not own:
+        return "as usual"
+    start, end = own[0]
+    return f"{start} until {end}" + (f" and {len(own) - 1} more" if len(own) > 1 else "")
+
+
+def _times(schedule: Schedule) -> str:
+    """Return the rule in words, as the calendars' comments have it, else how many they are."""
+    words = dict.fromkeys(filter(None, (unstamped(c.comment) for c in schedule.calendars)))
+    if words:
+        return "; ".join(list(words)[:2]) + (" …" if len(words) > 2 else "")
+    count = len(schedule.calendars)
+    return f"{count} calendar{'s' if count != 1 else ''}"
+
+
+def _bare(calendars: tuple[StructuredCalendar, ...]) -> list[StructuredCalendar]:
+    return sorted(replace(calendar, comment="") for calendar in calendars)
+
+
+def _instant(instant: datetime | None) -> str:
+    return NONE if instant is None else format_instant(instant)
+
+
+def _day(instant: datetime | None) -> str:
+    return "for ever" if instant is None else f"{instant:%Y-%m-%d}"
+
+
+def _quoted(text: str) -> str:
+    return f"“{text}”" if text else NONE

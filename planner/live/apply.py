@@ -1,0 +1,216 @@
+"""A plan made real: each change written, read back, and its outcome told."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from temporalio.api.schedule.v1 import BackfillRequest, SchedulePatch
+from temporalio.api.workflowservice.v1 import (
+    CreateScheduleRequest,
+    DeleteScheduleRequest,
+    PatchScheduleRequest,
+    UpdateScheduleRequest,
+)
+
+from planner.diff import Change, Live, Plan, Wanted, diff
+from planner.diff.firings import next_firings
+from planner.errors import ServerError
+from planner.live.convert import backfill, owner_memo, to_message
+from planner.live.fetch import describe
+from planner.live.server import AlreadyThere, Missing, Server
+from planner.spec import Schedule
+
+DELETE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between attempts to make a schedule whose namesake is being deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one change went: done or not, and a sentence where there is something to say."""
+
+    change: Change
+    done: bool
+    message: str = ""
+
+
+async def apply(
+    server: Server,
+    plan: Plan,
+    now: datetime,
+    *,
+    insist: Callable[[], None],
+    told: Callable[[Outcome], None],
+) -> tuple[Outcome, ...]:
+    """Write every change of *plan*, deletes last, and return how each went.
+
+    A change that fails doesn't stop the others. Every update is read back; creates and
+    deletes are seen in the list by the caller (`settle`).
+
+    Args:
+        server: Where to.
+        plan: What; nothing in it may be held back.
+        now: When, for occurrences under way.
+        insist: Raises where writing must stop; called before each write.
+        told: Called with each outcome as it comes.
+    """
+    writer = _Writer(server, plan.project, now, insist)
+
+    async def one(change: Change) -> Outcome:
+        outcome = await writer.write(change)
+        told(outcome)
+        return outcome
+
+    deletes = [change for change in plan.pending if change.action == "delete"]
+    others = [change for change in plan.pending if change.action != "delete"]
+    written = await asyncio.gather(*map(one, others))
+    return (*written, *await asyncio.gather(*map(one, deletes)))
+
+
+class _Writer:
+    """Writes one change after the other, each by its kind."""
+
+    def __init__(
+        self, server: Server, project: str, now: datetime, insist: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._project = project
+        self._now = now
+        self._insist = insist
+
+    async def write(self, change: Change) -> Outcome:
+        """Write *change* and return how it went; what the server refuses is an outcome."""
+        try:
+            self._insist()
+            return Outcome(change, True, await self._by_kind(change))
+        except ServerError as error:
+            return Outcome(change, False, str(error))
+
+    async def _by_kind(self, change: Change) -> str:
+        if change.action == "delete":
+            return await self._delete(change.id)
+        if change.desired is None:
+            raise ValueError(f"{change.id}: nothing to write")
+        if change.action == "create":
+            return await self._create(change.desired, change.starts)
+        if change.action == "adopt":
+            return await self._adopt(change.desired, change.starts)
+        return await self._update(change)
+
+    async def _create(self, desired: Schedule, starts: Sequence[datetime]) -> str:
+        """Make *desired*, or deal with what the list didn't show."""
+        try:
+            return await self._make(desired, starts)
+        except AlreadyThere:
+            return await self._meet(desired)
+
+    async def _make(self, desired: Schedule, starts: Sequence[datetime]) -> str:
+        """Make *desired*, and start what is under way in the same stroke."""
+        request = CreateScheduleRequest(
+            namespace=self._server.namespace,
+            schedule_id=desired.id,
+            schedule=await to_message(desired, self._server.converter),
+            memo=await owner_memo(self._project, self._server.converter),
+            initial_patch=_starting(desired, starts) if starts else None,
+            identity=self._server.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        await self._server.ask(self._server.service.create_schedule, request)
+        return _started(starts)
+
+    async def _meet(self, desired: Schedule) -> str:
+        """Deal with a schedule that is there although the list didn't show it."""
+        live = await describe(self._server, desired.id)
+        if live is None:
+            raise ServerError("it came and went while it was to be made; run the sync again")
+        if live.project != self._project:
+            raise ServerError(f"somebody else made a schedule {desired.id} meanwhile")
+        again = self._look_again(desired, live)
+        return await self._update(again) if again else "it was there already"
+
+    async def _adopt(self, desired: Schedule, starts: Sequence[datetime]) -> str:
+        """Delete the schedule that isn't ours, and make it anew as ours."""
+        await self._delete(desired.id)
+        for wait in DELETE_WAITS:
+            try:
+                return await self._make(desired, starts)
+            except AlreadyThere:  # the server is still at deleting it
+                await asyncio.sleep(wait)
+        return await self._make(desired, starts)
+
+    async def _delete(self, id: str) -> str:
+        request = DeleteScheduleRequest(
+            namespace=self._server.namespace, schedule_id=id, identity=self._server.identity
+        )
+        try:
+            await self._server.ask(self._server.service.delete_schedule, request)
+        except Missing:
+            return "it was gone already"
+        return ""
+
+    async def _update(self, change: Change) -> str:
+        """Update a schedule; once more from its fresh state if somebody was quicker."""
+        left = await self._try_update(change)
+        if left:
+            self._insist()
+            left = await self._try_update(left)
+        if left:
+            words = ", ".join(str(field) for field in left.fields)
+            raise ServerError(f"the server did not take the update ({words}); run the sync again")
+        return _started(change.starts)
+
+    async def _try_update(self, change: Change) -> Change | None:
+        """Update a schedule, read it back, and return what is still to be changed of it."""
+        assert change.desired is not None
+        assert change.live is not None
+        request = UpdateScheduleRequest(
+            namespace=self._server.namespace,
+            schedule_id=change.id,
+            schedule=await to_message(change.desired, self._server.converter),
+            conflict_token=change.live.token,
+            identity=self._server.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        await self._server.ask(self._server.service.update_schedule, request)
+        live = await describe(self._server, change.id)
+        if live is None:
+            raise ServerError("it was deleted while it was being updated; run the sync again")
+        left = self._look_again(change.desired, live)
+        if left is None and change.starts:
+            await self._start(change.desired, change.starts)
+        return left and replace(left, starts=change.starts)
+
+    def _look_again(self, desired: Schedule, live: Live) -> Change | None:
+        """Return what of *live* still differs from *desired*; None if nothing."""
+        wanted = Wanted(project=self._project, schedules=(desired,))
+        pending = diff(wanted, {live.id: live}, self._now).pending
+        return pending[0] if pending else None
+
+    async def _start(self, desired: Schedule, starts: Sequence[datetime]) -> None:
+        request = PatchScheduleRequest(
+            namespace=self._server.namespace,
+            schedule_id=desired.id,
+            patch=_starting(desired, starts),
+            identity=self._server.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        await self._server.ask(self._server.service.patch_schedule, request)
+
+
+def _starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:
+    """Return the patch that fires *schedule* now for the nominal times *starts*."""
+    return SchedulePatch(backfill_request=[_backfill(schedule, nominal) for nominal in starts])
+
+
+def _backfill(schedule: Schedule, nominal: datetime) -> BackfillRequest:
+    following = next_firings(schedule, nominal, count=1)
+    return backfill(nominal, schedule.jitter, following[0] if following else None)
+
+
+def _started(starts: Sequence[datetime]) -> str:
+    if not starts:
+        return ""
+    return "started at once" if len(starts) == 1 else f"{len(starts)} occurrences started at once"

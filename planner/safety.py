@@ -1,0 +1,142 @@
+"""What a plan may do: the rules that hold a change back, and what allows it by name.
+
+A plan with a change that is held back is not applied at all: what the files ask for is
+reached whole or not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from planner.diff import Change, Plan
+from planner.errors import Refused, StalePlan
+
+MAX_DELETE_SHARE = 0.30
+"""Deleting a larger share of the owned schedules than this is held back …"""
+
+MIN_DELETES = 3
+"""… unless fewer than so many are deleted: small projects change in large shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """What the caller allows by name.
+
+    Attributes:
+        delete: Windows that may be deleted, as ``NAMESPACE/WINDOW``; ``*`` matches any.
+        adopt: Whether schedules under our ids without a mark may be taken over.
+    """
+
+    delete: tuple[str, ...] = ()
+    adopt: bool = False
+
+    def deletes(self, key: str) -> bool:
+        """Tell whether the window *key* may be deleted whatever the rules say."""
+        return any(fnmatchcase(key, pattern) for pattern in self.delete)
+
+
+def judge(plan: Plan, allowed: Allowances) -> Plan:
+    """Return *plan* with a refusal on each change that is held back.
+
+    Creates, updates and extensions never count against anything.
+    """
+    crowd = _too_many(plan, allowed)
+    return replace(
+        plan,
+        changes=tuple(
+            replace(change, refusal=_refusal(change, plan.project, allowed, crowd))
+            for change in plan.changes
+        ),
+    )
+
+
+def insist_on_checksum(plan: Plan, expected: str) -> None:
+    """Raise where *plan* isn't the one with the checksum that somebody looked at.
+
+    Raises:
+        StalePlan: The files or the server have changed since.
+    """
+    if plan.checksum != expected:
+        raise StalePlan(
+            f"the plan is not the one with checksum {expected}: files or server have changed "
+            f"since, it is {plan.checksum} now; look at `planner plan` again"
+        )
+
+
+def insist_on_permission(plan: Plan) -> None:
+    """Raise where anything in *plan* is held back.
+
+    Raises:
+        Refused: With a sentence for each change that is held back.
+    """
+    if plan.refused:
+        words = "".join(f"\n  {change.key}: {change.refusal}" for change in plan.refused)
+        raise Refused(f"nothing was changed, since some of it is held back:{words}")
+
+
+def unused(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
+    """Return the patterns of *allowed* that no deletion of *plan* needed."""
+    keys = [change.key for change in plan.changes if change.action == "delete"]
+    return tuple(
+        pattern for pattern in allowed.delete if not any(fnmatchcase(key, pattern) for key in keys)
+    )
+
+
+def _refusal(change: Change, project: str, allowed: Allowances, crowd: str) -> str:
+    """Return why *change* is held back; empty if it isn't."""
+    if change.action == "adopt" and change.live:
+        return _foreign(change, change.live.project, allowed)
+    if change.action != "delete" or allowed.deletes(change.key):
+        return ""
+    if change.running:
+        return (
+            f"its boost is running until {change.running[0].end:%Y-%m-%d %H:%MZ}; "
+            f"--allow-delete {change.key} deletes it all the same"
+        )
+    return crowd if _counts(change) else ""
+
+
+def _foreign(change: Change, owner: str, allowed: Allowances) -> str:
+    """Return why a schedule that isn't ours is left alone; empty where it may be adopted."""
+    if owner:
+        return (
+            f"the schedule {change.id} belongs to the project {owner!r}: remove the window "
+            "there, or give it another name here"
+        )
+    if allowed.adopt:
+        return ""
+    return (
+        f"a schedule {change.id} is there that no planner made; --adopt deletes it and makes "
+        "it anew as ours"
+    )
+
+
+def _too_many(plan: Plan, allowed: Allowances) -> str:
+    """Return why the plan's deletes are held back together; empty if they aren't."""
+    deletes = [change for change in plan.changes if _counts(change)]
+    counted = [change for change in deletes if not allowed.deletes(change.key)]
+    if len(counted) < MIN_DELETES or len(counted) <= MAX_DELETE_SHARE * plan.owned:
+        return ""
+    return (
+        f"{len(counted)} of {plan.owned} schedules would be deleted, more than "
+        f"{MAX_DELETE_SHARE:.0%}; {_flags(counted)} allows it"
+    )
+
+
+def _counts(change: Change) -> bool:
+    """Tell whether *change* is a delete of something that would fire again."""
+    return change.action == "delete" and change.live is not None and not change.live.has_ended
+
+
+def _flags(changes: Sequence[Change]) -> str:
+    """Return the flags that allow *changes*, the shortest way to write them."""
+    keys = [change.key for change in changes]
+    if len(keys) <= MIN_DELETES:
+        return " ".join(f"--allow-delete {key}" for key in keys)
+    return " ".join(f"--allow-delete '{namespace}/*'" for namespace in _namespaces(changes))
+
+
+def _namespaces(changes: Iterable[Change]) -> list[str]:
+    return sorted({change.namespace for change in changes})
