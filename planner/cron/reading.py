@@ -127,7 +127,7 @@ backwards; write fri-sat,sun-mon
 
 def _split(expression: str) -> list[str]:
     """Return the five fields of *expression*, in lower case, with its macro expanded."""
-    text = expression.strip(" \t").lower()
+    text = expression.replace("\t", " ").strip(" ").lower()
     if len(expression) > LENGTH_LIMIT or not (text.isascii() and text.isprintable() and text):
         raise CronError(
             f"cron {_quote(expression)} isn't up to {LENGTH_LIMIT} plain characters; "
