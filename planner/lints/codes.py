@@ -1,0 +1,23 @@
+"""The codes of all warnings, each with what it says: stable, and what the manual lists."""
+
+from __future__ import annotations
+
+CODES = {
+    "needless-boost": "The demand is within what the namespace has anyway: its baseline, or the "
+    "500 APS that on-demand always allows.",
+    "rounded-up": "The TRU value can't be had; the next allowed one is taken.",
+    "shorter-than-lead": "An occurrence is shorter than the lead: more time is paid than used.",
+    "short-lead": "The lead is shorter than the two minutes that provisioning takes.",
+    "day-match-unneeded": "The cron restricts one day field at most: day_match says nothing.",
+    "no-calendars": "There is no calendar: a sync would delete every schedule of the project.",
+    "no-windows": "The calendar has no window.",
+    "clock-change": "A start falls on a time that the clock skips or shows twice.",
+    "always-covered": "Whenever the window runs, another max window runs that asks for as much.",
+    "capped": "Windows that add up ask for more than can be had together.",
+    "crowded": "More than ten namespaces are asked for within a few minutes; the API changes ten "
+    "at a time.",
+    "recurrence-ends": "The last start of a recurrence is in sight.",
+    "horizon-low": "Written dates, events or holidays run out soon.",
+    "window-over": "The window has no start ahead of today.",
+    "many-calendars": "The window takes more calendars of a Temporal Schedule than is good.",
+}
