@@ -17,6 +17,7 @@ EXIT_ERROR = 1
 EXIT_CHANGES = 2
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 app = typer.Typer(
     name="planner",
@@ -38,10 +39,24 @@ def say(text: str = "") -> None:
 
 
 def run_async(main: Coroutine[Any, Any, int | None]) -> None:
-    """Run *main* to its end and leave with the exit code it returns; None means 0."""
-    import asyncio
+    """Run *main* to its end and leave with the exit code it returns; None means 0.
 
-    raise typer.Exit(asyncio.run(main) or EXIT_DONE)
+    SIGTERM cancels it as Ctrl-C does: what it has opened is closed.
+    """
+    import asyncio
+    import signal
+
+    async def cancellable() -> int | None:
+        task = asyncio.current_task()
+        assert task
+        with contextlib.suppress(NotImplementedError):  # on Windows there is no such signal
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    try:
+        raise typer.Exit(asyncio.run(cancellable()) or EXIT_DONE)
+    except asyncio.CancelledError:
+        raise typer.Exit(EXIT_TERMINATED) from None
 
 
 def leave(code: int) -> NoReturn:

@@ -2,14 +2,115 @@
 
 from __future__ import annotations
 
-from planner.cli.app import app
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import EXIT_DONE, app, run_async, say
+from planner.cli.servers import SIMULATOR_PORT, UI_PORT
+from planner.errors import PlannerError
+
+if TYPE_CHECKING:
+    from planner.cli.stack import Stack
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether a calendar file has changed."""
+
+UiPort = Annotated[int, typer.Option(help="Port for the Temporal UI; another if it is taken.")]
 
 
 @app.command()
-def demo() -> None:
-    """Show a namespace step up and down by its calendar, in about a minute."""
+def demo(
+    ui_port: UiPort = UI_PORT,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it all running afterwards, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Show a namespace step up and down by its calendar, in about a minute.
+
+    Starts a real Temporal server with its UI, a simulated Temporal Cloud and a worker,
+    syncs two windows that overlap and open in seconds, and compares what happened with
+    what was planned. Exits with 0 only if they agree.
+    """
+    from planner.cli.demo import play
+
+    run_async(play(ui_port=ui_port, keep=keep))
 
 
 @app.command()
-def dev() -> None:
-    """Run it all on this machine: server, UI, simulator, worker, and your calendars."""
+def dev(
+    directory: Annotated[Path, typer.Argument(help="The directory of calendar files.")] = Path(
+        "calendars"
+    ),
+    ui_port: UiPort = UI_PORT,
+    simulator_port: Annotated[
+        int, typer.Option(help="Port for the simulated Cloud; another if it is taken.")
+    ] = SIMULATOR_PORT,
+    state_file: Annotated[
+        Path | None,
+        typer.Option(help="Keep the Temporal server's state in this file; else in memory."),
+    ] = None,
+) -> None:
+    """Run it all on this machine: server, UI, simulator, worker, and your calendars.
+
+    Syncs the calendars at the start and again whenever a file changes, until Ctrl-C.
+    """
+    run_async(_dev(directory, ui_port, simulator_port, state_file))
+
+
+async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: Path | None) -> int:
+    """Run the stack, and sync whenever a file has changed."""
+    from planner.cli.stack import local_stack
+
+    say("Starting a Temporal server, its UI, a simulated Temporal Cloud and a worker …")
+    async with local_stack(
+        ui_port=ui_port, simulator_port=simulator_port, state_file=state_file
+    ) as stack:
+        _introduce(stack)
+        seen: dict[Path, float] | None = None
+        with suppress(asyncio.CancelledError):
+            while True:
+                if (now_there := _modified(directory)) != seen:
+                    seen = now_there
+                    await _sync(stack, directory)
+                await asyncio.sleep(LOOK_EVERY)
+    return EXIT_DONE
+
+
+def _introduce(stack: Stack) -> None:
+    """Print where everything is, and how other terminals reach it."""
+    print(f"Temporal UI        {stack.temporal.ui}/namespaces/default/schedules")
+    print(f"Temporal server    {stack.temporal.address}")
+    print(f"simulated Cloud    {stack.simulator.url}")
+    print("\nIn another terminal, the other commands reach them by")
+    print(f"  export TEMPORAL_ADDRESS={stack.temporal.address}")
+    print(f"  export PLANNER_CLOUD_URL={stack.simulator.url} TEMPORAL_CLOUD_API_KEY=local")
+    print("\nCtrl-C ends it all.\n", flush=True)
+
+
+def _modified(directory: Path) -> dict[Path, float]:
+    """Return when each file below *directory* was last written."""
+    return {path: path.stat().st_mtime for path in directory.rglob("*") if path.is_file()}
+
+
+async def _sync(stack: Stack, directory: Path) -> None:
+    """Sync the calendars; a fault is reported, and the next change of a file tries again."""
+    from planner.cli.outcomes import Teller
+    from planner.cli.reconcile import wanted_of
+    from planner.live.server import server_of
+    from planner.live.sync import Order, sync
+    from planner.source import read
+
+    now = datetime.now(UTC)
+    server = server_of(stack.temporal.client)
+    teller = Teller(server, aloud=True)
+    try:
+        wanted = wanted_of(read(directory), now)
+        report = await sync(server, Order(wanted=wanted, say=say, told=teller.told), now)
+        teller.conclude(report)
+    except PlannerError as error:
+        say(f"{error}\nnot synced; mend it and save: it is tried again")

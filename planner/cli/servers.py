@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.testing import WorkflowEnvironment
 
+TEMPORAL_PORT = 7233
 UI_PORT = 8233
-"""Where the Temporal UI is expected; the next free port is taken if it is in use."""
+SIMULATOR_PORT = 8244
+"""Where the servers are expected; another port is taken if one of these is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     binary = find_binary("temporal")
     try:
         return await WorkflowEnvironment.start_local(
+            port=free_port(TEMPORAL_PORT),
             ui=True,
             ui_port=ui_port,
             dev_server_existing_path=binary,

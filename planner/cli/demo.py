@@ -1,0 +1,238 @@
+"""The demo: a minute of a calendar year on a real server, watched and judged.
+
+Two windows of one namespace overlap: 4 TRU for the longer, 8 TRU for the shorter. What
+happens is exactly what ``planner sync`` and ``planner worker`` do; only the Cloud is
+simulated, and its windows open in seconds rather than at the end of a month.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Protocol
+
+from planner.cli.app import EXIT_DONE, EXIT_ERROR
+from planner.promise import Held, breaches, level
+from workflows.contract import Capacity
+
+if TYPE_CHECKING:
+    from planner.cli.stack import Stack
+    from planner.model import Project
+    from planner.timeline import Step
+
+NAMESPACE = "orders-prod.demo"
+
+WARM_UP = timedelta(seconds=12)
+"""From the sync to the first window: the lead, the jitter, and a look at the baseline."""
+
+SETTLE = timedelta(seconds=8)
+"""How long after a window's end the capacity may take to come down in the demo."""
+
+TICK = 0.25
+"""Seconds between two looks at the capacity."""
+
+LEVELS = {0: "▁", 4: "▄", 8: "█"}
+"""What a capacity looks like in the chart: on-demand, and the demo's two boosts."""
+
+
+def calendar_text(opens: datetime) -> str:
+    """Return the demo's calendar file, whose first window opens at *opens*."""
+
+    def second(offset: int) -> str:
+        return f"{opens + timedelta(seconds=offset):%Y-%m-%dT%H:%M:%S}"
+
+    return f"""\
+namespace: {NAMESPACE}
+timezone: UTC
+baseline: on-demand
+defaults: {{lead: 5s, jitter: 1s}}
+windows:
+  ledger-close:
+    description: Ledger close, all regions
+    dates: [{{start: {second(0)}, end: {second(24)}}}]
+    tru: 4
+  payroll:
+    description: Payroll run
+    dates: [{{start: {second(8)}, end: {second(16)}}}]
+    tru: 8
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What is shown: a stretch of time, and what the calendar promises in it."""
+
+    begins: datetime
+    ends: datetime
+    steps: tuple[Step, ...]
+
+    def due(self, instant: datetime) -> Capacity:
+        """Return what the calendar promises at *instant*."""
+        return next(
+            (step.capacity for step in self.steps if step.start <= instant < step.end), Capacity()
+        )
+
+    def seconds(self, until: datetime) -> list[datetime]:
+        """Return the whole seconds of the show up to *until*."""
+        count = int((min(until, self.ends) - self.begins).total_seconds())
+        return [self.begins + timedelta(seconds=second) for second in range(count)]
+
+    def chart(self, history: Sequence[Held], now: datetime) -> str:
+        """Draw plan and capacity second by second: what is due, and what was in force."""
+        plan = "".join(_glyph(self.due(second)) for second in self.seconds(self.ends))
+        seen = "".join(_glyph(in_force(history, second)) for second in self.seconds(now))
+        return f"  calendar  {plan}\n  in force  {seen}"
+
+
+def in_force(history: Sequence[Held], instant: datetime) -> Capacity:
+    """Return what *history* says was in force at *instant*."""
+    return next((held.capacity for held in reversed(history) if held.at <= instant), Capacity())
+
+
+def _glyph(capacity: Capacity) -> str:
+    return LEVELS.get(int(level(capacity)), "?")
+
+
+class Display(Protocol):
+    """Where the show is seen."""
+
+    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+        """Show how it stands at *now*."""
+
+
+class Lines:
+    """A display for a pipe: one line for each change, of the calendar or of the capacity."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+        self._last: tuple[Capacity, Capacity] | None = None
+        print(f"  {'time (UTC)':10}  {'calendar':10} in force", flush=True)
+
+    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+        """Print a line if anything is different from the last one."""
+        due, held = self._show.due(now), in_force(history, now)
+        if (due, held) != self._last:
+            self._last = due, held
+            print(f"  {now:%H:%M:%S}    {due!s:10} {held}", flush=True)
+
+
+class Screen:
+    """A display for a terminal: the chart as it grows."""
+
+    def __init__(self, show: Show) -> None:
+        from rich.live import Live
+
+        self._show = show
+        self.live = Live(refresh_per_second=8, transient=True)
+
+    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+        """Draw the chart up to *now*."""
+        from rich.text import Text
+
+        due, held = self._show.due(now), in_force(history, now)
+        words = f"  {now:%H:%M:%S} UTC   calendar {due!s:10} in force {held!s:10}"
+        self.live.update(Text(f"{words}\n\n{self._show.chart(history, now)}\n"))
+
+
+async def play(*, ui_port: int, keep: bool) -> int:
+    """Run the demo and return the exit code: 0 only if all went as planned.
+
+    Args:
+        ui_port: The port wanted for the Temporal UI.
+        keep: Whether to leave the servers running until Ctrl-C.
+    """
+    from planner.cli.stack import local_stack
+
+    print("Starting a Temporal server with its UI, a simulated Temporal Cloud, a worker …\n")
+    async with local_stack(ui_port=ui_port) as stack:
+        code = await _perform(stack)
+        if keep:
+            print("\nLeft running for you to look around; Ctrl-C ends it.", flush=True)
+            await asyncio.Event().wait()
+    return code
+
+
+async def _perform(stack: Stack) -> int:
+    """Sync the demo's calendar, watch its windows, and judge what was seen."""
+    from planner.model import Horizon
+    from planner.timeline import timeline
+
+    await stack.simulator.create(NAMESPACE)
+    now = datetime.now(UTC).replace(microsecond=0)
+    horizon = Horizon(now, now + WARM_UP + timedelta(seconds=32))
+    project = _read(calendar_text(now + WARM_UP))
+    await _sync(stack, project, now)
+    (calendar,) = project.namespaces
+    show = Show(now, horizon.end, timeline(calendar, horizon))
+    history = await _watch(stack, show)
+    return _judge(show, timeline(calendar, horizon, "asked"), history)
+
+
+def _read(text: str) -> Project:
+    """Print the demo's calendar file and read it as any other."""
+    from planner.source import read
+
+    print("calendars/orders.yaml\n")
+    print("".join(f"    {line}\n" for line in text.splitlines()))
+    with TemporaryDirectory() as directory:
+        Path(directory, "planner.yaml").write_text("project: demo\n", encoding="utf-8")
+        Path(directory, "orders.yaml").write_text(text, encoding="utf-8")
+        return read(Path(directory))
+
+
+async def _sync(stack: Stack, project: Project, now: datetime) -> None:
+    """Do with the demo's calendar what ``planner sync`` does with yours."""
+    from planner.cli.reconcile import wanted_of
+    from planner.live.server import server_of
+    from planner.live.sync import Order, sync
+
+    report = await sync(
+        server_of(stack.temporal.client), Order(wanted=wanted_of(project, now)), now
+    )
+    print("planner sync\n")
+    for outcome in report.outcomes:
+        print(f"    + {outcome.change.id}")
+        print(f"      {stack.temporal.schedule_page(outcome.change.id)}")
+    print()
+
+
+async def _watch(stack: Stack, show: Show) -> list[Held]:
+    """Show capacity against calendar until the show is over, and return what was seen."""
+    on_terminal = sys.stdout.isatty()
+    display: Display = Screen(show) if on_terminal else Lines(show)
+    with _drawing(display):
+        while (now := datetime.now(UTC)) < show.ends:
+            display.frame(now, _history(stack))
+            await asyncio.sleep(TICK)
+    return _history(stack)
+
+
+def _drawing(display: Display) -> AbstractContextManager[object]:
+    return display.live if isinstance(display, Screen) else nullcontext()
+
+
+def _history(stack: Stack) -> list[Held]:
+    """Return what the simulated Cloud had in force, oldest first."""
+    entries = stack.simulator.history(NAMESPACE)
+    return [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+
+
+def _judge(show: Show, asked: Sequence[Step], history: Sequence[Held]) -> int:
+    """Print the whole story and whether it went as planned."""
+    print(f"\n{show.chart(history, show.ends)}\n")
+    faults = breaches(history, show.steps, asked, Capacity(), settle=SETTLE)
+    went = " → ".join(str(held.capacity) for held in history)
+    planned = " → ".join(str(step.capacity) for step in show.steps)
+    if went == planned and not faults:
+        print(f"As planned: {went}.")
+        return EXIT_DONE
+    print(f"NOT as planned: {went}, but the calendar says {planned}.")
+    for fault in faults:
+        print(f"  {fault}")
+    return EXIT_ERROR

@@ -1,0 +1,75 @@
+"""The whole product on one machine: server, simulated Cloud and worker, as one context."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from planner.cli.servers import (
+    SIMULATOR_PORT,
+    UI_PORT,
+    TemporalServer,
+    free_port,
+    temporal_server,
+)
+
+if TYPE_CHECKING:
+    from workflows.simulator import Simulator
+
+LOCAL_KEY = "local"
+"""The key that the worker shows to the simulator, which takes any."""
+
+PROVISIONING_SECONDS = 1.5
+"""How long the simulated Cloud takes to change a capacity; the real one aims at minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What runs on this machine."""
+
+    temporal: TemporalServer
+    simulator: Simulator
+
+
+@asynccontextmanager
+async def local_stack(
+    *,
+    ui_port: int = UI_PORT,
+    state_file: Path | None = None,
+    simulator_port: int = SIMULATOR_PORT,
+    provisioning: float = PROVISIONING_SECONDS,
+) -> AsyncIterator[Stack]:
+    """Run server, simulator and worker for as long as the context lasts.
+
+    Args:
+        ui_port: The port wanted for the Temporal UI.
+        state_file: Where the Temporal server keeps its state; None for memory only.
+        simulator_port: The port wanted for the simulated Cloud.
+        provisioning: Seconds that the simulated Cloud takes to change a capacity.
+    """
+    from workflows.cloud import CloudClient, OneKey
+    from workflows.simulator import Simulator
+    from workflows.worker import running_worker
+
+    async with AsyncExitStack() as stack:
+        temporal = await stack.enter_async_context(
+            temporal_server(ui_port=ui_port, state_file=state_file)
+        )
+        simulator = await stack.enter_async_context(
+            Simulator(
+                provisioning=provisioning,
+                check=0.25,
+                auto_create=True,
+                port=free_port(simulator_port),
+            )
+        )
+        cloud = CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
+        stack.push_async_callback(cloud.aclose)
+        await stack.enter_async_context(
+            running_worker(temporal.client, cloud, grace=timedelta(seconds=1))
+        )
+        yield Stack(temporal, simulator)
