@@ -53,6 +53,9 @@ FIRST_BACKOFF = 0.5
 LONGEST_BACKOFF = 20.0
 """Seconds that a call waits by itself; whoever is told to wait longer tells the caller."""
 
+SHORTEST_SECRET = 8
+"""Letters from which on a key counts as a secret."""
+
 _TIMEOUTS = httpx.Timeout(15.0, connect=5.0)
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
 _AUTHORIZATION = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -188,8 +191,9 @@ class Calls:
 def _give_up(error: Exception, what: str, key: str) -> NoReturn:
     """Say that no answer came. A cause that quotes the key is left out."""
     reason = f"{type(error).__name__} {error}".strip()
-    cause = None if key in reason else error
-    text = f"{what}: no answer from the Cloud API ({_without(key, reason)})"
+    clean = _without(key, reason)
+    cause = error if clean == reason else None
+    text = f"{what}: no answer from the Cloud API ({clean})"
     raise TemporaryError(text) from cause
 
 
@@ -237,7 +241,11 @@ def _delay(attempt: int, retry_after: float | None) -> float:
 
 
 def _without(key: str, text: str) -> str:
-    return text.replace(key, "[key]")
+    """Return *text* with the key blotted out, should the other side have quoted it.
+
+    A stand-in such as ``test`` is no secret, and would blot out plain words.
+    """
+    return text.replace(key, "[key]") if len(key) >= SHORTEST_SECRET else text
 
 
 def _path(namespace: str) -> str:
@@ -248,12 +256,15 @@ def _checked(url: str) -> httpx.URL:
     """Return *url* if a key may be sent there: over TLS, or to this very machine."""
     try:
         parsed = httpx.URL(url.strip().rstrip("/"))
-    except httpx.InvalidURL as error:
-        raise PermanentError(f"{url!r} is no URL: write https://saas-api.tmprl.cloud") from error
-    if parsed.userinfo or parsed.query or parsed.fragment or not parsed.host:
+    except httpx.InvalidURL as error:  # not quoted: somebody may have put a password in
         raise PermanentError(
-            f"the Cloud API's URL needs scheme and host and nothing more, as in "
-            f"https://saas-api.tmprl.cloud, not {parsed.scheme}://{parsed.host}…"
+            f"the Cloud API's URL is none ({error}): write https://saas-api.tmprl.cloud"
+        ) from None
+    if parsed.userinfo or parsed.query or parsed.fragment or not parsed.host:
+        shown = parsed.copy_with(userinfo=b"", query=None, fragment=None)
+        raise PermanentError(
+            f"the Cloud API's URL, '{shown}', needs scheme and host and nothing more, as in "
+            f"https://saas-api.tmprl.cloud"
         )
     if parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host)):
         return parsed

@@ -8,6 +8,7 @@ one included.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -193,10 +194,20 @@ class Namespace:
 
 
 def asked_tru(spec: Mapping[str, Any]) -> float | None:
-    """Return the TRU that *spec* asks for; None for on-demand, asked for or by default."""
-    capacity = spec.get("capacitySpec") or {}
-    provisioned = capacity.get("provisioned") or {}
-    return float(provisioned.get("value") or 0) or None
+    """Return the TRU that *spec* asks for; None for on-demand, asked for or by default.
+
+    Raises:
+        Refusal: Its capacity is none.
+    """
+    value: Any = spec
+    for name in ("capacitySpec", "provisioned"):
+        value = value.get(name) or {}
+        if not isinstance(value, Mapping):
+            raise Refusal(400, f"invalid {name}: must be an object")
+    tru = value.get("value") or 0
+    if isinstance(tru, bool) or not isinstance(tru, int | float) or not math.isfinite(tru):
+        raise Refusal(400, f"invalid TRU value {tru!r}")
+    return float(tru) or None
 
 
 def plain_spec(name: str, tru: float | None) -> Json:

@@ -6,8 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from workflows.simulator.access import Keys, Principal, Rates
-from workflows.simulator.account import SUCCESS, Account, Refusal, Rules
+from workflows.simulator.access import Keys, Principal, Rates, Right
+from workflows.simulator.account import SUCCESS, Account, Operation, Refusal, Rules
 from workflows.simulator.faults import SHORTAGE, Fault, Faults
 from workflows.simulator.messages import HttpReply, HttpRequest, refused
 from workflows.simulator.replies import (
@@ -65,7 +65,7 @@ def answer(state: State, request: HttpRequest, now: datetime) -> HttpReply:
         principal = state.keys.principal(request.headers.get("authorization", ""))
         state.rates.take(principal.name, now)
         call = _call(state, request)
-        reply = _served(state, call, request, principal, now)
+        reply = _Visit(state, call, request, principal, now).serve()
     except Refusal as refusal:
         reply = refused(refusal)
     state.requests.append(Logged(now, call.name, call.namespace, reply.status, reply.is_lost))
@@ -95,93 +95,106 @@ def _call(state: State, request: HttpRequest) -> Call:
     raise Refusal(404, "not found")
 
 
-def _served(
-    state: State, call: Call, request: HttpRequest, principal: Principal, now: datetime
-) -> HttpReply:
-    """Serve *call*, or fail as the fault says that strikes it."""
-    account = state.account
-    if call.namespace and state.auto_create and call.namespace not in account.namespaces:
-        account.create(call.namespace, now)
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One call by somebody who is known, at one time."""
 
-    def can_strike(fault: Fault) -> bool:
-        if call.name == "update" or fault.status or fault.fate() is None:
+    state: State
+    call: Call
+    request: HttpRequest
+    principal: Principal
+    now: datetime
+
+    def serve(self) -> HttpReply:
+        """Serve the call, or fail as the fault says that strikes it."""
+        self._create_if_told()
+        fault = self.state.faults.strike(self.call.name, self.call.namespace, self._can_strike)
+        if fault is None:
+            return HttpReply(200, self._result())
+        if fault.kind == "timeout":
+            return HttpReply(504, None, after=fault.delay, is_lost=True)
+        if fault.kind in {"error", "unauthorized"}:
+            message = f"{fault.kind}, as the simulator was told"
+            raise Refusal(fault.answer_status, message, retry_after=fault.seconds)
+        if fault.status and fault.kind in {"reject", "no-inventory"}:
+            message = SHORTAGE if fault.kind == "no-inventory" else "rejected by the simulator"
+            raise Refusal(fault.status, message)
+        return self._served_with(fault)
+
+    def _create_if_told(self) -> None:
+        name, account = self.call.namespace, self.state.account
+        if name and self.state.auto_create and name not in account.namespaces:
+            account.create(name, self.now)
+
+    def _can_strike(self, fault: Fault) -> bool:
+        """Whether *fault* has something to strike here: most of them always do."""
+        if self.call.name == "update" or fault.status or fault.fate() is None:
             return True
-        if fault.kind == "no-inventory" and call.name == "capacity-info":
+        if fault.kind == "no-inventory" and self.call.name == "capacity-info":
             return True
-        return (
-            call.namespace in account.namespaces and account.look(call.namespace, now).is_changing
-        )
+        namespace = self.state.account.namespaces.get(self.call.namespace)
+        if namespace is None:
+            return False
+        return self.state.account.look(namespace.name, self.now).is_changing
 
-    fault = state.faults.strike(call.name, call.namespace, can_strike)
-    if fault is None:
-        return HttpReply(200, _result(state, call, request, principal, now, None))
-    if fault.kind == "timeout":
-        return HttpReply(504, None, after=fault.delay, is_lost=True)
-    if fault.kind in {"error", "unauthorized"}:
-        message = f"{fault.kind}, as the simulator was told"
-        raise Refusal(fault.answer_status, message, retry_after=fault.seconds)
-    if fault.status and fault.kind in {"reject", "no-inventory"}:
-        message = SHORTAGE if fault.kind == "no-inventory" else "rejected by the simulator"
-        raise Refusal(fault.status, message)
-    return _faulty(state, call, request, principal, now, fault)
+    def _served_with(self, fault: Fault) -> HttpReply:
+        """Serve the call with a fault that lets it be served."""
+        account, name = self.state.account, self.call.namespace
+        is_update = self.call.name == "update"
+        fate = fault.fate()
+        if is_update and fault.kind == "conflict":
+            account.edit(name, self.now)
+            if fault.status:
+                raise Refusal(fault.status, "resource version mismatch")
+        if not is_update and fate is not None:
+            account.afflict(name, self.now, fate)
+        reply = HttpReply(200, self._result(fault))
+        if not is_update and fault.kind == "conflict" and name:
+            account.edit(name, self.now)
+        if fault.kind == "drop-reply":
+            return replace(reply, is_lost=True)
+        return replace(reply, after=fault.delay) if fault.kind == "slow" else reply
 
+    def _result(self, fault: Fault | None = None) -> Json:
+        """Return the body of the reply."""
+        match self.call.name:
+            case "identity":
+                name = self.principal.name
+                return {"serviceAccount": {"id": name, "spec": {"name": name}}}
+            case "list":
+                return self._list()
+            case "operation":
+                return self._operation(self.state.account.operation(self.call.operation))
+            case "update":
+                return self._update(fault)
+        self._require("read")
+        namespace = self.state.account.look(self.call.namespace, self.now)
+        if self.call.name == "get":
+            return {"namespace": namespace_json(namespace, self.now)}
+        most = fault.available if fault and fault.kind == "no-inventory" else None
+        return {"capacityInfo": capacity_info_json(namespace, most)}
 
-def _faulty(
-    state: State,
-    call: Call,
-    request: HttpRequest,
-    principal: Principal,
-    now: datetime,
-    fault: Fault,
-) -> HttpReply:
-    """Serve *call*, with a fault that lets it be served."""
-    fate = fault.fate()
-    if call.name == "update" and fault.kind == "conflict":
-        state.account.edit(call.namespace, now)
-        if fault.status:
-            raise Refusal(fault.status, "resource version mismatch")
-    if call.name != "update" and fate is not None and call.namespace:
-        state.account.afflict(call.namespace, now, fate)
-    reply = HttpReply(200, _result(state, call, request, principal, now, fault))
-    if call.name != "update" and fault.kind == "conflict" and call.namespace:
-        state.account.edit(call.namespace, now)
-    if fault.kind == "drop-reply":
-        return replace(reply, is_lost=True)
-    return replace(reply, after=fault.delay) if fault.kind == "slow" else reply
-
-
-def _result(
-    state: State,
-    call: Call,
-    request: HttpRequest,
-    principal: Principal,
-    now: datetime,
-    fault: Fault | None,
-) -> Json:
-    """Return the body of the reply to a call that is served."""
-    account = state.account
-    if call.name == "identity":
-        return {"serviceAccount": {"id": principal.name, "spec": {"name": principal.name}}}
-    if call.name == "list":
-        names = [name for name in account.namespaces if principal.may("read", name)]
-        found = [namespace_json(account.look(name, now), now) for name in sorted(names)]
+    def _list(self) -> Json:
+        """Return every namespace that the key may see, on one page."""
+        account = self.state.account
+        names = sorted(name for name in account.namespaces if self.principal.may("read", name))
+        found = [namespace_json(account.look(name, self.now), self.now) for name in names]
         return {"namespaces": found, "nextPageToken": ""}
-    if call.name == "operation":
-        operation = account.operation(call.operation)
-        _require(principal, "read", operation.namespace)
-        return {"asyncOperation": operation_json(operation, now, account.rules.check)}
-    _require(principal, "admin" if call.name == "update" else "read", call.namespace)
-    if call.name == "update":
+
+    def _update(self, fault: Fault | None) -> Json:
+        self._require("admin")
         fate = (fault.fate() if fault else None) or SUCCESS
-        operation = account.update(call.namespace, request.json(), principal.name, now, fate)
-        return {"asyncOperation": operation_json(operation, now, account.rules.check)}
-    namespace = account.look(call.namespace, now)
-    if call.name == "get":
-        return {"namespace": namespace_json(namespace, now)}
-    most = fault.available if fault and fault.kind == "no-inventory" else None
-    return {"capacityInfo": capacity_info_json(namespace, most)}
+        body, by = self.request.json(), self.principal.name
+        account = self.state.account
+        return self._operation(account.update(self.call.namespace, body, by, self.now, fate))
 
+    def _operation(self, operation: Operation) -> Json:
+        self._require("read")
+        check = self.state.account.rules.check
+        return {"asyncOperation": operation_json(operation, self.now, check)}
 
-def _require(principal: Principal, right: str, namespace: str) -> None:
-    if not principal.may("admin" if right == "admin" else "read", namespace):
-        raise Refusal(403, f"{principal.name} has no {right} right on {namespace}")
+    def _require(self, right: Right) -> None:
+        """Refuse whoever hasn't *right* on the namespace of the call."""
+        if not self.principal.may(right, self.call.namespace):
+            name = self.principal.name
+            raise Refusal(403, f"{name} has no {right} right on {self.call.namespace}")

@@ -23,6 +23,7 @@ waits until there is one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -141,8 +142,17 @@ def parse_fault(body: Mapping[str, Any]) -> Fault:
     if body.get("kind") not in KINDS:
         raise Refusal(400, f"kind is {body.get('kind')!r}: one of {', '.join(KINDS)}")
     given = {name: value for name, value in body.items() if value is not None}
+    if not isinstance(given.get("namespace", ""), str):
+        raise Refusal(400, f"namespace is {given['namespace']!r}: a name, or left out for any")
     for name in ("status", "times", "seconds", "available"):
-        value = given.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise Refusal(400, f"{name} is {value!r}: a number from 0 up")
+        _check_number(name, given.get(name, 0), is_whole=name in {"status", "times"})
+    if "status" in given and not 400 <= given["status"] < 600:
+        raise Refusal(400, f"status is {given['status']}: an HTTP error, 400 to 599")
     return Fault(**given)
+
+
+def _check_number(name: str, value: Any, *, is_whole: bool) -> None:
+    kinds = int if is_whole else int | float
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
+        number = "whole number" if is_whole else "number"
+        raise Refusal(400, f"{name} is {value!r}: a {number} from 0 up")

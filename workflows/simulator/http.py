@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
@@ -20,6 +21,7 @@ IDLE_SECONDS = 75.0
 """Seconds that a connection may wait for a request, or for the rest of one."""
 
 _CHUNK = 1 << 16
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[HttpRequest], Awaitable[HttpReply]]
 
@@ -67,6 +69,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._http = h11.Connection(h11.SERVER)
+        self._is_head = False
 
     async def serve(self) -> None:
         """Answer requests until either side has had enough."""
@@ -91,7 +94,7 @@ class _Connection:
             return await self._refuse(413, f"the body has more than {LARGEST_BODY} bytes")
         if request is None:
             return False
-        reply = await self._handler(request)
+        reply = await self._handled(request)
         if reply.after:
             await asyncio.sleep(reply.after)
         if reply.is_lost:
@@ -99,11 +102,20 @@ class _Connection:
         await self._send(reply)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
+    async def _handled(self, request: HttpRequest) -> HttpReply:
+        """Return the handler's reply; a bug of ours is told to both sides."""
+        try:
+            return await self._handler(request)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.target)
+            return HttpReply(500, error_json(500, "the simulator has a bug: see its log"))
+
     async def _request(self) -> HttpRequest | None:
         """Read a request with its body; None if the client has hung up."""
         head = await self._event()
         if not isinstance(head, h11.Request):
             return None
+        self._is_head = head.method == b"HEAD"
         body = bytearray()
         while isinstance(event := await self._event(), h11.Data):
             body += event.data
@@ -135,7 +147,7 @@ class _Connection:
         reason = HTTPStatus(reply.status).phrase
         await self._write(
             h11.Response(status_code=reply.status, headers=headers, reason=reason),
-            h11.Data(data=content),
+            h11.Data(data=b"" if self._is_head else content),
             h11.EndOfMessage(),
         )
 

@@ -37,7 +37,7 @@ class HttpRequest:
         """
         try:
             value = json.loads(self.body or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Refusal(400, f"the body is no JSON: {error}") from error
         if not isinstance(value, dict):
             raise Refusal(400, "the body must be a JSON object")
