@@ -1,0 +1,246 @@
+"""What is asked of iCalendar files and rules: faults, events, days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from planner import zones
+from planner.errors import InputError, Lint, Problem
+from planner.ical.limits import FIRST_YEAR, LAST_YEAR, MAX_OCCURRENCES
+from planner.ical.parsing import Parsed, parse
+from planner.ical.recurrence import Budget, TooMuchWork, starts
+from planner.ical.rule import Rule
+from planner.ical.rule import parse as parse_rule
+from planner.ical.series import Happening
+from planner.ical.starting import start_faults
+from planner.model import Horizon, IcalMatch, IcsFile
+from workflows.contract import to_instant, to_wall
+
+_DAY = timedelta(days=1)
+_TOO_MUCH = "the rule takes too much work to follow; write a simpler one"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One occurrence of an event: ``[start, end)`` in UTC, and what the file says of it.
+
+    *notes* say in words what moved it: a clock change, a change of this one occurrence.
+    """
+
+    start: datetime
+    end: datetime
+    summary: str = ""
+    uid: str = ""
+    categories: tuple[str, ...] = ()
+    all_day: bool = False
+    transparent: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def check(file: IcsFile) -> tuple[list[Problem], list[Lint]]:
+    """Return everything that is wrong with *file*, and everything strange, with their lines.
+
+    Never raises, and is bounded in time and memory, whatever the text.
+    """
+    parsed = parse(file.text)
+    return _problems(file, parsed), sorted(
+        Lint(file.path, hint.line, hint.code, hint.message) for hint in parsed.hints
+    )
+
+
+def expand(file: IcsFile, match: IcalMatch, timezone: str, horizon: Horizon) -> list[Event]:
+    """Return the events of *file* that start in *horizon* and that *match* takes, in order.
+
+    Cancelled ones are left out; those shown as free count where *match* says so. Floating
+    times and whole days are read in the calendar's own zone, else in *timezone*.
+
+    Raises:
+        InputError: The file has problems, or more than `MAX_OCCURRENCES` occurrences.
+    """
+    found = _happenings(file, timezone, horizon.start, horizon.end)
+    return sorted(
+        (
+            _event(happening)
+            for happening in found
+            if happening.start in horizon and _matches(happening, match)
+        ),
+        key=lambda event: (event.start, event.end, event.uid, event.summary),
+    )
+
+
+def spans(file: IcsFile, timezone: str, horizon: Horizon) -> list[tuple[datetime, datetime, str]]:
+    """Return start, end and summary of each event of *file* that overlaps *horizon*, in order.
+
+    Cancelled ones are left out; those shown as free count: a freeze blocks nobody's diary.
+
+    Raises:
+        InputError: As `expand`.
+    """
+    begin = horizon.start - _longest(file)
+    return sorted(
+        (happening.start, happening.end, happening.entry.summary)
+        for happening in _happenings(file, timezone, begin, horizon.end)
+        if happening.start < horizon.end and happening.end > horizon.start
+    )
+
+
+def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, str]:
+    """Return the days from *first* to *last*, both inclusive, that events of *file* cover.
+
+    With the summary of the event that starts first. An event of whole days covers the days
+    it names, wherever it is read; one with times each day it touches in *timezone*.
+    Cancelled ones are left out; those shown as free count, as in most holiday calendars.
+
+    Raises:
+        InputError: As `expand`.
+    """
+    tz = zones.zone(timezone)
+    begin = to_instant(datetime.combine(first, time()), tz) - _longest(file) - 2 * _DAY
+    end = to_instant(datetime.combine(last, time()), tz) + 3 * _DAY
+    found: dict[date, str] = {}
+    happenings = _happenings(file, timezone, begin, end)
+    for happening in sorted(happenings, key=lambda h: (h.start, h.end, h.entry.summary)):
+        for day in _covered(happening, tz):
+            if first <= day <= last:
+                found.setdefault(day, happening.entry.summary)
+    return dict(sorted(found.items()))
+
+
+def check_rule(rule: str, start: datetime, timezone: str | None = None) -> list[str]:
+    """Return what is wrong with a rule that is written beside its *start*, in sentences.
+
+    Args:
+        rule: The RRULE, without its name.
+        start: Its first start on the wall, naive: the rule must contain it.
+        timezone: The zone of *start*; without it, what depends on one is refused.
+    """
+    parsed, sentences = parse_rule(rule)
+    if parsed is None:
+        return sentences
+    if not FIRST_YEAR <= start.year <= LAST_YEAR:
+        return [f"the start {start:%Y-%m-%d} is not between {FIRST_YEAR} and {LAST_YEAR}"]
+    try:
+        return _rule_sentences(parsed, start, timezone)
+    except TooMuchWork:
+        return [_TOO_MUCH]
+
+
+def _rule_sentences(rule: Rule, start: datetime, timezone: str | None) -> list[str]:
+    tz = zones.zone(timezone) if timezone else None
+    until = rule.until
+    if until and until.tz and tz is None:
+        return [
+            f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
+            f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
+        ]
+    return start_faults(rule, start, tz, Budget())
+
+
+def expand_rule(
+    rule: str, start: datetime, first: date, last: date, timezone: str | None = None
+) -> list[datetime]:
+    """Return the starts of *rule* on the wall between two local dates, both inclusive.
+
+    Args:
+        rule: The RRULE, which `check_rule` found nothing against.
+        start: Its first start on the wall, naive.
+        first: The first date asked for.
+        last: The last date asked for.
+        timezone: The zone of *start*; only an UNTIL in UTC needs it.
+
+    Raises:
+        ValueError: The rule is wrong, or has more than `MAX_OCCURRENCES` starts then.
+
+    >>> expand_rule("FREQ=WEEKLY;INTERVAL=2", datetime(2027, 1, 8, 16), date(2027, 1, 1),
+    ...             date(2027, 1, 31))
+    [datetime.datetime(2027, 1, 8, 16, 0), datetime.datetime(2027, 1, 22, 16, 0)]
+    """
+    parsed, sentences = parse_rule(rule)
+    if parsed is None:
+        raise ValueError("; ".join(sentences))
+    tz = zones.zone(timezone) if timezone else None
+    found: list[datetime] = []
+    try:
+        for wall in starts(parsed, start, first, last, tz, Budget()):
+            found.append(wall)
+            if len(found) > MAX_OCCURRENCES:
+                raise TooMuchWork
+    except TooMuchWork:
+        raise ValueError(f"{_TOO_MUCH}, or one with at most {MAX_OCCURRENCES:,} starts") from None
+    return found
+
+
+def _problems(file: IcsFile, parsed: Parsed) -> list[Problem]:
+    return [Problem(file.path, line, message) for line, message in parsed.faults]
+
+
+def _happenings(file: IcsFile, timezone: str, first: datetime, last: datetime) -> list[Happening]:
+    """Return what starts between two instants, bounded in number."""
+    parsed = parse(file.text)
+    if parsed.faults:
+        raise InputError(_problems(file, parsed))
+    floating = zones.zone(timezone)
+    budget = Budget()
+    found: list[Happening] = []
+    try:
+        for series in parsed.series:
+            for happening in series.happenings(floating, first, last, budget):
+                found.append(happening)
+                if len(found) > MAX_OCCURRENCES:
+                    raise TooMuchWork
+    except TooMuchWork:
+        sentence = (
+            f"the events have more than {MAX_OCCURRENCES:,} occurrences from {first:%Y-%m-%d} to "
+            f"{last:%Y-%m-%d}; write rarer ones, or split the file"
+        )
+        raise InputError([Problem(file.path, 0, sentence)]) from None
+    return found
+
+
+def _longest(file: IcsFile) -> timedelta:
+    """Return at least how long any event of *file* lasts."""
+    lengths = [
+        length.total
+        for series in parse(file.text).series
+        for entry in series.entries
+        for length in (entry.length, *(extra.length for extra in entry.extra if extra.length))
+    ]
+    return max(lengths, default=timedelta()) + _DAY
+
+
+def _matches(happening: Happening, match: IcalMatch) -> bool:
+    entry = happening.entry
+    return (
+        (match.transparent or not entry.transparent)
+        and match.summary.casefold() in entry.summary.casefold()
+        and (not match.category or match.category in entry.categories)
+        and (not match.uid or match.uid == entry.uid)
+    )
+
+
+def _event(happening: Happening) -> Event:
+    entry = happening.entry
+    return Event(
+        start=happening.start,
+        end=happening.end,
+        summary=entry.summary,
+        uid=entry.uid,
+        categories=entry.categories,
+        all_day=entry.all_day,
+        transparent=entry.transparent,
+        notes=happening.notes,
+    )
+
+
+def _covered(happening: Happening, tz: ZoneInfo) -> Iterator[date]:
+    if happening.entry.all_day:
+        day, end = happening.wall.date(), (happening.wall + happening.length.clock).date()
+    else:
+        day = to_wall(happening.start, tz).date()
+        end = to_wall(happening.end - timedelta(microseconds=1), tz).date() + _DAY
+    while day < end:
+        yield day
+        day += _DAY

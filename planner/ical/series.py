@@ -1,0 +1,216 @@
+"""The occurrences of a series: its rule and dates, less the excluded, with changes applied."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+from planner.ical.entry import Entry
+from planner.ical.limits import FIRST_YEAR, LAST_YEAR
+from planner.ical.recurrence import Budget, starts
+from planner.ical.values import Length, When, instant_of, wall_of
+
+_MARGIN = timedelta(days=2)
+"""More than any two zones are apart: walls of a span of instants are within it."""
+
+_FIRST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
+_LAST = datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One occurrence: *wall* is its start as its own zone's clock shows it or should."""
+
+    start: datetime
+    end: datetime
+    wall: datetime
+    entry: Entry
+    length: Length
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What has one UID: its *master*, and the *changes* of single occurrences."""
+
+    master: Entry | None
+    changes: tuple[Entry, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of its entries."""
+        return (*([self.master] if self.master else []), *self.changes)
+
+    def happenings(
+        self, floating: tzinfo, first: datetime, last: datetime, budget: Budget
+    ) -> Iterator[Happening]:
+        """Yield what starts between the instants *first* and *last*, in no order.
+
+        Cancelled ones are left out. An excluded date takes its change with it.
+        """
+        seen = _Exclusions(self.master, floating) if self.master else None
+        for change in self.changes:
+            assert change.changes is not None
+            budget.spend()
+            if change.cancelled or (seen and seen.excludes(change.changes, floating)):
+                continue
+            happening = _happening(change, change.start.wall, floating, change.length)
+            if first <= happening.start <= last:
+                yield _noted(happening, _moved(change))
+        if self.master and seen:
+            for happening in self._unchanged(self.master, seen, floating, first, last, budget):
+                if first <= happening.start <= last:
+                    yield happening
+
+    def _unchanged(
+        self,
+        master: Entry,
+        excluded: _Exclusions,
+        floating: tzinfo,
+        first: datetime,
+        last: datetime,
+        budget: Budget,
+    ) -> Iterator[Happening]:
+        """Yield the occurrences that have no change of their own; some outside of the span."""
+        changed = _Exclusions.of((change.changes for change in self.changes), master, floating)
+        later = _Later(self.changes, master, floating)
+        zone = master.zone(floating)
+        since, until = later.widened(max(first, _FIRST), min(last, _LAST))
+        for wall, length in _walls(master, floating, since, until, budget):
+            instant = instant_of(wall, zone)
+            if excluded.has(instant, wall) or changed.has(instant, wall):
+                continue
+            entry, shift = later.of(instant)
+            if not entry.cancelled:
+                yield _happening(entry, wall + shift, floating, length or entry.length)
+
+
+def _walls(
+    master: Entry, floating: tzinfo, since: datetime, until: datetime, budget: Budget
+) -> Iterator[tuple[datetime, Length | None]]:
+    """Yield the start of each occurrence once, with the length that a PERIOD gives it."""
+    zone = master.zone(floating)
+    extra = {
+        wall_of(e.when.instant(zone), zone) if e.when.tz else e.when.wall: e.length
+        for e in master.extra
+    }
+    yield from extra.items()
+    if master.rule is None:
+        found: Iterable[datetime] = [master.start.wall]
+    else:
+        first, last = _dates(since, until, zone)
+        found = starts(master.rule, master.start.wall, first, last, zone, budget)
+    budget.spend(len(extra) + 1)
+    for wall in found:
+        if wall not in extra:
+            yield wall, None
+
+
+def _dates(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
+    """Return the local dates that the starts between two instants are on, with a margin."""
+    return (
+        wall_of(max(since - _MARGIN, _FIRST), zone).date(),
+        wall_of(min(until + _MARGIN, _LAST), zone).date(),
+    )
+
+
+class _Exclusions:
+    """A set of occurrences, by instants; those given as dates stand for all of that day."""
+
+    def __init__(self, master: Entry, floating: tzinfo) -> None:
+        self._fill((item.when for item in master.excluded), master, floating)
+
+    @classmethod
+    def of(cls, whens: Iterable[When | None], master: Entry, floating: tzinfo) -> _Exclusions:
+        """Return the occurrences of *master* that *whens* name."""
+        self = cls.__new__(cls)
+        self._fill((when for when in whens if when), master, floating)
+        return self
+
+    def _fill(self, whens: Iterable[When], master: Entry, floating: tzinfo) -> None:
+        zone = master.zone(floating)
+        self._by_day = master.all_day
+        self._zone = zone
+        self._days: set[date] = set()
+        self._instants: set[datetime] = set()
+        for when in whens:
+            if when.is_date:
+                self._days.add(when.wall.date())
+            elif master.all_day:
+                self._days.add(wall_of(when.instant(zone), zone).date())
+            else:
+                self._instants.add(when.instant(zone))
+
+    def has(self, instant: datetime, wall: datetime) -> bool:
+        """Tell whether the occurrence at *instant*, *wall* on the clock, is in the set."""
+        return instant in self._instants or (bool(self._days) and wall.date() in self._days)
+
+    def excludes(self, when: When, floating: tzinfo) -> bool:
+        """Tell whether the occurrence that *when* names is in the set."""
+        instant = when.instant(self._zone)
+        return self.has(instant, when.wall if when.is_date else wall_of(instant, self._zone))
+
+
+class _Later:
+    """The changes that hold for all later occurrences, too, in the order of their starts."""
+
+    def __init__(self, changes: tuple[Entry, ...], master: Entry, floating: tzinfo) -> None:
+        zone = master.zone(floating)
+        found = []
+        for change in changes:
+            if change.and_later and change.changes:
+                at = change.changes.instant(zone)
+                moved = change.changes.wall if change.changes.is_date else wall_of(at, zone)
+                found.append((at, change.start.wall - moved, change))
+        found.sort(key=lambda item: item[0])
+        self._since = [at for at, _, _ in found]
+        self._choices = [(master, timedelta())] + [(change, shift) for _, shift, change in found]
+
+    def of(self, instant: datetime) -> tuple[Entry, timedelta]:
+        """Return the entry that the occurrence at *instant* follows, and how far it is moved."""
+        return self._choices[bisect_right(self._since, instant)]
+
+    def widened(self, first: datetime, last: datetime) -> tuple[datetime, datetime]:
+        """Return the span in which the occurrences were, before they were moved."""
+        shifts = [shift for _, shift in self._choices]
+        return (
+            first - min(max(shifts), first - _FIRST),
+            last - max(min(shifts), last - _LAST),
+        )
+
+
+def _happening(entry: Entry, wall: datetime, floating: tzinfo, length: Length) -> Happening:
+    zone = entry.zone(floating)
+    start = instant_of(wall, zone)
+    own = length is entry.length
+    end = entry.end_at(wall, floating) if own else length.end(wall, zone)
+    return Happening(start, end, wall, entry, length, _clock_notes(start, wall, zone))
+
+
+def _clock_notes(start: datetime, wall: datetime, zone: tzinfo) -> tuple[str, ...]:
+    shown = wall_of(start, zone)
+    if shown != wall:
+        return (f"the clock skips {wall:%H:%M} that day: starts at {shown:%H:%M}",)
+    if (
+        wall.replace(tzinfo=zone, fold=1).utcoffset()
+        != wall.replace(tzinfo=zone, fold=0).utcoffset()
+    ):
+        return (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
+    return ()
+
+
+def _moved(change: Entry) -> tuple[str, ...]:
+    """Return what a change says of the occurrence that it stands for."""
+    assert change.changes is not None
+    before = change.changes
+    if before.wall == change.start.wall and before.tz == change.start.tz:
+        return ("changed in the calendar for this date",)
+    pattern = "%Y-%m-%d" if before.is_date else "%Y-%m-%d %H:%M"
+    utc = " UTC" if str(before.tz) == "UTC" and before.tz != change.start.tz else ""
+    return (f"moved in the calendar from {before.wall.strftime(pattern)}{utc}",)
+
+
+def _noted(happening: Happening, notes: tuple[str, ...]) -> Happening:
+    return replace(happening, notes=(*notes, *happening.notes))
