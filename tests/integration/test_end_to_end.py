@@ -1,0 +1,102 @@
+"""From a calendar file to a boost and back, on a real Temporal server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import binary
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from planner.cli.reconcile import wanted_of
+from planner.live.server import server_of
+from planner.live.sync import Order, Report, sync
+from planner.model import Horizon, NamespaceCalendar, Project
+from planner.promise import Held, breaches
+from planner.source import read
+from planner.timeline import timeline
+from workflows.cloud import CloudClient, OneKey
+from workflows.contract import Capacity
+from workflows.simulator import Simulator
+from workflows.worker import running_worker
+
+pytestmark = pytest.mark.integration
+
+NAMESPACE = "orders-prod.a1b2c"
+SETTLE = timedelta(seconds=6)
+
+
+def calendar_text(opens: datetime) -> str:
+    """Return a calendar of two overlapping windows: 4 TRU for longer, 8 TRU for shorter."""
+
+    def second(offset: int) -> str:
+        return f"{opens + timedelta(seconds=offset):%Y-%m-%dT%H:%M:%S}"
+
+    return f"""
+        namespace: {NAMESPACE}
+        timezone: UTC
+        baseline: {{tru: 2}}
+        defaults: {{lead: 4s, jitter: 1s}}
+        windows:
+          longer:
+            dates: [{{start: {second(0)}, end: {second(15)}}}]
+            tru: 4
+          shorter:
+            dates: [{{start: {second(5)}, end: {second(10)}}}]
+            tru: 8
+    """
+
+
+def read_calendar(directory: Path, opens: datetime) -> Project:
+    """Return the project of one calendar file in *directory*."""
+    directory.joinpath("planner.yaml").write_text("project: end-to-end\n", encoding="utf-8")
+    directory.joinpath("orders.yaml").write_text(calendar_text(opens), encoding="utf-8")
+    return read(directory)
+
+
+async def sync_now(client: Client, project: Project) -> Report:
+    """Sync *project* as ``planner sync`` does."""
+    now = datetime.now(UTC)
+    return await sync(server_of(client), Order(wanted=wanted_of(project, now)), now)
+
+
+def equals_the_timeline(
+    calendar: NamespaceCalendar, horizon: Horizon, history: list[Held]
+) -> tuple[str, ...]:
+    """Return how *history* differs from the calendar's own timeline."""
+    steps = timeline(calendar, horizon)
+    wanted = [step.capacity for step in steps]
+    seen = [held.capacity for held in history]
+    faults = () if seen == wanted else (f"{seen} instead of {wanted}",)
+    asked = timeline(calendar, horizon, "asked")
+    return faults + breaches(history, steps, asked, Capacity(2), settle=SETTLE)
+
+
+async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
+    """A synced calendar is followed: ready, 4 → 8 → 4, released; a second sync is idle."""
+    began = datetime.now(UTC).replace(microsecond=0)
+    project = read_calendar(tmp_path, began + timedelta(seconds=10))
+    (calendar,) = project.namespaces
+    # A server of its own: boosts are started on the one task queue of the product.
+    async with (
+        await WorkflowEnvironment.start_local(
+            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
+        ) as environment,
+        Simulator(provisioning=0.5, check=0.1) as simulator,
+    ):
+        await simulator.create(NAMESPACE, tru=2)
+        cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
+        async with running_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+            first = await sync_now(environment.client, project)
+            ids = sorted(outcome.change.id for outcome in first.outcomes)
+            assert ids == [f"boost/{NAMESPACE}/longer", f"boost/{NAMESPACE}/shorter"]
+            assert (await sync_now(environment.client, project)).outcomes == ()
+            await simulator.until(lambda: len(simulator.history(NAMESPACE)) == 5, timeout=60)
+            assert (await sync_now(environment.client, project)).outcomes == ()
+        await cloud.aclose()
+        entries = simulator.history(NAMESPACE)
+    history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+    horizon = Horizon(began, began + timedelta(seconds=40))
+    assert equals_the_timeline(calendar, horizon, history) == ()
