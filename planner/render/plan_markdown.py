@@ -13,7 +13,8 @@ LIMIT = 65_000
 FOLD_OVER = 12
 """Changes from which on the list of them is folded."""
 
-_CUT = "\n\n… and {count} more changes; `planner plan` shows them all.\n"
+RESERVE = 300
+"""Characters kept free for what frames a list: its fold, and the line that cuts it."""
 
 
 def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
@@ -23,10 +24,10 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     mention or HTML.
     """
     head = f"### Capacity calendar: {plan.project}\n\n{quoted(summary_sentence(plan))}\n"
-    tail = "".join(_section(section) for section in sections) + _warnings(plan)
-    tail = tail[: LIMIT // 3]
-    room = LIMIT - len(head) - len(tail) - 200
-    return head + _changes(plan, room) + tail
+    share = LIMIT // 4
+    tail = "".join(_section(section, share // len(sections)) for section in sections)
+    tail += _warnings(plan, share)
+    return head + _changes(plan, LIMIT - len(head) - len(tail) - RESERVE) + tail
 
 
 def quoted(words: str) -> str:
@@ -39,19 +40,11 @@ def quoted(words: str) -> str:
 
 def _changes(plan: Plan, room: int) -> str:
     """Return the list of the changes, as many as there is *room* for."""
-    blocks: list[str] = []
-    left = room
-    for change in plan.changes:
-        block = "".join(_block(change))
-        if len(block) > left:
-            blocks.append(_CUT.format(count=len(plan.changes) - len(blocks)))
-            break
-        blocks.append(block)
-        left -= len(block)
-    body = "".join(blocks)
-    if not body or len(plan.changes) <= FOLD_OVER:
+    blocks = ["".join(_block(change)) for change in plan.changes]
+    body = "".join(_fitting(blocks, room, "- … and {} more; `planner plan` shows them\n"))
+    if not body or len(blocks) <= FOLD_OVER:
         return f"\n{body}" if body else ""
-    return _folded(f"{len(plan.changes)} schedules", body)
+    return _folded(f"{len(blocks)} schedules", body)
 
 
 def _block(change: Change) -> Iterator[str]:
@@ -62,18 +55,31 @@ def _block(change: Change) -> Iterator[str]:
         yield f"  - {quoted(line.strip())}\n"
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, room: int) -> str:
     """Return a section: its lines as they are, since they are laid out in columns."""
-    text = "\n".join(section.lines).replace("```", "'''")
-    return _folded(section.title, f"```text\n{text}\n```\n")
+    lines = [line.replace("```", "'''") + "\n" for line in section.lines]
+    text = "".join(_fitting(lines, room - RESERVE, "… and {} more lines\n"))
+    return _folded(section.title, f"```text\n{text}```\n")
+
+
+def _warnings(plan: Plan, room: int) -> str:
+    if not plan.warnings:
+        return ""
+    lines = [f"- {quoted(str(warning))}\n" for warning in plan.warnings]
+    body = "".join(_fitting(lines, room - RESERVE, "- … and {} more\n"))
+    return _folded(f"{len(lines)} warnings", body)
+
+
+def _fitting(blocks: Sequence[str], room: int, cut: str) -> list[str]:
+    """Return as many of *blocks* as fit into *room*, then *cut* with how many are left out."""
+    shown: list[str] = []
+    for block in blocks:
+        room -= len(block)
+        if room < 0:
+            return [*shown, cut.format(len(blocks) - len(shown))]
+        shown.append(block)
+    return shown
 
 
 def _folded(title: str, body: str) -> str:
     return f"\n<details><summary>{quoted(title)}</summary>\n\n{body}\n</details>\n"
-
-
-def _warnings(plan: Plan) -> str:
-    if not plan.warnings:
-        return ""
-    lines = "".join(f"- {quoted(str(warning))}\n" for warning in plan.warnings)
-    return _folded(f"{len(plan.warnings)} warnings", lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -65,7 +65,7 @@ def _lane_text(lane: Lane, now: datetime) -> str:
     if days:
         lines.append(" " * LEFT + RULER)
         for group in _grouped(days):
-            lines += _day_lines(group)
+            lines += _day_lines(group, {day.day for day in days})
     return "\n".join(lines).rstrip()
 
 
@@ -163,7 +163,7 @@ def _grouped(days: Sequence[_Day]) -> list[list[_Day]]:
     return sorted(groups, key=lambda group: group[0].day)
 
 
-def _day_lines(group: Sequence[_Day]) -> list[str]:
+def _day_lines(group: Sequence[_Day], shown: Collection[date]) -> list[str]:
     """Return a day, or days that look alike, with the bar, the marks and the runs."""
     first, last = group[0], group[-1]
     if first is last:
@@ -171,7 +171,7 @@ def _day_lines(group: Sequence[_Day]) -> list[str]:
     else:
         label = f"{first.day:%a %d %b} {words.DASH} {last.day:%a %d %b}"
         lines = [label.ljust(LEFT) + first.bar]
-        lines += _indented(which_days([day.day for day in group]))
+        lines += _indented(which_days([day.day for day in group], shown))
     for mark in first.marks:
         lines += _indented(mark)
     return [*lines, *first.runs]
