@@ -27,6 +27,11 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_FILES = 5_000
 """Calendar files below one directory."""
 
+MAX_LEVELS = 20
+"""Levels of directories below it."""
+
+_NO_CALENDARS = "there is no calendar beside it: a sync deletes every schedule of the project"
+
 
 def read(directory: Path) -> Project:
     """Return the project that is written in *directory* and below it.
@@ -48,6 +53,9 @@ def read(directory: Path) -> Project:
     if problems or project is None:
         raise InputError(problems)
     warnings = {*reading.lints, *static_lints(project)}
+    if not project.namespaces:
+        home = display(directory / PROJECT_FILE)
+        warnings.add(Lint(home, 0, "no-calendars", _NO_CALENDARS))
     return replace(project, warnings=tuple(sorted(warnings)))
 
 
@@ -93,7 +101,10 @@ class _Reading:
                 break
         return sorted(found)
 
-    def below(self, directory: Path) -> Iterator[Path]:
+    def below(self, directory: Path, levels: int = MAX_LEVELS) -> Iterator[Path]:
+        if not levels:
+            self.fault(directory, f"deeper than {MAX_LEVELS} levels of directories; move it up")
+            return
         try:
             entries = sorted(directory.iterdir())
         except OSError as error:
@@ -103,7 +114,7 @@ class _Reading:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                yield from self.below(entry)
+                yield from self.below(entry, levels - 1)
             else:
                 yield entry
 

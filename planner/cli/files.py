@@ -84,15 +84,14 @@ def _checked(directory: Path) -> tuple[Project, tuple[Lint, ...]]:
     from datetime import UTC, datetime
 
     from planner.errors import InputError
-    from planner.lints import breaches, lint
+    from planner.lints import inspect
     from planner.source import read
 
     project = read(directory)
-    today = datetime.now(UTC).date()
-    problems = breaches(project, today)
-    if problems:
-        raise InputError(problems)
-    return project, tuple(sorted({*project.warnings, *lint(project, today)}))
+    found = inspect(project, datetime.now(UTC).date())
+    if found.problems:
+        raise InputError(found.problems)
+    return project, tuple(sorted({*project.warnings, *found.lints}))
 
 
 def _print_text(project: Project, warnings: Sequence[Lint]) -> None:

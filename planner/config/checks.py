@@ -1,18 +1,19 @@
-"""What holidays, rules and iCalendar files say about themselves, asked in one place."""
+"""What rules and iCalendar files say about themselves, asked in one place."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from planner import ical
 from planner.errors import Lint, Problem
 from planner.model import IcsFile
 
 
 def rule_problems(rule: str, start: datetime) -> list[str]:
     """Return what is wrong with an RFC 5545 recurrence rule, in sentences."""
-    return []
+    return ical.check_rule(rule, start)
 
 
 def file_findings(file: IcsFile) -> tuple[list[Problem], list[Lint]]:
     """Return what is wrong in an iCalendar file, and what to look at, with its lines."""
-    return [], []
+    return ical.check(file)

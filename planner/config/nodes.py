@@ -100,7 +100,8 @@ def parse(text: str, file: str) -> tuple[list[Document], list[Problem]]:
         reading.fault(error.line, str(error))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reading.fault(mark.line + 1 if mark else 0, f"not valid YAML: {_reason(error)}")
+        line = mark.line + 1 if mark else 0
+        reading.fault(line, f"not valid YAML: {_reason(error, text, line)}")
     except yaml.YAMLError as error:
         reading.fault(*_unreadable_character(text, error))
     return documents, reading.problems
@@ -242,9 +243,12 @@ class _Reading:
                     todo.append(below)
 
 
-def _reason(error: yaml.MarkedYAMLError) -> str:
+def _reason(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     parts = [part for part in (error.context, error.problem) if part]
-    hint = "; indent with spaces" if "\\t" in (error.problem or "") else ""
+    lines = text.splitlines()
+    bad = lines[line - 1] if 0 < line <= len(lines) else ""
+    indent = bad[: len(bad) - len(bad.lstrip())]
+    hint = "; a tab indents the line: write spaces" if "\t" in indent else ""
     return ", ".join(parts) + hint
 
 

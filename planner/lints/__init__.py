@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from planner.errors import Lint, Problem
@@ -22,24 +23,42 @@ from planner.lints.running import running
 from planner.lints.written import static_lints
 from planner.model import Project
 
-__all__ = ["CODES", "breaches", "lint", "static_lints"]
+__all__ = ["CODES", "Findings", "breaches", "inspect", "lint", "static_lints"]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the coming months show: warnings, and problems that no file shows by itself."""
+
+    lints: tuple[Lint, ...]
+    problems: tuple[Problem, ...]
+
+
+def inspect(project: Project, today: date) -> Findings:
+    """Return what is worth a look, and what can't be used, in *project* as it will run.
+
+    Looks at the occurrences that start in the `horizon.LOOK_AHEAD` from *today* on, and at
+    the schedules of that day. A window that can't be expanded has a problem, no warnings.
+    """
+    runs = expanded(project, ahead_of(today))
+    schedules = compiled(project, today)
+    lints = [
+        *schedules.lints,
+        *running(project, runs.occurrences),
+        *endings(project, runs.occurrences, today),
+        *crowding(runs.occurrences),
+    ]
+    problems = [
+        *runs.problems,
+        *schedules.problems,
+        *over_limits(project, runs.occurrences),
+    ]
+    return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))
 
 
 def lint(project: Project, today: date) -> tuple[Lint, ...]:
-    """Return the warnings about *project* that depend on when its windows run.
-
-    They look at the occurrences that start in the `horizon.LOOK_AHEAD` from *today* on.
-    A window that can't be expanded or compiled has no warnings: `breaches` names it.
-    """
-    horizon = ahead_of(today)
-    occurrences = expanded(project, horizon).occurrences
-    found = [
-        *compiled(project, today).lints,
-        *running(project, occurrences),
-        *endings(project, occurrences, today),
-        *crowding(occurrences),
-    ]
-    return tuple(sorted(set(found)))
+    """Return the warnings about *project* that depend on when its windows run."""
+    return inspect(project, today).lints
 
 
 def breaches(project: Project, today: date) -> tuple[Problem, ...]:
@@ -48,10 +67,4 @@ def breaches(project: Project, today: date) -> tuple[Problem, ...]:
     Guard rails that an occurrence or a month breaks, windows that start too often, and
     windows that no Temporal Schedule can hold.
     """
-    result = expanded(project, ahead_of(today))
-    found = [
-        *result.problems,
-        *compiled(project, today).problems,
-        *over_limits(project, result.occurrences),
-    ]
-    return tuple(sorted(set(found)))
+    return inspect(project, today).problems

@@ -8,7 +8,8 @@ CODES = {
     "rounded-up": "The TRU value can't be had; the next allowed one is taken.",
     "shorter-than-lead": "An occurrence is shorter than the lead: more time is paid than used.",
     "short-lead": "The lead is shorter than the two minutes that provisioning takes.",
-    "day-match-unneeded": "The cron restricts one day field at most: day_match says nothing.",
+    "day-match-unneeded": "No cron of the window restricts both day fields: day_match says "
+    "nothing.",
     "no-calendars": "There is no calendar: a sync would delete every schedule of the project.",
     "no-windows": "The calendar has no window.",
     "clock-change": "A start falls on a time that the clock skips or shows twice.",

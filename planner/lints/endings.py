@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
+from planner import ical
 from planner.errors import Lint
-from planner.lints.horizon import Occurrences, ahead_of, at
+from planner.lints.horizon import LOOK_AHEAD, Occurrences, ahead_of, at
 from planner.model import (
     BusinessDays,
     Cron,
     Dates,
     Horizon,
     Ical,
+    IcsFile,
     Occurrence,
     Project,
     Rrule,
@@ -31,6 +33,9 @@ SERIES = 4
 Fewer are single occasions, which are meant to pass.
 """
 
+LOOK_BACK = timedelta(days=366)
+"""How far back the past of a series is looked at."""
+
 _LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
 
 
@@ -47,6 +52,32 @@ def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator
             yield from _low(window, ahead, horizon)
         elif _is_limited(window):
             yield from _ends(window, ahead, horizon)
+    yield from _calendars_low(project, horizon)
+
+
+def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
+    """Yield the .ics files of days off that know none ahead, though they knew some."""
+    told: set[tuple[str, IcsFile]] = set()
+    for window in project.windows:
+        for file in _heeded(window):
+            if (window.timezone, file) in told:
+                continue
+            told.add((window.timezone, file))
+            known = ical.days(
+                file, window.timezone, (horizon.start - LOOK_BACK).date(), horizon.end.date()
+            )
+            last = max(known, default=None)
+            if last and last < (horizon.start + LOW).date():
+                message = f"the days of {file.path} run out on {last}; write those that follow"
+                yield at(window, "horizon-low", message)
+
+
+def _heeded(window: Window) -> Iterator[IcsFile]:
+    """Yield the .ics files whose days move or stop the starts of *window*."""
+    yield from window.skip.calendars
+    counts_days = isinstance(window.recurrence, BusinessDays)
+    if counts_days or window.roll != "none" or window.skip.holidays:
+        yield from window.holidays.calendars
 
 
 def _day(occurrence: Occurrence) -> str:
@@ -54,11 +85,11 @@ def _day(occurrence: Occurrence) -> str:
 
 
 def _after(horizon: Horizon) -> Horizon:
-    return Horizon(horizon.end, horizon.end + timedelta(days=400))
+    return Horizon(horizon.end, horizon.end + LOOK_AHEAD)
 
 
 def _before(horizon: Horizon) -> Horizon:
-    return Horizon(horizon.start - timedelta(days=366), horizon.start)
+    return Horizon(horizon.start - LOOK_BACK, horizon.start)
 
 
 def _over(window: Window, horizon: Horizon) -> Iterator[Lint]:
