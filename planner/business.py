@@ -17,6 +17,7 @@ from itertools import chain
 import holidays as library
 from holidays.registry import COUNTRIES, FINANCIAL
 
+from planner import ical
 from planner.model import Holidays, IcsFile, Roll
 
 ROLL_LIMIT = 31
@@ -142,8 +143,6 @@ def _year_of(holidays: Holidays, timezone: str, year: int) -> _Year:
 
 def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
     """Return the local days of *year* that events of *file* cover, by name."""
-    from planner import ical  # slow to import, and few calendars need it
-
     days = ical.days(file, timezone, date(year, 1, 1), date(year, 12, 31))
     return {day: name or f"an event of {file.path}" for day, name in days.items()}
 

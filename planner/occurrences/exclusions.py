@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from planner.model import Horizon, IcalMatch, IcsFile
+from planner import ical
+from planner.model import Horizon, IcsFile
 from planner.occurrences.pattern import Pattern
 
 
@@ -55,8 +56,8 @@ class Exclusions:
 
 # Freezes -----------------------------------------------------------------------------
 
-LONGEST_FREEZE = timedelta(days=400)
-"""How long an event of a skip calendar may last and still be found by its later days."""
+_MARGIN = timedelta(days=3)
+"""Local days reach over the same days in UTC, and a skipped start comes a day later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +81,16 @@ class Freeze:
 @lru_cache(maxsize=256)
 def freeze(file: IcsFile, timezone: str, first: date, last: date) -> Freeze:
     """Return the events of *file* that cover instants of the local days *first* to *last*."""
-    from planner import ical  # slow to import, and few calendars need it
-
-    start = datetime(first.year, first.month, first.day, tzinfo=UTC) - LONGEST_FREEZE
-    end = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=3)
+    horizon = Horizon(_midnight(first) - _MARGIN, _midnight(last) + _MARGIN)
+    until = horizon.start
     joined: list[tuple[datetime, datetime, str]] = []
-    every_event = IcalMatch(transparent=True)
-    for event in ical.expand(file, every_event, timezone, Horizon(start, end)):
-        name = event.summary or "an event"
-        if joined and event.start < joined[-1][1]:
-            if event.end > joined[-1][1]:  # the rest of it goes by its own name
-                joined.append((joined[-1][1], event.end, name))
-        else:
-            joined.append((event.start, event.end, name))
-    return Freeze(file.path, *_columns(joined))
+    for start, end, name in ical.spans(file, timezone, horizon):
+        if end > until:  # what an earlier event covers goes by that one's name
+            joined.append((max(start, until), end, name or "an event"))
+            until = end
+    starts, ends, names = zip(*joined, strict=True) if joined else ((), (), ())
+    return Freeze(file.path, starts, ends, names)
 
 
-def _columns(
-    rows: list[tuple[datetime, datetime, str]],
-) -> tuple[tuple[datetime, ...], tuple[datetime, ...], tuple[str, ...]]:
-    return tuple(r[0] for r in rows), tuple(r[1] for r in rows), tuple(r[2] for r in rows)
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

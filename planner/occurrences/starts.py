@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
+from planner import ical
 from planner.business import BusinessCalendar
 from planner.cron import parse, wall_times
 from planner.model import (
@@ -34,7 +35,7 @@ _DAY = timedelta(days=1)
 
 
 class TooManyStarts(ValueError):
-    """A recurrence with more starts in the span than `START_LIMIT`."""
+    """A recurrence with more starts in the span than are looked at, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _written(
         case Cron():
             return _cron(recurrence, timezone, first, last)
         case Rrule():
-            return _rrule(recurrence, first, last)
+            return _rrule(recurrence, timezone, first, last)
         case Ical():
             return _ical(recurrence, timezone, first, last)
         case BusinessDays():
@@ -127,16 +128,16 @@ def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Star
             yield Start(wall, instant=second, notes=(f"{note} second",))
 
 
-def _rrule(rrule: Rrule, first: date, last: date) -> Iterator[Start]:
-    from planner import ical  # slow to import, and few calendars need it
-
-    return (Start(wall) for wall in ical.expand_rule(rrule.rule, rrule.start, first, last))
+def _rrule(rrule: Rrule, timezone: str, first: date, last: date) -> Iterator[Start]:
+    try:
+        walls = ical.expand_rule(rrule.rule, rrule.start, first, last, timezone)
+    except ValueError as error:
+        raise TooManyStarts(f"rrule {rrule.rule!r}: {error}") from error
+    return map(Start, walls)
 
 
 def _ical(recurrence: Ical, timezone: str, first: date, last: date) -> Iterator[Start]:
     """Yield the events as starts; a day of margin on each side, since zones differ."""
-    from planner import ical  # slow to import, and few calendars need it
-
     tz = zone(timezone)
     horizon = Horizon(_midnight(first - _DAY), _midnight(last + 2 * _DAY))
     for event in ical.expand(recurrence.file, recurrence.match, timezone, horizon):

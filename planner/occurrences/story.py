@@ -16,8 +16,8 @@ from workflows.contract import to_instant, to_wall
 LOOK_BACK = timedelta(days=32)
 """How long a run may last and still be found on its later days."""
 
-LOOK_AHEAD = timedelta(days=400)
-"""How far the next run is looked for."""
+LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
+"""How far the next run is looked for, nearest first: a frequent one is found at once."""
 
 _DAY = timedelta(days=1)
 
@@ -94,8 +94,9 @@ def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
 
 def _next(window: Window, day: date, end: datetime) -> str:
     """Return that nothing starts on *day*, and when the next run does."""
-    following = expand(window, Horizon(end, end + LOOK_AHEAD))
     none = f"nothing starts on {day:%a %Y-%m-%d}"
-    if not following:
-        return f"{none}, nor in the {LOOK_AHEAD.days} days after it"
-    return f"{none}; the next run starts {to_wall(following[0].start, window.tz):%a %Y-%m-%d %H:%M}"
+    for look_ahead in LOOKS_AHEAD:
+        if following := expand(window, Horizon(end, end + look_ahead)):
+            start = to_wall(following[0].start, window.tz)
+            return f"{none}; the next run starts {start:%a %Y-%m-%d %H:%M}"
+    return f"{none}, nor in the {LOOKS_AHEAD[-1].days} days after it"
