@@ -2,8 +2,7 @@
 
 Days are found period by period (year, month, week or day), as the table in RFC 5545,
 section 3.3.10, has it. Unlike dateutil's, this walk begins near what is asked for and
-always ends there, also where a rule never happens; dateutil and a plain reading of the
-table are its oracles in the tests.
+always ends there, also where a rule never happens; dateutil's is its oracle in the tests.
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+"""iCalendar files for tests, written in a few words, and what they are asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from planner.ical import Event, check, expand
+from planner.model import Horizon, IcalMatch, IcsFile
+
+NEW_YORK = "America/New_York"
+YEARS = Horizon(datetime(2026, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC))
+
+
+def calendar(*components: str, head: str = "") -> IcsFile:
+    """Return a file with one VCALENDAR of *components*; *head* is among its own properties."""
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//test//EN"]
+    return IcsFile(
+        "team.ics", "\n".join([*lines, *head.splitlines(), *components, "END:VCALENDAR", ""])
+    )
+
+
+def event(lines: str, uid: str = "one") -> str:
+    """Return a VEVENT of *lines*, separated by blanks; *uid* of "" leaves the UID out."""
+    own = [f"UID:{uid}"] if uid else []
+    return "\n".join(["BEGIN:VEVENT", *own, *lines.split(), "END:VEVENT"])
+
+
+def ics(lines: str, head: str = "") -> IcsFile:
+    """Return a file with one event of *lines*, separated by blanks; the first is on line 6."""
+    return calendar(event(lines), head=head)
+
+
+def events(
+    file: IcsFile, timezone: str = "UTC", horizon: Horizon = YEARS, **match: object
+) -> list[Event]:
+    """Return the events of *file*, which must be without fault."""
+    assert check(file)[0] == []
+    return expand(file, IcalMatch(**match), timezone, horizon)  # type: ignore[arg-type]
+
+
+def times(found: list[Event]) -> list[str]:
+    """Return start and end of each event as ``2027-03-14T16:00Z/17:00Z``; other days in full."""
+    return [f"{_short(one.start)}/{_short(one.end, one.start.date())}" for one in found]
+
+
+def starts(found: list[Event]) -> list[str]:
+    """Return the start of each event as ``2027-03-14T16:00Z``."""
+    return [_short(one.start) for one in found]
+
+
+def _short(instant: datetime, day: date | None = None) -> str:
+    return instant.strftime("%H:%MZ" if instant.date() == day else "%Y-%m-%dT%H:%MZ")
