@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from workflows.simulator.access import Keys, Principal, Rates, Right
-from workflows.simulator.account import SUCCESS, Account, Operation, Refusal, Rules
+from workflows.simulator.account import SUCCESS, Account, Fate, Operation, Refusal, Rules
 from workflows.simulator.faults import SHORTAGE, Fault, Faults
 from workflows.simulator.messages import HttpReply, HttpRequest, refused
 from workflows.simulator.replies import (
@@ -128,20 +128,24 @@ class _Visit:
 
     def _can_strike(self, fault: Fault) -> bool:
         """Whether *fault* has something to strike here: most of them always do."""
-        if self.call.name == "update" or fault.status or fault.fate() is None:
-            return True
-        if fault.kind == "no-inventory" and self.call.name == "capacity-info":
+        if self.call.name == "update" or fault.status or self._fate(fault) is None:
             return True
         namespace = self.state.account.namespaces.get(self.call.namespace)
         if namespace is None:
             return False
         return self.state.account.look(namespace.name, self.now).is_changing
 
+    def _fate(self, fault: Fault) -> Fate | None:
+        """Return what *fault* does to a request; None if it concerns the answer alone."""
+        if self.call.name == "capacity-info" and fault.kind == "no-inventory":
+            return None
+        return fault.fate()
+
     def _served_with(self, fault: Fault) -> HttpReply:
         """Serve the call with a fault that lets it be served."""
         account, name = self.state.account, self.call.namespace
         is_update = self.call.name == "update"
-        fate = fault.fate()
+        fate = self._fate(fault)
         if is_update and fault.kind == "conflict":
             account.edit(name, self.now)
             if fault.status:

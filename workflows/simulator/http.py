@@ -20,6 +20,9 @@ LARGEST_BODY = 1 << 20
 IDLE_SECONDS = 75.0
 """Seconds that a connection may wait for a request, or for the rest of one."""
 
+LINGER_SECONDS = 2.0
+"""Seconds that a refused client may go on sending."""
+
 _CHUNK = 1 << 16
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class HttpServer:
         task = asyncio.ensure_future(_Connection(self._handler, reader, writer).serve())
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.close())  # also where it never got to run
 
 
 class _Connection:
@@ -135,7 +139,16 @@ class _Connection:
     async def _refuse(self, status: int, message: str) -> bool:
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             await self._send(HttpReply(status, error_json(status, message)), is_last=True)
+            await self._linger()
         return False
+
+    async def _linger(self) -> None:
+        """Take what the client still sends: hanging up on it would lose the reply."""
+        self._writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self._reader.read(_CHUNK):
+                    pass
 
     async def _send(self, reply: HttpReply, *, is_last: bool = False) -> None:
         content = json.dumps(reply.body, ensure_ascii=False).encode()

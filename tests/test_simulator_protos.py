@@ -1,0 +1,118 @@
+"""The simulator and the client speak the official protos: nothing unknown, nothing misspelt."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from cloud_helpers import KEY, NAMESPACE, Beats, SkippingTime
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import Message
+from temporalio.api.cloud.cloudservice import v1 as cloud
+
+from workflows.cloud import CloudClient, CloudError, OneKey
+from workflows.contract import ON_DEMAND, Capacity
+from workflows.simulator import Rules, Simulator
+
+
+def message_for(request: httpx.Request) -> Message:
+    """Return an empty message of the type that the reply to *request* has."""
+    path = request.url.path
+    if request.method == "POST":
+        return cloud.UpdateNamespaceResponse()
+    if path.endswith("/capacity-info"):
+        return cloud.GetNamespaceCapacityInfoResponse()
+    if "/operations/" in path:
+        return cloud.GetAsyncOperationResponse()
+    if path.endswith("/current-identity"):
+        return cloud.GetCurrentIdentityResponse()
+    return cloud.GetNamespacesResponse() if path.endswith("s") else cloud.GetNamespaceResponse()
+
+
+class Checked(httpx.AsyncBaseTransport):
+    """Carries requests over the network, each body and each reply read as its proto."""
+
+    def __init__(self) -> None:
+        self._network = httpx.AsyncHTTPTransport()
+        self.requests: list[cloud.UpdateNamespaceRequest] = []
+        self.replies: list[Message] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry *request*, and read it and its reply."""
+        if request.method == "POST":
+            sent = cloud.UpdateNamespaceRequest()
+            self.requests.append(ParseDict(json.loads(request.content), sent))
+        response = await self._network.handle_async_request(request)
+        body = json.loads(await response.aread())
+        if response.is_error:  # google.rpc.Status, which the SDK does not ship
+            assert sorted(body) == ["code", "details", "message"]
+            assert 0 < body["code"] <= 16
+            assert body["message"]
+        else:
+            self.replies.append(ParseDict(body, message_for(request)))
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._network.aclose()
+
+
+STORIES: list[Any] = [
+    pytest.param([], id="no fault"),
+    pytest.param([("update", "conflict")], id="conflict"),
+    pytest.param([("update", "reject")], id="reject"),
+    pytest.param([("update", "fail-request")], id="fail-request"),
+    pytest.param([("update", "no-inventory")], id="no-inventory"),
+    pytest.param([("operation", "stuck"), ("operation", "unauthorized")], id="stuck, unauthorized"),
+    pytest.param([("get", "error"), ("operation", "error")], id="errors"),
+]
+
+
+@pytest.mark.parametrize("faults", STORIES)
+async def test_every_request_and_reply_is_the_protos(faults: list[tuple[str, str]]) -> None:
+    """Each body the client sends and each reply it gets parses with no field unknown."""
+    time, wire = SkippingTime(), Checked()
+    async with Simulator(Rules(provisioning=120, check=10), now=time.now) as simulator:
+        await simulator.create(NAMESPACE)
+        for on, kind in faults:
+            simulator.fault(on, kind)
+        client = CloudClient(
+            simulator.url, OneKey(KEY), transport=wire, clock=time.clock, sleep=time.sleep
+        )
+        await client.options(NAMESPACE)
+        for key, capacity in (("up", Capacity(8)), ("again", Capacity(8)), ("down", ON_DEMAND)):
+            with suppress(CloudError):
+                await client.set_capacity(NAMESPACE, capacity, key=key, beat=Beats())
+        await client.aclose()
+    assert wire.requests
+    assert len(wire.replies) > len(wire.requests)
+    first = wire.requests[0]
+    assert first.spec.capacity_spec.provisioned.value == 8
+    assert (first.spec.retention_days, first.async_operation_id) == (30, "up")
+    assert first.resource_version
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/cloud/current-identity", 200),
+        ("/cloud/namespaces", 200),
+        ("/cloud/namespaces/nobody.x", 404),
+        ("/cloud/nothing", 404),
+    ],
+)
+async def test_the_calls_the_client_has_no_use_for(path: str, status: int) -> None:
+    """The remaining calls and the errors are the protos' as well."""
+    async with Simulator() as simulator, httpx.AsyncClient(transport=Checked()) as client:
+        await simulator.create(NAMESPACE, tru=2)
+        headers = {"authorization": f"Bearer {KEY}"}
+        assert (await client.get(simulator.url + path, headers=headers)).status_code == status
+
+
+def test_a_misspelt_field_would_be_found() -> None:
+    """The check itself refuses what the protos don't know."""
+    with pytest.raises(ParseError):
+        ParseDict({"namespace": {"capacitySpecs": {}}}, cloud.GetNamespaceResponse())
