@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from planner.diff.fields import Field, differences
 from planner.diff.firings import next_occurrences, occurrences, running, unasked
+from planner.diff.pause import paused_note
 from planner.diff.plan import Action, Change, Live, Plan
 from planner.errors import Lint
 from planner.model import Horizon, Policy
@@ -20,6 +21,8 @@ LOW_HORIZON = timedelta(days=120)
 
 IDLE_NOTES = ("(no reason provided)", "unpaused", "resumed")
 """What the UI, the CLI and the SDKs write over a note when a schedule is resumed."""
+
+ADOPTER = "somebody, before it was adopted"
 
 DATED_FIELDS = frozenset({"tru", "combine", "until", "duration", "length", "times", "lead"})
 """Fields that count from the next occurrence on; a running one keeps what it was granted."""
@@ -132,9 +135,11 @@ def _create(desired: Schedule, now: datetime) -> Change | None:
 
 def _adopt(desired: Schedule, live: Live, now: datetime) -> Change:
     """Return the taking over of a schedule under our id that isn't ours."""
-    desired = replace(_keep_operators(desired, live), paused=desired.paused or live.paused)
+    ours, desired = desired.note, _keep_operators(desired, live)
     if live.paused:
-        desired = replace(desired, note=live.note)
+        # A pause with our own note would be read as ours, and undone by the next sync.
+        kept = live.note if live.note != ours else paused_note(ADOPTER, "", ours)
+        desired = replace(desired, paused=True, note=kept)
     owner = f"project {live.project!r}" if live.project else "nobody"
     return Change(
         action="adopt",

@@ -57,6 +57,7 @@ class Server:
         self.converter = client.data_converter
         self.namespace = client.namespace
         self.identity = client.identity
+        self.rate = rate
         self._interval = 1 / rate if rate else 0.0
         self._slots = asyncio.Semaphore(at_once)
         self._next = 0.0

@@ -17,6 +17,9 @@ from planner.safety import Allowances, insist_on_checksum, insist_on_permission,
 SETTLE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 """Seconds between looks at the list until it shows what was written."""
 
+INTERRUPT_SECONDS = 2.0
+"""How long an interrupted sync lets the list catch up before the next one may read it."""
+
 
 def _silent(_: object) -> None:
     """Say nothing."""
@@ -100,7 +103,7 @@ async def _write(server: Server, order: Order, plan: Plan, turn: Turn, now: date
     try:
         outcomes = await apply(server, plan, now, insist=turn.insist, told=order.told)
     except BaseException:  # interrupted: what was sent may still be on its way to the list
-        await asyncio.shield(asyncio.sleep(2.0))
+        await asyncio.shield(asyncio.sleep(INTERRUPT_SECONDS))
         raise
     settled = await _settle(server, order.wanted, outcomes)
     report = Report(plan, outcomes, list_lags=not settled)

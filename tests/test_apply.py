@@ -1,0 +1,620 @@
+"""Syncs against a server in memory: whatever was there, what is desired comes out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pytest
+from fake_schedules import FakeTemporal, Killed, Stored, refused
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schedule_values import NOW, PROJECT, daily, schedule
+from temporalio.service import RPCStatusCode
+
+from planner.diff import Wanted, diff
+from planner.errors import Refused, ServerError, StalePlan
+from planner.live import server as server_module
+from planner.live import sync as sync_module
+from planner.live import turn as turn_module
+from planner.live.convert import owner_memo, to_message
+from planner.live.fetch import fetch
+from planner.live.server import Server
+from planner.live.sync import Order, Report, look, sync
+from planner.safety import Allowances
+from planner.spec import Schedule, stamped
+
+Result = TypeVar("Result")
+EXAMPLES = int(os.environ.get("PLANNER_EXAMPLES", "40"))
+"""Examples of each property: thousands are run before a release, few in every check."""
+
+ANY_DELETE = Allowances(delete=("*",), adopt=True)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait: the waits are what is tested least here, and cost most."""
+    monkeypatch.setattr(sync_module, "SETTLE_WAITS", (0.0,) * 8)
+    monkeypatch.setattr(sync_module, "INTERRUPT_SECONDS", 0.0)
+    monkeypatch.setattr(turn_module, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(turn_module, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(server_module, "BUSY_WAITS", (0.0,) * 3)
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run *work* in a loop of its own, as hypothesis needs it."""
+    return asyncio.run(work)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for *condition*, a few seconds at most."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # nothing announces it
+            await asyncio.sleep(0.001)
+
+
+async def put(fake: FakeTemporal, there: Schedule, owner: str = PROJECT) -> None:
+    """Have *there* on the server as *owner* wrote it."""
+    memo = await owner_memo(owner, fake.data_converter)
+    message = await to_message(there, fake.data_converter)
+    stored = Stored(message, memo if owner else type(memo)(), request_id="put")
+    fake.schedules[there.id] = stored
+    fake.catch_up()
+
+
+def order(*desired: Schedule, **fields: Any) -> Order:
+    """Return the order to have *desired*, with every delete allowed unless told otherwise."""
+    wanted = Wanted(
+        project=PROJECT,
+        schedules=tuple(sorted(desired, key=lambda one: one.id)),
+        policy=fields.pop("policy", "sync"),
+    )
+    return Order(**{"wanted": wanted, "allowed": ANY_DELETE, **fields})
+
+
+async def synced(fake: FakeTemporal, *desired: Schedule, **fields: Any) -> Report:
+    """Sync *desired* and let the list catch up."""
+    report = await sync(fake.server(), order(*desired, **fields), NOW)
+    fake.catch_up()
+    return report
+
+
+async def left_over(fake: FakeTemporal, *desired: Schedule) -> list[str]:
+    """Return what a full look still finds to change."""
+    wanted = order(*desired).wanted
+    live = await fetch(fake.server(), wanted, full=True)
+    return [change.id for change in diff(wanted, live, NOW).pending]
+
+
+# Properties -------------------------------------------------------------------------
+
+NAMES = ("a", "b", "c", "d", "e")
+
+values = st.builds(
+    schedule,
+    st.sampled_from(NAMES),
+    tru=st.sampled_from([2, 4, 8]),
+    jitter=st.sampled_from([timedelta(), timedelta(minutes=2)]),
+    calendars=st.sampled_from([(daily(6),), (daily(7), daily(20)), (daily(8, 55),)]),
+    paused=st.booleans(),
+)
+
+
+def one_each(drawn: list[Any]) -> list[Any]:
+    """Return *drawn* with the last of each name alone."""
+    return list(
+        {item[0].id if isinstance(item, tuple) else item.id: item for item in drawn}.values()
+    )
+
+
+desired_states = st.lists(values, max_size=5).map(one_each)
+live_states = st.lists(
+    st.tuples(
+        values,
+        st.sampled_from([PROJECT, PROJECT, PROJECT, "other", ""]),
+        st.sampled_from(["ours", "ours", "paused by alice", "a note by bob"]),
+    ),
+    max_size=5,
+).map(one_each)
+
+
+async def populated(live: list[tuple[Schedule, str, str]]) -> FakeTemporal:
+    """Return a server with *live*: each a value, its owner, and what an operator left."""
+    fake = FakeTemporal()
+    for value, owner, hand in live:
+        there = replace(stamped(value), project=owner)
+        await put(fake, there, owner)
+        state = fake.schedules[there.id].message.state
+        if hand != "ours":
+            state.notes = hand
+        if hand.startswith("paused"):
+            state.paused = True
+    for name in ("boost/elsewhere/x", "nightly-report"):
+        await put(fake, replace(schedule("x"), id=name), "other")
+    fake.catch_up()
+    return fake
+
+
+def states(fake: FakeTemporal) -> dict[str, bytes]:
+    """Return every schedule, as bytes that are equal where nothing was changed."""
+    return {
+        id: stored.message.SerializeToString(deterministic=True)
+        for id, stored in fake.schedules.items()
+    }
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(desired=desired_states, live=live_states)
+def test_applying_the_plan_yields_what_is_desired(
+    desired: list[Schedule], live: list[tuple[Schedule, str, str]]
+) -> None:
+    """Nothing is left to change; what isn't ours is untouched; operators' pauses stay."""
+
+    async def story() -> None:
+        fake = await populated(live)
+        before = states(fake)
+        foreign = {value.id for value, owner, _ in live if owner == "other"}
+        if foreign & {one.id for one in desired}:
+            with pytest.raises(Refused):
+                await synced(fake, *desired)
+            assert states(fake) == before
+            return
+        report = await synced(fake, *desired)
+        after = states(fake)
+        assert report.failed == ()
+        assert await left_over(fake, *desired) == []
+        strange = before.keys() - {value.id for value, owner, _ in live if owner != "other"}
+        assert {id: after.get(id) for id in strange} == {id: before[id] for id in strange}
+        for value, owner, hand in live:
+            if owner == PROJECT and hand.startswith("paused") and value.id in after:
+                state = fake.schedules[value.id].message.state
+                assert (state.paused, state.notes) == (True, hand)
+        ours = {value.id for value, owner, _ in live if owner == PROJECT}
+        assert ours - after.keys() <= ours - {one.id for one in desired}
+
+    run(story())
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(desired=desired_states, live=live_states)
+def test_deletes_never_exceed_what_was_allowed(
+    desired: list[Schedule], live: list[tuple[Schedule, str, str]]
+) -> None:
+    """Without allowances, a sync deletes two or 30 % at most, or nothing at all."""
+
+    async def story() -> None:
+        fake = await populated(live)
+        before = states(fake)
+        try:
+            await synced(fake, *desired, allowed=Allowances())
+        except Refused:
+            assert states(fake) == before
+        gone = before.keys() - fake.schedules.keys()
+        owned = sum(owner == PROJECT for _, owner, _ in live)
+        assert len(gone) <= 2 or len(gone) <= 0.3 * owned
+
+    run(story())
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(desired=desired_states, live=live_states, step=st.integers(0, 25), again=st.integers(0, 25))
+def test_killed_at_any_request_the_next_sync_converges(
+    desired: list[Schedule],
+    live: list[tuple[Schedule, str, str]],
+    step: int,
+    again: int,
+) -> None:
+    """Whatever request is the last one, twice over, a third run makes what is desired."""
+    ours = [item for item in live if item[1] == PROJECT]
+
+    async def story() -> None:
+        fake = await populated(ours)
+        for last in (step, again):
+            try:
+                fake.before = dying_after(last)
+                await sync(fake.server(), order(*desired), NOW)
+            except Killed:
+                pass
+            fake.lag = 3
+        fake.list_catches_up_after(3)
+        await sync(fake.server(), order(*desired), NOW)
+        fake.before = lambda name, request: None
+        fake.catch_up()
+        assert await left_over(fake, *desired) == []
+        assert {id for id in fake.schedules if id.startswith("boost/payments")} == {
+            one.id for one in desired
+        }
+
+    run(story())
+
+
+def dying_after(count: int) -> Callable[[str, object], None]:
+    """Return a hook that lets *count* requests through, and none after these."""
+    left = [count]
+
+    def die(name: str, request: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+
+    return die
+
+
+# The list ---------------------------------------------------------------------------
+
+
+def busy() -> list[Schedule]:
+    """Return a few schedules to sync."""
+    return [schedule(name, tru=tru) for name, tru in zip(NAMES, (2, 4, 6, 8, 2), strict=True)]
+
+
+def test_a_second_sync_writes_and_describes_nothing() -> None:
+    """A sync right after another takes one pass over the list, and no turn."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, *busy())
+        fake.requests.clear()
+        report = await synced(fake, *busy())
+        assert report.outcomes == ()
+        assert set(fake.requests) == {"list_schedules", "describe_workflow"}
+
+    run(story())
+
+
+def test_only_what_changed_is_described() -> None:
+    """One changed of many: one describe to look, in each look, and one to read back."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, *busy())
+        fake.requests.clear()
+        await synced(fake, *busy()[:-1], schedule("e", tru=12))
+        assert fake.requests.count("describe_schedule") == 3
+        assert fake.requests.count("update_schedule") == 1
+
+    run(story())
+
+
+def test_a_sync_waits_until_the_list_shows_what_it_wrote() -> None:
+    """The turn is given back only when the next one may trust the list."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.lag = 3
+        fake.list_catches_up_after(8)
+        report = await sync(fake.server(), order(*busy()), NOW)
+        assert not report.list_lags
+        assert fake.requests.count("list_schedules") >= 8
+        assert fake.requests[-1] == "terminate_workflow"
+
+    run(story())
+
+
+def test_a_list_that_stays_behind_is_told_of() -> None:
+    """If the list never shows it, the sync ends all the same and says so."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.lag = 99
+        report = await sync(fake.server(), order(*busy()), NOW)
+        assert report.list_lags
+        assert report.failed == ()
+
+    run(story())
+
+
+def test_a_second_sync_while_the_list_still_lags_writes_nothing() -> None:
+    """What the list doesn't show yet is met, found equal, and left alone."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.lag = 99
+        await sync(fake.server(), order(*busy()), NOW)
+        before = states(fake)
+        report = await sync(fake.server(), order(*busy()), NOW)
+        assert {outcome.message for outcome in report.outcomes} == {"it was there already"}
+        assert states(fake) == before
+        assert {stored.token for stored in fake.schedules.values()} == {1}
+
+    run(story())
+
+
+# One at a time ----------------------------------------------------------------------
+
+
+def test_a_live_holder_is_waited_for() -> None:
+    """While another sync holds the turn, nothing is written; then it is looked at again."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.runs[turn_module.turn_id(PROJECT)] = "theirs"
+        said: list[str] = []
+
+        waiting = asyncio.Event()
+
+        def say(words: str) -> None:
+            said.append(words)
+            waiting.set()
+
+        async def other() -> None:
+            await waiting.wait()
+            assert fake.writes == ["start_workflow"]
+            await put(fake, schedule("a", tru=12))
+            del fake.runs[turn_module.turn_id(PROJECT)]
+
+        report, _ = await asyncio.gather(
+            sync(fake.server(), order(schedule("a"), say=say), NOW), other()
+        )
+        assert said == ["another sync of payments is under way; waiting for it"]
+        assert [outcome.change.action for outcome in report.outcomes] == ["update"]
+
+    run(story())
+
+
+def test_a_silent_holder_is_outlived() -> None:
+    """A turn that nobody renews is taken over, and everything is described."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, *busy())
+        fake.runs[turn_module.turn_id(PROJECT)] = "a dead one's"
+        fake.requests.clear()
+        said: list[str] = []
+        report = await sync(fake.server(), order(*busy(), say=said.append), NOW)
+        assert report.outcomes == ()
+        assert fake.requests.count("describe_schedule") == len(busy())
+        assert fake.runs == {}
+        assert len(said) == 2
+
+    run(story())
+
+
+def test_a_turn_that_was_taken_over_writes_no_more() -> None:
+    """A holder whose turn may be another's stops before its next write."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        async with turn_module.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
+            turn.insist()
+            turn._renewed -= turn_module.STOP_SECONDS + 1
+            with pytest.raises(ServerError, match="another may have taken over"):
+                turn.insist()
+
+    run(story())
+
+
+def test_the_turn_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal that finds the turn ended by another makes the next write fail at once."""
+    monkeypatch.setattr(turn_module, "RENEW_SECONDS", 0.001)
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        async with turn_module.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
+            first = turn._renewed
+            await until(lambda: turn._renewed > first)
+            turn.insist()
+            fake.runs.clear()
+            await until(lambda: turn._renewed < first)
+            with pytest.raises(ServerError):
+                turn.insist()
+
+    run(story())
+
+
+def test_an_interrupted_sync_gives_its_turn_back() -> None:
+    """Ctrl-C leaves no turn behind, whatever was being written."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+
+        def interrupt(name: str, request: object) -> None:
+            if name == "create_schedule":
+                raise asyncio.CancelledError
+
+        fake.before = interrupt
+        with pytest.raises(asyncio.CancelledError):
+            await sync(fake.server(), order(*busy()), NOW)
+        assert fake.runs == {}
+
+    run(story())
+
+
+# Writes that don't go as asked ------------------------------------------------------
+
+
+def test_an_update_that_was_dropped_is_made_once_more() -> None:
+    """Somebody pauses between look and write: the update is made again, the pause kept."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+        paused = []
+
+        def pause(name: str, request: object) -> None:
+            if name == "update_schedule" and not paused:
+                paused.append(name)
+                stored = fake.schedules[schedule("a").id]
+                stored.message.state.paused = True
+                stored.message.state.notes = "by alice"
+                stored.token += 1
+
+        fake.before = pause
+        report = await synced(fake, schedule("a", tru=8))
+        state = fake.schedules[schedule("a").id].message.state
+        assert report.failed == ()
+        assert (state.paused, state.notes) == (True, "by alice")
+        assert await left_over(fake, schedule("a", tru=8)) == []
+
+    run(story())
+
+
+def test_an_update_that_is_never_taken_is_reported() -> None:
+    """A server that drops every update makes a failed outcome that names the fields."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+
+        def quicker(name: str, request: object) -> None:
+            if name == "update_schedule":
+                fake.schedules[schedule("a").id].token += 1
+
+        fake.before = quicker
+        (outcome,) = (await synced(fake, schedule("a", tru=8))).failed
+        assert "did not take the update (tru 2 → 8" in outcome.message
+
+    run(story())
+
+
+def test_one_failure_does_not_stop_the_others() -> None:
+    """What can be written is written, and each outcome is told."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+
+        def fail(name: str, request: Any) -> None:
+            if name == "create_schedule" and request.schedule_id.endswith("/c"):
+                raise refused(RPCStatusCode.INVALID_ARGUMENT, "no such thing")
+
+        fake.before = fail
+        told = []
+        report = await synced(fake, *busy(), told=told.append)
+        assert [outcome.change.window for outcome in report.failed] == ["c"]
+        assert "no such thing (invalid_argument)" in report.failed[0].message
+        assert len(fake.schedules) == 4
+        assert len(told) == 5
+
+    run(story())
+
+
+def test_an_exhausted_server_is_waited_for() -> None:
+    """RESOURCE_EXHAUSTED is no failure until it has lasted."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        left = [2]
+
+        def busy_once(name: str, request: object) -> None:
+            if name == "create_schedule" and left[0]:
+                left[0] -= 1
+                raise refused(RPCStatusCode.RESOURCE_EXHAUSTED, "slow down")
+
+        fake.before = busy_once
+        assert (await synced(fake, *busy())).failed == ()
+
+    run(story())
+
+
+def test_creates_and_updates_come_before_deletes() -> None:
+    """A renamed window has its new schedule before it loses the old one."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("old"))
+        fake.requests.clear()
+        await synced(fake, schedule("new"))
+        writes = [name for name in fake.writes if name.endswith("_schedule")]
+        assert writes == ["create_schedule", "delete_schedule"]
+
+    run(story())
+
+
+def test_a_schedule_of_ours_that_vanished_is_no_failure() -> None:
+    """A delete of what is gone already has done its work."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+
+        def first(name: str, request: object) -> None:
+            if name == "delete_schedule":
+                fake.schedules.clear()
+
+        fake.before = first
+        (outcome,) = (await synced(fake)).outcomes
+        assert (outcome.done, outcome.message) == (True, "it was gone already")
+
+    run(story())
+
+
+# Checksums and refusals -------------------------------------------------------------
+
+
+def test_the_checksum_of_a_plan_is_the_checksum_of_its_sync() -> None:
+    """What was looked at is applied; after any change in between it is refused."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+        wanted = order(schedule("a", tru=8), schedule("b"))
+        seen = (await look(fake.server(), wanted, NOW)).checksum
+        await put(fake, schedule("a", tru=6))
+        before = states(fake)
+        with pytest.raises(StalePlan):
+            await sync(fake.server(), replace(wanted, checksum=seen), NOW)
+        assert states(fake) == before
+        seen = (await look(fake.server(), wanted, NOW)).checksum
+        await sync(fake.server(), replace(wanted, checksum=seen), NOW)
+        fake.catch_up()
+        assert await left_over(fake, *wanted.wanted.schedules) == []
+        with pytest.raises(StalePlan):
+            await sync(fake.server(), replace(wanted, checksum=seen), NOW)
+
+    run(story())
+
+
+def test_what_is_started_under_way_comes_with_its_schedule() -> None:
+    """The running occurrence's nominal time is fired in the request that makes the schedule."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        begun = schedule("a", calendars=(daily(8, 30),))
+        (outcome,) = (await synced(fake, begun)).outcomes
+        (action,) = fake.schedules[begun.id].actions
+        assert action.start_workflow_result.workflow_id == f"{begun.id}-2026-11-21T08:30:00Z"
+        assert outcome.message == "started at once"
+
+    run(story())
+
+
+# Pace -------------------------------------------------------------------------------
+
+
+def test_requests_are_spread_to_the_rate() -> None:
+    """Twenty requests at 200 a second take nineteen intervals at least."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        paced = Server(fake, rate=200)  # type: ignore[arg-type]
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await asyncio.gather(*(fetch(paced, order().wanted) for _ in range(20)))
+        assert loop.time() - begun >= 19 / 200
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("target", "rate"),
+    [
+        ("payments.a1b2c.tmprl.cloud:7233", 10.0),
+        ("us-east-1.aws.api.temporal.io:7233", 10.0),
+        ("localhost:7233", None),
+        ("temporal.example.com:7233", None),
+    ],
+)
+def test_only_the_cloud_is_paced(target: str, rate: float | None) -> None:
+    """A cloud address gets the documented rate, any other none."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.service_client.config.target_host = target
+        server = server_module.server_of(fake)  # type: ignore[arg-type]
+        assert server.rate == rate
+
+    run(story())
