@@ -7,9 +7,10 @@ drives to: what a preview shows is what the run time aims for.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Literal
 
 from planner.model import (
@@ -23,6 +24,7 @@ from planner.model import (
 )
 from planner.occurrences import expand
 from workflows.contract import ON_DEMAND, Capacity, Rails, Target, target_of
+from workflows.contract.capacity import Claim, combine
 
 View = Literal["promised", "asked"]
 """Which span of an occurrence counts.
@@ -81,11 +83,29 @@ def combine_steps(
     view: View = "promised",
 ) -> tuple[Step, ...]:
     """Return the steps that *occurrences* of one namespace make over *horizon*."""
-    baseline, rails = baseline_of(calendar), rails_of(calendar)
+    target = targets(calendar)
     return tuple(
-        Step(calendar.namespace, start, end, target_of(claims, baseline, rails), claims)
+        Step(calendar.namespace, start, end, target(claims), claims)
         for start, end, claims in _sweep(occurrences, horizon, view)
     )
+
+
+def targets(calendar: NamespaceCalendar) -> Callable[[Iterable[Claim]], Target]:
+    """Return `target_of` for a namespace's baseline and guard rails, remembering answers.
+
+    All that counts of the claims is what they ask for together, and days repeat.
+    """
+    baseline, rails = baseline_of(calendar), rails_of(calendar)
+    known: dict[int, Target] = {}
+
+    def target(claims: Iterable[Claim]) -> Target:
+        claims = tuple(claims)
+        asked = combine(claims)
+        if asked not in known:
+            known[asked] = target_of(claims, baseline, rails)
+        return known[asked]
+
+    return target
 
 
 def running(windows: Iterable[Window], horizon: Horizon, view: View) -> list[Occurrence]:
@@ -147,21 +167,25 @@ def _sweep(
     occurrences: Iterable[Occurrence], horizon: Horizon, view: View
 ) -> Iterator[tuple[datetime, datetime, tuple[Occurrence, ...]]]:
     """Yield stretches with what counts in each, cutting at every begin and end."""
-    waiting = sorted(
-        (o for o in occurrences if begin_of(o, view) < horizon.end and o.end > horizon.start),
-        key=lambda occurrence: (begin_of(occurrence, view), occurrence.order),
-    )
+    waiting = [
+        (begin, o.order, o)
+        for o in occurrences
+        if (begin := begin_of(o, view)) < horizon.end and o.end > horizon.start
+    ]
+    waiting.sort(key=itemgetter(0, 1))
     active: list[tuple[datetime, int]] = []  # a heap of ends, with places in *waiting*
     upcoming = 0
     now = horizon.start
     while now < horizon.end:
-        while upcoming < len(waiting) and begin_of(waiting[upcoming], view) <= now:
-            heapq.heappush(active, (waiting[upcoming].end, upcoming))
+        while upcoming < len(waiting) and waiting[upcoming][0] <= now:
+            heapq.heappush(active, (waiting[upcoming][2].end, upcoming))
             upcoming += 1
-        edges = [horizon.end, *(end for end, _ in active[:1])]
-        edges += [begin_of(o, view) for o in waiting[upcoming : upcoming + 1]]
-        claims = (waiting[place] for _, place in active)
-        yield now, min(edges), tuple(sorted(claims, key=lambda occurrence: occurrence.order))
-        now = min(edges)
+        until = min(horizon.end, active[0][0]) if active else horizon.end
+        if upcoming < len(waiting):
+            until = min(until, waiting[upcoming][0])
+        claims = [waiting[place] for _, place in active]
+        claims.sort(key=itemgetter(1))
+        yield now, until, tuple(claim[2] for claim in claims)
+        now = until
         while active and active[0][0] <= now:
             heapq.heappop(active)

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from planner.bill.metering import (
     HOUR,
     Meter,
-    meter,
+    meters,
     minimum,
     months_of,
     whole_hours,
@@ -142,23 +142,23 @@ def _usage(calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horiz
     own: dict[str, list[Occurrence]] = defaultdict(list)
     for occurrence in occurrences:
         own[occurrence.window.name].append(occurrence)
-    together = {month: _metered(calendar, occurrences, month) for month in months}
+    together = _metered(calendar, occurrences, horizon, months)
     peaks = [metered.peak for metered in together.values() if metered.peak is not None]
-    alone = {
-        name: {month: _metered(calendar, mine, month) for month in months}
-        for name, mine in own.items()
-    }
+    alone = {name: _metered(calendar, mine, horizon, months) for name, mine in own.items()}
     aligned = {name: _aligned_hours(mine, horizon) for name, mine in own.items()}
     return _Usage(calendar, together, alone, aligned, Capacity(max(peaks, default=None)))
 
 
 def _metered(
-    calendar: NamespaceCalendar, occurrences: Sequence[Occurrence], month: Horizon
-) -> Meter:
-    """Return what *occurrences* run up in *month*."""
-    asked = combine_steps(calendar, occurrences, month, "asked")
-    promised = combine_steps(calendar, occurrences, month, "promised")
-    return meter(asked, promised, baseline_of(calendar))
+    calendar: NamespaceCalendar,
+    occurrences: Sequence[Occurrence],
+    horizon: Horizon,
+    months: Sequence[Horizon],
+) -> dict[Horizon, Meter]:
+    """Return what *occurrences* run up in each month."""
+    asked = combine_steps(calendar, occurrences, horizon, "asked")
+    promised = combine_steps(calendar, occurrences, horizon, "promised")
+    return meters(asked, promised, baseline_of(calendar), months)
 
 
 def _aligned_hours(occurrences: Sequence[Occurrence], horizon: Horizon) -> int:

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from planner.bill.metering import HOUR, ceil_hour, floor_hour, hours_of, minimum
 from planner.model import Horizon, NamespaceCalendar, Occurrence
-from planner.timeline import Step, baseline_of, combine_steps, rails_of, running
-from workflows.contract import target_of, to_wall
+from planner.timeline import Step, baseline_of, combine_steps, running, targets
+from workflows.contract import to_wall
 
 SLIVER = timedelta(minutes=20)
 """So little of an hour can be given up: what is longer is taken as meant."""
@@ -80,8 +80,9 @@ class _Ledger:
     """The steps of a namespace by the calendar hours they touch."""
 
     def __init__(self, calendar: NamespaceCalendar, steps: Iterable[Step]) -> None:
-        self._baseline = baseline_of(calendar)
-        self._rails = rails_of(calendar)
+        self._baseline = minimum(baseline_of(calendar))
+        self._target = targets(calendar)
+        self._paid: dict[datetime, int] = {}
         self._steps: Mapping[datetime, list[Step]] = defaultdict(list)
         for step in steps:
             if step.claims:
@@ -90,19 +91,22 @@ class _Ledger:
 
     def is_paid(self, hour: datetime) -> bool:
         """Tell whether *hour* is billed more than the baseline."""
-        return self._billed(hour, without=None) > minimum(self._baseline)
+        return self._billed(hour) > self._baseline
 
     def saving(self, hour: datetime, without: Occurrence) -> int:
         """Return the Actions that *hour* costs on account of *without* alone."""
-        return self._billed(hour, without=None) - self._billed(hour, without=without)
-
-    def _billed(self, hour: datetime, without: Occurrence | None) -> int:
-        """Return the minimum of *hour*, as if *without* did not run."""
-        levels = [minimum(self._baseline)]
+        least = self._baseline
         for step in self._steps.get(hour, ()):
-            claims = [claim for claim in step.claims if claim is not without]
-            levels.append(minimum(target_of(claims, self._baseline, self._rails).capacity))
-        return max(levels)
+            claims = (claim for claim in step.claims if claim is not without)
+            least = max(least, minimum(self._target(claims).capacity))
+        return self._billed(hour) - least
+
+    def _billed(self, hour: datetime) -> int:
+        """Return the minimum of *hour*."""
+        if hour not in self._paid:
+            levels = (minimum(step.capacity) for step in self._steps.get(hour, ()))
+            self._paid[hour] = max(levels, default=self._baseline)
+        return self._paid[hour]
 
 
 def _edges(

@@ -6,7 +6,8 @@ highest value that was in force in an hour counts for the whole of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -76,14 +77,47 @@ def hourly(steps: Iterable[Step]) -> dict[datetime, int]:
     return hours
 
 
-def meter(asked: Iterable[Step], promised: Iterable[Step], baseline: Capacity) -> Meter:
-    """Return what a namespace runs up over the time that both views of its steps cover."""
-    asked = tuple(asked)
-    own = minimum(baseline)
-    over = [least - own for least in hourly(asked).values() if least > own]
-    lengths = (step.end - step.start for step in promised if step.claims)
-    values = (step.capacity.tru for step in asked if step.capacity.tru is not None)
-    return Meter(sum(lengths, timedelta()), len(over), sum(over), max(values, default=None))
+def meters(
+    asked: Iterable[Step],
+    promised: Iterable[Step],
+    baseline: Capacity,
+    months: Sequence[Horizon],
+) -> dict[Horizon, Meter]:
+    """Return what a namespace runs up in each of *months*, by both views of its steps."""
+    asked, own = tuple(asked), minimum(baseline)
+    over: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for hour, least in hourly(asked).items():
+        if least > own:
+            over[hour.year, hour.month].append(least - own)
+    levels = _peaks(asked)
+    boosted = _boosted(promised, months)
+    return {
+        month: Meter(boosted[month], len(over[key]), sum(over[key]), levels.get(key))
+        for month in months
+        for key in ((month.start.year, month.start.month),)
+    }
+
+
+def _peaks(steps: Iterable[Step]) -> dict[tuple[int, int], float]:
+    """Return the highest TRU of each month in which one is provisioned."""
+    peaks: dict[tuple[int, int], float] = {}
+    for step in steps:
+        if step.capacity.tru is not None:
+            for month in months_of(Horizon(step.start, step.end)):
+                key = month.start.year, month.start.month
+                peaks[key] = max(peaks.get(key, 0), step.capacity.tru)
+    return peaks
+
+
+def _boosted(steps: Iterable[Step], months: Sequence[Horizon]) -> dict[Horizon, timedelta]:
+    """Return how long at least one window was open in each month."""
+    by_key = {(month.start.year, month.start.month): month for month in months}
+    lengths = dict.fromkeys(months, timedelta())
+    for step in steps:
+        if step.claims:
+            for part in months_of(Horizon(step.start, step.end)):
+                lengths[by_key[part.start.year, part.start.month]] += part.end - part.start
+    return lengths
 
 
 def whole_hours(horizon: Horizon) -> int:

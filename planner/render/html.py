@@ -52,7 +52,7 @@ def preview_html(shown: Preview, now: datetime) -> str:
 
 
 _LEGEND = """<ul class="legend" aria-label="Legend">
-<li class="level"><i></i>capacity in force</li><li><i></i>a window is open</li>
+<li class="force"><i></i>capacity in force</li><li><i></i>a window is open</li>
 <li class="add"><i></i>open, on top of the others</li>
 <li class="clock"><i></i>the clock changes</li><li class="holiday"><i></i>holiday</li>
 </ul>

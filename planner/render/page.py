@@ -29,7 +29,7 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
 .legend i { display: inline-block; width: 1.1rem; height: .7rem; margin-right: .4rem;
   border-radius: 2px; background: var(--bar); }
 .legend .add i { background: var(--add); }
-.legend .level i { background: var(--area); border-top: 2px solid var(--edge); border-radius: 0; }
+.legend .force i { background: var(--area); border-top: 2px solid var(--edge); border-radius: 0; }
 .legend .clock i { background: none; border-left: 2px dashed var(--clock); width: .5rem; }
 .legend .holiday i { background: var(--holiday); opacity: .45; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
@@ -43,11 +43,11 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
 .label, .track { border-top: 1px solid var(--line); }
 .axis { position: relative; height: 1.5rem; font-size: 12px; color: var(--soft); }
 .axis span { position: absolute; white-space: nowrap; padding-left: 4px; line-height: 1.5rem; }
-.level { height: 5.5rem; } .label.scale { align-items: stretch; }
+.track.level { height: 5.5rem; } .label.scale { align-items: stretch; }
 .label.scale span { display: flex; flex-direction: column; justify-content: space-between;
   text-align: right; font-size: 12px; }
-.level svg { position: absolute; inset: 0; width: 100%; height: 100%; }
-.level path { fill: var(--area); } .level polyline { fill: none; stroke: var(--edge);
+.track.level svg { position: absolute; inset: 0; width: 100%; height: 100%; }
+.track.level path { fill: var(--area); } .track.level polyline { fill: none; stroke: var(--edge);
   stroke-width: 2px; vector-effect: non-scaling-stroke; }
 .under { grid-column: 2; grid-row: 1 / -1; position: relative; pointer-events: none; }
 .under i { position: absolute; top: 1.5rem; bottom: 0; border-left: 1px solid var(--line); }
