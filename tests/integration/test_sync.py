@@ -1,0 +1,342 @@
+"""Plan and sync against the real dev server: every kind of change, and what stays as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from schedule_values import daily, on, schedule
+from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.api.schedule.v1 import SchedulePatch
+from temporalio.api.workflowservice.v1 import (
+    DescribeScheduleRequest,
+    PatchScheduleRequest,
+    UpdateScheduleRequest,
+)
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleSpec,
+    ScheduleState,
+)
+
+from planner.diff import Live, Plan, Wanted
+from planner.errors import Refused, StalePlan
+from planner.live.fetch import describe, list_schedules
+from planner.live.server import Server, server_of
+from planner.live.sync import Order, Report, look, sync
+from planner.safety import Allowances
+from planner.spec import Schedule as Value
+from planner.spec import stamped
+
+pytestmark = pytest.mark.integration
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass
+class Shop:
+    """A project of its own on the shared server."""
+
+    client: Client
+    project: str
+
+    @property
+    def server(self) -> Server:
+        """The server as the planner sees it."""
+        return server_of(self.client)
+
+    def value(self, window: str = "payroll", **fields: Any) -> Value:
+        """Return a desired schedule of this project."""
+        made = schedule(window, namespace=f"{self.project}.a1b2c", **fields)
+        return stamped(replace(made, project=self.project))
+
+    def order(self, *desired: Value, **fields: Any) -> Order:
+        """Return the order to have *desired*, any delete allowed."""
+        wanted = Wanted(project=self.project, schedules=desired)
+        return Order(**{"wanted": wanted, "allowed": Allowances(delete=("*",)), **fields})
+
+    async def sync(self, *desired: Value, **fields: Any) -> Report:
+        """Sync *desired*; none of its changes may fail."""
+        report = await sync(self.server, self.order(*desired, **fields), datetime.now(UTC))
+        assert report.failed == ()
+        assert not report.list_lags
+        return report
+
+    async def plan(self, *desired: Value, **fields: Any) -> Plan:
+        """Return the plan for *desired*."""
+        return await look(self.server, self.order(*desired, **fields), datetime.now(UTC))
+
+    async def live(self, window: str = "payroll") -> Live:
+        """Return a schedule as it is described."""
+        found = await describe(self.server, self.value(window).id)
+        assert found is not None
+        return found
+
+    async def edit(self, id: str, change: Callable[[ScheduleMessage], object]) -> None:
+        """Change a schedule by hand, as the UI and the command line do."""
+        service = self.client.workflow_service
+        asked = DescribeScheduleRequest(namespace="default", schedule_id=id)
+        message = (await service.describe_schedule(asked)).schedule
+        change(message)
+        update = UpdateScheduleRequest(
+            namespace="default", schedule_id=id, schedule=message, request_id=str(uuid.uuid4())
+        )
+        await service.update_schedule(update)
+
+    async def pause(self, id: str, note: str) -> None:
+        """Pause a schedule by hand."""
+        request = PatchScheduleRequest(
+            namespace="default",
+            schedule_id=id,
+            patch=SchedulePatch(pause=note),
+            request_id=str(uuid.uuid4()),
+        )
+        await self.client.workflow_service.patch_schedule(request)
+
+    async def strange(self, id: str, *, note: str = "hand-made", paused: bool = False) -> None:
+        """Make a schedule that no planner made."""
+        action = ScheduleActionStartWorkflow("Other", id="other", task_queue="other")
+        spec = ScheduleSpec(cron_expressions=["0 12 * * *"])
+        state = ScheduleState(note=note, paused=paused)
+        await self.client.create_schedule(id, Schedule(action=action, spec=spec, state=state))
+
+
+@pytest.fixture
+def shop(client: Client, fresh: str) -> Shop:
+    """A project that no other test has."""
+    return Shop(client, fresh)
+
+
+def rich(shop: Shop, window: str = "rich") -> Value:
+    """Return a schedule with every field away from its default."""
+    now = TODAY
+    made = shop.value(
+        window,
+        tru=8,
+        calendars=(daily(5, comment="daily"), on(now + timedelta(days=30), "once")),
+        timezone="America/New_York",
+        start_at=now,
+        end_at=now + timedelta(days=700),
+        jitter=timedelta(minutes=2),
+        ahead_seconds=720,
+        until="06:00",
+        combine="add",
+        reason="Ledger close, all regions – “quoted”",
+        ends={"2027-12-24T05:12:00Z": "2027-12-24T09:00:00Z"},
+        covers_until=datetime(2029, 1, 1, tzinfo=UTC),
+    )
+    request = replace(made.request, timezone="America/New_York")
+    return stamped(replace(made, request=request))
+
+
+async def test_what_is_written_is_read_back_equal(shop: Shop) -> None:
+    """Every field makes the round trip, and nothing is found that we didn't write."""
+    await shop.sync(rich(shop), shop.value("plain", paused=True))
+    live = await shop.live("rich")
+    assert live.schedule == rich(shop)
+    assert live.deviations == ()
+    assert (await shop.live("plain")).schedule == shop.value("plain", paused=True)
+    plan = await shop.plan(rich(shop), shop.value("plain", paused=True), full=True)
+    assert (plan.pending, plan.unchanged) == ((), 2)
+
+
+async def test_a_second_sync_writes_nothing(shop: Shop) -> None:
+    """Right after the first one there is nothing to do, by the list alone."""
+    desired = [rich(shop), shop.value("a"), shop.value("b", tru=12)]
+    first = await shop.sync(*desired)
+    second = await shop.sync(*desired)
+    assert len(first.outcomes) == 3
+    assert (second.outcomes, second.plan.unchanged) == ((), 3)
+
+
+async def test_create_update_extend_delete(shop: Shop) -> None:
+    """Each kind of change is named by the plan, made by the sync, and gone afterwards."""
+    soon = datetime.now(UTC).replace(microsecond=0) + timedelta(days=9)
+
+    def dated(years: int) -> Value:
+        dates = tuple(on(soon + timedelta(days=365 * year)) for year in range(years))
+        covers = datetime(soon.year + years, 1, 1, tzinfo=UTC)
+        return shop.value("dated", calendars=dates, covers_until=covers)
+
+    await shop.sync(shop.value("changed"), shop.value("gone"), dated(2))
+    desired = (shop.value("changed", tru=8), shop.value("new"), dated(3))
+    plan = await shop.plan(*desired)
+    assert {change.window: change.action for change in plan.changes} == {
+        "changed": "update",
+        "dated": "extend",
+        "gone": "delete",
+        "new": "create",
+    }
+    await shop.sync(*desired)
+    assert (await shop.plan(*desired, full=True)).pending == ()
+    assert await describe(shop.server, shop.value("gone").id) is None
+
+
+EDITS = {
+    "jitter": lambda m: m.spec.jitter.FromTimedelta(timedelta(minutes=9)),
+    "timezone": lambda m: setattr(m.spec, "timezone_name", "Asia/Tokyo"),
+    "hour of a calendar": lambda m: setattr(m.spec.structured_calendar[0].hour[0], "start", 1),
+    "a cron string": lambda m: m.spec.cron_string.append("5 4 * * *"),
+    "an interval": lambda m: m.spec.interval.add().interval.FromSeconds(3600),
+    "an exclusion": lambda m: m.spec.exclude_structured_calendar.add().hour.add(start=3, end=3),
+    "overlap policy": lambda m: setattr(m.policies, "overlap_policy", 1),
+    "pause on failure": lambda m: setattr(m.policies, "pause_on_failure", True),
+    "catch-up window": lambda m: m.policies.catchup_window.FromSeconds(60),
+    "a limit of actions": lambda m: (
+        setattr(m.state, "limited_actions", True),
+        setattr(m.state, "remaining_actions", 5),
+    ),
+    "workflow type": lambda m: setattr(m.action.start_workflow.workflow_type, "name", "Other"),
+    "task queue": lambda m: setattr(m.action.start_workflow.task_queue, "name", "other"),
+    "workflow id": lambda m: setattr(m.action.start_workflow, "workflow_id", "other"),
+    "input": lambda m: setattr(m.action.start_workflow.input.payloads[0], "data", b'{"tru": 99}'),
+    "summary": lambda m: m.action.start_workflow.user_metadata.Clear(),
+    "a retry policy": lambda m: setattr(
+        m.action.start_workflow.retry_policy, "maximum_attempts", 3
+    ),
+    "note wiped": lambda m: setattr(m.state, "notes", ""),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_a_change_by_hand_is_seen_and_mended(
+    shop: Shop, edit: Callable[[ScheduleMessage], object]
+) -> None:
+    """``--full`` names a change of any field, and a sync mends it and keeps a pause."""
+    await shop.sync(rich(shop))
+    await shop.edit(rich(shop).id, edit)
+    if edit is not EDITS["note wiped"]:
+        await shop.pause(rich(shop).id, "frozen by alice")
+    (change,) = (await shop.plan(rich(shop), full=True)).pending
+    assert change.action == "update"
+    assert change.fields
+    await shop.sync(rich(shop), full=True)
+    live = await shop.live("rich")
+    assert live.deviations == ()
+    assert live.schedule is not None
+    assert replace(live.schedule, paused=False, note=rich(shop).note) == rich(shop)
+    if edit is not EDITS["note wiped"]:
+        assert (live.paused, live.note) == (True, "frozen by alice")
+
+
+async def test_a_schedule_that_is_nobodys(shop: Shop) -> None:
+    """It is refused and left alone; with leave it is taken over, its pause and note kept."""
+    id = shop.value().id
+    await shop.strange(id, note="since 2023", paused=True)
+    with pytest.raises(Refused, match="--adopt"):
+        await shop.sync(shop.value(), shop.value("other"))
+    assert (await shop.live()).project == ""
+    assert await describe(shop.server, shop.value("other").id) is None
+    await shop.sync(shop.value(), allowed=Allowances(adopt=True))
+    live = await shop.live()
+    assert (live.project, live.paused, live.note) == (shop.project, True, "since 2023")
+    assert (await shop.plan(shop.value(), full=True)).pending == ()
+
+
+async def test_another_projects_schedules(shop: Shop) -> None:
+    """They are never listed, changed, or counted; one under our id is refused."""
+    other = Shop(shop.client, f"{shop.project}x")
+    theirs = replace(shop.value("theirs"), project=other.project)
+    await other.sync(theirs, other.value("more"))
+    with pytest.raises(Refused, match=f"belongs to the project '{other.project}'"):
+        await shop.sync(shop.value("theirs"), allowed=Allowances(adopt=True))
+    await shop.sync(shop.value("ours"))
+    plan = await shop.plan()
+    assert [change.window for change in plan.changes] == ["ours"]
+    assert plan.owned == 1
+    assert set(await list_schedules(shop.server, shop.project, ())) == {shop.value("ours").id}
+    assert (await other.plan(theirs, other.value("more"), full=True)).pending == ()
+
+
+async def test_an_operators_pause_outlives_an_update(shop: Shop) -> None:
+    """A schedule paused by hand stays paused while its window changes."""
+    await shop.sync(shop.value())
+    await shop.pause(shop.value().id, "frozen by alice")
+    await shop.sync(shop.value(tru=8))
+    live = await shop.live()
+    assert (live.paused, live.note) == (True, "frozen by alice")
+    assert live.schedule is not None
+    assert live.schedule.request.tru == 8
+
+
+async def test_a_window_under_way_is_started_for_its_nominal_time(shop: Shop) -> None:
+    """A boost is started at once, named after its nominal time, and is seen running."""
+    begun = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
+    under_way = shop.value(
+        calendars=(daily(begun.hour, begun.minute),), jitter=timedelta(minutes=1)
+    )
+    await shop.sync(under_way)
+    handle = shop.client.get_workflow_handle(f"{under_way.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
+    description = await eventually(handle.describe)
+    assert description.search_attributes["TemporalScheduledStartTime"] == [begun]
+    (change,) = (await shop.plan()).changes
+    assert [boost.nominal for boost in change.running] == [begun]
+    with pytest.raises(Refused, match="its boost is running"):
+        await shop.sync(allowed=Allowances())
+    await shop.sync(allowed=Allowances(delete=(f"{shop.project}.a1b2c/payroll",)))
+    await handle.terminate()
+
+
+async def test_an_occurrence_added_under_way_is_started(shop: Shop) -> None:
+    """An update that moves a window to the present starts it as well."""
+    await shop.sync(shop.value())
+    begun = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
+    moved = shop.value(calendars=(daily(begun.hour, begun.minute),))
+    (outcome,) = (await shop.sync(moved)).outcomes
+    assert outcome.message == "started at once"
+    handle = shop.client.get_workflow_handle(f"{moved.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
+    await eventually(handle.describe)
+    await handle.terminate()
+
+
+async def test_a_checksum_that_is_stale(shop: Shop) -> None:
+    """A plan is applied as it was looked at, or not at all."""
+    await shop.sync(shop.value())
+    seen = (await shop.plan(shop.value(tru=8))).checksum
+    await shop.edit(shop.value().id, EDITS["a retry policy"])
+    with pytest.raises(StalePlan):
+        await shop.sync(shop.value(tru=8), checksum=seen)
+    seen = (await shop.plan(shop.value(tru=8))).checksum
+    assert (await shop.plan(shop.value(tru=8))).checksum == seen
+    await shop.sync(shop.value(tru=8), checksum=seen)
+
+
+async def test_deleting_too_many(shop: Shop) -> None:
+    """Four of ten are held back; nothing is written then."""
+    desired = [shop.value(f"w{n}") for n in range(10)]
+    await shop.sync(*desired)
+    with pytest.raises(Refused, match="4 of 10 schedules would be deleted"):
+        await shop.sync(*desired[:6], shop.value("new"), allowed=Allowances())
+    assert len(await list_schedules(shop.server, shop.project, ())) == 10
+
+
+async def test_the_request_is_what_a_boost_gets(shop: Shop) -> None:
+    """The firing's input is the request as JSON that people can read in the UI."""
+    await shop.sync(rich(shop))
+    asked = DescribeScheduleRequest(namespace="default", schedule_id=rich(shop).id)
+    reply = await shop.client.workflow_service.describe_schedule(asked)
+    (payload,) = reply.schedule.action.start_workflow.input.payloads
+    value = json.loads(payload.data)
+    assert (value["namespace"], value["tru"], value["until"]) == (
+        f"{shop.project}.a1b2c",
+        8,
+        "06:00",
+    )
+
+
+async def eventually(work: Callable[[], Any]) -> Any:
+    """Return what *work* returns once it no longer fails."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await work()
+            except Exception:
+                await asyncio.sleep(0.05)
