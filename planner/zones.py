@@ -169,27 +169,26 @@ class ZoneClock:
 
     def instant(self, wall: datetime) -> datetime:
         """Return the UTC instant of *wall*: the later one in a gap, the first of a repeat."""
+        return self.read(wall)[0]
+
+    def read(self, wall: datetime) -> tuple[datetime, ClockChange | None]:
+        """Return the UTC instant of *wall*, and the change that skips or repeats it, if any."""
         # Up to `high` the offset before the jump counts: in the gap, and in both showings.
-        offset = self._offsets[bisect_right(self._highs, wall)]
-        return (wall - offset).replace(tzinfo=UTC)
-
-    def second_instant(self, wall: datetime) -> datetime | None:
-        """Return the instant at which *wall* is shown again; None if it is shown once."""
-        change = self.change_at(wall)
-        if change is None or change.is_gap:
-            return None
-        return (wall - change.after).replace(tzinfo=UTC)
-
-    def change_at(self, wall: datetime) -> ClockChange | None:
-        """Return the change that skips *wall* or shows it twice; None if there is none."""
-        index = bisect_right(self._lows, wall) - 1
-        if index < 0 or wall >= self._highs[index]:
-            return None
-        return self.changes[index]
+        index = bisect_right(self._highs, wall)
+        instant = (wall - self._offsets[index]).replace(tzinfo=UTC)
+        touched = index < len(self._lows) and wall >= self._lows[index]
+        return instant, self.changes[index] if touched else None
 
     def instants(self, walls: Iterable[datetime]) -> list[datetime]:
         """Return `instant` of each of *walls*, in their order."""
         return [self.instant(wall) for wall in walls]
+
+    def second_instant(self, wall: datetime) -> datetime | None:
+        """Return the instant at which *wall* is shown again; None if it is shown once."""
+        change = self.read(wall)[1]
+        if change is None or change.is_gap:
+            return None
+        return (wall - change.after).replace(tzinfo=UTC)
 
 
 @lru_cache(maxsize=256)

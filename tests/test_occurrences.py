@@ -531,7 +531,7 @@ def test_too_many_starts_are_refused_with_their_place() -> None:
         expand_all([minutely, window("0 0 * * *"), other], years)
     assert [(p.file, p.line) for p in caught.value.problems] == [("a.yaml", 7), ("b.yaml", 9)]
     assert f"starts more than {START_LIMIT:,} times" in str(caught.value)
-    assert len(expand(minutely, horizon("2027-01-01", "2027-03-01"))) == 59 * 1440
+    assert len(expand(minutely, horizon("2027-01-01", "2027-01-03"))) == 2 * 1440
 
 
 FAR = [

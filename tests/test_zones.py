@@ -152,7 +152,7 @@ def test_the_table_agrees_with_the_one_reading(case: tuple[str, datetime]) -> No
     first, second = (at.replace(tzinfo=tz, fold=fold).astimezone(UTC) for fold in (0, 1))
     assert table.instant(at) == to_instant(at, tz) == first
     assert table.second_instant(at) == (second if second > first else None)
-    change = table.change_at(at)
+    change = table.read(at)[1]
     assert (change is not None) == (first != second)
     assert change is None or change.is_gap == (second < first)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from planner.model import Duration, Ical, Until
 from planner.occurrences.exclusions import Exclusions
@@ -14,8 +14,7 @@ from planner.zones import ClockChange, ZoneClock, clock
 from workflows.contract import end_by_clock
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """One run of a pattern, ``[start, end)`` in UTC; *notes* say what moved it."""
 
     start: datetime
@@ -23,8 +22,7 @@ class Timing:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A start that was looked at, and in words why it doesn't count; empty if it does.
 
     *written* and *wall* are its naive wall times before and after the roll.
@@ -85,10 +83,8 @@ def _rolled(pattern: Pattern, start: Start) -> Start:
 
 def _timing(pattern: Pattern, start: Start, table: ZoneClock) -> Timing:
     """Return *start* as instants, by the one reading of clock changes."""
-    begin = start.instant or table.instant(start.wall)
-    notes = start.notes
-    if start.instant is None and (change := table.change_at(start.wall)):
-        notes = (*notes, _moved(start.wall, change))
+    begin, change = (start.instant, None) if start.instant else table.read(start.wall)
+    notes = (*start.notes, _moved(start.wall, change)) if change else start.notes
     lasts = _lasts(pattern, start)
     if start.end and lasts is start.lasts:
         return Timing(begin, start.end, notes)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from planner import ical
-from planner.model import Horizon, IcsFile
+from planner.model import Horizon, IcsFile, Skip
 from planner.occurrences.pattern import Pattern
 
 
@@ -17,6 +17,7 @@ class Exclusions:
 
     def __init__(self, pattern: Pattern, first: date, last: date) -> None:
         self._pattern = pattern
+        self._any = bool(pattern.skip != Skip() or pattern.not_before or pattern.not_after)
         self._days = frozenset(pattern.skip.days)
         self._freezes = [
             freeze(file, pattern.timezone, first, last) for file in pattern.skip.calendars
@@ -29,6 +30,8 @@ class Exclusions:
             day: The local date of the start as written, after any roll.
             start: Its instant.
         """
+        if not self._any:
+            return ""
         return self._out_of_range(day) or self._skipped(day) or self._frozen(start)
 
     def _out_of_range(self, day: date) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from typing import NamedTuple
 
 from planner import ical
 from planner.business import BusinessCalendar
-from planner.cron import parse, wall_times
+from planner.cron import CronRule, days, parse, wall_times
 from planner.model import (
     BusinessDays,
     Cron,
@@ -25,7 +25,10 @@ from planner.zones import ZoneClock, clock, zone
 from workflows.contract import to_wall
 
 START_LIMIT = 400_000
-"""Starts of one window that are looked at together: every five minutes for three years."""
+"""Starts of one cron that are looked at together: every five minutes for three years.
+
+Events and rules have limits of their own (planner/ical/limits.py).
+"""
 
 EARLIEST = date(1971, 1, 1)
 LATEST = date(2199, 12, 31)
@@ -48,9 +51,10 @@ class Through:
 Lasts = Duration | Until | Through
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """One start as it is written: naive wall time, and how long it lasts by itself.
+
+    A tuple, as are those it becomes: there are hundreds of thousands of them.
 
     *instant* and *end* are set where the wall time alone doesn't say them: the second
     showing of a repeated hour, an iCal event with its own zone. A roll drops them.
@@ -76,18 +80,12 @@ def starts(
         last: The last local date.
 
     Raises:
-        TooManyStarts: There are more than `START_LIMIT`.
+        TooManyStarts: There are more than are looked at.
     """
     first, last = max(first, EARLIEST), min(last, LATEST)
     if first > last:
         return ()
-    found = tuple(islice(_written(recurrence, business, timezone, first, last), START_LIMIT + 1))
-    if len(found) > START_LIMIT:
-        raise TooManyStarts(
-            f"starts more than {START_LIMIT:,} times from {first} to {last}; "
-            "look at fewer days, or start less often"
-        )
-    return found
+    return tuple(_written(recurrence, business, timezone, first, last))
 
 
 def _written(
@@ -107,13 +105,29 @@ def _written(
 
 
 def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]:
-    for expression in cron.expressions:
-        rule = parse(expression)
+    rules = [parse(expression) for expression in cron.expressions]
+    _refuse_too_many(rules, cron, first, last)
+    for rule in rules:
         walls = wall_times(rule, cron.day_match, first, last)
         if rule.every_hour:
             yield from _every_showing(walls, clock(timezone, first.year, last.year))
         else:
             yield from map(Start, walls)
+
+
+def _refuse_too_many(rules: Iterable[CronRule], cron: Cron, first: date, last: date) -> None:
+    """Raise if the rules name more than `START_LIMIT` wall times; none is made to know it."""
+    most = sum(len(rule.times) for rule in rules) * ((last - first).days + 1)
+    if most <= START_LIMIT:
+        return
+    named = sum(
+        len(rule.times) * sum(1 for _ in days(rule, cron.day_match, first, last)) for rule in rules
+    )
+    if named > START_LIMIT:
+        raise TooManyStarts(
+            f"starts more than {START_LIMIT:,} times from {first} to {last}; "
+            "look at fewer days, or start less often"
+        )
 
 
 def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:

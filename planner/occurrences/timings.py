@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from operator import attrgetter
 
 from planner.business import ROLL_LIMIT
 from planner.model import Horizon
@@ -26,15 +28,27 @@ def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     Raises:
         TooManyStarts: There are more starts than can be looked at.
     """
-    longest: dict[datetime, Timing] = {}
-    for candidate in candidates(pattern, *written_days(pattern, horizon)):
-        timing = candidate.timing
-        if candidate.excluded or timing.start not in horizon:
+    found = [
+        candidate.timing
+        for candidate in candidates(pattern, *written_days(pattern, horizon))
+        if not candidate.excluded and horizon.start <= candidate.timing.start < horizon.end
+    ]
+    found.sort(key=attrgetter("start"))
+    return tuple(_longest(found))
+
+
+def _longest(found: Iterable[Timing]) -> Iterator[Timing]:
+    """Yield of *found*, which is sorted, the longest of those that start together."""
+    best: Timing | None = None
+    for timing in found:
+        if best and best.start == timing.start:
+            best = min(best, timing, key=_rank)
             continue
-        other = longest.get(timing.start)
-        if other is None or _rank(timing) < _rank(other):
-            longest[timing.start] = timing
-    return tuple(longest[start] for start in sorted(longest))
+        if best:
+            yield best
+        best = timing
+    if best:
+        yield best
 
 
 def _rank(timing: Timing) -> tuple[timedelta, int, tuple[str, ...]]:
