@@ -36,9 +36,13 @@ def client(dev_server: WorkflowEnvironment) -> Client:
     return dev_server.client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def skipping() -> AsyncIterator[WorkflowEnvironment]:
-    """A server whose clock skips ahead while every workflow waits."""
+    """A server whose clock skips ahead while every workflow waits.
+
+    One for each test (it is up in a sixth of a second): what one test leaves behind would
+    stop the clock of the next.
+    """
     async with await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=binary("temporal-test-server")
     ) as environment:

@@ -98,7 +98,9 @@ class CapacityActivities:
     async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
         """Return what the Cloud offers, where the way is up; None on the way down.
 
-        Where it can't be told, the limit in force still is: a raise must not fail for it.
+        A shortage that a refusal has shown counts until the keeper hopes again, whatever
+        the Cloud says it has. Where nothing can be told, the limit in force still can: a
+        raise must not fail for that.
         """
         now = seen.capacity
         if wanted.tru is None or (now.tru is not None and now.tru >= wanted.tru):
@@ -109,8 +111,8 @@ class CapacityActivities:
             activity.logger.warning("%s", error)
             limit = seen.aps_limit if now.tru is None else ledger.offer.on_demand_aps
             return replace(ledger.offer, on_demand_aps=limit)
-        most = options.max_available
-        there = None if most is None else max(most, now.tru or 0)
+        known = [tru for tru in (options.max_available, ledger.offer.available) if tru is not None]
+        there = max(min(known), now.tru or 0) if known else None
         return Offer(allowed=options.allowed, available=there, on_demand_aps=options.on_demand_aps)
 
     async def _set(

@@ -1,0 +1,176 @@
+"""A Cloud that follows its script, and boosts of it on a server whose clock skips."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from workflows.cloud import InsufficientCapacity, Observation, Options
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    ON_DEMAND,
+    RELEASE_UPDATE,
+    STATUS_QUERY,
+    BoostRequest,
+    BoostResult,
+    Capacity,
+    KeeperStatus,
+    Lease,
+    ReleaseRequest,
+    format_instant,
+    keeper_id,
+)
+from workflows.worker import running_worker
+
+T = TypeVar("T")
+
+SCENE_WITHIN = 15
+"""Real seconds after which a scene that hangs is a failure."""
+
+ALLOWED = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)
+
+
+@dataclass
+class ScriptedCloud:
+    """A Cloud of one namespace: in force at once what is asked for, unless told otherwise.
+
+    *faults* are raised one by one, by the next calls; *writes* and *history* are what
+    was set, the history with its time and with what others set.
+    """
+
+    clock: Callable[[], Awaitable[datetime]]
+    capacity: Capacity = ON_DEMAND
+    allowed: tuple[float, ...] = ALLOWED
+    available: float | None = None
+    tells_available: bool = True
+    on_demand_aps: float = 500
+    faults: list[Exception] = field(default_factory=list)
+    writes: list[Capacity] = field(default_factory=list)
+    history: list[tuple[datetime, Capacity]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    hold: asyncio.Event | None = None
+
+    async def set(self, capacity: Capacity) -> None:
+        """Put *capacity* in force, as somebody else would."""
+        if capacity != self.capacity:
+            self.capacity = capacity
+            self.history.append((await self.clock(), capacity))
+
+    @property
+    def steps(self) -> list[float | None]:
+        """The TRU of each change, None for on-demand."""
+        return [capacity.tru for _, capacity in self.history]
+
+    async def observe(self, namespace: str) -> Observation:
+        """Return what is in force."""
+        self._call("observe")
+        return self._seen()
+
+    async def options(self, namespace: str) -> Options:
+        """Return what can be had."""
+        self._call("options")
+        return Options(
+            self.allowed, self.available if self.tells_available else None, self.on_demand_aps
+        )
+
+    async def set_capacity(
+        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
+    ) -> Observation:
+        """Put *capacity* in force, once `hold` lets it."""
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            self._call(f"set {capacity}")
+            if self.hold:
+                await self.hold.wait()
+            if self.available is not None and (capacity.tru or 0) > self.available:
+                raise InsufficientCapacity("not enough", available=self.available)
+            self.writes.append(capacity)
+            await self.set(capacity)
+            return self._seen()
+        finally:
+            self.in_flight -= 1
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.faults:
+            raise self.faults.pop(0)
+
+    def _seen(self) -> Observation:
+        limit = self.on_demand_aps if self.capacity.tru is None else self.capacity.tru * 500
+        return Observation(self.capacity, None, "", "", limit)
+
+
+@dataclass
+class Stage:
+    """One namespace, its Cloud, and a worker on the skipping server."""
+
+    environment: WorkflowEnvironment
+    cloud: ScriptedCloud
+    namespace: str
+    queue: str
+    boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        """The client of the skipping server."""
+        return self.environment.client
+
+    @property
+    def keeper(self) -> WorkflowHandle:
+        """The namespace's keeper, whichever run is the latest."""
+        return self.client.get_workflow_handle(keeper_id(self.namespace))
+
+    async def end(self) -> str:
+        """Skip to the end of the keeper, and return its result."""
+        return str(await self.skip_to(self.keeper.result()))
+
+    async def skip_to(self, outcome: Awaitable[T]) -> T:
+        """Wait for *outcome* while the server skips over what everybody waits for."""
+        async with self.environment.time_skipping_unlocked():  # type: ignore[attr-defined]
+            return await outcome
+
+    def request(self, tru: int, hours: float, **changes: object) -> BoostRequest:
+        """Return a request for *tru* TRU for *hours* from its firing on."""
+        values: dict[str, Any] = {"window": f"w{tru}"} | changes
+        seconds = round(hours * 3600)
+        return BoostRequest(namespace=self.namespace, tru=tru, ttl_seconds=seconds, **values)
+
+    async def start(self, request: BoostRequest) -> WorkflowHandle[Any, BoostResult]:
+        """Start a boost, as its schedule would."""
+        boost: WorkflowHandle[Any, BoostResult] = await self.client.start_workflow(
+            BOOST_WORKFLOW,
+            request,
+            id=f"boost/{self.namespace}/{request.window}-{len(self.boosts)}",
+            task_queue=self.queue,
+            result_type=BoostResult,
+        )
+        self.boosts.append(boost)
+        return boost
+
+    async def boost(self, tru: int, hours: float, **changes: object) -> BoostResult:
+        """Run a boost to its end."""
+        handle = await self.start(self.request(tru, hours, **changes))
+        return await handle.result()
+
+
+@asynccontextmanager
+async def staged(
+    environment: WorkflowEnvironment, name: str, *, patience: float = 5, **cloud: object
+) -> AsyncIterator[Stage]:
+    """Run a worker for a namespace of its own, with a Cloud that follows its script."""
+    scripted = ScriptedCloud(clock=environment.get_current_time, **cloud)  # type: ignore[arg-type]
+    async with running_worker(
+        environment.client, scripted, task_queue=name, patience=patience, grace=timedelta()
+    ):
+        async with asyncio.timeout(SCENE_WITHIN):
+            yield Stage(environment, scripted, f"{name}.acct", name)

@@ -1,0 +1,288 @@
+"""The keeper: what it drives to, what it survives, and when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from keeper_helpers import staged
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from workflows.cloud import NamespaceNotFound, TemporaryError, Unauthorized
+from workflows.contract import (
+    LEASE_UPDATE,
+    Capacity,
+    Lease,
+    LeaseRequest,
+    Rails,
+    lease_of,
+)
+
+
+async def test_a_boost_comes_and_goes(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """The capacity is raised at once and is the baseline again when the keeper has ended."""
+    async with staged(skipping, fresh) as stage:
+        result = await stage.boost(8, 2)
+        assert (result.in_force, result.capacity) == (True, Capacity(8))
+        assert await stage.end() == "on-demand in force, the baseline"
+        raised, lowered = (at for at, _ in stage.cloud.history)
+        assert stage.cloud.steps == [8, None]
+        assert 7200 <= (lowered - raised).total_seconds() + 5 <= 7215
+
+
+async def test_overlapping_windows_step_down(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """4 TRU for the longer, 8 for the shorter: 4, 8, 4, baseline, never baseline between."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(4, 3)
+        await stage.boost(8, 1)
+        await stage.end()
+        assert stage.cloud.steps == [4, 8, 4, None]
+
+
+async def test_added_windows_come_on_top(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A lease that adds raises what runs by its own, rounded up to an allowed value."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(4, 3)
+        await stage.boost(3, 1, combine="add")
+        await stage.end()
+        assert stage.cloud.steps == [4, 8, 4, None]
+
+
+@pytest.mark.parametrize(
+    ("before", "declared", "after"),
+    [
+        pytest.param(Capacity(3), None, 3, id="found"),
+        pytest.param(Capacity(3), Capacity(2), 2, id="declared"),
+        pytest.param(Capacity(3), Capacity(None), None, id="declared on-demand"),
+    ],
+)
+async def test_the_baseline_comes_back(
+    skipping: WorkflowEnvironment,
+    fresh: str,
+    before: Capacity,
+    declared: Capacity | None,
+    after: float | None,
+) -> None:
+    """What comes back is what was in force before, or what the calendar declares."""
+    async with staged(skipping, fresh, capacity=before) as stage:
+        await stage.boost(8, 1, baseline=declared)
+        await stage.end()
+        assert stage.cloud.steps == [8, after]
+
+
+async def test_a_raise_never_lowers(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """Where on-demand gives more than the boost would, nothing is written at all."""
+    async with staged(skipping, fresh, on_demand_aps=1800) as stage:
+        result = await stage.boost(3, 1)
+        assert result.in_force
+        assert "on-demand already allows 1800 APS" in result.message
+        await stage.end()
+        assert stage.cloud.writes == []
+
+
+async def test_a_higher_baseline_stays(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A boost below what is provisioned anyway changes nothing."""
+    async with staged(skipping, fresh, capacity=Capacity(8)) as stage:
+        assert (await stage.boost(4, 1)).in_force
+        await stage.end()
+        assert stage.cloud.writes == []
+
+
+async def test_the_rails_cap(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A guard rail holds a boost down, which counts as covered and says so."""
+    async with staged(skipping, fresh) as stage:
+        result = await stage.boost(12, 1, rails=Rails(max_tru=6))
+        assert (result.in_force, result.capacity) == (True, Capacity(6))
+        assert "6 allowed at most" in result.message
+
+
+async def test_the_cloud_s_values_count(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """What the Cloud API allows is rounded up to, whatever the documentation lists."""
+    async with staged(skipping, fresh, allowed=(2.0, 5.0, 12.0)) as stage:
+        assert (await stage.boost(3, 1)).capacity == Capacity(12)
+        await stage.end()
+        assert stage.cloud.steps == [12, None]
+
+
+async def test_too_little_inventory(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """The best smaller value is taken, and the full one as soon as it is there."""
+    async with staged(skipping, fresh, available=6.0) as stage:
+        boost = await stage.start(stage.request(10, 4))
+        await stage.in_force(6)
+        status = await stage.says(lambda status: status.capacity == Capacity(6))
+        assert status.state == "uncovered"
+        stage.cloud.available = None
+        result = await boost.result()
+        assert (result.in_force, result.capacity) == (True, Capacity(10))
+        await stage.end()
+        assert stage.cloud.steps == [6, 10, None]
+
+
+async def test_inventory_found_short_by_the_request(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A request that the Cloud refuses for want of inventory is made smaller."""
+    async with staged(skipping, fresh, tells_available=False, available=4.0) as stage:
+        boost = await stage.start(stage.request(10, 1))
+        await stage.in_force(4)
+        await boost.terminate()
+        await stage.end()
+        assert stage.cloud.steps == [4, None]
+
+
+async def test_one_change_in_flight(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """While a change is under way, another claim waits and is then driven to."""
+    async with staged(skipping, fresh, patience=30) as stage:
+        stage.cloud.hold = asyncio.Event()
+        four = await stage.start(stage.request(4, 2))
+        await stage.until(lambda: stage.cloud.in_flight == 1)
+        eight = await stage.start(stage.request(8, 1))
+        await stage.says(lambda status: len(status.leases) == 2)
+        assert stage.cloud.in_flight == 1
+        stage.cloud.hold.set()
+        await asyncio.gather(four.result(), eight.result())
+        await stage.end()
+        assert stage.cloud.most_in_flight == 1
+        assert stage.cloud.steps == [4, 8, 4, None]
+
+
+async def test_a_boost_during_a_revert(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A claim that comes while the way down is under way is driven to right after it."""
+    async with staged(skipping, fresh, patience=30) as stage:
+        await stage.boost(8, 1)
+        stage.cloud.hold = asyncio.Event()
+        skip = asyncio.create_task(stage.sleep(1.01))
+        await stage.until(lambda: stage.cloud.in_flight == 1)
+        again = await stage.start(stage.request(8, 1, window="second"))
+        await stage.says(lambda status: len(status.leases) == 1)
+        stage.cloud.hold.set()
+        assert (await again.result()).capacity == Capacity(8)
+        await skip
+        await stage.end()
+        assert stage.cloud.steps == [8, None, 8, None]
+
+
+async def test_the_same_firing_twice(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A duplicate is the same claim, renewed: one lease, one raise, one end."""
+    async with staged(skipping, fresh) as stage:
+        request = stage.request(8, 1)
+        now = await skipping.get_current_time()
+        await stage.start(request)
+        await stage.in_force(8)
+        order = LeaseRequest(namespace=stage.namespace, lease=lease_of(request, now))
+        for _ in range(3):
+            await stage.keeper.execute_update(LEASE_UPDATE, order)
+        assert len((await stage.status()).leases) == 2
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
+
+
+async def test_a_release_ends_it_now(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """Released claims are gone at once, and the same firing does not bring them back."""
+    async with staged(skipping, fresh) as stage:
+        boosts = [stage.request(4, 5), stage.request(8, 5)]
+        for request in boosts:
+            await (await stage.start(request)).result()
+        eight = next(held for held in (await stage.status()).leases if held.tru == 8)
+        assert await stage.release(window="w8") == ["w8"]
+        await stage.in_force(4)
+        order = LeaseRequest(namespace=stage.namespace, lease=eight)
+        answer = await stage.keeper.execute_update(LEASE_UPDATE, order)
+        assert not answer["granted"]
+        assert "released" in answer["message"]
+        assert await stage.release() == ["w4"]
+        await stage.end()
+        assert stage.cloud.steps == [4, 8, 4, None]
+
+
+async def test_an_extension_holds_longer(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """The same key with a later end keeps the capacity until then."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 1)
+        (held,) = (await stage.status()).leases
+        longer = lease_of(stage.request(8, 3), held.start)
+        assert longer.key == held.key
+        order = LeaseRequest(namespace=stage.namespace, lease=longer)
+        await stage.keeper.execute_update(LEASE_UPDATE, order)
+        await stage.sleep(2)
+        assert stage.cloud.capacity == Capacity(8)
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(TemporaryError("busy"), id="temporary"),
+        pytest.param(TemporaryError("slow down", retry_after=30), id="told to wait"),
+        pytest.param(Unauthorized("no such key"), id="key rotated"),
+        pytest.param(NamespaceNotFound("no such namespace"), id="not found"),
+        pytest.param(RuntimeError("a bug"), id="a bug of the client"),
+    ],
+)
+async def test_faults_delay_but_do_not_stop(
+    skipping: WorkflowEnvironment, fresh: str, fault: Exception
+) -> None:
+    """Whatever the Cloud answers, at whichever call, the boost comes, and goes."""
+    async with staged(skipping, fresh) as stage:
+        stage.cloud.faults = [fault] * 6
+        assert (await stage.boost(8, 2)).in_force
+        stage.cloud.faults = [fault] * 6
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
+
+
+async def test_a_revert_is_never_given_up(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A key that is bad for a day delays the way down by a day, and it says so."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 1)
+        stage.cloud.faults = [Unauthorized("the key has expired")] * 200
+        await stage.sleep(1.5)
+        status = await stage.says(lambda status: status.state == "overdue")
+        assert "the key has expired" in status.details
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
+        raised, lowered = (at for at, _ in stage.cloud.history)
+        assert (lowered - raised).total_seconds() > 12 * 3600
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"namespace": "another.acct"}, "not another.acct", id="another namespace"),
+        pytest.param({"tru": 0}, "asks for nothing", id="no TRU"),
+        pytest.param({"key": ""}, "needs a key", id="no key"),
+        pytest.param({"backwards": True}, "ends before it starts", id="backwards"),
+    ],
+)
+async def test_bad_claims_are_refused(
+    skipping: WorkflowEnvironment, fresh: str, changes: dict[str, object], words: str
+) -> None:
+    """A claim that makes no sense is refused with a sentence, and leaves no trace."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(4, 1)
+        before = await stage.status()
+        order = bad_order(before.leases[0], stage.namespace, changes)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await stage.keeper.execute_update(LEASE_UPDATE, order)
+        assert words in str(refused.value.cause)
+        assert (await stage.status()).leases == before.leases
+
+
+async def test_nothing_is_left_to_release(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A release that names nothing that runs returns nothing and changes nothing."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(4, 1)
+        assert await stage.release(window="other") == []
+        assert len((await stage.status()).leases) == 1
+
+
+def bad_order(lease: Lease, namespace: str, changes: dict[str, object]) -> LeaseRequest:
+    """Return an order for *lease* with what is wrong with it."""
+    wrong = dict(changes)
+    namespace = str(wrong.pop("namespace", namespace))
+    if wrong.pop("backwards", False):
+        wrong["until"] = lease.start
+    return LeaseRequest(namespace=namespace, lease=replace(lease, **wrong))
