@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -11,12 +11,15 @@ from planner.config import shape, windows
 from planner.config.documents import CalendarDocument, PlannerDocument, Refinements, WindowDocument
 from planner.config.fields import holidays_of, parse_name, parse_namespace
 from planner.config.nodes import Document, Node, parse, shown
-from planner.config.sentences import validate
+from planner.config.sentences import told, validate
 from planner.config.shelf import Shelf
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays, NamespaceCalendar, Place, Project, Window
 
 DEFAULT_TIMEZONE = "UTC"
+
+MAX_WINDOWS = 2_000
+"""Windows in one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,30 @@ def build(
     around = common or _Common(PlannerDocument(project="unnamed"))
     found: list[NamespaceCalendar] = []
     for file in calendars:
-        documents, faults = parse(file.text, file.name)
-        problems += faults
-        for document in documents:
-            calendar = _read_calendar(document, file.shelf, around, problems)
-            if calendar:
-                found.append(calendar)
+        faults: list[Problem] = []
+        found += _read_file(file, around, faults)
+        problems += told(file.name, faults)
     problems += _twice(found)
     if problems or common is None:
         return None, problems
     return _project(common, found), []
+
+
+def _read_file(
+    file: TextFile, around: _Common, problems: list[Problem]
+) -> Iterator[NamespaceCalendar]:
+    """Yield the calendars of a file, as far as they can be read."""
+    documents, faults = parse(file.text, file.name)
+    problems += faults
+    count = sum(document.count_below("windows") for document in documents)
+    if count > MAX_WINDOWS:
+        message = f"{count:,} windows; {MAX_WINDOWS:,} are allowed in one file: split it"
+        problems.append(Problem(file.name, 0, message))
+        return
+    for document in documents:
+        calendar = _read_calendar(document, file.shelf, around, problems)
+        if calendar:
+            yield calendar
 
 
 def _project(common: _Common, calendars: Sequence[NamespaceCalendar]) -> Project:

@@ -254,7 +254,7 @@ class TierDocument(Strict):
 class PricesDocument(Strict):
     """The price list that bills are reckoned with."""
 
-    tiers: tuple[TierDocument, ...] = Field(
+    tiers: Annotated[tuple[TierDocument, ...], BeforeValidator(as_list)] = Field(
         description="Prices by monthly volume, ascending.", examples=["[{per_million: 50}]"]
     )
     currency: Currency | None = Field(default=None, description="Three letters. Default: USD.")

@@ -88,7 +88,7 @@ def whole_number(low: int, high: int, good: str) -> Callable[[str], int]:
 
 def parse_amount(text: str) -> float:
     """Return an amount above zero: hours, a price, Actions per second."""
-    words = text.strip().replace("_", "")
+    words = text.strip()
     number = float(words) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", words) else 0.0
     if not 0 < number < math.inf:
         raise ValueError(f"{shown(text)} is no number above zero; write 40 or 0.5")

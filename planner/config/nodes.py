@@ -22,6 +22,9 @@ MAX_DEPTH = 20
 MAX_VALUES = 200_000
 """Values in one YAML document, aliases counted as often as they are used."""
 
+MAX_DOCUMENTS = 1_000
+"""YAML documents in one file."""
+
 MAX_SHOWN = 60
 """Characters of a bad value that a sentence repeats."""
 
@@ -54,6 +57,13 @@ class Document:
     def line_of(self, path: tuple[object, ...]) -> int:
         """Return the line of what *path* leads to, or of the last step that exists."""
         return line_below(self.root, path)
+
+    def count_below(self, key: str) -> int:
+        """Return how many entries stand in the mapping or list under *key*."""
+        if not isinstance(self.root.value, dict) or key not in self.root.value:
+            return 0
+        below = self.root.value[key][1].value
+        return len(below) if isinstance(below, (dict, tuple)) else 0
 
 
 def line_below(node: Node, path: tuple[object, ...]) -> int:
@@ -100,7 +110,8 @@ def parse(text: str, file: str) -> tuple[list[Document], list[Problem]]:
         reading.fault(error.line, str(error))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 0
+        # What is missing at the end is found after it: the last line is where to look.
+        line = min(mark.line + 1, len(text.splitlines())) if mark else 0
         reading.fault(line, f"not valid YAML: {_reason(error, text, line)}")
     except yaml.YAMLError as error:
         reading.fault(*_unreadable_character(text, error))
@@ -132,13 +143,17 @@ class _Reading:
         self.problems.append(Problem(self.file, line, message))
 
     def roots(self) -> Iterator[Node]:
-        for event in self.events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                self.anchors = {}
-                root = self.node(next(self.events), 1)
-                if root.value is not None:
-                    self.find_blanks(root)
-                    yield root
+        starts = (event for event in self.events if isinstance(event, yaml.DocumentStartEvent))
+        for count, _ in enumerate(starts, start=1):
+            self.anchors = {}
+            first: Any = next(self.events)
+            if count > MAX_DOCUMENTS:
+                line = first.start_mark.line + 1
+                raise _Unreadable(line, f"more than {MAX_DOCUMENTS:,} documents; use more files")
+            root = self.node(first, 1)
+            if root.value is not None:
+                self.find_blanks(root)
+                yield root
 
     def node(self, event: Any, depth: int) -> Node:
         """Read the value that begins with *event*, and remember it by its anchor."""

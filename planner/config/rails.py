@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 from planner.config.documents import GuardRailsDocument, PricesDocument
+from planner.config.values import short
 from planner.model import GuardRails, Prices, PriceTier
 
 
@@ -37,7 +39,8 @@ def loosened(document: GuardRailsDocument | None, project: GuardRails) -> Iterat
     for key in ceilings:
         own, limit = getattr(document, key), getattr(project, key)
         if own is not None and limit is not None and own > limit:
-            yield key, f"'{key}' is above planner.yaml's {limit}; write {limit} or less"
+            good = short(limit) if isinstance(limit, timedelta) else f"{limit:g}"
+            yield key, f"'{key}' is above planner.yaml's {good}; write {good} or less"
     extra = sorted(set(document.allowed_tru or ()) - set(project.allowed_tru))
     if extra:
         allowed = ", ".join(map(str, project.allowed_tru))

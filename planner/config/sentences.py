@@ -18,6 +18,9 @@ from planner.errors import Problem
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[object, ...]
 
+MAX_PROBLEMS = 100
+"""Problems of one mapping, and of one file, that are told; the rest is counted."""
+
 
 def validate(
     model: type[M], node: Node, document: Document, shelf: Shelf
@@ -26,10 +29,30 @@ def validate(
     try:
         return model.model_validate(plain(node), context=shelf), []
     except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
         return None, [
             _problem(model, node, document, detail)
-            for detail in error.errors(include_url=False, include_input=False)
+            for detail in details[:MAX_PROBLEMS]
+            if not (detail["type"] == "missing" and _is_blank(node, detail["loc"]))
         ]
+
+
+def told(file: str, problems: list[Problem]) -> list[Problem]:
+    """Return the first of a file's *problems*, and how many more there are."""
+    more = len(problems) - MAX_PROBLEMS
+    if more <= 0:
+        return problems
+    rest = Problem(file, 0, f"{more:,} more problems; mend those above first")
+    return [*sorted(problems)[:MAX_PROBLEMS], rest]
+
+
+def _is_blank(node: Node, path: Path) -> bool:
+    """Tell whether *path* leads to a key without a value, which is reported as such."""
+    for step in path:
+        if not isinstance(node.value, dict) or step not in node.value:
+            return False
+        node = node.value[str(step)][1]
+    return node.value is None
 
 
 def _problem(

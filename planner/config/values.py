@@ -35,15 +35,17 @@ MAX_LEAD = timedelta(days=1)
 
 _DURATION = re.compile(
     r"(?:(?P<days>\d{1,4})d)?(?:(?P<hours>\d{1,5})h)?"
-    r"(?:(?P<minutes>\d{1,6})m)?(?:(?P<seconds>\d{1,8})s)?"
+    r"(?:(?P<minutes>\d{1,6})m)?(?:(?P<seconds>\d{1,8})s)?",
+    re.ASCII,
 )
 _ISO_DURATION = re.compile(
     r"P(?:(?P<weeks>\d{1,3})W|(?:(?P<days>\d{1,4})D)?"
-    r"(?:T(?=\d)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,8})S)?)?)"
+    r"(?:T(?=\d)(?:(?P<hours>\d{1,5})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,8})S)?)?)",
+    re.ASCII,
 )
-_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_WALL = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{1,2}:\d{2}(?::\d{2})?)")
+_TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_WALL = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{1,2}:\d{2}(?::\d{2})?)", re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -62,6 +64,18 @@ def parse_duration(text: str) -> timedelta:
     if not parts:
         raise ValueError(f"{shown(text)} is no length of time; write 90s, 10m, 2h, 1h30m or PT2H")
     return timedelta(**parts)
+
+
+def short(length: timedelta) -> str:
+    """Return *length* as people write it, to the second.
+
+    >>> short(timedelta(hours=36, minutes=5))
+    '36h5m'
+    """
+    minutes, seconds = divmod(int(length.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0"
 
 
 def parse_length(text: str) -> timedelta:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from planner.config.documents import CalendarDocument, Refinements, WindowDocument
 from planner.config.fields import holidays_of, skip_of
+from planner.config.values import short
 from planner.model import (
     BusinessDays,
     Cron,
@@ -147,11 +148,12 @@ def _objections(document: WindowDocument, rails: GuardRails) -> Iterator[Objecti
     longest = rails.max_duration
     if longest is None:
         return
+    good = f"longer than the guard rail max_duration: {short(longest)}; write that or less"
     if document.duration is not None and document.duration > longest:
-        yield Objection("duration", f"longer than the max_duration of {longest}; write less")
+        yield Objection("duration", f"'duration': {short(document.duration)} is {good}")
     for span in document.dates or ():
         if span.end and span.end - span.start > longest:
-            yield Objection("dates", f"longer than the max_duration of {longest}; write less")
+            yield Objection("dates", f"'dates': {span.start:%Y-%m-%dT%H:%M} lasts {good}")
 
 
 def _too_much(document: WindowDocument, rails: GuardRails) -> Iterator[Objection]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from planner.config.values import short
 from planner.errors import Problem
 from planner.lints.horizon import Occurrences
 from planner.model import NamespaceCalendar, Occurrence, Project
@@ -37,8 +38,8 @@ def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
         yield Problem(
             window.place.file,
             window.place.line,
-            f"window '{window.name}': on {day:%Y-%m-%d} it lasts {each.end - each.start}, longer "
-            f"than the guard rail max_duration of {longest}; end it earlier",
+            f"window '{window.name}': on {day:%Y-%m-%d} it lasts {short(each.end - each.start)}, "
+            f"longer than the guard rail max_duration: {short(longest)}; end it earlier",
         )
 
 
@@ -56,7 +57,7 @@ def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
                 calendar.place.file,
                 calendar.place.line,
                 f"namespace '{calendar.namespace}' is boosted {together / _HOUR:g} hours in "
-                f"{year}-{number:02d}, more than the guard rail max_boost_hours_per_month of "
+                f"{year}-{number:02d}, more than the guard rail max_boost_hours_per_month: "
                 f"{most:g}; shorten or remove windows",
             )
             return

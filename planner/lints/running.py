@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from planner.config.values import short
 from planner.errors import Lint
 from planner.lints.horizon import Occurrences, at
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project, Window
@@ -50,20 +51,15 @@ def _clock_change(window: Window, occurrences: Sequence[Occurrence]) -> Iterator
 
 
 def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
-    short = [each for each in occurrences if each.end - each.start < window.lead]
-    if short:
-        length, lead = short[0].end - short[0].start, window.lead
+    brief = [each for each in occurrences if each.end - each.start < window.lead]
+    if brief:
+        length, lead = brief[0].end - brief[0].start, window.lead
         yield at(
             window,
             "shorter-than-lead",
-            f"on {_on(short[0])} it lasts {_words(length)}, less than its lead of {_words(lead)}; "
-            f"write a shorter lead{_more(len(short) - 1)}",
+            f"on {_on(brief[0])} it lasts {short(length)}, less than its lead of {short(lead)}; "
+            f"write a shorter lead{_more(len(brief) - 1)}",
         )
-
-
-def _words(length: timedelta) -> str:
-    minutes, seconds = divmod(int(length.total_seconds()), 60)
-    return f"{minutes} min" if not seconds else f"{minutes} min {seconds} s"
 
 
 # One window on another --------------------------------------------------------------
@@ -128,12 +124,12 @@ def _capped(
         return  # each window by itself is held to the guard rails when it is read
     together = [each for window in active for each in occurrences[window.key]]
     span = Horizon(min(each.start for each in together), max(each.end for each in together))
-    short = [step for step in combine_steps(calendar, together, span) if step.target.falls_short]
-    if short:
-        first, names = short[0], ", ".join(short[0].windows)
+    capped = [step for step in combine_steps(calendar, together, span) if step.target.falls_short]
+    if capped:
+        first, names = capped[0], ", ".join(capped[0].windows)
         yield at(
             next(window for window in active if window.name in first.windows),
             "capped",
             f"at {format_instant(first.start)} {names} ask for {first.target.asked} TRU together; "
-            f"they get {first.capacity}{_more(len(short) - 1)}",
+            f"they get {first.capacity}{_more(len(capped) - 1)}",
         )
