@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.timeline import Step, combine_steps, running, step_at
+from planner.occurrences import DayStory, explain_day
+from planner.timeline import Step, combine_steps, running
+from workflows.contract import to_wall
 
 LOOKAHEAD = timedelta(days=400)
 """How far the next transition is looked for: whatever recurs within a year is found."""
@@ -26,10 +28,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A window without a run at the instant: its latest and its next one, if there are."""
+    """A window without a run at the instant: why, and its next run if there is one.
+
+    *story* is that of the local day: runs at other times of it, or why there is none.
+    """
 
     window: Window
-    latest: Occurrence | None
+    story: DayStory
     following: Occurrence | None
 
 
@@ -54,17 +59,17 @@ class Explanation:
 def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
     """Return why the capacity of a namespace is what it is at *at*, by its calendar."""
     horizon = Horizon(at, at + LOOKAHEAD)
-    runs = running(calendar.windows, horizon, "asked")
-    asked = combine_steps(calendar, runs, horizon, "asked")
+    ahead = running(calendar.windows, horizon, "asked")
+    asked = combine_steps(calendar, ahead, horizon, "asked")
     now = asked[0]
-    promised = step_at(combine_steps(calendar, now.claims, horizon), at) or now
+    promised = combine_steps(calendar, now.claims, horizon, "promised")
     return Explanation(
         calendar,
         at,
-        promised,
+        promised[0],
         now,
         tuple(Claim(run, run.start <= at) for run in now.claims),
-        _absences(calendar, at, now, runs),
+        _absences(calendar, at, now, ahead),
         next((step for step in asked[1:] if step.capacity != now.capacity), None),
     )
 
@@ -100,14 +105,13 @@ def _absences(
     calendar: NamespaceCalendar, at: datetime, now: Step, ahead: Sequence[Occurrence]
 ) -> tuple[Absence, ...]:
     """Return the windows that don't count at *at*, in their order."""
-    past = running(calendar.windows, Horizon(at - LOOKAHEAD, at), "asked")
-    counting = {claim.window.name for claim in now.claims}
+    counting = {claim.window for claim in now.claims}
     return tuple(
         Absence(
             window,
-            next((run for run in reversed(past) if run.window.name == window.name), None),
-            next((run for run in ahead if run.window.name == window.name), None),
+            explain_day(window, to_wall(at, window.tz).date()),
+            next((run for run in ahead if run.window == window), None),
         )
         for window in calendar.windows
-        if window.name not in counting
+        if window not in counting
     )

@@ -120,11 +120,44 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
 
 def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, ...]:
     """Return the lints of *project* that are about files with a chosen window in them."""
-    found = project.warnings
+    from planner.lints import lint
+
+    found = (*project.warnings, *lint(project, today))
     if chosen == project:
         return found
     places = {(window.place.file, window.place.line) for window in chosen.windows}
     return tuple(item for item in found if (item.file, item.line) in places)
+
+
+@app.command()
+def explain(
+    namespace: Annotated[str, typer.Argument(help="The namespace, as the calendars name it.")],
+    directory: Calendars = Path("calendars"),
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="The instant, by the namespace's own clock unless it says Z or +02:00. [now]",
+        ),
+    ] = "",
+    window: Annotated[
+        str, typer.Option(metavar="NAME", help="Only this window: why it runs, or why not.")
+    ] = "",
+) -> None:
+    """Say why a namespace has the capacity it has at an instant, by its calendar.
+
+    Shows the windows that make it so and by which rule, the firing that asks for each,
+    the next transition, and for every other window why it does not run.
+    """
+    from planner.explain import explain as explained
+    from planner.render.explain_text import explain_text
+    from planner.source import read
+
+    project = read(directory)
+    _check_names(project, [namespace], [window] if window else [])
+    calendar = next(each for each in project.namespaces if each.namespace == namespace)
+    instant = instant_of(at, "--at", calendar.timezone) if at else datetime.now(UTC)
+    print(explain_text(explained(calendar, instant), window), end="")
 
 
 def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
@@ -144,16 +177,21 @@ def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
     return Horizon(first, last)
 
 
-def instant_of(text: str, option: str) -> datetime:
-    """Return the UTC instant that *text* names: a day means its midnight in UTC.
+def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
+    """Return the UTC instant that *text* names; a day means its midnight.
 
-    A time without an offset is UTC.
+    Args:
+        text: What was written, in the forms of ISO 8601.
+        option: The option it was written for.
+        timezone: Whose clock it is read by where it has no offset.
     """
+    from zoneinfo import ZoneInfo
+
+    from workflows.contract import to_instant
+
     try:
-        if len(text) == len("2027-01-31"):
-            return _midnight(date.fromisoformat(text))
         parsed = datetime.fromisoformat(text)
-        return parsed.replace(tzinfo=parsed.tzinfo or UTC).astimezone(UTC)
+        return parsed.astimezone(UTC) if parsed.tzinfo else to_instant(parsed, ZoneInfo(timezone))
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
             f"{option} {text[:40]!r} is no time; write 2027-01-31 or 2027-01-31T18:00Z"

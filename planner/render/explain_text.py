@@ -1,0 +1,162 @@
+"""An explanation as text of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from planner.explain import Absence, Claim, Explanation, because
+from planner.model import (
+    BusinessDays,
+    Cron,
+    Dates,
+    Ical,
+    Occurrence,
+    Recurrence,
+    Rrule,
+    Window,
+)
+from planner.render import words
+
+WIDTH = 80
+
+
+def explain_text(explained: Explanation, window: str = "") -> str:
+    """Return *explained* for people; with *window* the lists hold that one alone.
+
+    Args:
+        explained: What is to be told.
+        window: A window's name, or its name in full; empty for all of them.
+    """
+    claims = [claim for claim in explained.claims if _is_meant(claim.run.window, window)]
+    absences = [absence for absence in explained.absences if _is_meant(absence.window, window)]
+    lines = [*_now(explained), *_next(explained)]
+    if claims:
+        lines += ["", "Windows that make it so"]
+    for claim in claims:
+        lines += _claim(claim)
+    if absences:
+        lines += ["", "Windows that do not run now"]
+    for absence in absences:
+        lines += _absence(absence)
+    return "\n".join(lines) + "\n"
+
+
+def _is_meant(window: Window, name: str) -> bool:
+    return not name or name in (window.name, window.key)
+
+
+def _now(explained: Explanation) -> Iterator[str]:
+    """Yield the capacity, and by which rules it comes about."""
+    calendar = explained.calendar
+    tz = ZoneInfo(calendar.timezone)
+    title = f"{calendar.namespace} at {words.moment(explained.at, tz)}"
+    yield title
+    yield "=" * min(len(title), WIDTH)
+    yield from _wrapped(f"{explained.asked.capacity}: {'; '.join(because(explained.asked))}.")
+    if explained.asked.capacity != explained.promised.capacity:
+        yield from _wrapped(
+            f"It is being made ready: {explained.promised.capacity} is what open windows need."
+        )
+    if calendar.baseline is None:
+        yield from _wrapped(
+            "No baseline is declared: what is in force before the first boost is restored; "
+            "on-demand is taken for it here."
+        )
+
+
+def _next(explained: Explanation) -> Iterator[str]:
+    """Yield the next transition."""
+    step = explained.until
+    if step is None:
+        yield "Nothing changes in the 400 days after it."
+        return
+    tz = ZoneInfo(explained.calendar.timezone)
+    why = "; ".join(because(step))
+    yield from _wrapped(f"Next: {step.capacity} from {words.moment(step.start, tz)}: {why}.")
+
+
+def _claim(claim: Claim) -> Iterator[str]:
+    """Yield a window that counts: its run, its rule, its firing, and what moved it."""
+    run, window = claim.run, claim.run.window
+    state = "" if claim.is_open else ", asked for and not open yet"
+    yield f"  {window.name}: {words.demand(run)}{state}"
+    yield from _points(_span(run))
+    yield from _points(f"rule: {rule_words(window)}{_place(window)}")
+    yield from _points(_firing(run))
+    for note in run.notes:
+        yield from _points(note)
+    if window.description:
+        yield from _points(window.description)
+
+
+def _absence(absence: Absence) -> Iterator[str]:
+    """Yield a window that does not count: why not, and when it does."""
+    window = absence.window
+    yield f"  {window.name}: {window.tru} TRU when it runs"
+    if window.paused:
+        yield from _points(f"paused in the file{_place(window)}: its schedule never fires")
+    for run in absence.story.runs:
+        yield from _points(f"on this day it runs {_span(run)}")
+    for reason in absence.story.reasons:
+        yield from _points(reason)
+    yield from _points(f"rule: {rule_words(window)}{_place(window)}")
+    if absence.following and not any("next run" in reason for reason in absence.story.reasons):
+        yield from _points(f"next run: {_span(absence.following)}")
+
+
+def _span(run: Occurrence) -> str:
+    tz = run.window.tz
+    elapsed = words.length(run.end - run.start)
+    return f"{words.day(run.start, tz)}, {words.local_span(run.start, run.end, tz)} ({elapsed})"
+
+
+def _firing(run: Occurrence) -> str:
+    """Say when the schedule fires, and why then."""
+    window = run.window
+    jitter = f" and up to {words.length(window.jitter)} of jitter" if window.jitter else ""
+    when = words.moment(run.fires, window.tz)
+    return f"its schedule fires {when}: {words.length(window.lead)} of lead{jitter}"
+
+
+def _place(window: Window) -> str:
+    return f" ({window.place.file}:{window.place.line})" if window.place.file else ""
+
+
+def rule_words(window: Window) -> str:
+    """Return by what rule a window runs, in the calendar file's own words."""
+    parts = [_recurrence(window.recurrence)]
+    if window.roll != "none":
+        parts.append(f"roll: {window.roll}")
+    skipped = [name for name in ("weekends", "holidays") if getattr(window.skip, name)]
+    skipped += [str(day) for day in window.skip.days]
+    skipped += [file.path for file in window.skip.calendars]
+    if skipped:
+        parts.append(f"skip: {', '.join(skipped)}")
+    parts += [f"from: {window.not_before}"] if window.not_before else []
+    parts += [f"to: {window.not_after}"] if window.not_after else []
+    return f"{', '.join(parts)}, in {window.timezone}"
+
+
+def _recurrence(recurrence: Recurrence) -> str:
+    match recurrence:
+        case Cron(expressions, day_match):
+            matched = f", day_match: {day_match}" if day_match else ""
+            return f"cron: {' and '.join(expressions)}{matched}"
+        case Rrule(rule, start):
+            return f"rrule: {rule} from {start:%Y-%m-%d %H:%M}"
+        case Ical(file):
+            return f"ical: {file.path}"
+        case BusinessDays(ordinals, at):
+            return f"business_days: {', '.join(map(str, ordinals))} at {at:%H:%M}"
+        case Dates(spans):
+            return f"dates: {words.counted(len(spans), 'date')}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH)
+
+
+def _points(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="    - ", subsequent_indent="      ")

@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from foresight_helpers import (
+    HOUR,
+    MINUTE,
+    NAMESPACE,
+    START,
+    at,
+    baselines,
+    calendar,
+    daily,
+    horizon,
+    window,
+    windows,
+)
+from hypothesis import given, settings
+
+from planner.bill import (
+    ACTIONS_PER_TRU_HOUR,
+    Bill,
+    Hint,
+    cost,
+    hints,
+    minimum,
+    reckon,
+)
+from planner.bill.metering import ceil_hour, floor_hour, months_of, whole_hours
+from planner.model import GuardRails, Horizon, Prices, PriceTier, Window
+from planner.timeline import baseline_of, rails_of, running
+from workflows.contract import Capacity, target_of
+
+JANUARY = horizon("2027-01-01", "2027-02-01")
+DAY = "2027-01-04"
+
+
+def bill_of(*spans: Window, **fields: object) -> Bill:
+    """Return January's bill of one namespace."""
+    return reckon([calendar(*spans, **fields)], JANUARY, Prices())
+
+
+def one(start: str, end: str, tru: int, **fields: object) -> Window:
+    """Return a window that runs once, on the fourth of January."""
+    name = f"{start}-{tru}"
+    return window(name, (f"{DAY} {start}", f"{DAY} {end}"), tru=tru, **fields)
+
+
+@pytest.mark.parametrize(
+    ("spans", "fields", "hours", "actions", "price"),
+    [
+        ([one("09:00", "10:00", 4)], {}, 1, 1_080_000, 54.00),
+        ([one("08:55", "10:05", 4)], {}, 3, 3_240_000, 162.00),
+        ([one("09:00", "09:30", 2), one("09:30", "10:00", 8)], {}, 1, 2_520_000, 126.00),
+        ([one("09:00", "11:00", 2), one("10:00", "11:00", 8)], {}, 2, 2_880_000, 144.00),
+        ([one("09:00", "09:10", 4), one("09:50", "10:00", 4)], {}, 1, 1_080_000, 54.00),
+        ([one("09:00", "10:00", 4, lead=10 * MINUTE)], {}, 2, 2_160_000, 108.00),
+        (
+            [one("09:10", "10:00", 4, lead=8 * MINUTE, jitter=2 * MINUTE)],
+            {},
+            1,
+            1_080_000,
+            54.00,
+        ),
+        (
+            [one("09:09", "10:00", 4, lead=8 * MINUTE, jitter=2 * MINUTE)],
+            {},
+            2,
+            2_160_000,
+            108.00,
+        ),
+        ([one("09:00", "10:00", 4), one("09:00", "10:00", 2, combine="add")], {}, 1, 1_800_000, 90),
+        ([one("09:00", "10:00", 4)], {"baseline": Capacity(2)}, 1, 720_000, None),
+        ([one("09:00", "10:00", 4)], {"baseline": Capacity(6)}, 0, 0, 0),
+        ([one("09:00", "10:00", 12)], {"guard_rails": GuardRails(max_tru=6)}, 1, 1_800_000, 90),
+        ([one("09:00", "15:00", 4)], {}, 6, 6_480_000, 250 + 1.48 * 45),
+        ([one("09:00", "10:00", 4, paused=True)], {}, 0, 0, 0),
+        ([], {}, 0, 0, 0),
+    ],
+    ids=[
+        "the documented hour at 4 TRU",
+        "08:55 to 10:05 is three hours",
+        "two values in one hour: the higher",
+        "a higher window inside a longer one",
+        "twice in one hour is one hour",
+        "a lead before the hour mark",
+        "lead and jitter within the hour",
+        "lead and jitter one minute too early",
+        "what adds is billed on top",
+        "a baseline of 2 TRU is paid anyway",
+        "a baseline above the boost",
+        "a ceiling caps the bill as well",
+        "beyond the first five million Actions",
+        "paused",
+        "nothing at all",
+    ],
+)
+def test_hand_computed_bills(
+    spans: list[Window],
+    fields: dict[str, object],
+    hours: int,
+    actions: int,
+    price: float | None,
+) -> None:
+    """Hours, Actions and money are those reckoned by hand from the documented rule."""
+    bill = bill_of(*spans, **fields)
+    (line,) = bill.lines
+    assert (line.meter.billed_hours, line.meter.actions) == (hours, actions)
+    if price is not None:
+        assert line.price == pytest.approx(price)
+        assert bill.price == pytest.approx(price)
+
+
+@pytest.mark.parametrize(
+    ("actions", "price"),
+    [
+        (0, 0),
+        (1_080_000, 54.0),
+        (5_000_000, 250.0),
+        (10_000_000, 475.0),
+        (20_000_000, 875.0),
+        (50_000_000, 1925.0),
+        (100_000_000, 3425.0),
+        (101_000_000, 3450.0),
+    ],
+)
+def test_tiers_are_graduated(actions: int, price: float) -> None:
+    """Each tier's Actions cost that tier's price, up to its end."""
+    assert cost(actions, Prices()) == pytest.approx(price)
+
+
+def test_the_last_tier_s_price_goes_on() -> None:
+    """A list whose last tier ends prices what is beyond it likewise."""
+    assert cost(3_000_000, Prices((PriceTier(1_000_000, 10.0),))) == pytest.approx(30)
+
+
+def test_a_baseline_s_own_actions_use_up_the_dear_tiers() -> None:
+    """A boost on top of a provisioned baseline is priced where the baseline leaves off."""
+    below = ACTIONS_PER_TRU_HOUR * 24 * 31
+    expected = cost(below + 720_000, Prices()) - cost(below, Prices())
+    assert bill_of(one("09:00", "10:00", 4), baseline=Capacity(2)).price == pytest.approx(expected)
+
+
+def test_namespaces_climb_the_tiers_together() -> None:
+    """Two namespaces of one account pay what their Actions cost together, in equal shares."""
+    twins = [
+        calendar(window("w", (f"{DAY} 09:00", f"{DAY} 15:00"), namespace=name), namespace=name)
+        for name in ("a.x", "b.x")
+    ]
+    bill = reckon(twins, JANUARY, Prices())
+    assert bill.price == pytest.approx(cost(2 * 6_480_000, Prices()))
+    assert bill.namespaces[0].price == pytest.approx(bill.namespaces[1].price)
+
+
+def test_a_month_is_billed_where_its_hours_are() -> None:
+    """A run over the end of a month is billed in both, hour by hour."""
+    night = window("night", ("2027-01-31 22:00", "2027-02-01 03:00"))
+    bill = reckon([calendar(night)], horizon("2027-01-01", "2027-03-01"), Prices())
+    assert [(line.month.month, line.meter.billed_hours) for line in bill.lines] == [(1, 2), (2, 3)]
+    assert [line.meter.boosted for line in bill.lines] == [2 * HOUR, 3 * HOUR]
+
+
+def test_beside_stand_always_and_the_window_alone() -> None:
+    """Always at the peak is every hour of the horizon; alone and aligned is its own length."""
+    bill = bill_of(one("08:55", "10:05", 4))
+    (namespace,) = bill.namespaces
+    (alone,) = namespace.windows
+    assert bill.always_price == pytest.approx(cost(1_080_000 * 31 * 24, Prices()))
+    assert alone.price == pytest.approx(162)
+    assert (alone.aligned_hours, alone.aligned_price) == (2, pytest.approx(108))
+
+
+@given(windows(), baselines)
+@settings(max_examples=40, deadline=None)
+def test_the_bill_is_brute_force_over_every_hour(
+    drawn: list[Window], baseline: Capacity | None
+) -> None:
+    """The Actions are the sum over all hours of the highest target of any of its minutes."""
+    namespace = calendar(*drawn, baseline=baseline)
+    span = Horizon(START, START + timedelta(days=2))
+    runs = running(drawn, span, "asked")
+    own = minimum(baseline_of(namespace))
+    total = 0
+    for hour in range(48):
+        minutes = (START + (60 * hour + minute) * MINUTE for minute in range(60))
+        targets = (
+            target_of(
+                [run for run in runs if run.fires <= minute < run.end],
+                baseline_of(namespace),
+                rails_of(namespace),
+            )
+            for minute in minutes
+        )
+        total += max(minimum(target.capacity) for target in targets) - own
+    bill = reckon([namespace], span, Prices())
+    assert sum(line.meter.actions for line in bill.lines) == total
+
+
+def test_hour_marks_are_utc_hours() -> None:
+    """Half-hour zones change nothing: an hour is an hour of UTC."""
+    assert floor_hour(at("2027-01-01 10:59")) == at("2027-01-01 10:00")
+    assert ceil_hour(at("2027-01-01 10:01")) == at("2027-01-01 11:00")
+    assert ceil_hour(at("2027-01-01 10:00")) == at("2027-01-01 10:00")
+    half = window("half", (f"{DAY} 09:00", f"{DAY} 10:00"), timezone="Asia/Kolkata")
+    assert bill_of(half).lines[0].meter.billed_hours == 2
+
+
+def test_months_are_cut_at_the_horizon() -> None:
+    """A horizon in the middle of months gives its parts of them, which add up."""
+    span = Horizon(datetime(2026, 11, 21, 5, tzinfo=UTC), datetime(2027, 2, 3, tzinfo=UTC))
+    months = list(months_of(span))
+    assert [month.start.month for month in months] == [11, 12, 1, 2]
+    assert (months[0].start, months[-1].end) == (span.start, span.end)
+    assert sum(map(whole_hours, months)) == whole_hours(span)
+
+
+def hints_of(*spans: Window, **fields: object) -> dict[str, Hint]:
+    """Return January's hints by kind."""
+    return {hint.kind: hint for hint in hints(calendar(*spans, **fields), JANUARY)}
+
+
+def test_a_lead_before_the_hour_is_hinted_at_with_its_saving() -> None:
+    """Starting ten minutes before the hour adds a billed hour to each run: 12 in all."""
+    early = daily("early", "2027-01-04 09:00", 12, 1.5, lead=10 * MINUTE)
+    hint = hints_of(early)["early-start"]
+    assert (hint.runs, hint.actions) == (12, 12 * 1_080_000)
+    assert hint.message == (
+        "early is asked for at 08:50, 10 min before the hour: that adds a billed hour; "
+        "start the window 10 min later, or with a shorter lead"
+    )
+
+
+def test_following_the_hint_saves_what_it_says() -> None:
+    """The bill of the mended window is lower by just the hint's Actions."""
+    early = daily("early", "2027-01-04 09:00", 12, 1.5, lead=10 * MINUTE)
+    mended = daily("early", "2027-01-04 09:10", 12, 1.5 - 1 / 6, lead=10 * MINUTE)
+    before, after = (bill_of(each).lines[0].meter.actions for each in (early, mended))
+    assert before - after == hints_of(early)["early-start"].actions
+
+
+def test_an_hour_that_another_window_needs_is_no_saving() -> None:
+    """A lead into an hour that is paid for another window costs nothing."""
+    early = daily("early", "2027-01-04 09:00", 3, 1.5, lead=10 * MINUTE)
+    before = daily("before", "2027-01-04 08:00", 3, 0.5)
+    assert "early-start" not in hints_of(early, before)
+
+
+def test_an_hour_that_a_smaller_window_needs_saves_the_difference() -> None:
+    """What is saved is what the hour costs on account of this window alone."""
+    early = daily("early", "2027-01-04 09:00", 1, 1.5, lead=10 * MINUTE, tru=8)
+    before = daily("before", "2027-01-04 08:00", 1, 0.5, tru=2)
+    assert hints_of(early, before)["early-start"].actions == (7 - 1) * ACTIONS_PER_TRU_HOUR
+
+
+def test_a_late_end_is_hinted_at_with_what_is_free() -> None:
+    """An end five minutes past the hour is a billed hour, or free until its last minute."""
+    hint = hints_of(one("08:00", "10:05", 4))["late-end"]
+    assert hint.actions == 1_080_000
+    assert "end by 10:00" in hint.message
+    assert "free until 10:59" in hint.message
+
+
+def test_the_rest_of_a_paid_hour_is_free() -> None:
+    """An end at half past leaves the rest of its hour paid, and saves nothing."""
+    hint = hints_of(one("08:00", "10:30", 4))["free-until"]
+    assert (hint.actions, "free until 10:59" in hint.message) == (0, True)
+
+
+def test_an_end_on_the_mark_names_what_is_at_stake() -> None:
+    """A revert past the hour mark would cost one more hour at the window's TRU."""
+    assert hints_of(one("08:00", "10:00", 4))["exact-end"].actions == 1_080_000
+
+
+def test_no_stake_where_the_next_hour_is_paid_anyway() -> None:
+    """A window that begins where this one ends pays for a slow revert."""
+    found = hints_of(one("08:00", "10:00", 4), one("10:00", "11:00", 6))
+    assert found["exact-end"].windows == ("10:00-6",)
+
+
+def test_a_short_gap_in_paid_hours_is_hinted_at() -> None:
+    """These two windows leave a gap of 20 minutes and pay it anyway."""
+    first, second = one("08:00", "09:10", 4), one("09:30", "11:00", 6)
+    hint = hints_of(first, second)["paid-gap"]
+    assert hint.message == "08:00-4 and 09:30-6 leave a gap of 20 min and pay it anyway"
+
+
+def test_a_gap_with_an_unpaid_hour_in_it_is_none() -> None:
+    """A pause of hours saves what lies between."""
+    assert "paid-gap" not in hints_of(one("08:00", "09:10", 4), one("12:30", "13:00", 6))
+
+
+def test_clock_times_of_hints_are_the_window_s_own() -> None:
+    """A hint speaks in the wall time of the window's zone, also where that is off by 30."""
+    early = daily("early", "2027-01-04 09:30", 1, 1.5, lead=10 * MINUTE, timezone="Asia/Kolkata")
+    assert "asked for at 09:20, 10 min before the hour" in hints_of(early)["early-start"].message
+
+
+def test_a_bill_names_its_namespaces() -> None:
+    """Each namespace of the bill bears its own name, with or without windows."""
+    assert [each.namespace for each in bill_of().namespaces] == [NAMESPACE]
