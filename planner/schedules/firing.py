@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from planner.model import Horizon
 from planner.schedules.ranges import numbers_of
 from planner.spec import StructuredCalendar
-from workflows.contract import to_instant, to_wall
-
-_DAY = timedelta(days=1)
+from planner.zones import clock, zone
+from workflows.contract import to_wall
 
 
 class Firing(Protocol):
@@ -49,27 +48,22 @@ def firings(schedule: Firing, horizon: Horizon) -> list[datetime]:
 
 def upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
     """Yield what `firings` returns, one by one: for those who need the first few only."""
-    tz = ZoneInfo(schedule.timezone)
     start, end = _bounds(schedule, horizon)
     calendars = [_Reading.of(calendar) for calendar in schedule.calendars]
     if start >= end or not calendars:
         return
-    last = to_wall(end, tz).date()
-    years = _years(calendars)
-    day = to_wall(start, tz).date()
-    pending: list[datetime] = []
-    while day <= last:
-        if years and day.year not in years:
-            day = date(day.year + 1, 1, 1)
-            continue
-        walls = {wall for calendar in calendars for wall in calendar.times_on(day)}
-        # A clock change may carry a day's last time past the next day's first one.
-        pending = sorted({*pending, *(to_instant(wall, tz) for wall in walls)})
-        settled = to_instant(datetime.combine(day, time(0)), tz)
-        day += _DAY
-        yield from (at for at in pending if start <= at < min(end, settled))
-        pending = [at for at in pending if at >= settled]
-    yield from (at for at in pending if start <= at < end)
+    tz = zone(schedule.timezone)
+    first, last = to_wall(start, tz).date(), to_wall(end, tz).date()
+    table = clock(schedule.timezone, first.year, last.year)
+    late: list[datetime] = []
+    for year, month in _months(first, last):
+        walls = {wall for calendar in calendars for wall in calendar.times_in(year, month)}
+        # A clock change may carry a month's last time past the next month's first one.
+        found = sorted({*late, *map(table.instant, walls)})
+        settled = table.instant(datetime.combine(_first_of_next(year, month), time(0)))
+        yield from (at for at in found if start <= at < min(end, settled))
+        late = [at for at in found if at >= settled]
+    yield from (at for at in late if start <= at < end)
 
 
 def _bounds(schedule: Firing, horizon: Horizon) -> tuple[datetime, datetime]:
@@ -82,43 +76,46 @@ def _bounds(schedule: Firing, horizon: Horizon) -> tuple[datetime, datetime]:
     return start.astimezone(UTC), end.astimezone(UTC)
 
 
+def _months(first: date, last: date) -> Iterator[tuple[int, int]]:
+    """Yield each year and month from that of *first* to that of *last*."""
+    for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
+        yield number // 12, number % 12 + 1
+
+
+def _first_of_next(year: int, month: int) -> date:
+    return date(year + month // 12, month % 12 + 1, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A structured calendar as sets: quick to ask, day by day."""
+    """A structured calendar as sets: quick to ask, month by month."""
 
     years: frozenset[int]
     months: frozenset[int]
-    days: frozenset[int]
+    days: tuple[int, ...]
     weekdays: frozenset[int]
     times: tuple[time, ...]
 
     @classmethod
     def of(cls, calendar: StructuredCalendar) -> _Reading:
-        """Read *calendar*; numbers that no clock or month has match nothing."""
+        """Read *calendar*; numbers that no clock has match nothing."""
         hours = [n for n in numbers_of(calendar.hour) if 0 <= n < 24]
         minutes = [n for n in numbers_of(calendar.minute) if 0 <= n < 60]
         seconds = [n for n in numbers_of(calendar.second) if 0 <= n < 60]
         return cls(
             years=frozenset(numbers_of(calendar.year)),
             months=frozenset(numbers_of(calendar.month)),
-            days=frozenset(numbers_of(calendar.day_of_month)),
+            days=tuple(numbers_of(calendar.day_of_month)),
             weekdays=frozenset(numbers_of(calendar.day_of_week)),
             times=tuple(time(*at) for at in product(hours, minutes, seconds)),
         )
 
-    def times_on(self, day: date) -> Iterator[datetime]:
-        """Yield the wall times of *day* that match."""
-        if (
-            day.month in self.months
-            and day.day in self.days
-            and day.isoweekday() % 7 in self.weekdays
-            and (not self.years or day.year in self.years)
-        ):
-            yield from (datetime.combine(day, at) for at in self.times)
-
-
-def _years(calendars: list[_Reading]) -> frozenset[int]:
-    """Return the years in which any of *calendars* may match; empty means every year."""
-    if not all(calendar.years for calendar in calendars):
-        return frozenset()
-    return frozenset[int]().union(*(calendar.years for calendar in calendars))
+    def times_in(self, year: int, month: int) -> Iterator[datetime]:
+        """Yield the wall times of a month that match, in any order."""
+        if month not in self.months or (self.years and year not in self.years):
+            return
+        first, length = monthrange(year, month)  # Monday is 0 here, Sunday is 0 in weekdays
+        for day in self.days:
+            if 1 <= day <= length and (first + day) % 7 in self.weekdays:
+                found = date(year, month, day)
+                yield from (datetime.combine(found, at) for at in self.times)

@@ -67,7 +67,7 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
     if not fires:
         return None
     together = _by_days(fires)
-    if any(_near(together, change, ahead) for change in _changes(pattern, ahead, year)):
+    if any(_near(together, change, ahead, pattern) for change in _changes(pattern.timezone, year)):
         return None
     calendars = sorted(
         calendar for days, times in together.items() for calendar in _calendars(days, times)
@@ -207,22 +207,17 @@ def _midnight(pattern: Pattern, day: date) -> datetime:
 # Clock changes -------------------------------------------------------------------------
 
 
-def _changes(pattern: Pattern, ahead: timedelta, year: int) -> tuple[zones.ClockChange, ...]:
-    """Return the clock changes from *year* on that the window's dates leave to it."""
-    first = datetime(year, 1, 1, tzinfo=UTC) - _DAY
-    last = datetime(LAST_YEAR + 1, 1, 2, tzinfo=UTC)
-    start, end = _bounds(pattern, ahead)
-    # A margin, and a day for a gap at midnight: what is near counts, and ahead is in bounds.
-    around = MARGIN + _DAY + ahead
-    return zones.changes(
-        pattern.timezone,
-        max(first, start - around) if start else first,
-        min(last, end + around) if end else last,
-    )
+def _changes(timezone: str, year: int) -> tuple[zones.ClockChange, ...]:
+    """Return the clock changes of *timezone* from *year* to the last one; a day of margin."""
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+    return zones.changes(timezone, start - _DAY, end + _DAY)
 
 
 def _near(
-    together: dict[YearDays, list[time]], change: zones.ClockChange, ahead: timedelta
+    together: dict[YearDays, list[time]],
+    change: zones.ClockChange,
+    ahead: timedelta,
+    pattern: Pattern,
 ) -> bool:
     """Tell whether any firing, or the time from it to its start, comes near *change*.
 
@@ -230,10 +225,16 @@ def _near(
     that midnight, which falls on the day before.
     """
     low, high = change.low - MARGIN, change.high + MARGIN
-    if change.is_gap and change.low <= datetime.combine(change.high, _MIDNIGHT):
+    midnight = datetime.combine(change.high, _MIDNIGHT)
+    if change.is_gap and change.low <= midnight:
         low = min(low, datetime.combine(change.low, _MIDNIGHT))
-        high = max(high, datetime.combine(change.high, _MIDNIGHT) + _DAY)
-    return any(_fires_between(days, times, low - ahead, high) for days, times in together.items())
+        high = max(high, midnight + _DAY)
+    if pattern.not_before:
+        low = max(low, datetime.combine(pattern.not_before, _MIDNIGHT) - _SECOND)
+    low -= ahead
+    if pattern.not_after:
+        high = min(high, datetime.combine(pattern.not_after, _MIDNIGHT) + _DAY - ahead)
+    return any(_fires_between(days, times, low, high) for days, times in together.items())
 
 
 def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
