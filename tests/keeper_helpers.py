@@ -118,7 +118,7 @@ class Stage:
     cloud: ScriptedCloud
     namespace: str
     queue: str
-    boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
+    count: int = 0
 
     @property
     def client(self) -> Client:
@@ -147,15 +147,51 @@ class Stage:
 
     async def start(self, request: BoostRequest) -> WorkflowHandle[Any, BoostResult]:
         """Start a boost, as its schedule would."""
+        self.count += 1
         boost: WorkflowHandle[Any, BoostResult] = await self.client.start_workflow(
             BOOST_WORKFLOW,
             request,
-            id=f"boost/{self.namespace}/{request.window}-{len(self.boosts)}",
+            id=f"boost/{self.namespace}/{request.window}-{self.count}",
             task_queue=self.queue,
             result_type=BoostResult,
         )
-        self.boosts.append(boost)
         return boost
+
+    async def status(self) -> KeeperStatus:
+        """Return what the keeper says of itself now."""
+        now = await self.environment.get_current_time()
+        status: KeeperStatus = await self.keeper.query(
+            STATUS_QUERY, format_instant(now), result_type=KeeperStatus
+        )
+        return status
+
+    async def sleep(self, hours: float) -> None:
+        """Skip ahead by *hours*."""
+        await self.environment.sleep(timedelta(hours=hours))
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for a condition that comes about without the clock skipping."""
+        async with asyncio.timeout(SCENE_WITHIN):
+            while not holds():  # noqa: ASYNC110 - what holds is not an event
+                await asyncio.sleep(0.01)
+
+    async def in_force(self, tru: float | None) -> None:
+        """Wait for *tru* to be in force."""
+        await self.until(lambda: self.cloud.capacity == Capacity(tru))
+
+    async def says(self, holds: Callable[[KeeperStatus], bool]) -> KeeperStatus:
+        """Wait for the keeper's status to be as it should, and return it."""
+        async with asyncio.timeout(SCENE_WITHIN):
+            while not holds(status := await self.status()):  # noqa: ASYNC110 - a query
+                await asyncio.sleep(0.01)
+        return status
+
+    async def release(self, **chosen: str) -> list[str]:
+        """Release claims, and return their windows."""
+        gone = await self.keeper.execute_update(
+            RELEASE_UPDATE, ReleaseRequest(**chosen), result_type=tuple[Lease, ...]
+        )
+        return [lease.window for lease in gone]
 
     async def boost(self, tru: int, hours: float, **changes: object) -> BoostResult:
         """Run a boost to its end."""
