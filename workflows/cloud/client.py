@@ -11,11 +11,8 @@ from workflows.cloud.calls import Calls
 from workflows.cloud.keys import KeySource
 from workflows.cloud.replies import Observation, Options
 from workflows.cloud.slots import REQUESTS_PER_SECOND, Beat, Clock, Pace, Sleep, Slots
-from workflows.cloud.step import Step, failure_of
+from workflows.cloud.step import Step
 from workflows.contract import Capacity
-
-CLOUD_URL = "https://saas-api.tmprl.cloud"
-URL_VARIABLE = "PLANNER_CLOUD_URL"
 
 
 class CloudClient:
@@ -60,7 +57,7 @@ class CloudClient:
     async def observe(self, namespace: str) -> Observation:
         """Return what is in force on *namespace* and what is under way."""
         reading = await self._calls.namespace(namespace)
-        return reading.observed(await failure_of(self._calls, namespace, reading))
+        return reading.observed(await self._calls.failure(namespace, reading))
 
     async def options(self, namespace: str) -> Options:
         """Return what capacity *namespace* could have now."""

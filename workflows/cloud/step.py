@@ -218,9 +218,8 @@ class Step:
                 if reading.capacity == self._capacity:
                     return reading
                 if reading.request != before and reading.request.state == "failed":
-                    raise await self._failure(
-                        await failure_of(self._calls, self._namespace, reading)
-                    )
+                    words = await self._calls.failure(self._namespace, reading)
+                    raise await self._failure(words)
                 if self._clock() >= give_up:
                     self._trouble = "the operation ended, but the capacity did not change"
                     return reading
@@ -259,18 +258,3 @@ class Step:
 
     def _fresh_id(self) -> str:
         return f"{self._key}.{uuid.uuid4().hex[:8]}"
-
-
-async def failure_of(calls: Calls, namespace: str, reading: NamespaceReply) -> str:
-    """Return the words of the latest capacity request in *reading*; empty if it didn't fail."""
-    request = reading.request
-    if request.state != "failed":
-        return ""
-    plain = f"the capacity request for {request.asked} failed"
-    if not request.operation_id:
-        return plain
-    try:
-        operation = await calls.operation(namespace, request.operation_id)
-    except CloudError:  # the failure itself is known; its words are an extra
-        return plain
-    return (operation.failure if operation else "") or plain

@@ -1,6 +1,6 @@
 """A simulated Cloud Operations API, with the real one's rules and all its ways to fail.
 
-- `account`: the state machine: namespaces, operations, capacity requests, on any clock.
+- `namespace`, `account`: the state machine and its rules, on any clock.
 - `access`: keys, rights, rate limits.
 - `faults`: what can be told to go wrong.
 - `replies`: the JSON that it answers with.
@@ -10,7 +10,8 @@
 """
 
 from workflows.simulator.access import Principal
-from workflows.simulator.account import Entry, Refusal, Rules
+from workflows.simulator.account import Rules
+from workflows.simulator.namespace import Entry, Refusal
 from workflows.simulator.server import Simulator
 
 __all__ = ["Entry", "Principal", "Refusal", "Rules", "Simulator"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from workflows.simulator.account import Refusal
+from workflows.simulator.namespace import Refusal
 
 Right = Literal["admin", "read", "none"]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from workflows.simulator.access import Keys, Principal, Rates, Right
-from workflows.simulator.account import SUCCESS, Account, Fate, Operation, Refusal, Rules
+from workflows.simulator.account import SUCCESS, Account, Fate, Rules
 from workflows.simulator.faults import SHORTAGE, Fault, Faults
 from workflows.simulator.messages import HttpReply, HttpRequest, refused
+from workflows.simulator.namespace import Operation, Refusal
 from workflows.simulator.replies import (
     Json,
     capacity_info_json,

@@ -24,10 +24,11 @@ from datetime import datetime
 from typing import Any
 
 from workflows.simulator.access import Principal
-from workflows.simulator.account import FOREIGN, Refusal
+from workflows.simulator.account import FOREIGN
 from workflows.simulator.api import State
 from workflows.simulator.faults import Fault, parse_fault
 from workflows.simulator.messages import HttpReply, HttpRequest, refused
+from workflows.simulator.namespace import Refusal
 from workflows.simulator.replies import history_json, instant_json, namespace_json
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from workflows.simulator.account import Refusal
+from workflows.simulator.namespace import Refusal
 from workflows.simulator.replies import error_json
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.simulator.account import CapacityRequest, Entry, Namespace, Operation
+from workflows.simulator.namespace import CapacityRequest, Entry, Namespace, Operation
 
 Json = dict[str, Any]
 

@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from workflows.simulator.access import ACCOUNT_RATE, KEY_RATE, Keys, Principal, Rates
-from workflows.simulator.account import Account, Entry, Namespace, Refusal, Rules
+from workflows.simulator.account import Account, Rules
 from workflows.simulator.api import Logged, State, answer
 from workflows.simulator.control import clear_faults, control, create, foreign_change
 from workflows.simulator.faults import parse_fault
 from workflows.simulator.http import HttpServer
 from workflows.simulator.messages import HttpReply, HttpRequest
+from workflows.simulator.namespace import Entry, Namespace, Refusal
 from workflows.simulator.replies import error_json
 
 Now = Callable[[], datetime] | Callable[[], Awaitable[datetime]]
