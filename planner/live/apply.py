@@ -21,6 +21,7 @@ from planner.diff.firings import next_firings
 from planner.errors import ServerError
 from planner.live.convert import backfill, owner_memo, to_message
 from planner.live.fetch import describe
+from planner.live.follow import follow
 from planner.live.server import AlreadyThere, Missing, Server
 from planner.spec import Schedule
 
@@ -84,6 +85,8 @@ class _Writer:
     async def write(self, change: Change) -> Outcome:
         """Write *change* and return how it went; what the server refuses is an outcome."""
         try:
+            if change.follow and change.live:
+                await follow(self._server, change, self._now)
             self._insist()
             return Outcome(change, True, await self._by_kind(change))
         except ServerError as error:
@@ -114,7 +117,7 @@ class _Writer:
             schedule_id=desired.id,
             schedule=await to_message(desired, self._server.converter),
             memo=await owner_memo(self._project, self._server.converter),
-            initial_patch=_starting(desired, starts) if starts else None,
+            initial_patch=starting(desired, starts) if starts else None,
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
@@ -193,14 +196,14 @@ class _Writer:
         request = PatchScheduleRequest(
             namespace=self._server.namespace,
             schedule_id=desired.id,
-            patch=_starting(desired, starts),
+            patch=starting(desired, starts),
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
         await self._server.ask(self._server.service.patch_schedule, request)
 
 
-def _starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:
+def starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:
     """Return the patch that fires *schedule* now for the nominal times *starts*."""
     return SchedulePatch(backfill_request=[_backfill(schedule, nominal) for nominal in starts])
 

@@ -34,8 +34,13 @@ async def fetch(server: Server, wanted: Wanted, *, full: bool = False) -> dict[s
     return {id: live for id, live in found.items() if live}
 
 
-async def list_schedules(server: Server, project: str, ids: Collection[str]) -> dict[str, Live]:
-    """Return what the server's list shows of *project*, and of anybody's under *ids*."""
+async def list_schedules(
+    server: Server, project: str, ids: Collection[str] = ()
+) -> dict[str, Live]:
+    """Return what the server's list shows of *project*, and of anybody's under *ids*.
+
+    An empty *project* means every one: whatever bears a planner's mark.
+    """
     reader = EntryReader(server.converter)
     found: dict[str, Live] = {}
     token = b""
@@ -46,7 +51,7 @@ async def list_schedules(server: Server, project: str, ids: Collection[str]) -> 
         reply = await server.ask(server.service.list_schedules, request)
         for entry in reply.schedules:
             owner = await reader.owner(entry)
-            if owner == project or entry.schedule_id in ids:
+            if (owner and project in ("", owner)) or entry.schedule_id in ids:
                 found[entry.schedule_id] = reader.read(entry, owner)
         token = reply.next_page_token
         if not token:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from schedule_values import daily, on, schedule
+from schedule_values import daily, on
+from sync_helpers import Shop, eventually
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
-from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     DescribeScheduleRequest,
-    PatchScheduleRequest,
-    UpdateScheduleRequest,
 )
 from temporalio.client import (
     Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleSpec,
-    ScheduleState,
 )
 
-from planner.diff import Live, Plan, Wanted
 from planner.errors import Refused, StalePlan
 from planner.live.fetch import describe, list_schedules
-from planner.live.server import Server, server_of
-from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
 from planner.spec import Schedule as Value
 from planner.spec import stamped
@@ -39,74 +27,6 @@ from planner.spec import stamped
 pytestmark = pytest.mark.integration
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-@dataclass
-class Shop:
-    """A project of its own on the shared server."""
-
-    client: Client
-    project: str
-
-    @property
-    def server(self) -> Server:
-        """The server as the planner sees it."""
-        return server_of(self.client)
-
-    def value(self, window: str = "payroll", **fields: Any) -> Value:
-        """Return a desired schedule of this project."""
-        made = schedule(window, namespace=f"{self.project}.a1b2c", **fields)
-        return stamped(replace(made, project=self.project))
-
-    def order(self, *desired: Value, **fields: Any) -> Order:
-        """Return the order to have *desired*, any delete allowed."""
-        wanted = Wanted(project=self.project, schedules=desired)
-        return Order(**{"wanted": wanted, "allowed": Allowances(delete=("*",)), **fields})
-
-    async def sync(self, *desired: Value, **fields: Any) -> Report:
-        """Sync *desired*; none of its changes may fail."""
-        report = await sync(self.server, self.order(*desired, **fields), datetime.now(UTC))
-        assert report.failed == ()
-        assert not report.list_lags
-        return report
-
-    async def plan(self, *desired: Value, **fields: Any) -> Plan:
-        """Return the plan for *desired*."""
-        return await look(self.server, self.order(*desired, **fields), datetime.now(UTC))
-
-    async def live(self, window: str = "payroll") -> Live:
-        """Return a schedule as it is described."""
-        found = await describe(self.server, self.value(window).id)
-        assert found is not None
-        return found
-
-    async def edit(self, id: str, change: Callable[[ScheduleMessage], object]) -> None:
-        """Change a schedule by hand, as the UI and the command line do."""
-        service = self.client.workflow_service
-        asked = DescribeScheduleRequest(namespace="default", schedule_id=id)
-        message = (await service.describe_schedule(asked)).schedule
-        change(message)
-        update = UpdateScheduleRequest(
-            namespace="default", schedule_id=id, schedule=message, request_id=str(uuid.uuid4())
-        )
-        await service.update_schedule(update)
-
-    async def pause(self, id: str, note: str) -> None:
-        """Pause a schedule by hand."""
-        request = PatchScheduleRequest(
-            namespace="default",
-            schedule_id=id,
-            patch=SchedulePatch(pause=note),
-            request_id=str(uuid.uuid4()),
-        )
-        await self.client.workflow_service.patch_schedule(request)
-
-    async def strange(self, id: str, *, note: str = "hand-made", paused: bool = False) -> None:
-        """Make a schedule that no planner made."""
-        action = ScheduleActionStartWorkflow("Other", id="other", task_queue="other")
-        spec = ScheduleSpec(cron_expressions=["0 12 * * *"])
-        state = ScheduleState(note=note, paused=paused)
-        await self.client.create_schedule(id, Schedule(action=action, spec=spec, state=state))
 
 
 @pytest.fixture
@@ -330,13 +250,3 @@ async def test_the_request_is_what_a_boost_gets(shop: Shop) -> None:
         8,
         "06:00",
     )
-
-
-async def eventually(work: Callable[[], Any]) -> Any:
-    """Return what *work* returns once it no longer fails."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                return await work()
-            except Exception:
-                await asyncio.sleep(0.05)

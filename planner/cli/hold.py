@@ -1,0 +1,82 @@
+"""``planner pause`` and ``planner resume``: a calendar held still by hand."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import app, run_async
+
+if TYPE_CHECKING:
+    from planner.live.pause import Handled
+
+Target = Annotated[
+    str, typer.Argument(metavar="[NAMESPACE[/WINDOW]]", help="A window, or all of a namespace.")
+]
+Everything = Annotated[bool, typer.Option("--all", help="Every window of the project.")]
+OfProject = Annotated[
+    str, typer.Option("--project", metavar="NAME", help="Whose, where several share a server.")
+]
+
+
+@app.command()
+def pause(
+    target: Target = "",
+    everything: Everything = False,
+    reason: Annotated[str, typer.Option(help="Why: it is shown in the Temporal UI.")] = "",
+    project: OfProject = "",
+) -> None:
+    """Pause schedules until somebody resumes them; a sync leaves them paused.
+
+    Boosts that run go on to their end; `planner release` ends them.
+    """
+    run_async(_pause(_chosen(target, everything), reason, project))
+
+
+@app.command()
+def resume(target: Target = "", everything: Everything = False, project: OfProject = "") -> None:
+    """Resume schedules that were paused by hand, and start what of them is under way."""
+    run_async(_resume(_chosen(target, everything), project))
+
+
+def _chosen(target: str, everything: bool) -> str:
+    """Return the pattern of what was asked for: one of both, so that nothing is a slip."""
+    if bool(target) == everything:
+        raise typer.BadParameter("name a NAMESPACE, a NAMESPACE/WINDOW, or --all")
+    return target or "*"
+
+
+async def _pause(target: str, reason: str, project: str) -> None:
+    from planner.live.connect import connect
+    from planner.live.pause import choose, pause
+    from planner.live.server import server_of
+
+    server = server_of(await connect())
+    chosen = await choose(server, target, project)
+    _tell(await pause(server, chosen, by=_operator(), reason=reason))
+
+
+async def _resume(target: str, project: str) -> None:
+    from planner.live.connect import connect
+    from planner.live.pause import choose, resume
+    from planner.live.server import server_of
+
+    server = server_of(await connect())
+    chosen = await choose(server, target, project)
+    _tell(await resume(server, chosen, datetime.now(UTC)))
+
+
+def _tell(handled: list[Handled]) -> None:
+    for one in handled:
+        print(f"{one.key} {one.message}")
+
+
+def _operator() -> str:
+    """Return the name of whoever runs this, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return "an operator"

@@ -1,0 +1,204 @@
+"""By hand on the real dev server: pause and resume, and running boosts that follow a sync."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from schedule_values import daily
+from sync_helpers import Shop, eventually
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from planner.errors import Refused, ServerError
+from planner.live import follow as follow_module
+from planner.live.pause import choose, pause, resume
+from planner.live.sync import sync
+from planner.safety import Allowances
+from workflows.contract import (
+    KEEPER_WORKFLOW,
+    LEASE_UPDATE,
+    RELEASE_UPDATE,
+    LeaseAnswer,
+    LeaseRequest,
+    ReleaseRequest,
+    keeper_id,
+)
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def shop(client: Client, fresh: str) -> Shop:
+    """A project that no other test has."""
+    return Shop(client, fresh)
+
+
+def under_way() -> tuple[datetime, int, int]:
+    """Return a firing's nominal time five minutes ago, with its hour and minute."""
+    begun = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
+    return begun, begun.hour, begun.minute
+
+
+# Pause and resume -------------------------------------------------------------------
+
+
+async def test_pause_and_resume_leave_no_trace(shop: Shop) -> None:
+    """A paused schedule says who paused it and why; resumed, it is as the files have it."""
+    await shop.sync(shop.value())
+    chosen = await choose(shop.server, f"{shop.namespace}/payroll")
+    (paused,) = await pause(shop.server, chosen, by="alice", reason="freeze")
+    live = await shop.live()
+    assert paused.changed
+    assert (live.paused, live.note) == (True, "Paused by alice: freeze | 2 TRU for payroll")
+    assert (await shop.plan(shop.value(), full=True)).pending == ()
+    (resumed,) = await resume(shop.server, chosen, datetime.now(UTC))
+    live = await shop.live()
+    assert (resumed.message, live.paused, live.note) == ("resumed", False, "2 TRU for payroll")
+    assert (await shop.plan(shop.value(), full=True)).pending == ()
+
+
+async def test_a_whole_namespace_or_everything(shop: Shop) -> None:
+    """A namespace, or all of a project, is paused at once; a second time changes nothing."""
+    await shop.sync(shop.value("a"), shop.value("b"))
+    chosen = await choose(shop.server, shop.namespace)
+    assert [one.changed for one in await pause(shop.server, chosen, by="bob", reason="")] == [
+        True,
+        True,
+    ]
+    await eventually(lambda: shop.listed_paused(2))
+    again = await choose(shop.server, "*", shop.project)
+    handled = await pause(shop.server, again, by="eve", reason="")
+    assert [one.changed for one in handled] == [False, False]
+    assert "is paused already: Paused by bob" in handled[0].message
+
+
+async def test_what_the_file_pauses_is_not_resumed(shop: Shop) -> None:
+    """A schedule that its file pauses is left to the file."""
+    await shop.sync(shop.value(paused=True))
+    (handled,) = await resume(
+        shop.server, await choose(shop.server, shop.namespace), datetime.now(UTC)
+    )
+    assert not handled.changed
+    assert "paused by its file" in handled.message
+
+
+async def test_a_resumed_window_under_way_is_started(shop: Shop) -> None:
+    """An occurrence that a pause held back starts when it ends."""
+    begun, hour, minute = under_way()
+    held = shop.value(calendars=(daily(hour, minute),))
+    await shop.sync(shop.value(paused=True))
+    await shop.sync(held_paused := shop.value(calendars=(daily(hour, minute),), paused=True))
+    chosen = await choose(shop.server, shop.namespace)
+    await pause(shop.server, chosen, by="alice", reason="")
+    (handled,) = await resume(shop.server, chosen, datetime.now(UTC))
+    assert held_paused.id == held.id
+    assert handled.message == "resumed, and its occurrence under way started"
+    handle = shop.client.get_workflow_handle(f"{held.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
+    await eventually(handle.describe)
+    await handle.terminate()
+
+
+async def test_nothing_by_that_name(shop: Shop) -> None:
+    """A name that no schedule has is an error with the way to write one."""
+    with pytest.raises(ServerError, match="write NAMESPACE/WINDOW"):
+        await choose(shop.server, "nobody/nothing")
+
+
+async def test_several_projects(shop: Shop) -> None:
+    """What belongs to several projects is told apart by name, never taken together."""
+    other = Shop(shop.client, f"{shop.project}x")
+    await shop.sync(shop.value())
+    await other.sync(other.value())
+    with pytest.raises(Refused, match=f"--project {shop.project}"):
+        await choose(shop.server, f"{shop.project}*")
+    assert len(await choose(shop.server, f"{shop.project}*", other.project)) == 1
+
+
+# Boosts that follow -----------------------------------------------------------------
+
+
+@workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)
+class RecordingKeeper:
+    """A keeper that only remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @workflow.run
+    async def run(self) -> None:
+        """Wait for ever."""
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.update(name=LEASE_UPDATE)
+    async def lease(self, request: LeaseRequest) -> LeaseAnswer:
+        """Remember a claim."""
+        claim = request.lease
+        self.told.append(f"{claim.window} {claim.tru} until {claim.until:%H:%M}")
+        return LeaseAnswer(granted=True, in_force=True, capacity=None, until=None, message="")
+
+    @workflow.update(name=RELEASE_UPDATE)
+    async def release(self, request: ReleaseRequest) -> None:
+        """Remember the end of one."""
+        self.told.append(f"release {request.key}")
+
+    @workflow.query
+    def memory(self) -> list[str]:
+        """Return what was told."""
+        return self.told
+
+
+async def test_a_running_boost_follows(shop: Shop) -> None:
+    """With ``follow``, the keeper is told of the new demand, then of the end."""
+    begun, hour, minute = under_way()
+    queue = f"q{uuid.uuid4().hex}"
+    times = {"calendars": (daily(hour, minute),)}
+    await shop.sync(shop.value(**times))
+    async with Worker(shop.client, task_queue=queue, workflows=[RecordingKeeper]):
+        keeper = await shop.client.start_workflow(
+            KEEPER_WORKFLOW, id=keeper_id(shop.namespace), task_queue=queue
+        )
+        await eventually(lambda: shop.running(1))
+        await shop.sync(shop.value(tru=8, **times), follow=True)
+        await shop.sync(shop.value(tru=8, ttl_seconds=9000, **times), follow=True)
+        await shop.sync(follow=True)
+        start = begun + timedelta(minutes=10)
+        assert await keeper.query("memory") == [
+            f"payroll 8 until {start + timedelta(hours=2):%H:%M}",
+            f"payroll 8 until {start + timedelta(hours=2.5):%H:%M}",
+            f"release payroll@{start:%Y-%m-%dT%H:%M:%SZ}",
+        ]
+        await keeper.terminate()
+    await shop.end(begun)
+
+
+async def test_a_running_boost_keeps_what_it_has(shop: Shop) -> None:
+    """Without ``follow`` no keeper is spoken to: none is there, and nothing waits for it."""
+    begun, hour, minute = under_way()
+    times = {"calendars": (daily(hour, minute),)}
+    await shop.sync(shop.value(**times))
+    await eventually(lambda: shop.running(1))
+    await shop.sync(shop.value(tru=8, **times))
+    await shop.end(begun)
+
+
+async def test_a_keeper_that_does_not_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written then, so that the next sync tries again."""
+    monkeypatch.setattr(follow_module, "KEEPER_TIMEOUT", timedelta(seconds=0.5))
+    begun, hour, minute = under_way()
+    times = {"calendars": (daily(hour, minute),)}
+    await shop.sync(shop.value(**times))
+    await eventually(lambda: shop.running(1))
+    keeper = await shop.client.start_workflow(
+        KEEPER_WORKFLOW, id=keeper_id(shop.namespace), task_queue=f"q{uuid.uuid4().hex}"
+    )
+    order = shop.order(shop.value(tru=8, **times), follow=True, allowed=Allowances())
+    report = await asyncio.wait_for(sync(shop.server, order, datetime.now(UTC)), 60)
+    (failed,) = report.failed
+    assert "is a worker running?" in failed.message
+    assert len((await shop.plan(shop.value(tru=8, **times))).pending) == 1
+    await keeper.terminate()
+    await shop.end(begun)

@@ -1,0 +1,134 @@
+"""A project of its own on a real server, with what a test does to it by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from schedule_values import schedule
+from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.api.schedule.v1 import SchedulePatch
+from temporalio.api.workflowservice.v1 import (
+    DescribeScheduleRequest,
+    PatchScheduleRequest,
+    UpdateScheduleRequest,
+)
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleSpec,
+    ScheduleState,
+)
+
+from planner.diff import Live, Plan, Wanted
+from planner.live.fetch import describe, list_schedules
+from planner.live.server import Server, server_of
+from planner.live.sync import Order, Report, look, sync
+from planner.safety import Allowances
+from planner.spec import Schedule as Value
+from planner.spec import stamped
+
+
+@dataclass
+class Shop:
+    """A project of its own on the shared server."""
+
+    client: Client
+    project: str
+
+    @property
+    def namespace(self) -> str:
+        """The namespace that its windows are about."""
+        return f"{self.project}.a1b2c"
+
+    @property
+    def server(self) -> Server:
+        """The server as the planner sees it."""
+        return server_of(self.client)
+
+    def value(self, window: str = "payroll", **fields: Any) -> Value:
+        """Return a desired schedule of this project."""
+        made = schedule(window, namespace=self.namespace, **fields)
+        return stamped(replace(made, project=self.project))
+
+    def order(self, *desired: Value, **fields: Any) -> Order:
+        """Return the order to have *desired*, any delete allowed."""
+        follow = fields.pop("follow", False)
+        wanted = Wanted(project=self.project, schedules=desired, follow=follow)
+        return Order(**{"wanted": wanted, "allowed": Allowances(delete=("*",)), **fields})
+
+    async def sync(self, *desired: Value, **fields: Any) -> Report:
+        """Sync *desired*; none of its changes may fail."""
+        report = await sync(self.server, self.order(*desired, **fields), datetime.now(UTC))
+        assert report.failed == ()
+        assert not report.list_lags
+        return report
+
+    async def plan(self, *desired: Value, **fields: Any) -> Plan:
+        """Return the plan for *desired*."""
+        return await look(self.server, self.order(*desired, **fields), datetime.now(UTC))
+
+    async def live(self, window: str = "payroll") -> Live:
+        """Return a schedule as it is described."""
+        found = await describe(self.server, self.value(window).id)
+        assert found is not None
+        return found
+
+    async def edit(self, id: str, change: Callable[[ScheduleMessage], object]) -> None:
+        """Change a schedule by hand, as the UI and the command line do."""
+        service = self.client.workflow_service
+        asked = DescribeScheduleRequest(namespace="default", schedule_id=id)
+        message = (await service.describe_schedule(asked)).schedule
+        change(message)
+        update = UpdateScheduleRequest(
+            namespace="default", schedule_id=id, schedule=message, request_id=str(uuid.uuid4())
+        )
+        await service.update_schedule(update)
+        # The server may take a pause that comes right behind it first: wait until it is done.
+        await service.describe_schedule(asked)
+
+    async def pause(self, id: str, note: str) -> None:
+        """Pause a schedule by hand."""
+        request = PatchScheduleRequest(
+            namespace="default",
+            schedule_id=id,
+            patch=SchedulePatch(pause=note),
+            request_id=str(uuid.uuid4()),
+        )
+        await self.client.workflow_service.patch_schedule(request)
+
+    async def strange(self, id: str, *, note: str = "hand-made", paused: bool = False) -> None:
+        """Make a schedule that no planner made."""
+        action = ScheduleActionStartWorkflow("Other", id="other", task_queue="other")
+        spec = ScheduleSpec(cron_expressions=["0 12 * * *"])
+        state = ScheduleState(note=note, paused=paused)
+        await self.client.create_schedule(id, Schedule(action=action, spec=spec, state=state))
+
+    async def listed_paused(self, count: int) -> None:
+        """Fail unless the list shows so many paused schedules."""
+        listed = await list_schedules(self.server, self.project)
+        assert sum(live.paused for live in listed.values()) == count
+
+    async def running(self, count: int) -> None:
+        """Fail unless so many boosts of the payroll window are seen to run."""
+        assert len((await self.live()).fired) == count
+
+    async def end(self, begun: datetime) -> None:
+        """End the boost that was started for the nominal time *begun*."""
+        id = f"{self.value().id}-{begun:%Y-%m-%dT%H:%M:%SZ}"
+        await self.client.get_workflow_handle(id).terminate()
+
+
+async def eventually(work: Callable[[], Any]) -> Any:
+    """Return what *work* returns once it no longer fails."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await work()
+            except Exception:
+                await asyncio.sleep(0.05)
