@@ -4,11 +4,11 @@
 - `values`, `fields`: what single values mean, and how an editor is told of them.
 - `documents`: the keys (pydantic); `sentences`: their faults in our words.
 - `shape`: what the keys of a window must say together.
-- `windows`, `rails`, `build`: from documents to `planner.model`.
+- `windows`, `rails`, `project`: from documents to `planner.model`.
 - `shelf`: the iCalendar files that calendars name, brought by `planner.source`.
 """
 
-from planner.config.build import TextFile, build
+from planner.config.project import TextFile, build
 from planner.config.shelf import Shelf
 
 __all__ = ["Shelf", "TextFile", "build"]
