@@ -149,6 +149,15 @@ WAYS: list[Any] = [
     ),
     pytest.param(
         {
+            "get": [namespace(), namespace(request=GOING), namespace(8)],
+            "update": [operation("STATE_PENDING")],
+            "operation": [no(403, "denied")],
+        },
+        ["get", "update", "operation", "get", "get"],
+        id="an operation that this key may not see: the namespace tells",
+    ),
+    pytest.param(
+        {
             "get": [namespace(), namespace(8)],
             "update": [operation("STATE_PENDING")],
             "operation": [operation("STATE_IN_PROGRESS")],

@@ -110,7 +110,6 @@ SURVIVED_LATER = {
     # What ends in an error at first, by the error; everything else is survived at once.
     ("get", "unauthorized"): Unauthorized,
     ("update", "unauthorized"): Unauthorized,
-    ("operation", "unauthorized"): Unauthorized,
     ("update", "reject"): TemporaryError,
     ("operation", "reject"): TemporaryError,
     ("get", "reject"): TemporaryError,
@@ -245,6 +244,18 @@ async def test_a_key_rotated_under_way(tmp_path: Path) -> None:
         assert steps(simulator) == [None, 8]
         assert simulator.history(NAMESPACE)[-1].by == "keeper"
         await client.aclose()
+
+
+async def test_a_key_that_may_not_see_operations() -> None:
+    """A key scoped to its namespace gets there without ever seeing an operation."""
+    async with story() as (simulator, client, _):
+        simulator.fault("operation", "unauthorized", status=403, times=0)
+        assert await to(client, EIGHT, "up") == EIGHT
+        simulator.fault("update", "fail-request")
+        with pytest.raises(TemporaryError, match="the capacity request for on-demand failed"):
+            await to(client, ON_DEMAND, "down")
+        assert await to(client, ON_DEMAND, "down") == ON_DEMAND
+        assert steps(simulator) == [None, 8, None]
 
 
 @pytest.mark.parametrize("right", ["read", "none"])

@@ -118,12 +118,16 @@ class Calls:
     async def operation(
         self, namespace: str, operation_id: str, beat: Beat = quiet
     ) -> Operation | None:
-        """Read the operation with this id on *namespace*; None if the server knows none."""
+        """Read the operation with this id on *namespace*; None where it can't be seen.
+
+        The server may have forgotten it, and a key scoped to one namespace may not have the
+        right: the namespace itself tells how it ended, so neither is a failure.
+        """
         path = f"/cloud/operations/{quote(operation_id, safe='')}"
         what = f"read operation {operation_id} of {namespace}"
         try:
             return parse_operation(await self._call("GET", path, namespace, what, beat=beat))
-        except NamespaceNotFound:
+        except (NamespaceNotFound, Unauthorized):
             return None
 
     async def failure(self, namespace: str, reading: NamespaceReply) -> str:

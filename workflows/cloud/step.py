@@ -199,7 +199,7 @@ class Step:
             if looks % GLANCE_EVERY == 0 and (await self._read()).capacity == self._capacity:
                 return
             found = await self._calls.operation(self._namespace, operation.id, self._beat)
-            if found is None:  # forgotten by the server: the namespace itself will tell
+            if found is None:  # the namespace itself will tell
                 return
             operation = found
         if operation.state == "failed":
