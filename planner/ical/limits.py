@@ -54,8 +54,8 @@ MAX_TIMES_A_DAY = 288
 MAX_OCCURRENCES = 10_000
 """Occurrences of one file, or of one rule, in what is asked for."""
 
-MAX_STEPS = 1_000_000
-"""Days and times looked at to answer one question about a file: a second or two of work."""
+MAX_STEPS = 250_000
+"""Days and times looked at to answer one question about a file: a second of work."""
 
 MAX_PROBLEMS = 100
 """Problems reported of one file; the rest is counted."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from planner.ical.entry import Entry
+from planner.ical.hints import Hint, hints_of
 from planner.ical.limits import MAX_EVENTS, MAX_PROBLEMS
 from planner.ical.reading import CalendarReader
-from planner.ical.recurrence import Budget, TooMuchWork, starts
+from planner.ical.recurrence import Budget, TooMuchWork
 from planner.ical.series import Series
 from planner.ical.starting import start_faults
 from planner.ical.text import Component, Fault, read, shown
@@ -22,15 +22,6 @@ from planner.ical.zonenames import ZoneNames
 
 _UTC = ZoneInfo("UTC")
 _CACHED_FILES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """A warning, before it has a file."""
-
-    line: int
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +77,7 @@ def _assembled(
     hints: list[Hint] = []
     for one in series:
         faults += _rule_faults(one, budget) if len(faults) < MAX_PROBLEMS else []
-        hints += _hints(one, budget) if len(hints) < MAX_PROBLEMS else []
+        hints += hints_of(one, budget) if len(hints) < MAX_PROBLEMS else []
     return series, faults + doubled, hints
 
 
@@ -148,59 +139,3 @@ def _is_left_out(master: Entry) -> bool:
         return False
     start = master.start.instant(zone)
     return any(item.when.instant(zone) == start for item in master.excluded)
-
-
-# What is strange ------------------------------------------------------------------------
-
-
-def _hints(series: Series, budget: Budget) -> Iterator[Hint]:
-    master = series.master
-    if master is None:
-        return
-    for item in master.excluded:
-        if not _hits(master, item.when, budget):
-            message = f"EXDATE {_written(item.when)} excludes nothing: the event is not on then"
-            yield Hint(item.line, "exdate-excludes-nothing", message)
-    for change in series.changes:
-        if change.changes and not _hits(master, change.changes, budget):
-            message = (
-                f"RECURRENCE-ID {_written(change.changes)} is no occurrence of the series; "
-                "the event counts by itself"
-            )
-            yield Hint(change.at("RECURRENCE-ID"), "change-of-nothing", message)
-
-
-def _written(when: When) -> str:
-    return f"{when.wall:%Y%m%d}" if when.is_date else f"{when.wall:%Y%m%dT%H%M%S}"
-
-
-def _hits(master: Entry, when: When, budget: Budget) -> bool:
-    """Tell whether *when* names an occurrence of *master*; true where only the zone decides."""
-    if master.start.tz is None and when.tz is not None and not master.all_day:
-        return True
-    zone = master.zone(_UTC)
-    wall = when.wall if when.is_date or when.tz is None else wall_of(when.instant(zone), zone)
-    by_day = when.is_date or master.all_day
-    if any(_same(start, wall, by_day) for start in _single_starts(master, zone)):
-        return True
-    if master.rule is None:
-        return False
-    # A day around it, since a start that the clock skips is read as a later one.
-    day = timedelta(days=1)
-    near = starts(
-        master.rule, master.start.wall, (wall - day).date(), (wall + day).date(), zone, budget
-    )
-    if by_day:
-        return any(start.date() == wall.date() for start in near)
-    instant = when.instant(zone)
-    return any(When(start, tz=zone).instant(zone) == instant for start in near)
-
-
-def _single_starts(master: Entry, zone: tzinfo) -> Iterator[datetime]:
-    yield master.start.wall
-    for extra in master.extra:
-        yield wall_of(extra.when.instant(zone), zone)
-
-
-def _same(start: datetime, wall: datetime, by_day: bool) -> bool:
-    return start.date() == wall.date() if by_day else start == wall

@@ -18,6 +18,8 @@ from planner.ical.values import When, instant_of
 
 _DAY = timedelta(days=1)
 _MONTHS = tuple(range(1, 13))
+_CALL = 8
+"""Steps that setting out costs, however short the way."""
 
 
 class TooMuchWork(Exception):
@@ -58,6 +60,7 @@ def starts(
     Raises:
         TooMuchWork: The budget was used up.
     """
+    budget.spend(_CALL)
     over = _end_of(rule.until, tz)
     left = rule.count
     from_the_beginning = left is not None or rule.by_the_clock

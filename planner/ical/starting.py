@@ -60,6 +60,7 @@ def _clock_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget
     walls = []
     for wall in starts(rule, start, start.date(), _LAST, tz, budget):
         walls.append(wall)
+        budget.spend(2)  # for the offsets below
         if len(walls) > MAX_OCCURRENCES:
             return [f"the rule has more than {MAX_OCCURRENCES:,} starts; write an earlier end"]
     if not walls or walls[0] != start:
