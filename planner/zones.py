@@ -161,7 +161,7 @@ class ZoneClock:
 
     def __init__(self, timezone: str, first_year: int, last_year: int) -> None:
         # A year of margin: walls of the years' edges may fall into the years beside.
-        start = datetime(first_year - 1, 1, 1, tzinfo=UTC)
+        start = datetime(max(first_year - 1, FIRST_YEAR), 1, 1, tzinfo=UTC)
         self.changes = changes(timezone, start, datetime(last_year + 2, 1, 1, tzinfo=UTC))
         self._offsets = [_offset(start, zone(timezone)), *(c.after for c in self.changes)]
         self._highs = [change.high for change in self.changes]
