@@ -29,3 +29,9 @@ docs:  ## the README and the documents are compared with the program
 lock:  ## pin today's versions, for every platform (needs uv)
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+PARITY_EXAMPLES ?= 1000
+PARITY_SEED ?= $(shell date +%s)
+parity:  ## random windows: what the compiler says against what a real server fires
+	PARITY_EXAMPLES=$(PARITY_EXAMPLES) PARITY_SEED=$(PARITY_SEED) \
+	  $(PYTHON) -m pytest -q tests/integration/test_parity.py
