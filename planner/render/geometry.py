@@ -77,19 +77,20 @@ def bars(occurrences: Iterable[Occurrence], horizon: Horizon, least: float) -> l
 
 
 def stretches(steps: Sequence[Step], horizon: Horizon, least: float) -> list[Stretch]:
-    """Return where something is claimed; steps narrower than *least* join a neighbour."""
+    """Return where something is claimed, none overlapping, each at least *least* wide.
+
+    Steps narrower than that join a neighbour that is no further away.
+    """
     found: list[Stretch] = []
     for step in steps:
         if not step.claims:
             continue
-        left, right = fraction(step.start, horizon), fraction(step.end, horizon)
-        if (
-            found
-            and (right - left < least or found[-1].right - found[-1].left < least)
-            and (left - found[-1].right < least)
-        ):
+        left, right = _span(step.start, step.end, horizon, least)
+        narrow = fraction(step.end, horizon) - fraction(step.start, horizon) < least
+        if found and (left < found[-1].right or (narrow and left - found[-1].right < least)):
             last = found.pop()
-            found.append(Stretch(last.left, right, (*last.steps, step)))
+            left, right = last.left, max(last.right, right)
+            found.append(Stretch(left, right, (*last.steps, step)))
         else:
             found.append(Stretch(left, right, (step,)))
     return found

@@ -139,8 +139,9 @@ for (const chart of document.querySelectorAll(".chart")) {
     event.preventDefault();
     const next = neighbour(mark, event.key);
     if (!next) return;
-    mark.tabIndex = -1;
-    next.tabIndex = 0;
+    for (const other of next.closest("[data-row]").querySelectorAll("button")) {
+      other.tabIndex = other === next ? 0 : -1;
+    }
     next.focus({ preventScroll: true });
     next.scrollIntoView({ block: "nearest", inline: "nearest" });
     show(next);

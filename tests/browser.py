@@ -1,0 +1,136 @@
+"""A headless Chromium driven over WebDriver's plain HTTP."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+STARTS_WITHIN = 30
+"""Seconds in which the driver has to be up."""
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+)
+
+KEYS = {"tab": "\ue004", "right": "\ue014", "down": "\ue015", "escape": "\ue00c", "end": "\ue010"}
+
+
+class Browser:
+    """One session: a window with a page in it."""
+
+    def __init__(self, client: httpx.Client, session: str) -> None:
+        self._client = client
+        self._path = f"/session/{session}"
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Send one WebDriver command, and return its value."""
+        json = {} if body is None and method == "POST" else body
+        reply = self._client.request(method, f"{self._path}{path}", json=json)
+        value = reply.json()["value"]
+        assert reply.status_code == 200, value
+        return value
+
+    def open(self, page: Path) -> None:
+        """Load *page* from disk."""
+        self.call("POST", "/url", {"url": page.as_uri()})
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the page's own area *width* wide, as far as the browser allows."""
+        self.call("POST", "/window/rect", {"width": width, "height": height})
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Return what *script* returns, run in the page."""
+        return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def find(self, selector: str) -> dict[str, str]:
+        """Return the first element that the CSS *selector* finds."""
+        element: dict[str, str] = self.call(
+            "POST", "/element", {"using": "css selector", "value": selector}
+        )
+        return element
+
+    def hover(self, selector: str) -> None:
+        """Bring the pointer over the first element that *selector* finds."""
+        origin = self.find(selector)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", origin)
+        move = {"type": "pointerMove", "duration": 0, "x": 0, "y": 0, "origin": origin}
+        pointer = {"type": "pointer", "id": "mouse", "actions": [move]}
+        self.call("POST", "/actions", {"actions": [pointer]})
+
+    def press(self, key: str) -> None:
+        """Press and let go of one of `KEYS`."""
+        strokes = [{"type": kind, "value": KEYS[key]} for kind in ("keyDown", "keyUp")]
+        self.call("POST", "/actions", {"actions": [{"type": "key", "id": "k", "actions": strokes}]})
+
+    def log(self, kind: str) -> list[dict[str, Any]]:
+        """Return the browser's log of a kind, ``browser`` or ``performance``."""
+        entries: list[dict[str, Any]] = self.call("POST", "/se/log", {"type": kind})
+        return entries
+
+    def dark(self, on: bool) -> None:
+        """Have the page believe that its reader prefers dark, or light."""
+        feature = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
+        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}}
+        self.call("POST", "/goog/cdp/execute", command)
+
+
+@contextmanager
+def chromium(directory: Path) -> Iterator[Browser]:
+    """Run a browser with a profile of its own in *directory*; skip where there is none."""
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no Chromium with its chromedriver on this machine")
+    log = directory / "chromedriver.log"
+    with log.open("w") as output:
+        process = subprocess.Popen([driver, "--port=0"], stdout=output, stderr=output)
+    try:
+        base = f"http://127.0.0.1:{_port(log)}"
+        with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
+            yield from _session(client, binary, directory / "profile")
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _session(client: httpx.Client, binary: str, profile: Path) -> Iterator[Browser]:
+    options = {"binary": binary, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+    wanted = {
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+    }
+    reply = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
+    value = reply.json()["value"]
+    assert reply.status_code == 200, value
+    try:
+        yield Browser(client, value["sessionId"])
+    finally:
+        client.delete(f"/session/{value['sessionId']}")
+
+
+def _port(log: Path) -> int:
+    """Return the port that the driver says it took."""
+    until = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < until:
+        found = re.search(r"started successfully on port (\d+)", log.read_text())
+        if found:
+            return int(found[1])
+        time.sleep(0.02)
+    raise AssertionError(f"chromedriver did not start: {log.read_text()}")
