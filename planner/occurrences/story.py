@@ -19,6 +19,9 @@ LOOK_BACK = timedelta(days=32)
 LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
 """How far the next run is looked for, nearest first: a frequent one is found at once."""
 
+STARTS_TOLD = 20
+"""Starts of one day whose stories are told; of the others there is only their number."""
+
 _DAY = timedelta(days=1)
 
 
@@ -60,12 +63,14 @@ def _midnight(day: date) -> datetime:
 def _verdicts(window: Window, day: date) -> list[str]:
     """Return what happened to the starts that were written for *day* or moved to it."""
     reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
-    return [
+    found = [
         f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
         for candidate in candidates(pattern_of(window), day - reach, day + reach)
         if day in (candidate.written.date(), candidate.wall.date())
         if (verdict := _verdict(candidate))
     ]
+    more = len(found) - STARTS_TOLD
+    return found if more <= 0 else [*found[:STARTS_TOLD], f"and {more:,} more starts alike"]
 
 
 def _verdict(candidate: Candidate) -> str:
