@@ -15,9 +15,20 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from planner import business, cron, zones
-from planner.config import values
 from planner.config.nodes import shown
 from planner.config.shelf import Shelf
+from planner.config.values import (
+    looks_like_days,
+    near,
+    parse_ahead,
+    parse_date,
+    parse_days,
+    parse_length,
+    parse_month,
+    parse_time,
+    parse_wall,
+    parse_weekday,
+)
 from planner.model import Holidays, IcsFile, Skip
 from workflows.contract import Capacity
 
@@ -113,7 +124,7 @@ def choice(*allowed: str) -> Callable[[str], str]:
         if words in allowed:
             return words
         listed = ", ".join(allowed[:-1]) + f" or {allowed[-1]}"
-        raise ValueError(f"{shown(text)} is none of {listed}{values.near(words, allowed)}")
+        raise ValueError(f"{shown(text)} is none of {listed}{near(words, allowed)}")
 
     return parse
 
@@ -199,13 +210,13 @@ _WALL_SCHEMA = {
 }
 _COUNT_SCHEMA = {"type": "integer", "minimum": 1}
 
-WallTime = Annotated[time, _reader(values.parse_time), WithJsonSchema(_TIME_SCHEMA)]
-Wall = Annotated[datetime, _reader(values.parse_wall), WithJsonSchema(_WALL_SCHEMA)]
-Day = Annotated[date, _reader(values.parse_date), WithJsonSchema(_DATE_SCHEMA)]
-Length = Annotated[timedelta, _reader(values.parse_length), WithJsonSchema(_LENGTH_SCHEMA)]
+WallTime = Annotated[time, _reader(parse_time), WithJsonSchema(_TIME_SCHEMA)]
+Wall = Annotated[datetime, _reader(parse_wall), WithJsonSchema(_WALL_SCHEMA)]
+Day = Annotated[date, _reader(parse_date), WithJsonSchema(_DATE_SCHEMA)]
+Length = Annotated[timedelta, _reader(parse_length), WithJsonSchema(_LENGTH_SCHEMA)]
 Ahead = Annotated[
     timedelta,
-    _reader(values.parse_ahead),
+    _reader(parse_ahead),
     WithJsonSchema({"anyOf": [_LENGTH_SCHEMA, {"const": 0}]}),
 ]
 Tru = Annotated[int, _reader(whole_number(1, MAX_TRU, "8")), WithJsonSchema(_COUNT_SCHEMA)]
@@ -272,12 +283,12 @@ Ordinals = Annotated[
     one_or_more({"type": "integer", "minimum": -23, "maximum": 23, "not": {"const": 0}}),
 ]
 Months = Annotated[
-    tuple[Annotated[int, _reader(values.parse_month)], ...],
+    tuple[Annotated[int, _reader(parse_month)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": ["integer", "string"], "examples": [3, "mar"]}),
 ]
 Weekdays = Annotated[
-    tuple[Annotated[int, _reader(values.parse_weekday)], ...],
+    tuple[Annotated[int, _reader(parse_weekday)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": "string", "examples": ["fri", "sat"]}),
 ]
@@ -312,8 +323,8 @@ def _read_holiday(raw: object, info: ValidationInfo) -> object:
     text = _text(raw)
     if text.endswith(".ics"):
         return take_ics(text, info)
-    if values.looks_like_days(text):
-        return values.parse_days(text)
+    if looks_like_days(text):
+        return parse_days(text)
     return parse_region(text)
 
 
@@ -324,11 +335,11 @@ def _read_skip(raw: object, info: ValidationInfo) -> object:
     text = _text(raw)
     if text.endswith(".ics"):
         return take_ics(text, info)
-    if values.looks_like_days(text):
-        return values.parse_days(text)
+    if looks_like_days(text):
+        return parse_days(text)
     if text in ("weekends", "holidays"):
         return text
-    hint = values.near(text, ("weekends", "holidays"))
+    hint = near(text, ("weekends", "holidays"))
     raise ValueError(
         f"{shown(text)} can't be skipped; write weekends, holidays, 2027-12-24, "
         f"2027-12-20..2028-01-03 or freeze.ics{hint}"

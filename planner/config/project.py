@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from planner.config import rails as guard
-from planner.config import shape, windows
 from planner.config.documents import CalendarDocument, PlannerDocument, Refinements, WindowDocument
 from planner.config.fields import holidays_of, parse_name, parse_namespace
 from planner.config.nodes import Document, Node, parse, shown
+from planner.config.rails import loosened, price_problem, prices_of, rails_of, unusable
 from planner.config.sentences import told, validate
+from planner.config.shape import shape_problems
 from planner.config.shelf import Shelf
+from planner.config.windows import Surroundings, build_window
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays, NamespaceCalendar, Place, Project, Window
 
@@ -92,7 +93,7 @@ def _project(common: _Common, calendars: Sequence[NamespaceCalendar]) -> Project
         name=document.project,
         namespaces=tuple(sorted(calendars, key=lambda calendar: calendar.namespace)),
         policy=document.policy or "sync",
-        prices=guard.prices_of(document.prices),
+        prices=prices_of(document.prices),
     )
 
 
@@ -136,9 +137,9 @@ def _common_of(document: Document, shelf: Shelf, problems: list[Problem]) -> _Co
     problems += faults
     if model is None:
         return None
-    rails = guard.rails_of(model.guard_rails, GuardRails())
+    rails = rails_of(model.guard_rails, GuardRails())
     own = {
-        namespace: guard.rails_of(each.guard_rails, rails)
+        namespace: rails_of(each.guard_rails, rails)
         for namespace, each in (model.namespaces or {}).items()
     }
     problems += _common_problems(document, model, rails, own)
@@ -149,14 +150,14 @@ def _common_problems(
     document: Document, model: PlannerDocument, rails: GuardRails, own: dict[str, GuardRails]
 ) -> list[Problem]:
     findings: list[tuple[tuple[object, ...], str | None]] = [
-        (("guard_rails", "max_tru"), guard.unusable(rails)),
-        (("prices", "tiers"), guard.price_problem(guard.prices_of(model.prices))),
+        (("guard_rails", "max_tru"), unusable(rails)),
+        (("prices", "tiers"), price_problem(prices_of(model.prices))),
     ]
     for namespace, each in own.items():
         path = ("namespaces", namespace)
         findings.append((path, complaint(parse_namespace, namespace)))
         if each.max_tru != rails.max_tru or each.allowed_tru != rails.allowed_tru:
-            findings.append(((*path, "guard_rails"), guard.unusable(each)))
+            findings.append(((*path, "guard_rails"), unusable(each)))
     return [
         Problem(document.file, document.line_of(path), sentence)
         for path, sentence in findings
@@ -247,19 +248,19 @@ def _read_window(
         return None
     model, faults = validate(WindowDocument, node, document, shelf)
     problems += faults
-    problems += shape.problems(name, node, document)
+    problems += shape_problems(name, node, document)
     return model if len(problems) == before else None
 
 
 def _build_window(
     name: str,
     window: WindowDocument,
-    around: windows.Surroundings,
+    around: Surroundings,
     document: Document,
     problems: list[Problem],
 ) -> list[Window]:
     path = ("windows", name)
-    built = windows.build(name, window, around, Place(document.file, document.line_of(path)))
+    built = build_window(name, window, around, Place(document.file, document.line_of(path)))
     if isinstance(built, Window):
         return [built]
     problems += [
@@ -269,18 +270,18 @@ def _build_window(
     return []
 
 
-def _surroundings(model: CalendarDocument, common: _Common) -> windows.Surroundings:
+def _surroundings(model: CalendarDocument, common: _Common) -> Surroundings:
     weekend = model.weekend if model.weekend is not None else common.holidays.weekend
     if model.holidays is not None:
         holidays = holidays_of(model.holidays, weekend)
     else:
         shared = common.holidays
         holidays = Holidays(shared.regions, shared.calendars, shared.days, tuple(sorted(weekend)))
-    return windows.Surroundings(
+    return Surroundings(
         calendar=model,
         timezone=model.timezone or common.document.timezone or DEFAULT_TIMEZONE,
         holidays=holidays,
-        guard_rails=guard.rails_of(model.guard_rails, common.rails_for(model.namespace)),
+        guard_rails=rails_of(model.guard_rails, common.rails_for(model.namespace)),
         defaults=tuple(_given(model.defaults, common.document.defaults)),
     )
 
@@ -290,13 +291,13 @@ def _given(*defaults: Refinements | None) -> Iterable[Refinements]:
 
 
 def _head_problems(
-    document: Document, model: CalendarDocument, around: windows.Surroundings, common: _Common
+    document: Document, model: CalendarDocument, around: Surroundings, common: _Common
 ) -> list[Problem]:
     findings = [
         (("guard_rails", key), sentence)
-        for key, sentence in guard.loosened(model.guard_rails, common.rails_for(model.namespace))
+        for key, sentence in loosened(model.guard_rails, common.rails_for(model.namespace))
     ]
-    if model.guard_rails and (sentence := guard.unusable(around.guard_rails)):
+    if model.guard_rails and (sentence := unusable(around.guard_rails)):
         findings.append((("guard_rails", "max_tru"), sentence))
     baseline = model.baseline.tru if model.baseline else None
     allowed = around.guard_rails.allowed_tru

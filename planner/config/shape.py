@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from planner import cron
-from planner.config import values
 from planner.config.checks import rule_problems
 from planner.config.nodes import Document, Node, line_below, plain, shown
+from planner.config.values import HOUR, MAX_DURATION, parse_date, parse_wall
 from planner.errors import Problem
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ _NEEDED = {
 }
 
 
-def problems(name: str, node: Node, document: Document) -> list[Problem]:
+def shape_problems(name: str, node: Node, document: Document) -> list[Problem]:
     """Return what is wrong between the keys of the window *name*."""
     raw = plain(node)
     if not isinstance(raw, dict):
@@ -133,7 +133,7 @@ def _crons(raw: Raw) -> Iterator[Finding]:
 
 
 def _rule(raw: Raw) -> Iterator[Finding]:
-    start = _attempt(values.parse_wall, raw.get("start"))
+    start = _attempt(parse_wall, raw.get("start"))
     if isinstance(raw.get("rrule"), str) and start is not None:
         for sentence in rule_problems(raw["rrule"], start):
             yield ("rrule",), sentence
@@ -143,8 +143,8 @@ def _spans(raw: Raw) -> Iterator[Finding]:
     for index, span in enumerate(_listed(raw.get("dates"))):
         if not isinstance(span, dict):
             continue
-        start = _attempt(values.parse_wall, span.get("start"))
-        end = _attempt(values.parse_wall, span.get("end"))
+        start = _attempt(parse_wall, span.get("start"))
+        end = _attempt(parse_wall, span.get("end"))
         if start is None or end is None:
             continue
         path = ("dates", index, "end")
@@ -152,19 +152,19 @@ def _spans(raw: Raw) -> Iterator[Finding]:
             yield (
                 path,
                 f"{shown(span['end'])} is not after its start, {shown(span['start'])}; "
-                f"write an end after it, such as {start + values.HOUR:%Y-%m-%dT%H:%M}",
+                f"write an end after it, such as {start + HOUR:%Y-%m-%dT%H:%M}",
             )
-        elif end - start > values.MAX_DURATION:
+        elif end - start > MAX_DURATION:
             yield (
                 path,
-                f"{shown(span['end'])} is more than {values.MAX_DURATION.days} days after "
+                f"{shown(span['end'])} is more than {MAX_DURATION.days} days after "
                 f"{shown(span['start'])}; write a shorter window",
             )
 
 
 def _bounds(raw: Raw) -> Iterator[Finding]:
-    first = _attempt(values.parse_date, raw.get("from"))
-    last = _attempt(values.parse_date, raw.get("to"))
+    first = _attempt(parse_date, raw.get("from"))
+    last = _attempt(parse_date, raw.get("to"))
     if first and last and last < first:
         yield ("to",), f"'{last}' is before 'from', '{first}'; write to: {first} or later"
 

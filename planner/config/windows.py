@@ -55,7 +55,7 @@ class Objection:
     message: str
 
 
-def build(
+def build_window(
     name: str, document: WindowDocument, around: Surroundings, place: Place
 ) -> Window | list[Objection]:
     """Return the window that *document* writes, or what the guard rails say against it."""

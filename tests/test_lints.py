@@ -1,0 +1,382 @@
+"""Warnings: each code from a calendar that deserves it, and silence from one that doesn't."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from config_helpers import ICS, project
+
+from planner.lints import CODES, breaches, inspect, lint
+from planner.model import Project
+
+TODAY = date(2026, 11, 21)
+
+HEAD = "namespace: a.b1\ntimezone: Europe/Berlin\nholidays: [DE]\n"
+QUIET = "w: {cron: '0 9 * * mon-fri', duration: 1h, tru: 4}"
+
+
+def calendar(*windows: str, head: str = HEAD) -> str:
+    """Return a calendar with *windows*, one a line, from line 5 on."""
+    return f"{head}windows:\n" + "".join(f"  {window}\n" for window in windows)
+
+
+def warned(found: Project, today: date = TODAY) -> list[tuple[str, int, str]]:
+    """Return code, line and message of every warning about *found*."""
+    lints = sorted({*found.warnings, *lint(found, today)})
+    assert {each.code for each in lints} <= set(CODES)
+    return [(each.code, each.line, each.message) for each in lints]
+
+
+def of_window(root: Path, *windows: str, head: str = HEAD) -> list[tuple[str, int, str]]:
+    """Return the warnings about a calendar of *windows*."""
+    return warned(project(root, {"a.yaml": calendar(*windows, head=head), "x.ics": ICS}))
+
+
+@pytest.mark.parametrize(
+    ("window", "code", "words"),
+    [
+        pytest.param(
+            "w: {cron: '@daily', duration: 1h, aps: 500}",
+            "needless-boost",
+            "500 APS is within the 500 APS that on-demand always allows",
+            id="within on-demand",
+        ),
+        pytest.param(
+            "w: {cron: '@daily', duration: 1h, tru: 5}",
+            "rounded-up",
+            "5 TRU can't be had; it gets 6 TRU",
+            id="no such TRU",
+        ),
+        pytest.param(
+            "w: {cron: '@daily', duration: 1h, tru: 4, lead: 90s}",
+            "short-lead",
+            "a lead of 90s is shorter than the two minutes",
+            id="lead under two minutes",
+        ),
+        pytest.param(
+            "w: {cron: '0 9 13 * *', day_match: any, duration: 1h, tru: 4}",
+            "day-match-unneeded",
+            "day_match: any says nothing here",
+            id="one day field",
+        ),
+        pytest.param(
+            "w: {cron: '0 9 * * *', duration: 5m, tru: 4}",
+            "shorter-than-lead",
+            "on Sat 2026-11-21 it lasts 5m, less than its lead of 10m",
+            id="shorter than its lead",
+        ),
+        pytest.param(
+            "w: {cron: '30 2 * * *', duration: 1h, tru: 4}",
+            "clock-change",
+            "on Sun 2027-03-28 02:30 is skipped by the clock; starts 03:30, at "
+            "2027-03-28T01:30:00Z (and 1 more like it in the coming year)",
+            id="both clock changes",
+        ),
+        pytest.param(
+            "w: {cron: '30 2 * 10 *', duration: 1h, tru: 4}",
+            "clock-change",
+            "on Sun 2027-10-31 02:30 is shown twice; the first counts, at 2027-10-31T00:30:00Z",
+            id="the repeated hour",
+        ),
+        pytest.param(
+            "w: {cron: '0 9 * * *', duration: 1h, tru: 4, to: 2027-06-30}",
+            "recurrence-ends",
+            "its last start is on 2027-06-30",
+            id="a cron that ends",
+        ),
+        pytest.param(
+            "w: {rrule: FREQ=WEEKLY;COUNT=3, start: 2027-01-04T09:00, duration: 1h, tru: 4}",
+            "recurrence-ends",
+            "its last start is on 2027-01-18",
+            id="a rule of three",
+        ),
+        pytest.param(
+            "w: {rrule: FREQ=WEEKLY;UNTIL=20270118T235959, start: 2027-01-04T09:00, "
+            "duration: 1h, tru: 4}",
+            "recurrence-ends",
+            "its last start is on 2027-01-18",
+            id="a rule until",
+        ),
+        pytest.param(
+            "w: {dates: [2026-11-02T09:00], duration: 1h, tru: 4}",
+            "window-over",
+            "its last start was on 2026-11-02; remove it",
+            id="a date that has passed",
+        ),
+        pytest.param(
+            "w: {dates: [2016-11-02T09:00], duration: 1h, tru: 4}",
+            "window-over",
+            "nothing of it is left to come",
+            id="a date long past",
+        ),
+        pytest.param(
+            "w: {dates: [2026-09-01T09:00, 2026-10-01T09:00, 2026-11-01T09:00, "
+            "2026-12-01T09:00], duration: 1h, tru: 4}",
+            "horizon-low",
+            "its dates run out on 2026-12-01",
+            id="a series of dates that runs out",
+        ),
+    ],
+)
+def test_a_window_that_deserves_a_second_look(
+    window: str, code: str, words: str, tmp_path: Path
+) -> None:
+    """One reason: one warning, at the window's line, that says what will happen."""
+    ((found, line, message),) = of_window(tmp_path, window)
+    assert (found, line) == (code, 5)
+    assert message.startswith("window 'w'")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        pytest.param(QUIET, id="business hours"),
+        pytest.param("w: {cron: '0 * * * *', duration: 30m, tru: 4}", id="every real hour"),
+        pytest.param("w: {cron: '0 22 * * *', until: 06:00, tru: 4}", id="over the changes"),
+        pytest.param("w: {dates: [2027-06-01T09:00], duration: 1h, tru: 4}", id="one occasion"),
+        pytest.param("w: {ical: x.ics, tru: 4}", id="one event"),
+        pytest.param("w: {cron: '0 9 13 * 5', day_match: all, duration: 1h, tru: 4}", id="needed"),
+        pytest.param(
+            "w: {rrule: FREQ=WEEKLY;COUNT=300, start: 2027-01-04T09:00, duration: 1h, tru: 4}",
+            id="an end far ahead",
+        ),
+        pytest.param("w: {cron: '0 9 * * *', duration: 2m, lead: 2m, tru: 4}", id="just in time"),
+    ],
+)
+def test_a_window_that_is_fine(window: str, tmp_path: Path) -> None:
+    """What works as written, and looks as if meant, is passed over in silence."""
+    assert of_window(tmp_path, window) == []
+
+
+def test_a_demand_within_the_baseline(tmp_path: Path) -> None:
+    """A max window that asks for no more than the baseline does nothing; one that adds does."""
+    head = HEAD + "baseline: {tru: 4}\n"
+    ((code, line, message),) = of_window(
+        tmp_path,
+        "w: {cron: '0 9 * * *', duration: 1h, tru: 4}",
+        "x: {cron: '0 9 * * *', duration: 2h, tru: 2, combine: add}",
+        head=head,
+    )
+    assert (code, line) == ("needless-boost", 6)
+    assert "no more than the baseline of 4 TRU" in message
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        pytest.param(
+            ("a: {cron: '0 9 * * 1', duration: 1h, tru: 4}",
+             "b: {cron: '0 8 * * *', duration: 3h, tru: 6}"),
+            ["a"],
+            id="within a higher one",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 1h, tru: 4}",
+             "b: {cron: '0 9 * * *', duration: 1h, tru: 4}"),
+            ["b"],
+            id="two that are the same: the later name",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 2h, tru: 4}",
+             "b: {cron: '0 9,10 * * *', duration: 1h, tru: 4}"),
+            ["b"],
+            id="covered by runs that meet",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 2h, tru: 4}",
+             "b: {cron: '0 9 * * *', duration: 1h, tru: 6}"),
+            [],
+            id="longer, or higher",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 1h, tru: 4, combine: add}",
+             "b: {cron: '0 8 * * *', duration: 3h, tru: 6}"),
+            [],
+            id="one that adds",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 1h, tru: 4}",
+             "b: {cron: '0 8 * * *', duration: 3h, tru: 6, paused: true}"),
+            [],
+            id="by one that is paused",
+        ),
+        pytest.param(
+            ("a: {cron: '0 9 * * *', duration: 1h, tru: 4}",
+             "b: {cron: '0 8 * * mon-fri', duration: 3h, tru: 6}"),
+            [],
+            id="on weekdays only",
+        ),
+    ],
+)  # fmt: skip
+def test_windows_that_are_always_covered(
+    windows: tuple[str, ...], expected: list[str], tmp_path: Path
+) -> None:
+    """A max window is told exactly where another one makes it needless, all the time."""
+    found = of_window(tmp_path, *windows)
+    assert [message.split("'")[1] for code, _, message in found] == expected
+    assert {code for code, _, _ in found} <= {"always-covered"}
+
+
+def test_windows_that_add_up_to_more_than_can_be_had(tmp_path: Path) -> None:
+    """The first time is named, with what is asked for and what is granted."""
+    ((code, _, message),) = of_window(
+        tmp_path,
+        "a: {cron: '0 9 * * *', duration: 2h, tru: 8}",
+        "b: {cron: '0 10 1 * *', duration: 2h, tru: 6, combine: add}",
+    )
+    assert code == "capped"
+    assert "at 2026-12-01T09:00:00Z a, b ask for 14 TRU together; they get 12 TRU" in message
+
+
+def crowd(count: int, keys: str = "lead: 10m", minutes: int = 0) -> dict[str, str]:
+    """Return calendars of *count* namespaces that boost at midnight, *minutes* apart."""
+    return {
+        f"n{index:02}.yaml": calendar(
+            f"w: {{cron: '{index * minutes} 0 * * *', duration: 1h, tru: 4, {keys}}}",
+            head=f"namespace: n{index:02}.b1\n",
+        )
+        for index in range(count)
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "keys", "ready", "verdict", "lead"),
+    [
+        pytest.param(11, "lead: 10m", "23:54:00Z", "in time", "4m", id="eleven, in time"),
+        pytest.param(11, "lead: 3m", "00:01:00Z", "1 min late", "4m", id="eleven, late"),
+        pytest.param(40, "lead: 5m", "00:03:00Z", "3 min late", "8m", id="forty, four deep"),
+    ],
+)
+def test_a_crowd_at_midnight(
+    count: int, keys: str, ready: str, verdict: str, lead: str, tmp_path: Path
+) -> None:
+    """More than ten at once: when the last one is ready, and which lead or jitter would do."""
+    ((code, line, message),) = warned(project(tmp_path, crowd(count, keys)))
+    assert (code, line) == ("crowded", 3)
+    assert message.startswith(f"{count} namespaces are asked for within 5 minutes of ")
+    assert f"{ready}, {verdict};" in message
+    assert f"lead: {lead} is enough for all of them, or spread them with jitter: {lead}" in message
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        pytest.param(crowd(10), "ten fit", id="ten"),
+        pytest.param(crowd(12, minutes=2), "the next ten come later", id="two minutes apart"),
+        pytest.param(crowd(12, "paused: true"), "nobody asks", id="paused"),
+    ],
+)
+def test_no_crowd(files: dict[str, str], why: str, tmp_path: Path) -> None:
+    """Ten at a time are what the API does."""
+    assert warned(project(tmp_path, files)) == [], why
+
+
+def test_the_lead_that_is_recommended_would_do(tmp_path: Path) -> None:
+    """With the lead from the message the last namespace is ready in time."""
+    ((_, _, message),) = warned(project(tmp_path, crowd(25, "lead: 6m")))
+    assert "in time" in message
+    assert "lead: 6m is enough" in message
+
+
+def test_a_window_of_many_calendars(tmp_path: Path) -> None:
+    """Dates that share no time of day take a calendar each, which is told in time."""
+    dates = [f"2027-{n % 12 + 1:02}-{n % 28 + 1:02}T{n % 24:02}:{n % 59:02}" for n in range(280)]
+    window = f"w: {{dates: [{', '.join(dates)}], duration: 1h, tru: 4}}"
+    ((code, line, message),) = of_window(tmp_path, window)
+    assert (code, line) == ("many-calendars", 5)
+    assert "calendars of at most 1000" in message
+
+
+def test_holidays_that_run_out(tmp_path: Path) -> None:
+    """A file of days off that knows none ahead is named, if anything depends on it."""
+    days = ICS.replace("DTSTART:20270601T090000Z", "DTSTART;VALUE=DATE:20261224").replace(
+        "DTEND:20270601T110000Z\n", ""
+    )
+    uses = "w: {cron: '0 9 15 * *', roll: next, duration: 1h, tru: 4, holidays: days.ics}"
+    unused = "w: {cron: '0 9 15 * *', duration: 1h, tru: 4, holidays: days.ics}"
+    ((code, _, message),) = warned(project(tmp_path, {"a.yaml": calendar(uses), "days.ics": days}))
+    assert code == "horizon-low"
+    assert "the days of days.ics run out on 2026-12-24" in message
+    assert warned(project(tmp_path, {"a.yaml": calendar(unused)})) == []
+
+
+def test_a_calendar_without_windows(tmp_path: Path) -> None:
+    """A namespace that is never boosted is told at its own line."""
+    found = warned(project(tmp_path, {"a.yaml": "# x\nnamespace: a.b1\nwindows: {}\n"}))
+    assert [(code, line) for code, line, _ in found] == [("no-windows", 2)]
+
+
+def test_warnings_do_not_depend_on_the_order_of_files(tmp_path: Path) -> None:
+    """The same calendars in differently named files have the same warnings."""
+    files = crowd(12)
+    turned = dict(zip(sorted(files, reverse=True), files.values(), strict=True))
+    one = warned(project(tmp_path / "one", files))
+    other = warned(project(tmp_path / "other", turned))
+    assert [each[2] for each in one] == [each[2] for each in other]
+
+
+# Guard rails that occurrences break --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rails", "window", "words"),
+    [
+        pytest.param(
+            "max_duration: 10h",
+            "w: {cron: '0 20 * * *', until: 06:30, tru: 4}",
+            "on 2026-11-21 it lasts 10h30m, longer than the guard rail max_duration: 10h",
+            id="until by the clock",
+        ),
+        pytest.param(
+            "max_duration: 8h",
+            "w: {cron: '0 22 * * *', until: 06:00, tru: 4}",
+            "on 2027-10-30 it lasts 9h, longer than",
+            id="the one long night",
+        ),
+        pytest.param(
+            "max_duration: 90m",
+            "w: {ical: x.ics, tru: 4}",
+            "on 2027-06-01 it lasts 2h, longer than",
+            id="an event",
+        ),
+        pytest.param(
+            "max_boost_hours_per_month: 61.5",
+            "w: {cron: '0 9 * * *', duration: 2h, tru: 4}",
+            "namespace 'a.b1' is boosted 62 hours in 2026-12, more than",
+            id="hours of a month",
+        ),
+    ],
+)
+def test_guard_rails_that_occurrences_break(
+    rails: str, window: str, words: str, tmp_path: Path
+) -> None:
+    """What only shows when a window runs is a problem all the same."""
+    head = HEAD + f"guard_rails: {{{rails}}}\n"
+    found = project(tmp_path, {"a.yaml": calendar(window, head=head), "x.ics": ICS})
+    (problem,) = breaches(found, TODAY)
+    assert words in problem.message
+
+
+def test_guard_rails_that_are_just_kept(tmp_path: Path) -> None:
+    """A limit is what is still allowed; hours that overlap, and paused ones, don't add up."""
+    head = HEAD + "guard_rails: {max_duration: 2h, max_boost_hours_per_month: 62}\n"
+    windows = (
+        "w: {cron: '0 9 * * *', duration: 2h, tru: 4}",
+        "v: {cron: '0 10 * * *', duration: 1h, tru: 6}",
+        "p: {cron: '0 13 * * *', duration: 1h, tru: 6, paused: true}",
+    )
+    found = project(tmp_path, {"a.yaml": calendar(*windows, head=head)})
+    assert breaches(found, TODAY) == ()
+
+
+def test_a_window_that_no_schedule_can_hold(tmp_path: Path) -> None:
+    """What can't be compiled or expanded is a problem of validate, with its place."""
+    often = "w: {cron: '* * * * *', duration: 1m, lead: 1m, tru: 4, skip: holidays}"
+    found = inspect(project(tmp_path, {"a.yaml": calendar(often)}), TODAY)
+    assert found.problems
+    assert {(problem.line, Path(problem.file).name) for problem in found.problems} == {
+        (5, "a.yaml")
+    }
