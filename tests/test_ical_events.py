@@ -527,6 +527,21 @@ def test_more_occurrences_than_anybody_needs_are_refused() -> None:
         expand(file, IcalMatch(), "UTC", YEARS)
 
 
+def test_work_that_never_ends_in_an_event_is_refused_as_such() -> None:
+    """Rules that are followed for long and yield little are refused in words of their own."""
+    lines = "DTSTART:19900101T000000Z DURATION:PT1M RRULE:FREQ=DAILY;INTERVAL=2;COUNT=10000"
+    file = calendar(*[event(lines, uid=str(number)) for number in range(100)])
+    with pytest.raises(InputError, match="the rules take too much work to follow from 2026-01-01"):
+        expand(file, IcalMatch(), "UTC", YEARS)
+
+
+def test_hundreds_of_monthly_events_are_within_the_limits() -> None:
+    """The limit of work leaves room for what teams write: 250 month ends over three years."""
+    lines = "DTSTART:20200131T000000Z DURATION:PT2H RRULE:FREQ=MONTHLY;BYDAY=-1FR"
+    file = calendar(*[event(lines, uid=str(number)) for number in range(250)])
+    assert len(events(file)) == 250 * 36
+
+
 # Files as programs write them -----------------------------------------------------------
 
 DATA = Path(__file__).parent / "data" / "ics"

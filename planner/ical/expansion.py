@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from planner import zones
@@ -187,17 +188,20 @@ def _happenings(file: IcsFile, timezone: str, first: datetime, last: datetime) -
     found: list[Happening] = []
     try:
         for series in parsed.series:
-            for happening in series.happenings(floating, first, last, budget):
-                found.append(happening)
-                if len(found) > MAX_OCCURRENCES:
-                    raise TooMuchWork
+            found += islice(
+                series.happenings(floating, first, last, budget), MAX_OCCURRENCES + 1 - len(found)
+            )
     except TooMuchWork:
-        sentence = (
-            f"the events have more than {MAX_OCCURRENCES:,} occurrences from {first:%Y-%m-%d} to "
-            f"{last:%Y-%m-%d}; write rarer ones, or split the file"
-        )
-        raise InputError([Problem(file.path, 0, sentence)]) from None
+        raise _refused(file, "the rules take too much work to follow", first, last) from None
+    if len(found) > MAX_OCCURRENCES:
+        sentence = f"the events have more than {MAX_OCCURRENCES:,} occurrences"
+        raise _refused(file, sentence, first, last)
     return found
+
+
+def _refused(file: IcsFile, sentence: str, first: datetime, last: datetime) -> InputError:
+    span = f"from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+    return InputError([Problem(file.path, 0, f"{sentence} {span}; write fewer, or split the file")])
 
 
 def _longest(file: IcsFile) -> timedelta:
