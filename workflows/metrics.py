@@ -18,6 +18,13 @@ from workflows.orders import Sight
 
 PREFIX = "capacity_boost"
 
+BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0)
+"""Seconds: provisioning takes about two minutes, an outage hours."""
+
+HISTOGRAM_BUCKETS = {
+    f"{PREFIX}_{name}": BUCKETS for name in ("lateness", "raise_latency", "revert_latency")
+}
+
 
 def record_step(ledger: Ledger, sight: Sight, now: datetime | None = None) -> None:
     """Record what a step aimed at and what it found in force at its end."""
@@ -48,7 +55,7 @@ def record_fault(ledger: Ledger, kind: str, now: datetime | None = None) -> None
 def record_lateness(namespace: str, seconds: float) -> None:
     """Record how long after its nominal time a firing asked for its lease."""
     _meter(namespace).create_histogram_float(
-        f"{PREFIX}_lateness", "Seconds from a firing's nominal time to its claim", "s"
+        f"{PREFIX}_lateness", "Seconds from a firing's nominal time to its claim", "seconds"
     ).record(max(0.0, seconds))
 
 
@@ -63,7 +70,7 @@ def _gauge(meter: MetricMeter, name: str, description: str, value: float) -> Non
 def _record_latency(meter: MetricMeter, ledger: Ledger, seconds: float) -> None:
     name = "revert" if _is_lowering(ledger) else "raise"
     described = f"Seconds from the need to {name} to its being in force"
-    meter.create_histogram_float(f"{PREFIX}_{name}_latency", described, "s").record(seconds)
+    meter.create_histogram_float(f"{PREFIX}_{name}_latency", described, "seconds").record(seconds)
 
 
 def _is_lowering(ledger: Ledger) -> bool:

@@ -9,10 +9,22 @@ from __future__ import annotations
 import traceback
 from typing import NoReturn
 
-from planner.cli import files, foresight, hold, local, reconcile, simulate
+from planner.cli import by_hand, files, foresight, hold, local, reconcile, simulate, status, worker
 from planner.cli.app import EXIT_ERROR, app, exit_code_of, leave
 
-__all__ = ["app", "files", "foresight", "hold", "local", "reconcile", "run", "simulate"]
+__all__ = [
+    "app",
+    "by_hand",
+    "files",
+    "foresight",
+    "hold",
+    "local",
+    "reconcile",
+    "run",
+    "simulate",
+    "status",
+    "worker",
+]
 
 
 def run() -> NoReturn:

@@ -1,0 +1,114 @@
+"""Boosts by hand: ``planner boost`` and ``planner release``."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from planner.cli.app import app, run_async, say
+from planner.errors import Refused
+
+LONGEST_BY_HAND = timedelta(days=31)
+"""A boost by hand that is longer was meant otherwise."""
+
+WINDOW_BY_HAND = "by-hand"
+
+Namespace = Annotated[
+    str, typer.Argument(metavar="NAMESPACE", help="Its full name, like payments-prod.a1b2c.")
+]
+
+
+@app.command()
+def boost(
+    namespace: Namespace,
+    tru: Annotated[int, typer.Option(min=1, help="How many TRU, of 500 Actions per second.")],
+    length: Annotated[str, typer.Option("--for", metavar="LENGTH", help="How long: 30m, 2h, 1d.")],
+    reason: Annotated[str, typer.Option(help="Why: it is shown in the Temporal UI.")] = "",
+    add: Annotated[
+        bool, typer.Option("--add", help="On top of what else runs, not at least that much.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until it is in force.")] = True,
+) -> None:
+    """Boost a namespace now, besides its calendar; its end comes by itself.
+
+    The guard rails of its calendar hold for it too, while one of its windows runs.
+    """
+    run_async(_boost(namespace, tru, _length(length), reason, add=add, wait=wait))
+
+
+@app.command()
+def release(
+    namespace: Namespace,
+    window: Annotated[
+        str, typer.Option(help="Only this window; left out, everything that runs.")
+    ] = "",
+) -> None:
+    """End boosts of a namespace before their time, by calendar or by hand.
+
+    The same firing does not come back; the window's next one does.
+    """
+    run_async(_release(namespace, window))
+
+
+async def _boost(
+    namespace: str, tru: int, length: timedelta, reason: str, *, add: bool, wait: bool
+) -> int:
+    from planner.live.connect import connect
+    from planner.live.keepers import result_of, start_boost
+    from workflows.contract import BoostRequest
+
+    request = BoostRequest(
+        namespace=namespace,
+        window=WINDOW_BY_HAND,
+        tru=tru,
+        ttl_seconds=round(length.total_seconds()),
+        combine="add" if add else "max",
+        by=operator(),
+        reason=reason,
+    )
+    started = await start_boost(await connect(), request, datetime.now(UTC))
+    say(f"Started {started.id}; `planner release {namespace}` ends it early.")
+    if not wait:
+        print(started.id)
+        return 0
+    result = await result_of(started)
+    print(result.message)
+    return 0 if result.in_force else 1
+
+
+async def _release(namespace: str, window: str) -> None:
+    from planner.live.connect import connect
+    from planner.live.keepers import release as release_leases
+    from workflows.contract import ReleaseRequest, format_instant
+
+    request = ReleaseRequest(window=window, by=operator())
+    gone = await release_leases(await connect(), namespace, request)
+    if not gone:
+        raise Refused(f"{window} is not running for {namespace}; `planner status` shows what is")
+    for lease in gone:
+        until = format_instant(lease.until)
+        print(f"released {lease.window}: {lease.tru} TRU, would have been until {until}")
+
+
+def _length(text: str) -> timedelta:
+    """Return how long a boost by hand shall be."""
+    from planner.config.values import parse_duration
+
+    try:
+        length = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"--for: {error}") from error
+    if not timedelta() < length <= LONGEST_BY_HAND:
+        raise typer.BadParameter(f"--for {text} is not within a month; write 30m or 2h")
+    return length
+
+
+def operator() -> str:
+    """Return the name of whoever runs this, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user, as in a container with a bare number
+        return "somebody"

@@ -1,0 +1,100 @@
+"""``planner status``: every namespace as it is now, and the repair of broken keepers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+
+if TYPE_CHECKING:
+    from planner.live.server import Server
+    from planner.render.status import Situation
+
+WATCH_EVERY = 2.0
+"""Seconds between two looks of ``--watch``."""
+
+
+class Format(StrEnum):
+    """How a status is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@app.command()
+def status(
+    namespace: Annotated[
+        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; left out, all.")
+    ] = "",
+    format: Annotated[Format, typer.Option(help="For people or for programs.")] = Format.TEXT,
+    watch: Annotated[bool, typer.Option(help="Look again every two seconds.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            help="Exit with 2 if a running window isn't covered, or a capacity is up without one."
+        ),
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Start a keeper wherever one was terminated at its work.")
+    ] = False,
+) -> None:
+    """Show each namespace: what is in force, which boosts run, what comes next.
+
+    The states: ok; raising and reverting, under way and in time; uncovered, a window
+    without its capacity; overdue, a capacity that should be down; foreign, set by
+    somebody else and left alone.
+    """
+    run_async(_status(namespace, format, watch=watch, check=check, repair=repair))
+
+
+async def _status(namespace: str, format: Format, *, watch: bool, check: bool, repair: bool) -> int:
+    import asyncio
+
+    from planner.live.connect import connect
+    from planner.live.server import server_of
+    from planner.live.situation import fetch_situations
+
+    server = server_of(await connect())
+    if repair:
+        await _repair(server, namespace)
+    while True:
+        situations = await fetch_situations(server, datetime.now(UTC), namespace=namespace)
+        _show(situations, format, clear=watch and sys.stdout.isatty())
+        if not watch:
+            break
+        await asyncio.sleep(WATCH_EVERY)
+    alarming = any(situation.is_alarming for situation in situations)
+    return EXIT_CHANGES if check and alarming else EXIT_DONE
+
+
+async def _repair(server: Server, namespace: str) -> None:
+    """Start a keeper for each that broke; it looks, and goes where it should be."""
+    from planner.live.keepers import fetch_keepers, repair
+
+    broken = [
+        keeper
+        for keeper in await fetch_keepers(server.client, datetime.now(UTC), namespace)
+        if keeper.is_broken
+    ]
+    for keeper in broken:
+        await repair(server.client, keeper)
+        say(f"{keeper.namespace}: started a keeper that takes over from the broken one")
+    if not broken:
+        say("No keeper is broken; nothing to repair.")
+
+
+def _show(situations: list[Situation], format: Format, *, clear: bool) -> None:
+    from planner.render.status import status_json, status_text
+
+    if format == Format.JSON:
+        print(json.dumps(status_json(situations)), flush=True)
+        return
+    if clear:
+        print("\x1b[2J\x1b[H", end="")
+    print(status_text(situations), flush=True)

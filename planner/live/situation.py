@@ -1,0 +1,107 @@
+"""Every namespace as it is now: its keeper's word, and the next window of its schedules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from planner.live.fetch import describe, list_schedules
+from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
+from planner.live.server import Server
+from planner.model import Horizon
+from planner.render.status import Next, Situation
+from planner.schedules.firing import upcoming
+from workflows.contract import KeeperStatus
+
+LOOK_AHEAD = timedelta(days=400)
+ID_PARTS = 3
+"""The parts of a schedule's id: ``boost/NAMESPACE/WINDOW``."""
+
+
+async def fetch_situations(
+    server: Server, now: datetime, *, namespace: str = ""
+) -> list[Situation]:
+    """Return each namespace that a keeper or a schedule knows, sorted by name."""
+    keepers, nexts = await asyncio.gather(
+        fetch_keepers(server.client, now, namespace), _fetch_next(server, now, namespace)
+    )
+    known = {keeper.namespace: keeper for keeper in keepers}
+    names = sorted({*known, *nexts})
+    return [situation(name, known.get(name), nexts.get(name)) for name in names]
+
+
+def situation(namespace: str, keeper: Keeper | None, following: Next | None) -> Situation:
+    """Return what is known of *namespace*.
+
+    A broken keeper that had something raised, and one that does not answer, are not
+    ``ok``: nobody sees to the way down.
+    """
+    idle = Situation(namespace=namespace, following=following)
+    if keeper is None:
+        return idle
+    if keeper.status is None:
+        if not (keeper.is_running or keeper.is_broken):
+            return idle
+        return replace(idle, state="overdue", details=f"the keeper does not answer: {WORKER_HINT}")
+    if keeper.is_running:
+        return _as_it_says(idle, keeper.status)
+    if keeper.is_broken and _left_something(keeper.status):
+        return replace(
+            _as_it_says(idle, keeper.status),
+            state="overdue",
+            details="the keeper was terminated before it had gone back to the baseline; "
+            "`planner status --repair` starts another that does",
+        )
+    return replace(_as_it_says(idle, keeper.status), leases=())
+
+
+def _as_it_says(idle: Situation, status: KeeperStatus) -> Situation:
+    return replace(
+        idle,
+        capacity=status.capacity,
+        baseline=status.baseline,
+        leases=status.leases,
+        state=status.state,
+        details=status.details,
+    )
+
+
+def _left_something(status: KeeperStatus) -> bool:
+    """Tell whether a keeper that is no more had something to do yet."""
+    return bool(status.leases) or status.capacity != status.baseline
+
+
+async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[str, Next]:
+    """Return the next window of each namespace: of the schedule that fires first."""
+    first: dict[str, tuple[datetime, str]] = {}
+    for id, live in (await list_schedules(server, "")).items():
+        name = _namespace(id)
+        if name and namespace in ("", name) and live.upcoming and not live.paused:
+            entry = (live.upcoming[0], id)
+            first[name] = min(first.get(name, entry), entry)
+    read = await asyncio.gather(*(_next_of(server, id, now) for _, id in first.values()))
+    return _by_name(first, read)
+
+
+def _by_name(names: Iterable[str], found: Iterable[Next | None]) -> dict[str, Next]:
+    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
+
+
+async def _next_of(server: Server, id: str, now: datetime) -> Next | None:
+    live = await describe(server, id)
+    if live is None or live.schedule is None:
+        return None
+    request = live.schedule.request
+    ahead = timedelta(seconds=request.ahead_seconds)
+    fires = next(upcoming(live.schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
+    if fires is None:
+        return None
+    return Next(window=request.window, start=fires + ahead, tru=request.tru)
+
+
+def _namespace(id: str) -> str:
+    """Return the namespace in a schedule's *id*; empty where it isn't one of ours."""
+    parts = id.split("/", ID_PARTS - 1)
+    return parts[1] if len(parts) == ID_PARTS and parts[0] == "boost" else ""
