@@ -32,6 +32,7 @@ from workflows.cloud import (
     NamespaceNotFound,
     Observation,
     OneKey,
+    Pace,
     PermanentError,
     RequestRefused,
     TemporaryError,
@@ -254,6 +255,33 @@ async def test_a_quoted_key_is_blotted_out(reply: Reply, caplog: pytest.LogCaptu
     told = "".join(traceback.format_exception(caught.value, chain=True))
     assert "[key]" in str(caught.value)
     assert KEY not in told + repr(caught.value) + caplog.text
+
+
+async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ask at once, few are under way, and waiting for a turn is no timeout."""
+    monkeypatch.setattr(calls, "CALL_TIMEOUT", 0.5)
+    under_way = most = 0
+
+    async def slow(_: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        under_way -= 1
+        return namespace(2)
+
+    time = SkippingTime()
+    client = CloudClient(
+        "https://cloud.example",
+        OneKey(KEY),
+        transport=httpx.MockTransport(slow),
+        pace=Pace(10_000),
+        clock=time.clock,
+        sleep=time.sleep,
+    )
+    seen = await asyncio.gather(*(client.observe(f"ns-{number}") for number in range(600)))
+    assert [Capacity(2)] * 600 == [item.capacity for item in seen]
+    assert (most, time.naps) == (calls.REQUESTS_AT_ONCE, [])
 
 
 async def test_requests_are_paced() -> None:

@@ -63,7 +63,7 @@ async def test_waiting_beats_and_is_told() -> None:
     async with slots.hold(beat) as waited:
         assert waited
     await first
-    assert {"waiting for one of the account's 1 operations at once"} == set(beats)
+    assert {"waiting for one of the 1 operations that the account may have at once"} == set(beats)
 
 
 @pytest.mark.parametrize("turns", range(6))

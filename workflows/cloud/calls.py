@@ -35,7 +35,7 @@ from workflows.cloud.replies import (
     parse_operation,
     parse_options,
 )
-from workflows.cloud.slots import Beat, Pace, Sleep
+from workflows.cloud.slots import Beat, Pace, Sleep, Slots
 
 API_VERSION = "v0.23.0"
 """The API version that every call pins: the newest that clients are known to pin. An
@@ -57,7 +57,15 @@ SHORTEST_SECRET = 8
 """Letters from which on a key counts as a secret."""
 
 _TIMEOUTS = httpx.Timeout(15.0, connect=5.0)
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=40, keepalive_expiry=30)
+REQUESTS_AT_ONCE = 40
+"""Requests under way at once. Further ones wait before the connection pool, not in it: the
+pool looks through all that wait in it at each event, and its wait counts as the call's."""
+
+_LIMITS = httpx.Limits(
+    max_connections=REQUESTS_AT_ONCE,
+    max_keepalive_connections=REQUESTS_AT_ONCE,
+    keepalive_expiry=30,
+)
 _AUTHORIZATION = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _ASK_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
 
@@ -86,6 +94,7 @@ class Calls:
         self._keys = keys
         self._pace = pace
         self._sleep = sleep
+        self._under_way = Slots(REQUESTS_AT_ONCE, what="requests at once")
         # On this machine a proxy from the environment would be a detour of the key.
         self._http = httpx.AsyncClient(
             base_url=base,
@@ -174,7 +183,8 @@ class Calls:
         """Make one call, and make it again while that may help."""
         for attempt in range(ATTEMPTS):
             try:
-                return await self._once(method, path, namespace, what, body)
+                async with self._under_way.hold(beat):
+                    return await self._once(method, path, namespace, what, body)
             except Unauthorized:
                 raise
             except TemporaryError as error:

@@ -25,10 +25,20 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 class Slots:
-    """The account's mutating operations: at most *count* at once, first come, first served."""
+    """At most *count* at once of something, first come, first served.
 
-    def __init__(self, count: int = MUTATING_OPERATIONS, *, beat_every: float = 10) -> None:
+    By default of the account's mutating operations; *what* names others.
+    """
+
+    def __init__(
+        self,
+        count: int = MUTATING_OPERATIONS,
+        *,
+        what: str = "operations that the account may have at once",
+        beat_every: float = 10,
+    ) -> None:
         self.count = count
+        self._what = what
         self._free = asyncio.Semaphore(count)
         self._beat_every = beat_every
 
@@ -54,7 +64,7 @@ class Slots:
         turn = asyncio.ensure_future(self._free.acquire())
         try:
             while not turn.done():
-                beat(f"waiting for one of the account's {self.count} operations at once")
+                beat(f"waiting for one of the {self.count} {self._what}")
                 await asyncio.wait({turn}, timeout=self._beat_every)
         except BaseException:
             if not turn.cancel() and not turn.cancelled():
