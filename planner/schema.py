@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from planner.config.documents import CalendarDocument, PlannerDocument
-from planner.config.fields import NAME_PATTERN
+from planner.config.readers import NAME_PATTERN
 from planner.config.shape import RECURRENCES
 
 Schema = dict[str, Any]

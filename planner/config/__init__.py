@@ -1,14 +1,15 @@
 """Calendar files read: YAML text in, a `Project` or every problem of the run out. Pure.
 
 - `nodes`: YAML as it was written, with lines; the limits on hostile files.
-- `values`, `fields`: what single values mean, and how an editor is told of them.
+- `values`, `readers`: what single values mean.
+- `fields`, `days_off`: the kinds of value there are, and how an editor is told of them.
 - `documents`: the keys (pydantic); `sentences`: their faults in our words.
 - `shape`: what the keys of a window must say together.
-- `windows`, `rails`, `project`: from documents to `planner.model`.
-- `shelf`: the iCalendar files that calendars name, brought by `planner.source`.
+- `rails`, `shared`, `windows`, `calendars`, `project`: from documents to `planner.model`.
+- `shelf`: files and what they may refer to, as `planner.source` brings them.
 """
 
-from planner.config.project import TextFile, build
-from planner.config.shelf import Shelf
+from planner.config.project import build
+from planner.config.shelf import Shelf, TextFile
 
 __all__ = ["Shelf", "TextFile", "build"]

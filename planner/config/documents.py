@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from planner.config.days_off import File, HolidayList, SkipList
 from planner.config.fields import (
     Ahead,
     Amount,
@@ -22,9 +23,7 @@ from planner.config.fields import (
     Day,
     DayMatchWord,
     Description,
-    File,
     Flag,
-    HolidayList,
     Label,
     Length,
     Months,
@@ -33,7 +32,6 @@ from planner.config.fields import (
     PolicyWord,
     ProjectName,
     RollWord,
-    SkipList,
     Tru,
     TruList,
     Wall,

@@ -1,7 +1,8 @@
-"""The other files that a calendar names: what `source` must bring, as the core sees it."""
+"""The files of a directory as the core sees them: what `source` must bring."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from planner.model import IcsFile
@@ -18,3 +19,12 @@ class Shelf(Protocol):
         Raises:
             ValueError: There is none to be had, in a sentence that names the path.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A YAML file: its name for people, its text, and the files that it may refer to."""
+
+    name: str
+    text: str
+    shelf: Shelf

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
+from planner.config.days_off import holidays_of, skip_of
 from planner.config.documents import CalendarDocument, Refinements, WindowDocument
-from planner.config.fields import holidays_of, skip_of
 from planner.config.values import short
 from planner.model import (
     BusinessDays,
@@ -134,7 +134,7 @@ def _holidays(document: WindowDocument, inherited: Holidays) -> Holidays:
     weekend = document.weekend if document.weekend is not None else inherited.weekend
     if document.holidays is not None:
         return holidays_of(document.holidays, weekend)
-    return Holidays(inherited.regions, inherited.calendars, inherited.days, tuple(sorted(weekend)))
+    return replace(inherited, weekend=tuple(sorted(weekend)))
 
 
 def _tru(document: WindowDocument, allowed: tuple[int, ...]) -> int | None:
