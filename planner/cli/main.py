@@ -9,7 +9,18 @@ from __future__ import annotations
 import traceback
 from typing import NoReturn
 
-from planner.cli import by_hand, files, foresight, hold, local, reconcile, simulate, status, worker
+from planner.cli import (
+    by_hand,
+    files,
+    foresight,
+    hold,
+    local,
+    reconcile,
+    rehearsal,
+    simulate,
+    status,
+    worker,
+)
 from planner.cli.app import EXIT_ERROR, app, exit_code_of, leave
 
 __all__ = [
@@ -20,6 +31,7 @@ __all__ = [
     "hold",
     "local",
     "reconcile",
+    "rehearsal",
     "run",
     "simulate",
     "status",

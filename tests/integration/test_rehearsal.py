@@ -1,0 +1,114 @@
+"""A rehearsal of what is to come: it passes on what is right, and finds what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import pytest
+from foresight_helpers import HOUR, MINUTE, calendar, daily, project
+
+import workflows.ledger
+from planner.cli.rehearsal import Outcome, play
+from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
+from planner.schedules import compile_project
+from planner.spec import Range, Schedule
+from workflows.contract import Capacity, Rails, Target, target_of
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+TOMORROW = (NOW + timedelta(days=1)).replace(hour=0, minute=0, second=0)
+DAYS = 5
+
+
+def overlapping(**fields: Any) -> NamespaceCalendar:
+    """Return a long window and a shorter, higher one in it, some days in a row."""
+    first = f"{TOMORROW:%Y-%m-%d}"
+    long = daily("long", f"{first} 08:00", DAYS, 4, lead=10 * MINUTE, **fields)
+    short = daily("short", f"{first} 09:00", DAYS, 1, tru=8, lead=10 * MINUTE, **fields)
+    added = daily("added", f"{first} 09:30", DAYS, 1, tru=2, combine="add", **fields)
+    return calendar(long, short, added)
+
+
+async def rehearsed(
+    each: NamespaceCalendar, schedules: tuple[Schedule, ...] | None = None, seed: int | None = None
+) -> Outcome:
+    """Play the coming days of one namespace."""
+    everything = project(each)
+    compiled = compile_project(everything, NOW.date()) if schedules is None else schedules
+    horizon = Horizon(TOMORROW, TOMORROW + timedelta(days=DAYS))
+    return await play(everything, compiled, horizon, seed)
+
+
+async def test_what_fires_is_what_the_timeline_shows() -> None:
+    """Overlaps, additions, leads: the capacity history is the timeline, change by change."""
+    outcome = await rehearsed(overlapping())
+    assert outcome.differences == ()
+    assert outcome.failed == ()
+    assert outcome.fired == 3 * DAYS
+    assert outcome.changes == 6 * DAYS
+
+
+async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
+    """A window that is compiled to a local calendar fires when its occurrences do."""
+    nightly = Window(
+        namespace="payments-prod.a1b2c",
+        name="nightly",
+        recurrence=Cron(("30 4 * * *",)),
+        tru=4,
+        asked="4 TRU",
+        timezone="Asia/Kolkata",
+        length=Duration(2 * HOUR),
+    )
+    outcome = await rehearsed(calendar(nightly, baseline=Capacity(2)))
+    assert (outcome.differences, outcome.failed) == ((), ())
+    assert outcome.fired == DAYS
+
+
+async def test_a_schedule_shifted_by_an_hour_is_found() -> None:
+    """A compiler that is off by an hour shows on every day, as too late and too long."""
+    everything = overlapping()
+    good = compile_project(project(everything), NOW.date())
+    shifted = tuple(
+        shift(schedule) if schedule.id.endswith("/short") else schedule for schedule in good
+    )
+    outcome = await rehearsed(everything, shifted)
+    assert {difference.windows for difference in outcome.differences} >= {("long", "short")}
+    assert len(outcome.differences) >= DAYS
+
+
+def shift(schedule: Schedule) -> Schedule:
+    """Return *schedule* an hour later."""
+    return replace(
+        schedule,
+        calendars=tuple(
+            replace(each, hour=tuple(Range(r.start + 1, r.end + 1, r.step) for r in each.hour))
+            for each in schedule.calendars
+        ),
+        request=replace(schedule.request, ends={}),
+    )
+
+
+async def test_a_keeper_that_forgets_one_lease_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keeper that leaves the last of its claims out is told by the history."""
+
+    def forgetful(claims: Iterable[Any], baseline: Capacity, rails: Rails, **more: Any) -> Target:
+        claims = tuple(claims)
+        kept = islice(claims, len(claims) - 1) if len(claims) > 1 else claims
+        return target_of(kept, baseline, rails, **more)
+
+    monkeypatch.setattr(workflows.ledger, "target_of", forgetful)
+    outcome = await rehearsed(overlapping())
+    assert len(outcome.differences) >= DAYS
+    assert all("long" in difference.windows for difference in outcome.differences)
+
+
+async def test_faults_are_survived() -> None:
+    """With faults now and then every change still comes, within what a retry takes."""
+    outcome = await rehearsed(overlapping(), seed=7)
+    assert outcome.differences == ()
+    assert outcome.failed == ()
