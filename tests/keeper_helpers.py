@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from workflows.cloud import InsufficientCapacity, Observation, Options
+from workflows.cloud import InsufficientCapacity, Observation, Options, TemporaryError
 from workflows.contract import (
     BOOST_WORKFLOW,
     ON_DEMAND,
@@ -58,12 +59,13 @@ class ScriptedCloud:
     in_flight: int = 0
     most_in_flight: int = 0
     hold: asyncio.Event | None = None
+    loses_replies: int = 0
 
     async def set(self, capacity: Capacity) -> None:
         """Put *capacity* in force, as somebody else would."""
         if capacity != self.capacity:
-            self.capacity = capacity
             self.history.append((await self.clock(), capacity))
+            self.capacity = capacity
 
     @property
     def steps(self) -> list[float | None]:
@@ -96,6 +98,9 @@ class ScriptedCloud:
                 raise InsufficientCapacity("not enough", available=self.available)
             self.writes.append(capacity)
             await self.set(capacity)
+            if self.loses_replies:
+                self.loses_replies -= 1
+                raise TemporaryError("the reply was lost")
             return self._seen()
         finally:
             self.in_flight -= 1
@@ -182,9 +187,11 @@ class Stage:
     async def says(self, holds: Callable[[KeeperStatus], bool]) -> KeeperStatus:
         """Wait for the keeper's status to be as it should, and return it."""
         async with asyncio.timeout(SCENE_WITHIN):
-            while not holds(status := await self.status()):  # noqa: ASYNC110 - a query
+            while True:
+                with suppress(RPCError):  # no keeper yet
+                    if holds(status := await self.status()):
+                        return status
                 await asyncio.sleep(0.01)
-        return status
 
     async def release(self, **chosen: str) -> list[str]:
         """Release claims, and return their windows."""

@@ -17,7 +17,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import backoff, orders, words
+    from workflows import backoff, keeper_limits, orders, words
     from workflows import ledger as book
     from workflows.contract import (
         BASELINE_MEMO,
@@ -35,12 +35,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.ledger import Ledger
     from workflows.orders import Drive, KeeperInput, Recall, Sight
-
-UPDATES_A_RUN = 1_000
-"""Updates after which a run hands over to the next: the server allows 2,000 a run."""
-
-WAITING_UPDATES = 8
-"""Claims that may wait for their capacity at once: the server allows 10 in flight."""
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 
@@ -90,7 +84,7 @@ class CapacityKeeper:
         """
         self._updates += 1
         self._change(book.grant(self._ledger, request, workflow.now()))
-        if self._waiting < WAITING_UPDATES:
+        if self._waiting < keeper_limits.WAITING_UPDATES:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
@@ -110,6 +104,7 @@ class CapacityKeeper:
     async def release(self, request: ReleaseRequest) -> tuple[Lease, ...]:
         """End claims before their time, and return those that were ended."""
         self._updates += 1
+        await workflow.wait_condition(lambda: not self._broken_run)
         before = self._ledger.leases
         self._change(book.release(self._ledger, lambda lease: _is_meant(lease, request)))
         return tuple(lease for lease in before if lease not in self._ledger.leases)
@@ -272,6 +267,7 @@ class CapacityKeeper:
         )
         if old:
             self._ledger = book.take_over(self._ledger, old)
+        self._broken_run = ""
 
     @property
     def _is_done(self) -> bool:
@@ -279,8 +275,11 @@ class CapacityKeeper:
 
     @property
     def _turns_over(self) -> bool:
+        """Whether the run has grown enough, and nobody waits for a step about to succeed."""
+        if self._failures == 0 and not self._ledger.is_settled:
+            return False
         suggested = workflow.info().is_continue_as_new_suggested()
-        return suggested or self._updates >= UPDATES_A_RUN
+        return suggested or self._updates >= keeper_limits.UPDATES_A_RUN
 
     async def _leave(self) -> None:
         """Let every waiting claim be answered, and take no more waits."""

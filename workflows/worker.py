@@ -27,7 +27,7 @@ GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; they are safe to cut."""
 
 
-PURE_MODULES = ("backoff", "contract", "ledger", "orders", "words")
+PURE_MODULES = ("backoff", "contract", "keeper_limits", "ledger", "orders", "words")
 
 RUNNER = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
