@@ -49,6 +49,20 @@ class StructuredCalendar:
     second: Ranges = (Range(0, 0),)
     comment: str = ""
 
+    @property
+    def numbers(self) -> list[list[tuple[int, int, int]]]:
+        """All of it but the comment, field by field, as plain numbers."""
+        fields = (
+            self.year,
+            self.month,
+            self.day_of_month,
+            self.day_of_week,
+            self.hour,
+            self.minute,
+            self.second,
+        )
+        return [[(one.start, one.end, one.step) for one in ranges] for ranges in fields]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -82,11 +96,10 @@ class Schedule:
         first calendar's comment (`stamped`), which the server's list of schedules
         returns: so an unchanged schedule is known without describing it.
         """
-        value = asdict(self)
+        value = asdict(replace(self, calendars=()))
         del value["note"], value["paused"]
-        value["calendars"] = sorted(
-            json.dumps(asdict(replace(calendar, comment=""))) for calendar in self.calendars
-        )
+        # Not by asdict, which takes ten times as long for what is most of a schedule.
+        value["calendars"] = sorted(calendar.numbers for calendar in self.calendars)
         text = json.dumps(value, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
 
