@@ -162,7 +162,7 @@ async def _ask(client: Client, execution: WorkflowExecution, now: datetime) -> K
     )
 
 
-async def repair(client: Client, keeper: Keeper) -> None:
+async def repair(client: Client, keeper: Keeper, *, task_queue: str = TASK_QUEUE) -> None:
     """Start a keeper that takes over from a broken one: to its leases, or its baseline."""
     start = KeeperStart(namespace=keeper.namespace, broken_run=keeper.run_id)
     try:
@@ -170,7 +170,7 @@ async def repair(client: Client, keeper: Keeper) -> None:
             KEEPER_WORKFLOW,
             start,
             id=keeper_id(keeper.namespace),
-            task_queue=TASK_QUEUE,
+            task_queue=task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Capacity of {keeper.namespace}",
         )

@@ -1,0 +1,177 @@
+"""The boost: what it asks for, how it ends, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from keeper_helpers import staged
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError, WorkflowHistory
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Replayer
+
+from workflows.cloud import TemporaryError
+from workflows.contract import BoostRequest, Capacity, format_instant, occurrence_of
+from workflows.keeper import CapacityKeeper
+from workflows.provision import ProvisionBoost
+from workflows.worker import RUNNER
+
+HISTORIES = Path(__file__).parent / "data" / "histories"
+
+ACTIONS = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: "workflow started",
+    EventType.EVENT_TYPE_TIMER_STARTED: "timer",
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: "activity",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: "signal",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: "update",
+    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "search attributes",
+    EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: "memo",
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continue as new",
+}
+"""The events that Temporal bills as Actions; each attempt of an activity counts."""
+
+
+def actions(histories: Iterable[WorkflowHistory]) -> Counter[str]:
+    """Count the Actions in *histories* by what they are for."""
+    counted: Counter[str] = Counter()
+    for history in histories:
+        for event in history.events:
+            if event.event_type in ACTIONS:
+                counted[ACTIONS[event.event_type]] += 1
+            extra = event.activity_task_started_event_attributes.attempt - 1
+            counted["activity"] += max(0, extra)
+    return counted
+
+
+async def test_a_single_boost_costs_few_actions(
+    skipping: WorkflowEnvironment, fresh: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A boost with a declared baseline needs at most eight Actions, all told."""
+    async with staged(skipping, fresh) as stage:
+        boost = await stage.start(stage.request(8, 0.5, baseline=Capacity(None)))
+        await boost.result()
+        await stage.end()
+        histories = [await handle.fetch_history() for handle in (boost, stage.keeper)]
+    counted = actions(histories)
+    with capsys.disabled():
+        print(f"\n  Actions of a single boost: {counted.total()} {dict(counted)}")
+    assert counted.total() <= 8
+
+
+async def test_saved_histories_replay() -> None:
+    """Workflows that were begun by an earlier release go on under this one."""
+    files = sorted(HISTORIES.glob("*.json"))
+    assert files
+    replayer = Replayer(workflows=[ProvisionBoost, CapacityKeeper], workflow_runner=RUNNER)
+    for file in files:
+        saved = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
+        await replayer.replay_workflow(saved)
+
+
+@pytest.mark.skipif("SAVE_HISTORIES" not in os.environ, reason="rewrites tests/data/histories")
+async def test_save_histories(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """Histories of boost and keeper in the situations that matter are written down."""
+    async with staged(skipping, fresh, available=4.0) as stage:
+        boost = await stage.start(stage.request(8, 1))
+        await stage.in_force(4)
+        stage.cloud.available = None
+        await boost.result()
+        other = await stage.start(stage.request(4, 2, combine="add", baseline=Capacity(2)))
+        await stage.in_force(12)
+        stage.cloud.faults = [TemporaryError("busy", retry_after=5), RuntimeError("a bug")]
+        await stage.release(window="w8")
+        await stage.end()
+        for name, handle in (("boost", boost), ("boost-add", other), ("keeper", stage.keeper)):
+            history = await handle.fetch_history()
+            text = json.dumps(json.loads(history.to_json()), indent=1)
+            (HISTORIES / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+async def test_a_late_firing_does_nothing(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A firing after its window's end is recorded, says how late it is, and asks nobody."""
+    async with staged(skipping, fresh) as stage:
+        now = await skipping.get_current_time()
+        ended = now - timedelta(minutes=5)
+        request = request_ending(stage.namespace, now, ended)
+        result = await (await stage.start(request)).result()
+        assert not result.in_force
+        assert result.message.startswith("late by 5m: the window ended at")
+        assert stage.cloud.calls == []
+
+
+def request_ending(namespace: str, now: datetime, end: datetime) -> BoostRequest:
+    """Return a request whose window, started about *now*, ends at *end*: by table."""
+    starts = [now + timedelta(milliseconds=step) for step in range(20_000)]
+    return BoostRequest(
+        namespace=namespace,
+        window="w",
+        tru=8,
+        ttl_seconds=3600,
+        ends={format_instant(start): format_instant(end) for start in starts},
+    )
+
+
+async def test_a_window_opens_after_its_lead(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """The lease runs to the window's own end: lead and length after the nominal time."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 1, ahead_seconds=600)
+        (lease,) = (await stage.status()).leases
+        assert lease.until - lease.start == timedelta(hours=1)
+        raised = stage.cloud.history[0][0]
+        assert timedelta(minutes=9) < lease.start - raised <= timedelta(minutes=10)
+
+
+async def test_a_boost_that_is_never_covered_is_red(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A window that ended without its capacity fails with a sentence that says what to do."""
+    async with staged(skipping, fresh) as stage:
+        stage.cloud.faults = [TemporaryError("the Cloud is down")] * 10_000
+        boost = await stage.start(stage.request(8, 1, reason="month end"))
+        with pytest.raises(WorkflowFailureError) as red:
+            await boost.result()
+        words = str(red.value.cause)
+        assert "did not get the 8 TRU of w8 before its end" in words
+        assert "the Cloud is down" in words
+        assert "check the Cloud API key" in words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"until": "25:99"}, "can't be read", id="no such time"),
+        pytest.param({"until": "06:00", "timezone": "Mars/Base"}, "can't be read", id="no zone"),
+        pytest.param({"tru": 0}, "asks for nothing", id="no TRU"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_red(
+    skipping: WorkflowEnvironment, fresh: str, changes: dict[str, object], words: str
+) -> None:
+    """What can't be read fails the boost at once, instead of keeping it busy."""
+    async with staged(skipping, fresh) as stage:
+        tru = int(str(changes.pop("tru", 8)))
+        boost = await stage.start(stage.request(tru, 1, **changes))
+        with pytest.raises(WorkflowFailureError) as red:
+            await boost.result()
+        assert words in str(red.value.cause)
+
+
+def test_a_named_end_counts_before_the_length() -> None:
+    """An occurrence whose end the schedule names ends then; others after their length."""
+    start = datetime.fromisoformat("2027-01-31T23:00:00+00:00")
+    request = BoostRequest(
+        namespace="n.a",
+        window="w",
+        tru=8,
+        ttl_seconds=3600,
+        ends={"2027-01-31T23:00:00Z": "2027-02-01T05:00:00Z"},
+    )
+    assert occurrence_of(request, start)[1].isoformat() == "2027-02-01T05:00:00+00:00"
+    later = start + timedelta(days=1)
+    assert occurrence_of(request, later)[1] == later + timedelta(hours=1)
