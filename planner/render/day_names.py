@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import date, timedelta
+from operator import itemgetter
 
 MOST_EXCEPTIONS = 4
 """More exceptions than that are not named, if each is shown by itself anyway."""
@@ -39,7 +40,7 @@ def which_days(days: Sequence[date], others: Collection[date] = ()) -> str:
             fits.append((len(missing), name, missing))
     if not fits:
         return f"{len(days)} days: {_listed(days)}"
-    _, name, missing = min(fits)
+    _, name, missing = min(fits, key=itemgetter(0))  # the first of equals
     return f"{len(days)} days: {name}{_exceptions(missing)}"
 
 
