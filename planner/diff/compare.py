@@ -77,7 +77,7 @@ def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
         *(_delete(live[id], now) for id in live.keys() - desired.keys()),
     ]
     changes = sorted(
-        (replace(change, follow=wanted.follow) for change in decided if change),
+        (_following(change) if wanted.follow else change for change in decided if change),
         key=lambda change: change.id,
     )
     kept, left = _within(wanted.policy, changes)
@@ -88,6 +88,11 @@ def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
         owned=sum(one.project == wanted.project and not one.has_ended for one in live.values()),
         warnings=(*left, *_warnings(kept, now)),
     )
+
+
+def _following(change: Change) -> Change:
+    """Return *change* with its running boosts following it."""
+    return replace(change, follow=bool(change.running))
 
 
 def _is_settled(desired: Schedule, live: Live, project: str) -> bool:
@@ -111,8 +116,13 @@ def _decide(desired: Schedule, live: Live | None, project: str, now: datetime) -
     if live.project != project:
         return _adopt(desired, live, now)
     desired = _keep_operators(desired, live)
-    change = Change(action="unchanged", id=desired.id, desired=desired, live=live)
-    change = replace(change, remarks=_pause_remarks(live))
+    change = Change(
+        action="unchanged",
+        id=desired.id,
+        desired=desired,
+        live=live,
+        remarks=_pause_remarks(live),
+    )
     return change if live.schedule is None else _update(change, desired, live.schedule, now)
 
 

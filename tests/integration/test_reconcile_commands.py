@@ -1,0 +1,131 @@
+"""``plan``, ``sync``, ``pause`` and ``resume`` as commands: exit codes, streams, colours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from temporalio.testing import WorkflowEnvironment
+
+pytestmark = pytest.mark.integration
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+CALENDAR = """
+namespace: {namespace}
+windows:
+  close: {{cron: "0 18 L * *", until: "06:00", tru: {tru}, timezone: America/New_York}}
+  payroll: {{cron: "0 5 15 * *", duration: 4h, tru: 4}}
+  report: {{cron: "0 7 * * mon", duration: 2h, tru: 4}}
+  settle: {{cron: "0 7 * * fri", duration: 2h, tru: 4}}
+"""
+
+
+@pytest.fixture
+def run(dev_server: WorkflowEnvironment) -> Run:
+    """Run the console script against the dev server."""
+    address = dev_server.client.service_client.config.target_host
+
+    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "planner"), *map(str, arguments)],
+            env={**os.environ, "TEMPORAL_ADDRESS": address, "USER": "alice", **variables},
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def calendars(tmp_path: Path, fresh: str) -> Path:
+    """Return a directory of calendars that no server knows yet."""
+    (tmp_path / "planner.yaml").write_text(f"project: {fresh}\n", encoding="utf-8")
+    write(tmp_path, fresh, CALENDAR)
+    return tmp_path
+
+
+def write(directory: Path, project: str, text: str, tru: int = 8) -> None:
+    """Write the one calendar file of *directory*."""
+    words = text.format(namespace=f"{project}.a1b2c", tru=tru)
+    (directory / "calendar.yaml").write_text(words, encoding="utf-8")
+
+
+def test_the_way_of_a_change(run: Run, calendars: Path, fresh: str) -> None:
+    """Plan, sync by checksum, nothing to do, stale, refused, allowed: each with its code."""
+    pending = run("plan", calendars, "--detailed-exitcode", "--format", "json")
+    plan = json.loads(pending.stdout)
+    assert (pending.returncode, plan["summary"]["create"]) == (2, 4)
+    done = run("sync", calendars, "--checksum", plan["checksum"])
+    assert done.returncode == 0, done.stderr
+    assert f"+ created {fresh}.a1b2c/close" in done.stdout
+    assert f"Sync of {fresh}: 4 created." in done.stdout
+    idle = run("sync", calendars)
+    assert (idle.returncode, idle.stdout) == (
+        0,
+        "Nothing to do: 4 schedules as the files have it.\n",
+    )
+    assert run("plan", calendars, "--detailed-exitcode").returncode == 0
+    stale = run("sync", calendars, "--checksum", plan["checksum"])
+    assert (stale.returncode, stale.stdout) == (4, "")
+    write(calendars, fresh, CALENDAR.split("  payroll")[0], tru=10)
+    refused = run("sync", calendars)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert f"--allow-delete {fresh}.a1b2c/payroll" in refused.stderr
+    assert run("plan", calendars).returncode == 3
+    allowed = run("sync", calendars, "--allow-delete", f"{fresh}.a1b2c/*", "--format", "json")
+    outcomes = json.loads(allowed.stdout)["outcomes"]
+    assert allowed.returncode == 0, allowed.stderr
+    assert [one["action"] for one in outcomes if one["done"]] == ["update"] + ["delete"] * 3
+
+
+def test_pause_and_resume(run: Run, calendars: Path, fresh: str) -> None:
+    """A window is paused with a reason, stays so over a sync, and is resumed."""
+    assert run("sync", calendars).returncode == 0
+    paused = run("pause", f"{fresh}.a1b2c/payroll", "--reason", "freeze")
+    assert (paused.returncode, paused.stdout) == (0, f"{fresh}.a1b2c/payroll paused\n")
+    warned = run("plan", calendars, "--full")
+    assert "paused by an operator, and left so: “Paused by alice: freeze" in warned.stderr
+    assert run("sync", calendars, "--full").returncode == 0
+    resumed = run("resume", "--all", "--project", fresh)
+    assert f"{fresh}.a1b2c/payroll resumed\n" in resumed.stdout
+    assert f"{fresh}.a1b2c/close is not paused\n" in resumed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["pause"], "--all", id="nothing named"),
+        pytest.param(["pause", "a/b", "--all"], "--all", id="both named"),
+        pytest.param(["plan", "--format", "yaml"], "yaml", id="an unknown format"),
+    ],
+)
+def test_usage_errors(run: Run, arguments: list[str], words: str) -> None:
+    """A wrong command line is exit code 64, and says what would be right."""
+    wrong = run(*arguments)
+    assert wrong.returncode == 64
+    assert words in wrong.stderr
+
+
+def test_no_server(run: Run, calendars: Path) -> None:
+    """Nobody at the address is one sentence that names it, and exit code 1."""
+    lost = run("plan", calendars, TEMPORAL_ADDRESS="localhost:1")
+    assert (lost.returncode, lost.stdout) == (1, "")
+    assert "localhost:1" in lost.stderr
+    assert "Traceback" not in lost.stderr
+
+
+def test_markdown_and_no_colours_in_a_pipe(run: Run, calendars: Path) -> None:
+    """What goes into a pipe has no terminal colours, whatever the format."""
+    for format in ("text", "markdown"):
+        printed = run("plan", calendars, "--format", format)
+        assert printed.returncode == 0
+        assert "\x1b" not in printed.stdout
+        assert "4 to create" in printed.stdout
