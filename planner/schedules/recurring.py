@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 from planner import cron, zones
 from planner.business import business_calendar
@@ -99,10 +99,21 @@ def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) 
     starts: Times = {}
     for expression in expressions:
         rule = cron.parse(expression)
-        days = YearDays.sampled(partial(cron.days_in_month, rule, day_match))
+        days = _cron_days(_without_times(rule), day_match)
         for at in rule.times:
             starts[at] = starts[at] | days if at in starts else days
     return starts
+
+
+def _without_times(rule: cron.CronRule) -> cron.CronRule:
+    """Return *rule* with nothing but its day fields, which many rules have in common."""
+    return replace(rule, expression="", minutes=(), hours=(), every_hour=False)
+
+
+@lru_cache(maxsize=1024)
+def _cron_days(rule: cron.CronRule, day_match: cron.DayMatch | None) -> YearDays:
+    """Return the days of *rule*; those that differ in times of day alone share the work."""
+    return YearDays.sampled(partial(cron.days_in_month, rule, day_match))
 
 
 def _has_holidays(holidays: Holidays) -> bool:

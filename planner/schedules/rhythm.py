@@ -20,8 +20,9 @@ from workflows.contract import BoostRequest, format_instant, occurrence_of
 YEARS = 3
 """Calendar years that dated schedules cover, this one included."""
 
-CHECK_LIMIT = 2_000
-"""Firings up to which a recurring form is compared with the occurrences themselves."""
+CHECK_LIMIT = 400
+"""Firings up to which a recurring form is compared with the occurrences themselves: more
+than a year of days, so that lengths by the clock are seen over both of its changes."""
 
 LONGEST_EVENT = timedelta(days=31)
 """The longest that an iCalendar event may be."""
@@ -159,17 +160,14 @@ def _request(pattern: Pattern, ahead: timedelta, runs: Sequence[Timing]) -> Boos
         until=f"{pattern.length.wall:%H:%M}" if isinstance(pattern.length, Until) else "",
         timezone=pattern.timezone,
     )
-    return replace(request, ends=_written_ends(request, runs))
-
-
-def _written_ends(request: BoostRequest, runs: Sequence[Timing]) -> dict[str, str]:
-    """Return the ends of those *runs* that *request* doesn't say by itself."""
-    ahead = timedelta(seconds=request.ahead_seconds)
-    return {
+    if len(lengths) == 1 and not request.until:
+        return request
+    ends = {
         format_instant(run.start): format_instant(run.end)
         for run in runs
         if occurrence_of(request, run.start - ahead) != (run.start, run.end)
     }
+    return replace(request, ends=ends)
 
 
 def _seconds(length: timedelta) -> int:

@@ -6,6 +6,7 @@ from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from planner.schedules.ranges import rectangles
 from planner.schedules.yeardays import YearDays
@@ -37,7 +38,8 @@ class YearBox:
     weekdays: frozenset[int]
 
 
-def year_boxes(days: YearDays) -> list[YearBox]:
+@lru_cache(maxsize=1024)
+def year_boxes(days: YearDays) -> tuple[YearBox, ...]:
     """Cover *days* exactly by few boxes.
 
     Months with the same days go together. Where February's part holds in both kinds of
@@ -47,7 +49,7 @@ def year_boxes(days: YearDays) -> list[YearBox]:
     for leap, month, part in _parts(days):
         years = _years(days, month, part, leap=leap)
         months[years, part].add(month)
-    return [YearBox(years, frozenset(group), *part) for (years, part), group in months.items()]
+    return tuple(YearBox(years, frozenset(group), *part) for (years, part), group in months.items())
 
 
 def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
