@@ -12,12 +12,13 @@ import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, EXIT_ERROR, app, run_async, say
 from planner.cli.outcomes import Teller, colours
-from planner.errors import Refused
+from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
     from planner.diff import Plan, Wanted
+    from planner.errors import Lint
     from planner.live.sync import Order
-    from planner.model import Project
+    from planner.model import Project, Window
     from planner.safety import Allowances
 
 
@@ -107,9 +108,10 @@ async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
 
     now = datetime.now(UTC)
     project = read(choices.directory)
+    warnings = _inspected(project, now)
     order = _order(project, now, choices)
     found = await look(server_of(await connect()), order, now)
-    found = replace(found, warnings=(*found.warnings, *project.warnings))
+    found = replace(found, warnings=(*found.warnings, *warnings))
     print(_printed(found, output), end="")
     if output is PlanFormat.text:
         _warn(found, order.allowed)
@@ -150,6 +152,7 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
 
     now = datetime.now(UTC)
     project = read(choices.directory)
+    _inspected(project, now)
     server = server_of(await connect())
     teller = Teller(server, aloud=output is SyncFormat.text)
     order = replace(_order(project, now, choices), checksum=checksum, told=teller.told)
@@ -158,6 +161,42 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
         _warn(report.plan, order.allowed)
     teller.conclude(report)
     return EXIT_ERROR if report.failed else EXIT_DONE
+
+
+def _inspected(project: Project, now: datetime) -> tuple[Lint, ...]:
+    """Return the warnings about *project* as it will run.
+
+    Raises:
+        InputError: It breaks its guard rails, or no schedule can hold a window of it.
+    """
+    from planner.lints import inspect
+
+    found = inspect(project, now.date())
+    if found.problems:
+        raise InputError(found.problems)
+    return tuple(dict.fromkeys((*project.warnings, *found.lints)))
+
+
+def anchored(project: Project, directory: Path) -> Project:
+    """Return *project* with its files named from *directory* on: ``calendars/payroll.yaml``.
+
+    The file's name is in each schedule's note, which must be the same from wherever the
+    command is run.
+    """
+    root = directory.resolve()
+
+    def moved(window: Window) -> Window:
+        file = Path(window.place.file).resolve()
+        if not file.is_relative_to(root):
+            return window
+        name = file.relative_to(root.parent).as_posix()
+        return replace(window, place=replace(window.place, file=name))
+
+    calendars = (
+        replace(calendar, windows=tuple(moved(window) for window in calendar.windows))
+        for calendar in project.namespaces
+    )
+    return replace(project, namespaces=tuple(calendars))
 
 
 def wanted_of(project: Project, now: datetime, in_flight: InFlight = InFlight.keep) -> Wanted:
@@ -178,7 +217,7 @@ def _order(project: Project, now: datetime, choices: Choices) -> Order:
     from planner.safety import Allowances
 
     return Order(
-        wanted=wanted_of(project, now, choices.in_flight),
+        wanted=wanted_of(anchored(project, choices.directory), now, choices.in_flight),
         allowed=Allowances(choices.allow_delete, choices.adopt),
         full=choices.full,
         say=say,
@@ -190,7 +229,7 @@ def _warn(found: Plan, allowed: Allowances) -> None:
     from planner.safety import unused
 
     for warning in found.warnings:
-        say(f"warning: {warning}")
+        say(f"warning: {warning if warning.file else warning.message}")
     for pattern in unused(found, allowed):
         say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
 

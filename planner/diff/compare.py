@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from planner.diff.fields import Field, differences
 from planner.diff.firings import next_occurrences, occurrences, running, unasked
-from planner.diff.pause import paused_note
+from planner.diff.pause import paused_note, why_paused
 from planner.diff.plan import Action, Change, Live, Plan
 from planner.errors import Lint
 from planner.model import Horizon, Policy
@@ -270,7 +270,7 @@ def _pause_remarks(live: Live) -> tuple[str, ...]:
     """Return what there is to say of an operator's pause."""
     if not live.paused_by_operator:
         return ()
-    return (f"paused by an operator, and left so: “{live.note}”",)
+    return (f"paused by an operator, and left so: “{why_paused(live.note)}”",)
 
 
 def _start_remarks(starts: tuple[datetime, ...]) -> tuple[str, ...]:

@@ -26,3 +26,12 @@ def resumed_note(note: str) -> str:
     if not note.startswith(PREFIX) or SEPARATOR not in note:
         return note
     return note.partition(SEPARATOR)[2]
+
+
+def why_paused(note: str) -> str:
+    """Return who paused a schedule and why, as its *note* says; all of a note that isn't ours.
+
+    >>> why_paused("Paused by alice: freeze | 8 TRU for payroll")
+    'Paused by alice: freeze'
+    """
+    return note.partition(SEPARATOR)[0] if note.startswith(PREFIX) else note

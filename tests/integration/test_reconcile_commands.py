@@ -31,10 +31,13 @@ def run(dev_server: WorkflowEnvironment) -> Run:
     """Run the console script against the dev server."""
     address = dev_server.client.service_client.config.target_host
 
-    def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, cwd: Path | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(Path(sys.executable).parent / "planner"), *map(str, arguments)],
             env={**os.environ, "TEMPORAL_ADDRESS": address, "USER": "alice", **variables},
+            cwd=cwd,
             capture_output=True,
             text=True,
             timeout=90,
@@ -67,7 +70,7 @@ def test_the_way_of_a_change(run: Run, calendars: Path, fresh: str) -> None:
     assert done.returncode == 0, done.stderr
     assert f"+ created {fresh}.a1b2c/close" in done.stdout
     assert f"Sync of {fresh}: 4 created." in done.stdout
-    idle = run("sync", calendars)
+    idle = run("sync", ".", cwd=calendars)  # from elsewhere: the notes are the same
     assert (idle.returncode, idle.stdout) == (
         0,
         "Nothing to do: 4 schedules as the files have it.\n",
@@ -112,6 +115,15 @@ def test_usage_errors(run: Run, arguments: list[str], words: str) -> None:
     wrong = run(*arguments)
     assert wrong.returncode == 64
     assert words in wrong.stderr
+
+
+def test_guard_rails_hold_a_sync_back(run: Run, calendars: Path, fresh: str) -> None:
+    """What only the occurrences break is found before anything is written."""
+    rails = f"project: {fresh}\nguard_rails: {{max_boost_hours_per_month: 1}}\n"
+    (calendars / "planner.yaml").write_text(rails, encoding="utf-8")
+    held = run("sync", calendars)
+    assert (held.returncode, held.stdout) == (1, "")
+    assert "nothing was changed" in held.stderr
 
 
 def test_no_server(run: Run, calendars: Path) -> None:
