@@ -174,6 +174,7 @@ async def _stage(project: Project) -> AsyncIterator[tuple[WorkflowEnvironment, S
         await asyncio.sleep(0)
 
     async with (
+        _seldom_looks(),
         await _skipping_server() as environment,
         Simulator(
             provisioning=0,
@@ -193,6 +194,23 @@ async def _stage(project: Project) -> AsyncIterator[tuple[WorkflowEnvironment, S
         ):
             yield environment, simulator
         await cloud.aclose()
+
+
+@asynccontextmanager
+async def _seldom_looks() -> AsyncIterator[None]:
+    """Have keepers look at a quiet namespace less often, as nobody else changes it here.
+
+    Each look is a real activity: every half hour of a year they would be nearly all of
+    the work. All other times of the run time stay as they are.
+    """
+    from workflows import ledger
+
+    usual = ledger.LOOK_EVERY
+    ledger.LOOK_EVERY = timedelta(days=31)
+    try:
+        yield
+    finally:
+        ledger.LOOK_EVERY = usual
 
 
 async def _skipping_server() -> WorkflowEnvironment:

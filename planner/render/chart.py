@@ -11,7 +11,6 @@ from planner.model import Horizon, Window
 from planner.render import geometry, reasons
 from planner.render.preview import Lane
 from planner.render.preview_text import change_words, touched_words
-from workflows.contract import ON_DEMAND
 
 WIDTH = 1000
 """Pixels of a chart's time axis, at least: it grows with the page and with the days."""
@@ -132,11 +131,11 @@ def _level(lane: Lane, horizon: Horizon, width: float) -> str:
         _button("step", _place(s.left, s.right), reasons.of_steps(s.steps, tz), n == 0)
         for n, s in enumerate(geometry.stretches(lane.steps, horizon, LEAST / width))
     )
-    ground = lane.calendar.baseline or ON_DEMAND
+    ground = geometry.ground(lane.calendar.baseline)
     scale = (
-        f"<span><i>{lane.peak:g} TRU</i><i>{escape(str(ground))}</i></span>"
+        f"<span><i>{lane.peak:g} TRU</i><i>{ground}</i></span>"
         if lane.peak
-        else (f"<span>{escape(str(ground))}</span>")
+        else (f"<span>{ground}</span>")
     )
     return (
         f'<div class="label scale"><b>capacity</b>{scale}</div>'

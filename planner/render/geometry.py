@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from planner.model import Horizon, Occurrence
 from planner.timeline import Step
-from workflows.contract import to_instant, to_wall
+from workflows.contract import Capacity, to_instant, to_wall
 
 DAY = timedelta(days=1)
 
@@ -103,6 +103,11 @@ def step_points(steps: Sequence[Step], horizon: Horizon, peak: float) -> list[tu
         y = (step.capacity.tru or 0) / (peak or 1)
         points += [(fraction(step.start, horizon), y), (fraction(step.end, horizon), y)]
     return points
+
+
+def ground(baseline: Capacity | None) -> str:
+    """Return what the lowest line of a lane stands for."""
+    return "0 TRU" if baseline and baseline.tru is not None else "on-demand"
 
 
 def _span(start: datetime, end: datetime, horizon: Horizon, least: float) -> tuple[float, float]:

@@ -33,12 +33,14 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
 .legend .clock i { background: none; border-left: 2px dashed var(--clock); width: .5rem; }
 .legend .holiday i { background: var(--holiday); opacity: .45; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
-.chart { position: relative; display: grid; min-width: max-content;
-  grid-template-columns: 13rem minmax(var(--width), 1fr); }
+.chart { --names: 13rem; position: relative; display: grid; min-width: max-content;
+  grid-template-columns: var(--names) minmax(var(--width), 1fr); }
 .label, .corner { position: sticky; left: 0; z-index: 3; background: var(--paper);
   border-right: 1px solid var(--line); padding: .2rem .5rem; overflow-wrap: anywhere; }
 .label { display: flex; justify-content: space-between; gap: .5rem; align-items: center; }
-.label b { font-weight: 500; } .label span { color: var(--soft); white-space: nowrap; }
+.label b { font-weight: 500; min-width: 0; } .scale b { white-space: nowrap; }
+.label b, .label span { flex: 0 1 auto; }
+.label span { color: var(--soft); white-space: nowrap; }
 .track { position: relative; min-height: 1.7rem; }
 .label, .track { border-top: 1px solid var(--line); }
 .axis { position: relative; height: 1.5rem; font-size: 12px; color: var(--soft); }
@@ -49,7 +51,7 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
 .track.level svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .track.level path { fill: var(--area); } .track.level polyline { fill: none; stroke: var(--edge);
   stroke-width: 2px; vector-effect: non-scaling-stroke; }
-.under { grid-column: 2; grid-row: 1 / -1; position: relative; pointer-events: none; }
+.under { position: absolute; inset: 0 0 0 var(--names); pointer-events: none; }
 .under i { position: absolute; top: 1.5rem; bottom: 0; border-left: 1px solid var(--line); }
 .under i.holiday { background: var(--holiday); opacity: .18; border: 0; }
 .under i.clock { border-left: 2px dashed var(--clock); }
@@ -78,7 +80,7 @@ details { margin: .6rem 0; } summary { cursor: pointer; padding: .2rem 0; }
 li { margin: .2rem 0; max-width: 60rem; overflow-wrap: anywhere; }
 @media (max-width: 700px) {
   body { padding: .6rem .6rem 3rem; }
-  .chart { grid-template-columns: 8.5rem minmax(var(--width), 1fr); }
+  .chart { --names: 9.5rem; }
   .label { font-size: 13px; }
 }
 @media print { .scroll { overflow: visible; } }

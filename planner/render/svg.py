@@ -12,7 +12,6 @@ from planner.model import Horizon, Window
 from planner.render import geometry, reasons, words
 from planner.render.preview import Lane, Preview
 from planner.render.preview_text import change_words
-from workflows.contract import ON_DEMAND
 
 LEFT = 230
 """Pixels for the names."""
@@ -146,10 +145,10 @@ def _demand(window: Window) -> str:
 
 def _level(lane: Lane, canvas: _Canvas, y: float) -> Iterator[str]:
     """Yield the step line, its area, and what to point at."""
-    ground = lane.calendar.baseline or ON_DEMAND
+    ground = geometry.ground(lane.calendar.baseline)
     if lane.peak:
         yield f'<text class="soft" x="{EDGE}" y="{y + 12}">{lane.peak:g} TRU</text>'
-    yield f'<text class="soft" x="{EDGE}" y="{y + LEVEL - 2}">{escape(str(ground))}</text>'
+    yield f'<text class="soft" x="{EDGE}" y="{y + LEVEL - 2}">{ground}</text>'
     points = geometry.step_points(lane.steps, canvas.horizon, lane.peak)
     line = " ".join(
         f"{canvas.x(px):.2f},{y + LEVEL - 2 - py * (LEVEL - 6):.2f}" for px, py in points

@@ -156,6 +156,14 @@ def test_hovering_reads_the_reason(browser: Browser, tmp_path: Path) -> None:
     assert shown_tip(browser) == ""
 
 
+DRAWN = """
+const chart = document.querySelector('.chart').getBoundingClientRect();
+const track = document.querySelector('.track').getBoundingClientRect();
+const line = document.querySelector(arguments[0]).getBoundingClientRect();
+return line.left >= track.left && line.right <= track.right ? line.height / chart.height : 0;
+"""
+
+
 def test_a_holiday_and_a_clock_change_are_marked(browser: Browser, tmp_path: Path) -> None:
     """Signs above the rows name the day and what happens on it."""
     rolled = daily(
@@ -169,6 +177,8 @@ def test_a_holiday_and_a_clock_change_are_marked(browser: Browser, tmp_path: Pat
     )
     span = horizon("2027-02-10", "2027-03-17")
     browser.open(page(tmp_path, calendar(rolled, timezone="America/New_York"), span=span))
+    for sign in ("clock", "holiday"):
+        assert browser.run(DRAWN, f".under i.{sign}") > 0.8
     browser.hover(".mark.holiday")
     assert "Mon 15 Feb 2027" in shown_tip(browser)
     browser.hover(".mark.clock")
