@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import typer
+from foresight_helpers import (
+    HOUR,
+    MINUTE,
+    NAMESPACE,
+    START,
+    at,
+    baselines,
+    calendar,
+    daily,
+    window,
+    windows,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from planner.cli.foresight import horizon_of, instant_of
+from planner.cli.main import exit_code_of
+from planner.explain import because, explain
+from planner.model import (
+    BusinessDays,
+    Cron,
+    Duration,
+    GuardRails,
+    Holidays,
+    Horizon,
+    IcsFile,
+    Skip,
+    Window,
+)
+from planner.render.explain_text import explain_text, rule_words
+from planner.timeline import step_at, timeline
+
+LONG = window("long", ("2027-01-04 08:00", "2027-01-04 12:00"))
+SHORT = window("short", ("2027-01-04 09:00", "2027-01-04 10:00"), tru=8)
+ADDED = window("added", ("2027-01-04 09:00", "2027-01-04 10:00"), tru=2, combine="add")
+
+
+def reasons(when: str, *each: Window, **fields: object) -> tuple[str, ...]:
+    """Return by which rules the capacity at *when* comes about."""
+    return because(explain(calendar(*each, **fields), at(when)).asked)
+
+
+def said(when: str, *each: Window, only: str = "", **fields: object) -> str:
+    """Return the whole explanation on one line."""
+    text = explain_text(explain(calendar(*each, **fields), at(when)), only)
+    assert max(map(len, text.splitlines())) <= 80
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("2027-01-04 08:30", ("long asks for 4 TRU",)),
+        (
+            "2027-01-04 09:30",
+            ("short asks for 8 TRU, the highest of 2", "on top of that: added 2 TRU"),
+        ),
+        ("2027-01-04 12:00", ("no window runs: the baseline is in force",)),
+    ],
+    ids=["one window", "the highest and what adds", "after the end, which is exclusive"],
+)
+def test_the_windows_that_make_it_so_are_named(when: str, expected: tuple[str, ...]) -> None:
+    """The reasons name what sets the level and what comes on top."""
+    assert reasons(when, LONG, SHORT, ADDED) == expected
+
+
+def test_caps_and_rounding_are_said() -> None:
+    """Where a rail holds the target back or lifts it, the reason says so."""
+    capped = reasons("2027-01-04 09:30", SHORT, guard_rails=GuardRails(max_tru=6))
+    assert capped[-1] == "8 TRU asked for, 6 allowed at most"
+    rounded = reasons(
+        "2027-01-04 09:30", SHORT, window("one", *_spans(SHORT), tru=1, combine="add")
+    )
+    assert rounded[-1] == "9 TRU rounded up to 10, the next allowed value"
+
+
+def _spans(each: Window) -> list[tuple[str, str]]:
+    return [
+        (str(span.start), str(span.end))
+        for span in each.recurrence.spans  # type: ignore[union-attr]
+    ]
+
+
+def test_the_next_transition_is_told() -> None:
+    """What comes next is the next change of capacity, with its own reason."""
+    text = said("2027-01-04 09:30", LONG, SHORT)
+    assert "Next: 4 TRU from Mon 04 Jan 2027 10:00 UTC: long asks for 4 TRU." in text
+
+
+def test_nothing_ahead_is_said() -> None:
+    """After the last run nothing changes any more."""
+    assert "Nothing changes in the 400 days after it." in said("2027-01-05 00:00", LONG)
+
+
+def test_in_the_lead_it_is_being_made_ready() -> None:
+    """Between firing and start the capacity is asked for, and the window not open yet."""
+    early = daily("early", "2027-01-04 08:00", 1, 2, lead=10 * MINUTE, jitter=2 * MINUTE)
+    text = said("2027-01-04 07:55", early)
+    assert "It is being made ready: on-demand is what open windows need." in text
+    assert "early: 4 TRU, asked for and not open yet" in text
+    assert (
+        "its schedule fires Mon 04 Jan 2027 07:48 UTC: 10m of lead and up to 2m of jitter" in text
+    )
+
+
+def payroll(**fields: object) -> Window:
+    """Return payroll on the 15th, else the business day before it."""
+    defaults: dict[str, object] = {
+        "namespace": NAMESPACE,
+        "name": "payroll",
+        "recurrence": Cron(("0 5 15 * *",)),
+        "tru": 8,
+        "asked": "8 TRU",
+        "length": Duration(4 * HOUR),
+        "roll": "previous",
+        "holidays": Holidays(regions=("US",)),
+    }
+    return Window(**{**defaults, **fields})  # type: ignore[arg-type]
+
+
+def test_a_roll_is_explained_on_the_day_it_moved_to() -> None:
+    """The run on Friday says that it stands in for Saturday."""
+    assert "rolled from Sat 2027-05-15 to Fri 2027-05-14" in said("2027-05-14 06:00", payroll())
+
+
+@pytest.mark.parametrize(
+    ("when", "each", "why"),
+    [
+        ("2027-05-15 06:00", payroll(), "rolled from Sat 2027-05-15 to Fri 2027-05-14"),
+        (
+            "2027-05-31 06:00",
+            payroll(recurrence=Cron(("0 5 31 * *",)), roll="none", skip=Skip(holidays=True)),
+            "Memorial Day",
+        ),
+        ("2027-05-13 06:00", payroll(), "nothing starts on Thu 2027-05-13"),
+        ("2027-05-14 12:00", payroll(), "on this day it runs Fri 14 May 2027, 05:00–09:00 UTC"),
+        ("2027-05-14 06:00", payroll(paused=True), "paused in the file"),
+    ],
+    ids=["rolled away", "a holiday by name", "not its day", "over for today", "paused"],
+)
+def test_a_window_that_does_not_run_says_why_not(when: str, each: Window, why: str) -> None:
+    """For a window without a run the local day's story says what became of it."""
+    text = said(when, each)
+    assert "Windows that do not run now" in text
+    assert why in text
+
+
+def test_one_window_can_be_asked_about_alone() -> None:
+    """The lists hold the named window only, by either name; the capacity stays the whole."""
+    text = said("2027-01-04 09:30", LONG, SHORT, only=f"{NAMESPACE}/long")
+    assert "long: 4 TRU" in text
+    assert "short: 8 TRU" not in text
+    assert "8 TRU: short asks for 8 TRU, the highest of 2." in text
+
+
+@pytest.mark.parametrize(
+    ("each", "expected"),
+    [
+        (payroll(), "cron: 0 5 15 * *, roll: previous, in UTC"),
+        (
+            payroll(recurrence=Cron(("0 0 13 * 5",), "all"), roll="none"),
+            "cron: 0 0 13 * 5, day_match: all, in UTC",
+        ),
+        (
+            payroll(recurrence=BusinessDays((3, -1), at("2027-01-01 07:00").time()), roll="none"),
+            "business_days: 3, -1 at 07:00, in UTC",
+        ),
+        (
+            payroll(roll="none", skip=Skip(weekends=True, calendars=(IcsFile("freeze.ics", ""),))),
+            "cron: 0 5 15 * *, skip: weekends, freeze.ics, in UTC",
+        ),
+        (LONG, "dates: 1 date, in UTC"),
+    ],
+    ids=["cron and roll", "both day fields", "business days", "skips", "dates"],
+)
+def test_rules_are_told_in_the_file_s_own_words(each: Window, expected: str) -> None:
+    """What is printed can be found in the calendar file."""
+    assert rule_words(each) == expected
+
+
+@given(windows(), baselines, st.integers(0, 4319))
+@settings(max_examples=40, deadline=None)
+def test_an_explanation_agrees_with_the_timeline(
+    drawn: list[Window], baseline: object, minute: int
+) -> None:
+    """At any instant both views of the explanation are the steps of the timeline."""
+    namespace = calendar(*drawn, baseline=baseline)
+    instant = START + minute * MINUTE
+    span = Horizon(START, START + timedelta(days=3))
+    explained = explain(namespace, instant)
+    for step, view in ((explained.asked, "asked"), (explained.promised, "promised")):
+        expected = step_at(timeline(namespace, span, view), instant)  # type: ignore[arg-type]
+        assert expected is not None
+        assert step.target == expected.target
+    names = {claim.run.window.name for claim in explained.claims}
+    names |= {absence.window.name for absence in explained.absences}
+    assert names == {each.name for each in drawn}
+
+
+# The commands --------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+def test_a_preview_begins_today_unless_told_otherwise() -> None:
+    """Without options it is the days from midnight on; --to wins over --days."""
+    assert horizon_of("", "", 35, NOW) == Horizon(at("2026-11-21"), at("2026-12-26"))
+    assert horizon_of("2027-01-01", "2027-02-01", 35, NOW) == Horizon(
+        at("2027-01-01"), at("2027-02-01")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "expected"),
+    [
+        ("2027-01-31", "UTC", "2027-01-31 00:00"),
+        ("2027-01-31T18:00Z", "America/New_York", "2027-01-31 18:00"),
+        ("2027-01-31T18:00", "America/New_York", "2027-01-31 23:00"),
+        ("2027-01-31T18:00+02:00", "UTC", "2027-01-31 16:00"),
+        ("2027-01-31", "America/New_York", "2027-01-31 05:00"),
+    ],
+)
+def test_times_on_the_command_line(text: str, zone: str, expected: str) -> None:
+    """A time without an offset is read by the given zone's clock."""
+    assert instant_of(text, "--at", zone) == at(expected)
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "2027-13-01", "", "99999-01-01"])
+def test_a_bad_time_is_refused_with_a_good_one(text: str) -> None:
+    """The sentence names the option, the bad value and a good one."""
+    with pytest.raises(typer.BadParameter, match=r"--at '.*' is no time; write 2027-01-31"):
+        instant_of(text, "--at")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with one calendar in it."""
+    (tmp_path / "planner.yaml").write_text("project: acme\n")
+    (tmp_path / "payments.yaml").write_text(
+        "namespace: payments-prod.a1b2c\n"
+        "timezone: America/New_York\n"
+        "windows:\n"
+        '  payroll: {cron: "0 5 15 * *", duration: 4h, tru: 8}\n'
+    )
+    return tmp_path
+
+
+def test_preview_prints_what_was_asked_for(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stdout is JSON and nothing else, for just the days that were named."""
+    arguments = ["preview", str(directory), "--from", "2027-01-01", "--days", "31"]
+    assert exit_code_of([*arguments, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [each["start"] for each in document["occurrences"]] == ["2027-01-15T10:00:00Z"]
+    assert (document["from"], document["to"]) == ("2027-01-01T00:00:00Z", "2027-02-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("output", "head"),
+    [("text", "acme: Fri 01 Jan"), ("html", "<!doctype"), ("svg", "<svg"), ("ics", "BEGIN:VCAL")],
+)
+def test_every_format_can_be_asked_for(
+    directory: Path, capsys: pytest.CaptureFixture[str], output: str, head: str
+) -> None:
+    """Each format begins as its kind does."""
+    arguments = ["preview", str(directory), "--from", "2027-01-01", "--format", output]
+    assert exit_code_of(arguments) == 0
+    assert capsys.readouterr().out.startswith(head)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--from", "2027-02-01", "--to", "2027-01-01"], "must be after --from"),
+        (["--window", "pay-roll"], "did you mean 'payroll'?"),
+        (["--namespace", "payments-prod.a1b2x"], "did you mean 'payments-prod.a1b2c'?"),
+        (["--from", "2027-01-01", "--to", "2047-01-01"], "3660 days apart at most"),
+    ],
+)
+def test_bad_options_are_usage_errors(
+    directory: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    """The exit code is 64, and the sentence names a good value."""
+    assert exit_code_of(["preview", str(directory), *arguments]) == 64
+    assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_explain_reads_times_by_the_namespace_s_clock(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without an offset, --at is a time on the wall of the namespace's zone."""
+    code = exit_code_of(
+        ["explain", "payments-prod.a1b2c", str(directory), "--at", "2027-01-15T06:00"]
+    )
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "Fri 15 Jan 2027 06:00 EST (11:00Z)" in printed
+    assert "8 TRU: payroll asks for 8 TRU." in printed
