@@ -44,6 +44,7 @@ def build_worker(
     task_queue: str = TASK_QUEUE,
     patience: float = PATIENCE,
     grace: timedelta = GRACE,
+    workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -53,6 +54,8 @@ def build_worker(
         task_queue: Where the schedules start their boosts.
         patience: Seconds that one step waits for its change to be in force.
         grace: How long activities may go on once the worker is told to stop.
+        workflows_in_memory: How many are kept between their tasks; with 0 every task
+            replays its workflow from the beginning.
     """
     capacity, keepers = CapacityActivities(cloud, patience=patience), KeeperActivities(client)
     return Worker(
@@ -68,7 +71,7 @@ def build_worker(
         ],
         workflow_runner=RUNNER,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
-        max_cached_workflows=WORKFLOWS_IN_MEMORY,
+        max_cached_workflows=workflows_in_memory,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
         graceful_shutdown_timeout=grace,
@@ -83,9 +86,17 @@ async def running_worker(
     task_queue: str = TASK_QUEUE,
     patience: float = PATIENCE,
     grace: timedelta = GRACE,
+    workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
 ) -> AsyncIterator[Worker]:
     """Run a worker for as long as the context lasts, and shut it down gracefully."""
-    worker = build_worker(client, cloud, task_queue=task_queue, patience=patience, grace=grace)
+    worker = build_worker(
+        client,
+        cloud,
+        task_queue=task_queue,
+        patience=patience,
+        grace=grace,
+        workflows_in_memory=workflows_in_memory,
+    )
     async with worker:
         yield worker
 
