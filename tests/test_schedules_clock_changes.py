@@ -108,3 +108,11 @@ def test_from_and_to_are_kept_by_instants() -> None:
         datetime(2027, 2, 28, 18, 20, tzinfo=UTC),
         datetime(2027, 3, 1, 18, 20, tzinfo=UTC),
     ]
+
+
+def test_dates_beyond_all_calendars_bound_nothing() -> None:
+    """From the year 1 to the year 9999 is for ever."""
+    always = window("0 9 * * *", not_before=date.min, not_after=date.max)
+    schedule = compile_window(always, PROJECT, TODAY)
+    assert schedule is not None
+    assert (schedule.start_at, schedule.end_at, schedule.covers_until) == (None, None, None)

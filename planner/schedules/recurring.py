@@ -28,8 +28,8 @@ MARGIN = timedelta(hours=1)
 """How far a firing, and the start it is for, stay away from the wall times that a clock
 skips or shows twice; nearer ones are dated."""
 
-LAST_YEAR = 2100
-"""The last year that Temporal's calendars know."""
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+"""The first and the last year that Temporal's calendars know."""
 
 SHIFT_LIMIT = 27
 """Days between firing and start up to which a recurring form is looked for."""
@@ -67,7 +67,11 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
     if not fires:
         return None
     together = _by_days(fires)
-    if any(_near(together, change, ahead, pattern) for change in _changes(pattern.timezone, year)):
+    if any(
+        _fires_between(days, times, low, high)
+        for low, high in _walls_to_avoid(pattern, ahead, year)
+        for days, times in together.items()
+    ):
         return None
     calendars = sorted(
         calendar for days, times in together.items() for calendar in _calendars(days, times)
@@ -203,12 +207,19 @@ def _calendars(days: YearDays, times: list[time]) -> Iterator[StructuredCalendar
 
 def _bounds(pattern: Pattern, ahead: timedelta) -> tuple[datetime | None, datetime | None]:
     """Return the first and the last instant that the window's dates leave to its firings."""
-    start = end = None
-    if pattern.not_before:
-        start = _midnight(pattern, pattern.not_before) - ahead
-    if pattern.not_after:
-        end = _midnight(pattern, pattern.not_after + _DAY) - ahead - _SECOND
+    first, last = _dates(pattern)
+    start = _midnight(pattern, first) - ahead if first else None
+    end = _midnight(pattern, last + _DAY) - ahead - _SECOND if last else None
     return start, end
+
+
+def _dates(pattern: Pattern) -> tuple[date | None, date | None]:
+    """Return the pattern's first and last day; None for those that bound nothing."""
+    first, last = pattern.not_before, pattern.not_after
+    return (
+        first if first and first.year >= FIRST_YEAR else None,
+        last if last and last.year <= LAST_YEAR else None,
+    )
 
 
 def _midnight(pattern: Pattern, day: date) -> datetime:
@@ -218,19 +229,31 @@ def _midnight(pattern: Pattern, day: date) -> datetime:
 # Clock changes -------------------------------------------------------------------------
 
 
-def _changes(timezone: str, year: int) -> tuple[zones.ClockChange, ...]:
-    """Return the clock changes of *timezone* from *year* to the last one; a day of margin."""
+def _walls_to_avoid(
+    pattern: Pattern, ahead: timedelta, year: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield between which wall times a firing, or the time from it to its start, is near.
+
+    Both are excluded. What lies outside of the pattern's own dates is left out.
+    """
+    first, last = _dates(pattern)
+    for low, high in _near_walls(pattern.timezone, year):
+        if first:
+            low = max(low, datetime.combine(first, _MIDNIGHT) - _SECOND)
+        if last:
+            high = min(high, datetime.combine(last + _DAY, _MIDNIGHT) - ahead)
+        yield low - ahead, high
+
+
+@lru_cache(maxsize=1024)
+def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the wall times around each clock change of *timezone* from *year* on."""
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-    return zones.changes(timezone, start - _DAY, end + _DAY)
+    return tuple(_around(change) for change in zones.changes(timezone, start - _DAY, end + _DAY))
 
 
-def _near(
-    together: dict[YearDays, list[time]],
-    change: zones.ClockChange,
-    ahead: timedelta,
-    pattern: Pattern,
-) -> bool:
-    """Tell whether any firing, or the time from it to its start, comes near *change*.
+def _around(change: zones.ClockChange) -> tuple[datetime, datetime]:
+    """Return the wall times within `MARGIN` of *change*.
 
     Where a gap holds a midnight its whole day is near: Temporal takes the weekday from
     that midnight, which falls on the day before.
@@ -240,17 +263,12 @@ def _near(
     if change.is_gap and change.low <= midnight:
         low = min(low, datetime.combine(change.low, _MIDNIGHT))
         high = max(high, midnight + _DAY)
-    if pattern.not_before:
-        low = max(low, datetime.combine(pattern.not_before, _MIDNIGHT) - _SECOND)
-    low -= ahead
-    if pattern.not_after:
-        high = min(high, datetime.combine(pattern.not_after, _MIDNIGHT) + _DAY - ahead)
-    return any(_fires_between(days, times, low, high) for days, times in together.items())
+    return low, high
 
 
 def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
     """Tell whether there is a wall time between *low* and *high*, both excluded."""
-    for offset in range((high.date() - low.date()).days + 1):
+    for offset in range((high.date() - low.date()).days + 1):  # none where low is after high
         day = low.date() + offset * _DAY
         if day in days:
             first = bisect_right(times, low.time()) if offset == 0 else 0

@@ -73,9 +73,11 @@ def _for_ever(found: Recurring, pattern: Pattern, ahead: timedelta, year: int) -
     It always should be. But a wrong capacity costs more than this look at the first
     `CHECK_LIMIT` firings, or at all of the span.
     """
-    sample = _sample(found, span_of_year(year))
+    span = span_of_year(year)
+    fires = list(islice(upcoming(found, span), CHECK_LIMIT + 1))
+    sample = Horizon(span.start, span.end if len(fires) <= CHECK_LIMIT else fires.pop())
     runs = _firing_in(sample, pattern, ahead)
-    if not runs or [run.start - ahead for run in runs] != list(upcoming(found, sample)):
+    if not runs or [run.start - ahead for run in runs] != fires:
         return None
     request = _request(pattern, ahead, runs)
     if request.ends:
@@ -89,12 +91,6 @@ def _for_ever(found: Recurring, pattern: Pattern, ahead: timedelta, year: int) -
         longest=_longest(runs),
         request=request,
     )
-
-
-def _sample(found: Recurring, span: Horizon) -> Horizon:
-    """Return the part of *span* that holds the first `CHECK_LIMIT` firings."""
-    beyond = next(islice(upcoming(found, span), CHECK_LIMIT, None), span.end)
-    return Horizon(span.start, beyond)
 
 
 # Dated ---------------------------------------------------------------------------------
