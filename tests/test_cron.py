@@ -107,6 +107,22 @@ def test_black_friday_and_leap_days() -> None:
     assert days_of("0 0 L 2 *", day("2028-01-01"), day("2029-12-31")) == ["02-29", "02-28"]
 
 
+LACKING = [
+    pytest.param("0 0 1 2 fri#5", ["02-01"], id="no fifth Friday in February"),
+    pytest.param("0 0 L-28 2 mon#1", ["02-01"], id="no 28th before the last in February"),
+    pytest.param("0 0 L-30 4 mon#1", ["04-05"], id="no 30th before the last in April"),
+    pytest.param("0 0 31W 6 mon#1", ["06-07"], id="no 31st to be near to"),
+    pytest.param("0 0 31 6 mon#1", ["06-07"], id="no 31st"),
+]
+
+
+@pytest.mark.parametrize(("expression", "expected"), LACKING)
+def test_days_that_a_month_lacks_are_none(expression: str, expected: list[str]) -> None:
+    """What a month hasn't got adds nothing to the other day field."""
+    found = cron.days(parse(expression), "any", *YEAR)
+    assert [f"{d:%m-%d}" for d in found] == expected
+
+
 FRIDAY_13 = [
     pytest.param("any", ["2027-01-01", "2027-01-08", "2027-01-13", "2027-01-15"], id="any"),
     pytest.param("all", ["2027-08-13", "2028-10-13", "2029-04-13"], id="all"),

@@ -280,6 +280,24 @@ def test_a_roll_reaches_into_the_horizon() -> None:
     assert expand(w, horizon("2028-01-01", "2028-02-01")) == []
 
 
+@pytest.mark.parametrize(("roll", "written"), [("previous", "26 5"), ("next", "6 5")])
+def test_a_long_roll_reaches_into_the_horizon(roll: Any, written: str) -> None:
+    """Three closed weeks are rolled over, wherever the horizon ends on the way."""
+    closed = tuple(day("2027-05-06") + timedelta(n) for n in range(21))
+    w = window(f"0 9 {written} *", roll=roll, holidays=Holidays(days=closed))
+    lands = "2027-05-05" if roll == "previous" else "2027-05-27"
+    around = Horizon(utc(lands), utc(lands) + timedelta(days=1))
+    assert starts(expand(w, around)) == [f"{lands}T09:00"]
+
+
+def test_a_start_on_a_day_that_never_was() -> None:
+    """Samoa had no 30 December 2011: its start counts on the 31st, from that day's midnight."""
+    w = window("0 9 30 12 *", timezone="Pacific/Apia")
+    found = expand(w, horizon("2011-12-30T10:00", "2011-12-31T10:00"))
+    assert starts(found) == ["2011-12-30T19:00"]
+    assert found[0].notes == ("09:00 is skipped by the clock; starts Sat 2011-12-31 09:00",)
+
+
 def test_of_those_that_fall_together_the_longest_counts() -> None:
     """Dates with different lengths on one instant give one run, the longest."""
     both = dates("2027-05-15T09:00/2027-05-15T11:00", "2027-05-16T09:00/2027-05-16T10:00")
