@@ -2,7 +2,7 @@
 
 A window recurs when its firings follow from date, weekday and leap year alone, and none
 of them, ever, comes near a clock change: Temporal reads wall times around those in its
-own way (facts about it are in docs/decisions). Everything else is dated.
+own way (docs/decisions/0005-recurring-or-dated.md). Everything else is dated.
 """
 
 from __future__ import annotations
