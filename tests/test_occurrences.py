@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from time_helpers import dates, day, horizon, starts, utc, wall, window
 
+from planner.business import business_calendar
 from planner.errors import InputError
 from planner.model import (
     BusinessDays,
@@ -29,6 +30,7 @@ from planner.model import (
 )
 from planner.occurrences import expand, expand_all, pattern_of, timings
 from planner.occurrences.starts import START_LIMIT
+from planner.occurrences.starts import starts as written
 from workflows.contract import end_by_clock, to_instant
 
 US = Holidays(("US",))
@@ -579,3 +581,18 @@ def test_windows_that_share_a_pattern_share_the_work() -> None:
 def test_dates_without_any() -> None:
     """A list without a date has no occurrence."""
     assert expand(window(Dates(())), MAY) == []
+
+
+@pytest.mark.parametrize("timezone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_starts_are_those_of_whole_local_days(timezone: str) -> None:
+    """Events from the first local day's midnight to the last one's end count, and no others."""
+    file = ics(
+        "DTSTART:20270509T235900;;DURATION:PT1H",
+        "DTSTART:20270510T000000;;DURATION:PT1H",
+        "DTSTART:20270512T235900;;DURATION:PT1H",
+        "DTSTART:20270513T000000;;DURATION:PT1H",
+    )
+    found = written(
+        Ical(file), business_calendar(Holidays()), timezone, day("2027-05-10"), day("2027-05-12")
+    )
+    assert [start.wall for start in found] == [wall("2027-05-10"), wall("2027-05-12T23:59")]
