@@ -54,6 +54,9 @@ FAULTS: tuple[dict[str, Any], ...] = (
 ANSWERS_WITHIN = 60
 """Real seconds in which a boost has to end; one that hangs is an error."""
 
+CONNECTS = 4
+"""How often the skipping server is tried to be reached, a little later each time."""
+
 STANDS_STILL = 5
 """Real seconds in which a boost that meets no fault has long ended."""
 
@@ -261,9 +264,27 @@ async def _fire_all(
 
 
 async def _skip_to(environment: WorkflowEnvironment, instant: datetime) -> None:
-    left = instant - await environment.get_current_time()
-    if left > timedelta():
-        await environment.sleep(left)
+    """Let the clock skip to *instant*; a connection that breaks meanwhile is made anew.
+
+    Raises:
+        ServerError: The server is gone.
+    """
+    from temporalio.service import RPCError
+
+    for attempt in range(CONNECTS):
+        try:
+            left = instant - await environment.get_current_time()
+            if left > timedelta():
+                await environment.sleep(left)
+        except RPCError as error:
+            if attempt == CONNECTS - 1:
+                raise ServerError(
+                    f"the time-skipping server went away on the way to {instant:%Y-%m-%d}: "
+                    f"{error.message}; rehearse a shorter time with --to"
+                ) from error
+            await asyncio.sleep(attempt)
+        else:
+            return
 
 
 async def _fire(

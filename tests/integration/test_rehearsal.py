@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from foresight_helpers import HOUR, MINUTE, calendar, daily, project
+from temporalio.service import RPCError, RPCStatusCode
 
 import workflows.ledger
+from planner.cli import rehearsal
 from planner.cli.rehearsal import Outcome, play
+from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
 from planner.schedules import compile_project
 from planner.spec import Range, Schedule
@@ -112,3 +115,41 @@ async def test_faults_are_survived() -> None:
     outcome = await rehearsed(overlapping(), seed=7)
     assert outcome.differences == ()
     assert outcome.failed == ()
+
+
+class Flaky:
+    """A skipping server whose connection breaks a few times."""
+
+    def __init__(self, breaks: int) -> None:
+        self.breaks = breaks
+        self.slept: list[timedelta] = []
+
+    async def get_current_time(self) -> datetime:
+        """Return a time that stands still."""
+        return NOW
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Break, or skip."""
+        if self.breaks:
+            self.breaks -= 1
+            raise RPCError("h2 protocol error", RPCStatusCode.INTERNAL, b"")
+        self.slept.append(duration)
+
+
+async def test_a_connection_that_breaks_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rehearsal of a year outlives a broken connection, and skips once."""
+    monkeypatch.setattr(rehearsal.asyncio, "sleep", _at_once)
+    server = Flaky(breaks=2)
+    await rehearsal._skip_to(server, NOW + HOUR)  # type: ignore[arg-type]
+    assert server.slept == [HOUR]
+
+
+async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few tries the rehearsal ends with what to do instead."""
+    monkeypatch.setattr(rehearsal.asyncio, "sleep", _at_once)
+    with pytest.raises(ServerError, match="went away on the way to .*rehearse a shorter time"):
+        await rehearsal._skip_to(Flaky(breaks=99), NOW + HOUR)  # type: ignore[arg-type]
+
+
+async def _at_once(_seconds: float) -> None:
+    return None
