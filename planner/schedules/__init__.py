@@ -1,7 +1,8 @@
 """Windows become Temporal Schedules here.
 
 - `compiler`: the whole of a schedule; `rhythm`: when it fires, for ever or dated.
-- `recurring`: calendars on the wall of a zone, by `yeardays` and `yearboxes`.
+- `recurring`: calendars on the wall of a zone, by `yeardays` and `yearboxes`, where no
+  clock change is near (`nearness`).
 - `dated`: UTC calendars for everything else.
 - `firing`: when a schedule fires, read back from its calendars.
 - `notes`: the words that people see in the Temporal UI.

@@ -11,25 +11,19 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
 
-from planner import cron, zones
+from planner import cron
 from planner.business import business_calendar
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences import Pattern
+from planner.schedules.nearness import FIRST_YEAR, LAST_YEAR, near_walls
 from planner.schedules.ranges import ranges_of, time_boxes
 from planner.schedules.yearboxes import year_boxes
 from planner.schedules.yeardays import YearDays
 from planner.spec import StructuredCalendar
 from workflows.contract import to_instant
-
-MARGIN = timedelta(hours=1)
-"""How far a firing, and the start it is for, stay away from the wall times that a clock
-skips or shows twice; nearer ones are dated."""
-
-FIRST_YEAR, LAST_YEAR = 2000, 2100
-"""The first and the last year that Temporal's calendars know."""
 
 SHIFT_LIMIT = 27
 """Days between firing and start up to which a recurring form is looked for."""
@@ -237,33 +231,12 @@ def _walls_to_avoid(
     Both are excluded. What lies outside of the pattern's own dates is left out.
     """
     first, last = _dates(pattern)
-    for low, high in _near_walls(pattern.timezone, year):
+    for low, high in near_walls(pattern.timezone, year):
         if first:
             low = max(low, datetime.combine(first, _MIDNIGHT) - _SECOND)
         if last:
             high = min(high, datetime.combine(last + _DAY, _MIDNIGHT) - ahead)
         yield low - ahead, high
-
-
-@lru_cache(maxsize=1024)
-def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the wall times around each clock change of *timezone* from *year* on."""
-    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-    return tuple(_around(change) for change in zones.changes(timezone, start - _DAY, end + _DAY))
-
-
-def _around(change: zones.ClockChange) -> tuple[datetime, datetime]:
-    """Return the wall times within `MARGIN` of *change*.
-
-    Where a gap holds a midnight its whole day is near: Temporal takes the weekday from
-    that midnight, which falls on the day before.
-    """
-    low, high = change.low - MARGIN, change.high + MARGIN
-    midnight = datetime.combine(change.high, _MIDNIGHT)
-    if change.is_gap and change.low <= midnight:
-        low = min(low, datetime.combine(change.low, _MIDNIGHT))
-        high = max(high, midnight + _DAY)
-    return low, high
 
 
 def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
