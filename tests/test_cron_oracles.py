@@ -132,7 +132,7 @@ def test_every_minute_by_brute_force(
     assert list(wall_times(rule, None, first, last)) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(month_days(), week_days(), st.booleans(), st.booleans(), matches, dates)
 def test_every_day_by_brute_force(
     month_day: tuple[str, Test],

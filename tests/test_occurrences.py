@@ -475,6 +475,12 @@ def test_holidays_are_skipped_only_if_asked_for() -> None:
     assert expand(window("0 9 31 5 *", holidays=US, skip=Skip(holidays=True)), year) == []
 
 
+def test_the_weekend_that_is_skipped_is_the_region_s() -> None:
+    """In Riyadh Friday and Saturday are skipped, Sunday is worked."""
+    w = window("0 9 13-16 5 *", skip=Skip(weekends=True), holidays=Holidays(("SA",)))
+    assert starts(expand(w, MAY)) == ["2027-05-13T09:00", "2027-05-16T09:00"]
+
+
 def test_skip_is_tested_after_the_roll() -> None:
     """The 15th rolls to Friday the 14th, and that is the day that is skipped or not."""
     rolling = {"roll": "previous", "holidays": US}
