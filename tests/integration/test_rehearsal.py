@@ -147,7 +147,7 @@ async def test_a_connection_that_breaks_is_made_anew(monkeypatch: pytest.MonkeyP
 async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few tries the rehearsal ends with what to do instead."""
     monkeypatch.setattr(rehearsal.asyncio, "sleep", _at_once)
-    with pytest.raises(ServerError, match="went away on the way to .*rehearse a shorter time"):
+    with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
         await rehearsal._skip_to(Flaky(breaks=99), NOW + HOUR)  # type: ignore[arg-type]
 
 
