@@ -1,25 +1,59 @@
-"""The starts of a recurrence rule, in naive wall time.
+"""The starts of a recurrence rule, in naive wall time: dateutil's, within bounds.
 
-Days are found period by period (year, month, week or day), as the table in RFC 5545,
-section 3.3.10, has it. Unlike dateutil's, this walk begins near what is asked for and
-always ends there, also where a rule never happens; dateutil's is its oracle in the tests.
+dateutil follows a rule from its DTSTART on and compares only what it finds with an end, so
+that a rule which never happens is followed to the year 9999. Here a walk begins near what is
+asked for, ends there, and is paid for; and weeks are numbered as ISO 8601 does
+(docs/decisions/0006-icalendar-by-libraries.md).
 """
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import MAXYEAR, date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
+from itertools import islice
+from typing import NamedTuple
+
+from dateutil import rrule as dateutil
+from dateutil.relativedelta import relativedelta
 
 from planner.ical.limits import MAX_STEPS
-from planner.ical.rule import Rule, completed
+from planner.ical.rule import Rule
 from planner.ical.values import When, instant_of
 
 _DAY = timedelta(days=1)
-_MONTHS = tuple(range(1, 13))
-_CALL = 8
+_CALL = 12
 """Steps that setting out costs, however short the way."""
+
+
+class _Unit(NamedTuple):
+    """What an interval counts: how long it is, and how many steps it costs to look at."""
+
+    name: str
+    shortest: timedelta
+    longest: timedelta
+    cost: int
+
+
+_UNITS = {
+    "YEARLY": _Unit("years", 365 * _DAY, 366 * _DAY, 10),
+    "MONTHLY": _Unit("months", 28 * _DAY, 31 * _DAY, 3),
+    "WEEKLY": _Unit("weeks", 7 * _DAY, 7 * _DAY, 1),
+    "DAILY": _Unit("days", _DAY, _DAY, 1),
+    "HOURLY": _Unit("hours", timedelta(hours=1), timedelta(hours=1), 2),
+    "MINUTELY": _Unit("minutes", timedelta(minutes=1), timedelta(minutes=1), 2),
+}
+
+_NAMES = {
+    "BYMONTH": "bymonth",
+    "BYMONTHDAY": "bymonthday",
+    "BYYEARDAY": "byyearday",
+    "BYSETPOS": "bysetpos",
+    "BYHOUR": "byhour",
+    "BYMINUTE": "byminute",
+    "BYSECOND": "bysecond",
+}
+"""What dateutil calls the parts that it is given as they are."""
 
 
 class TooMuchWork(Exception):
@@ -27,7 +61,7 @@ class TooMuchWork(Exception):
 
 
 class Budget:
-    """How many days and times may still be looked at."""
+    """How much work may still be done."""
 
     def __init__(self, steps: int = MAX_STEPS) -> None:
         self.left = steps
@@ -62,28 +96,18 @@ def starts(
     """
     budget.spend(_CALL)
     over = _end_of(rule.until, tz)
-    left = rule.count
-    from_the_beginning = left is not None or rule.by_the_clock
-    for wall in _walk(
-        completed(rule, start), start, start.date() if from_the_beginning else first, last, budget
-    ):
-        if wall < start:
-            continue
-        if wall.date() > last or over(wall) or left == 0:
+    begin = start if rule.count or rule.by_the_clock else _near(rule, start, first)
+    for wall in islice(_walk(rule, begin, last, budget), rule.count):
+        if wall.date() > last or over(wall):
             return
-        if left is not None:
-            left -= 1
         if wall.date() >= first:
             yield wall
 
 
-def contains(rule: Rule, start: datetime, wall: datetime, budget: Budget) -> bool:
-    """Tell whether *rule* has a start at *wall*, whenever it ends."""
-    if rule.by_the_clock:
-        endless = replace(rule, until=None)
-    else:
-        endless = replace(rule, until=None, count=None)
-    return wall in starts(endless, start, wall.date(), wall.date(), None, budget)
+def contains(rule: Rule, start: datetime, budget: Budget) -> bool:
+    """Tell whether *rule* contains its own DTSTART."""
+    endless = replace(rule, until=None, count=None)
+    return start in starts(endless, start, start.date(), start.date(), None, budget)
 
 
 def _end_of(until: When | None, tz: tzinfo | None) -> Callable[[datetime], bool]:
@@ -99,118 +123,104 @@ def _end_of(until: When | None, tz: tzinfo | None) -> Callable[[datetime], bool]
     return lambda wall: instant_of(wall, tz) > instant
 
 
-def _walk(
-    rule: Rule, start: datetime, first: date, last: date, budget: Budget
-) -> Iterator[datetime]:
-    if rule.by_the_clock:
-        return _by_the_clock(rule, start, last, budget)
-    return _by_days(rule, start, max(first, start.date()), last, budget)
+def _near(rule: Rule, start: datetime, first: date) -> datetime:
+    """Return a time on a day before *first* from which *rule* goes on as from *start*.
+
+    It is whole intervals after *start* and on the same day of the month, since what a rule
+    leaves out is taken from there: for a 29 February it may be years before *first*.
+    """
+    unit = _UNITS[rule.frequency]
+    intervals = (first - _DAY - start.date()) // (unit.longest * rule.interval)
+    while intervals > 0:
+        near: datetime = start + relativedelta(**{unit.name: intervals * rule.interval})
+        if near.day == start.day or unit.longest <= 7 * _DAY:
+            return near
+        intervals -= 1
+    return start
 
 
-def _by_days(
-    rule: Rule, start: datetime, first: date, last: date, budget: Budget
-) -> Iterator[datetime]:
-    times = [
-        time(hour, minute, second)
-        for hour in rule["BYHOUR"]
-        for minute in rule["BYMINUTE"]
-        for second in rule["BYSECOND"]
-    ]
-    positions = rule["BYSETPOS"]
-    for begin in _periods(rule, start.date(), first, last):
-        days = [day for day in _candidates(rule, begin, budget) if _fits(rule, day)]
-        budget.spend(len(days) * len(times))
-        found = [datetime.combine(day, at) for day in days for at in times]
-        yield from _chosen(found, positions) if positions else found
+def _walk(rule: Rule, begin: datetime, last: date, budget: Budget) -> Iterator[datetime]:
+    """Yield what dateutil finds from *begin* on, to the end of *last* or a little more."""
+    unit = _UNITS[rule.frequency]
+    span = datetime.combine(last, time()) + _DAY - begin
+    steps = max(span // (unit.shortest * rule.interval) + 1, 0)
+    cost = unit.cost * (1 + len(rule["BYSETPOS"]))
+    interval = _Interval.paid(rule.interval, steps, cost, budget)
+    weeks = rule["BYWEEKNO"]
+    try:
+        for wall in _followed(rule, begin, interval):
+            budget.spend()
+            if not weeks or _in_week(rule, wall.date()):
+                yield wall
+    except (_Over, ValueError):
+        # A ValueError means that hours or minutes and their interval never meet.
+        return
 
 
-def _chosen(found: list[datetime], positions: tuple[int, ...]) -> list[datetime]:
-    """Return what BYSETPOS leaves of a period's starts; a position it lacks is nothing."""
-    indexes = {
-        position - 1 if position > 0 else len(found) + position
-        for position in positions
-        if abs(position) <= len(found)
-    }
-    return [found[index] for index in sorted(indexes)]
-
-
-def _periods(rule: Rule, start: date, first: date, last: date) -> Iterator[date]:
-    """Yield the first day of each period from the one that holds *first*, or before it, on."""
-    if rule.frequency == "YEARLY":
-        skipped = (first.year - start.year) // rule.interval * rule.interval
-        for year in range(start.year + skipped, min(last.year, MAXYEAR) + 1, rule.interval):
-            yield date(year, 1, 1)
-    elif rule.frequency == "MONTHLY":
-        origin = start.year * 12 + start.month - 1
-        skipped = (first.year * 12 + first.month - 1 - origin) // rule.interval * rule.interval
-        for month in range(origin + skipped, last.year * 12 + last.month, rule.interval):
-            yield date(month // 12, month % 12 + 1, 1)
-    else:
-        weekly = rule.frequency == "WEEKLY"
-        step = rule.interval * (7 if weekly else 1)
-        origin = start.toordinal() - ((start.weekday() - rule.week_start) % 7 if weekly else 0)
-        skipped = (first.toordinal() - origin) // step * step
-        for ordinal in range(origin + skipped, last.toordinal() + 1, step):
-            yield date.fromordinal(max(ordinal, 1))
-
-
-def _candidates(rule: Rule, begin: date, budget: Budget) -> Iterator[date]:
-    """Yield the days of the period that begins with *begin* which BYMONTHDAY leaves, ascending."""
-    if rule.frequency == "YEARLY":
-        for month in rule["BYMONTH"] or _MONTHS:
-            yield from _days_of_month(rule, begin.year, month, budget)
-    elif rule.frequency == "MONTHLY":
-        budget.spend()
-        if not rule["BYMONTH"] or begin.month in rule["BYMONTH"]:
-            yield from _days_of_month(rule, begin.year, begin.month, budget)
-    else:
-        length = 7 if rule.frequency == "WEEKLY" else 1
-        budget.spend(length)
-        for ordinal in range(begin.toordinal(), begin.toordinal() + length):
-            day = date.fromordinal(ordinal)
-            if (not rule["BYMONTH"] or day.month in rule["BYMONTH"]) and _on_month_day(rule, day):
-                yield day
-
-
-def _days_of_month(rule: Rule, year: int, month: int, budget: Budget) -> Iterator[date]:
-    length = calendar.monthrange(year, month)[1]
-    wanted = rule["BYMONTHDAY"]
-    days = (
-        sorted({day if day > 0 else length + 1 + day for day in wanted if abs(day) <= length})
-        if wanted
-        else range(1, length + 1)
+def _followed(rule: Rule, begin: datetime, interval: _Interval) -> dateutil.rrule:
+    return dateutil.rrule(
+        getattr(dateutil, rule.frequency),
+        dtstart=begin,
+        interval=interval,
+        wkst=rule.week_start,
+        byweekday=_weekdays(rule),
+        **{name: rule[part] or None for part, name in _NAMES.items()},
     )
-    # Weekdays are told quickly, numbers of weeks are not.
-    budget.spend(len(days) if rule["BYWEEKNO"] else len(days) // 4 + 1)
-    for day in days:
-        yield date(year, month, day)
 
 
-def _on_month_day(rule: Rule, day: date) -> bool:
-    wanted = rule["BYMONTHDAY"]
-    if not wanted:
-        return True
-    length = calendar.monthrange(day.year, day.month)[1]
-    return day.day in wanted or day.day - length - 1 in wanted
+class _Over(Exception):
+    """The walk has come to its end."""
 
 
-def _fits(rule: Rule, day: date) -> bool:
-    """Tell whether BYYEARDAY, BYWEEKNO and BYDAY leave *day*."""
-    if rule["BYYEARDAY"] and not _on_year_day(rule, day):
-        return False
-    if rule["BYWEEKNO"] and not _in_week(rule, day):
-        return False
-    return not rule.by_day or _on_weekday(rule, day)
+class _Interval(int):
+    """An INTERVAL that pays for each use of it, and ends the walk after the last.
+
+    dateutil uses it once for each year, month, week, day, hour or minute that it looks at.
+    """
+
+    steps: int
+    cost: int
+    budget: Budget
+
+    @classmethod
+    def paid(cls, interval: int, steps: int, cost: int, budget: Budget) -> _Interval:
+        """Return *interval* for *steps* uses, each of which costs *cost* of *budget*."""
+        self = cls(interval)
+        self.steps, self.cost, self.budget = steps, cost, budget
+        return self
+
+    def __radd__(self, other: int, /) -> int:
+        return self._used() + other
+
+    def __mul__(self, other: int, /) -> int:
+        return self._used() * other
+
+    def _used(self) -> int:
+        self.steps -= 1
+        if self.steps < 0:
+            raise _Over
+        self.budget.spend(self.cost)
+        return int(self)
 
 
-def _on_year_day(rule: Rule, day: date) -> bool:
-    nth = day.timetuple().tm_yday
-    length = 366 if calendar.isleap(day.year) else 365
-    return nth in rule["BYYEARDAY"] or nth - length - 1 in rule["BYYEARDAY"]
+def _weekdays(rule: Rule) -> list[dateutil.weekday] | None:
+    """Return BYDAY for dateutil, which would join numbered and plain weekdays by *and*."""
+    numbered = any(day.nth for day in rule.by_day)
+    in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
+    every = range(1, 54 if in_year else 6) if numbered else (None,)
+    return [
+        dateutil.weekday(day.weekday, nth)
+        for day in rule.by_day
+        for nth in ((day.nth,) if day.nth else every)
+    ] or None
 
 
 def _in_week(rule: Rule, day: date) -> bool:
-    """Tell whether *day* is in one of the weeks, by the week-numbering year it belongs to."""
+    """Tell whether *day* is in one of the weeks, by the week-numbering year it belongs to.
+
+    dateutil counts the weeks of the year before it wrongly: for it 1 January 1994 is in
+    week 53, and week −52 never begins in December.
+    """
     week = day.toordinal() - (day.weekday() - rule.week_start) % 7
     # The year of a week is the one that has most of its days: that of its fourth day.
     year = date.fromordinal(week + 3).year
@@ -223,44 +233,3 @@ def _first_week(year: int, week_start: int) -> int:
     """Return the ordinal of the first day of the first week with four days in *year*."""
     fourth = date(year, 1, 4)
     return fourth.toordinal() - (fourth.weekday() - week_start) % 7
-
-
-def _on_weekday(rule: Rule, day: date) -> bool:
-    weekday = day.weekday()
-    wanted = [by.nth for by in rule.by_day if by.weekday == weekday]
-    if not wanted:
-        return False
-    if 0 in wanted:
-        return True
-    if rule.frequency == "YEARLY" and not rule["BYMONTH"]:
-        place, length = day.timetuple().tm_yday, 366 if calendar.isleap(day.year) else 365
-    else:
-        place, length = day.day, calendar.monthrange(day.year, day.month)[1]
-    return (place - 1) // 7 + 1 in wanted or -((length - place) // 7 + 1) in wanted
-
-
-def _by_the_clock(rule: Rule, start: datetime, last: date, budget: Budget) -> Iterator[datetime]:
-    """Yield the starts of an HOURLY or MINUTELY rule from its DTSTART on."""
-    hourly = rule.frequency == "HOURLY"
-    step = timedelta(hours=rule.interval) if hourly else timedelta(minutes=rule.interval)
-    minutes = rule["BYMINUTE"] or (start.minute,)
-    seconds = rule["BYSECOND"] or (start.second,)
-    block = start.replace(minute=0 if hourly else start.minute, second=0)
-    while block.date() <= last:
-        inside = minutes if hourly else (block.minute,)
-        budget.spend(len(inside) * len(seconds))
-        if _leaves(rule, block):
-            for minute in inside:
-                yield from (block.replace(minute=minute, second=second) for second in seconds)
-        block += step
-
-
-def _leaves(rule: Rule, block: datetime) -> bool:
-    """Tell whether the parts that limit an HOURLY or MINUTELY rule leave *block*."""
-    if rule["BYMONTH"] and block.month not in rule["BYMONTH"]:
-        return False
-    if rule["BYHOUR"] and block.hour not in rule["BYHOUR"]:
-        return False
-    if rule.frequency == "MINUTELY" and rule["BYMINUTE"] and block.minute not in rule["BYMINUTE"]:
-        return False
-    return _on_month_day(rule, block) and _fits(rule, block.date())

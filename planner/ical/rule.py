@@ -6,8 +6,7 @@ A rule that engines disagree about is refused with a sentence rather than guesse
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 
 from planner.ical.limits import MAX_COUNT, MAX_INTERVAL, MAX_RULE, MAX_TIMES_A_DAY
 from planner.ical.text import shown
@@ -203,7 +202,8 @@ def _disputes(rule: Rule) -> list[str]:
             "BYDAY with a number can't go with BYWEEKNO; write the weekday alone",
         ),
         (
-            frequency == "MONTHLY" and any(abs(day.nth) > 5 for day in rule.by_day),
+            (frequency == "MONTHLY" or "BYMONTH" in has)
+            and any(abs(day.nth) > 5 for day in rule.by_day),
             "no month has six of a weekday; write BYDAY with a number from 1 to 5",
         ),
         (
@@ -236,6 +236,11 @@ def _disputes(rule: Rule) -> list[str]:
             "write the weekdays themselves",
         ),
         (
+            "BYSETPOS" in has and "BYWEEKNO" in has,
+            "calendar programs disagree about BYWEEKNO with BYSETPOS; "
+            "write the weekdays themselves",
+        ),
+        (
             "BYSETPOS" in has and rule.by_the_clock,
             f"BYSETPOS can't go with FREQ={frequency}; write the hours and minutes themselves",
         ),
@@ -261,25 +266,3 @@ def _disputes(rule: Rule) -> list[str]:
 def _times_a_day(rule: Rule) -> int:
     times = [len(rule[part]) or 1 for part in ("BYHOUR", "BYMINUTE", "BYSECOND")]
     return 0 if rule.by_the_clock else times[0] * times[1] * times[2]
-
-
-def completed(rule: Rule, start: datetime) -> Rule:
-    """Return *rule* with the parts that RFC 5545 takes from *start* written out."""
-    if rule.by_the_clock:
-        return rule
-    numbers = dict(rule.numbers)
-    by_day = rule.by_day
-    if not by_day and not numbers.keys() & {"BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}:
-        if rule.frequency == "WEEKLY":
-            by_day = (ByDay(0, start.weekday()),)
-        elif rule.frequency in ("MONTHLY", "YEARLY"):
-            numbers["BYMONTHDAY"] = (start.day,)
-            if rule.frequency == "YEARLY":
-                numbers.setdefault("BYMONTH", (start.month,))
-    for part, value in (
-        ("BYHOUR", start.hour),
-        ("BYMINUTE", start.minute),
-        ("BYSECOND", start.second),
-    ):
-        numbers.setdefault(part, (value,))
-    return replace(rule, by_day=by_day, numbers=numbers)

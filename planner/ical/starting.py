@@ -25,7 +25,7 @@ def start_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget)
         return [f"UNTIL, {written}, is before the start, {start:%Y-%m-%d %H:%M}; write a later one"]
     if rule.by_the_clock:
         return _clock_faults(rule, start, tz, budget)
-    if contains(rule, start, start, budget):
+    if contains(rule, start, budget):
         return []
     return [_start_sentence(rule, start, budget)]
 
