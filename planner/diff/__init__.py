@@ -3,6 +3,7 @@
 - `plan`: the values: a schedule as the server has it, a change, a plan and its checksum.
 - `fields`: what differs between two schedules, in words.
 - `firings`: the next occurrences of a schedule, and those under way.
+- `operators`, `pause`: what people left there by hand, and its words.
 - `compare`: the decision for each schedule.
 """
 

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 from planner.diff.fields import Field, differences
 from planner.diff.firings import next_occurrences, occurrences, running, unasked
-from planner.diff.pause import paused_note, why_paused
+from planner.diff.operators import keep_operators, pause_remarks
+from planner.diff.pause import paused_note
 from planner.diff.plan import Action, Change, Live, Plan
 from planner.errors import Lint
 from planner.model import Horizon, Policy
@@ -18,9 +19,6 @@ from workflows.contract import to_wall
 
 LOW_HORIZON = timedelta(days=120)
 """A dated schedule that covers less than this is warned of."""
-
-IDLE_NOTES = ("(no reason provided)", "unpaused", "resumed")
-"""What the UI, the CLI and the SDKs write over a note when a schedule is resumed."""
 
 ADOPTER = "somebody, before it was adopted"
 
@@ -99,7 +97,7 @@ def _is_settled(desired: Schedule, live: Live, project: str) -> bool:
     """Tell whether the list shows *live* just as *desired* should be."""
     if live.project != project or live.stamp is None or live.stamp != stamp_of(desired):
         return False
-    kept = _keep_operators(desired, live)
+    kept = keep_operators(desired, live)
     return (kept.paused, kept.note) == (live.paused, live.note)
 
 
@@ -115,13 +113,13 @@ def _decide(desired: Schedule, live: Live | None, project: str, now: datetime) -
         return _create(desired, now)
     if live.project != project:
         return _adopt(desired, live, now)
-    desired = _keep_operators(desired, live)
+    desired = keep_operators(desired, live)
     change = Change(
         action="unchanged",
         id=desired.id,
         desired=desired,
         live=live,
-        remarks=_pause_remarks(live),
+        remarks=pause_remarks(live),
     )
     return change if live.schedule is None else _update(change, desired, live.schedule, now)
 
@@ -145,7 +143,7 @@ def _create(desired: Schedule, now: datetime) -> Change | None:
 
 def _adopt(desired: Schedule, live: Live, now: datetime) -> Change:
     """Return the taking over of a schedule under our id that isn't ours."""
-    ours, desired = desired.note, _keep_operators(desired, live)
+    ours, desired = desired.note, keep_operators(desired, live)
     if live.paused:
         # A pause with our own note would be read as ours, and undone by the next sync.
         kept = live.note if live.note != ours else paused_note(ADOPTER, "", ours)
@@ -234,17 +232,8 @@ def _delete(live: Live, now: datetime) -> Change:
         reason="ended, and no longer in the files" if live.has_ended else "no longer in the files",
         before=next_occurrences(live.schedule, now) if live.schedule else (),
         running=running(live, now),
-        remarks=_pause_remarks(live),
+        remarks=pause_remarks(live),
     )
-
-
-def _keep_operators(desired: Schedule, live: Live) -> Schedule:
-    """Return *desired* with the pause and the note that an operator left on *live*."""
-    if live.paused_by_operator:
-        return replace(desired, paused=True, note=live.note)
-    words = live.note.lower()
-    idle = not words or words.startswith(IDLE_NOTES)
-    return desired if idle or live.note_is_ours else replace(desired, note=live.note)
 
 
 def _state_fields(there: Schedule, desired: Schedule) -> tuple[Field, ...]:
@@ -264,13 +253,6 @@ def _since(found: Field, desired: Schedule, after: tuple[tuple[datetime, datetim
         return found
     wall = to_wall(after[0][0], ZoneInfo(desired.request.timezone))
     return replace(found, since=f"{wall:%Y-%m-%d}")
-
-
-def _pause_remarks(live: Live) -> tuple[str, ...]:
-    """Return what there is to say of an operator's pause."""
-    if not live.paused_by_operator:
-        return ()
-    return (f"paused by an operator, and left so: “{why_paused(live.note)}”",)
 
 
 def _start_remarks(starts: tuple[datetime, ...]) -> tuple[str, ...]:
