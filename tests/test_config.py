@@ -80,6 +80,16 @@ def test_recurrences(text: str, expected: object, tmp_path: Path) -> None:
     assert window(tmp_path, f"{text}\nduration: 1h\ntru: 4").recurrence == expected
 
 
+def test_a_rule_is_judged_in_the_zone_of_its_window(tmp_path: Path) -> None:
+    """An UNTIL in UTC is an instant: with a zone it can be compared with the window's starts."""
+    rule = "FREQ=DAILY;UNTIL=20270104T010000Z"
+    found = window(
+        tmp_path,
+        f"rrule: {rule}\nstart: 2027-01-01T20:00\ntimezone: America/New_York\nduration: 1h\ntru: 4",
+    )
+    assert found.recurrence == Rrule(rule, datetime(2027, 1, 1, 20))
+
+
 def test_an_ical_window_holds_the_text_of_its_file(tmp_path: Path) -> None:
     """A window's value has all that it depends on, and needs no length of its own."""
     found = window(tmp_path, "ical: launches.ics\nmatch: {summary: launch, uid: x}\ntru: 4")

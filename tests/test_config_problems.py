@@ -190,6 +190,13 @@ def test_what_is_wrong_beside_a_good_window(
             id="interval 0",
         ),
         pytest.param(
+            "rrule: FREQ=HOURLY;COUNT=9\nstart: 2027-03-13T20:00\nduration: 5m\ntru: 4\n"
+            "timezone: America/New_York",
+            4,
+            "over a clock change",
+            id="hourly over a clock change of the window's zone",
+        ),
+        pytest.param(
             "rrule: FREQ=DAILY\nstart: 2027-01-01\nduration: 1h\ntru: 4",
             5,
             "'2027-01-01' has no time; write 2027-01-01T09:00",

@@ -36,8 +36,9 @@ def read_calendar(
         return None
     model, faults = validate(CalendarDocument, head, document, shelf)
     problems += faults
+    timezone = _timezone(model, shared)
     read = [
-        (name, _read_window(name, node, document, shelf, problems))
+        (name, _read_window(name, node, timezone, document, shelf, problems))
         for name, node in window_nodes.items()
     ]
     if model is None:
@@ -78,8 +79,18 @@ def _split(document: Document, problems: list[Problem]) -> tuple[Node | None, di
     return Node(entries, root.line), named
 
 
+def _timezone(model: CalendarDocument | None, shared: Shared) -> str:
+    """Return the zone of the windows that name none."""
+    return (model and model.timezone) or shared.document.timezone or DEFAULT_TIMEZONE
+
+
 def _read_window(
-    name: str, node: Node, document: Document, shelf: Shelf, problems: list[Problem]
+    name: str,
+    node: Node,
+    timezone: str,
+    document: Document,
+    shelf: Shelf,
+    problems: list[Problem],
 ) -> WindowDocument | None:
     before = len(problems)
     line = document.line_of(("windows", name))
@@ -96,7 +107,7 @@ def _read_window(
         return None
     model, faults = validate(WindowDocument, node, document, shelf)
     problems += faults
-    problems += shape_problems(name, node, document)
+    problems += shape_problems(name, node, document, timezone)
     return model if len(problems) == before else None
 
 
@@ -126,7 +137,7 @@ def _surroundings(model: CalendarDocument, shared: Shared) -> Surroundings:
         holidays = replace(shared.holidays, weekend=tuple(sorted(weekend)))
     return Surroundings(
         calendar=model,
-        timezone=model.timezone or shared.document.timezone or DEFAULT_TIMEZONE,
+        timezone=_timezone(model, shared),
         holidays=holidays,
         guard_rails=rails_of(model.guard_rails, shared.rails_for(model.namespace)),
         defaults=tuple(_given(model.defaults, shared.document.defaults)),

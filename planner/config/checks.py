@@ -9,9 +9,9 @@ from planner.errors import Lint, Problem
 from planner.model import IcsFile
 
 
-def rule_problems(rule: str, start: datetime) -> list[str]:
+def rule_problems(rule: str, start: datetime, timezone: str) -> list[str]:
     """Return what is wrong with an RFC 5545 recurrence rule, in sentences."""
-    return ical.check_rule(rule, start)
+    return ical.check_rule(rule, start, timezone)
 
 
 def file_findings(file: IcsFile) -> tuple[list[Problem], list[Lint]]:

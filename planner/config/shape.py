@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from planner import cron
+from planner import cron, zones
 from planner.config.checks import rule_problems
 from planner.config.nodes import Document, Node, line_below, plain, shown
 from planner.config.values import HOUR, MAX_DURATION, parse_date, parse_wall
@@ -34,25 +34,25 @@ _NEEDED = {
 }
 
 
-def shape_problems(name: str, node: Node, document: Document) -> list[Problem]:
-    """Return what is wrong between the keys of the window *name*."""
+def shape_problems(name: str, node: Node, document: Document, timezone: str) -> list[Problem]:
+    """Return what is wrong between the keys of the window *name*, by default in *timezone*."""
     raw = plain(node)
     if not isinstance(raw, dict):
         return []  # the model says what is wrong with it
     line = document.line_of(("windows", name))
     return [
         Problem(document.file, line_below(node, path) if path else line, sentence)
-        for path, sentence in _findings(name, raw)
+        for path, sentence in _findings(name, raw, timezone)
     ]
 
 
-def _findings(name: str, raw: Raw) -> Iterator[Finding]:
+def _findings(name: str, raw: Raw, timezone: str) -> Iterator[Finding]:
     yield from _one_recurrence(name, raw)
     yield from _one_length(name, raw)
     yield from _one_demand(name, raw)
     yield from _companions(raw)
     yield from _crons(raw)
-    yield from _rule(raw)
+    yield from _rule(raw, timezone)
     yield from _spans(raw)
     yield from _bounds(raw)
 
@@ -132,10 +132,13 @@ def _crons(raw: Raw) -> Iterator[Finding]:
             )
 
 
-def _rule(raw: Raw) -> Iterator[Finding]:
+def _rule(raw: Raw, timezone: str) -> Iterator[Finding]:
     start = _attempt(parse_wall, raw.get("start"))
+    own = raw.get("timezone")
+    if isinstance(own, str) and zones.problem(own) is None:
+        timezone = own
     if isinstance(raw.get("rrule"), str) and start is not None:
-        for sentence in rule_problems(raw["rrule"], start):
+        for sentence in rule_problems(raw["rrule"], start, timezone):
             yield ("rrule",), sentence
 
 
