@@ -64,8 +64,9 @@ class ScriptedCloud:
     async def set(self, capacity: Capacity) -> None:
         """Put *capacity* in force, as somebody else would."""
         if capacity != self.capacity:
-            self.history.append((await self.clock(), capacity))
+            # Before the clock is asked: meanwhile another change may come.
             self.capacity = capacity
+            self.history.append((await self.clock(), capacity))
 
     @property
     def steps(self) -> list[float | None]:
