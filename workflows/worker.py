@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.activities import PATIENCE, CapacityActivities, Cloud
@@ -45,6 +45,7 @@ def build_worker(
     patience: float = PATIENCE,
     grace: timedelta = GRACE,
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
+    runner: WorkflowRunner = RUNNER,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -56,6 +57,7 @@ def build_worker(
         grace: How long activities may go on once the worker is told to stop.
         workflows_in_memory: How many are kept between their tasks; with 0 every task
             replays its workflow from the beginning.
+        runner: What runs workflow code; the sandbox unless there are thousands to replay.
     """
     capacity, keepers = CapacityActivities(cloud, patience=patience), KeeperActivities(client)
     return Worker(
@@ -69,7 +71,7 @@ def build_worker(
             keepers.give_back,
             keepers.recall,
         ],
-        workflow_runner=RUNNER,
+        workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
@@ -87,6 +89,7 @@ async def running_worker(
     patience: float = PATIENCE,
     grace: timedelta = GRACE,
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
+    runner: WorkflowRunner = RUNNER,
 ) -> AsyncIterator[Worker]:
     """Run a worker for as long as the context lasts, and shut it down gracefully."""
     worker = build_worker(
@@ -96,6 +99,7 @@ async def running_worker(
         patience=patience,
         grace=grace,
         workflows_in_memory=workflows_in_memory,
+        runner=runner,
     )
     async with worker:
         yield worker

@@ -1,0 +1,236 @@
+"""Where stories are played: a server whose clock skips, a simulated Cloud, a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from stories import LENGTH, Deed, Fault, Firing, Played, Story
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner
+
+from planner.promise import Held
+from workflows.cloud import CloudClient, OneKey
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    KEEPER_WORKFLOW,
+    RELEASE_UPDATE,
+    BoostResult,
+    Capacity,
+    KeeperStart,
+    ReleaseRequest,
+    keeper_id,
+)
+from workflows.provision import SCHEDULED_START
+from workflows.simulator import Simulator
+from workflows.simulator.account import Refusal, Rules
+from workflows.worker import running_worker
+
+KEY = "sk-story-3b1f-must-never-be-seen"
+QUEUE = "stories"
+PROVISIONING = 15.0
+RESTARTS = (timedelta(minutes=97),)
+"""When a forgetful stage's worker is stopped at whatever it is at, and another takes over.
+
+The server takes ten real seconds to miss a worker that kept workflows in memory: so only
+the forgetful one, which replays its workflows at every task, is stopped.
+"""
+
+REAL_SECONDS = {"timeout": 0.1, "slow": 0.05}
+SKIPPED_SECONDS = {"stuck": 40.0}
+
+
+async def no_patience(seconds: float) -> None:
+    """Give up instead of waiting: the keeper waits, on the clock that skips."""
+    if seconds > 0.05:
+        raise TimeoutError("the story goes on")
+    await asyncio.sleep(seconds)
+
+
+@dataclass
+class StoryStage:
+    """A server, a Cloud and a worker that stories of many namespaces share."""
+
+    environment: WorkflowEnvironment
+    simulator: Simulator
+    cloud: CloudClient
+    is_forgetful: bool
+    worker: AsyncExitStack = field(default_factory=AsyncExitStack)
+    boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        """The client of the skipping server."""
+        return self.environment.client
+
+    async def restart(self) -> None:
+        """Stop the worker at whatever it is at, and start another."""
+        await self.worker.aclose()
+        self.worker = AsyncExitStack()
+        await self.worker.enter_async_context(
+            running_worker(
+                self.client,
+                self.cloud,
+                task_queue=QUEUE,
+                grace=timedelta(),
+                workflows_in_memory=0 if self.is_forgetful else 2_000,
+                runner=UnsandboxedWorkflowRunner(),
+            )
+        )
+
+    async def play(self, stories: Sequence[Story]) -> list[Played]:
+        """Play *stories* side by side, and return what happened."""
+        begin = (await self.environment.get_current_time()).replace(microsecond=0)
+        begin += timedelta(minutes=1)
+        played = {story.name: Played(story, begin) for story in stories}
+        for story in stories:
+            await self.simulator.create(
+                story.name, tru=story.before.tru, onDemandAps=story.on_demand_aps
+            )
+        for at, one, event in _script(played.values(), RESTARTS if self.is_forgetful else ()):
+            await self._skip_to(begin + at)
+            if event is None:
+                await self.restart()
+            else:
+                assert one is not None
+                await self._do(one, event, begin + at)
+        await self._skip_to(begin + LENGTH)
+        for one in played.values():
+            await self._see(one)
+        return list(played.values())
+
+    async def _skip_to(self, instant: datetime) -> None:
+        while True:
+            left = instant - await self.environment.get_current_time()
+            if left <= timedelta():
+                return
+            with suppress(RPCError):  # the clock stands still while anybody works
+                await self.environment.sleep(left)
+
+    async def _do(self, played: Played, event: Firing | Fault | Deed, now: datetime) -> None:
+        if isinstance(event, Firing):
+            await self._fire(played, event)
+        elif isinstance(event, Fault):
+            seconds = REAL_SECONDS.get(event.kind, SKIPPED_SECONDS.get(event.kind))
+            self.simulator.fault(
+                event.on,
+                event.kind,
+                times=event.times,
+                namespace=played.story.name,
+                **({} if seconds is None else {"seconds": seconds}),
+                **({"available": 2} if event.kind == "no-inventory" else {}),
+            )
+        else:
+            with suppress(RPCError, Refusal):
+                at = await self.environment.get_current_time() - played.begin
+                await self._deed(played.story, event)
+                played.done.append((at, event))
+
+    async def _fire(self, played: Played, firing: Firing) -> None:
+        nominal = played.begin + firing.nominal
+        boost: WorkflowHandle[Any, BoostResult] = await self.client.start_workflow(
+            BOOST_WORKFLOW,
+            played.story.request(firing),
+            id=f"boost/{played.story.name}/{firing.window}-{len(self.boosts)}",
+            task_queue=QUEUE,
+            result_type=BoostResult,
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(SCHEDULED_START, nominal)]
+            ),
+        )
+        self.boosts.append(boost)
+
+    async def _deed(self, story: Story, deed: Deed) -> None:
+        keeper = self.client.get_workflow_handle(keeper_id(story.name))
+        if deed.what == "foreign":
+            await self.simulator.foreign_change(story.name, deed.tru)
+        elif deed.what == "cancel":
+            await keeper.cancel()
+        elif deed.what == "terminate":
+            run = (await keeper.describe()).run_id
+            await keeper.terminate("a story")
+            await self.client.start_workflow(
+                KEEPER_WORKFLOW,
+                KeeperStart(namespace=story.name, broken_run=run),
+                id=keeper.id,
+                task_queue=QUEUE,
+            )
+        else:
+            window = deed.window if deed.what == "release" else ""
+            await keeper.execute_update(
+                RELEASE_UPDATE, ReleaseRequest(window=window), rpc_timeout=timedelta(seconds=10)
+            )
+
+    async def _see(self, played: Played) -> None:
+        """Note what was in force when, and whether the keeper has ended."""
+        await self.simulator.look()
+        entries = self.simulator.history(played.story.name)
+        played.history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+        played.foreign = [entry.at for entry in entries if entry.by == "foreign"]
+        with suppress(RPCError):  # never started
+            keeper = self.client.get_workflow_handle(keeper_id(played.story.name))
+            if (await keeper.describe()).status == WorkflowExecutionStatus.RUNNING:
+                played.complaints.append("the keeper is still running")
+
+    async def seen(self) -> str:
+        """Return everything that the histories say, as text to search in."""
+        texts = []
+        for boost in self.boosts:
+            with suppress(RPCError, WorkflowFailureError):
+                texts.append((await boost.fetch_history()).to_json())
+        return "\n".join(texts)
+
+
+def _script(
+    stories: Iterable[Played], restarts: Iterable[timedelta]
+) -> list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]]:
+    """Return all that happens, in order; None is a restart of the worker."""
+    script: list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]] = []
+    for played in stories:
+        story = played.story
+        script += [(firing.asked, played, firing) for firing in story.firings]
+        script += [(fault.at, played, fault) for fault in story.faults]
+        script += [(deed.at, played, deed) for deed in story.deeds]
+    script += [(at, None, None) for at in restarts]
+    return sorted(script, key=lambda entry: entry[0])
+
+
+@asynccontextmanager
+async def story_stage(
+    environment: WorkflowEnvironment, *, forgetful: bool = False
+) -> AsyncIterator[StoryStage]:
+    """Set a stage for stories on *environment*.
+
+    A *forgetful* stage's worker replays each workflow from its beginning at every task, and
+    is once replaced by another at whatever it is at.
+    """
+    names = {"TemporalScheduledStartTime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME}
+    await environment.client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace="default", search_attributes=names)
+    )
+    logging.getLogger("temporalio").setLevel(logging.ERROR)
+    simulator = Simulator(
+        Rules(provisioning=PROVISIONING, check=5.0, operations_at_once=1000),
+        now=environment.get_current_time,
+        key_rate=None,
+        account_rate=None,
+    )
+    async with simulator:
+        cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience)
+        stage = StoryStage(environment, simulator, cloud, forgetful)
+        await stage.restart()
+        try:
+            yield stage
+        finally:
+            await stage.worker.aclose()
+            await cloud.aclose()
