@@ -1,0 +1,145 @@
+"""What planner and run time agree on: doctests, and the arithmetic that both use."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflows.contract import (
+    APS_PER_TRU,
+    ON_DEMAND,
+    BoostRequest,
+    Capacity,
+    Combine,
+    Rails,
+    combine,
+    end_by_clock,
+    format_instant,
+    lease_of,
+    parse_instant,
+    round_up,
+    target_of,
+    to_instant,
+    to_wall,
+)
+
+ZONES = ["UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kathmandu"]
+
+zones = st.sampled_from(ZONES).map(ZoneInfo)
+instants = st.datetimes(datetime(2026, 1, 1), datetime(2032, 1, 1), timezones=st.just(UTC))
+walls = st.datetimes(datetime(2026, 1, 1), datetime(2032, 1, 1)).map(
+    lambda at: at.replace(second=0, microsecond=0)
+)
+times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A claim, as the combination sees it."""
+
+    tru: int
+    combine: Combine = "max"
+
+
+claims = st.lists(
+    st.builds(Claimed, st.integers(1, 14), st.sampled_from(["max", "add"])), max_size=6
+)
+rails = st.builds(
+    Rails,
+    st.sets(st.integers(1, 16), min_size=1).map(lambda found: tuple(sorted(found))),
+    st.none() | st.integers(1, 16),
+)
+baselines = st.none() | st.sampled_from([1.0, 2.0, 4.0, 8.0])
+
+
+@pytest.mark.parametrize("name", ["capacity", "clock", "messages"])
+def test_examples_in_docstrings(name: str) -> None:
+    """What a docstring shows is what happens."""
+    assert doctest.testmod(importlib.import_module(f"workflows.contract.{name}")).failed == 0
+
+
+@given(instants)
+def test_instants_round_trip(instant: datetime) -> None:
+    """What is written as text is read back as the same instant."""
+    assert parse_instant(format_instant(instant)) == instant
+
+
+@given(walls, zones)
+def test_a_wall_time_that_exists_is_its_own(wall: datetime, tz: ZoneInfo) -> None:
+    """A wall time comes back from its instant, unless the clock skips it: then later."""
+    back = to_wall(to_instant(wall, tz), tz)
+    assert back == wall or (back > wall and back - wall <= timedelta(hours=1))
+
+
+@given(walls, times, zones)
+def test_until_is_after_the_start(wall: datetime, until: time, tz: ZoneInfo) -> None:
+    """A window by the clock ends after it starts, on the wall where it says, within a day."""
+    start, end = to_instant(wall, tz), end_by_clock(wall, until, tz)
+    assert timedelta() < end - start <= timedelta(hours=25)
+
+
+@given(claims, rails, baselines, st.floats(0, 9000))
+def test_a_target_is_no_less_than_what_is_there_anyway(
+    held: list[Claimed], limits: Rails, tru: float | None, aps: float
+) -> None:
+    """Neither the baseline nor the on-demand limit is ever lowered by a boost."""
+    baseline = Capacity(tru)
+    target = target_of(held, baseline, limits, on_demand_aps=aps)
+    if target.capacity == baseline:
+        return
+    assert target.capacity.tru is not None
+    assert target.capacity.tru in limits.allowed
+    if baseline.tru is None:
+        assert target.capacity.tru * APS_PER_TRU > aps
+    else:
+        assert target.capacity.tru > baseline.tru
+
+
+@given(claims, rails)
+def test_what_falls_short_says_so(held: list[Claimed], limits: Rails) -> None:
+    """Less than is asked for is never given without saying so, and saying why."""
+    target = target_of(held, ON_DEMAND, limits)
+    given_tru = target.capacity.tru or 0
+    assert target.falls_short == (given_tru < combine(held))
+    if given_tru != combine(held):
+        assert target.reason
+
+
+@given(claims, claims)
+def test_more_claims_never_come_to_less(held: list[Claimed], more: list[Claimed]) -> None:
+    """Another claim never takes anything away."""
+    assert combine([*held, *more]) >= combine(held)
+
+
+@pytest.mark.parametrize(
+    ("aps", "tru"),
+    [
+        pytest.param(1, 2, id="the smallest"),
+        pytest.param(1000, 2, id="exactly"),
+        pytest.param(1200, 3, id="2.4 TRU is not a value"),
+        pytest.param(2001, 6, id="above 4, the next is 6"),
+    ],
+)
+def test_aps_are_rounded_up(aps: int, tru: int) -> None:
+    """Actions per second come to an allowed value that covers them."""
+    assert round_up(-(-aps // APS_PER_TRU), Rails().allowed) == tru
+
+
+@given(instants, st.integers(0, 7200), st.integers(60, 90_000))
+def test_a_lease_is_its_occurrence(nominal: datetime, ahead: int, length: int) -> None:
+    """The same firing makes the same claim, from its window's start to its end."""
+    request = BoostRequest(
+        namespace="n.a", window="w", tru=8, ttl_seconds=length, ahead_seconds=ahead
+    )
+    lease = lease_of(request, nominal)
+    assert lease == lease_of(request, nominal)
+    assert lease.start == nominal + timedelta(seconds=ahead)
+    assert lease.until - lease.start == timedelta(seconds=length)
+    assert lease.key == f"w@{format_instant(lease.start)}"

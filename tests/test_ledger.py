@@ -1,0 +1,191 @@
+"""What a keeper knows: the arithmetic of leases, targets and states, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflows import ledger as book
+from workflows.backoff import QUICK, SLOW, Fault, pause
+from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, LeaseRequest, Rails
+from workflows.ledger import Ledger, Offer
+
+NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def lease(tru: int, hours: float = 1, *, combine: Combine = "max", start: float = 0) -> Lease:
+    """Return a claim from *start* hours from now on, for *hours*."""
+    begin = NOW + start * HOUR
+    return Lease(
+        key=f"w{tru}@{begin.isoformat()}",
+        window=f"w{tru}",
+        tru=tru,
+        start=begin,
+        until=begin + hours * HOUR,
+        combine=combine,
+    )
+
+
+def order(claim: Lease, **more: object) -> LeaseRequest:
+    """Return the request for *claim*."""
+    return LeaseRequest(namespace="n.a", lease=claim, **more)  # type: ignore[arg-type]
+
+
+def ledger(*claims: Lease, **more: object) -> Ledger:
+    """Return a ledger with *claims* and an on-demand baseline."""
+    values: dict[str, object] = {"baseline": ON_DEMAND} | more
+    return Ledger(namespace="n.a", leases=claims, **values)  # type: ignore[arg-type]
+
+
+leases = st.builds(
+    lease,
+    st.integers(1, 12),
+    st.floats(0.1, 9),
+    combine=st.sampled_from(["max", "add"]),
+    start=st.floats(-3, 3),
+)
+capacities = st.sampled_from([ON_DEMAND, Capacity(2), Capacity(4), Capacity(8), Capacity(12)])
+
+
+@given(st.lists(leases, max_size=6), leases)
+def test_asking_twice_is_asking_once(held: list[Lease], again: Lease) -> None:
+    """A claim that is renewed unchanged changes nothing."""
+    once = book.grant(ledger(*held), order(again), NOW)
+    assert book.grant(once, order(again), NOW) == once
+
+
+@given(st.lists(leases, max_size=6, unique_by=lambda one: one.key), st.randoms())
+def test_the_order_of_asking_does_not_matter(held: list[Lease], luck: object) -> None:
+    """The same claims come to the same ledger, in whatever order they come."""
+    shuffled = list(held)
+    luck.shuffle(shuffled)  # type: ignore[attr-defined]
+    results = []
+    for claims in (held, shuffled):
+        known = ledger()
+        for claim in claims:
+            known = book.grant(known, order(claim), NOW)
+        results.append(known)
+    assert results[0] == results[1]
+
+
+@given(st.lists(leases, max_size=6), capacities, st.floats(0, 4000))
+def test_a_target_never_lowers(held: list[Lease], baseline: Capacity, aps: float) -> None:
+    """Whatever is claimed, the target is no less than the baseline."""
+    known = ledger(*held, baseline=baseline, offer=Offer(on_demand_aps=aps))
+    assert known.level(known.target.capacity) >= known.level(baseline)
+
+
+@given(st.lists(leases, min_size=1, max_size=6, unique_by=lambda one: one.key), leases)
+def test_an_end_takes_nothing_from_others(held: list[Lease], gone: Lease) -> None:
+    """Without a claim the target is what it would be had that claim never been."""
+    both = ledger(*(one for one in held if one.key != gone.key), gone)
+    left = book.release(both, lambda one: one.key == gone.key)
+    assert left.target == replace(both, leases=left.leases).target
+    assert book.was_released(left, gone.key)
+
+
+@given(st.lists(leases, max_size=6))
+def test_ends_are_exclusive(held: list[Lease]) -> None:
+    """A claim runs until its end and not in it."""
+    for claim in held:
+        assert claim not in book.expire(ledger(*held), claim.until).leases
+        before = claim.until - timedelta(microseconds=1)
+        assert claim in book.expire(ledger(*held), before).leases
+
+
+def test_a_released_claim_stays_released() -> None:
+    """The same key does not come back before its end; another one does."""
+    known = book.release(ledger(lease(8)), lambda _: True)
+    assert book.grant(known, order(lease(8)), NOW) == known
+    assert book.grant(known, order(lease(4)), NOW).leases == (lease(4),)
+
+
+def test_a_cancelled_keeper_grants_nothing() -> None:
+    """A keeper that goes back takes no new claim."""
+    known = ledger(cancelled=True)
+    assert book.grant(known, order(lease(8)), NOW) == known
+
+
+def test_the_newest_declaration_counts() -> None:
+    """A declared baseline replaces a found one, and an earlier declaration."""
+    known = book.grant(ledger(), order(lease(8), baseline=Capacity(2)), NOW)
+    assert (known.baseline, known.baseline_declared) == (Capacity(2), True)
+    known = book.grant(known, order(lease(4), baseline=Capacity(3)), NOW)
+    known = book.grant(known, order(lease(6)), NOW)
+    assert (known.baseline, known.baseline_declared) == (Capacity(3), True)
+
+
+def test_by_hand_keeps_the_rails() -> None:
+    """A claim without guard rails leaves those in place that a schedule brought."""
+    known = book.grant(ledger(), order(lease(8), rails=Rails(max_tru=6)), NOW)
+    known = book.grant(known, order(lease(12)), NOW)
+    assert known.target.capacity == Capacity(6)
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "left"),
+    [
+        pytest.param(ledger(lease(8)), Capacity(12), True, id="more than due"),
+        pytest.param(ledger(lease(8)), Capacity(4), False, id="less than due"),
+        pytest.param(ledger(), Capacity(4), True, id="more than a found baseline"),
+        pytest.param(ledger(written=(Capacity(4),)), Capacity(4), False, id="our own"),
+        pytest.param(ledger(baseline_declared=True), Capacity(4), False, id="declared"),
+        pytest.param(
+            ledger(lease(8), baseline_declared=True), Capacity(12), True, id="declared, running"
+        ),
+        pytest.param(ledger(baseline=Capacity(4)), ON_DEMAND, False, id="less than the baseline"),
+    ],
+)
+def test_what_others_set(known: Ledger, found: Capacity, left: bool) -> None:
+    """Left alone is only what is more than due, not ours, and not against a declaration."""
+    assert known.leaves_alone(found) is left
+
+
+SHORT = Offer(available=6.0)
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
+    [
+        pytest.param(ledger(in_force=ON_DEMAND), "ok", id="nothing to do"),
+        pytest.param(ledger(lease(8), in_force=Capacity(8)), "ok", id="covered"),
+        pytest.param(ledger(lease(8, start=0.1), in_force=ON_DEMAND), "raising", id="not open yet"),
+        pytest.param(ledger(lease(8), in_force=ON_DEMAND), "uncovered", id="open, not covered"),
+        pytest.param(ledger(lease(8)), "uncovered", id="open, not looked yet"),
+        pytest.param(ledger(lease(8), in_force=Capacity(6), offer=SHORT), "uncovered", id="short"),
+        pytest.param(
+            ledger(lease(4), in_force=Capacity(8), aim=Capacity(4), aimed_since=NOW),
+            "reverting",
+            id="stepping down",
+        ),
+        pytest.param(
+            ledger(in_force=Capacity(8), aim=ON_DEMAND, aimed_since=NOW - HOUR),
+            "overdue",
+            id="down for an hour",
+        ),
+        pytest.param(
+            ledger(lease(8), in_force=Capacity(12), foreign=True), "foreign", id="others'"
+        ),
+        pytest.param(
+            ledger(lease(8, start=-2), in_force=Capacity(8)), "overdue", id="nobody at work"
+        ),
+    ],
+)
+def test_states(known: Ledger, state: str) -> None:
+    """Each situation has its word, told by the asker's clock."""
+    assert book.state_of(known, NOW) == state
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from(["Unauthorized", "Throttled"]))
+def test_waits_grow_to_minutes(count: int, luck: float, kind: str) -> None:
+    """However often it failed, the next attempt is minutes away at most, and never at once."""
+    pace = SLOW if kind == "Unauthorized" else QUICK
+    wait = pause(Fault(kind, "words"), count, luck)
+    assert pace.first * 0.75 <= wait <= pace.longest
+    told = pause(Fault(kind, "words", retry_after=HOUR), count, luck)
+    assert told == HOUR
