@@ -13,16 +13,8 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Literal
 
-from planner.model import (
-    Dates,
-    Duration,
-    Horizon,
-    NamespaceCalendar,
-    Occurrence,
-    Until,
-    Window,
-)
-from planner.occurrences import expand
+from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
+from planner.occurrences import expand, longest, pattern_of
 from workflows.contract import ON_DEMAND, Capacity, Rails, Target, target_of
 from workflows.contract.capacity import Claim, combine
 
@@ -32,12 +24,6 @@ View = Literal["promised", "asked"]
 - ``promised``: ``[start, end)``, when the capacity is there for sure.
 - ``asked``: ``[fires, end)``, the longest that the keeper may hold it, and that is billed.
 """
-
-LONGEST_EVENT = timedelta(days=31)
-"""How long an event of an iCalendar file may last; longer ones are refused when read."""
-
-LONGEST_NIGHT = timedelta(days=2)
-"""More than any window up to a wall time lasts, clock changes included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,22 +131,7 @@ def step_at(steps: Sequence[Step], instant: datetime) -> Step | None:
 def _reach(window: Window, horizon: Horizon, view: View) -> Horizon:
     """Return where the starts lie of what may have a part in *horizon*."""
     late = window.ahead if view == "asked" else timedelta()
-    return Horizon(horizon.start - longest(window), horizon.end + late)
-
-
-def longest(window: Window) -> timedelta:
-    """Return a length that no occurrence of *window* exceeds."""
-    if isinstance(window.length, Duration):
-        own = window.length.elapsed
-    elif isinstance(window.length, Until):
-        own = LONGEST_NIGHT
-    else:
-        own = LONGEST_EVENT
-    if isinstance(window.recurrence, Dates):
-        written = (span.end - span.start for span in window.recurrence.spans if span.end)
-        # A day more: the clock may change in between, by up to a whole day.
-        own = max(own, *(length + timedelta(days=1) for length in written), timedelta())
-    return own
+    return Horizon(horizon.start - longest(pattern_of(window)), horizon.end + late)
 
 
 def _sweep(

@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-import pytest
 from foresight_helpers import (
     HOUR,
     MINUTE,
@@ -20,11 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.model import (
-    Duration,
     GuardRails,
     Horizon,
     NamespaceCalendar,
-    Until,
     Window,
 )
 from planner.occurrences import expand
@@ -33,7 +30,6 @@ from planner.timeline import (
     View,
     baseline_of,
     begin_of,
-    longest,
     rails_of,
     running,
     step_at,
@@ -91,22 +87,6 @@ def test_what_began_before_the_horizon_counts() -> None:
     """A run that began the evening before is in force from the horizon's first instant."""
     night = window("night", ("2026-12-31 22:00", "2027-01-01 06:00"))
     assert steps_of(night)[0] == ("00:00", "06:00", "4 TRU", ("night",))
-
-
-@pytest.mark.parametrize(
-    ("length", "most"),
-    [
-        (Duration(timedelta(days=40)), timedelta(days=40)),
-        (Until(datetime.min.time()), timedelta(days=2)),
-        (None, timedelta(days=31)),
-    ],
-    ids=["a duration", "until a wall time", "events of their own length"],
-)
-def test_the_longest_length_bounds_how_far_back_a_run_may_have_begun(
-    length: Duration | Until | None, most: timedelta
-) -> None:
-    """However long a window lasts, it is looked for early enough."""
-    assert longest(window("w", ("2027-01-01 00:00", "2027-01-01 01:00"), length=length)) >= most
 
 
 def test_a_written_span_longer_than_any_event_still_counts_at_its_end() -> None:

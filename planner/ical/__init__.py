@@ -7,6 +7,15 @@ reads them. Rules are followed in naive wall time; only what they yield becomes 
 
 from __future__ import annotations
 
-from planner.ical.expansion import Event, check, check_rule, days, expand, expand_rule, spans
+from planner.ical.expansion import (
+    Event,
+    check,
+    check_rule,
+    days,
+    expand,
+    expand_rule,
+    longest,
+    spans,
+)
 
-__all__ = ["Event", "check", "check_rule", "days", "expand", "expand_rule", "spans"]
+__all__ = ["Event", "check", "check_rule", "days", "expand", "expand_rule", "longest", "spans"]

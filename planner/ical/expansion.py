@@ -80,7 +80,7 @@ def spans(file: IcsFile, timezone: str, horizon: Horizon) -> list[tuple[datetime
     Raises:
         InputError: As `expand`.
     """
-    begin = horizon.start - _longest(file)
+    begin = horizon.start - longest(file)
     return sorted(
         (happening.start, happening.end, happening.entry.summary)
         for happening in _happenings(file, timezone, begin, horizon.end)
@@ -99,7 +99,7 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
         InputError: As `expand`.
     """
     tz = zones.zone(timezone)
-    begin = to_instant(datetime.combine(first, time()), tz) - _longest(file) - 2 * _DAY
+    begin = to_instant(datetime.combine(first, time()), tz) - longest(file) - 2 * _DAY
     end = to_instant(datetime.combine(last, time()), tz) + 3 * _DAY
     found: dict[date, str] = {}
     happenings = _happenings(file, timezone, begin, end)
@@ -204,8 +204,12 @@ def _refused(file: IcsFile, sentence: str, first: datetime, last: datetime) -> I
     return InputError([Problem(file.path, 0, f"{sentence} {span}; write fewer, or split the file")])
 
 
-def _longest(file: IcsFile) -> timedelta:
-    """Return at least how long any event of *file* lasts."""
+def longest(file: IcsFile) -> timedelta:
+    """Return at least how long any event of *file* lasts.
+
+    Raises:
+        InputError: The file has problems.
+    """
     lengths = [
         length.total
         for series in parse(file.text).series

@@ -9,12 +9,10 @@ from planner.business import ROLL_LIMIT
 from planner.model import BusinessDays, Horizon, Occurrence, Window
 from planner.occurrences.candidates import Candidate, candidates
 from planner.occurrences.expansion import expand
+from planner.occurrences.lengths import longest
 from planner.occurrences.pattern import pattern_of
 from planner.zones import changes
 from workflows.contract import to_instant, to_wall
-
-LOOK_BACK = timedelta(days=32)
-"""How long a run may last and still be found on its later days."""
 
 LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
 """How far the next run is looked for, nearest first: a frequent one is found at once."""
@@ -47,7 +45,7 @@ def explain_day(window: Window, day: date) -> DayStory:
         InputError: It starts more often than can be looked at.
     """
     begin, end = (to_instant(_midnight(d), window.tz) for d in (day, day + _DAY))
-    around = expand(window, Horizon(begin - LOOK_BACK, end))
+    around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
     runs = tuple(o for o in around if o.start >= begin)
     under_way = tuple(o for o in around if o.start < begin < o.end)
     reasons = [*_verdicts(window, day), *_calendar(window, day), *_clock(window, begin, end)]

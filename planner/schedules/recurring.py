@@ -15,7 +15,6 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
 
 from planner import cron
-from planner.business import business_calendar
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences import Pattern
 from planner.schedules.nearness import FIRST_YEAR, LAST_YEAR, near_walls
@@ -82,7 +81,7 @@ def _starts(pattern: Pattern) -> Times | None:
         case Cron(expressions, day_match):
             return _cron_starts(expressions, day_match)
         case BusinessDays(ordinals, at, months) if not _has_holidays(pattern.holidays):
-            calendar = business_calendar(pattern.holidays)
+            calendar = pattern.business
 
             def days_of(year: int, month: int) -> Iterator[int]:
                 if month in months:
@@ -141,7 +140,7 @@ def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
     A region's own weekend is looked up for *year* and the two after it, as far as a dated
     schedule would reach: whatever changes later is seen by then.
     """
-    calendar = business_calendar(pattern.holidays, pattern.timezone)
+    calendar = pattern.business
     first, end = date(year, 1, 1), date(year + 3, 1, 1)
     days = [first + n * _DAY for n in range((end - first).days)]
     weekend = {day.isoweekday() % 7 for day in days if calendar.is_weekend(day)}
@@ -151,7 +150,7 @@ def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
 
 def _shifts(pattern: Pattern) -> dict[int, int]:
     """Return by how many days a start on each weekday rolls where only weekends count."""
-    calendar = business_calendar(pattern.holidays)
+    calendar = pattern.business
     week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
     return {n: (calendar.roll(day, pattern.roll) - day).days for n, day in enumerate(week)}
 

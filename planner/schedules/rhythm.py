@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 
-from planner.model import Dates, Duration, Horizon, Ical, Until, Window
-from planner.occurrences import Pattern, Timing, pattern_of, timings
+from planner.model import Horizon, Until, Window
+from planner.occurrences import Pattern, Timing, longest, pattern_of, timings
 from planner.schedules.dated import dated_calendars
 from planner.schedules.firing import upcoming
 from planner.schedules.recurring import Recurring, recurring
@@ -23,12 +23,6 @@ YEARS = 3
 CHECK_LIMIT = 400
 """Firings up to which a recurring form is compared with the occurrences themselves: more
 than a year of days, so that lengths by the clock are seen over both of its changes."""
-
-LONGEST_EVENT = timedelta(days=31)
-"""The longest that an iCalendar event may be."""
-
-LONGEST_NIGHT = timedelta(days=2)
-"""Longer than any window up to a wall time, whatever the clock does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ def _for_ever(found: Recurring, pattern: Pattern, ahead: timedelta, year: int) -
 def _dated(pattern: Pattern, ahead: timedelta, year: int) -> Rhythm | None:
     """Return the rhythm as instants: those that fire in the span, or still run in it."""
     span = span_of_year(year)
-    reach = Horizon(span.start - _longest_possible(pattern) - ahead, span.end)
+    reach = Horizon(span.start - longest(pattern) - ahead, span.end)
     runs = [run for run in _firing_in(reach, pattern, ahead) if run.end > span.start]
     if not runs:
         return None
@@ -112,19 +106,6 @@ def _dated(pattern: Pattern, ahead: timedelta, year: int) -> Rhythm | None:
         longest=_longest(runs),
         request=_request(pattern, ahead, runs),
     )
-
-
-def _longest_possible(pattern: Pattern) -> timedelta:
-    """Return a length that no run of *pattern* exceeds."""
-    lengths = [LONGEST_NIGHT]
-    if isinstance(pattern.length, Duration):
-        lengths.append(pattern.length.elapsed)
-    match pattern.recurrence:
-        case Dates(spans):
-            lengths += [span.end - span.start + LONGEST_NIGHT for span in spans if span.end]
-        case Ical() if pattern.length is None:
-            lengths.append(LONGEST_EVENT)
-    return max(lengths)
 
 
 def _firing_in(horizon: Horizon, pattern: Pattern, ahead: timedelta) -> tuple[Timing, ...]:
