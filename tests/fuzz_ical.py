@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from test_ical_files import HOSTILE, answer
+from ical_hostile import HOSTILE, answer
 
 from planner.model import IcsFile
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 
 from planner.ical import Event, check, expand
 from planner.model import Horizon, IcalMatch, IcsFile
 
+EXAMPLES = int(os.environ.get("ICAL_EXAMPLES", "40"))
+"""How many random cases each property is tried with; ``ICAL_EXAMPLES=2000`` is a good hour."""
+
 NEW_YORK = "America/New_York"
+BERLIN = "Europe/Berlin"
+WHEN = "DTSTART:20270105T090000Z DURATION:PT1H"
+"""An event's time, where any will do."""
+
+FIXED = "BEGIN:STANDARD DTSTART:16010101T000000 TZOFFSETFROM:+0545 TZOFFSETTO:+0545 END:STANDARD"
+"""What a VTIMEZONE holds whose clock never changes."""
+
 YEARS = Horizon(datetime(2026, 1, 1, tzinfo=UTC), datetime(2029, 1, 1, tzinfo=UTC))
 
 
@@ -28,6 +39,11 @@ def event(lines: str, uid: str = "one") -> str:
 def ics(lines: str, head: str = "") -> IcsFile:
     """Return a file with one event of *lines*, separated by blanks; the first is on line 6."""
     return calendar(event(lines), head=head)
+
+
+def zone_of(tzid: str, observances: str) -> str:
+    """Return a VTIMEZONE of *observances*, separated by blanks."""
+    return "\n".join(["BEGIN:VTIMEZONE", f"TZID:{tzid}", *observances.split(), "END:VTIMEZONE"])
 
 
 def events(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time as stopwatch
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -15,6 +14,7 @@ import pytest
 from dateutil.rrule import rrulestr
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from ical_helpers import EXAMPLES as MANY
 from ical_helpers import NEW_YORK, ics
 from rule_oracle import starts
 
@@ -340,9 +340,6 @@ def test_a_rule_with_too_many_starts_is_an_error_and_not_a_flood() -> None:
 
 # Against a literal reading, and dateutil ----------------------------------------------------
 
-EXAMPLES_EACH = int(os.environ.get("ICAL_EXAMPLES", "60"))
-"""How many random rules each property is tried with; ``make fuzz`` takes more."""
-
 LAST = date(2033, 12, 31)
 
 
@@ -437,7 +434,7 @@ def in_rule(rule: str, start: datetime) -> datetime:
     return found[0]
 
 
-@settings(max_examples=EXAMPLES_EACH, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(rules(), STARTS)
 @example("FREQ=YEARLY;BYWEEKNO=53;BYDAY=SA,SU", datetime(2026, 1, 1))
 @example("FREQ=YEARLY;BYWEEKNO=-52;BYDAY=MO", datetime(2026, 1, 1))
@@ -458,7 +455,7 @@ def misnumbered(rule: str) -> bool:
     return bool({"52", "53", "-52", "-53"} & set(parts.get("BYWEEKNO", "").split(",")))
 
 
-@settings(max_examples=EXAMPLES_EACH, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(rules(), STARTS)
 @example("FREQ=YEARLY;BYWEEKNO=1,51,-1;BYDAY=SU,MO,TH;WKST=SU", datetime(2026, 1, 1))
 @example("FREQ=MONTHLY;INTERVAL=5;BYDAY=-1FR,5MO;BYSETPOS=-1", datetime(2026, 1, 1))
@@ -471,7 +468,7 @@ def test_a_rule_has_the_starts_that_dateutil_finds(rule: str, start: datetime) -
     assert expand_rule(rule, start, start.date(), LAST) == expected
 
 
-@settings(max_examples=EXAMPLES_EACH, deadline=None)
+@settings(max_examples=MANY, deadline=None)
 @given(rules(), STARTS, st.integers(0, 2500), st.integers(0, 600), st.integers(1, 600))
 def test_adjacent_spans_are_one_span(
     rule: str, start: datetime, skipped: int, middle: int, rest: int
