@@ -63,10 +63,10 @@ class ScriptedCloud:
 
     async def set(self, capacity: Capacity) -> None:
         """Put *capacity* in force, as somebody else would."""
+        now = await self.clock()  # first: while it is asked, another change may come
         if capacity != self.capacity:
-            # Before the clock is asked: meanwhile another change may come.
+            self.history.append((now, capacity))
             self.capacity = capacity
-            self.history.append((await self.clock(), capacity))
 
     @property
     def steps(self) -> list[float | None]:
