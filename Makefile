@@ -2,7 +2,7 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock stories parity kill races fuzz bench
+.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand
 
 check: static test  ## what CI runs
 
@@ -25,6 +25,22 @@ calendars:  ## every file in calendars/ is read, and its lints are shown
 
 docs:  ## the README and the documents are compared with the program
 	$(PYTHON) -m pytest -q tests/test_docs.py
+
+EXIT_RUNS ?= 200
+exits:  ## `planner plan` in a row against a real server, the right exit code each time
+	PLANNER_EXIT_RUNS=$(EXIT_RUNS) $(PYTHON) -m pytest -q tests/integration/test_exit_codes.py
+
+STORIES ?= 10000
+STORY_SEED ?= $(shell date +%s)
+stories:  ## random stories of namespaces through the real workflows: the six promises
+	$(PYTHON) tests/stories.py --count $(STORIES) --seed $(STORY_SEED)
+
+FUZZ_SECONDS ?= 3600
+fuzz:  ## random and mutated iCalendar files: an answer in bounded time, never a traceback
+	$(PYTHON) tests/fuzz_ical.py $(FUZZ_SECONDS)
+
+bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
+	$(PYTHON) benchmarks/expand_compile.py
 
 lock:  ## pin today's versions, for every platform (needs uv)
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
