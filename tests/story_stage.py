@@ -13,7 +13,7 @@ from typing import Any
 from stories import LENGTH, Deed, Fault, Firing, Played, Story
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -184,10 +184,14 @@ class StoryStage:
 
     async def seen(self) -> str:
         """Return everything that the histories say, as text to search in."""
+        keepers = {
+            boost.id.rpartition("/")[0].replace("boost/", "keeper/") for boost in self.boosts
+        }
+        handles = [*self.boosts, *map(self.client.get_workflow_handle, sorted(keepers))]
         texts = []
-        for boost in self.boosts:
-            with suppress(RPCError, WorkflowFailureError):
-                texts.append((await boost.fetch_history()).to_json())
+        for handle in handles:
+            with suppress(RPCError):  # a keeper that never was
+                texts.append((await handle.fetch_history()).to_json())
         return "\n".join(texts)
 
 
