@@ -6,7 +6,7 @@ keepers cancelled or terminated. Many are played side by side on one server whos
 skips, with a simulated Cloud over HTTP and a worker that is restarted now and then; what
 was in force when is then held against what the leases came to, by an arithmetic of its own.
 
-Run by hand: ``python tests/stories.py --count 10000 --seed 1``.
+Run by hand: ``make stories STORIES=10000 STORY_SEED=1``.
 """
 
 from __future__ import annotations
