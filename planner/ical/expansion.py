@@ -14,7 +14,7 @@ from planner.ical.limits import FIRST_YEAR, LAST_YEAR, MAX_OCCURRENCES
 from planner.ical.parsing import Parsed, parse
 from planner.ical.recurrence import Budget, TooMuchWork, starts
 from planner.ical.rule import Rule
-from planner.ical.rule import parse as parse_rule
+from planner.ical.ruletext import parse as parse_rule
 from planner.ical.series import Happening
 from planner.ical.starting import start_faults
 from planner.model import Horizon, IcalMatch, IcsFile

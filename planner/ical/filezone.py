@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta, tzinfo
 
 from planner.ical.limits import LAST_YEAR, MAX_OBSERVANCES
 from planner.ical.recurrence import Budget, starts
-from planner.ical.rule import parse
+from planner.ical.ruletext import parse
 from planner.ical.text import Component, Fault, Line, shown
 from planner.ical.values import BadValue, parse_when
 

@@ -8,7 +8,7 @@ from datetime import timedelta, tzinfo
 from planner.ical.entry import Entry, Excluded, Extra
 from planner.ical.limits import MAX_ALL_DAY_LENGTH, MAX_LENGTH, MAX_LISTED_DATES
 from planner.ical.rule import Rule
-from planner.ical.rule import parse as parse_rule
+from planner.ical.ruletext import parse as parse_rule
 from planner.ical.text import Component, Fault, Line, shown, unescaped
 from planner.ical.values import (
     BadValue,

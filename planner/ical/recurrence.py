@@ -205,9 +205,8 @@ class _Interval(int):
 
 def _weekdays(rule: Rule) -> list[dateutil.weekday] | None:
     """Return BYDAY for dateutil, which would join numbered and plain weekdays by *and*."""
-    numbered = any(day.nth for day in rule.by_day)
     in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
-    every = range(1, 54 if in_year else 6) if numbered else (None,)
+    every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
     return [
         dateutil.weekday(day.weekday, nth)
         for day in rule.by_day

@@ -65,13 +65,8 @@ def read(text: str) -> tuple[list[Component], list[Fault]]:
         return [], [(0, f"the file has {len(text):,} characters; at most {MAX_TEXT:,} are read")]
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:15].upper() != "BEGIN:VCALENDAR":
-        return [], [
-            (
-                1,
-                f"this is no iCalendar file: it begins with {shown(text)}, "
-                "not with 'BEGIN:VCALENDAR'",
-            )
-        ]
+        begins = f"it begins with {shown(text)}, not with 'BEGIN:VCALENDAR'"
+        return [], [(1, f"this is no iCalendar file: {begins}")]
     tree = _Tree()
     for number, content in _unfolded(text):
         tree.add(number, content)

@@ -1,0 +1,155 @@
+"""Recurrence rules as text, strictly read: every fault of one at once, in sentences."""
+
+from __future__ import annotations
+
+import re
+
+from planner.ical.disputes import disputes
+from planner.ical.limits import MAX_COUNT, MAX_INTERVAL, MAX_RULE
+from planner.ical.rule import FREQUENCIES, ByDay, Rule
+from planner.ical.text import shown
+from planner.ical.values import BadValue, When, parse_when
+
+WEEKDAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+
+_RANGES = {
+    "BYSECOND": (0, 59, False),
+    "BYMINUTE": (0, 59, False),
+    "BYHOUR": (0, 23, False),
+    "BYMONTHDAY": (1, 31, True),
+    "BYYEARDAY": (1, 366, True),
+    "BYWEEKNO": (1, 53, True),
+    "BYMONTH": (1, 12, False),
+    "BYSETPOS": (1, 366, True),
+}
+"""Of each list of numbers: the least, the largest, and whether it counts from the end, too."""
+
+_NUMBER = re.compile(r"[+-]?\d{1,3}")
+_DAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
+_KNOWN = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_RANGES})
+
+
+def parse(text: str) -> tuple[Rule | None, list[str]]:
+    """Return the rule that *text* writes, or sentences for everything that is wrong with it."""
+    if len(text) > MAX_RULE:
+        return None, [f"the rule has {len(text):,} characters; at most {MAX_RULE:,} are read"]
+    parts, faults = _parts(text)
+    if faults:
+        return None, faults
+    reader = _Reader(parts)
+    rule = reader.rule()
+    if reader.faults:
+        return None, reader.faults
+    faults = disputes(rule)
+    return (None, faults) if faults else (rule, [])
+
+
+def _parts(text: str) -> tuple[dict[str, str], list[str]]:
+    """Split *text* at its semicolons, and refuse what no rule may contain."""
+    parts: dict[str, str] = {}
+    faults = []
+    for part in text.strip().upper().rstrip(";").split(";"):
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            faults.append(
+                f"{shown(part)} is no part of a rule; write such as 'FREQ=WEEKLY;BYDAY=FR'"
+            )
+        elif name in ("RSCALE", "SKIP"):
+            faults.append(f"{name} (RFC 7529) is not supported; write the rule without it")
+        elif name not in _KNOWN:
+            faults.append(f"a rule has no part {shown(name)}; it has {', '.join(sorted(_KNOWN))}")
+        elif name in parts:
+            faults.append(f"{name} is written twice; write it once, its values joined by commas")
+        parts[name] = value
+    if not faults and "FREQ" not in parts:
+        faults.append("the rule has no FREQ; write such as 'FREQ=MONTHLY;BYMONTHDAY=-1'")
+    return parts, faults
+
+
+class _Reader:
+    """Reads the parts of one rule and collects what is wrong with their values."""
+
+    def __init__(self, parts: dict[str, str]) -> None:
+        self.parts = parts
+        self.faults: list[str] = []
+
+    def rule(self) -> Rule:
+        """Return the rule; only meaningful without faults."""
+        if {"COUNT", "UNTIL"} <= self.parts.keys():
+            self.faults.append(
+                "the rule has both COUNT and UNTIL; write the one that should end it"
+            )
+        return Rule(
+            frequency=self._frequency(),
+            interval=self._whole("INTERVAL", MAX_INTERVAL) or 1,
+            count=self._whole("COUNT", MAX_COUNT),
+            until=self._until(),
+            week_start=self._week_start(),
+            by_day=self._by_day(),
+            numbers={name: self._list(name) for name in _RANGES if name in self.parts},
+        )
+
+    def _frequency(self) -> str:
+        frequency = self.parts["FREQ"]
+        if frequency == "SECONDLY":
+            self.faults.append(
+                "FREQ=SECONDLY is not supported: no window opens every second; "
+                "write such as 'FREQ=DAILY;BYHOUR=9,17'"
+            )
+        elif frequency not in FREQUENCIES:
+            self.faults.append(
+                f"FREQ={shown(frequency)} is no frequency; write one of {', '.join(FREQUENCIES)}"
+            )
+        return frequency
+
+    def _whole(self, name: str, largest: int) -> int | None:
+        value = self.parts.get(name)
+        if value is None:
+            return None
+        if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= largest:
+            self.faults.append(f"{name}={shown(value)} is not a whole number from 1 to {largest:,}")
+            return None
+        return int(value)
+
+    def _until(self) -> When | None:
+        if "UNTIL" not in self.parts:
+            return None
+        try:
+            return parse_when(self.parts["UNTIL"])
+        except BadValue as error:
+            self.faults.append(f"UNTIL: {error}")
+            return None
+
+    def _week_start(self) -> int:
+        value = self.parts.get("WKST", "MO")
+        if value not in WEEKDAYS:
+            self.faults.append(
+                f"WKST={shown(value)} is no weekday; write one of {', '.join(WEEKDAYS)}"
+            )
+            return 0
+        return WEEKDAYS.index(value)
+
+    def _list(self, name: str) -> tuple[int, ...]:
+        least, largest, signed = _RANGES[name]
+        found = set()
+        for value in self.parts[name].split(","):
+            number = int(value) if _NUMBER.fullmatch(value) and value.isascii() else None
+            if number is None or not least <= (abs(number) if signed else number) <= largest:
+                ends = f"{least} to {largest}" + (f" or -{largest} to -{least}" if signed else "")
+                self.faults.append(f"{name}: {shown(value)} is not a whole number from {ends}")
+                return ()
+            found.add(number)
+        return tuple(sorted(found))
+
+    def _by_day(self) -> tuple[ByDay, ...]:
+        found = set()
+        for value in self.parts["BYDAY"].split(",") if "BYDAY" in self.parts else []:
+            day = _DAY.fullmatch(value) if value.isascii() else None
+            nth = int(day[1] or 0) if day else 0
+            if not day or abs(nth) > 53 or (day[1] and nth == 0):
+                self.faults.append(
+                    f"BYDAY: {shown(value)} is no weekday; write such as 'FR', '1MO' or '-1FR'"
+                )
+                return ()
+            found.add((nth, WEEKDAYS.index(day[2])))
+        return tuple(ByDay(*day) for day in sorted(found))
