@@ -6,19 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta, tzinfo
 
 from planner.ical.entry import Entry, Excluded, Extra
-from planner.ical.limits import MAX_ALL_DAY_LENGTH, MAX_LENGTH, MAX_LISTED_DATES
+from planner.ical.limits import MAX_LISTED_DATES
 from planner.ical.rule import Rule
 from planner.ical.ruletext import parse as parse_rule
 from planner.ical.text import Component, Fault, Line, shown, unescaped
-from planner.ical.values import (
-    BadValue,
-    Length,
-    When,
-    instant_of,
-    parse_length,
-    parse_when,
-    wall_of,
-)
+from planner.ical.times import Faulty, TimeReader
+from planner.ical.values import BadValue, Length, When
 from planner.ical.zonenames import ZoneNames
 
 _ONCE = (
@@ -26,14 +19,6 @@ _ONCE = (
     *("STATUS", "TRANSP", "SEQUENCE", "RECURRENCE-ID"),
 )
 _ALL_DAY = Length(clock=timedelta(days=1))
-
-
-class _Faulty(Exception):
-    """A fault that leaves nothing to read on with."""
-
-    def __init__(self, number: int, message: str) -> None:
-        self.number = number
-        super().__init__(message)
 
 
 class CalendarReader:
@@ -58,7 +43,7 @@ class CalendarReader:
             reader = _EventReader(component, self._zones, self._zone)
             try:
                 entry = reader.entry(self._cancelled)
-            except _Faulty as fault:
+            except Faulty as fault:
                 reader.faults.append((fault.number, str(fault)))
                 entry = None
             self.faults += reader.faults
@@ -86,31 +71,18 @@ class _EventReader:
     def __init__(self, component: Component, zones: ZoneNames, floating: tzinfo | None) -> None:
         self.component = component
         self.faults: list[Fault] = []
-        self._zones = zones
-        self._floating = floating
+        self._times = TimeReader(zones, floating, self.faults)
 
     def entry(self, cancelled: bool) -> Entry:
         """Return the event; only meaningful without faults."""
         self._refuse_what_is_not_supported()
-        uid = self._one("UID")
-        if uid is None or not uid.value.strip():
-            self._fault(
-                self.component.number,
-                "the event has no UID; write such as UID:launch-7@example.com",
-            )
-        begin = self._one("DTSTART")
-        if begin is None:
-            raise _Faulty(
-                self.component.number,
-                "the event has no DTSTART; "
-                "write such as DTSTART;TZID=Europe/Berlin:20270131T180000",
-            )
-        start = self._when(begin)
+        uid = self._uid()
+        start = self._start()
         cancelled = cancelled or self._word("STATUS") == "CANCELLED"
         end, length = self._end(start, cancelled)
         changes, and_later = self._changes(start)
         return Entry(
-            uid=uid.value.strip() if uid else "",
+            uid=uid,
             line=self.component.number,
             start=start,
             end=end,
@@ -143,32 +115,33 @@ class _EventReader:
                 self._fault(line.number, f"{name} is written twice; write it once")
         listed = [line for line in self.component.lines if line.name in ("RDATE", "EXDATE")]
         if sum(line.value.count(",") + 1 for line in listed) > MAX_LISTED_DATES:
-            raise _Faulty(
+            raise Faulty(
                 listed[0].number,
                 f"the event has more than {MAX_LISTED_DATES:,} dates in "
                 "RDATE and EXDATE; write them as a rule",
             )
 
+    def _uid(self) -> str:
+        line = self._one("UID")
+        uid = line.value.strip() if line else ""
+        if not uid:
+            self._fault(
+                self.component.number,
+                "the event has no UID; write such as UID:launch-7@example.com",
+            )
+        return uid
+
     # When -------------------------------------------------------------------------------
 
-    def _when(self, line: Line, text: str | None = None) -> When:
-        """Return the date or time of *line*, floating times in the calendar's own zone."""
-        try:
-            tzid = line.parameters.get("TZID")
-            tz = self._zones.zone(tzid) if tzid else self._floating
-            when = parse_when(line.value if text is None else text, tz)
-        except BadValue as error:
-            raise _Faulty(line.number, f"{line.name}: {error}") from None
-        if when.is_date and line.parameters.get("VALUE", "").upper() == "DATE-TIME":
-            raise _Faulty(
-                line.number, f"{line.name}: {shown(line.value)} is a date, not a DATE-TIME"
+    def _start(self) -> When:
+        line = self._one("DTSTART")
+        if line is None:
+            raise Faulty(
+                self.component.number,
+                "the event has no DTSTART; "
+                "write such as DTSTART;TZID=Europe/Berlin:20270131T180000",
             )
-        if not when.is_date and line.parameters.get("VALUE", "").upper() == "DATE":
-            raise _Faulty(
-                line.number,
-                f"{line.name}: {shown(line.value)} is a time, not a DATE; write such as 20270131",
-            )
-        return When(when.wall, True, self._floating) if when.is_date else when
+        return self._times.when(line)
 
     def _end(self, start: When, cancelled: bool) -> tuple[When | None, Length]:
         """Return the written end, if there is one, and how long each occurrence lasts."""
@@ -176,10 +149,10 @@ class _EventReader:
         if end and duration:
             self._fault(duration.number, "the event has both DTEND and DURATION; write one of them")
         if end:
-            when = self._when(end)
-            return when, self._between(start, when, end)
+            when = self._times.when(end)
+            return when, self._times.between(start, when, end)
         if duration:
-            return None, self._duration(start, duration)
+            return None, self._times.duration(start, duration)
         if not start.is_date and not cancelled:
             self._fault(
                 self.component.number,
@@ -187,53 +160,6 @@ class _EventReader:
                 "time; write such as DURATION:PT2H",
             )
         return None, _ALL_DAY
-
-    def _between(self, start: When, end: When, line: Line) -> Length:
-        self._same_kind(start, end, line)
-        if (start.tz is None) != (end.tz is None):
-            raise _Faulty(
-                line.number, "only one of DTSTART and DTEND has a time zone; write it at both"
-            )
-        length = _length_between(start, end)
-        if length is None:
-            good = "it is the first day after the event" if start.is_date else "write a later time"
-            raise _Faulty(
-                line.number, f"{line.name} {shown(line.value)} is not after the start; {good}"
-            )
-        self._not_too_long(length, start, line)
-        return length
-
-    def _duration(self, start: When, line: Line) -> Length:
-        try:
-            length = parse_length(line.value)
-        except BadValue as error:
-            raise _Faulty(line.number, f"DURATION: {error}") from None
-        if start.is_date and length.elapsed:
-            self._fault(
-                line.number,
-                f"DURATION {shown(line.value)}: an event of whole days lasts "
-                "whole days; write such as P1D",
-            )
-        self._not_too_long(length, start, line)
-        return length
-
-    def _not_too_long(self, length: Length, start: When, line: Line) -> None:
-        longest = MAX_ALL_DAY_LENGTH if start.is_date else MAX_LENGTH
-        if length.total > longest:
-            self._fault(
-                line.number,
-                f"{line.name} {shown(line.value)}: the event lasts longer than "
-                f"{longest.days} days; write the right end, or several events",
-            )
-
-    def _same_kind(self, start: When, other: When, line: Line) -> None:
-        if start.is_date != other.is_date:
-            kinds = ("a date", "a time") if start.is_date else ("a time", "a date")
-            raise _Faulty(
-                line.number,
-                f"DTSTART is {kinds[0]} but {line.name} {shown(line.value)} is "
-                f"{kinds[1]}; write both in the same way",
-            )
 
     # How often --------------------------------------------------------------------------
 
@@ -247,27 +173,13 @@ class _EventReader:
     def _extra(self, start: When) -> Iterator[Extra]:
         for line in self.component.all("RDATE"):
             for value in line.value.split(","):
-                first, slash, last = value.partition("/")
-                when = self._when(_without_kind(line) if slash else line, first)
-                self._same_kind(start, when, line)
-                yield Extra(when, self._period(when, last, line) if slash else None)
-
-    def _period(self, start: When, last: str, line: Line) -> Length:
-        """Return the length of a PERIOD (RFC 5545, section 3.3.9), by its end or its duration."""
-        if last.strip()[:1].upper() not in ("P", "+", "-"):
-            return self._between(start, self._when(_without_kind(line), last), line)
-        try:
-            length = parse_length(last)
-        except BadValue as error:
-            raise _Faulty(line.number, f"RDATE: {error}") from None
-        self._not_too_long(length, start, line)
-        return length
+                yield self._times.extra(start, value, line)
 
     def _excluded(self, start: When) -> Iterator[Excluded]:
         for line in self.component.all("EXDATE"):
             for value in line.value.split(","):
                 if value.strip():
-                    yield Excluded(self._when(line, value), line.number)
+                    yield Excluded(self._times.when(line, value), line.number)
 
     def _changes(self, start: When) -> tuple[When | None, bool]:
         line = self._one("RECURRENCE-ID")
@@ -285,7 +197,7 @@ class _EventReader:
                     f"an event with RECURRENCE-ID changes one of a series and can't "
                     f"have {name} itself; write a series with a UID of its own",
                 )
-        return self._when(line), reach == "THISANDFUTURE"
+        return self._times.when(line), reach == "THISANDFUTURE"
 
     # What -------------------------------------------------------------------------------
 
@@ -318,28 +230,3 @@ class _EventReader:
 
     def _fault(self, number: int, message: str) -> None:
         self.faults.append((number, message))
-
-
-def _without_kind(line: Line) -> Line:
-    """Return *line* without its VALUE: the parts of a PERIOD are times."""
-    parameters = {name: value for name, value in line.parameters.items() if name != "VALUE"}
-    return Line(line.number, line.name, parameters, line.value)
-
-
-def _length_between(start: When, end: When) -> Length | None:
-    """Return how long it is from *start* to *end* by the clock of *start*; None if not forwards.
-
-    A start that the clock skips may be read as later than its end; then what is written
-    counts. Only around a repeated hour can the clock show less than what elapses.
-    """
-    if start.tz is None or end.tz is None or start.tz == end.tz:
-        clock = end.wall - start.wall
-        if clock > timedelta():
-            return Length(clock=clock)
-    if start.tz is None or end.tz is None:
-        return None
-    elapsed = instant_of(end.wall, end.tz) - instant_of(start.wall, start.tz)
-    if elapsed <= timedelta():
-        return None
-    clock = wall_of(instant_of(end.wall, end.tz), start.tz) - start.wall
-    return Length(clock=clock) if clock > timedelta() else Length(elapsed=elapsed)
