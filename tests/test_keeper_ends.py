@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from keeper_helpers import staged
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import CancelledError
 from temporalio.testing import WorkflowEnvironment
 
@@ -43,6 +45,32 @@ async def test_a_cancel_does_not_cut_a_change(skipping: WorkflowEnvironment, fre
         with pytest.raises(WorkflowFailureError):
             await stage.end()
         assert (stage.cloud.steps, stage.cloud.most_in_flight) == ([8, None], 1)
+
+
+async def test_a_firing_outlives_a_cancelled_keeper(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A firing that comes while a cancelled keeper goes back is covered by the next keeper."""
+    async with staged(skipping, fresh, patience=30) as stage:
+        await stage.boost(8, 5)
+        stage.cloud.hold = asyncio.Event()
+        await stage.keeper.cancel()
+        await stage.until(lambda: stage.cloud.in_flight == 1)
+        boost = await stage.start(stage.request(4, 1))
+        await answered(boost)
+        stage.cloud.hold.set()
+        assert (await boost.result()).in_force
+        await stage.end()
+        assert stage.cloud.steps == [8, None, 4, None]
+
+
+async def answered(boost: WorkflowHandle[Any, Any]) -> None:
+    """Wait until *boost* has had an answer of its keeper."""
+    completed = EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED
+    while completed not in {  # noqa: ASYNC110 - a history is no event
+        event.event_type for event in (await boost.fetch_history()).events
+    }:
+        await asyncio.sleep(0.01)
 
 
 async def test_a_cancelled_boost_gives_its_claim_back(

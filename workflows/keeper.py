@@ -336,15 +336,20 @@ class CapacityKeeper:
             self._waiting -= 1
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
-        """Return how far the claim *lease* is covered."""
-        granted = any(held.key == lease.key for held in self._ledger.leases)
+        """Return how far the claim *lease* is covered, and whether to ask again if not."""
+        held = any(held.key == lease.key for held in self._ledger.leases)
         return LeaseAnswer(
-            granted=granted,
-            in_force=granted and self._ledger.covers(lease),
+            granted=held or self._has_a_successor_for(lease),
+            in_force=held and self._ledger.covers(lease),
             capacity=self._ledger.in_force,
-            until=lease.until if granted else None,
-            message=words.answer(self._ledger, lease) if granted else self._denial(lease),
+            until=lease.until,
+            message=words.answer(self._ledger, lease) if held else self._denial(lease),
         )
+
+    def _has_a_successor_for(self, lease: Lease) -> bool:
+        """Tell whether the claim *lease* came to a cancelled keeper: the next one takes it."""
+        over = lease.until <= workflow.now() or book.was_released(self._ledger, lease.key)
+        return self._ledger.cancelled and not over
 
     def _denial(self, lease: Lease) -> str:
         """Return why the claim *lease* does not hold."""

@@ -1,4 +1,8 @@
-"""What the server allows a workflow, and how far below it a keeper stays."""
+"""What the server allows a workflow, and how far below it a keeper stays.
+
+Running keepers replay under a new release: another value here changes what they do, and
+needs ``workflow.patched``.
+"""
 
 UPDATES_A_RUN = 1_000
 """Updates after which a run hands over to the next: the server allows 2,000 a run."""

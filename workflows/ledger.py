@@ -246,7 +246,6 @@ def take_over(ledger: Ledger, old: Ledger) -> Ledger:
         rails=ledger.rails or old.rails,
         offer=old.offer,
         written=old.written,
-        cancelled=old.cancelled,
     )
 
 
