@@ -166,35 +166,36 @@ async def _perform(stack: Stack) -> int:
     await stack.simulator.create(NAMESPACE)
     now = datetime.now(UTC).replace(microsecond=0)
     horizon = Horizon(now, now + WARM_UP + timedelta(seconds=32))
-    project = _read(calendar_text(now + WARM_UP))
-    await _sync(stack, project, now)
+    with TemporaryDirectory() as home:
+        directory = Path(home, "calendars")
+        project = _read(calendar_text(now + WARM_UP), directory)
+        await _sync(stack, project, directory, now)
     (calendar,) = project.namespaces
     show = Show(now, horizon.end, timeline(calendar, horizon))
     history = await _watch(stack, show)
     return _judge(show, timeline(calendar, horizon, "asked"), history)
 
 
-def _read(text: str) -> Project:
-    """Print the demo's calendar file and read it as any other."""
+def _read(text: str, directory: Path) -> Project:
+    """Print the demo's calendar file, and read it from *directory* as any other."""
     from planner.source import read
 
     print("calendars/orders.yaml\n")
     print("".join(f"    {line}\n" for line in text.splitlines()))
-    with TemporaryDirectory() as directory:
-        Path(directory, "planner.yaml").write_text("project: demo\n", encoding="utf-8")
-        Path(directory, "orders.yaml").write_text(text, encoding="utf-8")
-        return read(Path(directory))
+    directory.mkdir()
+    Path(directory, "planner.yaml").write_text("project: demo\n", encoding="utf-8")
+    Path(directory, "orders.yaml").write_text(text, encoding="utf-8")
+    return read(directory)
 
 
-async def _sync(stack: Stack, project: Project, now: datetime) -> None:
+async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
     """Do with the demo's calendar what ``planner sync`` does with yours."""
-    from planner.cli.reconcile import wanted_of
+    from planner.cli.wanting import wanted_of
     from planner.live.server import server_of
     from planner.live.sync import Order, sync
 
-    report = await sync(
-        server_of(stack.temporal.client), Order(wanted=wanted_of(project, now)), now
-    )
+    order = Order(wanted=wanted_of(project, directory, now))
+    report = await sync(server_of(stack.temporal.client), order, now)
     print("planner sync\n")
     for outcome in report.outcomes:
         print(f"    + {outcome.change.id}")

@@ -100,7 +100,7 @@ def _modified(directory: Path) -> dict[Path, float]:
 async def _sync(stack: Stack, directory: Path) -> None:
     """Sync the calendars; a fault is reported, and the next change of a file tries again."""
     from planner.cli.outcomes import Teller
-    from planner.cli.reconcile import wanted_of
+    from planner.cli.wanting import wanted_of
     from planner.live.server import server_of
     from planner.live.sync import Order, sync
     from planner.source import read
@@ -109,7 +109,7 @@ async def _sync(stack: Stack, directory: Path) -> None:
     server = server_of(stack.temporal.client)
     teller = Teller(server, aloud=True)
     try:
-        wanted = wanted_of(read(directory), now)
+        wanted = wanted_of(read(directory), directory, now)
         report = await sync(server, Order(wanted=wanted, say=say, told=teller.told), now)
         teller.conclude(report)
     except PlannerError as error:

@@ -12,13 +12,14 @@ import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, EXIT_ERROR, app, run_async, say
 from planner.cli.outcomes import Teller, colours
+from planner.cli.wanting import wanted_of
 from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
-    from planner.diff import Plan, Wanted
+    from planner.diff import Plan
     from planner.errors import Lint
     from planner.live.sync import Order
-    from planner.model import Project, Window
+    from planner.model import Project
     from planner.safety import Allowances
 
 
@@ -177,47 +178,13 @@ def _inspected(project: Project, now: datetime) -> tuple[Lint, ...]:
     return tuple(dict.fromkeys((*project.warnings, *found.lints)))
 
 
-def anchored(project: Project, directory: Path) -> Project:
-    """Return *project* with its files named from *directory* on: ``calendars/payroll.yaml``.
-
-    The file's name is in each schedule's note, which must be the same from wherever the
-    command is run.
-    """
-    root = directory.resolve()
-
-    def moved(window: Window) -> Window:
-        file = Path(window.place.file).resolve()
-        if not file.is_relative_to(root):
-            return window
-        name = file.relative_to(root.parent).as_posix()
-        return replace(window, place=replace(window.place, file=name))
-
-    calendars = (
-        replace(calendar, windows=tuple(moved(window) for window in calendar.windows))
-        for calendar in project.namespaces
-    )
-    return replace(project, namespaces=tuple(calendars))
-
-
-def wanted_of(project: Project, now: datetime, in_flight: InFlight = InFlight.keep) -> Wanted:
-    """Return what *project* asks for at *now*, compiled."""
-    from planner.diff import Wanted
-    from planner.schedules import compile_project
-
-    return Wanted(
-        project=project.name,
-        schedules=compile_project(project, now.date()),
-        policy=project.policy,
-        follow=in_flight is InFlight.follow,
-    )
-
-
 def _order(project: Project, now: datetime, choices: Choices) -> Order:
     from planner.live.sync import Order
     from planner.safety import Allowances
 
+    follow = choices.in_flight is InFlight.follow
     return Order(
-        wanted=wanted_of(anchored(project, choices.directory), now, choices.in_flight),
+        wanted=wanted_of(project, choices.directory, now, follow=follow),
         allowed=Allowances(choices.allow_delete, choices.adopt),
         full=choices.full,
         say=say,

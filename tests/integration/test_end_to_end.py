@@ -10,7 +10,7 @@ from conftest import binary
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.reconcile import wanted_of
+from planner.cli.wanting import wanted_of
 from planner.live.server import server_of
 from planner.live.sync import Order, Report, sync
 from planner.model import Horizon, NamespaceCalendar, Project
@@ -56,10 +56,11 @@ def read_calendar(directory: Path, opens: datetime) -> Project:
     return read(directory)
 
 
-async def sync_now(client: Client, project: Project) -> Report:
+async def sync_now(client: Client, project: Project, directory: Path) -> Report:
     """Sync *project* as ``planner sync`` does."""
     now = datetime.now(UTC)
-    return await sync(server_of(client), Order(wanted=wanted_of(project, now)), now)
+    order = Order(wanted=wanted_of(project, directory, now))
+    return await sync(server_of(client), order, now)
 
 
 def equals_the_timeline(
@@ -89,12 +90,12 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
         await simulator.create(NAMESPACE, tru=2)
         cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
         async with running_worker(environment.client, cloud, grace=timedelta(seconds=1)):
-            first = await sync_now(environment.client, project)
+            first = await sync_now(environment.client, project, tmp_path)
             ids = sorted(outcome.change.id for outcome in first.outcomes)
             assert ids == [f"boost/{NAMESPACE}/longer", f"boost/{NAMESPACE}/shorter"]
-            assert (await sync_now(environment.client, project)).outcomes == ()
+            assert (await sync_now(environment.client, project, tmp_path)).outcomes == ()
             await simulator.until(lambda: len(simulator.history(NAMESPACE)) == 5, timeout=60)
-            assert (await sync_now(environment.client, project)).outcomes == ()
+            assert (await sync_now(environment.client, project, tmp_path)).outcomes == ()
         await cloud.aclose()
         entries = simulator.history(NAMESPACE)
     history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]

@@ -1,0 +1,51 @@
+"""What a sync wants of a project that was read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from planner.cli.wanting import wanted_of
+from planner.source import read
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+
+CALENDAR = """\
+namespace: orders-prod.a1b2c
+timezone: UTC
+windows:
+  payroll: {cron: "0 5 15 * *", duration: 4h, tru: 8}
+"""
+
+
+@pytest.fixture
+def calendars(tmp_path: Path) -> Path:
+    """A directory of calendar files."""
+    directory = tmp_path / "calendars"
+    (directory / "team").mkdir(parents=True)
+    directory.joinpath("planner.yaml").write_text("project: orders\n", encoding="utf-8")
+    directory.joinpath("team", "orders.yaml").write_text(CALENDAR, encoding="utf-8")
+    return directory
+
+
+def test_notes_are_the_same_from_wherever_it_runs(
+    calendars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named from outside, from inside or in full: the files have one name in the notes."""
+    notes = set()
+    for here, named in ((calendars.parent, "calendars"), (calendars, "."), (Path("/"), calendars)):
+        monkeypatch.chdir(here)
+        directory = Path(named)
+        (schedule,) = wanted_of(read(directory), directory, NOW).schedules
+        notes.add(schedule.note)
+    (note,) = notes
+    assert "calendars/team/orders.yaml" in note
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_whether_boosts_follow_is_the_callers_word(calendars: Path, follow: bool) -> None:
+    """Running boosts follow where the command line says so, and not otherwise."""
+    wanted = wanted_of(read(calendars), calendars, NOW, follow=follow)
+    assert (wanted.project, wanted.policy, wanted.follow) == ("orders", "sync", follow)
