@@ -17,6 +17,9 @@ DIGEST_LENGTH = 12
 NOTE_MARK_LENGTH = 6
 """Hexadecimal characters of a note's fingerprint."""
 
+DRAFT_DIGEST = "0" * DIGEST_LENGTH
+"""Stands for the digest until all that belongs to a change is done."""
+
 COMMENT_LIMIT = 200
 """Bytes that the server allows in a calendar's comment."""
 
@@ -122,6 +125,11 @@ class Stamp:
     covers_until: datetime | None
     note: str = ""
 
+    @property
+    def is_draft(self) -> bool:
+        """Whether the sync that wrote it had something left to do, and never came to it."""
+        return self.digest == DRAFT_DIGEST
+
 
 _STAMP = re.compile(
     r"^\[(?P<digest>[0-9a-f]{12})(?:\.(?P<note>[0-9a-f]{6}))?"
@@ -144,6 +152,13 @@ def stamped(schedule: Schedule) -> Schedule:
     mark = f"{schedule.digest}.{note_mark(schedule.note)}"
     comment = f"[{mark}{until}] {unstamped(first.comment)}".strip()
     return replace(schedule, calendars=(replace(first, comment=_cut(comment)), *others))
+
+
+def drafted(schedule: Schedule) -> Schedule:
+    """Return the stamped *schedule* with a stamp that settles nothing: a digest of zeros."""
+    first, *others = schedule.calendars
+    comment = f"[{DRAFT_DIGEST}{first.comment[DIGEST_LENGTH + 1 :]}"
+    return replace(schedule, calendars=(replace(first, comment=comment), *others))
 
 
 def read_stamp(comment: str) -> Stamp | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -26,7 +27,7 @@ from planner.live.fetch import fetch
 from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
-from planner.spec import Schedule, stamped
+from planner.spec import Schedule, drafted, stamped
 
 Result = TypeVar("Result")
 EXAMPLES = int(os.environ.get("PLANNER_EXAMPLES", "40"))
@@ -578,6 +579,77 @@ def test_what_is_started_under_way_comes_with_its_schedule() -> None:
         (action,) = fake.schedules[begun.id].actions
         assert action.start_workflow_result.workflow_id == f"{begun.id}-2026-11-21T08:30:00Z"
         assert outcome.message == "started at once"
+
+    run(story())
+
+
+def begun_at(fake: FakeTemporal, id: str) -> list[str]:
+    """Return the ids of the workflows that a schedule started, without its own."""
+    actions = fake.schedules[id].actions
+    return [one.start_workflow_result.workflow_id.removeprefix(f"{id}-") for one in actions]
+
+
+def moved_under_way() -> tuple[Schedule, Schedule]:
+    """Return a schedule, and the same moved into its own occurrence."""
+    return schedule("a", calendars=(daily(3),)), schedule("a", calendars=(daily(8, 30),))
+
+
+@pytest.mark.parametrize("last", range(14))
+def test_a_start_that_a_kill_prevented_is_made_by_the_next_sync(last: int) -> None:
+    """Whatever request was the last one: what is under way is started, and once."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        there, moved = moved_under_way()
+        await put(fake, there)
+        fake.before = dying_after(last)
+        with contextlib.suppress(Killed):
+            await sync(fake.server(), order(moved), NOW)
+        fake.before = lambda name, request: None
+        await synced(fake, moved)
+        assert begun_at(fake, moved.id) == ["2026-11-21T08:30:00Z"]
+        assert await left_over(fake, moved) == []
+
+    run(story())
+
+
+def test_a_start_that_the_server_refused_is_made_by_the_next_sync() -> None:
+    """The failed change stays pending, says so, and is whole after another sync."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        there, moved = moved_under_way()
+        await put(fake, there)
+
+        def refuse(name: str, request: object) -> None:
+            if name == "patch_schedule":
+                raise refused(RPCStatusCode.UNAVAILABLE, "not now")
+
+        fake.before = refuse
+        report = await sync(fake.server(), order(moved), NOW)
+        assert "not now" in report.failed[0].message
+        fake.before = lambda name, request: None
+        fake.catch_up()
+        (change,) = (await look(fake.server(), order(moved), NOW)).pending
+        assert change.reason == "the last sync of it broke off before it was done"
+        await synced(fake, moved)
+        assert begun_at(fake, moved.id) == ["2026-11-21T08:30:00Z"]
+        assert (await look(fake.server(), order(moved), NOW)).pending == ()
+
+    run(story())
+
+
+def test_a_draft_whose_occurrence_is_over_is_only_finished() -> None:
+    """Two hours later nothing is under way any more: the draft gets its stamp, no start."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        _, moved = moved_under_way()
+        await put(fake, drafted(moved))
+        await sync(fake.server(), order(moved), NOW + timedelta(hours=4))
+        fake.catch_up()
+        assert begun_at(fake, moved.id) == []
+        assert await left_over(fake, moved) == []
 
     run(story())
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from planner.diff.fields import Field, differences
-from planner.diff.firings import next_occurrences, occurrences, running, unasked
+from planner.diff.firings import next_occurrences, occurrences, running, unasked, unfired
 from planner.diff.operators import keep_operators, pause_remarks
 from planner.diff.pause import paused_note
 from planner.diff.plan import Action, Change, Live, Plan
@@ -175,7 +175,7 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     action, reason = _kind(fields, there, desired, change.live, now)
     if action == "unchanged":
         return change
-    starts = () if desired.paused or there.paused else unasked(desired, there, now)
+    starts = () if desired.paused or there.paused else _starts(desired, change.live, now)
     return replace(
         change,
         action=action,
@@ -189,6 +189,16 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     )
 
 
+def _starts(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings under way that an update of *live* has to start.
+
+    A draft was left by a sync that broke off before it could start them.
+    """
+    if live.stamp and live.stamp.is_draft:
+        return unfired(desired, live, now)
+    return unasked(desired, live.schedule, now)
+
+
 def _kind(
     fields: tuple[Field, ...], there: Schedule, desired: Schedule, live: Live, now: datetime
 ) -> tuple[Action, str]:
@@ -196,6 +206,8 @@ def _kind(
     if not fields:
         if live.stamp == stamp_of(desired):
             return "unchanged", ""
+        if live.stamp and live.stamp.is_draft:
+            return "update", "the last sync of it broke off before it was done"
         return "update", "its stamp is missing or of another version; all else is as it should be"
     if _only_further(fields, there, desired, now):
         return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}"

@@ -66,6 +66,11 @@ def unasked(desired: Schedule, live: Schedule | None, now: datetime) -> tuple[da
     )
 
 
+def unfired(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings of *desired* under way that *live* has not had, whatever its times."""
+    return tuple(nominal for nominal in under_way(desired, now) if nominal not in live.fired)
+
+
 def running(live: Live, now: datetime) -> tuple[Running, ...]:
     """Return the boosts that the last firings of *live* asked for and that haven't ended."""
     if live.schedule is None:

@@ -23,7 +23,7 @@ from planner.live.convert import backfill, owner_memo, to_message
 from planner.live.fetch import describe
 from planner.live.follow import follow
 from planner.live.server import AlreadyThere, Missing, Server
-from planner.spec import Schedule
+from planner.spec import Schedule, drafted
 
 DELETE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between attempts to make a schedule whose namesake is being deleted."""
@@ -155,6 +155,21 @@ class _Writer:
         return ""
 
     async def _update(self, change: Change) -> str:
+        """Update a schedule, and start what is under way by its new times.
+
+        The server takes no start along with an update. So where something is to be
+        started, a draft is written first: should this break off in between, the next
+        sync sees that the start is still to be made.
+        """
+        if change.starts and change.desired:
+            draft = replace(change, desired=drafted(change.desired), starts=())
+            await self._put(draft)
+            await self._start(change.desired, change.starts)
+            change = replace(change, live=await self._there(change.id))
+        await self._put(change)
+        return _started(change.starts)
+
+    async def _put(self, change: Change) -> None:
         """Update a schedule; once more from its fresh state if somebody was quicker."""
         left = await self._try_update(change)
         if left:
@@ -163,7 +178,6 @@ class _Writer:
         if left:
             words = ", ".join(str(field) for field in left.fields)
             raise ServerError(f"the server did not take the update ({words}); run the sync again")
-        return _started(change.starts)
 
     async def _try_update(self, change: Change) -> Change | None:
         """Update a schedule, read it back, and return what is still to be changed of it."""
@@ -178,13 +192,14 @@ class _Writer:
             request_id=str(uuid.uuid4()),
         )
         await self._server.ask(self._server.service.update_schedule, request)
-        live = await describe(self._server, change.id)
+        return self._look_again(change.desired, await self._there(change.id))
+
+    async def _there(self, id: str) -> Live:
+        """Return the schedule *id* as it is now."""
+        live = await describe(self._server, id)
         if live is None:
             raise ServerError("it was deleted while it was being updated; run the sync again")
-        left = self._look_again(change.desired, live)
-        if left is None and change.starts:
-            await self._start(change.desired, change.starts)
-        return left and replace(left, starts=change.starts)
+        return live
 
     def _look_again(self, desired: Schedule, live: Live) -> Change | None:
         """Return what of *live* still differs from *desired*; None if nothing."""
@@ -193,6 +208,7 @@ class _Writer:
         return pending[0] if pending else None
 
     async def _start(self, desired: Schedule, starts: Sequence[datetime]) -> None:
+        """Start what is under way of a schedule that is there."""
         request = PatchScheduleRequest(
             namespace=self._server.namespace,
             schedule_id=desired.id,

@@ -13,7 +13,7 @@ from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 
 from planner.diff import Live
-from planner.diff.firings import unasked
+from planner.diff.firings import unfired
 from planner.diff.pause import paused_note, resumed_note
 from planner.diff.plan import ID_PREFIX
 from planner.errors import Refused, ServerError
@@ -91,8 +91,7 @@ async def _resume(server: Server, live: Live, now: datetime) -> Handled:
         return Handled(key, False, "is not paused")
     if live.note_is_ours:
         return Handled(key, False, "is paused by its file: take `paused: true` out and sync")
-    starts = unasked(live.schedule, None, now) if live.schedule else ()
-    missed = [nominal for nominal in starts if nominal not in live.fired]
+    missed = unfired(live.schedule, live, now) if live.schedule else ()
     patch = SchedulePatch(unpause=resumed_note(live.note) or UNNAMED)
     if live.schedule and missed:
         patch.MergeFrom(starting(live.schedule, missed))
