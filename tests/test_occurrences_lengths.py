@@ -71,7 +71,7 @@ def test_a_short_event_is_not_looked_for_a_year_back() -> None:
 
 
 @given(one=windows())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_occurrence_ever_exceeds_it(one: Window) -> None:
     """For any window, every run of three years is at most as long as that."""
     bound = longest(pattern_of(one))

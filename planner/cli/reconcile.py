@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from planner.errors import Lint
     from planner.live.sync import Order
     from planner.model import Project
+    from planner.render.plan_words import Section
     from planner.safety import Allowances
 
 
@@ -113,7 +115,7 @@ async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
     order = _order(project, now, choices)
     found = await look(server_of(await connect()), order, now)
     found = replace(found, warnings=(*found.warnings, *warnings))
-    print(_printed(found, output), end="")
+    print(_printed(found, output, _ahead(found, order, project, output, now)), end="")
     if output is PlanFormat.text:
         _warn(found, order.allowed)
     if found.refused:
@@ -201,8 +203,20 @@ def _warn(found: Plan, allowed: Allowances) -> None:
         say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
 
 
-def _printed(found: Plan, output: PlanFormat) -> str:
-    """Return the plan in the format asked for."""
+def _ahead(
+    found: Plan, order: Order, project: Project, output: PlanFormat, now: datetime
+) -> Sequence[Section]:
+    """Return what people see of the days and the bill ahead; programs ask a preview."""
+    from planner.cli.outlook import sections_of
+
+    if output is PlanFormat.json:
+        return ()
+    brief = output is PlanFormat.text
+    return sections_of(found, order.wanted.schedules, project.prices, now, brief=brief)
+
+
+def _printed(found: Plan, output: PlanFormat, sections: Sequence[Section]) -> str:
+    """Return the plan in the format asked for, *sections* with it where people read it."""
     if output is PlanFormat.json:
         from planner.render.plan_json import plan_json
 
@@ -210,7 +224,7 @@ def _printed(found: Plan, output: PlanFormat) -> str:
     if output is PlanFormat.markdown:
         from planner.render.plan_markdown import plan_markdown
 
-        return plan_markdown(found)
+        return plan_markdown(found, sections=sections)
     from planner.render.plan_text import plan_text
 
-    return plan_text(found, colour=colours())
+    return plan_text(found, colour=colours(), sections=sections)

@@ -1,0 +1,29 @@
+"""What a plan makes of the days and the bill ahead, for those who read the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from planner.diff import Plan
+    from planner.model import Prices
+    from planner.render.plan_words import Section
+    from planner.spec import Schedule
+
+
+def sections_of(
+    found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
+) -> tuple[Section, ...]:
+    """Return what belongs beside *found*, all of it or in *brief*; nothing where nothing changes.
+
+    A plan without changes stays as quick as it was.
+    """
+    if not found.pending:
+        return ()
+    from planner.outlook import outlook
+    from planner.render.outlook import outlook_brief, outlook_sections
+
+    ahead = outlook(found, desired, prices, now)
+    return outlook_brief(ahead) if brief else outlook_sections(ahead)

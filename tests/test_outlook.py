@@ -1,0 +1,250 @@
+"""What a plan makes of the days and the bill ahead: both sides, read back from schedules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from foresight_helpers import calendar, windows
+from foresight_helpers import project as project_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schedule_values import NOW, daily, on, schedule
+from test_diff import live_of, plan_of
+
+from planner.bill import reckon
+from planner.cli.outlook import sections_of
+from planner.diff import Live, Plan
+from planner.model import Horizon, NamespaceCalendar, Prices, Window
+from planner.outlook import Outlook, outlook
+from planner.outlook.reading import window_of
+from planner.render.outlook import outlook_brief, outlook_sections
+from planner.schedules import compile_window
+from planner.spec import Schedule
+from planner.timeline import timeline
+from workflows.contract import Capacity, Rails
+
+DAY = timedelta(days=1)
+
+
+def ahead(desired: list[Schedule], live: list[Live], **wanted: Any) -> Outlook:
+    """Return what the plan from *live* to *desired* makes of what is ahead."""
+    return outlook(plan_of(desired, live, **wanted), desired, Prices(), NOW)
+
+
+def stretches(found: Outlook) -> list[tuple[str, str, str, tuple[str, ...]]]:
+    """Return the stretches of the first two days in plain words."""
+    return [
+        (
+            f"{one.start:%d %H:%M}-{one.end:%d %H:%M}",
+            str(one.before),
+            str(one.after),
+            one.windows,
+        )
+        for one in found.stretches
+        if one.start < NOW + 1.5 * DAY
+    ]
+
+
+def test_a_new_window_is_a_difference_in_each_of_its_runs() -> None:
+    """What isn't there yet adds its runs, from start to end, for sixty days."""
+    found = ahead([schedule()], [])
+    assert stretches(found) == [
+        ("21 18:10-21 20:10", "on-demand", "2 TRU", ("payroll",)),
+        ("22 18:10-22 20:10", "on-demand", "2 TRU", ("payroll",)),
+    ]
+    assert len(found.stretches) == 60
+
+
+def test_a_window_that_goes_takes_away_what_no_other_asks_for() -> None:
+    """Under a window that stays, only what was above it is lost."""
+    low = schedule("low", ttl_seconds=3600, tru=4)
+    high = schedule("high", ttl_seconds=7200, tru=8)
+    found = ahead([low], [live_of(low), live_of(high)])
+    assert stretches(found)[:2] == [
+        ("21 18:10-21 19:10", "8 TRU", "4 TRU", ("high", "low")),
+        ("21 19:10-21 20:10", "8 TRU", "on-demand", ("high",)),
+    ]
+
+
+def test_a_window_that_another_covers_makes_no_difference() -> None:
+    """What is in force counts, not what is asked for."""
+    high = schedule("high", tru=8)
+    found = ahead([high, schedule("low", tru=4)], [live_of(high)])
+    assert found.stretches == ()
+    assert found.difference == 0
+
+
+def test_a_lead_that_grows_costs_an_hour_a_run_and_moves_no_window() -> None:
+    """The timeline is about windows; the bill also about what is asked for ahead of them."""
+    before = schedule(calendars=(daily(18, 0),), ahead_seconds=600, tru=4)
+    after = schedule(calendars=(daily(17, 10),), ahead_seconds=3600, tru=4)
+    found = ahead([after], [live_of(before)])
+    assert found.stretches == ()
+    december = [bill.lines[1].meter.billed_hours for bill in (found.before, found.after)]
+    assert december == [31 * 3, 31 * 4]
+    assert found.difference > 0
+
+
+def test_a_paused_schedule_counts_on_neither_side() -> None:
+    """What an operator paused doesn't fire, so a change of it makes no difference."""
+    later = schedule(tru=8)
+    live = live_of(schedule(), paused=True, note="not this month")
+    found = ahead([later], [live])
+    assert found.stretches == ()
+    assert (found.before.price, found.after.price) == (0, 0)
+
+
+def test_pausing_in_the_files_takes_its_runs_away() -> None:
+    """A window that is paused by the change will not run."""
+    found = ahead([schedule(paused=True)], [live_of(schedule())])
+    assert stretches(found)[0] == ("21 18:10-21 20:10", "2 TRU", "on-demand", ("payroll",))
+
+
+def test_somebody_elses_schedule_under_our_id_asks_for_nothing() -> None:
+    """What is adopted wasn't a boost of ours: all of its runs are new."""
+    found = ahead([schedule()], [live_of(schedule(), project="")])
+    assert len(found.stretches) == 60
+    assert found.before.price == 0
+
+
+RUNNING = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=4 * 3600, tru=4)
+FIRED = (datetime(2026, 11, 21, 8, tzinfo=UTC),)
+
+
+def test_a_boost_that_runs_keeps_what_it_was_granted() -> None:
+    """A shorter, lower window counts from its next run on."""
+    lower = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=7200, tru=2)
+    found = ahead([lower], [live_of(RUNNING, fired=FIRED)])
+    assert stretches(found) == [
+        ("22 08:00-22 10:00", "4 TRU", "2 TRU", ("payroll",)),
+        ("22 10:00-22 12:00", "4 TRU", "on-demand", ("payroll",)),
+    ]
+
+
+def test_a_boost_that_runs_follows_where_asked_to() -> None:
+    """With the flag the change counts at once."""
+    lower = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=7200, tru=2)
+    found = ahead([lower], [live_of(RUNNING, fired=FIRED)], follow=True)
+    assert stretches(found)[0] == ("21 09:00-21 10:00", "4 TRU", "2 TRU", ("payroll",))
+
+
+def test_a_boost_that_runs_outlives_its_schedule() -> None:
+    """A deleted window's boost goes on to its end; nothing follows it."""
+    found = ahead([], [live_of(RUNNING, fired=FIRED)])
+    assert stretches(found) == [("22 08:00-22 12:00", "4 TRU", "on-demand", ("payroll",))]
+
+
+def test_an_occurrence_under_way_is_started_for_the_rest_of_it() -> None:
+    """A window that is first synced in its midst counts from then on."""
+    found = ahead([RUNNING], [])
+    assert stretches(found)[0] == ("21 09:00-21 12:00", "on-demand", "4 TRU", ("payroll",))
+
+
+def test_another_baseline_is_said_and_not_billed() -> None:
+    """It counts from the next boost on; by itself it is no stretch, and in no bill."""
+    was = schedule(tru=4, baseline=Capacity())
+    will = schedule(tru=4, baseline=Capacity(2))
+    found = ahead([will], [live_of(was)])
+    assert [(each.before, each.after) for each in found.rebasings] == [(Capacity(), Capacity(2))]
+    assert found.stretches == ()
+    assert any("baseline on-demand → 2 TRU" in line for line in outlook_brief(found)[0].lines)
+
+
+def test_guard_rails_of_each_side_hold_on_it() -> None:
+    """A ceiling that is new shows as less capacity, though no window changed."""
+    was, will = schedule(tru=8), schedule(tru=8, rails=Rails(max_tru=6))
+    assert stretches(ahead([will], [live_of(was)]))[0][1:3] == ("8 TRU", "6 TRU")
+
+
+def test_what_does_not_change_climbs_the_price_tiers_too() -> None:
+    """The difference is what the whole account pays more, not a bill of the change alone."""
+    big = schedule("big", tru=12, ttl_seconds=20 * 3600, namespace="other.acct")
+    alone = ahead([schedule()], [])
+    beside = ahead([schedule(), big], [live_of(big)])
+    assert alone.difference > beside.difference > 0
+
+
+# Equal to a preview -------------------------------------------------------------------
+
+
+@given(found=windows(), baseline=st.sampled_from([None, Capacity(), Capacity(6)]))
+@settings(max_examples=40, deadline=None)
+def test_a_side_is_billed_as_a_preview_of_it_would_be(
+    found: list[Window], baseline: Capacity | None
+) -> None:
+    """Read back from compiled schedules, a calendar runs up what it does itself."""
+    now = datetime(2026, 12, 31, 12, tzinfo=UTC)
+    side = calendar(*(one for one in found if not one.paused), baseline=baseline)
+    schedules = compiled(side, now)
+    live = Plan(project="acme")
+    seen = outlook(live, schedules, Prices(), now)
+    expected = reckon([side], seen.after.horizon, Prices())
+    meters = [line.meter for line in seen.after.lines]
+    assert meters == ([line.meter for line in expected.lines] if schedules else [])
+    assert seen.before == seen.after
+
+
+def compiled(side: NamespaceCalendar, now: datetime) -> list[Schedule]:
+    """Return the schedules of *side*, its baseline in each request."""
+    project = project_of(side)
+    found = (
+        compile_window(replace(window, baseline=side.baseline), project.name, now.date())
+        for window in side.windows
+    )
+    return [one for one in found if one]
+
+
+def test_a_schedule_read_back_runs_when_it_did() -> None:
+    """The window that a schedule amounts to has the timeline of the one it was made from."""
+    value = schedule(until="06:00", calendars=(daily(22, 0),), timezone="America/New_York")
+    horizon = Horizon(NOW.replace(hour=4), NOW.replace(hour=4) + DAY)
+    side = calendar(window_of(value, horizon))
+    assert [(f"{s.start:%d %H:%M}", s.windows) for s in timeline(side, horizon)] == [
+        ("21 04:00", ("payroll",)),  # fired at 22:00 in New York, 03:00 here, ten minutes ahead
+        ("21 06:00", ()),
+        ("22 03:10", ("payroll",)),
+    ]
+
+
+# In print -----------------------------------------------------------------------------
+
+
+def test_a_plan_without_changes_has_no_sections() -> None:
+    """Nothing is computed where nothing changes."""
+    plan = plan_of([schedule()], [live_of(schedule())])
+    assert sections_of(plan, [schedule()], Prices(), NOW, brief=False) == ()
+
+
+def test_a_pull_request_shows_capacity_and_bill() -> None:
+    """Runs that differ in their day alone are one entry; each month has its line."""
+    plan = plan_of([schedule(tru=4)], [live_of(schedule())])
+    capacity, bill = sections_of(plan, [schedule(tru=4)], Prices(), NOW, brief=False)
+    assert capacity.title == "Capacity in the next 60 days: another one for 120.0 h"
+    assert capacity.lines == (
+        "payments-prod.a1b2c (times in UTC)",
+        "  60 times 18:10–20:10  2 TRU → 4 TRU  payroll",
+        "      daily, Sat 21 Nov – Tue 19 Jan",
+    )
+    # Ten evenings in November that touch three hours each, at 1 and then 3 TRU above the first:
+    # 10.8 M Actions are 250 + 225 + 32, and 32.4 M are 250 + 225 + 400 + 434.
+    assert bill.lines[1] == "2026-11          507.00        1,309.00         +802.00   30"
+    assert len(bill.lines) == 1 + 12 + 2
+    assert max(map(len, (*capacity.lines, *bill.lines))) <= 80
+
+
+def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:
+    """Only the months that differ, after what it all comes to."""
+    once = schedule(calendars=(on(datetime(2027, 2, 1, 12, tzinfo=UTC)),), ahead_seconds=0, tru=4)
+    (bill,) = outlook_brief(ahead([once], []))
+    assert bill.title == "The bill at worst to Oct 2027: USD 0.00 → USD 108.00 (+108.00)"
+    assert bill.lines == ("2027-02 +108.00",)
+
+
+def test_no_difference_is_said_in_words() -> None:
+    """A change of words alone, or of what another covers, is told to cost nothing."""
+    found = ahead([schedule(note="new words")], [live_of(schedule())])
+    capacity, bill = outlook_sections(found)
+    assert capacity.title == "Capacity in the next 60 days: no difference"
+    assert bill.title.endswith(", no difference")
