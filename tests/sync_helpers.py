@@ -108,6 +108,11 @@ class Shop:
         spec = ScheduleSpec(cron_expressions=["0 12 * * *"])
         state = ScheduleState(note=note, paused=paused)
         await self.client.create_schedule(id, Schedule(action=action, spec=spec, state=state))
+        await eventually(lambda: self._listed(id))
+
+    async def _listed(self, id: str) -> None:
+        """Fail unless the list shows the schedule *id*: a plan sees others' by it alone."""
+        assert id in await list_schedules(self.server, self.project, {id})
 
     async def listed_paused(self, count: int) -> None:
         """Fail unless the list shows so many paused schedules."""
