@@ -132,3 +132,22 @@ def _endless(reading: Reading, last: date) -> Iterator[datetime]:
             yield from (
                 at for at in reading.chosen(whole) if at >= reading.start and at.date() <= last
             )
+
+
+def starts_by_the_clock(rule: str, start: datetime, days: int) -> list[datetime]:
+    """Return the starts of an HOURLY or MINUTELY *rule* in so many days, minute by minute."""
+    reading = Reading(rule, start)
+    hourly, interval = reading.frequency == "HOURLY", (reading.numbers("INTERVAL") or [1])[0]
+    hours = reading.numbers("BYHOUR") or range(24)
+    minutes = reading.numbers("BYMINUTE") or ([start.minute] if hourly else range(60))
+    begun = start.replace(minute=0 if hourly else start.minute)
+    on = {day for day in (start.date() + timedelta(n) for n in range(days + 1)) if reading.has(day)}
+    every = (start + timedelta(minutes=n) for n in range(days * 1440))
+    found = (
+        at
+        for at in takewhile(reading.over(), every)
+        if (at - begun) // timedelta(minutes=60 if hourly else 1) % interval == 0
+        and (at.hour in hours and at.minute in minutes and at.date() in on)
+    )
+    count = reading.numbers("COUNT")
+    return list(islice(found, count[0] if count else None))

@@ -16,7 +16,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from ical_helpers import EXAMPLES as MANY
 from ical_helpers import NEW_YORK, ics
-from rule_oracle import starts
+from rule_oracle import starts, starts_by_the_clock
 
 from planner.ical import check, check_rule, expand, expand_rule
 from planner.ical.limits import MAX_OCCURRENCES
@@ -447,6 +447,38 @@ def test_a_rule_has_the_starts_that_the_rfc_says(rule: str, start: datetime) -> 
     start = in_rule(rule, start)
     assume(check_rule(rule, start) == [])
     assert expand_rule(rule, start, start.date(), LAST) == starts(rule, start, LAST)
+
+
+CLOCK_PARTS = {
+    "INTERVAL": st.integers(1, 90).map(str),
+    "BYHOUR": some(st.integers(0, 23), 5),
+    "BYMINUTE": some(st.integers(0, 59), 5),
+    "BYDAY": PLAIN_DAYS,
+    "BYMONTHDAY": some(signed(31), 8),
+    "COUNT": st.integers(1, 50).map(str),
+}
+
+
+@settings(max_examples=MANY // 2, deadline=None)
+@given(
+    st.sampled_from(["HOURLY", "MINUTELY"]),
+    st.fixed_dictionaries({}, optional=CLOCK_PARTS),
+    STARTS,
+)
+@example("MINUTELY", {"INTERVAL": "60", "BYMINUTE": "5"}, datetime(2027, 1, 1))
+@example("HOURLY", {"INTERVAL": "7", "BYHOUR": "9,17", "BYDAY": "MO"}, datetime(2027, 1, 1))
+def test_a_rule_in_hours_or_minutes_has_the_starts_that_the_rfc_says(
+    frequency: str, parts: dict[str, str], start: datetime
+) -> None:
+    """Where no clock changes, a literal reading, minute by minute, gives the same starts."""
+    start = start.replace(second=0)
+    end = f"{start + timedelta(days=6):%Y%m%dT%H%M%S}"
+    parts = {"FREQ": frequency, **parts, **({} if "COUNT" in parts else {"UNTIL": end})}
+    rule = ";".join(f"{name}={value}" for name, value in parts.items())
+    expected = starts_by_the_clock(rule, start, 6)
+    last = start.date() + timedelta(days=5)
+    found = expand_rule(rule, start, start.date(), last, "UTC")
+    assert found == [at for at in expected if at.date() <= last]
 
 
 def misnumbered(rule: str) -> bool:
