@@ -1,0 +1,102 @@
+"""Boosts that follow the change of their window: real keeper, real worker, simulated Cloud."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import binary
+from schedule_values import daily
+from sync_helpers import Shop, eventually
+from temporalio.testing import WorkflowEnvironment
+
+from planner.spec import Schedule
+from workflows.cloud import CloudClient, OneKey
+from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id
+from workflows.simulator import Simulator
+from workflows.worker import running_worker
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass
+class Stage:
+    """A project whose boosts are carried out, by a worker and a simulated Cloud."""
+
+    shop: Shop
+    simulator: Simulator
+
+    def payroll(self, tru: int, **fields: Any) -> Schedule:
+        """Return a window that opened five minutes ago, and asked ten minutes ahead of that."""
+        fired = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=15)
+        return self.shop.value(tru=tru, calendars=(daily(fired.hour, fired.minute),), **fields)
+
+    @property
+    def capacities(self) -> list[float | None]:
+        """What was in force, one after the other; None for on-demand."""
+        return [entry.tru for entry in self.simulator.history(self.shop.namespace)]
+
+    async def reaches(self, *capacities: float | None) -> None:
+        """Wait until exactly *capacities* were in force, in this order."""
+        await self.simulator.until(lambda: len(self.capacities) >= len(capacities), timeout=40)
+        assert self.capacities == list(capacities)
+
+    async def claims(self) -> list[tuple[int, datetime]]:
+        """Return what the keeper has been asked for: how much, and until when."""
+        handle = self.shop.client.get_workflow_handle(keeper_id(self.shop.namespace))
+        status = await handle.query(STATUS_QUERY, result_type=KeeperStatus)
+        return [(lease.tru, lease.until) for lease in status.leases]
+
+
+@asynccontextmanager
+async def staged(fresh: str) -> AsyncIterator[Stage]:
+    """Run a server of its own: boosts are started on the one task queue of the product."""
+    async with (
+        await WorkflowEnvironment.start_local(
+            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
+        ) as environment,
+        Simulator(provisioning=0.3, check=0.1) as simulator,
+    ):
+        shop = Shop(environment.client, fresh)
+        await simulator.create(shop.namespace)
+        cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
+        async with running_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+            yield Stage(shop, simulator)
+        await cloud.aclose()
+
+
+async def running(stage: Stage) -> None:
+    """Fail unless the server tells of the boost that it started."""
+    assert len((await stage.shop.live()).fired) == 1
+
+
+async def test_a_running_boost_follows_its_window(fresh: str) -> None:
+    """Told to follow: up with a new demand, longer with a new end, down when it goes."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(stage.payroll(4))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        ((_, end),) = await stage.claims()
+        await stage.shop.sync(stage.payroll(8), follow=True)
+        await stage.reaches(None, 4, 8)
+        await stage.shop.sync(stage.payroll(8, ttl_seconds=9000), follow=True)
+        assert await stage.claims() == [(8, end + timedelta(minutes=30))]
+        await stage.shop.sync(follow=True)
+        await stage.reaches(None, 4, 8, None)
+
+
+async def test_a_running_boost_keeps_what_it_was_granted(fresh: str) -> None:
+    """Not told to: the next occurrence has the new demand, the one that runs the old."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(stage.payroll(4))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        granted = await stage.claims()
+        await stage.shop.sync(stage.payroll(8))
+        await stage.shop.sync()
+        assert await stage.claims() == granted
+        await stage.reaches(None, 4)
