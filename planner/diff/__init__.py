@@ -4,7 +4,8 @@
 - `fields`: what differs between two schedules, in words.
 - `firings`: the next occurrences of a schedule, and those under way.
 - `operators`, `pause`: what people left there by hand, and its words.
-- `compare`: the decision for each schedule.
+- `decision`: what becomes of one schedule.
+- `compare`: the plan for all of them, within the project's policy.
 """
 
 from planner.diff.compare import Wanted, diff, unsettled

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 
 from planner.diff import Live, Wanted, unsettled
-from planner.live.convert import EntryReader, read_description
+from planner.live.reading import EntryReader, read_description
 from planner.live.server import Missing, Server
 
 PAGE_SIZE = 1000
