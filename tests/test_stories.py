@@ -19,10 +19,10 @@ from workflows import ledger as book
 from workflows.contract import ON_DEMAND, LeaseRequest
 from workflows.ledger import Ledger
 
-SEED = int(os.environ.get("STORY_SEED", random.SystemRandom().randrange(1_000_000)))
+SEED = int(os.environ.get("STORY_SEED") or random.SystemRandom().randrange(1_000_000))
 """Each run plays others; the same seed plays the same ones again."""
 
-COUNT = int(os.environ.get("STORY_COUNT", "200"))
+COUNT = int(os.environ.get("STORY_COUNT") or 200)
 ATTEMPTS = 4
 AT_ONCE = 100
 """Stories side by side on one server: more of them share what the clock's skips take."""
