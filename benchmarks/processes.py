@@ -1,0 +1,220 @@
+"""The run time as processes of its own, so that each can be measured, and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from temporalio.client import Client
+
+BESIDE = Path(sys.executable).parent
+"""Where this Python's programs are: `planner`, and the Temporal server."""
+
+KEY = "a-key-of-the-benchmark"
+UP_WITHIN = 60.0
+"""Seconds that a process may take until it answers, on a machine that is busy."""
+
+_GLANCE = 0.02
+
+
+@dataclass
+class Process:
+    """A program that runs beside this one, and writes what it says to *log*."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    running: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, or start it again; it is up when whoever needs it finds it so."""
+        with self.log.open("ab") as log:
+            self.running = await asyncio.create_subprocess_exec(
+                *self.command, stdout=log, stderr=log, env={**os.environ, **self.environment}
+            )
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send it *number*, and wait for its end; one that won't end is killed."""
+        if self.running is None or self.running.returncode is not None:
+            return
+        self.running.send_signal(number)
+        try:
+            async with asyncio.timeout(30):
+                await self.running.wait()
+        except TimeoutError:
+            self.running.kill()
+            await self.running.wait()
+
+    async def kill(self) -> None:
+        """Kill it: it learns nothing of that, and cleans nothing up."""
+        await self.end(signal.SIGKILL)
+
+    @property
+    def megabytes(self) -> float:
+        """What it holds in memory now, shared libraries included."""
+        return self._status("VmRSS") / 1024
+
+    @property
+    def megabytes_at_most(self) -> float:
+        """The most that it ever held in memory."""
+        return self._status("VmHWM") / 1024
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time that it has used."""
+        assert self.running
+        fields = Path(f"/proc/{self.running.pid}/stat").read_text(encoding="ascii").split(") ")[1]
+        return sum(map(int, fields.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+    def _status(self, name: str) -> int:
+        assert self.running
+        lines = Path(f"/proc/{self.running.pid}/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+
+class Cloud:
+    """What a script asks of a simulator that runs as a process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False)
+
+    async def create(self, namespace: str, tru: float | None = None) -> None:
+        """Create *namespace* with *tru* in force; on-demand if that is None."""
+        await self._send("POST", "/_sim/namespaces", {"namespace": namespace, "tru": tru})
+
+    async def fault(self, namespace: str, on: str, kind: str, **more: Any) -> None:
+        """Fail on *namespace* as the simulator's page of faults says."""
+        body = {"on": on, "kind": kind, "namespace": namespace, **more}
+        await self._send("POST", "/_sim/faults", body)
+
+    async def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that were set, each with how often it struck."""
+        return list(await self._send("GET", "/_sim/faults"))
+
+    async def history(self, namespace: str) -> list[tuple[datetime, float | None]]:
+        """Return what came into force on *namespace*, and when; its creation first."""
+        entries = await self._send("GET", f"/_sim/namespaces/{namespace}/history")
+        return [(datetime.fromisoformat(entry["at"]), entry["tru"]) for entry in entries]
+
+    async def requests(self, namespace: str, call: str) -> list[dict[str, Any]]:
+        """Return the latest requests of one *call* for *namespace*, oldest first."""
+        found = await self._send("GET", "/_sim/requests")
+        return [one for one in found if (one["namespace"], one["call"]) == (namespace, call)]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _send(self, method: str, path: str, body: Any = None) -> Any:
+        reply = await self._http.request(method, path, json=body)
+        reply.raise_for_status()
+        return reply.json()
+
+
+@dataclass
+class Processes:
+    """A Temporal server with a state file, a simulated Cloud, and a worker."""
+
+    server: Process
+    simulator: Process
+    worker: Process
+    address: str
+    cloud: Cloud
+
+    async def connect(self) -> Client:
+        """Return a client, as soon as the server answers."""
+        async with asyncio.timeout(UP_WITHIN):
+            while True:
+                try:
+                    return await Client.connect(self.address)
+                except RuntimeError:
+                    await asyncio.sleep(_GLANCE)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def temporal_server(port: int, directory: Path) -> Process:
+    """Return a dev server that keeps its state in a file in *directory*."""
+    command = (
+        *(str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
+        *("--ip", "127.0.0.1", "--port", str(port)),
+        *("--db-filename", str(directory / "temporal.db"), "--log-level", "error"),
+    )
+    return Process("server", command, directory / "server.log")
+
+
+@asynccontextmanager
+async def processes(
+    directory: Path,
+    *,
+    simulator: tuple[str, ...] = (),
+    worker: tuple[str, ...] = (),
+    provisioning: float = 2.0,
+    check: float = 0.25,
+    key: str = KEY,
+) -> AsyncIterator[Processes]:
+    """Run all three for as long as the context lasts; what they say goes to *directory*.
+
+    Args:
+        directory: Where logs and the server's state go.
+        simulator: Another simulator than `planner simulator`; it is told its port last.
+        worker: Another worker than `planner worker`.
+        provisioning: Seconds that `planner simulator` takes to change a capacity.
+        check: Seconds between two looks that it proposes.
+        key: The Cloud API key that the worker finds in its environment.
+    """
+    planner, port, cloud_port = str(BESIDE / "planner"), free_port(), free_port()
+    plain = ("--provisioning", str(provisioning), "--check", str(check), "--no-auto-create")
+    simulated = simulator or (planner, "simulator", *plain, "--port")
+    cloud = Cloud(f"http://127.0.0.1:{cloud_port}")
+    settings = {
+        "TEMPORAL_ADDRESS": f"127.0.0.1:{port}",
+        "TEMPORAL_CLOUD_API_KEY": key,
+        "PLANNER_CLOUD_URL": cloud.url,
+    }
+    stack = Processes(
+        server=temporal_server(port, directory),
+        simulator=Process("simulator", (*simulated, str(cloud_port)), directory / "simulator.log"),
+        worker=Process("worker", worker or (planner, "worker"), directory / "worker.log", settings),
+        address=settings["TEMPORAL_ADDRESS"],
+        cloud=cloud,
+    )
+    try:
+        await _up(stack)
+        yield stack
+    finally:
+        for one in (stack.worker, stack.simulator, stack.server):
+            await one.end()
+        await cloud.aclose()
+
+
+async def _up(stack: Processes) -> None:
+    """Start all three; the worker last, since it wants to find the others."""
+    await stack.server.start()
+    await stack.simulator.start()
+    await stack.connect()
+    async with asyncio.timeout(UP_WITHIN):
+        while True:
+            try:
+                await stack.cloud.faults()
+                break
+            except httpx.TransportError:
+                await asyncio.sleep(_GLANCE)
+    await stack.worker.start()
