@@ -546,6 +546,24 @@ def test_a_schedule_of_ours_that_vanished_is_no_failure() -> None:
 # Checksums and refusals -------------------------------------------------------------
 
 
+def test_a_plan_is_told_before_it_is_written() -> None:
+    """What begins is told once, before the first outcome; a sync without changes begins nothing."""
+
+    async def story() -> None:
+        fake, told = FakeTemporal(), []
+        wanted = replace(
+            order(schedule("a"), schedule("b")),
+            begins=lambda plan: told.append(len(plan.pending)),
+            told=lambda outcome: told.append(outcome.change.window),
+        )
+        await sync(fake.server(), wanted, NOW)
+        fake.catch_up()
+        await sync(fake.server(), wanted, NOW)
+        assert told == [2, "a", "b"]
+
+    run(story())
+
+
 def test_the_checksum_of_a_plan_is_the_checksum_of_its_sync() -> None:
     """What was looked at is applied; after any change in between it is refused."""
 

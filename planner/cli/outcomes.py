@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from planner.cli.app import say
+from planner.cli.progress import Bar
 
 if TYPE_CHECKING:
     from planner.live.apply import Outcome
@@ -31,15 +32,17 @@ def colours() -> bool:
 class Teller:
     """Tells of a sync: a line a change on stdout, or all of it as JSON at the end."""
 
-    def __init__(self, server: Server, *, aloud: bool) -> None:
+    def __init__(self, server: Server, *, aloud: bool, bar: Bar | None = None) -> None:
         self._server = server
         self._aloud = aloud
+        self._bar = bar or Bar()
         self._ui = os.environ.get("PLANNER_UI_URL", "")
 
     def told(self, outcome: Outcome) -> None:
         """Print one outcome as a line, with the page to look at it."""
         if self._aloud:
-            print(self._line(outcome), flush=True)
+            self._bar.line(self._line(outcome))
+        self._bar.advance()
 
     def conclude(self, report: Report) -> None:
         """Print what the sync came to."""

@@ -13,6 +13,7 @@ import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, EXIT_ERROR, app, run_async, say
 from planner.cli.outcomes import Teller, colours
+from planner.cli.progress import Bar
 from planner.cli.wanting import wanted_of
 from planner.errors import InputError, Refused
 
@@ -157,9 +158,11 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
     project = read(choices.directory)
     _inspected(project, now)
     server = server_of(await connect())
-    teller = Teller(server, aloud=output is SyncFormat.text)
-    order = replace(_order(project, now, choices), checksum=checksum, told=teller.told)
-    report = await write(server, order, now)
+    with Bar() as bar:
+        teller = Teller(server, aloud=output is SyncFormat.text, bar=bar)
+        order = replace(_order(project, now, choices), checksum=checksum)
+        order = replace(order, begins=bar.begin, told=teller.told)
+        report = await write(server, order, now)
     if output is SyncFormat.text:
         _warn(report.plan, order.allowed)
     teller.conclude(report)

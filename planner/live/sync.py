@@ -35,6 +35,7 @@ class Order:
         checksum: Of the plan that somebody looked at; empty for any.
         full: Describe every schedule.
         say: Told what people should know while it lasts.
+        begins: Told the plan that is about to be written, if anything is.
         told: Told each outcome as it comes.
     """
 
@@ -43,6 +44,7 @@ class Order:
     checksum: str = ""
     full: bool = False
     say: Callable[[str], None] = field(default=_silent)
+    begins: Callable[[Plan], None] = field(default=_silent)
     told: Callable[[Outcome], None] = field(default=_silent)
 
 
@@ -100,6 +102,8 @@ async def _write(server: Server, order: Order, plan: Plan, turn: Turn, now: date
 
     Whoever comes next may then trust the list.
     """
+    if plan.pending:
+        order.begins(plan)
     try:
         outcomes = await apply(server, plan, now, insist=turn.insist, told=order.told)
     except BaseException:  # interrupted: what was sent may still be on its way to the list
