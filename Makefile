@@ -2,7 +2,8 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand
+.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
+  kills bench-sync
 
 check: static test  ## what CI runs
 
@@ -38,6 +39,19 @@ stories:  ## random stories of namespaces through the real workflows: the six pr
 FUZZ_SECONDS ?= 3600
 fuzz:  ## random and mutated iCalendar files: an answer in bounded time, never a traceback
 	$(PYTHON) tests/fuzz_ical.py $(FUZZ_SECONDS)
+
+RACES ?= 50
+races:  ## two syncs of different commits at once, so many times: never a mix
+	PLANNER_RACES=$(RACES) $(PYTHON) -m pytest -q -s tests/integration/test_races.py -k commits
+
+KILLS ?= 50
+kills:  ## syncs killed at random points, so many times: the next one converges
+	PLANNER_KILLS=$(KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_races.py -k killed
+
+SYNC_WINDOWS ?= 1000
+SYNC_ROUNDS ?= 3
+bench-sync:  ## sync 1,000 windows, beside the bare client making the same schedules
+	$(PYTHON) benchmarks/sync.py $(SYNC_WINDOWS) $(SYNC_ROUNDS)
 
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py
