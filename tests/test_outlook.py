@@ -242,6 +242,15 @@ def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:
     assert bill.lines == ("2027-02 +108.00",)
 
 
+def test_a_month_stays_beside_its_sum() -> None:
+    """Lines of a terminal are broken between months only."""
+    (bill,) = outlook_brief(ahead([schedule(tru=12, ttl_seconds=20 * 3600)], []))
+    entries = [entry for line in bill.lines for entry in line.rstrip(",").split(", ")]
+    assert len(bill.lines) > 1
+    assert len(entries) == 12
+    assert all(len(entry.split()) == 2 for entry in entries)
+
+
 def test_no_difference_is_said_in_words() -> None:
     """A change of words alone, or of what another covers, is told to cost nothing."""
     found = ahead([schedule(note="new words")], [live_of(schedule())])

@@ -12,6 +12,7 @@ from planner.bill.account import (
     Line,
     NamespaceBill,
     WindowBill,
+    compare,
     reckon,
 )
 from planner.bill.hints import Hint, hints
@@ -26,6 +27,7 @@ __all__ = [
     "Line",
     "NamespaceBill",
     "WindowBill",
+    "compare",
     "cost",
     "hints",
     "minimum",

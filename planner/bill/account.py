@@ -126,7 +126,30 @@ def reckon(calendars: Iterable[NamespaceCalendar], horizon: Horizon, prices: Pri
     sum exceeds the namespace's wherever windows share an hour.
     """
     months = tuple(months_of(horizon))
-    usages = [_usage(calendar, horizon, months) for calendar in calendars]
+    return _bill([_usage(calendar, horizon, months) for calendar in calendars], horizon, prices)
+
+
+def compare(
+    before: Iterable[NamespaceCalendar],
+    after: Iterable[NamespaceCalendar],
+    horizon: Horizon,
+    prices: Prices,
+) -> tuple[Bill, Bill]:
+    """Return two bills of the same namespaces, without those of each window alone.
+
+    What is equal on both sides is metered once: a plan changes few of many namespaces.
+    """
+    months = tuple(months_of(horizon))
+    was, will = [], []
+    for old, new in zip(before, after, strict=True):
+        was.append(_together_only(old, horizon, months))
+        will.append(was[-1] if new == old else _together_only(new, horizon, months))
+    return _bill(was, horizon, prices), _bill(will, horizon, prices)
+
+
+def _bill(usages: Sequence[_Usage], horizon: Horizon, prices: Prices) -> Bill:
+    """Put prices to what all namespaces ran up."""
+    months = tuple(months_of(horizon))
     rates = {month: _rate(usages, month, prices) for month in months}
     always = {month: _always_rate(usages, month, prices) for month in months}
     return Bill(
@@ -143,10 +166,23 @@ def _usage(calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horiz
     for occurrence in occurrences:
         own[occurrence.window.name].append(occurrence)
     together = _metered(calendar, occurrences, horizon, months)
-    peaks = [metered.peak for metered in together.values() if metered.peak is not None]
     alone = {name: _metered(calendar, mine, horizon, months) for name, mine in own.items()}
     aligned = {name: _aligned_hours(mine, horizon) for name, mine in own.items()}
-    return _Usage(calendar, together, alone, aligned, Capacity(max(peaks, default=None)))
+    return _Usage(calendar, together, alone, aligned, _peak(together))
+
+
+def _together_only(
+    calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]
+) -> _Usage:
+    """Meter a namespace, and none of its windows alone."""
+    occurrences = running(calendar.windows, horizon, "asked")
+    together = _metered(calendar, occurrences, horizon, months)
+    return _Usage(calendar, together, {}, {}, _peak(together))
+
+
+def _peak(months: Mapping[Horizon, Meter]) -> Capacity:
+    peaks = [metered.peak for metered in months.values() if metered.peak is not None]
+    return Capacity(max(peaks, default=None))
 
 
 def _metered(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain, pairwise
 
-from planner.bill import Bill, reckon
+from planner.bill import Bill, compare
 from planner.diff import Plan
 from planner.model import Horizon, NamespaceCalendar, Prices
 from planner.outlook.sides import sides
@@ -84,8 +84,7 @@ def outlook(plan: Plan, desired: Iterable[Schedule], prices: Prices, now: dateti
         days,
         tuple(chain.from_iterable(_stretches(*pair, days) for pair in differing)),
         tuple(_rebasings(differing)),
-        reckon(before, months, prices),
-        reckon(after, months, prices),
+        *compare(before, after, months, prices),
     )
 
 

@@ -15,6 +15,9 @@ from planner.render.plan_words import Section
 
 WIDTH = 80
 
+GLUE = "\N{NO-BREAK SPACE}"
+"""What holds a month and its sum together when lines are broken."""
+
 WORTH_A_GROUP = 4
 """So many stretches that differ in their day alone are told together."""
 
@@ -29,11 +32,12 @@ def outlook_sections(found: Outlook) -> tuple[Section, ...]:
 def outlook_brief(found: Outlook) -> tuple[Section, ...]:
     """Return what a terminal shows: the bill, with the months in which it differs."""
     months = [
-        f"{month:%Y-%m} {_signed(after - before)}"
+        f"{month:%Y-%m}{GLUE}{_signed(after - before)}"
         for month, before, after in _months(found)
         if _differ(before, after)
     ]
-    lines = textwrap.wrap(", ".join(months), WIDTH - 2, break_on_hyphens=False)
+    wrapped = textwrap.wrap(", ".join(months), WIDTH - 2, break_on_hyphens=False)
+    lines = (line.replace(GLUE, " ") for line in wrapped)
     return (Section(_bill_title(found), (*lines, *_rebasings(found))),)
 
 
