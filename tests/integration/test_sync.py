@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from schedule_values import daily, on
@@ -13,13 +14,16 @@ from sync_helpers import Shop, eventually
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.api.workflowservice.v1 import (
     DescribeScheduleRequest,
+    PatchScheduleRequest,
 )
 from temporalio.client import (
     Client,
 )
 
-from planner.errors import Refused, StalePlan
+from planner.errors import Refused, ServerError, StalePlan
 from planner.live.fetch import describe, list_schedules
+from planner.live.server import Server
+from planner.live.sync import sync
 from planner.safety import Allowances
 from planner.spec import Schedule as Value
 from planner.spec import stamped
@@ -214,6 +218,34 @@ async def test_an_occurrence_added_under_way_is_started(shop: Shop) -> None:
     assert outcome.message == "started at once"
     handle = shop.client.get_workflow_handle(f"{moved.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
     await eventually(handle.describe)
+    await handle.terminate()
+
+
+class Breaking(Server):
+    """A server that a sync loses sight of when it is about to start something."""
+
+    async def ask(self, call: Any, request: Any) -> Any:
+        """Send *request*, unless it is the one."""
+        if isinstance(request, PatchScheduleRequest):
+            raise ServerError("the line is cut")
+        return await super().ask(call, request)
+
+
+async def test_a_start_that_was_not_made_is_made_by_the_next_sync(shop: Shop) -> None:
+    """A sync that broke off between the new times and the start leaves a draft, seen by all."""
+    await shop.sync(shop.value())
+    begun = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
+    moved = shop.value(calendars=(daily(begun.hour, begun.minute),))
+    broken = await sync(Breaking(shop.client), shop.order(moved), datetime.now(UTC))
+    assert [outcome.message for outcome in broken.failed] == ["the line is cut"]
+    assert (await shop.live()).fired == ()
+    (change,) = (await shop.plan(moved)).pending
+    assert change.starts == (begun,)
+    await shop.sync(moved)
+    handle = shop.client.get_workflow_handle(f"{moved.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
+    await eventually(handle.describe)
+    assert (await shop.live()).schedule == moved
+    assert (await shop.plan(moved)).pending == ()
     await handle.terminate()
 
 
