@@ -32,7 +32,7 @@ def boost(
     ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until it is in force.")] = True,
 ) -> None:
-    """Boost a namespace now, besides its calendar; its end comes by itself.
+    """Boost a namespace now; its end comes by itself.
 
     The guard rails of its calendar hold for it too, while one of its windows runs.
     """
@@ -46,7 +46,7 @@ def release(
         str, typer.Option(help="Only this window; left out, everything that runs.")
     ] = "",
 ) -> None:
-    """End boosts of a namespace before their time, by calendar or by hand.
+    """End boosts of a namespace before their time.
 
     The same firing does not come back; the window's next one does.
     """

@@ -44,7 +44,7 @@ def validate(
     ),
     strict: bool = typer.Option(False, "--strict", help="Let warnings fail as well."),
 ) -> None:
-    """Check calendar files: every problem at once, each with its file and line.
+    """Check calendar files: every problem, with file and line.
 
     Needs no server and changes nothing. The exit code is 1 if anything can't be used,
     and with --strict also if there are warnings.
@@ -69,7 +69,7 @@ def validate(
 def schema(
     kind: FileKind = typer.Argument(FileKind.calendar, help="Which file's schema."),
 ) -> None:
-    """Print the JSON Schema of calendar files or of planner.yaml, for editors.
+    """Print the JSON Schema of the files, for editors.
 
     An editor that knows YAML checks and completes calendars by it: save it and name it
     in the first line of a file, "# yaml-language-server: $schema=calendar.schema.json".

@@ -69,7 +69,7 @@ def preview(
         Format, typer.Option("--format", help="What to print; html is one page by itself.")
     ] = Format.text,
 ) -> None:
-    """Show what the calendars ask for: the days ahead, the clock changes, the year's bill.
+    """Show the days ahead, the clock changes, the year's bill.
 
     Nothing is contacted and nothing is changed. With --from, --to or --days the bill
     covers these days; without, the coming year.
@@ -144,7 +144,7 @@ def explain(
         str, typer.Option(metavar="NAME", help="Only this window: why it runs, or why not.")
     ] = "",
 ) -> None:
-    """Say why a namespace has the capacity it has at an instant, by its calendar.
+    """Say why a namespace has the capacity it has, and until when.
 
     Shows the windows that make it so and by which rule, the firing that asks for each,
     the next transition, and for every other window why it does not run.

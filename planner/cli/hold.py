@@ -29,7 +29,7 @@ def pause(
     reason: Annotated[str, typer.Option(help="Why: it is shown in the Temporal UI.")] = "",
     project: OfProject = "",
 ) -> None:
-    """Pause schedules until somebody resumes them; a sync leaves them paused.
+    """Pause schedules; a sync leaves them paused.
 
     Boosts that run go on to their end; `planner release` ends them.
     """
@@ -38,7 +38,7 @@ def pause(
 
 @app.command()
 def resume(target: Target = "", everything: Everything = False, project: OfProject = "") -> None:
-    """Resume schedules that were paused by hand, and start what of them is under way."""
+    """Resume paused schedules, and start what is under way."""
     run_async(_resume(_chosen(target, everything), project))
 
 

@@ -30,7 +30,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave it all running afterwards, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Show a namespace step up and down by its calendar, in about a minute.
+    """Watch a namespace follow its calendar, in about a minute.
 
     Starts a real Temporal server with its UI, a simulated Temporal Cloud and a worker,
     syncs two windows that overlap and open in seconds, and compares what happened with
@@ -55,7 +55,7 @@ def dev(
         typer.Option(help="Keep the Temporal server's state in this file; else in memory."),
     ] = None,
 ) -> None:
-    """Run it all on this machine: server, UI, simulator, worker, and your calendars.
+    """Run it all on this machine, on your calendars.
 
     Syncs the calendars at the start and again whenever a file changes, until Ctrl-C.
     """

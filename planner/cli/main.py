@@ -39,6 +39,18 @@ __all__ = [
 ]
 
 
+ORDER = (
+    *("demo", "dev", "validate", "schema", "preview", "explain", "rehearse"),
+    *("plan", "sync", "pause", "resume"),
+    *("worker", "status", "boost", "release", "simulator"),
+)
+"""How help lists the commands: as somebody comes to need them."""
+
+app.registered_commands.sort(
+    key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", ""))
+)
+
+
 def run() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     try:

@@ -96,7 +96,7 @@ def plan(
     adopt: Adopt = False,
     in_flight: Follow = InFlight.keep,
 ) -> None:
-    """Show what a sync would change on the Temporal server, and why. Changes nothing.
+    """Show what a sync would change, and why. Changes nothing.
 
     Exits with 3 if a sync would be refused as it stands.
     """
@@ -138,7 +138,7 @@ def sync(
     adopt: Adopt = False,
     in_flight: Follow = InFlight.keep,
 ) -> None:
-    """Make the schedules on the Temporal server what the calendar files ask for.
+    """Make the server's schedules what the files ask for.
 
     Run twice, the second run changes nothing. Interrupted at any point, run it again.
     Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;

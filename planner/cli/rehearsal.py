@@ -90,7 +90,7 @@ def rehearse(
         int | None, typer.Option(metavar="SEED", help="Fail now and then, by this seed.")
     ] = None,
 ) -> None:
-    """Play the coming year through the real workflows, with skipped time and a simulator.
+    """Play the coming year through the real workflows.
 
     Every firing of the compiled schedules, in order; then the capacity history is compared
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.

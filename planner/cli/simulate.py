@@ -33,7 +33,7 @@ def simulator(
         typer.Option(help="Create each namespace when it is first asked for."),
     ] = True,
 ) -> None:
-    """Run a simulated Temporal Cloud API, to try things out without an account.
+    """Run a simulated Temporal Cloud API, without an account.
 
     It keeps the real API's rules (whole specs, resource versions, operations that take
     time, allowed values, inventory, rate limits) and can be told to fail in each of its

@@ -44,7 +44,7 @@ def status(
         bool, typer.Option(help="Start a keeper wherever one was terminated at its work.")
     ] = False,
 ) -> None:
-    """Show each namespace: what is in force, which boosts run, what comes next.
+    """Show what is in force, which boosts run, what comes next.
 
     The states: ok; raising and reverting, under way and in time; uncovered, a window
     without its capacity; overdue, a capacity that should be down; foreign, set by

@@ -31,7 +31,7 @@ def worker(
         str, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics there.")
     ] = "",
 ) -> None:
-    """Run the worker: it raises the capacity when schedules fire, and lowers it after.
+    """Run the worker that raises and lowers capacities.
 
     It needs a Temporal server (TEMPORAL_ADDRESS and so on, as for the temporal command),
     and a Cloud API key: TEMPORAL_CLOUD_API_KEY, TEMPORAL_CLOUD_API_KEY_FILE, or
