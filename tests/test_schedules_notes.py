@@ -51,7 +51,7 @@ def test_a_note_says_what_comes_on_top() -> None:
     added = replace(CLOSE, combine="add", description="", owner="", place=Place("", 0))
     assert note_of(replace(added, jitter=2 * MINUTE)) == (
         "8 TRU for payments-prod.a1b2c. cron 0 18 L * * until 06:00 America/New_York, "
-        "ready 10m before, asked for within 2m. Comes on top of what else runs."
+        "ready 10m before, jitter 2m. Comes on top of what else runs."
     )
 
 

@@ -132,7 +132,7 @@ def _length(length: Length | None) -> str:
 
 
 def _readiness(window: Window) -> str:
-    jitter = f", asked for within {short(window.jitter)}" if window.jitter else ""
+    jitter = f", jitter {short(window.jitter)}" if window.jitter else ""
     return f", ready {short(window.lead)} before{jitter}" if window.lead or jitter else ""
 
 
