@@ -40,8 +40,11 @@ def desired_of(shop: Shop, seed: int) -> tuple[Schedule, ...]:
 
 
 def hurry() -> None:
-    """Let the turn of a killed sync be over within seconds."""
-    turn.RENEW_SECONDS, turn.STOP_SECONDS, turn.SILENT_SECONDS = 0.25, 2.0, 3.0
+    """Let the turn of a killed sync be over within seconds.
+
+    Yet not within so few that a busy machine makes a live one fall silent.
+    """
+    turn.RENEW_SECONDS, turn.STOP_SECONDS, turn.SILENT_SECONDS = 0.25, 6.0, 8.0
     turn.POLL_SECONDS = 0.05
 
 
