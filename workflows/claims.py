@@ -28,11 +28,10 @@ from workflows.contract import (
     LEASE_UPDATE,
     RELEASE_UPDATE,
     Capacity,
-    KeeperStart,
     LeaseAnswer,
     keeper_id,
 )
-from workflows.ledger import Ledger
+from workflows.ledger import LOOK_EVERY, Ledger
 
 BEAT_EVERY = 40.0
 """Seconds between two heartbeats of a claim that waits for its answer."""
@@ -46,10 +45,16 @@ BROKEN = {
 
 
 class KeeperActivities:
-    """Asks keepers, through a Temporal client of the namespace that they live in."""
+    """Asks keepers, through a Temporal client of the namespace that they live in.
 
-    def __init__(self, client: Client) -> None:
+    Args:
+        client: The client.
+        look_every: How often the keepers that are started look for what others changed.
+    """
+
+    def __init__(self, client: Client, *, look_every: timedelta = LOOK_EVERY) -> None:
         self._client = client
+        self._look_every = look_every
 
     @activity.defn(name=orders.ASK)
     async def ask(self, order: orders.Ask) -> LeaseAnswer:
@@ -59,7 +64,11 @@ class KeeperActivities:
             metrics.record_lateness(namespace, (datetime.now(UTC) - order.nominal).total_seconds())
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
-            KeeperStart(namespace=namespace, broken_run=await self._broken_run(namespace)),
+            orders.KeeperInput(
+                namespace=namespace,
+                broken_run=await self._broken_run(namespace),
+                look_every_seconds=self._look_every // timedelta(seconds=1),
+            ),
             id=keeper_id(namespace),
             task_queue=activity.info().task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

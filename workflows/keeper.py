@@ -46,7 +46,9 @@ class CapacityKeeper:
     @workflow.init
     def __init__(self, start: KeeperInput) -> None:
         self._broken_run = start.broken_run
-        self._ledger = start.ledger or Ledger(namespace=start.namespace)
+        self._ledger = start.ledger or Ledger(
+            namespace=start.namespace, look_every_seconds=start.look_every_seconds
+        )
         self._failures = 0
         self._attempts = 0
         self._updates = 0

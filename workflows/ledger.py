@@ -25,7 +25,7 @@ LOWER_WITHIN = timedelta(minutes=10)
 """How long a way down may take before it is overdue: provisioning takes two minutes."""
 
 LOOK_EVERY = timedelta(minutes=30)
-"""How often a boosted namespace is looked at for what others changed."""
+"""How often a boosted namespace is looked at for what others changed, usually."""
 
 LOOK_FOR_MORE_EVERY = timedelta(minutes=5)
 """How often the full capacity is tried for while the Cloud has too little."""
@@ -62,6 +62,8 @@ class Ledger:
         aim: The capacity last aimed at, and since when.
         looked: When the namespace was last looked at.
         cancelled: Whether an operator cancelled the keeper: it only goes back.
+        look_every_seconds: How often a boosted namespace is looked at for what others
+            changed.
         trouble: The latest fault in words, empty after a success.
         remark: What else people should know of how it came to this.
     """
@@ -80,6 +82,7 @@ class Ledger:
     aimed_since: datetime | None = None
     looked: datetime | None = None
     cancelled: bool = False
+    look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
     trouble: str = ""
     remark: str = ""
 
@@ -258,7 +261,8 @@ def next_look(ledger: Ledger) -> datetime | None:
     if not ledger.leases:
         return None
     if ledger.looked is not None:
-        ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else LOOK_EVERY))
+        usual = timedelta(seconds=ledger.look_every_seconds)
+        ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else usual))
     return min(ends)
 
 

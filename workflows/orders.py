@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
-from workflows.ledger import Ledger, Offer
+from workflows.ledger import LOOK_EVERY, Ledger, Offer
 
 ASK = "keeper.ask.v1"
 GIVE_BACK = "keeper.give-back.v1"
@@ -30,9 +30,13 @@ LEDGER_QUERY = "ledger"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperInput(KeeperStart):
-    """What a run of a keeper begins with: a namespace, and what an earlier run knew."""
+    """What a run of a keeper begins with: a namespace, and what an earlier run knew.
+
+    A *ledger* brings its own *look_every_seconds*.
+    """
 
     ledger: Ledger | None = None
+    look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from workflows.activities import PATIENCE, CapacityActivities, Cloud
 from workflows.claims import KeeperActivities
 from workflows.contract import TASK_QUEUE
 from workflows.keeper import CapacityKeeper
+from workflows.ledger import LOOK_EVERY
 from workflows.provision import ProvisionBoost
 
 ACTIVITIES_AT_ONCE = 4_000
@@ -46,6 +47,7 @@ def build_worker(
     grace: timedelta = GRACE,
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
     runner: WorkflowRunner = RUNNER,
+    look_every: timedelta = LOOK_EVERY,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -58,8 +60,12 @@ def build_worker(
         workflows_in_memory: How many are kept between their tasks; with 0 every task
             replays its workflow from the beginning.
         runner: What runs workflow code; the sandbox unless there are thousands to replay.
+        look_every: How often keepers look for what others changed.
     """
-    capacity, keepers = CapacityActivities(cloud, patience=patience), KeeperActivities(client)
+    capacity, keepers = (
+        CapacityActivities(cloud, patience=patience),
+        KeeperActivities(client, look_every=look_every),
+    )
     return Worker(
         client,
         task_queue=task_queue,
@@ -90,6 +96,7 @@ async def running_worker(
     grace: timedelta = GRACE,
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
     runner: WorkflowRunner = RUNNER,
+    look_every: timedelta = LOOK_EVERY,
 ) -> AsyncIterator[Worker]:
     """Run a worker for as long as the context lasts, and shut it down gracefully."""
     worker = build_worker(
@@ -100,6 +107,7 @@ async def running_worker(
         grace=grace,
         workflows_in_memory=workflows_in_memory,
         runner=runner,
+        look_every=look_every,
     )
     async with worker:
         yield worker
