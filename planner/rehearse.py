@@ -42,6 +42,22 @@ class Difference:
     windows: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a rehearsal showed.
+
+    *changes* are those of the capacity in force; *actions* are what it all costs on
+    Temporal Cloud, faults and looks at a quiet namespace apart; *seconds* are real ones.
+    """
+
+    fired: int
+    failed: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    changes: int
+    actions: int
+    seconds: float
+
+
 def firings_of(schedules: Iterable[Schedule], horizon: Horizon) -> list[Firing]:
     """Return every firing in *horizon*, in the order of time; paused schedules have none."""
     return sorted(

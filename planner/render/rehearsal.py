@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from planner.model import Horizon
-from planner.rehearse import Difference
+from planner.rehearse import Difference, Outcome
 from planner.render import words
 from workflows.contract import format_instant
 
@@ -13,21 +14,24 @@ MOST_SHOWN = 20
 """Differences and failures that are printed; the rest is counted."""
 
 
-def rehearsal_text(
-    horizon: Horizon,
-    fired: int,
-    changes: int,
-    failed: Sequence[str],
-    differences: Sequence[Difference],
-) -> str:
+COUNTING = (
+    "3 a firing, 1 each for keepers, activities with their retries, timers, updates and "
+    "memos; looks at quiet namespaces, one each half hour of a boost, come on top"
+)
+"""How Actions are counted, in words."""
+
+
+def rehearsal_text(horizon: Horizon, outcome: Outcome) -> str:
     """Return the outcome: how much was played, and every difference, or that there is none."""
     lines = [
         f"{format_instant(horizon.start)} to {format_instant(horizon.end)}: "
-        f"{words.counted(fired, 'firing')}, {words.counted(changes, 'change')} of capacity."
+        f"{words.counted(outcome.fired, 'firing')}, "
+        f"{words.counted(outcome.changes, 'change')} of capacity.",
+        *textwrap.wrap(f"{words.counted(outcome.actions, 'Action')} on Temporal: {COUNTING}.", 80),
     ]
-    lines += _some([_sentence(difference) for difference in differences], "difference")
-    lines += _some(list(failed), "failed boost")
-    if not differences and not failed:
+    lines += _some([_sentence(each) for each in outcome.differences], "difference")
+    lines += _some(outcome.failed, "failed boost")
+    if not outcome.differences and not outcome.failed:
         lines.append("The capacity history is the timeline: no difference.")
     return "\n".join(lines) + "\n"
 

@@ -13,10 +13,11 @@ from foresight_helpers import HOUR, MINUTE, calendar, daily, project
 from temporalio.service import RPCError, RPCStatusCode
 
 import workflows.ledger
-from planner.cli import rehearsal
-from planner.cli.rehearsal import Outcome, play
+from planner.cli.playing import play
+from planner.cli.stage import Stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
+from planner.rehearse import Outcome
 from planner.schedules import compile_project
 from planner.spec import Range, Schedule
 from workflows.contract import Capacity, Rails, Target, target_of
@@ -54,6 +55,9 @@ async def test_what_fires_is_what_the_timeline_shows() -> None:
     assert outcome.failed == ()
     assert outcome.fired == 3 * DAYS
     assert outcome.changes == 6 * DAYS
+    # Of each day: three firings with an ask and an update each, a keeper with the memo of
+    # the baseline it found, and what it takes to be up, down and looking in between.
+    assert 3 * DAYS * 5 + 2 * DAYS < outcome.actions < 3 * DAYS * 12
 
 
 async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
@@ -136,19 +140,24 @@ class Flaky:
         self.slept.append(duration)
 
 
+def on(server: Flaky) -> Stage:
+    """Return a stage with nothing but *server*."""
+    return Stage(server, None)  # type: ignore[arg-type]
+
+
 async def test_a_connection_that_breaks_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rehearsal of a year outlives a broken connection, and skips once."""
-    monkeypatch.setattr(rehearsal.asyncio, "sleep", _at_once)
+    monkeypatch.setattr("planner.cli.stage.asyncio.sleep", _at_once)
     server = Flaky(breaks=2)
-    await rehearsal._skip_to(server, NOW + HOUR)  # type: ignore[arg-type]
+    await on(server).skip_to(NOW + HOUR)
     assert server.slept == [HOUR]
 
 
 async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few tries the rehearsal ends with what to do instead."""
-    monkeypatch.setattr(rehearsal.asyncio, "sleep", _at_once)
+    monkeypatch.setattr("planner.cli.stage.asyncio.sleep", _at_once)
     with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
-        await rehearsal._skip_to(Flaky(breaks=99), NOW + HOUR)  # type: ignore[arg-type]
+        await on(Flaky(breaks=99)).skip_to(NOW + HOUR)
 
 
 async def _at_once(_seconds: float) -> None:
