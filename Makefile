@@ -56,6 +56,21 @@ bench-sync:  ## sync 1,000 windows, beside the bare client making the same sched
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py
 
+KILL_CASES ?=
+kill:  ## kill bench-load bench-latency bench-actions worker and server at each step of a boost (KILL_CASES='worker@posted' for some)
+	$(PYTHON) benchmarks/kill.py $(KILL_CASES)
+
+LOAD ?= 1000
+bench-load:  ## so many namespaces boosted in the same minute, by one worker
+	$(PYTHON) benchmarks/load.py $(LOAD)
+
+FIRINGS ?= 100
+bench-latency:  ## from a schedule's firing to the capacity request on the wire
+	$(PYTHON) benchmarks/latency.py $(FIRINGS)
+
+bench-actions:  ## what a boost costs in Actions, beside the published pattern
+	$(PYTHON) benchmarks/actions.py
+
 lock:  ## pin today's versions, for every platform (needs uv)
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock

@@ -11,7 +11,6 @@ verifies nothing, and its faults are free of charge; see the decision records fo
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
-from processes import BESIDE, KEY
+from processes import BESIDE, KEY, run
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
@@ -195,4 +194,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

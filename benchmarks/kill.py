@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from processes import Cloud, Process, Processes, processes
+from processes import Cloud, Process, Processes, processes, run
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -302,4 +302,4 @@ async def main(cases: tuple[Case, ...]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(asyncio.run(main(tuple(map(parse_case, sys.argv[1:])) or CASES)))
+    raise SystemExit(run(main(tuple(map(parse_case, sys.argv[1:])) or CASES)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from processes import Processes, processes
+from processes import Processes, processes, run
 from temporalio.client import (
     Client,
     Schedule,
@@ -109,7 +109,7 @@ def percentile(values: list[float], share: float) -> float:
 async def main(firings: int) -> None:
     """Run the benchmark and print its table."""
     with tempfile.TemporaryDirectory() as directory:
-        async with processes(Path(directory)) as stack:
+        async with processes(Path(directory), keeps_state=False) as stack:
             ways = await measure(stack, firings)
     print(f"{firings} firings, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{'seconds':<34}{'p50':>8}{'p99':>8}{'most':>8}")
@@ -123,4 +123,4 @@ async def main(firings: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else FIRINGS))
+    run(main(int(sys.argv[1]) if len(sys.argv) > 1 else FIRINGS))

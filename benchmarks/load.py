@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from processes import KEY, Cloud, Processes, processes
+from processes import KEY, Cloud, Processes, processes, run
 from temporalio.client import Client
 
 from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
@@ -148,7 +148,10 @@ async def main(namespaces: int) -> None:
     script = (sys.executable, __file__)
     with tempfile.TemporaryDirectory() as directory:
         async with processes(
-            Path(directory), simulator=(*script, "simulator"), worker=(*script, "worker")
+            Path(directory),
+            simulator=(*script, "simulator"),
+            worker=(*script, "worker"),
+            keeps_state=False,
         ) as stack:
             await measure(stack, namespaces)
 
@@ -160,4 +163,4 @@ if __name__ == "__main__":
         case ["worker"]:
             asyncio.run(work())
         case arguments:
-            asyncio.run(main(int(arguments[0]) if arguments else NAMESPACES))
+            run(main(int(arguments[0]) if arguments else NAMESPACES))

@@ -7,15 +7,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from temporalio.client import Client
+
+T = TypeVar("T")
 
 BESIDE = Path(sys.executable).parent
 """Where this Python's programs are: `planner`, and the Temporal server."""
@@ -143,6 +145,18 @@ class Processes:
                     await asyncio.sleep(_GLANCE)
 
 
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a script's *main*; SIGTERM ends it as Ctrl-C does, with all that it started."""
+
+    async def cancellable() -> T:
+        task = asyncio.current_task()
+        assert task
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await main
+
+    return asyncio.run(cancellable())
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.socket() as probe:
@@ -150,12 +164,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def temporal_server(port: int, directory: Path) -> Process:
-    """Return a dev server that keeps its state in a file in *directory*."""
+def temporal_server(port: int, directory: Path, *, keeps_state: bool) -> Process:
+    """Return a dev server that keeps its state in a file in *directory*, or in memory."""
+    state = ("--db-filename", str(directory / "temporal.db")) if keeps_state else ()
     command = (
         *(str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
         *("--ip", "127.0.0.1", "--port", str(port)),
-        *("--db-filename", str(directory / "temporal.db"), "--log-level", "error"),
+        *("--log-level", "error", *state),
     )
     return Process("server", command, directory / "server.log")
 
@@ -169,6 +184,7 @@ async def processes(
     provisioning: float = 2.0,
     check: float = 0.25,
     key: str = KEY,
+    keeps_state: bool = True,
 ) -> AsyncIterator[Processes]:
     """Run all three for as long as the context lasts; what they say goes to *directory*.
 
@@ -179,6 +195,8 @@ async def processes(
         provisioning: Seconds that `planner simulator` takes to change a capacity.
         check: Seconds between two looks that it proposes.
         key: The Cloud API key that the worker finds in its environment.
+        keeps_state: Whether the server has a state file, to live on after a kill. Writing
+            it is slow: not for a thousand workflows at once.
     """
     planner, port, cloud_port = str(BESIDE / "planner"), free_port(), free_port()
     plain = ("--provisioning", str(provisioning), "--check", str(check), "--no-auto-create")
@@ -190,7 +208,7 @@ async def processes(
         "PLANNER_CLOUD_URL": cloud.url,
     }
     stack = Processes(
-        server=temporal_server(port, directory),
+        server=temporal_server(port, directory, keeps_state=keeps_state),
         simulator=Process("simulator", (*simulated, str(cloud_port)), directory / "simulator.log"),
         worker=Process("worker", worker or (planner, "worker"), directory / "worker.log", settings),
         address=settings["TEMPORAL_ADDRESS"],
