@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
-  kills bench-sync
+  kills bench-sync kill bench-load bench-latency bench-actions
 
 check: static test  ## what CI runs
 
