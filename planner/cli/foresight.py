@@ -27,6 +27,9 @@ FEED_DAYS = 366
 MOST_DAYS = 3660
 """The longest span that is looked at: ten years."""
 
+MOST_RUNS = 100_000
+"""Runs that a preview shows and bills: five daily windows of fifty namespaces for a year."""
+
 Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
 
 
@@ -74,8 +77,8 @@ def preview(
     Nothing is contacted and nothing is changed. With --from, --to or --days the bill
     covers these days; without, the coming year.
     """
+    from planner.render.preview import hull, select
     from planner.render.preview import preview as gather
-    from planner.render.preview import select
     from planner.source import read
 
     now = datetime.now(UTC)
@@ -84,11 +87,33 @@ def preview(
     _check_names(project, namespace or (), window or ())
     chosen = select(project, namespace or (), window or ())
     year = horizon if start or end or days else _year_from(horizon.start)
+    _refuse_too_many(directory, chosen, hull(horizon, year))
     shown = gather(chosen, horizon, year, warnings_of(project, chosen, now.date()))
     print(_printed(shown, output, now), end="")
     if output is not Format.json:
         for lint in shown.warnings:
             say(f"warning: {lint}")
+
+
+def _refuse_too_many(directory: Path, project: Project, span: Horizon) -> None:
+    """Refuse what would take minutes, before any of it is drawn.
+
+    Raises:
+        InputError: The windows run more than `MOST_RUNS` times.
+    """
+    from planner.errors import InputError, Problem
+    from planner.occurrences import expand
+
+    runs = 0
+    for window in project.windows:
+        runs += 0 if window.paused else len(expand(window, span))
+        if runs > MOST_RUNS:
+            sentence = (
+                f"the windows run more than {MOST_RUNS:,} times from {span.start:%Y-%m-%d} to "
+                f"{span.end:%Y-%m-%d}; look at fewer days, as with --days 7, or at fewer "
+                "windows with --namespace or --window"
+            )
+            raise InputError([Problem(str(directory), 0, sentence)])
 
 
 def _usual_days(output: Format) -> int:

@@ -116,13 +116,14 @@ def _lane(calendar: NamespaceCalendar, horizon: Horizon, year: Horizon) -> Lane:
         calendar,
         occurrences,
         combine_steps(calendar, occurrences, horizon),
-        _clock_changes(calendar, _hull(horizon, year)),
+        _clock_changes(calendar, hull(horizon, year)),
         _holidays(calendar, horizon),
         hints(calendar, year),
     )
 
 
-def _hull(one: Horizon, other: Horizon) -> Horizon:
+def hull(one: Horizon, other: Horizon) -> Horizon:
+    """Return the shortest span that holds both."""
     return Horizon(min(one.start, other.start), max(one.end, other.end))
 
 
