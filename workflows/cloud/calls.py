@@ -61,9 +61,13 @@ REQUESTS_AT_ONCE = 40
 """Requests under way at once. Further ones wait before the connection pool, not in it: the
 pool looks through all that wait in it at each event, and its wait counts as the call's."""
 
+IDLE_CONNECTIONS = 10
+"""Connections kept for later. At each event the pool looks at every one that it holds, with
+a system call for each idle one: many of them cost more than a new one now and then."""
+
 _LIMITS = httpx.Limits(
     max_connections=REQUESTS_AT_ONCE,
-    max_keepalive_connections=REQUESTS_AT_ONCE,
+    max_keepalive_connections=IDLE_CONNECTIONS,
     keepalive_expiry=30,
 )
 _AUTHORIZATION = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
