@@ -21,8 +21,8 @@ from workflows.provision import ProvisionBoost
 ACTIVITIES_AT_ONCE = 4_000
 """Activities mostly wait: a claim and a step for each of two thousand namespaces."""
 
-WORKFLOWS_IN_MEMORY = 2_000
-"""Workflows whose state is kept between their tasks."""
+WORKFLOWS_IN_MEMORY = 1_000
+"""Workflows whose state is kept between their tasks: some 140 kB each. Others are replayed."""
 
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; they are safe to cut."""
