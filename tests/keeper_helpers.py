@@ -59,6 +59,7 @@ class ScriptedCloud:
     in_flight: int = 0
     most_in_flight: int = 0
     hold: asyncio.Event | None = None
+    pending: Capacity | None = None
     loses_replies: int = 0
 
     async def set(self, capacity: Capacity) -> None:
@@ -94,7 +95,9 @@ class ScriptedCloud:
         try:
             self._call(f"set {capacity}")
             if self.hold:
+                self.pending = capacity  # and stays so, should nobody wait for it
                 await self.hold.wait()
+                self.pending = None
             if self.available is not None and (capacity.tru or 0) > self.available:
                 raise InsufficientCapacity("not enough", available=self.available)
             self.writes.append(capacity)
@@ -113,7 +116,7 @@ class ScriptedCloud:
 
     def _seen(self) -> Observation:
         limit = self.on_demand_aps if self.capacity.tru is None else self.capacity.tru * 500
-        return Observation(self.capacity, None, "", "", limit)
+        return Observation(self.capacity, self.pending, "", "", limit)
 
 
 @dataclass

@@ -143,7 +143,8 @@ async def test_one_change_in_flight(skipping: WorkflowEnvironment, fresh: str) -
         await stage.says(lambda status: len(status.leases) == 2)
         assert stage.cloud.in_flight == 1
         stage.cloud.hold.set()
-        await asyncio.gather(four.result(), eight.result())
+        await four.result()
+        await eight.result()
         await stage.end()
         assert stage.cloud.most_in_flight == 1
         assert stage.cloud.steps == [4, 8, 4, None]
@@ -154,15 +155,43 @@ async def test_a_boost_during_a_revert(skipping: WorkflowEnvironment, fresh: str
     async with staged(skipping, fresh, patience=30) as stage:
         await stage.boost(8, 1)
         stage.cloud.hold = asyncio.Event()
-        skip = asyncio.create_task(stage.sleep(1.01))
+        await stage.release()
         await stage.until(lambda: stage.cloud.in_flight == 1)
         again = await stage.start(stage.request(8, 1, window="second"))
         await stage.says(lambda status: len(status.leases) == 1)
         stage.cloud.hold.set()
         assert (await again.result()).capacity == Capacity(8)
-        await skip
         await stage.end()
         assert stage.cloud.steps == [8, None, 8, None]
+
+
+async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """What is in force still, but about to go, does not count as covering a new claim."""
+    async with staged(skipping, fresh, patience=0.05) as stage:
+        await stage.boost(4, 1)
+        stage.cloud.hold = asyncio.Event()
+        await stage.release()
+        await stage.says(lambda status: "not in force yet" in status.details)
+        again = await stage.start(stage.request(4, 1, window="second"))
+        await stage.says(lambda status: len(status.leases) == 1)
+        assert (await stage.status()).state == "uncovered"
+        await stage.cloud.set(Capacity(None))
+        stage.cloud.hold.set()
+        assert (await again.result()).in_force
+        assert stage.cloud.capacity == Capacity(4)
+
+
+async def test_a_boost_after_a_revert_whose_reply_was_lost(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A way down that nobody saw the end of may have come: a new claim looks first."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(4, 1)
+        stage.cloud.loses_replies = 1
+        await stage.release()
+        await stage.in_force(None)
+        assert (await stage.boost(4, 1, window="second")).in_force
+        assert stage.cloud.capacity == Capacity(4)
 
 
 async def test_the_same_firing_twice(skipping: WorkflowEnvironment, fresh: str) -> None:
@@ -201,13 +230,13 @@ async def test_a_release_ends_it_now(skipping: WorkflowEnvironment, fresh: str) 
 async def test_an_extension_holds_longer(skipping: WorkflowEnvironment, fresh: str) -> None:
     """The same key with a later end keeps the capacity until then."""
     async with staged(skipping, fresh) as stage:
-        await stage.boost(8, 1)
+        await stage.boost(8, 4)
         (held,) = (await stage.status()).leases
-        longer = lease_of(stage.request(8, 3), held.start)
+        longer = lease_of(stage.request(8, 9), held.start)
         assert longer.key == held.key
         order = LeaseRequest(namespace=stage.namespace, lease=longer)
         await stage.keeper.execute_update(LEASE_UPDATE, order)
-        await stage.sleep(2)
+        await stage.sleep(5)
         assert stage.cloud.capacity == Capacity(8)
         await stage.end()
         assert stage.cloud.steps == [8, None]
@@ -263,7 +292,7 @@ async def test_bad_claims_are_refused(
 ) -> None:
     """A claim that makes no sense is refused with a sentence, and leaves no trace."""
     async with staged(skipping, fresh) as stage:
-        await stage.boost(4, 1)
+        await stage.boost(4, 9)
         before = await stage.status()
         order = bad_order(before.leases[0], stage.namespace, changes)
         with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -275,7 +304,7 @@ async def test_bad_claims_are_refused(
 async def test_nothing_is_left_to_release(skipping: WorkflowEnvironment, fresh: str) -> None:
     """A release that names nothing that runs returns nothing and changes nothing."""
     async with staged(skipping, fresh) as stage:
-        await stage.boost(4, 1)
+        await stage.boost(4, 9)
         assert await stage.release(window="other") == []
         assert len((await stage.status()).leases) == 1
 

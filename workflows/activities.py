@@ -89,10 +89,12 @@ class CapacityActivities:
             return Sight(capacity=wanted, found=wanted)
         if ledger.leaves_alone(coming):
             waits_for = "" if seen.pending is None else f"a change to {coming} by somebody else"
-            return Sight(capacity=seen.capacity, found=coming, waits_for=waits_for)
+            return Sight(
+                capacity=seen.capacity, found=coming, coming=seen.pending, waits_for=waits_for
+            )
         offer = await self._offer(ledger, wanted, seen)
         if offer and replace(ledger, offer=offer).target.capacity != wanted:
-            return Sight(capacity=seen.capacity, found=coming, offer=offer)
+            return Sight(capacity=seen.capacity, found=coming, coming=seen.pending, offer=offer)
         return await self._set(order, wanted, seen, offer)
 
     async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
@@ -126,7 +128,9 @@ class CapacityActivities:
                 )
         except TimeoutError:
             words = f"{wanted} is asked for, but not in force yet"
-            return Sight(capacity=seen.capacity, found=found, offer=offer, waits_for=words)
+            return Sight(
+                capacity=seen.capacity, found=found, offer=offer, coming=wanted, waits_for=words
+            )
         except InsufficientCapacity as error:
             metrics.record_fault(order.ledger, type(error).__name__)
             less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))

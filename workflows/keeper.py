@@ -54,6 +54,7 @@ class CapacityKeeper:
         self._updates = 0
         self._waiting = 0
         self._key = ""
+        self._key_for: Capacity | None = None
         self._woken = False
         self._resting = False
         self._is_told_to_wait = False
@@ -86,7 +87,7 @@ class CapacityKeeper:
         """
         self._updates += 1
         self._change(book.grant(self._ledger, request, workflow.now()))
-        if self._waiting < keeper_limits.WAITING_UPDATES:
+        if self._holds(request.lease) and self._waiting < keeper_limits.WAITING_UPDATES:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
@@ -183,7 +184,8 @@ class CapacityKeeper:
         wanted = self._ledger.target.capacity
         self._ledger = book.aim(book.write(self._ledger, wanted), now)
         self._describe()
-        self._key = self._key or str(workflow.uuid4())
+        if not self._key or self._key_for != wanted:
+            self._key, self._key_for = str(workflow.uuid4()), wanted
         try:
             sight = await self._activity(
                 orders.DRIVE, Drive(ledger=self._ledger, key=self._key), self._purpose(wanted)
@@ -202,7 +204,7 @@ class CapacityKeeper:
             known.in_force,
             *known.written,
         )
-        seen = book.look(known, sight.capacity, sight.offer, workflow.now())
+        seen = book.look(known, sight.capacity, sight.offer, workflow.now(), pending=sight.coming)
         if changed_by_others:
             seen = replace(seen, remark=f"somebody else had set {sight.found}")
         self._ledger = seen
@@ -339,7 +341,7 @@ class CapacityKeeper:
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far the claim *lease* is covered, and whether to ask again if not."""
-        held = any(held.key == lease.key for held in self._ledger.leases)
+        held = self._holds(lease)
         return LeaseAnswer(
             granted=held or self._has_a_successor_for(lease),
             in_force=held and self._ledger.covers(lease),
@@ -347,6 +349,9 @@ class CapacityKeeper:
             until=lease.until,
             message=words.answer(self._ledger, lease) if held else self._denial(lease),
         )
+
+    def _holds(self, lease: Lease) -> bool:
+        return any(held.key == lease.key for held in self._ledger.leases)
 
     def _has_a_successor_for(self, lease: Lease) -> bool:
         """Tell whether the claim *lease* came to a cancelled keeper: the next one takes it."""

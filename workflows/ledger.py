@@ -58,6 +58,8 @@ class Ledger:
         in_force: What was in force when last looked at; None if not known.
         written: Every capacity that was ever asked of the Cloud API on the way here, so
             that what others set can be told apart, also when a reply was lost.
+        pending: What is under way, or may be: asked for, and its end not seen yet. Several
+            where the way was changed in the middle: any of them may come to be in force.
         foreign: Whether what is in force was set by somebody else, and is left alone.
         aim: The capacity last aimed at, and since when.
         looked: When the namespace was last looked at.
@@ -77,6 +79,7 @@ class Ledger:
     offer: Offer = Offer()
     in_force: Capacity | None = None
     written: tuple[Capacity, ...] = ()
+    pending: tuple[Capacity, ...] = ()
     foreign: bool = False
     aim: Capacity | None = None
     aimed_since: datetime | None = None
@@ -111,6 +114,8 @@ class Ledger:
         """Whether nothing is left to drive: the target is in force, or left to others."""
         if self.baseline is None:
             return not (self.leases or self.written)
+        if self.pending:
+            return False
         wanted = self.target.capacity
         if self.in_force is None:
             return not (self.leases or self.written)
@@ -130,12 +135,17 @@ class Ledger:
         return self.level(found) > self.level(self.target.capacity)
 
     def covers(self, lease: Lease) -> bool:
-        """Tell whether what is in force is what *lease* asks for, as the rails allow it."""
+        """Tell whether what is in force is what *lease* asks for, as the rails allow it.
+
+        What is about to be in force counts too: a way down that is under way may have
+        taken it already.
+        """
         if self.in_force is None or self.baseline is None:
             return False
+        there = min(self.level(capacity) for capacity in (self.in_force, *self.pending))
         alone = (lease,) if lease.combine == "max" else self.leases
         wanted = self._target(alone, self._rails(within_inventory=False))
-        return self.level(self.in_force) >= self.level(wanted.capacity)
+        return there >= self.level(wanted.capacity)
 
     def level(self, capacity: Capacity) -> float:
         """Return *capacity* in Actions per second, on-demand as the Cloud last told."""
@@ -218,14 +228,41 @@ def hope(ledger: Ledger) -> Ledger:
 
 
 def write(ledger: Ledger, capacity: Capacity) -> Ledger:
-    """Return *ledger* with *capacity* among what may have been asked of the Cloud API."""
-    known = capacity in ledger.written
-    return ledger if known else replace(ledger, written=(*ledger.written, capacity))
+    """Return *ledger* with *capacity* under way, as far as anybody knows.
+
+    It stays so until a look sees the end of it: the attempt may fail after the Cloud API
+    has taken it.
+    """
+    return replace(
+        ledger,
+        written=_with(ledger.written, capacity),
+        pending=_with(ledger.pending, capacity),
+    )
 
 
-def look(ledger: Ledger, found: Capacity, offer: Offer | None, now: datetime) -> Ledger:
-    """Return *ledger* with *found* in force at *now*, and what the Cloud API offers."""
-    seen = replace(ledger, in_force=found, offer=offer or ledger.offer, looked=now, trouble="")
+def _with(known: tuple[Capacity, ...], capacity: Capacity) -> tuple[Capacity, ...]:
+    return known if capacity in known else (*known, capacity)
+
+
+def look(
+    ledger: Ledger,
+    found: Capacity,
+    offer: Offer | None,
+    now: datetime,
+    pending: Capacity | None = None,
+) -> Ledger:
+    """Return *ledger* with *found* in force at *now*, and what the Cloud API offers.
+
+    *pending* is what is still under way.
+    """
+    seen = replace(
+        ledger,
+        in_force=found,
+        pending=() if pending is None else (pending,),
+        offer=offer or ledger.offer,
+        looked=now,
+        trouble="",
+    )
     if seen.baseline is None:
         return seen
     return replace(seen, foreign=seen.leaves_alone(found))

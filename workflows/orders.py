@@ -51,13 +51,14 @@ class Drive:
 class Sight:
     """What was seen of a namespace: in force at the end, and before anything was done.
 
-    *offer* is None where the Cloud wasn't asked for it. *waits_for* says what isn't over
-    yet, empty when nothing is pending.
+    *coming* is a change still under way, and *waits_for* says why it has to be waited for.
+    *offer* is None where the Cloud wasn't asked for it.
     """
 
     capacity: Capacity
     found: Capacity
     offer: Offer | None = None
+    coming: Capacity | None = None
     waits_for: str = ""
 
 
