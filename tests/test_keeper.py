@@ -172,7 +172,7 @@ async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, 
         stage.cloud.hold = asyncio.Event()
         await stage.release()
         await stage.says(lambda status: "not in force yet" in status.details)
-        again = await stage.start(stage.request(4, 1, window="second"))
+        again = await stage.start(stage.request(4, 4, window="second"))
         await stage.says(lambda status: len(status.leases) == 1)
         assert (await stage.status()).state == "uncovered"
         await stage.cloud.set(Capacity(None))
@@ -190,7 +190,7 @@ async def test_a_boost_after_a_revert_whose_reply_was_lost(
         stage.cloud.loses_replies = 1
         await stage.release()
         await stage.in_force(None)
-        assert (await stage.boost(4, 1, window="second")).in_force
+        assert (await stage.boost(4, 4, window="second")).in_force
         assert stage.cloud.capacity == Capacity(4)
 
 

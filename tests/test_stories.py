@@ -85,6 +85,15 @@ async def test_promises_are_kept_by_a_worker_without_memory() -> None:
         await play([tell(SEED, number) for number in chosen], forgetful=True)
 
 
+FINDINGS = [(1, 723)]
+"""Stories that once broke a promise, by seed and number."""
+
+
+async def test_what_was_found_stays_mended() -> None:
+    """A story that broke a promise is told for ever after."""
+    await play([tell(seed, number) for seed, number in FINDINGS])
+
+
 def forgets_others(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
     """Grant a claim and forget all others: the second window cuts the first one short."""
     granted = book_grant(ledger, request, now)  # type: ignore[arg-type]
