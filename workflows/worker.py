@@ -24,6 +24,10 @@ ACTIVITIES_AT_ONCE = 4_000
 WORKFLOWS_IN_MEMORY = 1_000
 """Workflows whose state is kept between their tasks: some 140 kB each. Others are replayed."""
 
+WORKFLOW_TASKS_AT_ONCE = 16
+"""Workflow tasks that are taken from the server at once. They share one interpreter: of a
+hundred, the last ones took longer than the server's ten seconds, and were begun anew."""
+
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; they are safe to cut."""
 
@@ -80,7 +84,8 @@ def build_worker(
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
+        max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=10, initial=5),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
         graceful_shutdown_timeout=grace,
     )
