@@ -239,14 +239,13 @@ async def story_stage(
     await environment.client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(namespace="default", search_attributes=names)
     )
-    logging.getLogger("temporalio").setLevel(logging.ERROR)
     simulator = Simulator(
         Rules(provisioning=PROVISIONING, check=5.0, operations_at_once=1000),
         now=environment.get_current_time,
         key_rate=None,
         account_rate=None,
     )
-    async with simulator:
+    async with simulator, _without_warnings():
         cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience)
         stage = StoryStage(environment, simulator, cloud, forgetful)
         await stage.restart()
@@ -255,3 +254,15 @@ async def story_stage(
         finally:
             await stage.worker.aclose()
             await cloud.aclose()
+
+
+@asynccontextmanager
+async def _without_warnings() -> AsyncIterator[None]:
+    """Keep the SDK's warnings to itself: in stories faults are what is meant to happen."""
+    logger = logging.getLogger("temporalio")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
