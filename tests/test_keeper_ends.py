@@ -73,6 +73,36 @@ async def answered(boost: WorkflowHandle[Any, Any]) -> None:
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("how", ["release", "cancel"])
+async def test_a_released_claim_does_not_come_back(
+    skipping: WorkflowEnvironment, fresh: str, how: str
+) -> None:
+    """A boost that still asks finds its claim ended, also by a keeper that knows it not."""
+    async with staged(skipping, fresh, available=4.0) as stage:
+        boost = await stage.start(stage.request(8, 9))
+        await stage.in_force(4)
+        await stage.says(lambda status: status.capacity == Capacity(4))
+        await (stage.release() if how == "release" else stage.keeper.cancel())
+        await stage.in_force(None)
+        result = await boost.result()
+        assert not result.in_force
+        assert "released" in result.message
+        assert stage.cloud.steps == [4, None]
+
+
+async def test_an_idle_keeper_looks_afresh(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """What others set while nothing was claimed is the next boost's baseline."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 20)
+        await stage.release()
+        await stage.in_force(None)
+        await stage.says(lambda status: status.state == "ok")
+        await stage.cloud.set(Capacity(3))
+        await stage.boost(6, 2, window="second")
+        await stage.end()
+        assert stage.cloud.steps == [8, None, 3, 6, 3]
+
+
 async def test_a_cancelled_boost_gives_its_claim_back(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:

@@ -105,6 +105,24 @@ def test_a_released_claim_stays_released() -> None:
     assert book.grant(known, order(lease(4)), NOW).leases == (lease(4),)
 
 
+def test_an_idle_keeper_forgets_what_it_saw() -> None:
+    """After an idle time only what calendars declare, and what was released, still counts."""
+    idle = ledger(in_force=ON_DEMAND, written=(Capacity(8),), released=(lease(8),))
+    known = book.grant(idle, order(lease(4)), NOW)
+    assert (known.baseline, known.in_force, known.written) == (None, None, ())
+    assert known.released == idle.released
+
+
+def test_a_successor_remembers_what_was_released() -> None:
+    """A claim that a broken run had released is not held by the one that follows it."""
+    old = ledger(lease(6), released=(lease(8),), in_force=Capacity(6))
+    known = book.take_over(ledger(lease(8), lease(4)), old)
+    assert known.leases == (lease(4), lease(6))
+    cancelled = replace(old, leases=(), in_force=ON_DEMAND, cancelled=True)
+    known = book.take_over(ledger(lease(8), baseline=None), cancelled)
+    assert (known.leases, known.baseline) == ((), None)
+
+
 def test_a_cancelled_keeper_grants_nothing() -> None:
     """A keeper that goes back takes no new claim."""
     known = ledger(cancelled=True)
@@ -122,7 +140,8 @@ def test_the_newest_declaration_counts() -> None:
 
 def test_by_hand_keeps_the_rails() -> None:
     """A claim without guard rails leaves those in place that a schedule brought."""
-    known = book.grant(ledger(), order(lease(8), rails=Rails(max_tru=6)), NOW)
+    declared = ledger(baseline_declared=True)
+    known = book.grant(declared, order(lease(8), rails=Rails(max_tru=6)), NOW)
     known = book.grant(known, order(lease(12)), NOW)
     assert known.target.capacity == Capacity(6)
 

@@ -40,8 +40,9 @@ BROKEN = {
     WorkflowExecutionStatus.TERMINATED,
     WorkflowExecutionStatus.FAILED,
     WorkflowExecutionStatus.TIMED_OUT,
+    WorkflowExecutionStatus.CANCELED,
 }
-"""How a keeper ends that did not finish its work."""
+"""How a keeper ends that still has something to tell: work undone, or claims released."""
 
 
 class KeeperActivities:
@@ -115,7 +116,7 @@ class KeeperActivities:
         return await _from_memo(order.namespace, await handle.describe())
 
     async def _broken_run(self, namespace: str) -> str:
-        """Return the run of the keeper that ended without finishing; empty if none did."""
+        """Return the run of the keeper that broke off; empty if it ended by itself."""
         try:
             latest = await self._client.get_workflow_handle(keeper_id(namespace)).describe()
         except RPCError as error:

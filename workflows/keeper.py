@@ -153,7 +153,7 @@ class CapacityKeeper:
     async def _step(self) -> None:
         """Do the one next thing: find the baseline, drive, or rest until something is due."""
         now = workflow.now()
-        if self._ledger.baseline is None:
+        if self._ledger.baseline is None and self._ledger.leases:
             await self._find_baseline()
             return
         due = book.next_look(self._ledger)
@@ -275,7 +275,10 @@ class CapacityKeeper:
 
     @property
     def _is_done(self) -> bool:
-        return not self._ledger.leases and self._ledger.is_settled
+        """Whether nothing is left to keep, nor a released claim to be remembered."""
+        known = self._ledger
+        remembers = bool(known.released) and not known.cancelled
+        return not known.leases and known.is_settled and not remembers
 
     @property
     def _turns_over(self) -> bool:

@@ -179,14 +179,26 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
     lease = request.lease
     if lease.until <= now or ledger.cancelled or was_released(ledger, lease.key):
         return ledger
-    others = tuple(held for held in ledger.leases if held.key != lease.key)
+    known = ledger if ledger.leases or not ledger.is_settled else _afresh(ledger)
+    others = tuple(held for held in known.leases if held.key != lease.key)
     declared = request.baseline is not None
     return replace(
-        ledger,
+        known,
         leases=tuple(sorted((*others, lease), key=lambda held: (held.until, held.key))),
-        baseline=request.baseline if declared else ledger.baseline,
-        baseline_declared=declared or ledger.baseline_declared,
-        rails=request.rails or ledger.rails,
+        baseline=request.baseline if declared else known.baseline,
+        baseline_declared=declared or known.baseline_declared,
+        rails=request.rails or known.rails,
+    )
+
+
+def _afresh(ledger: Ledger) -> Ledger:
+    """Return what still counts of *ledger* after an idle time: others may have come by."""
+    return Ledger(
+        namespace=ledger.namespace,
+        released=ledger.released,
+        baseline=ledger.baseline if ledger.baseline_declared else None,
+        baseline_declared=ledger.baseline_declared,
+        rails=ledger.rails,
     )
 
 
@@ -269,20 +281,25 @@ def look(
 
 
 def take_over(ledger: Ledger, old: Ledger) -> Ledger:
-    """Return *ledger* with what a broken keeper's *old* ledger adds to it.
+    """Return *ledger* with what the *old* ledger of a run that broke off adds to it.
 
-    What was claimed anew counts before the old; what is in force is looked at again.
+    What was claimed anew counts before the old, what was released stays released, and what
+    is in force is looked at again. A cancelled run has gone back by itself: nothing but
+    its released claims is left of it.
     """
-    keys = {lease.key for lease in ledger.leases}
+    gone = {lease.key for lease in old.released}
+    own = tuple(lease for lease in ledger.leases if lease.key not in gone)
+    known = replace(ledger, leases=own, released=(*ledger.released, *old.released))
+    if old.cancelled and old.is_settled:
+        return known
+    keys = {lease.key for lease in own}
     kept = tuple(lease for lease in old.leases if lease.key not in keys)
-    leases = sorted((*ledger.leases, *kept), key=lambda held: (held.until, held.key))
-    own = ledger.baseline_declared
+    declared = ledger.baseline_declared
     return replace(
-        ledger,
-        leases=tuple(leases),
-        released=(*ledger.released, *old.released),
-        baseline=ledger.baseline if own else old.baseline,
-        baseline_declared=own or old.baseline_declared,
+        known,
+        leases=tuple(sorted((*own, *kept), key=lambda held: (held.until, held.key))),
+        baseline=ledger.baseline if declared else old.baseline,
+        baseline_declared=declared or old.baseline_declared,
         rails=ledger.rails or old.rails,
         offer=old.offer,
         written=old.written,
@@ -295,12 +312,10 @@ def take_over(ledger: Ledger, old: Ledger) -> Ledger:
 def next_look(ledger: Ledger) -> datetime | None:
     """Return when something is due of itself: a lease's end, or a look at the namespace."""
     ends = [lease.until for lease in (*ledger.leases, *ledger.released)]
-    if not ledger.leases:
-        return None
-    if ledger.looked is not None:
+    if ledger.leases and ledger.looked is not None:
         usual = timedelta(seconds=ledger.look_every_seconds)
         ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else usual))
-    return min(ends)
+    return min(ends, default=None)
 
 
 def state_of(ledger: Ledger, now: datetime) -> KeeperState:

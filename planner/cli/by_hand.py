@@ -87,7 +87,12 @@ async def _release(namespace: str, window: str) -> None:
     request = ReleaseRequest(window=window, by=operator())
     gone = await release_leases(await connect(), namespace, request)
     if not gone:
-        raise Refused(f"{window} is not running for {namespace}; `planner status` shows what is")
+        what = window or "no boost"
+        verb = "is not" if window else "is"
+        raise Refused(
+            f"{what} {verb} running for {namespace}: there is nothing to release; "
+            "`planner status` shows what runs"
+        )
     for lease in gone:
         until = format_instant(lease.until)
         print(f"released {lease.window}: {lease.tru} TRU, would have been until {until}")

@@ -27,7 +27,7 @@ async def test_many_claims_at_once(dev_server: WorkflowEnvironment, fresh: str) 
         assert all(result.in_force for result in results)
         assert len((await stage.status()).leases) == 40
         assert len(await stage.release()) == 40
-        await stage.end()
+        await stage.in_force(None)
         assert stage.cloud.most_in_flight == 1
         assert stage.cloud.steps[-1] is None
 
