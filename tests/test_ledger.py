@@ -106,11 +106,13 @@ def test_a_released_claim_stays_released() -> None:
 
 
 def test_an_idle_keeper_forgets_what_it_saw() -> None:
-    """After an idle time only what calendars declare, and what was released, still counts."""
-    idle = ledger(in_force=ON_DEMAND, written=(Capacity(8),), released=(lease(8),))
+    """After an idle time only what was declared, and what was released, still counts."""
+    told: dict[str, object] = {"look_every_seconds": 7, "rails": Rails(max_tru=6)}
+    idle = ledger(in_force=ON_DEMAND, written=(Capacity(8),), released=(lease(8),), **told)
     known = book.grant(idle, order(lease(4)), NOW)
     assert (known.baseline, known.in_force, known.written) == (None, None, ())
     assert known.released == idle.released
+    assert (known.look_every_seconds, known.rails) == (7, Rails(max_tru=6))
 
 
 def test_a_successor_remembers_what_was_released() -> None:

@@ -199,6 +199,7 @@ def _afresh(ledger: Ledger) -> Ledger:
         baseline=ledger.baseline if ledger.baseline_declared else None,
         baseline_declared=ledger.baseline_declared,
         rails=ledger.rails,
+        look_every_seconds=ledger.look_every_seconds,
     )
 
 
