@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
@@ -206,17 +206,19 @@ class Window:
         return self.lead + self.jitter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Occurrence:
-    """One ``[start, end)`` of a window, in UTC.
+    """One ``[start, end)`` of a window, in UTC; nobody assigns to it.
 
     *notes* say in words what moved it: a roll, a clock change, an iCal override.
     """
 
-    start: datetime
-    end: datetime
-    window: Window
-    notes: tuple[str, ...] = field(default=(), compare=False)
+    # Millions are made of these, and a frozen dataclass takes several times as long to
+    # make. So it is the type checker that refuses an assignment, not each of them.
+    start: Final[datetime]
+    end: Final[datetime]
+    window: Final[Window]
+    notes: Final[tuple[str, ...]] = field(default=(), compare=False)
 
     @property
     def fires(self) -> datetime:

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflows.contract import BoostRequest
 
@@ -24,8 +24,7 @@ COMMENT_LIMIT = 200
 """Bytes that the server allows in a calendar's comment."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Range:
+class Range(NamedTuple):
     """Whole numbers from *start* to *end*, both included, every *step*."""
 
     start: int
@@ -54,9 +53,9 @@ class StructuredCalendar:
     comment: str = ""
 
     @property
-    def numbers(self) -> list[list[tuple[int, int, int]]]:
-        """All of it but the comment, field by field, as plain numbers."""
-        fields = (
+    def numbers(self) -> tuple[Ranges, ...]:
+        """All of it but the comment, field by field."""
+        return (
             self.year,
             self.month,
             self.day_of_month,
@@ -65,7 +64,6 @@ class StructuredCalendar:
             self.minute,
             self.second,
         )
-        return [[(one.start, one.end, one.step) for one in ranges] for ranges in fields]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

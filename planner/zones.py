@@ -18,15 +18,17 @@ FIRST_YEAR = 1970
 LAST_YEAR = 2200
 """The years whose clock changes can be asked for; outside of them no zone has any here."""
 
-_PROBE = timedelta(days=1)
+_PROBE = timedelta(days=6)
 """How far apart a zone's offset is looked at.
 
-Since 1970 no zone changed its clock twice within six days (tests/test_zones.py proves it
-for every zone there is), so between two looks lies one change at most.
+Since 1970 no zone changed its clock twice within it (tests/test_zones.py proves that for
+every zone there is), so between two looks lies one change at most.
 """
 
 _NOT_PORTABLE = frozenset({"localtime", "Factory", "posixrules"})
 _ZERO = timedelta()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WALL = _EPOCH.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,7 +124,7 @@ def _changes_of_year(timezone: str, year: int) -> tuple[ClockChange, ...]:
     """Return the changes with ``at`` in the UTC *year*."""
     tz = zone(timezone)
     found = []
-    # The day before: a change in the year's very first second is between two looks, too.
+    # One look before: a change in the year's very first second is between two of them, too.
     instant, end = datetime(year, 1, 1, tzinfo=UTC) - _PROBE, datetime(year + 1, 1, 1, tzinfo=UTC)
     before = _offset(instant, tz)
     while instant < end:
@@ -163,7 +165,9 @@ class ZoneClock:
         # A year of margin: walls of the years' edges may fall into the years beside.
         start = datetime(max(first_year - 1, FIRST_YEAR), 1, 1, tzinfo=UTC)
         self.changes = changes(timezone, start, datetime(last_year + 2, 1, 1, tzinfo=UTC))
-        self._offsets = [_offset(start, zone(timezone)), *(c.after for c in self.changes)]
+        offsets = [_offset(start, zone(timezone)), *(change.after for change in self.changes)]
+        # The instant of `_EPOCH_WALL` by each offset: adding is cheaper than `replace(tzinfo=UTC)`.
+        self._epochs = [_EPOCH - offset for offset in offsets]
         self._highs = [change.high for change in self.changes]
         self._lows = [change.low for change in self.changes]
 
@@ -175,7 +179,7 @@ class ZoneClock:
         """Return the UTC instant of *wall*, and the change that skips or repeats it, if any."""
         # Up to `high` the offset before the jump counts: in the gap, and in both showings.
         index = bisect_right(self._highs, wall)
-        instant = (wall - self._offsets[index]).replace(tzinfo=UTC)
+        instant = self._epochs[index] + (wall - _EPOCH_WALL)
         touched = index < len(self._lows) and wall >= self._lows[index]
         return instant, self.changes[index] if touched else None
 

@@ -72,7 +72,7 @@ def transitions(name: str) -> Iterator[tuple[datetime, timedelta]]:
 
 
 def test_no_clock_changes_twice_within_two_looks() -> None:
-    """Since 1970 changes of every zone there is are days apart: daily looks miss none."""
+    """Since 1970 the changes of every zone there is are more than six days apart."""
     closest = min(
         (after - before, name)
         for name in available_timezones() - {"localtime", "Factory"}

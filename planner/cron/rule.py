@@ -108,6 +108,7 @@ class LastWeekday:
 WeekdayTerm = Weekday | Nth | LastWeekday
 
 
+@lru_cache(maxsize=4096)
 def _length(year: int, month: int) -> int:
     return monthrange(year, month)[1]
 
@@ -150,7 +151,6 @@ class CronRule:
         return tuple(time(hour, minute) for hour in self.hours for minute in self.minutes)
 
 
-@lru_cache(maxsize=16384)
 def days_in_month(
     rule: CronRule, day_match: DayMatch | None, year: int, month: int
 ) -> tuple[int, ...]:
@@ -167,12 +167,20 @@ def days_in_month(
     """
     if month not in rule.months:
         return ()
-    by_day = {day for term in rule.days for day in term.in_month(year, month)}
-    by_weekday = {day for term in rule.weekdays for day in term.in_month(year, month)}
     if rule.needs_day_match and day_match is None:
         raise ValueError(f"cron {rule.expression!r} restricts both day fields: say day_match")
-    either = rule.needs_day_match and day_match == "any"
-    return tuple(sorted(by_day | by_weekday if either else by_day & by_weekday))
+    fields = [
+        {day for term in terms for day in term.in_month(year, month)}
+        for terms, restricts in (
+            (rule.days, rule.restricts_day_of_month),
+            (rule.weekdays, rule.restricts_weekday),
+        )
+        if restricts
+    ]
+    if not fields:
+        return tuple(range(1, _length(year, month) + 1))
+    meet = set.union if day_match == "any" else set.intersection
+    return tuple(sorted(meet(*fields)))
 
 
 def days(rule: CronRule, day_match: DayMatch | None, first: date, last: date) -> Iterator[date]:

@@ -45,18 +45,14 @@ def candidates(pattern: Pattern, first: date, last: date) -> Iterator[Candidate]
         return
     table = clock(pattern.timezone, first.year, last.year)
     excluding = Exclusions(pattern, first, last)
+    rolls = pattern.roll != "none"
     for start in found:
-        yield _candidate(pattern, start, table, excluding)
-
-
-def _candidate(
-    pattern: Pattern, start: Start, table: ZoneClock, excluding: Exclusions
-) -> Candidate:
-    rolled = _rolled(pattern, start)
-    timing = _timing(pattern, rolled, table)
-    empty = "" if timing.end > timing.start else "ends before it starts"
-    why = empty or excluding.why(rolled.wall.date(), timing.start)
-    return Candidate(start.wall, rolled.wall, timing, why)
+        rolled = _rolled(pattern, start) if rolls else start
+        timing = _timing(pattern, rolled, table)
+        why = excluding.why(rolled.wall, timing.start) if excluding.any else ""
+        if timing.end <= timing.start:
+            why = "ends before it starts"
+        yield Candidate(start.wall, rolled.wall, timing, why)
 
 
 # Rolling -----------------------------------------------------------------------------
@@ -64,8 +60,6 @@ def _candidate(
 
 def _rolled(pattern: Pattern, start: Start) -> Start:
     """Return *start* on the business day that stands in for its day, at its wall time."""
-    if pattern.roll == "none":
-        return start
     day = start.wall.date()
     rolled = pattern.business.roll(day, pattern.roll)
     if rolled == day:
@@ -83,12 +77,15 @@ def _rolled(pattern: Pattern, start: Start) -> Start:
 
 def _timing(pattern: Pattern, start: Start, table: ZoneClock) -> Timing:
     """Return *start* as instants, by the one reading of clock changes."""
-    begin, change = (start.instant, None) if start.instant else table.read(start.wall)
-    notes = (*start.notes, _moved(start.wall, change)) if change else start.notes
-    lasts = _lasts(pattern, start)
-    if start.end and lasts is start.lasts:
-        return Timing(begin, start.end, notes)
-    return Timing(begin, _end(begin, start.wall, lasts, pattern), notes)
+    wall, lasts, begin, end, notes = start
+    if begin is None:
+        begin, change = table.read(wall)
+        if change:
+            notes = (*notes, _moved(wall, change))
+    # A window's own length replaces that of iCal events only.
+    if pattern.length and (lasts is None or isinstance(pattern.recurrence, Ical)):
+        lasts, end = pattern.length, None
+    return Timing(begin, end or _end(begin, wall, lasts, pattern), notes)
 
 
 def _moved(wall: datetime, change: ClockChange) -> str:
@@ -100,24 +97,15 @@ def _moved(wall: datetime, change: ClockChange) -> str:
     return f"{wall:%H:%M} is skipped by the clock; starts {day}{shown:%H:%M}"
 
 
-def _lasts(pattern: Pattern, start: Start) -> Lasts:
-    """Return what ends *start*: a window's own length replaces that of iCal events only."""
-    written = pattern.length if isinstance(pattern.recurrence, Ical) else None
-    lasts = written or start.lasts or pattern.length
+def _end(begin: datetime, wall: datetime, lasts: Lasts | None, pattern: Pattern) -> datetime:
+    """Return the instant at which a start at *begin*, written as *wall*, is over."""
+    if isinstance(lasts, Duration):
+        return begin + lasts.elapsed
+    if isinstance(lasts, Until):
+        return end_by_clock(wall, lasts.wall, pattern.tz)
     if lasts is None:
         raise ValueError("a window without a length: say duration or until")
-    return lasts
-
-
-def _end(begin: datetime, wall: datetime, lasts: Lasts, pattern: Pattern) -> datetime:
-    """Return the instant at which a start at *begin*, written as *wall*, is over."""
-    match lasts:
-        case Duration():
-            return begin + lasts.elapsed
-        case Until():
-            return end_by_clock(wall, lasts.wall, pattern.tz)
-        case Through():
-            # As `end_by_clock` has it, for an end on any day.
-            ends = (lasts.wall.replace(tzinfo=pattern.tz, fold=fold) for fold in (0, 1))
-            end = max(end.astimezone(UTC) for end in ends)
-            return end if end > begin else begin + (lasts.wall - wall)
+    # As `end_by_clock` has it, for an end on any day.
+    ends = (lasts.wall.replace(tzinfo=pattern.tz, fold=fold) for fold in (0, 1))
+    end = max(end.astimezone(UTC) for end in ends)
+    return end if end > begin else begin + (lasts.wall - wall)

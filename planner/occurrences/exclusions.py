@@ -17,21 +17,20 @@ class Exclusions:
 
     def __init__(self, pattern: Pattern, first: date, last: date) -> None:
         self._pattern = pattern
-        self._any = bool(pattern.skip != Skip() or pattern.not_before or pattern.not_after)
+        self.any = bool(pattern.skip != Skip() or pattern.not_before or pattern.not_after)
         self._days = frozenset(pattern.skip.days)
         self._freezes = [
             freeze(file, pattern.timezone, first, last) for file in pattern.skip.calendars
         ]
 
-    def why(self, day: date, start: datetime) -> str:
+    def why(self, wall: datetime, start: datetime) -> str:
         """Return in words why a start doesn't count; empty if it does.
 
         Args:
-            day: The local date of the start as written, after any roll.
+            wall: Its local time as written, after any roll.
             start: Its instant.
         """
-        if not self._any:
-            return ""
+        day = wall.date()
         return self._out_of_range(day) or self._skipped(day) or self._frozen(start)
 
     def _out_of_range(self, day: date) -> str:

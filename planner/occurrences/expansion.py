@@ -26,7 +26,7 @@ def expand(window: Window, horizon: Horizon) -> list[Occurrence]:
     except TooManyStarts as error:
         place = window.place
         raise InputError([Problem(place.file, place.line, f"{window.key}: {error}")]) from error
-    return [Occurrence(timing.start, timing.end, window, timing.notes) for timing in found]
+    return [Occurrence(start, end, window, notes) for start, end, notes in found]
 
 
 def expand_all(windows: Iterable[Window], horizon: Horizon) -> list[Occurrence]:
