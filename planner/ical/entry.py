@@ -30,8 +30,9 @@ class Entry:
     """One VEVENT: a single event, the master of a series, or a change of one occurrence.
 
     *changes* is its RECURRENCE-ID; *and_later* says that it changes all later occurrences,
-    too. *end* is the written end of the first occurrence, where one is written. *lines* has
-    the line number of each property.
+    too. *end* is the written end of the first occurrence, where one is written.
+    *calendar_zone* is the one that ``X-WR-TIMEZONE`` names; *lines* has the line number of
+    each property.
     """
 
     uid: str
@@ -49,6 +50,7 @@ class Entry:
     categories: tuple[str, ...] = ()
     cancelled: bool = False
     transparent: bool = False
+    calendar_zone: tzinfo | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
@@ -57,8 +59,12 @@ class Entry:
         return self.start.is_date
 
     def zone(self, floating: tzinfo) -> tzinfo:
-        """Return the zone that its wall times are read in."""
+        """Return the zone that its wall times are read in; for whole days always *floating*."""
         return self.start.tz or floating
+
+    def writer_zone(self, floating: tzinfo) -> tzinfo:
+        """Return the zone in which times in UTC name its days: the calendar's, if it has one."""
+        return self.start.tz or self.calendar_zone or floating
 
     def end_at(self, wall: datetime, floating: tzinfo) -> datetime:
         """Return the UTC instant at which its occurrence that starts at *wall* ends."""

@@ -56,7 +56,8 @@ def expand(file: IcsFile, match: IcalMatch, timezone: str, horizon: Horizon) -> 
     """Return the events of *file* that start in *horizon* and that *match* takes, in order.
 
     Cancelled ones are left out; those shown as free count where *match* says so. Floating
-    times and whole days are read in the calendar's own zone, else in *timezone*.
+    times are read in the calendar's own zone, else in *timezone*; whole days run between the
+    midnights of *timezone*, whatever the calendar's own.
 
     Raises:
         InputError: The file has problems, or more than `MAX_OCCURRENCES` occurrences.

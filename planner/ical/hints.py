@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from planner.ical.entry import Entry
@@ -54,26 +54,28 @@ class _Occurrences:
     def __init__(self, master: Entry, budget: Budget) -> None:
         self._master = master
         self._budget = budget
-        self._zone = master.zone(_UTC)
+        self._zone = master.writer_zone(_UTC)
+        self._is_guess = (master.start.tz or master.calendar_zone) is None
         written = [master.start, *(extra.when for extra in master.extra)]
         self._instants = {when.instant(self._zone) for when in written}
         self._days = {wall_of(instant, self._zone).date() for instant in self._instants}
 
     def have(self, when: When) -> bool:
         """Tell whether *when* names one of them; true where a zone that isn't known decides."""
-        master = self._master
-        if master.start.tz is None and when.tz is not None and not master.all_day:
+        if self._is_guess and when.tz is not None:
             return True
+        if when.is_date or self._master.all_day:
+            day = when.day(self._zone)
+            return day in self._days or any(start.date() == day for start in self._near(day))
         instant = when.instant(self._zone)
-        wall = when.wall if when.is_date else wall_of(instant, self._zone)
-        by_day = when.is_date or master.all_day
-        if (wall.date() in self._days) if by_day else (instant in self._instants):
-            return True
-        if master.rule is None:
-            return False
-        # A day around it, since a start that the clock skips is read as a later one.
-        first, last = (wall - _DAY).date(), (wall + _DAY).date()
-        near = starts(master.rule, master.start.wall, first, last, self._zone, self._budget)
-        if by_day:
-            return any(start.date() == wall.date() for start in near)
-        return any(instant_of(start, self._zone) == instant for start in near)
+        day = wall_of(instant, self._zone).date()
+        return instant in self._instants or any(
+            instant_of(start, self._zone) == instant for start in self._near(day)
+        )
+
+    def _near(self, day: date) -> Iterator[datetime]:
+        """Yield the starts around *day*: one that the clock skips is read as a later one."""
+        master = self._master
+        if master.rule:
+            first, last = day - _DAY, day + _DAY
+            yield from starts(master.rule, master.start.wall, first, last, self._zone, self._budget)

@@ -134,7 +134,7 @@ def _is_left_out(master: Entry) -> bool:
 
     Under COUNT one would still have to ask.
     """
-    rule, zone = master.rule, master.zone(_UTC)
+    rule, zone = master.rule, master.writer_zone(_UTC)
     if rule is None or rule.by_the_clock or rule.count or rule.until:
         return False
     start = master.start.instant(zone)

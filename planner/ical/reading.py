@@ -24,8 +24,8 @@ _ALL_DAY = Length(clock=timedelta(days=1))
 class CalendarReader:
     """Reads the events of one VCALENDAR.
 
-    Its floating times are read in ``X-WR-TIMEZONE`` where that is written; times in UTC
-    stay in UTC.
+    Its floating times are read in ``X-WR-TIMEZONE`` where that is written. Times in UTC
+    stay in UTC, and days are nobody's: their midnights are those of who asks.
     """
 
     def __init__(self, calendar: Component, zones: ZoneNames) -> None:
@@ -71,6 +71,7 @@ class _EventReader:
     def __init__(self, component: Component, zones: ZoneNames, floating: tzinfo | None) -> None:
         self.component = component
         self.faults: list[Fault] = []
+        self._zone = floating
         self._times = TimeReader(zones, floating, self.faults)
 
     def entry(self, cancelled: bool) -> Entry:
@@ -97,6 +98,7 @@ class _EventReader:
             categories=tuple(self._categories()),
             cancelled=cancelled,
             transparent=self._word("TRANSP") == "TRANSPARENT",
+            calendar_zone=self._zone,
             lines={line.name: line.number for line in self.component.lines},
         )
 

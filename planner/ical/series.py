@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from planner.ical.entry import Entry
 from planner.ical.limits import FIRST_YEAR, LAST_YEAR
@@ -101,7 +101,8 @@ def _walls(
         found: Iterable[datetime] = [master.start.wall]
     else:
         first, last = _dates(since, until, zone)
-        found = starts(master.rule, master.start.wall, first, last, zone, budget)
+        ends_in = master.writer_zone(floating)
+        found = starts(master.rule, master.start.wall, first, last, ends_in, budget)
     budget.spend(len(extra) + 1)
     for wall in found:
         if wall not in extra:
@@ -130,16 +131,14 @@ class _Exclusions:
         return self
 
     def _fill(self, whens: Iterable[When], master: Entry, floating: tzinfo) -> None:
-        zone = master.zone(floating)
+        zone = master.writer_zone(floating)
         self._by_day = master.all_day
         self._zone = zone
         self._days: set[date] = set()
         self._instants: set[datetime] = set()
         for when in whens:
-            if when.is_date:
-                self._days.add(when.wall.date())
-            elif master.all_day:
-                self._days.add(wall_of(when.instant(zone), zone).date())
+            if when.is_date or master.all_day:
+                self._days.add(when.day(zone))
             else:
                 self._instants.add(when.instant(zone))
 
@@ -149,21 +148,21 @@ class _Exclusions:
 
     def excludes(self, when: When, floating: tzinfo) -> bool:
         """Tell whether the occurrence that *when* names is in the set."""
+        if when.is_date or self._by_day:
+            return when.day(self._zone) in self._days
         instant = when.instant(self._zone)
-        return self.has(instant, when.wall if when.is_date else wall_of(instant, self._zone))
+        return self.has(instant, wall_of(instant, self._zone))
 
 
 class _Later:
     """The changes that hold for all later occurrences, too, in the order of their starts."""
 
     def __init__(self, changes: tuple[Entry, ...], master: Entry, floating: tzinfo) -> None:
-        zone = master.zone(floating)
         found = []
         for change in changes:
             if change.and_later and change.changes:
-                at = change.changes.instant(zone)
-                moved = change.changes.wall if change.changes.is_date else wall_of(at, zone)
-                found.append((at, change.start.wall - moved, change))
+                at, wall = _named(change.changes, master, floating)
+                found.append((at, change.start.wall - wall, change))
         found.sort(key=lambda item: item[0])
         self._since = [at for at, _, _ in found]
         self._choices = [(master, timedelta())] + [(change, shift) for _, shift, change in found]
@@ -179,6 +178,16 @@ class _Later:
             first - min(max(shifts), first - _FIRST),
             last - max(min(shifts), last - _LAST),
         )
+
+
+def _named(when: When, master: Entry, floating: tzinfo) -> tuple[datetime, datetime]:
+    """Return the occurrence of *master* that *when* names: its instant and its wall time."""
+    zone = master.zone(floating)
+    if when.is_date or master.all_day:
+        wall = datetime.combine(when.day(master.writer_zone(floating)), time())
+        return instant_of(wall, zone), wall
+    instant = when.instant(zone)
+    return instant, wall_of(instant, zone)
 
 
 def _happening(entry: Entry, wall: datetime, floating: tzinfo, length: Length) -> Happening:

@@ -55,7 +55,7 @@ class TimeReader:
                 line.number,
                 f"{line.name}: {shown(line.value)} is a time, not a DATE; write such as 20270131",
             )
-        return When(when.wall, True, self._floating) if when.is_date else when
+        return when
 
     def between(self, start: When, end: When, line: Line) -> Length:
         """Return how long an event lasts from *start* to the *end* that *line* writes."""

@@ -26,8 +26,8 @@ class BadValue(ValueError):
 class When:
     """A date or a date-time as it is written.
 
-    *wall* is midnight for a date. *tz* is None for a floating time, whose zone is the
-    calendar's, and for a date.
+    *wall* is midnight for a date. *tz* is None for a floating time of a calendar without
+    a zone, and for a date: a day is no instant until somebody's midnights bound it.
     """
 
     wall: datetime
@@ -37,6 +37,15 @@ class When:
     def instant(self, floating: tzinfo) -> datetime:
         """Return its UTC instant; without a zone of its own it is read in *floating*."""
         return instant_of(self.wall, self.tz or floating)
+
+    def day(self, zone: tzinfo) -> date:
+        """Return the day that it names: as it is written, a time in UTC as the day in *zone*.
+
+        RFC 5545 wants dates for what names a day of an event of whole days. Programs write
+        times, too: midnights of their own zone, as such or in UTC.
+        """
+        in_utc = self.tz is not None and str(self.tz) == "UTC"
+        return (wall_of(self.instant(zone), zone) if in_utc else self.wall).date()
 
 
 @dataclass(frozen=True, slots=True)
