@@ -399,7 +399,7 @@ def test_a_horizon_that_runs_low_is_warned_of() -> None:
     low = schedule(
         calendars=(on(NOW + timedelta(days=90)),), covers_until=NOW + timedelta(days=100)
     )
-    assert [lint.code for lint in plan_of([low], [live_of(low)]).warnings] == ["low-horizon"]
+    assert [lint.code for lint in plan_of([low], [live_of(low)]).warnings] == ["extend-soon"]
 
 
 def test_the_checksum_knows_what_is_there_and_what_is_wanted() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 from config_helpers import ICS, project
 
+import planner
 from planner.lints import CODES, breaches, inspect, lint
 from planner.model import Project
 
@@ -32,6 +35,23 @@ def warned(found: Project, today: date = TODAY) -> list[tuple[str, int, str]]:
 def of_window(root: Path, *windows: str, head: str = HEAD) -> list[tuple[str, int, str]]:
     """Return the warnings about a calendar of *windows*."""
     return warned(project(root, {"a.yaml": calendar(*windows, head=head), "x.ics": ICS}))
+
+
+def codes_in(path: Path) -> Iterator[str]:
+    """Yield each code that a module gives to a warning: `Lint`, the `.ics` `Hint`, `at`."""
+    places = {"Lint": 2, "Hint": 1, "at": 1}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            place = places.get(node.func.id, len(node.args))
+            code = node.args[place] if place < len(node.args) else None
+            if isinstance(code, ast.Constant):
+                yield str(code.value)
+
+
+def test_every_code_that_is_warned_with_is_listed() -> None:
+    """No module warns with a code that the list lacks, and the list has none to spare."""
+    root = Path(planner.__file__).parent
+    assert {code for path in root.rglob("*.py") for code in codes_in(path)} == set(CODES)
 
 
 @pytest.mark.parametrize(

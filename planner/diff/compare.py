@@ -112,7 +112,7 @@ def _warnings(changes: list[Change], now: datetime) -> list[Lint]:
         covers = change.desired.covers_until if change.desired else None
         if covers and covers - now < LOW_HORIZON:
             words = f"{change.key}: its dates end on {covers:%Y-%m-%d}; sync again before"
-            found.append(Lint("", 0, "low-horizon", words))
+            found.append(Lint("", 0, "extend-soon", words))
         if change.action == "unchanged":
             found += [Lint("", 0, "paused", f"{change.key}: {words}") for words in change.remarks]
     return found

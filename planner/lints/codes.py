@@ -1,4 +1,8 @@
-"""The codes of all warnings, each with what it says: stable, and what the manual lists."""
+"""The codes of all warnings, each with what it says: stable, and what the manual lists.
+
+Of the files as they are written, of when their windows run, of the contents of ``.ics``
+files, and of a plan. Whatever module warns, its code stands here (a test looks).
+"""
 
 from __future__ import annotations
 
@@ -21,4 +25,11 @@ CODES = {
     "horizon-low": "Written dates, events or holidays run out soon.",
     "window-over": "The window has no start ahead of today.",
     "many-calendars": "The window takes more calendars of a Temporal Schedule than is good.",
+    "no-events": "The `.ics` file has no event.",
+    "exdate-excludes-nothing": "An EXDATE names no occurrence of its event: nothing is excluded.",
+    "change-of-nothing": "A RECURRENCE-ID names no occurrence of its series: the event counts by "
+    "itself, besides.",
+    "left-by-policy": "The project's policy leaves a change undone.",
+    "extend-soon": "The dates of a schedule end within 120 days; sync again before.",
+    "paused": "An operator paused the schedule; a sync leaves it so.",
 }
