@@ -6,17 +6,18 @@ drives to: what a preview shows is what the run time aims for.
 
 from __future__ import annotations
 
-import heapq
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from operator import itemgetter
+from heapq import heappop, heappush
+from operator import attrgetter
 from typing import Literal
 
+from planner.demand import Demand
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences import expand, longest, pattern_of
-from workflows.contract import ON_DEMAND, Capacity, Rails, Target, target_of
-from workflows.contract.capacity import Claim, combine
+from workflows.contract import ON_DEMAND, Capacity, Combine, Rails, Target, target_of
 
 View = Literal["promised", "asked"]
 """Which span of an occurrence counts.
@@ -24,6 +25,9 @@ View = Literal["promised", "asked"]
 - ``promised``: ``[start, end)``, when the capacity is there for sure.
 - ``asked``: ``[fires, end)``, the longest that the keeper may hold it, and that is billed.
 """
+
+RANK = attrgetter("start", "end", "window.namespace", "window.name")
+"""`Occurrence.order`, quicker: there may be hundreds of thousands to be sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,41 +75,45 @@ def combine_steps(
     """Return the steps that *occurrences* of one namespace make over *horizon*."""
     target = targets(calendar)
     return tuple(
-        Step(calendar.namespace, start, end, target(claims), claims)
-        for start, end, claims in _sweep(occurrences, horizon, view)
+        Step(calendar.namespace, start, end, target(asked), claims)
+        for start, end, asked, claims in _sweep(occurrences, horizon, view)
     )
 
 
-def targets(calendar: NamespaceCalendar) -> Callable[[Iterable[Claim]], Target]:
+def targets(calendar: NamespaceCalendar) -> Callable[[int], Target]:
     """Return `target_of` for a namespace's baseline and guard rails, remembering answers.
 
-    All that counts of the claims is what they ask for together, and days repeat.
+    All that counts of the claims is how many TRU they ask for together, and days repeat.
     """
     baseline, rails = baseline_of(calendar), rails_of(calendar)
     known: dict[int, Target] = {}
 
-    def target(claims: Iterable[Claim]) -> Target:
-        claims = tuple(claims)
-        asked = combine(claims)
+    def target(asked: int) -> Target:
         if asked not in known:
-            known[asked] = target_of(claims, baseline, rails)
+            known[asked] = target_of((_Together(asked),), baseline, rails)
         return known[asked]
 
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """A claim that stands for several: it asks for what they ask for together."""
+
+    tru: int
+    combine: Combine = "max"
+
+
 def running(windows: Iterable[Window], horizon: Horizon, view: View) -> list[Occurrence]:
     """Return the occurrences of *windows* that have a part in *horizon*, in their order."""
-    return sorted(
-        (
-            occurrence
-            for window in windows
-            if not window.paused
-            for occurrence in expand(window, _reach(window, horizon, view))
-            if begin_of(occurrence, view) < horizon.end and occurrence.end > horizon.start
-        ),
-        key=lambda occurrence: occurrence.order,
+    found = (
+        occurrence
+        for window in windows
+        if not window.paused
+        for occurrence in expand(window, _reach(window, horizon, view))
+        if begin_of(occurrence, view) < horizon.end and occurrence.end > horizon.start
     )
+    return sorted(found, key=RANK)
 
 
 def begin_of(occurrence: Occurrence, view: View) -> datetime:
@@ -136,27 +144,31 @@ def _reach(window: Window, horizon: Horizon, view: View) -> Horizon:
 
 def _sweep(
     occurrences: Iterable[Occurrence], horizon: Horizon, view: View
-) -> Iterator[tuple[datetime, datetime, tuple[Occurrence, ...]]]:
-    """Yield stretches with what counts in each, cutting at every begin and end."""
-    waiting = [
-        (begin, o.order, o)
-        for o in occurrences
+) -> Iterator[tuple[datetime, datetime, int, tuple[Occurrence, ...]]]:
+    """Yield stretches with what is asked for in each, and by what; cut at each begin and end."""
+    ranked = sorted(occurrences, key=RANK)
+    coming = sorted(
+        (begin, place, o)
+        for place, o in enumerate(ranked)
         if (begin := begin_of(o, view)) < horizon.end and o.end > horizon.start
-    ]
-    waiting.sort(key=itemgetter(0, 1))
-    active: list[tuple[datetime, int]] = []  # a heap of ends, with places in *waiting*
-    upcoming = 0
-    now = horizon.start
+    )
+    going: list[tuple[datetime, int]] = []  # a heap of ends, with places in *ranked*
+    active: list[int] = []  # places in *ranked*, sorted
+    demand = Demand()
+    upcoming, now = 0, horizon.start
     while now < horizon.end:
-        while upcoming < len(waiting) and waiting[upcoming][0] <= now:
-            heapq.heappush(active, (waiting[upcoming][2].end, upcoming))
+        while upcoming < len(coming) and coming[upcoming][0] <= now:
+            _, place, claim = coming[upcoming]
+            heappush(going, (claim.end, place))
+            insort(active, place)
+            demand.come(claim.tru, claim.combine)
             upcoming += 1
-        until = min(horizon.end, active[0][0]) if active else horizon.end
-        if upcoming < len(waiting):
-            until = min(until, waiting[upcoming][0])
-        claims = [waiting[place] for _, place in active]
-        claims.sort(key=itemgetter(1))
-        yield now, until, tuple(claim[2] for claim in claims)
+        until = min(horizon.end, going[0][0]) if going else horizon.end
+        if upcoming < len(coming):
+            until = min(until, coming[upcoming][0])
+        yield now, until, demand.asked, tuple([ranked[place] for place in active])
         now = until
-        while active and active[0][0] <= now:
-            heapq.heappop(active)
+        while going and going[0][0] <= now:
+            claim = ranked[place := heappop(going)[1]]
+            del active[bisect_left(active, place)]
+            demand.go(claim.tru, claim.combine)

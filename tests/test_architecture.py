@@ -17,7 +17,7 @@ LAYERS = [
     ("planner.spec", "planner.zones", "planner.cron", "planner.business", "planner.ical"),
     ("planner.config", "planner.occurrences"),
     ("planner.schedules",),
-    ("planner.timeline", "planner.diff"),
+    ("planner.demand", "planner.timeline", "planner.diff"),
     (
         "planner.bill",
         "planner.explain",

@@ -18,11 +18,11 @@ from planner.cli.outlook import sections_of
 from planner.diff import Live, Plan
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
 from planner.outlook import Outlook, outlook
-from planner.outlook.reading import window_of
+from planner.outlook.reading import Reader
 from planner.render.outlook import outlook_brief, outlook_sections
 from planner.schedules import compile_window
 from planner.spec import Schedule
-from planner.timeline import timeline
+from planner.timeline import combine_steps
 from workflows.contract import Capacity, Rails
 
 DAY = timedelta(days=1)
@@ -197,11 +197,11 @@ def compiled(side: NamespaceCalendar, now: datetime) -> list[Schedule]:
 
 
 def test_a_schedule_read_back_runs_when_it_did() -> None:
-    """The window that a schedule amounts to has the timeline of the one it was made from."""
+    """The runs that a schedule amounts to have the timeline of the window it was made from."""
     value = schedule(until="06:00", calendars=(daily(22, 0),), timezone="America/New_York")
     horizon = Horizon(NOW.replace(hour=4), NOW.replace(hour=4) + DAY)
-    side = calendar(window_of(value, horizon))
-    assert [(f"{s.start:%d %H:%M}", s.windows) for s in timeline(side, horizon)] == [
+    steps = combine_steps(calendar(), Reader(horizon).read(value).occurrences(horizon), horizon)
+    assert [(f"{s.start:%d %H:%M}", s.windows) for s in steps] == [
         ("21 04:00", ("payroll",)),  # fired at 22:00 in New York, 03:00 here, ten minutes ahead
         ("21 06:00", ()),
         ("22 03:10", ("payroll",)),

@@ -1,4 +1,4 @@
-"""A plan of very many schedules stays quick: the outlook is left out, and says so."""
+"""A plan of very many runs stays quick: the outlook is left out, and says so."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli import outlook as room
 from planner.cli.outlook import sections_of
 from planner.cli.wanting import wanted_of
 from planner.diff import diff
 from planner.model import Prices
+from planner.outlook import reading
 from planner.source import read
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -27,17 +27,17 @@ windows:
 @pytest.mark.parametrize(
     ("most", "title"),
     [
-        pytest.param(1, "Capacity and bill ahead", id="one too many"),
-        pytest.param(2, "Capacity in the next 60 days", id="just as many"),
+        pytest.param(22, "Capacity and bill ahead", id="one too many"),
+        pytest.param(23, "Capacity in the next 60 days", id="just as many"),
     ],
 )
-def test_the_outlook_of_too_many_schedules_is_left_out(
+def test_the_outlook_of_too_many_runs_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, title: str
 ) -> None:
     """Above the limit one section says what was not reckoned, and what shows it."""
     (tmp_path / "planner.yaml").write_text("project: shop\n", encoding="utf-8")
     (tmp_path / "payments.yaml").write_text(CALENDAR, encoding="utf-8")
-    monkeypatch.setattr(room, "MOST_SCHEDULES", most)
+    monkeypatch.setattr(reading, "MOST_RUNS", most)
     wanted = wanted_of(read(tmp_path), tmp_path, NOW)
     plan = diff(wanted, {}, NOW)
     sections = sections_of(plan, wanted.schedules, Prices(), NOW, brief=False)

@@ -1,6 +1,7 @@
 """What the calendars cost at worst: the minimum of Actions that boosted hours are billed.
 
-- `metering`: calendar hours and Actions, from the steps of a timeline.
+- `hours`: the calendar hours that runs touch, and at which level.
+- `metering`: what these are billed, in Actions.
 - `pricing`: what Actions cost by the month, at graduated tiers.
 - `account`: both put together, per window, namespace and month.
 - `hints`: where a few minutes change the bill.
@@ -9,6 +10,7 @@
 from planner.bill.account import (
     ASSUMPTIONS,
     Bill,
+    Booked,
     Line,
     NamespaceBill,
     WindowBill,
@@ -23,6 +25,7 @@ __all__ = [
     "ACTIONS_PER_TRU_HOUR",
     "ASSUMPTIONS",
     "Bill",
+    "Booked",
     "Hint",
     "Line",
     "NamespaceBill",

@@ -7,17 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from planner.bill.metering import (
-    HOUR,
-    Meter,
-    meters,
-    minimum,
-    months_of,
-    whole_hours,
-)
+from planner.bill.hours import Stay, aligned_hours, stays, ticks
+from planner.bill.metering import Meter, meters, minimum, months_of, whole_hours
 from planner.bill.pricing import marginal_cost
-from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
-from planner.timeline import baseline_of, combine_steps, running
+from planner.model import Horizon, NamespaceCalendar, Prices
+from planner.timeline import baseline_of, running
 from workflows.contract import Capacity
 
 ASSUMPTIONS = (
@@ -30,6 +24,13 @@ ASSUMPTIONS = (
     "which would reach the cheaper tiers sooner, are left out.",
 )
 """What a bill takes for granted, in sentences for people."""
+
+
+Booked = tuple[NamespaceCalendar, Sequence[Stay]]
+"""A namespace with its runs, wherever they are from, in the order of their starts.
+
+The calendar brings the baseline and the guard rails.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +131,22 @@ def reckon(calendars: Iterable[NamespaceCalendar], horizon: Horizon, prices: Pri
 
 
 def compare(
-    before: Iterable[NamespaceCalendar],
-    after: Iterable[NamespaceCalendar],
-    horizon: Horizon,
-    prices: Prices,
+    pairs: Iterable[tuple[Booked, Booked]], horizon: Horizon, prices: Prices
 ) -> tuple[Bill, Bill]:
-    """Return two bills of the same namespaces, without those of each window alone.
+    """Return the bills before and after a change, without those of each window alone.
 
     What is equal on both sides is metered once: a plan changes few of many namespaces.
+
+    Args:
+        pairs: Each namespace as it is, and as it will be.
+        horizon: What the bills cover.
+        prices: What they are reckoned with.
     """
     months = tuple(months_of(horizon))
     was, will = [], []
-    for old, new in zip(before, after, strict=True):
-        was.append(_together_only(old, horizon, months))
-        will.append(was[-1] if new == old else _together_only(new, horizon, months))
+    for before, after in pairs:
+        was.append(_together_only(before, months))
+        will.append(was[-1] if before == after else _together_only(after, months))
     return _bill(was, horizon, prices), _bill(will, horizon, prices)
 
 
@@ -161,46 +164,28 @@ def _bill(usages: Sequence[_Usage], horizon: Horizon, prices: Prices) -> Bill:
 
 def _usage(calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]) -> _Usage:
     """Meter a namespace, and each of its windows alone, month by month."""
-    occurrences = running(calendar.windows, horizon, "asked")
-    own: dict[str, list[Occurrence]] = defaultdict(list)
-    for occurrence in occurrences:
-        own[occurrence.window.name].append(occurrence)
-    together = _metered(calendar, occurrences, horizon, months)
-    alone = {name: _metered(calendar, mine, horizon, months) for name, mine in own.items()}
-    aligned = {name: _aligned_hours(mine, horizon) for name, mine in own.items()}
+    runs = running(calendar.windows, horizon, "asked")
+    own: dict[str, list[Stay]] = defaultdict(list)
+    found = stays(runs)
+    for run, stay in zip(runs, found, strict=True):
+        own[run.window.name].append(stay)
+    together = meters(calendar, found, months)
+    alone = {name: meters(calendar, mine, months) for name, mine in own.items()}
+    first, last = ticks(horizon.start), ticks(horizon.end)
+    aligned = {name: aligned_hours(mine, first, last) for name, mine in own.items()}
     return _Usage(calendar, together, alone, aligned, _peak(together))
 
 
-def _together_only(
-    calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]
-) -> _Usage:
+def _together_only(booked: Booked, months: Sequence[Horizon]) -> _Usage:
     """Meter a namespace, and none of its windows alone."""
-    occurrences = running(calendar.windows, horizon, "asked")
-    together = _metered(calendar, occurrences, horizon, months)
+    calendar, found = booked
+    together = meters(calendar, found, months)
     return _Usage(calendar, together, {}, {}, _peak(together))
 
 
 def _peak(months: Mapping[Horizon, Meter]) -> Capacity:
     peaks = [metered.peak for metered in months.values() if metered.peak is not None]
     return Capacity(max(peaks, default=None))
-
-
-def _metered(
-    calendar: NamespaceCalendar,
-    occurrences: Sequence[Occurrence],
-    horizon: Horizon,
-    months: Sequence[Horizon],
-) -> dict[Horizon, Meter]:
-    """Return what *occurrences* run up in each month."""
-    asked = combine_steps(calendar, occurrences, horizon, "asked")
-    promised = combine_steps(calendar, occurrences, horizon, "promised")
-    return meters(asked, promised, baseline_of(calendar), months)
-
-
-def _aligned_hours(occurrences: Sequence[Occurrence], horizon: Horizon) -> int:
-    """Return the hours of the runs that start in *horizon*, each begun on an hour mark."""
-    lengths = (o.end - o.start for o in occurrences if o.start in horizon)
-    return sum(-(-length // HOUR) for length in lengths)
 
 
 def _rate(usages: Sequence[_Usage], month: Horizon, prices: Prices) -> float:

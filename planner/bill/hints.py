@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from planner.bill.metering import HOUR, ceil_hour, floor_hour, hours_of, minimum
 from planner.model import Horizon, NamespaceCalendar, Occurrence
 from planner.timeline import Step, baseline_of, combine_steps, running, targets
-from workflows.contract import to_wall
+from workflows.contract import combine, to_wall
 
 SLIVER = timedelta(minutes=20)
 """So little of an hour can be given up: what is longer is taken as meant."""
@@ -97,8 +97,8 @@ class _Ledger:
         """Return the Actions that *hour* costs on account of *without* alone."""
         least = self._baseline
         for step in self._steps.get(hour, ()):
-            claims = (claim for claim in step.claims if claim is not without)
-            least = max(least, minimum(self._target(claims).capacity))
+            asked = combine(claim for claim in step.claims if claim is not without)
+            least = max(least, minimum(self._target(asked).capacity))
         return self._billed(hour) - least
 
     def _billed(self, hour: datetime) -> int:

@@ -6,13 +6,14 @@ highest value that was in force in an hour counts for the whole of it.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from planner.model import Horizon
-from planner.timeline import Step
+from planner.bill.hours import Stay, between, hourly, open_times, ticks
+from planner.model import Horizon, NamespaceCalendar
+from planner.timeline import baseline_of, targets
 from workflows.contract import Capacity
 
 ACTIONS_PER_TRU_HOUR = 360_000
@@ -66,58 +67,36 @@ def hours_of(start: datetime, end: datetime) -> Iterator[datetime]:
         hour += HOUR
 
 
-def hourly(steps: Iterable[Step]) -> dict[datetime, int]:
-    """Return the minimum of each calendar hour in which something is claimed."""
-    hours: dict[datetime, int] = {}
-    for step in steps:
-        if step.claims:
-            least = minimum(step.capacity)
-            for hour in hours_of(step.start, step.end):
-                hours[hour] = max(hours.get(hour, 0), least)
-    return hours
-
-
 def meters(
-    asked: Iterable[Step],
-    promised: Iterable[Step],
-    baseline: Capacity,
-    months: Sequence[Horizon],
+    calendar: NamespaceCalendar, found: Sequence[Stay], months: Sequence[Horizon]
 ) -> dict[Horizon, Meter]:
-    """Return what a namespace runs up in each of *months*, by both views of its steps."""
-    asked, own = tuple(asked), minimum(baseline)
-    over: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for hour, least in hourly(asked).items():
-        if least > own:
-            over[hour.year, hour.month].append(least - own)
-    levels = _peaks(asked)
-    boosted = _boosted(promised, months)
+    """Return what the runs *found* of a namespace add to its baseline in each of *months*.
+
+    Args:
+        calendar: What bears the baseline and the guard rails.
+        found: The runs, in the order of their starts.
+        months: What `months_of` returned.
+    """
+    edges = [ticks(month.start) for month in months] + [ticks(months[-1].end)]
+    hours = hourly(found, edges[0], edges[-1], targets(calendar))
+    opened, baseline = open_times(found, edges), baseline_of(calendar)
     return {
-        month: Meter(boosted[month], len(over[key]), sum(over[key]), levels.get(key))
-        for month in months
-        for key in ((month.start.year, month.start.month),)
+        month: _meter(baseline, levels, length)
+        for month, levels, length in zip(months, between(hours, edges), opened, strict=True)
     }
 
 
-def _peaks(steps: Iterable[Step]) -> dict[tuple[int, int], float]:
-    """Return the highest TRU of each month in which one is provisioned."""
-    peaks: dict[tuple[int, int], float] = {}
-    for step in steps:
-        if step.capacity.tru is not None:
-            for month in months_of(Horizon(step.start, step.end)):
-                key = month.start.year, month.start.month
-                peaks[key] = max(peaks.get(key, 0), step.capacity.tru)
-    return peaks
-
-
-def _boosted(steps: Iterable[Step], months: Sequence[Horizon]) -> dict[Horizon, timedelta]:
-    """Return how long at least one window was open in each month."""
-    by_key = {(month.start.year, month.start.month): month for month in months}
-    lengths = dict.fromkeys(months, timedelta())
-    for step in steps:
-        if step.claims:
-            for part in months_of(Horizon(step.start, step.end)):
-                lengths[by_key[part.start.year, part.start.month]] += part.end - part.start
-    return lengths
+def _meter(baseline: Capacity, levels: Iterable[float], opened: timedelta) -> Meter:
+    """Return what hours at these *levels* add to the *baseline*."""
+    own, hours = minimum(baseline), Counter(levels)
+    over = {tru: least - own for tru in hours if (least := minimum(Capacity(tru))) > own}
+    known = [tru for tru in (*hours, baseline.tru) if tru]
+    return Meter(
+        boosted=opened,
+        billed_hours=sum(hours[tru] for tru in over),
+        actions=sum(hours[tru] * added for tru, added in over.items()),
+        peak=max(known, default=None),
+    )
 
 
 def whole_hours(horizon: Horizon) -> int:

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from planner.spec import Schedule
 
 
-MOST_SCHEDULES = 250
-"""The most schedules whose days and bill are drawn beside a plan: some ten seconds' work."""
-
-
 def sections_of(
     found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
 ) -> tuple[Section, ...]:
@@ -26,16 +22,16 @@ def sections_of(
     """
     if not found.pending:
         return ()
-    from planner.outlook import outlook
+    from planner.outlook import MOST_RUNS, TooManyRuns, outlook
     from planner.render.outlook import outlook_brief, outlook_sections
     from planner.render.plan_words import Section
 
-    schedules = tuple(desired)
-    if len(schedules) > MOST_SCHEDULES:
+    try:
+        ahead = outlook(found, desired, prices, now)
+    except TooManyRuns:
         left_out = (
-            f"Not reckoned for {len(schedules):,} schedules, more than {MOST_SCHEDULES}: "
+            f"Not reckoned: in a year the schedules run more than {MOST_RUNS:,} times. "
             "`planner preview --namespace NAMESPACE` shows one namespace's.",
         )
         return (Section("Capacity and bill ahead", left_out),)
-    ahead = outlook(found, schedules, prices, now)
     return outlook_brief(ahead) if brief else outlook_sections(ahead)

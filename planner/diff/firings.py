@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from planner.diff.plan import Live, Running
 from planner.model import Horizon
 from planner.schedules import upcoming
+from planner.schedules.firing import Firing
 from planner.spec import Schedule
 from workflows.contract import occurrence_of
 
@@ -34,6 +35,11 @@ def next_occurrences(
 def occurrences(schedule: Schedule, horizon: Horizon) -> list[tuple[datetime, datetime]]:
     """Return the occurrences whose firings lie in *horizon*."""
     return [occurrence_of(schedule.request, at) for at in _upcoming(schedule, horizon)]
+
+
+def firings_in(times: Firing, horizon: Horizon) -> tuple[datetime, ...]:
+    """Return the nominal times in *horizon*, of a schedule or of its times alone."""
+    return tuple(_upcoming(times, horizon))
 
 
 def next_firings(schedule: Schedule, now: datetime, count: int = SHOWN) -> list[datetime]:
@@ -88,7 +94,7 @@ def _start(schedule: Schedule, nominal: datetime) -> datetime:
     return occurrence_of(schedule.request, nominal)[0]
 
 
-def _upcoming(schedule: Schedule, horizon: Horizon) -> Iterator[datetime]:
+def _upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
     """Yield the firings in *horizon*; none for a zone that nobody but the server knows."""
     try:
         ZoneInfo(schedule.timezone)

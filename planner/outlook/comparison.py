@@ -9,10 +9,10 @@ from itertools import chain, pairwise
 
 from planner.bill import Bill, compare
 from planner.diff import Plan
-from planner.model import Horizon, NamespaceCalendar, Prices
-from planner.outlook.sides import sides
+from planner.model import Horizon, Prices
+from planner.outlook.sides import Side, sides
 from planner.spec import Schedule
-from planner.timeline import Step, timeline
+from planner.timeline import Step, combine_steps
 from workflows.contract import Capacity
 
 DAYS = timedelta(days=60)
@@ -74,17 +74,20 @@ def outlook(plan: Plan, desired: Iterable[Schedule], prices: Prices, now: dateti
             live just so.
         prices: What the bill is reckoned with.
         now: When; whole hours count.
+
+    Raises:
+        TooManyRuns: The schedules run more than `MOST_RUNS` times in these months.
     """
     start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     days, months = Horizon(start, start + DAYS), _months_from(start)
     span = Horizon(start, max(days.end, months.end))
-    before, after = sides(plan, desired, span, now)
-    differing = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    pairs = sides(plan, desired, span, now)
+    differing = [(was, will) for was, will in pairs if was != will]
     return Outlook(
         days,
         tuple(chain.from_iterable(_stretches(*pair, days) for pair in differing)),
         tuple(_rebasings(differing)),
-        *compare(before, after, months, prices),
+        *compare(((was.booked(), will.booked()) for was, will in pairs), months, prices),
     )
 
 
@@ -96,18 +99,22 @@ def _months_from(start: datetime) -> Horizon:
 
 
 def _rebasings(
-    pairs: Iterable[tuple[NamespaceCalendar, NamespaceCalendar]],
+    pairs: Iterable[tuple[Side, Side]],
 ) -> Iterator[Rebasing]:
     """Yield the namespaces whose baseline isn't what it was."""
     for was, will in pairs:
-        if was.baseline != will.baseline:
-            yield Rebasing(was.namespace, was.baseline, will.baseline)
+        before, after = was.calendar.baseline, will.calendar.baseline
+        if before != after:
+            yield Rebasing(was.calendar.namespace, before, after)
 
 
-def _stretches(was: NamespaceCalendar, will: NamespaceCalendar, days: Horizon) -> Iterator[Stretch]:
-    """Yield where two calendars of a namespace differ in what is in force, in order."""
+def _stretches(was: Side, will: Side, days: Horizon) -> Iterator[Stretch]:
+    """Yield where both sides of a namespace differ in what is in force, in order."""
+    before, after = (
+        combine_steps(side.calendar, side.occurrences(days), days) for side in (was, will)
+    )
     pending: Stretch | None = None
-    for found in _cut(timeline(was, days), timeline(will, days)):
+    for found in _cut(before, after):
         if pending and pending.end == found.start and _alike(pending, found):
             pending = replace(pending, end=found.end)
             continue
@@ -132,7 +139,7 @@ def _cut(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Stretch]:
         while will.end <= start:
             will = next(new)
         if was.capacity != will.capacity and (was.claims or will.claims):
-            windows = tuple(sorted({*was.windows, *will.windows}))
+            windows = tuple(sorted({each.window.name for each in (*was.claims, *will.claims)}))
             yield Stretch(was.namespace, start, end, was.capacity, will.capacity, windows)
 
 

@@ -1,59 +1,76 @@
-"""Both sides of a plan as calendars: what is live, and what will be."""
+"""Both sides of a plan as runs of namespaces: what is live, and what will be."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from operator import attrgetter
 
+from planner.bill import Booked
 from planner.diff import Change, Plan
-from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Window
-from planner.outlook.reading import window_at, window_of
+from planner.model import GuardRails, Horizon, NamespaceCalendar, Occurrence
+from planner.outlook.reading import Reader, Reading, Run, window_of
 from planner.spec import Schedule
 from workflows.contract import BoostRequest
 
-Calendars = tuple[NamespaceCalendar, ...]
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A namespace on one side: baseline and guard rails, and all that runs."""
+
+    calendar: NamespaceCalendar
+    readings: tuple[Reading, ...]
+
+    def occurrences(self, horizon: Horizon) -> list[Occurrence]:
+        """Return the runs that are open in *horizon*."""
+        return [run for reading in self.readings for run in reading.occurrences(horizon)]
+
+    def booked(self) -> Booked:
+        """Return the runs as a bill counts them."""
+        return self.calendar, sorted(
+            (stay for reading in self.readings for stay in reading.stays()),
+            key=attrgetter("start", "end"),
+        )
 
 
 @dataclass(slots=True)
-class _Side:
-    """What there is of one namespace on one side: windows, and whose word counts for it."""
+class _Gathered:
+    """What there is of one namespace on one side: runs, and whose word counts for it."""
 
-    windows: list[Window] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     requests: list[BoostRequest] = field(default_factory=list)
 
-    def add(self, schedule: Schedule, windows: Iterable[Window]) -> None:
-        """Take *schedule* in, which runs as *windows*."""
-        self.windows += windows
+    def add(self, schedule: Schedule, readings: Iterable[Reading]) -> None:
+        """Take *schedule* in, which runs as *readings* say."""
+        self.readings += readings
         self.requests.append(schedule.request)
-
-
-_Sides = defaultdict[str, _Side]
 
 
 def sides(
     plan: Plan, desired: Iterable[Schedule], span: Horizon, now: datetime
-) -> tuple[Calendars, Calendars]:
-    """Return calendars of the same namespaces, in order: as it is, and as it will be."""
+) -> list[tuple[Side, Side]]:
+    """Return each namespace as it is and as it will be, in order of their names."""
+    reader = Reader(span)
     changes = {change.id: change for change in plan.changes}
-    before, after = _Sides(_Side), _Sides(_Side)
+    before: dict[str, _Gathered] = defaultdict(_Gathered)
+    after: dict[str, _Gathered] = defaultdict(_Gathered)
     for schedule in desired:
         if schedule.id not in changes:
-            windows = () if schedule.paused else (window_of(schedule, span),)
+            readings = () if schedule.paused else (reader.read(schedule),)
             for side in (before, after):
-                side[schedule.request.namespace].add(schedule, windows)
+                side[schedule.request.namespace].add(schedule, readings)
     for change in changes.values():
         live = _ours(change, plan.project)
         if live:
-            before[change.namespace].add(live, _as_it_is(change, live, span))
+            before[change.namespace].add(live, _as_it_is(change, live, reader))
         if known := change.desired or live:
-            after[change.namespace].add(known, _as_it_will_be(change, live, span, now))
-    names = sorted({*before, *after})
-    return (
-        tuple(_calendar(name, before[name], after[name]) for name in names),
-        tuple(_calendar(name, after[name], before[name]) for name in names),
-    )
+            after[change.namespace].add(known, _as_it_will_be(change, live, reader, now))
+    return [
+        (_side(name, before[name], after[name]), _side(name, after[name], before[name]))
+        for name in sorted({*before, *after})
+    ]
 
 
 def _ours(change: Change, project: str) -> Schedule | None:
@@ -64,16 +81,16 @@ def _ours(change: Change, project: str) -> Schedule | None:
     return replace(live, paused=change.live.paused) if live else None
 
 
-def _as_it_is(change: Change, live: Schedule, span: Horizon) -> list[Window]:
+def _as_it_is(change: Change, live: Schedule, reader: Reader) -> list[Reading]:
     """Return what runs by the *live* schedule, and the boosts of it that run now."""
     started = {boost.start for boost in change.running}
-    windows = [] if live.paused else [_only(window_of(live, span), lambda at: at not in started)]
-    return [*windows, *_boosts(change, live)]
+    readings = [] if live.paused else [reader.read(live).without(started)]
+    return [*readings, *_boosts(change, live)]
 
 
 def _as_it_will_be(
-    change: Change, live: Schedule | None, span: Horizon, now: datetime
-) -> list[Window]:
+    change: Change, live: Schedule | None, reader: Reader, now: datetime
+) -> list[Reading]:
     """Return what runs once *change* is made.
 
     Boosts that run now keep what they have, unless they follow; what was asked for before
@@ -83,45 +100,39 @@ def _as_it_will_be(
     desired = change.desired
     if desired is None or desired.paused:
         return kept
-    window = window_of(desired, span)
+    reading = reader.read(desired)
     if change.follow or change.action == "unchanged":
-        return [window]
-    at_once = {nominal + window.lead for nominal in change.starts}
-    return [_only(window, lambda at: at - window.lead > now or at in at_once), *kept]
+        return [reading]
+    at_once = {nominal + reading.window.lead for nominal in change.starts}
+    return [reading.asked_after(now, at_once), *kept]
 
 
-def _boosts(change: Change, live: Schedule) -> list[Window]:
-    """Return the boosts of *change* that run now, each as a window of its own."""
+def _boosts(change: Change, live: Schedule) -> list[Reading]:
+    """Return the boosts of *change* that run now, each with the TRU and lead that it has."""
+    window = window_of(live)
     return [
-        replace(
-            window_at(live, [(boost.start, boost.end)]),
-            tru=boost.tru,
-            lead=boost.start - boost.nominal,
+        Reading(
+            replace(window, tru=boost.tru, lead=boost.start - boost.nominal),
+            [Run.of(boost.start, boost.end)],
         )
         for boost in change.running
     ]
 
 
-def _only(window: Window, chosen: Callable[[datetime], bool]) -> Window:
-    """Return *window* with those of its dates whose start is *chosen*."""
-    assert isinstance(window.recurrence, Dates)
-    kept = tuple(span for span in window.recurrence.spans if chosen(span.start.replace(tzinfo=UTC)))
-    return replace(window, recurrence=Dates(kept))
-
-
-def _calendar(name: str, side: _Side, other: _Side) -> NamespaceCalendar:
-    """Return what is on one *side* as a calendar.
+def _side(name: str, own: _Gathered, other: _Gathered) -> Side:
+    """Return what is on one side of a namespace.
 
     Baseline and guard rails are the schedules' word; where there is none, that of the
     *other* side. A sync gives all schedules of a namespace the same.
     """
-    requests = side.requests or other.requests
+    requests = own.requests or other.requests
     baselines = [request.baseline for request in requests if request.baseline]
     rails = requests[0].rails
-    return NamespaceCalendar(
+    calendar = NamespaceCalendar(
         namespace=name,
         timezone="UTC",
-        windows=tuple(side.windows),
+        windows=(),
         baseline=baselines[0] if baselines else None,
         guard_rails=GuardRails(allowed_tru=rails.allowed, max_tru=rails.max_tru),
     )
+    return Side(calendar, tuple(own.readings))

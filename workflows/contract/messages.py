@@ -222,8 +222,7 @@ def occurrence_of(request: BoostRequest, nominal: datetime) -> tuple[datetime, d
         nominal: The firing's time in the schedule, without jitter, aware.
     """
     start = nominal.astimezone(UTC) + timedelta(seconds=request.ahead_seconds)
-    named = request.ends.get(format_instant(start))
-    if named:
+    if request.ends and (named := request.ends.get(format_instant(start))):
         return start, parse_instant(named)
     if request.until:
         tz = ZoneInfo(request.timezone)
