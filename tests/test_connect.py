@@ -10,6 +10,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
 from planner.live.connect import connect
+from planner.live.telemetry import plain_runtime
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,7 @@ async def test_it_connects(
     client = await connect()
     assert client.namespace == "default"
     assert client.service_client.config.target_host == address
+    assert client.service_client.config.runtime is plain_runtime(), "warnings stay off stdout"
 
 
 async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:

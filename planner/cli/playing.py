@@ -1,10 +1,10 @@
-"""A rehearsal played: every firing in order, and what came of it held against the timeline."""
+"""A scene of a rehearsal played: every firing in order, held against the timeline."""
 
 from __future__ import annotations
 
+import asyncio
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from planner.cli.stage import Stage, stage
 from planner.cli.tally import Tally
 from planner.promise import Held
-from planner.rehearse import Difference, Firing, Outcome, differences, due, firings_of
-from workflows.contract import Capacity, keeper_id
+from planner.rehearse import Difference, Firing, Outcome, Scene, differences, due
+from workflows.contract import Capacity, format_instant, keeper_id
 
 if TYPE_CHECKING:
-    from planner.model import Horizon, Project
+    from temporalio.client import WorkflowHandle
+
     from planner.spec import Schedule
 
 TOLERANCE = timedelta(minutes=1)
@@ -39,32 +40,20 @@ FAULTS: tuple[dict[str, Any], ...] = (
 """Faults that cost no real time: what they cost on the clock is skipped."""
 
 
-async def play(
-    project: Project,
-    schedules: Sequence[Schedule],
-    horizon: Horizon,
-    seed: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Outcome:
-    """Fire *schedules* through *horizon*, and compare what was in force with what was due.
+async def perform(scene: Scene, progress: Callable[[int], None] = lambda done: None) -> Outcome:
+    """Fire what *scene* has, and compare what was in force with what was due.
 
     Args:
-        project: What the timeline is drawn from.
-        schedules: What fires; compiled from *project*, unless a defect is being planted.
-        horizon: Firings in it are played, and their runs to their ends; it lies ahead.
-        seed: Of the faults; None for none.
-        progress: Called with how many firings are done, and of how many.
+        scene: What is played; it lies ahead.
+        progress: Called with how many firings are done.
     """
-    began = time.monotonic()
-    firings = firings_of(schedules, horizon)
-    by_id = {schedule.id: schedule for schedule in schedules}
-    async with stage(project) as playing:
-        dice = random.Random(seed) if seed is not None else None
-        tally = Tally(playing.environment.client)
-        failed = await _fire_all(playing, firings, by_id, dice, tally, progress)
-        found = await _compare(playing, project, horizon, seed is not None)
+    firings = scene.firings()
+    async with stage(scene.calendars) as playing:
+        tally = Tally(playing.client)
+        failed = await _fire_all(playing, scene, firings, tally, progress)
+        found = await _compare(playing, scene)
         await tally.add_keepers()
-        names = [calendar.namespace for calendar in project.namespaces]
+        names = [calendar.namespace for calendar in scene.calendars]
         changes = sum(len(playing.simulator.history(name)) - 1 for name in names)
     return Outcome(
         fired=len(firings),
@@ -72,57 +61,63 @@ async def play(
         differences=found,
         changes=changes,
         actions=tally.actions,
-        seconds=time.monotonic() - began,
     )
 
 
 async def _fire_all(
     playing: Stage,
+    scene: Scene,
     firings: Sequence[Firing],
-    schedules: dict[str, Schedule],
-    dice: random.Random | None,
     tally: Tally,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], None],
 ) -> list[str]:
     """Fire everything in order, what fires together at once; return what failed."""
+    schedules = {schedule.id: schedule for schedule in scene.schedules}
     failed: list[str] = []
     done = 0
     for at, group in groupby(firings, key=lambda firing: firing.at):
         await playing.skip_to(at)
-        together = [schedules[firing.schedule_id] for firing in group]
-        if dice and dice.random() < FAULT_ODDS:
-            playing.simulator.fault(**dice.choice(FAULTS), times=1)
-        failed += await _fire(playing, together, at, tally)
-        done += len(together)
-        progress(done, len(firings))
+        firing = [schedules[each.schedule_id] for each in group]
+        if scene.seed is not None:
+            _strike(playing, {schedule.request.namespace for schedule in firing}, at, scene.seed)
+        failed += await _fire(playing, firing, at, tally)
+        done += len(firing)
+        progress(done)
     return failed
+
+
+def _strike(playing: Stage, namespaces: Iterable[str], at: datetime, seed: int) -> None:
+    """Set a fault for some of *namespaces*: the same ones, however the year is cut."""
+    for namespace in namespaces:
+        dice = random.Random(f"{seed} {namespace} {format_instant(at)}")
+        if dice.random() < FAULT_ODDS:
+            playing.simulator.fault(**dice.choice(FAULTS), times=1, namespace=namespace)
 
 
 async def _fire(
     playing: Stage, schedules: Sequence[Schedule], at: datetime, tally: Tally
 ) -> list[str]:
     """Start the boosts of *schedules* as they would at *at*, and return what failed."""
+
+    async def see(boost: WorkflowHandle[Any, Any], schedule: Schedule) -> str:
+        failure = await playing.failure(boost)
+        await tally.add(boost, keeper_id(schedule.request.namespace))
+        return failure
+
     boosts = [(await playing.start(schedule, at), schedule) for schedule in schedules]
-    failed = []
-    for boost, schedule in boosts:
-        if failure := await playing.failure(boost, at):
-            failed.append(failure)
-        else:
-            await tally.add(boost, keeper_id(schedule.request.namespace))
-    return failed
+    failures = await asyncio.gather(*(see(boost, schedule) for boost, schedule in boosts))
+    return [failure for failure in failures if failure]
 
 
-async def _compare(
-    playing: Stage,
-    project: Project,
-    horizon: Horizon,
-    with_faults: bool,
-) -> tuple[Difference, ...]:
+async def _compare(playing: Stage, scene: Scene) -> tuple[Difference, ...]:
     """Let every run end, and return where the history isn't the timeline."""
-    steps = {calendar.namespace: due(calendar, horizon) for calendar in project.namespaces}
-    await playing.skip_to(max((each[-1].end for each in steps.values()), default=horizon.end))
+    steps = {
+        calendar.namespace: due(calendar, scene.stretches[calendar.namespace])
+        for calendar in scene.calendars
+    }
+    await playing.skip_to(max(each[-1].end for each in steps.values()))
     await playing.simulator.look()
-    tolerance = TOLERANCE_WITH_FAULTS if with_faults else TOLERANCE
+    tolerance = TOLERANCE if scene.seed is None else TOLERANCE_WITH_FAULTS
     found: list[Difference] = []
     for namespace, expected in steps.items():
         entries = playing.simulator.history(namespace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,10 @@ def rehearse(
     faults: Annotated[
         int | None, typer.Option(metavar="SEED", help="Fail now and then, by this seed.")
     ] = None,
+    stages: Annotated[
+        int | None,
+        typer.Option(min=1, help="Parts of the year played side by side. [one a core]"),
+    ] = None,
 ) -> None:
     """Play the coming year through the real workflows.
 
@@ -40,7 +45,7 @@ def rehearse(
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.
     """
     from planner.cli.foresight import horizon_of
-    from planner.cli.playing import play
+    from planner.cli.side_by_side import play
     from planner.render.rehearsal import rehearsal_text
     from planner.schedules import compile_project
     from planner.source import read
@@ -54,9 +59,11 @@ def rehearse(
     schedules = compile_project(project, now.date())
 
     async def main() -> int:
-        outcome = await play(project, schedules, horizon, faults, _progress())
+        began = time.monotonic()
+        progress = _progress()
+        outcome = await play(project, schedules, horizon, faults, progress=progress, stages=stages)
         print(rehearsal_text(horizon, outcome), end="")
-        say(f"{outcome.seconds:.1f} s")
+        say(f"{time.monotonic() - began:.1f} s")
         return 1 if outcome.differences or outcome.failed else 0
 
     run_async(main())

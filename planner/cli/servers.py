@@ -79,6 +79,8 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     """Start the server from the binary at hand, else from the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
+    from planner.live.telemetry import plain_runtime
+
     binary = find_binary("temporal")
     try:
         return await WorkflowEnvironment.start_local(
@@ -89,6 +91,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
             dev_server_database_filename=str(state_file) if state_file else None,
             dev_server_log_level="error",
             dev_server_extra_args=["--output", "none"],
+            runtime=plain_runtime(),
         )
     except RuntimeError as error:
         if binary:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from planner.cli.servers import find_binary
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
-    from temporalio.client import WorkflowHandle
+    from temporalio.client import Client, WorkflowHandle, WorkflowHistory
     from temporalio.service import RPCError
     from temporalio.testing import WorkflowEnvironment
 
-    from planner.model import Project
+    from planner.model import NamespaceCalendar
     from planner.spec import Schedule
     from workflows.simulator import Simulator
 
@@ -27,8 +29,11 @@ ANSWERS_WITHIN = 60
 CONNECTS = 4
 """How often the skipping server is tried to be reached, a little later each time."""
 
+GLANCE = 0.2
+"""Real seconds between two looks at what a boost that has not ended waits for."""
+
 STANDS_STILL = 5
-"""Real seconds in which a boost that meets no fault has long ended."""
+"""Real seconds in which a boost that waits for no timer has long ended."""
 
 SELDOM = timedelta(days=31)
 """How often keepers look at a quiet namespace here, where nobody else changes it.
@@ -43,55 +48,45 @@ NOMINAL = "TemporalScheduledStartTime"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A skipping server with a worker, and the simulator that it reaches."""
+    """A skipping server with a worker, and the simulator that it reaches.
+
+    *client* is one that never lets the clock skip, whatever is waited for.
+    """
 
     environment: WorkflowEnvironment
     simulator: Simulator
+    client: Client
 
     async def start(self, schedule: Schedule, at: datetime) -> WorkflowHandle[Any, Any]:
-        """Start the boost of *schedule* as its firing at *at* would.
-
-        Raises:
-            ServerError: The server is gone.
-        """
+        """Start the boost of *schedule* as its firing at *at* would."""
         from temporalio.common import (
             SearchAttributeKey,
             SearchAttributePair,
             TypedSearchAttributes,
         )
-        from temporalio.service import RPCError
 
         from workflows.contract import BOOST_WORKFLOW, format_instant
 
         nominal = SearchAttributePair(SearchAttributeKey.for_datetime(NOMINAL), at)
-        try:
-            return await self.environment.client.start_workflow(
-                BOOST_WORKFLOW,
-                schedule.request,
-                id=f"{schedule.id}-{format_instant(at)}",
-                task_queue=QUEUE,
-                search_attributes=TypedSearchAttributes([nominal]),
-            )
-        except RPCError as error:
-            raise gone(at, error) from error
+        return await self.client.start_workflow(
+            BOOST_WORKFLOW,
+            schedule.request,
+            id=f"{schedule.id}-{format_instant(at)}",
+            task_queue=QUEUE,
+            search_attributes=TypedSearchAttributes([nominal]),
+        )
 
-    async def failure(self, boost: WorkflowHandle[Any, Any], at: datetime) -> str:
-        """Wait for *boost* to end, and return why it failed; empty if it did not.
-
-        Raises:
-            ServerError: The server is gone.
-        """
+    async def failure(self, boost: WorkflowHandle[Any, Any]) -> str:
+        """Wait for *boost* to end, and return why it failed; empty if it did not."""
         from temporalio.client import WorkflowFailureError
-        from temporalio.service import RPCError
 
         try:
-            await self._end(boost)
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                await self._end(boost)
         except WorkflowFailureError as error:
             return f"{boost.id}: {error.cause}"
         except TimeoutError:
             return f"{boost.id}: no answer in {ANSWERS_WITHIN} s"
-        except RPCError as error:
-            raise gone(at, error) from error
         return ""
 
     async def skip_to(self, instant: datetime) -> None:
@@ -109,7 +104,7 @@ class Stage:
                     await self.environment.sleep(left)
             except RPCError as error:
                 if attempt == CONNECTS - 1:
-                    raise gone(instant, error) from error
+                    raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
                 await asyncio.sleep(attempt)
             else:
                 return
@@ -117,34 +112,47 @@ class Stage:
     async def _end(self, boost: WorkflowHandle[Any, Any]) -> None:
         """Wait for *boost* to end, on a clock that stands still unless it has to go on.
 
-        The server skips to the nearest timer of anybody while one waits for a result, even
-        before the boost was looked at. Only a boost that is itself waiting needs that.
+        Let loose, the server skips to the nearest timer of anybody, even before the boost
+        was looked at. Only a boost that is itself waiting for the clock needs that.
         """
-        ended = asyncio.ensure_future(self._in_real_time(boost))
-        done, _ = await asyncio.wait([ended], timeout=STANDS_STILL)
-        if not done:
-            ended.cancel()
-            async with asyncio.timeout(ANSWERS_WITHIN):
-                await boost.result()
-            return
+        ended = asyncio.ensure_future(boost.result())
+        glances = 0
+        while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
+            glances += 1
+            if glances * GLANCE > STANDS_STILL or is_waiting(await boost.fetch_history()):
+                await self.environment.client.get_workflow_handle(boost.id).result()
         await ended
 
-    async def _in_real_time(self, boost: WorkflowHandle[Any, Any]) -> None:
-        with self.environment.auto_time_skipping_disabled():
-            await boost.result()
+
+def is_waiting(history: WorkflowHistory) -> bool:
+    """Tell whether the workflow with *history* waits for a timer."""
+    from temporalio.api.enums.v1 import EventType
+
+    kinds = [event.event_type for event in history.events]
+    over = kinds.count(EventType.EVENT_TYPE_TIMER_FIRED)
+    over += kinds.count(EventType.EVENT_TYPE_TIMER_CANCELED)
+    return kinds.count(EventType.EVENT_TYPE_TIMER_STARTED) > over
 
 
-def gone(at: datetime, error: RPCError) -> ServerError:
-    """Return the error of a server that broke off on the way to *at*."""
+def gone(error: RPCError, where: str = "") -> ServerError:
+    """Return the error of a server that broke off."""
     return ServerError(
-        f"the time-skipping server went away on the way to {at:%Y-%m-%d}: "
-        f"{error.message}; rehearse a shorter time with --to"
+        f"the time-skipping server went away{where}: {error.message}; "
+        "rehearse a shorter time with --to"
     )
 
 
 @asynccontextmanager
-async def stage(project: Project) -> AsyncIterator[Stage]:
-    """Start the skipping server, the simulator on its clock, and a worker between them."""
+async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
+    """Start the skipping server and a worker, with a simulator of these namespaces.
+
+    The simulator goes by the server's clock. The worker reaches it without a network.
+
+    Raises:
+        ServerError: There is no server, or it went away.
+    """
+    from temporalio.client import Client
+    from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner
 
     from workflows.cloud import CloudClient, OneKey
@@ -154,21 +162,21 @@ async def stage(project: Project) -> AsyncIterator[Stage]:
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    async with (
-        await _skipping_server() as environment,
-        Simulator(
+    async with await _skipping_server() as environment, _without_warnings():
+        simulator = Simulator(
             provisioning=0,
             check=0,
-            now=environment.get_current_time,
+            now=partial(_now, environment),
             key_rate=None,
             account_rate=None,
-        ) as simulator,
-    ):
+        )
         await _name_the_nominal_time(environment)
-        for calendar in project.namespaces:
+        for calendar in calendars:
             baseline = calendar.baseline.tru if calendar.baseline else None
             await simulator.create(calendar.namespace, tru=baseline)
-        cloud = CloudClient(simulator.url, OneKey("rehearsal"), sleep=at_once)
+        cloud = CloudClient(
+            simulator.url, OneKey("rehearsal"), transport=simulator.transport, sleep=at_once
+        )
         async with running_worker(
             environment.client,
             cloud,
@@ -177,17 +185,49 @@ async def stage(project: Project) -> AsyncIterator[Stage]:
             runner=UnsandboxedWorkflowRunner(),
             look_every=SELDOM,
         ):
-            yield Stage(environment, simulator)
+            try:
+                yield Stage(environment, simulator, Client(environment.client.service_client))
+            except RPCError as error:
+                raise gone(error) from error
         await cloud.aclose()
+
+
+async def _now(environment: WorkflowEnvironment) -> datetime:
+    """Return the time on the server's clock.
+
+    While an activity runs the clock doesn't skip, and what it asks for has the time of its
+    beginning: to ask the server each time would be a quarter of all requests to it.
+    """
+    from temporalio import activity
+
+    if activity.in_activity():
+        return activity.info().started_time
+    return await environment.get_current_time()
+
+
+@asynccontextmanager
+async def _without_warnings() -> AsyncIterator[None]:
+    """Keep the SDK's warnings back: what the faults of a rehearsal do is in its outcome."""
+    logger = logging.getLogger("temporalio")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _skipping_server() -> WorkflowEnvironment:
     """Start the server whose clock skips, from the binary at hand or the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
+    from planner.live.telemetry import plain_runtime
+
     binary = find_binary("temporal-test-server")
     try:
-        return await WorkflowEnvironment.start_time_skipping(test_server_existing_path=binary)
+        return await WorkflowEnvironment.start_time_skipping(
+            test_server_existing_path=binary, runtime=plain_runtime("ERROR")
+        )
     except RuntimeError as error:
         raise ServerError(
             "no time-skipping Temporal server on this machine and none could be downloaded: "

@@ -24,10 +24,17 @@ class Tally:
         self.actions = 0
 
     async def add(self, boost: WorkflowHandle[Any, Any], keeper: str) -> None:
-        """Count a *boost* that has ended, and note the run of its *keeper*."""
+        """Count a *boost* that has ended, and note the run of its *keeper*, if it has one."""
+        from temporalio.service import RPCError, RPCStatusCode
+
         self.actions += FIRING - 1 + billed(await boost.fetch_history())
-        run = (await self._client.get_workflow_handle(keeper).describe()).run_id
-        self._keepers[run] = keeper
+        try:
+            run = (await self._client.get_workflow_handle(keeper).describe()).run_id
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+        else:
+            self._keepers[run] = keeper
 
     async def add_keepers(self) -> None:
         """Count the runs of the keepers, once they have ended, and those they continued."""

@@ -95,17 +95,9 @@ async def _health(address: str, stop: asyncio.Event) -> AsyncIterator[None]:
 
 def _runtime(metrics: str) -> Runtime:
     """Return where the SDK's logs go, and its metrics and ours where *metrics* is given."""
-    import logging
+    from temporalio.runtime import PrometheusConfig
 
-    from temporalio.runtime import (
-        LogForwardingConfig,
-        LoggingConfig,
-        PrometheusConfig,
-        Runtime,
-        TelemetryConfig,
-        TelemetryFilter,
-    )
-
+    from planner.live.telemetry import runtime_for
     from workflows.metrics import HISTOGRAM_BUCKETS
 
     prometheus = None
@@ -118,13 +110,8 @@ def _runtime(metrics: str) -> Runtime:
             durations_as_seconds=True,
             histogram_bucket_overrides=HISTOGRAM_BUCKETS,
         )
-    forwarding = LogForwardingConfig(logger=logging.getLogger("temporalio.core"))
-    levels = TelemetryFilter(core_level="WARN", other_level="ERROR")
-    telemetry = TelemetryConfig(
-        logging=LoggingConfig(filter=levels, forwarding=forwarding), metrics=prometheus
-    )
     try:
-        return Runtime(telemetry=telemetry)
+        return runtime_for(metrics=prometheus)
     except (RuntimeError, ValueError) as error:
         raise ServerError(f"metrics can't be served on {metrics}: {error}") from error
 

@@ -11,6 +11,7 @@ from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError
 
 from planner.errors import ServerError, ServerUnreachable
+from planner.live.telemetry import plain_runtime
 
 if TYPE_CHECKING:
     from temporalio.runtime import Runtime
@@ -29,7 +30,8 @@ async def connect(runtime: Runtime | None = None) -> Client:
     ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY`` and the TLS settings over it.
 
     Args:
-        runtime: Where the SDK's telemetry goes, as a worker sets it up.
+        runtime: Where the SDK's telemetry goes, as a worker sets it up; left out, its
+            warnings go to Python's logging, and never to stdout.
 
     Raises:
         ServerUnreachable: Nobody answered; the message names the address tried.
@@ -38,7 +40,9 @@ async def connect(runtime: Runtime | None = None) -> Client:
     settings = read_settings()
     address = settings.setdefault("target_host", DEFAULT_ADDRESS)
     try:
-        return await Client.connect(**settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime)
+        return await Client.connect(
+            **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or plain_runtime()
+        )
     except RPCError as error:
         raise ServerError(_refused(address, error.message)) from error
     except RuntimeError as error:

@@ -29,20 +29,24 @@ def rehearsal_text(horizon: Horizon, outcome: Outcome) -> str:
         f"{words.counted(outcome.changes, 'change')} of capacity.",
         *textwrap.wrap(f"{words.counted(outcome.actions, 'Action')} on Temporal: {COUNTING}.", 80),
     ]
-    lines += _some([_sentence(each) for each in outcome.differences], "difference")
-    lines += _some(outcome.failed, "failed boost")
+    if outcome.differences:
+        found = [_sentence(each) for each in outcome.differences]
+        lines += [f"{words.counted(len(found), 'difference')}:", *_some(found, "difference")]
+    if outcome.failed:
+        boosts = words.counted(outcome.fired, "boost")
+        lines.append(f"{len(outcome.failed)} of {boosts} failed:")
+        lines += _some(outcome.failed, "failed boost")
     if not outcome.differences and not outcome.failed:
         lines.append("The capacity history is the timeline: no difference.")
     return "\n".join(lines) + "\n"
 
 
 def _some(sentences: Sequence[str], noun: str) -> list[str]:
-    if not sentences:
-        return []
+    """Return the first of *sentences*, and how many more there are."""
     shown = [f"  - {sentence}" for sentence in sentences[:MOST_SHOWN]]
     if len(sentences) > MOST_SHOWN:
         shown.append(f"    and {words.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")
-    return [f"{words.counted(len(sentences), noun)}:", *shown]
+    return shown
 
 
 def _sentence(difference: Difference) -> str:

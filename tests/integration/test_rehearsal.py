@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from foresight_helpers import HOUR, MINUTE, calendar, daily, project
 from temporalio.service import RPCError, RPCStatusCode
 
 import workflows.ledger
-from planner.cli.playing import play
+from planner.cli.side_by_side import _message, play
 from planner.cli.stage import Stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
@@ -39,13 +43,16 @@ def overlapping(**fields: Any) -> NamespaceCalendar:
 
 
 async def rehearsed(
-    each: NamespaceCalendar, schedules: tuple[Schedule, ...] | None = None, seed: int | None = None
+    each: NamespaceCalendar,
+    schedules: tuple[Schedule, ...] | None = None,
+    seed: int | None = None,
+    stages: int | None = None,
 ) -> Outcome:
     """Play the coming days of one namespace."""
     everything = project(each)
     compiled = compile_project(everything, NOW.date()) if schedules is None else schedules
     horizon = Horizon(TOMORROW, TOMORROW + timedelta(days=DAYS))
-    return await play(everything, compiled, horizon, seed)
+    return await play(everything, compiled, horizon, seed, stages=stages)
 
 
 async def test_what_fires_is_what_the_timeline_shows() -> None:
@@ -58,6 +65,13 @@ async def test_what_fires_is_what_the_timeline_shows() -> None:
     # Of each day: three firings with an ask and an update each, a keeper with the memo of
     # the baseline it found, and what it takes to be up, down and looking in between.
     assert 3 * DAYS * 5 + 2 * DAYS < outcome.actions < 3 * DAYS * 12
+
+
+async def test_several_stages_show_what_one_does() -> None:
+    """A time that is cut at quiet moments and played side by side comes to the same."""
+    one, two = await rehearsed(overlapping()), await rehearsed(overlapping(), stages=2)
+    assert (two.fired, two.changes) == (one.fired, one.changes)
+    assert (two.differences, two.failed) == ((), ())
 
 
 async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
@@ -76,14 +90,15 @@ async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
     assert outcome.fired == DAYS
 
 
-async def test_a_schedule_shifted_by_an_hour_is_found() -> None:
+@pytest.mark.parametrize("stages", [1, 2])
+async def test_a_schedule_shifted_by_an_hour_is_found(stages: int) -> None:
     """A compiler that is off by an hour shows on every day, as too late and too long."""
     everything = overlapping()
     good = compile_project(project(everything), NOW.date())
     shifted = tuple(
         shift(schedule) if schedule.id.endswith("/short") else schedule for schedule in good
     )
-    outcome = await rehearsed(everything, shifted)
+    outcome = await rehearsed(everything, shifted, stages=stages)
     assert {difference.windows for difference in outcome.differences} >= {("long", "short")}
     assert len(outcome.differences) >= DAYS
 
@@ -142,7 +157,7 @@ class Flaky:
 
 def on(server: Flaky) -> Stage:
     """Return a stage with nothing but *server*."""
-    return Stage(server, None)  # type: ignore[arg-type]
+    return Stage(server, None, None)  # type: ignore[arg-type]
 
 
 async def test_a_connection_that_breaks_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +177,50 @@ async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyP
 
 async def _at_once(_seconds: float) -> None:
     return None
+
+
+async def test_a_stage_that_breaks_down_is_one_sentence() -> None:
+    """A process that ends in the middle of its rehearsal is no endless wait."""
+    stream = asyncio.StreamReader()
+    stream.feed_data(b"\x00\x00")
+    stream.feed_eof()
+    with pytest.raises(ServerError, match="a stage of the rehearsal broke down"):
+        await _message(stream)
+
+
+NIGHTLY = """\
+namespace: payments-prod.a1b2c
+timezone: UTC
+windows:
+  nightly:
+    cron: "0 3 * * *"
+    duration: 1h
+    tru: 4
+"""
+
+
+@pytest.mark.parametrize("stages", ["1", "2"])
+def test_what_the_command_prints_is_the_outcome_and_nothing_else(
+    tmp_path: Path, stages: str
+) -> None:
+    """Stdout is data: what servers and workers have to say, faults or not, stays out of it."""
+    (tmp_path / "planner.yaml").write_text("project: rehearsed\n")
+    (tmp_path / "payments.yaml").write_text(NIGHTLY)
+    end = TOMORROW + timedelta(days=6)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "planner", "rehearse", str(tmp_path), "--faults", "1"),
+            *("--from", f"{TOMORROW:%Y-%m-%d}", "--to", f"{end:%Y-%m-%d}", "--stages", stages),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith(f"{TOMORROW:%Y-%m-%d}T00:00:00Z to ")
+    assert first.endswith(": 6 firings, 12 changes of capacity.")
+    assert last == "The capacity history is the timeline: no difference."
+    assert len(done.stdout.splitlines()) == 5
+    assert len(done.stderr.splitlines()) == 1, "how long it took"

@@ -13,6 +13,7 @@ from workflows.simulator.access import ACCOUNT_RATE, KEY_RATE, Keys, Principal, 
 from workflows.simulator.account import Account, Rules
 from workflows.simulator.api import Logged, State, answer
 from workflows.simulator.control import clear_faults, control, create, foreign_change
+from workflows.simulator.direct import Direct
 from workflows.simulator.faults import parse_fault
 from workflows.simulator.http import HttpServer
 from workflows.simulator.messages import HttpReply, HttpRequest
@@ -85,6 +86,11 @@ class Simulator:
         """Where it listens, once it is started."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
+
+    @property
+    def transport(self) -> Direct:
+        """What carries a client's requests to it in this process; it need not listen."""
+        return Direct(self._handle)
 
     @property
     def requests(self) -> list[Logged]:

@@ -1,71 +1,18 @@
-"""A rehearsal held against the timeline: what was in force, and what should have been.
-
-Two independent roads meet here. What happened comes from the compiled schedules, fired one
-by one through the real workflows; what was due comes from the occurrences.
-"""
+"""A rehearsal held against the timeline: what was in force, and what should have been."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from planner.model import Horizon, NamespaceCalendar
+from planner.model import Horizon, NamespaceCalendar, Occurrence
 from planner.promise import Held
-from planner.schedules import firings
-from planner.spec import Schedule
+from planner.rehearse.outcome import Difference
 from planner.timeline import Step, combine_steps, running
-from workflows.contract import Capacity
 
 AFTERWARDS = timedelta(hours=2)
 """How long is watched after the last end: long enough for every way down."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Firing:
-    """One nominal time of one schedule."""
-
-    at: datetime
-    schedule_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A stretch of time in which not that was in force which should have been."""
-
-    namespace: str
-    start: datetime
-    end: datetime
-    held: Capacity | None
-    due: Capacity
-    windows: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a rehearsal showed.
-
-    *changes* are those of the capacity in force; *actions* are what it all costs on
-    Temporal Cloud, faults and looks at a quiet namespace apart; *seconds* are real ones.
-    """
-
-    fired: int
-    failed: tuple[str, ...]
-    differences: tuple[Difference, ...]
-    changes: int
-    actions: int
-    seconds: float
-
-
-def firings_of(schedules: Iterable[Schedule], horizon: Horizon) -> list[Firing]:
-    """Return every firing in *horizon*, in the order of time; paused schedules have none."""
-    return sorted(
-        Firing(at, schedule.id)
-        for schedule in schedules
-        if not schedule.paused
-        for at in firings(schedule, horizon)
-    )
 
 
 def due(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[Step, ...]:
@@ -73,10 +20,15 @@ def due(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[Step, ...]:
 
     The steps go on to the end of the last run, and a little longer.
     """
-    runs = [run for run in running(calendar.windows, horizon, "asked") if run.fires in horizon]
+    runs = fired_in(calendar, horizon)
     last = max((run.end for run in runs), default=horizon.end)
     until = max(last, horizon.end) + AFTERWARDS
     return combine_steps(calendar, runs, Horizon(horizon.start, until), "asked")
+
+
+def fired_in(calendar: NamespaceCalendar, horizon: Horizon) -> list[Occurrence]:
+    """Return the occurrences of a namespace whose schedules fire in *horizon*."""
+    return [run for run in running(calendar.windows, horizon, "asked") if run.fires in horizon]
 
 
 def differences(
