@@ -15,7 +15,12 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from schedule_values import NOW
-from temporalio.api.common.v1 import Memo
+from temporalio.api.common.v1 import Memo, Payloads
+from temporalio.api.history.v1 import (
+    History,
+    HistoryEvent,
+    WorkflowExecutionStartedEventAttributes,
+)
 from temporalio.api.schedule.v1 import (
     BackfillRequest,
     ScheduleActionResult,
@@ -31,6 +36,8 @@ from temporalio.api.workflowservice.v1 import (
     DeleteScheduleResponse,
     DescribeScheduleRequest,
     DescribeScheduleResponse,
+    GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryResponse,
     ListSchedulesRequest,
     ListSchedulesResponse,
     PatchScheduleRequest,
@@ -39,6 +46,7 @@ from temporalio.api.workflowservice.v1 import (
     UpdateScheduleResponse,
 )
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.converter import DataConverter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -88,10 +96,12 @@ class FakeTemporal:
         self.before: Callable[[str, Any], None] = lambda name, request: None
         self.lag = 0
         self.runs: dict[str, str] = {}
+        self.inputs: dict[str, Payloads] = {}
         self.data_converter = DataConverter.default
         self.workflow_service = self
         self.service_client = SimpleNamespace(config=SimpleNamespace(target_host="fake:7233"))
         self._past: list[dict[str, Stored]] = [{}]
+        self._count = 0
 
     def server(self) -> Server:
         """Return the planner's view of this server."""
@@ -100,7 +110,7 @@ class FakeTemporal:
     @property
     def writes(self) -> list[str]:
         """The names of the requests that write."""
-        reading = ("list_schedules", "describe_schedule", "describe_workflow")
+        reading = ("list_schedules", "describe_schedule", "describe_workflow", "read_record")
         return [name for name in self.requests if name not in reading]
 
     def catch_up(self) -> None:
@@ -225,29 +235,36 @@ class FakeTemporal:
 
     # Workflows ----------------------------------------------------------------------
 
-    async def start_workflow(self, name: str, *, id: str, **_: object) -> Any:
-        """Start a workflow unless one with its id runs."""
-        self._serve("start_workflow", id)
-        if id in self.runs:
+    async def start_workflow(
+        self, name: str, *args: object, id: str, id_conflict_policy: object = None, **_: object
+    ) -> Any:
+        """Start a workflow: instead of one with its id that runs, where that is asked for."""
+        self._serve("write_record" if args else "start_workflow", id)
+        if id in self.runs and id_conflict_policy != WorkflowIDConflictPolicy.TERMINATE_EXISTING:
             raise WorkflowAlreadyStartedError(id, name, run_id=self.runs[id])
-        self.runs[id] = f"run-{len(self.requests)}"
+        self._count += 1
+        self.runs[id] = f"run-{self._count}"
+        self.inputs[id] = Payloads(payloads=await self.data_converter.encode(args))
         return SimpleNamespace(id=id, result_run_id=self.runs[id])
+
+    async def get_workflow_execution_history(
+        self, req: GetWorkflowExecutionHistoryRequest, **_: object
+    ) -> GetWorkflowExecutionHistoryResponse:
+        """Return the first event of a workflow: with what input it was started."""
+        self._serve("read_record", req)
+        id = req.execution.workflow_id
+        if id not in self.runs:
+            raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
+        started = WorkflowExecutionStartedEventAttributes(
+            input=self.inputs[id], original_execution_run_id=self.runs[id]
+        )
+        event = HistoryEvent(workflow_execution_started_event_attributes=started)
+        event.event_time.FromDatetime(NOW)
+        return GetWorkflowExecutionHistoryResponse(history=History(events=[event]))
 
     def get_workflow_handle(self, id: str, *, run_id: str | None = None) -> FakeHandle:
         """Return a handle of a workflow, of one run or whichever is current."""
         return FakeHandle(self, id, run_id)
-
-    def list_catches_up_after(self, looks: int) -> None:
-        """Let the list show everything from its so-many-th reading on."""
-        left = [looks]
-
-        def count(name: str, request: object) -> None:
-            if name == "list_schedules":
-                left[0] -= 1
-                if left[0] <= 0:
-                    self.lag = 0
-
-        self.before = count
 
 
 @dataclass

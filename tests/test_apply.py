@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -19,11 +20,14 @@ from temporalio.service import RPCStatusCode
 
 from planner.diff import Wanted, diff
 from planner.errors import Refused, ServerError, StalePlan
+from planner.live import fetch as fetch_module
+from planner.live import read_back as read_back_module
 from planner.live import server as server_module
 from planner.live import sync as sync_module
 from planner.live import turn as turn_module
 from planner.live.convert import owner_memo, to_message
 from planner.live.fetch import fetch
+from planner.live.record import Record, read_record, record_id, write_record
 from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
@@ -39,8 +43,9 @@ ANY_DELETE = Allowances(delete=("*",), adopt=True)
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait: the waits are what is tested least here, and cost most."""
-    monkeypatch.setattr(sync_module, "SETTLE_WAITS", (0.0,) * 8)
     monkeypatch.setattr(sync_module, "INTERRUPT_SECONDS", 0.0)
+    monkeypatch.setattr(fetch_module, "LIST_WAITS", (0.0,) * 4)
+    monkeypatch.setattr(read_back_module, "LIST_LAG", 0.0)
     monkeypatch.setattr(turn_module, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(turn_module, "SILENT_SECONDS", 0.01)
     monkeypatch.setattr(server_module, "BUSY_WAITS", (0.0,) * 3)
@@ -87,8 +92,8 @@ async def synced(fake: FakeTemporal, *desired: Schedule, **fields: Any) -> Repor
 async def left_over(fake: FakeTemporal, *desired: Schedule) -> list[str]:
     """Return what a full look still finds to change."""
     wanted = order(*desired).wanted
-    live = await fetch(fake.server(), wanted, full=True)
-    return [change.id for change in diff(wanted, live, NOW).pending]
+    seen = await fetch(fake.server(), wanted, Record(), full=True)
+    return [change.id for change in diff(wanted, seen.live, NOW).pending]
 
 
 # Properties -------------------------------------------------------------------------
@@ -202,14 +207,24 @@ def test_deletes_never_exceed_what_was_allowed(
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(desired=desired_states, live=live_states, step=st.integers(0, 25), again=st.integers(0, 25))
+@given(
+    desired=desired_states,
+    live=live_states,
+    step=st.integers(0, 25),
+    again=st.integers(0, 25),
+    lag=st.sampled_from([0, 1, 3, 99]),
+)
 def test_killed_at_any_request_the_next_sync_converges(
     desired: list[Schedule],
     live: list[tuple[Schedule, str, str]],
     step: int,
     again: int,
+    lag: int,
 ) -> None:
-    """Whatever request is the last one, twice over, a third run makes what is desired."""
+    """Whatever request is the last one, twice over, a third run makes what is desired.
+
+    However far the list is behind by then.
+    """
     ours = [item for item in live if item[1] == PROJECT]
 
     async def story() -> None:
@@ -220,10 +235,9 @@ def test_killed_at_any_request_the_next_sync_converges(
                 await sync(fake.server(), order(*desired), NOW)
             except Killed:
                 pass
-            fake.lag = 3
-        fake.list_catches_up_after(3)
-        await sync(fake.server(), order(*desired), NOW)
+            fake.lag = lag
         fake.before = lambda name, request: None
+        await sync(fake.server(), order(*desired), NOW)
         fake.catch_up()
         assert await left_over(fake, *desired) == []
         assert {id for id in fake.schedules if id.startswith("boost/payments")} == {
@@ -254,7 +268,7 @@ def busy() -> list[Schedule]:
 
 
 def test_a_second_sync_writes_and_describes_nothing() -> None:
-    """A sync right after another takes one pass over the list, and no turn."""
+    """A sync right after another takes one pass over the list (of three pages), and no turn."""
 
     async def story() -> None:
         fake = FakeTemporal()
@@ -262,65 +276,153 @@ def test_a_second_sync_writes_and_describes_nothing() -> None:
         fake.requests.clear()
         report = await synced(fake, *busy())
         assert report.outcomes == ()
-        assert set(fake.requests) == {"list_schedules", "describe_workflow"}
+        assert fake.requests == ["read_record", *["list_schedules"] * 3]
 
     run(story())
 
 
 def test_only_what_changed_is_described() -> None:
-    """One changed of many: one describe to look, in each look, and one to read back."""
+    """One changed of many: one describe to look, one to read back; one pass over the list."""
 
     async def story() -> None:
         fake = FakeTemporal()
         await synced(fake, *busy())
         fake.requests.clear()
         await synced(fake, *busy()[:-1], schedule("e", tru=12))
-        assert fake.requests.count("describe_schedule") == 3
-        assert fake.requests.count("update_schedule") == 1
+        assert Counter(fake.requests) == {
+            "read_record": 2,
+            "list_schedules": 3,
+            "start_workflow": 1,
+            "write_record": 2,
+            "update_schedule": 1,
+            "describe_schedule": 2,
+            "terminate_workflow": 1,
+        }
 
     run(story())
 
 
-def test_a_sync_waits_until_the_list_shows_what_it_wrote() -> None:
-    """The turn is given back only when the next one may trust the list."""
+@pytest.mark.parametrize("few", [0, 99], ids=["by the list", "one by one"])
+def test_what_was_made_is_read_back(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule that isn't there as it was made is a failure that says what differs."""
+    monkeypatch.setattr(read_back_module, "FEW", few)
 
     async def story() -> None:
-        fake = FakeTemporal()
-        fake.lag = 3
-        fake.list_catches_up_after(8)
-        report = await sync(fake.server(), order(*busy()), NOW)
-        assert not report.list_lags
-        assert fake.requests.count("list_schedules") >= 8
-        assert fake.requests[-1] == "terminate_workflow"
+        fake, told = FakeTemporal(), list[Any]()
+        spoiled = schedule("c").id
+
+        def spoil(name: str, request: Any) -> None:
+            if name == "create_schedule" and request.schedule_id == spoiled:
+                request.schedule.policies.catchup_window.FromSeconds(7)
+                request.schedule.spec.structured_calendar[0].comment = ""
+
+        fake.before = spoil
+        report = await sync(fake.server(), order(*busy(), told=told.append), NOW)
+        (failed,) = report.failed
+        assert failed.change.id == spoiled
+        assert "catch-up window 7s → 2h10m" in failed.message
+        assert told[-1] == failed
+        assert len(told) == len(busy()) + 1
+        fake.before = lambda name, request: None
+        await synced(fake, *busy())
+        assert await left_over(fake, *busy()) == []
 
     run(story())
 
 
-def test_a_list_that_stays_behind_is_told_of() -> None:
-    """If the list never shows it, the sync ends all the same and says so."""
+@pytest.mark.parametrize("few", [0, 99], ids=["by the list", "one by one"])
+def test_what_came_back_or_vanished_is_seen(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete and a create that the server took, and that still aren't so, are failures."""
+    monkeypatch.setattr(read_back_module, "FEW", few)
 
     async def story() -> None:
         fake = FakeTemporal()
-        fake.lag = 99
-        report = await sync(fake.server(), order(*busy()), NOW)
-        assert report.list_lags
-        assert report.failed == ()
+        await synced(fake, schedule("a"))
+        there, new = fake.schedules[schedule("a").id], schedule("b").id
+
+        def undo(name: str, request: Any) -> None:
+            reading = "describe_schedule" if few else "list_schedules"
+            if name == reading and new in fake.schedules:
+                fake.schedules[there_id] = there
+                del fake.schedules[new]
+                fake.catch_up()
+
+        there_id, fake.before = schedule("a").id, undo
+        report = await sync(fake.server(), order(schedule("b")), NOW)
+        assert {outcome.change.window: outcome.message for outcome in report.failed} == {
+            "a": "read back otherwise (it is there all the same); run the sync again",
+            "b": "read back otherwise (it isn't there, although the server took it); "
+            "run the sync again",
+        }
 
     run(story())
 
 
 def test_a_second_sync_while_the_list_still_lags_writes_nothing() -> None:
-    """What the list doesn't show yet is met, found equal, and left alone."""
+    """What the list doesn't show yet is known by the record, described, and left alone."""
 
     async def story() -> None:
         fake = FakeTemporal()
         fake.lag = 99
         await sync(fake.server(), order(*busy()), NOW)
-        before = states(fake)
+        fake.requests.clear()
         report = await sync(fake.server(), order(*busy()), NOW)
-        assert {outcome.message for outcome in report.outcomes} == {"it was there already"}
-        assert states(fake) == before
-        assert {stored.token for stored in fake.schedules.values()} == {1}
+        assert (report.outcomes, report.plan.unchanged) == ((), len(busy()))
+        assert fake.writes == []
+        assert fake.requests.count("describe_schedule") == len(busy())
+
+    run(story())
+
+
+def there_and_back() -> list[list[Schedule]]:
+    """Return commits of which the last one asks for what the list may still show of the first."""
+    one, other = schedule("a", tru=2), schedule("a", tru=8)
+    return [[one, schedule("b")], [other, schedule("c")], [], [one, schedule("b")]]
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 3, 5, 99])
+def test_a_list_that_lags_is_never_taken_for_the_present(lag: int) -> None:
+    """However far it is behind, each of several quick syncs leaves just what it desires."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.lag = lag
+        for desired in there_and_back():
+            report = await sync(fake.server(), order(*desired), NOW)
+            assert report.failed == ()
+            found = {id: stored.message for id, stored in fake.schedules.items()}
+            assert found == {one.id: await to_message(one, fake.data_converter) for one in desired}
+
+    run(story())
+
+
+def test_what_the_list_does_not_show_yet_stays_on_record() -> None:
+    """A sync of something else passes it on, as long as the list may be behind."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        fake.lag = 99
+        await sync(fake.server(), order(schedule("a")), NOW)
+        await sync(fake.server(), order(schedule("a"), schedule("b")), NOW)
+        record = await read_record(fake.server(), PROJECT, NOW)
+        assert set(record.marks) == {schedule("a").id, schedule("b").id}
+        fake.catch_up()
+        later = NOW + timedelta(hours=2)
+        await sync(fake.server(), order(schedule("a"), schedule("b"), schedule("c")), later)
+        record = await read_record(fake.server(), PROJECT, NOW)
+        assert set(record.marks) == {schedule("c").id}
+
+    run(story())
+
+
+def test_a_record_of_somebody_elses_says_nothing() -> None:
+    """A workflow that anybody started under the record's id keeps no sync from its work."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await fake.start_workflow("Other", {"marks": 3}, id=record_id(PROJECT))
+        await synced(fake, *busy())
+        assert await left_over(fake, *busy()) == []
 
     run(story())
 
@@ -346,6 +448,7 @@ def test_a_live_holder_is_waited_for() -> None:
             await waiting.wait()
             assert fake.writes == ["start_workflow"]
             await put(fake, schedule("a", tru=12))
+            await write_record(fake.server(), PROJECT, Record({schedule("a").id: "other"}))
             del fake.runs[turn_module.turn_id(PROJECT)]
 
         report, _ = await asyncio.gather(
@@ -358,19 +461,26 @@ def test_a_live_holder_is_waited_for() -> None:
 
 
 def test_a_silent_holder_is_outlived() -> None:
-    """A turn that nobody renews is taken over, and everything is described."""
+    """A turn that nobody renews is taken over, and what its sync may have touched described."""
 
     async def story() -> None:
         fake = FakeTemporal()
         await synced(fake, *busy())
-        fake.runs[turn_module.turn_id(PROJECT)] = "a dead one's"
+        fake.before, desired = dying_after(9), [*busy()[:-1], schedule("e", tru=12)]
+        with pytest.raises(Killed):
+            await sync(fake.server(), order(*desired), NOW)
+        assert "update_schedule" in fake.requests
+        fake.before = lambda name, request: None
         fake.requests.clear()
         said: list[str] = []
-        report = await sync(fake.server(), order(*busy(), say=said.append), NOW)
+        report = await sync(fake.server(), order(*desired, say=said.append), NOW)
         assert report.outcomes == ()
-        assert fake.requests.count("describe_schedule") == len(busy())
-        assert fake.runs == {}
+        assert fake.requests.count("describe_schedule") == 1
+        assert set(fake.runs) == {record_id(PROJECT)}
         assert len(said) == 2
+        fake.requests.clear()
+        await sync(fake.server(), order(*desired), NOW)
+        assert fake.requests == ["read_record", *["list_schedules"] * 3]
 
     run(story())
 
@@ -420,7 +530,7 @@ def test_an_interrupted_sync_gives_its_turn_back() -> None:
         fake.before = interrupt
         with pytest.raises(asyncio.CancelledError):
             await sync(fake.server(), order(*busy()), NOW)
-        assert fake.runs == {}
+        assert set(fake.runs) == {record_id(PROJECT)}
 
     run(story())
 
@@ -550,7 +660,7 @@ def test_a_plan_is_told_before_it_is_written() -> None:
     """What begins is told once, before the first outcome; a sync without changes begins nothing."""
 
     async def story() -> None:
-        fake, told = FakeTemporal(), []
+        fake, told = FakeTemporal(), list[Any]()
         wanted = replace(
             order(schedule("a"), schedule("b")),
             begins=lambda plan: told.append(len(plan.pending)),
@@ -683,7 +793,7 @@ def test_requests_are_spread_to_the_rate() -> None:
         paced = Server(fake, rate=200)  # type: ignore[arg-type]
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await asyncio.gather(*(fetch(paced, order().wanted) for _ in range(20)))
+        await asyncio.gather(*(fetch(paced, order().wanted, Record()) for _ in range(20)))
         assert loop.time() - begun >= 19 / 200
 
     run(story())

@@ -7,7 +7,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from planner.cli.app import say
 from planner.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ class Teller:
             print(json.dumps(self._value(report), indent=2, ensure_ascii=False))
         else:
             print(_sentence(report))
-        if report.list_lags:
-            say("warning: the server's list does not show all of it yet; the schedules are there")
 
     def _line(self, outcome: Outcome) -> str:
         from planner.render.plan_text import painted

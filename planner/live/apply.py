@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from temporalio.api.common.v1 import Memo
 from temporalio.api.schedule.v1 import BackfillRequest, SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
@@ -48,8 +49,8 @@ async def apply(
 ) -> tuple[Outcome, ...]:
     """Write every change of *plan*, deletes last, and return how each went.
 
-    A change that fails doesn't stop the others. Every update is read back; creates and
-    deletes are seen in the list by the caller (`settle`).
+    A change that fails doesn't stop the others. Every update is read back at once, and
+    everything else together by the caller (`read_back`).
 
     Args:
         server: Where to.
@@ -79,6 +80,7 @@ class _Writer:
     ) -> None:
         self._server = server
         self._project = project
+        self._memo: Memo | None = None
         self._now = now
         self._insist = insist
 
@@ -116,13 +118,19 @@ class _Writer:
             namespace=self._server.namespace,
             schedule_id=desired.id,
             schedule=await to_message(desired, self._server.converter),
-            memo=await owner_memo(self._project, self._server.converter),
+            memo=await self._owner(),
             initial_patch=starting(desired, starts) if starts else None,
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
         await self._server.ask(self._server.service.create_schedule, request)
         return _started(starts)
+
+    async def _owner(self) -> Memo:
+        """Return the mark of the project, made once for all that is written."""
+        if self._memo is None:
+            self._memo = await owner_memo(self._project, self._server.converter)
+        return self._memo
 
     async def _meet(self, desired: Schedule) -> str:
         """Deal with a schedule that is there although the list didn't show it."""
@@ -131,7 +139,7 @@ class _Writer:
             raise ServerError("it came and went while it was to be made; run the sync again")
         if live.project != self._project:
             raise ServerError(f"somebody else made a schedule {desired.id} meanwhile")
-        again = self._look_again(desired, live)
+        again = self._still(desired, live)
         return await self._update(again) if again else "it was there already"
 
     async def _adopt(self, desired: Schedule, starts: Sequence[datetime]) -> str:
@@ -192,7 +200,7 @@ class _Writer:
             request_id=str(uuid.uuid4()),
         )
         await self._server.ask(self._server.service.update_schedule, request)
-        return self._look_again(change.desired, await self._there(change.id))
+        return self._still(change.desired, await self._there(change.id))
 
     async def _there(self, id: str) -> Live:
         """Return the schedule *id* as it is now."""
@@ -201,11 +209,8 @@ class _Writer:
             raise ServerError("it was deleted while it was being updated; run the sync again")
         return live
 
-    def _look_again(self, desired: Schedule, live: Live) -> Change | None:
-        """Return what of *live* still differs from *desired*; None if nothing."""
-        wanted = Wanted(project=self._project, schedules=(desired,))
-        pending = diff(wanted, {live.id: live}, self._now).pending
-        return pending[0] if pending else None
+    def _still(self, desired: Schedule, live: Live) -> Change | None:
+        return still_to_change(self._project, desired, live, self._now)
 
     async def _start(self, desired: Schedule, starts: Sequence[datetime]) -> None:
         """Start what is under way of a schedule that is there."""
@@ -217,6 +222,13 @@ class _Writer:
             request_id=str(uuid.uuid4()),
         )
         await self._server.ask(self._server.service.patch_schedule, request)
+
+
+def still_to_change(project: str, desired: Schedule, live: Live, now: datetime) -> Change | None:
+    """Return what of *live* still differs from *desired*; None if nothing."""
+    wanted = Wanted(project=project, schedules=(desired,))
+    pending = diff(wanted, {live.id: live}, now).pending
+    return pending[0] if pending else None
 
 
 def starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:

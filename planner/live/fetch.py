@@ -3,35 +3,93 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 
 from planner.diff import Live, Wanted, unsettled
 from planner.live.reading import EntryReader, read_description
+from planner.live.record import Record, doubtful, still_holding
 from planner.live.server import Missing, Server
 
 PAGE_SIZE = 1000
 """Schedules a page of the list; the server may send fewer."""
 
+FEW = 5
+"""So many are described without waiting for the list."""
 
-async def fetch(server: Server, wanted: Wanted, *, full: bool = False) -> dict[str, Live]:
-    """Return the live schedules that *wanted* is compared with, by id.
+LIST_WAITS = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between passes over a list that doesn't show yet what it should."""
 
-    These are the schedules that bear the project's mark, and whatever is there under a
-    wanted id; no other schedule is looked at further than its mark. Described are those
-    that the list leaves open.
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is live, and what of it the server's list doesn't show yet.
+
+    Attributes:
+        live: The schedules that bear the project's mark, and whatever is there under a
+            wanted id.
+        left: What still holds of the last sync's record.
+    """
+
+    live: dict[str, Live]
+    left: Record
+
+
+async def fetch(server: Server, wanted: Wanted, record: Record, *, full: bool = False) -> Seen:
+    """Return the live schedules that *wanted* is compared with.
+
+    No other schedule is looked at further than its mark. Described are those that the
+    list leaves open, and those that it shows otherwise than the last sync left them.
 
     Args:
         server: Where they are.
         wanted: What the files ask for.
+        record: What the last sync of the project wrote.
         full: Describe every one, so that a change by hand is seen wherever it is.
     """
-    listed = await list_schedules(server, wanted.project, {one.id for one in wanted.schedules})
-    ids = sorted(listed) if full else unsettled(wanted, listed)
-    described = await asyncio.gather(*(describe(server, id) for id in ids))
-    found = {**listed, **dict(zip(ids, described, strict=True))}
-    return {id: live for id, live in found.items() if live}
+    desired = {one.id for one in wanted.schedules}
+
+    def shows(listed: Mapping[str, Live]) -> bool:
+        """Tell whether few enough are open to describe them; unsettled ones always are."""
+        return len(doubtful(record, listed)) <= FEW or not (record.is_settled and record.is_recent)
+
+    listed = await list_showing(server, wanted.project, desired, shows)
+    doubts = doubtful(record, listed)
+    ids = sorted(doubts | set(listed if full else unsettled(wanted, listed)))
+    described = dict(zip(ids, await describe_all(server, ids), strict=True))
+    there = {id: live for id, live in {**listed, **described}.items() if live}
+    ours = {
+        id: live for id, live in there.items() if live.project == wanted.project or id in desired
+    }
+    marks = still_holding(record, listed, there)
+    pauses = {id: note for id, note in record.pauses.items() if id in desired - there.keys()}
+    return Seen(ours, Record(marks, pauses))
+
+
+async def list_showing(
+    server: Server,
+    project: str,
+    ids: Collection[str],
+    shows: Callable[[Mapping[str, Live]], bool],
+) -> dict[str, Live]:
+    """Return the list once it *shows* what it should, or as it is after the last wait.
+
+    To describe many schedules costs a server far more than to list them again, most of all
+    right after they were made.
+    """
+    for wait in LIST_WAITS:
+        listed = await list_schedules(server, project, ids)
+        if shows(listed):
+            return listed
+        await asyncio.sleep(wait)
+    return await list_schedules(server, project, ids)
+
+
+async def describe_all(server: Server, ids: Iterable[str]) -> list[Live | None]:
+    """Return the schedules *ids* as the server has them now."""
+    return await asyncio.gather(*(describe(server, id) for id in ids))
 
 
 async def list_schedules(

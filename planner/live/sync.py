@@ -1,24 +1,25 @@
-"""Plan and sync: look, judge, take the turn, look again, write, and see it written."""
+"""Plan and sync: look, judge, take the turn, write, and read back what was written."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from planner.diff import Live, Plan, Wanted, diff, unsettled
+from planner.diff import Plan, Wanted, diff
+from planner.errors import ServerError
 from planner.live.apply import Outcome, apply
-from planner.live.fetch import fetch, list_schedules
+from planner.live.fetch import fetch
+from planner.live.read_back import read_back
+from planner.live.record import Record, ahead_of, behind, read_record, write_record
 from planner.live.server import Server
-from planner.live.turn import Turn, is_taken, take_turn
+from planner.live.turn import Turn, take_turn
 from planner.safety import Allowances, insist_on_checksum, insist_on_permission, judge
 
-SETTLE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-"""Seconds between looks at the list until it shows what was written."""
-
 INTERRUPT_SECONDS = 2.0
-"""How long an interrupted sync lets the list catch up before the next one may read it."""
+"""How long an interrupted sync lets what it sent arrive before the next one may look."""
 
 
 def _silent(_: object) -> None:
@@ -54,7 +55,6 @@ class Report:
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
-    list_lags: bool = False
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -62,31 +62,56 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if not outcome.done)
 
 
-async def look(server: Server, order: Order, now: datetime, *, full: bool = False) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A plan, and what still holds of the last sync's record that it was made with."""
+
+    plan: Plan
+    left: Record
+
+
+async def look(server: Server, order: Order, now: datetime) -> Plan:
     """Return the plan for what is live at this moment, each change judged."""
-    live = await fetch(server, order.wanted, full=full or order.full)
-    return judge(diff(order.wanted, live, now), order.allowed)
+    record = await read_record(server, order.wanted.project, now)
+    return (await _see(server, order, record, now)).plan
 
 
 async def sync(server: Server, order: Order, now: datetime) -> Report:
     """Make the live schedules what is wanted.
 
-    With nothing to do, nothing is written: no turn is taken either. Otherwise the plan
-    is made again once it is our turn, so that what another sync did meanwhile counts.
+    With nothing to do, nothing is written: no turn is taken either. What was seen before
+    the turn was ours is seen again, unless the record proves that nobody wrote meanwhile.
 
     Raises:
         Refused: A change is held back; nothing was written.
         StalePlan: The plan isn't the one with the order's checksum; nothing was written.
         ServerError: The server could not be read.
     """
-    taken, plan = await asyncio.gather(
-        is_taken(server.client, order.wanted.project), look(server, order, now)
+    project, sight = order.wanted.project, None
+    record = await read_record(server, project, now)
+    if record.is_settled:  # else somebody writes now, or broke off: the turn will tell
+        sight = await _see(server, order, record, now)
+        if not sight.plan.pending:
+            return Report(_checked(sight.plan, order))
+    async with take_turn(server.client, project, order.say) as turn:
+        latest = await read_record(server, project, now)
+        if sight is None or latest.version != record.version:
+            sight = await _see(server, order, latest, now)
+        _checked(sight.plan, order)
+        return await _write(server, order, sight, turn, now)
+
+
+async def _see(server: Server, order: Order, record: Record, now: datetime) -> _Sight:
+    """Return what there is to do; what was paused when it was to be adopted stays so."""
+    seen = await fetch(server, order.wanted, record, full=order.full)
+    schedules = tuple(
+        replace(one, paused=True, note=seen.left.pauses[one.id])
+        if one.id in seen.left.pauses
+        else one
+        for one in order.wanted.schedules
     )
-    if not taken and not plan.pending:
-        return Report(_checked(plan, order))
-    async with take_turn(server.client, order.wanted.project, order.say) as turn:
-        plan = _checked(await look(server, order, now, full=turn.taken_over), order)
-        return await _write(server, order, plan, turn, now)
+    plan = diff(replace(order.wanted, schedules=schedules), seen.live, now)
+    return _Sight(judge(plan, order.allowed), seen.left)
 
 
 def _checked(plan: Plan, order: Order) -> Plan:
@@ -97,41 +122,34 @@ def _checked(plan: Plan, order: Order) -> Plan:
     return plan
 
 
-async def _write(server: Server, order: Order, plan: Plan, turn: Turn, now: datetime) -> Report:
-    """Apply *plan*, and keep the turn until the server's list shows what was written.
-
-    Whoever comes next may then trust the list.
-    """
+async def _write(server: Server, order: Order, sight: _Sight, turn: Turn, now: datetime) -> Report:
+    """Apply the plan between two records: what may be touched, and what became of it."""
+    plan, project = sight.plan, order.wanted.project
+    record = ahead_of(plan, sight.left)
     if plan.pending:
         order.begins(plan)
+        turn.insist()
+        await write_record(server, project, record)
     try:
-        outcomes = await apply(server, plan, now, insist=turn.insist, told=order.told)
-    except BaseException:  # interrupted: what was sent may still be on its way to the list
+        report = Report(plan, await _applied(server, order, plan, turn, now))
+    except BaseException:  # interrupted: what was sent may still be on its way to the server
         await asyncio.shield(asyncio.sleep(INTERRUPT_SECONDS))
         raise
-    settled = await _settle(server, order.wanted, outcomes)
-    report = Report(plan, outcomes, list_lags=not settled)
-    turn.ends_with(f"{len(outcomes) - len(report.failed)} written, {len(report.failed)} failed")
+    done = [outcome.change for outcome in report.outcomes if outcome.done]
+    turn.ends_with(f"{len(done)} written, {len(report.failed)} failed")
+    with contextlib.suppress(ServerError):  # without it the next sync describes a few more
+        turn.insist()
+        await write_record(server, project, behind(record, done))
     return report
 
 
-async def _settle(server: Server, wanted: Wanted, outcomes: Iterable[Outcome]) -> bool:
-    """Wait until the list shows what was written; return False if it doesn't in time."""
-    done = [outcome.change for outcome in outcomes if outcome.done]
-    gone = {change.id for change in done if change.action == "delete"}
-    there = {change.id for change in done} - gone
-    if not done:
-        return True
-    for wait in SETTLE_WAITS:
-        listed = await list_schedules(server, wanted.project, there)
-        if _shows(listed, wanted, there, gone):
-            return True
-        await asyncio.sleep(wait)
-    return False
-
-
-def _shows(listed: Mapping[str, Live], wanted: Wanted, there: set[str], gone: set[str]) -> bool:
-    """Tell whether the list shows all that is *there*, as it was written, and nothing *gone*."""
-    if gone & listed.keys() or there - listed.keys():
-        return False
-    return not there & set(unsettled(wanted, listed))
+async def _applied(
+    server: Server, order: Order, plan: Plan, turn: Turn, now: datetime
+) -> tuple[Outcome, ...]:
+    """Apply *plan* and read it back; an outcome that came out otherwise is told again."""
+    outcomes = await apply(server, plan, now, insist=turn.insist, told=order.told)
+    checked = await read_back(server, order.wanted.project, outcomes, now)
+    for before, after in zip(outcomes, checked, strict=True):
+        if after is not before:
+            order.told(after)
+    return checked

@@ -43,18 +43,12 @@ Handle = WorkflowHandle[object, object]
 
 
 class Turn:
-    """A turn that is ours.
+    """A turn that is ours."""
 
-    Attributes:
-        taken_over: Whether its last holder fell silent: what it wrote last may not be in
-            the server's list yet.
-    """
-
-    def __init__(self, handle: Handle, taken_over: bool) -> None:
+    def __init__(self, handle: Handle) -> None:
         self._handle = handle
         self._renewed = time.monotonic()
         self._words = "nothing was changed"
-        self.taken_over = taken_over
 
     def insist(self) -> None:
         """Raise unless the turn is ours for certain; to be called before each write.
@@ -97,19 +91,6 @@ def turn_id(project: str) -> str:
     return f"planner-sync/{project}"
 
 
-async def is_taken(client: Client, project: str) -> bool:
-    """Tell whether somebody holds the turn of *project*, be it one who was killed."""
-    try:
-        description = await client.get_workflow_handle(turn_id(project)).describe(
-            rpc_timeout=SIGNAL_TIMEOUT
-        )
-    except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:
-            return False
-        raise ServerError(f"the turn of {project} can't be read: {error.message}") from error
-    return description.status == WorkflowExecutionStatus.RUNNING
-
-
 @asynccontextmanager
 async def take_turn(
     client: Client, project: str, say: Callable[[str], None]
@@ -132,15 +113,13 @@ async def take_turn(
 
 async def _take(client: Client, project: str, say: Callable[[str], None]) -> Turn:
     """Start the turn, after waiting for its holder or outliving it."""
-    taken_over = False
     while True:
         try:
-            return Turn(await _start(client, project), taken_over)
+            return Turn(await _start(client, project))
         except WorkflowAlreadyStartedError as error:
             say(f"another sync of {project} is under way; waiting for it")
             holder = client.get_workflow_handle(turn_id(project), run_id=error.run_id)
-            taken_over = not await _outlast(holder)
-            if taken_over:
+            if not await _outlast(holder):
                 say(f"that sync of {project} fell silent, so its turn is over")
 
 

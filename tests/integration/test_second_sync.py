@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from conftest import binary
+from sync_helpers import eventually
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.wanting import wanted_of
-from planner.live import sync as sync_module
+from planner.diff import Live
+from planner.live import fetch as fetch_module
 from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
 from planner.source import read
@@ -146,12 +148,19 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def test_it_writes_nothing(place: Place) -> None:
-    """Right after the first sync, the list alone says that all is as it should be."""
+    """Right after the first sync nothing is written; soon the list alone says that all is well."""
     first, _ = await place.sync()
     assert len(first.outcomes) > 8
     second, requests = await place.sync()
     assert (second.outcomes, second.plan.unchanged) == ((), len(first.outcomes))
-    assert set(requests) == {"ListSchedules"}
+    assert set(requests) <= {"GetWorkflowExecutionHistory", "ListSchedules", "DescribeSchedule"}
+
+    async def undescribed() -> None:
+        report, requests = await place.sync()
+        assert report.outcomes == ()
+        assert set(requests) == {"GetWorkflowExecutionHistory", "ListSchedules"}
+
+    await eventually(undescribed)
 
 
 async def test_a_full_look_finds_nothing_either(place: Place) -> None:
@@ -166,14 +175,15 @@ async def test_a_full_look_finds_nothing_either(place: Place) -> None:
 
 
 async def test_while_the_list_lags(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nobody waiting for the list, what is there already stays the version it was."""
-
-    async def hurry(*_: object) -> bool:
-        return True
-
-    monkeypatch.setattr(sync_module, "_settle", hurry)
+    """A list that still shows the empty server as it was leads to no write, not even a turn."""
     first, _ = await place.sync()
     before = await place.tokens(first)
-    _, requests = await place.sync()
-    assert requests["UpdateSchedule"] == requests["DeleteSchedule"] == 0
+
+    async def empty(*_: object) -> dict[str, Live]:
+        return {}
+
+    monkeypatch.setattr(fetch_module, "list_schedules", empty)
+    second, requests = await place.sync()
+    assert (second.outcomes, second.plan.unchanged) == ((), len(first.outcomes))
+    assert set(requests) == {"GetWorkflowExecutionHistory", "DescribeSchedule"}
     assert await place.tokens(first) == before
