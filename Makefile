@@ -37,7 +37,8 @@ stories:  ## random stories of namespaces through the real workflows: the six pr
 	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) $(PYTHON) -m pytest -q -s tests/test_stories.py -k kept
 
 FUZZ_SECONDS ?= 3600
-fuzz:  ## random and mutated iCalendar files: an answer in bounded time, never a traceback
+fuzz:  ## mutated calendars and iCalendar files, so long each: a bounded answer, never a traceback
+	$(PYTHON) tests/fuzz_yaml.py $(FUZZ_SECONDS)
 	$(PYTHON) tests/fuzz_ical.py $(FUZZ_SECONDS)
 
 RACES ?= 50

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from ical_helpers import BERLIN, FIXED, WHEN, YEARS, calendar, event, ics, zone_of
 
-from planner.errors import InputError
+from planner.errors import InputError, Problem
 from planner.ical import check, days, expand, spans
 from planner.ical.limits import MAX_EVENTS, MAX_LINE, MAX_TEXT, MAX_ZONES
 from planner.model import Horizon, IcalMatch, IcsFile
@@ -131,19 +131,20 @@ QUESTIONS = {
 }
 
 
-def answer(file: IcsFile) -> None:
-    """Ask everything of *file*; only files with problems may refuse."""
+def answer(file: IcsFile) -> list[Problem]:
+    """Ask everything of *file*, and return its problems; no other file may refuse."""
     problems, _ = check(file)
     horizon = Horizon(datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
     try:
         found = expand(file, IcalMatch(transparent=True), BERLIN, horizon)
     except InputError:
         assert problems
-        return
+        return problems
     assert not problems
     assert all(one.start < one.end and one.start in horizon for one in found)
     spans(file, BERLIN, horizon)
     days(file, BERLIN, date(2027, 1, 1), date(2027, 12, 31))
+    return []
 
 
 def main() -> None:

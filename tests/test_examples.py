@@ -18,6 +18,7 @@ from planner.cli.main import exit_code_of
 from planner.config import fields, nodes, sentences, values
 from planner.config import project as project_module
 from planner.lints import CODES, inspect
+from planner.lints import horizon as lints_horizon
 from planner.model import Horizon, Project, Window
 from planner.occurrences import expand
 from planner.schema import Kind, schema
@@ -212,6 +213,9 @@ def test_the_manual_lists_every_warning() -> None:
         ("items in a list | 2,000", fields.MAX_ITEMS),
         ("a window | 31 days", values.MAX_DURATION.days),
         ("range of dates | 366 days", values.MAX_RANGE_DAYS),
+        ("in 400 days", lints_horizon.LOOK_AHEAD.days),
+        ("| 400,000, or", lints_horizon.MAX_RUNS),
+        ("or 1,000 a window", lints_horizon.RUNS_A_WINDOW),
     ],
 )
 def test_the_manual_has_the_limits(words: str, value: float) -> None:

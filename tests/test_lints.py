@@ -11,7 +11,7 @@ import pytest
 from config_helpers import ICS, project
 
 import planner
-from planner.lints import CODES, breaches, inspect, lint
+from planner.lints import CODES, breaches, horizon, inspect, lint
 from planner.model import Project
 
 TODAY = date(2026, 11, 21)
@@ -400,3 +400,41 @@ def test_a_window_that_no_schedule_can_hold(tmp_path: Path) -> None:
     assert {(problem.line, Path(problem.file).name) for problem in found.problems} == {
         (5, "a.yaml")
     }
+
+
+def test_windows_that_run_more_often_than_can_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too much is refused at the window that runs most often; there are no warnings then."""
+    monkeypatch.setattr(horizon, "MAX_RUNS", 40_000)
+    found = project(
+        tmp_path,
+        {
+            "a.yaml": calendar(
+                "often: {cron: '*/20 * * * *', duration: 1m, tru: 4}",
+                "less: {cron: '*/30 * * * *', duration: 1m, tru: 4}",
+            )
+        },
+    )
+    result = inspect(found, TODAY)
+    assert result.lints == ()
+    (problem,) = result.problems
+    assert (problem.line, problem.message) == (
+        5,
+        "window 'often' runs 28,800 times in 400 days, and with the others more than 40,000 "
+        "times; start it less often, and let it last longer",
+    )
+
+
+def test_many_windows_may_run_more_often_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What may run grows with the number of windows: a thousand times each, on average."""
+    monkeypatch.setattr(horizon, "MAX_RUNS", 400)
+    monkeypatch.setattr(horizon, "RUNS_A_WINDOW", 400)
+    daily = [f"w{n}: {{cron: '0 9 * * *', duration: 1h, tru: {4 + 2 * n}}}" for n in range(2)]
+    found = project(tmp_path, {"a.yaml": calendar(*daily)})
+    assert inspect(found, TODAY).problems == ()
+    monkeypatch.setattr(horizon, "RUNS_A_WINDOW", 399)
+    (problem,) = inspect(found, TODAY).problems
+    assert "with the others more than 798 times" in problem.message

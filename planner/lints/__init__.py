@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from planner.errors import Lint, Problem
+from planner.errors import InputError, Lint, Problem
 from planner.lints.codes import CODES
 from planner.lints.crowding import crowding
 from planner.lints.endings import endings
@@ -38,9 +38,13 @@ def inspect(project: Project, today: date) -> Findings:
     """Return what is worth a look, and what can't be used, in *project* as it will run.
 
     Looks at the occurrences that start in the `horizon.LOOK_AHEAD` from *today* on, and at
-    the schedules of that day. A window that can't be expanded has a problem, no warnings.
+    the schedules of that day. A window that can't be expanded has a problem, no warnings;
+    neither has any where all of them run too often to be looked at.
     """
-    runs = expanded(project, ahead_of(today))
+    try:
+        runs = expanded(project, ahead_of(today))
+    except InputError as error:
+        return Findings((), error.problems)
     schedules = compiled(project, today)
     lints = [
         *schedules.lints,

@@ -59,6 +59,8 @@ class _Crowd:
 def crowding(occurrences: Occurrences) -> Iterator[Lint]:
     """Yield one warning for the most belated crowd in *occurrences*, if there is any."""
     claims = [each for found in occurrences.values() for each in found if not each.window.paused]
+    if len({each.window.namespace for each in claims}) <= AT_ONCE:
+        return
     crowds = list(_crowds(claims))
     if crowds:
         worst = max(crowds, key=lambda crowd: (crowd.late, len(crowd.members)))

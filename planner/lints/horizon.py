@@ -15,6 +15,12 @@ from planner.schedules import lints as schedule_lints
 LOOK_AHEAD = timedelta(days=400)
 """How far ahead warnings look: a year and a month, so that a yearly window is seen."""
 
+MAX_RUNS = 400_000
+"""How often the windows of a project may run in `LOOK_AHEAD`, together: 1,000 of them daily."""
+
+RUNS_A_WINDOW = 1_000
+"""How often they may run on average, where there are so many windows that this is more."""
+
 Occurrences = Mapping[str, list[Occurrence]]
 """Each window's occurrences by the window's key."""
 
@@ -42,14 +48,36 @@ def ahead_of(today: date) -> Horizon:
 
 
 def expanded(project: Project, horizon: Horizon) -> Expanded:
-    """Return the occurrences of every window of *project* in *horizon*."""
+    """Return the occurrences of every window of *project* in *horizon*.
+
+    Raises:
+        InputError: All of them together are more than can be looked at.
+    """
+    most = max(MAX_RUNS, RUNS_A_WINDOW * len(project.windows))
     result = Expanded()
+    count = 0
     for window in project.windows:
         try:
-            result.occurrences[window.key] = expand(window, horizon)
+            found = expand(window, horizon)
         except InputError as error:
             result.problems += error.problems
+            continue
+        result.occurrences[window.key] = found
+        count += len(found)
+        if count > most:
+            raise InputError([*result.problems, _too_many(result.occurrences, most)])
     return result
+
+
+def _too_many(occurrences: Occurrences, most: int) -> Problem:
+    """Return the problem that there are too many, at the window that has most of them."""
+    found = max(occurrences.values(), key=len)
+    window = found[0].window
+    message = (
+        f"window '{window.name}' runs {len(found):,} times in {LOOK_AHEAD.days} days, and with "
+        f"the others more than {most:,} times; start it less often, and let it last longer"
+    )
+    return Problem(window.place.file, window.place.line, message)
 
 
 def compiled(project: Project, today: date) -> Compiled:

@@ -133,13 +133,15 @@ def _refuse_too_many(rules: Iterable[CronRule], cron: Cron, first: date, last: d
 def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:
     """Yield the starts of a rule for every hour: each time that the clock shows them."""
     for wall in walls:
-        second = table.second_instant(wall)
-        if second is None:
+        first, change = table.read(wall)
+        if change is None:
+            yield Start(wall, instant=first)
+        elif change.is_gap:
             yield Start(wall)
         else:
             note = f"{wall:%H:%M} is shown twice; this is the"
-            yield Start(wall, instant=table.instant(wall), notes=(f"{note} first",))
-            yield Start(wall, instant=second, notes=(f"{note} second",))
+            yield Start(wall, instant=first, notes=(f"{note} first",))
+            yield Start(wall, instant=table.second_instant(wall), notes=(f"{note} second",))
 
 
 def _rrule(rrule: Rrule, timezone: str, first: date, last: date) -> Iterator[Start]:

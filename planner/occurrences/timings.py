@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from operator import attrgetter
 
 from planner.business import ROLL_LIMIT
@@ -18,7 +17,30 @@ _FIRST = datetime(EARLIEST.year, 1, 3, tzinfo=UTC)
 _LAST = datetime(LATEST.year, 12, 29, tzinfo=UTC)
 
 
-@lru_cache(maxsize=4096)
+KEPT_RUNS = 500_000
+"""Runs that are remembered, of the patterns that were asked for last."""
+
+
+class _Memory:
+    """The runs that were found last, by what was asked; at most `KEPT_RUNS`, or the last."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Pattern, Horizon], tuple[Timing, ...]] = {}
+        self._runs = 0
+
+    def recall(self, pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...] | None:
+        return self._found.get((pattern, horizon))
+
+    def keep(self, pattern: Pattern, horizon: Horizon, found: tuple[Timing, ...]) -> None:
+        self._found[pattern, horizon] = found
+        self._runs += len(found)
+        while self._runs > KEPT_RUNS and len(self._found) > 1:
+            self._runs -= len(self._found.pop(next(iter(self._found))))
+
+
+_memory = _Memory()
+
+
 def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     """Return the runs of *pattern* that start in *horizon*, in order.
 
@@ -28,13 +50,22 @@ def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     Raises:
         TooManyStarts: There are more starts than can be looked at.
     """
+    found = _memory.recall(pattern, horizon)
+    if found is None:
+        found = tuple(_longest(_found(pattern, horizon)))
+        _memory.keep(pattern, horizon, found)
+    return found
+
+
+def _found(pattern: Pattern, horizon: Horizon) -> list[Timing]:
+    """Return the runs that start in *horizon*, sorted by their starts."""
     found = [
         candidate.timing
         for candidate in candidates(pattern, *written_days(pattern, horizon))
         if not candidate.excluded and horizon.start <= candidate.timing.start < horizon.end
     ]
     found.sort(key=attrgetter("start"))
-    return tuple(_longest(found))
+    return found
 
 
 def _longest(found: Iterable[Timing]) -> Iterator[Timing]:
