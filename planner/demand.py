@@ -7,8 +7,6 @@ same however many they are.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from workflows.contract import Combine
 
 
@@ -23,7 +21,7 @@ class Demand:
     __slots__ = ("_added", "_highest", "_levels")
 
     def __init__(self) -> None:
-        self._levels: Counter[int] = Counter()
+        self._levels: dict[int, int] = {}
         self._highest = 0
         self._added = 0
 
@@ -37,8 +35,9 @@ class Demand:
         if combine == "add":
             self._added += tru
             return
-        self._levels[tru] += 1
-        self._highest = max(self._highest, tru)
+        self._levels[tru] = self._levels.get(tru, 0) + 1
+        if tru > self._highest:
+            self._highest = tru
 
     def go(self, tru: int, combine: Combine) -> None:
         """Count a claim out that came before."""
@@ -47,5 +46,5 @@ class Demand:
             return
         self._levels[tru] -= 1
         if not self._levels[tru]:
-            del self._levels[tru]  # few levels are left: as many as values are allowed
-            self._highest = max(self._levels, default=0)
+            del self._levels[tru]
+            self._highest = max(self._levels, default=0)  # of few: the values that are allowed

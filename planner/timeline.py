@@ -10,7 +10,6 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Literal
 
@@ -147,28 +146,34 @@ def _sweep(
 ) -> Iterator[tuple[datetime, datetime, int, tuple[Occurrence, ...]]]:
     """Yield stretches with what is asked for in each, and by what; cut at each begin and end."""
     ranked = sorted(occurrences, key=RANK)
-    coming = sorted(
-        (begin, place, o)
-        for place, o in enumerate(ranked)
-        if (begin := begin_of(o, view)) < horizon.end and o.end > horizon.start
-    )
-    going: list[tuple[datetime, int]] = []  # a heap of ends, with places in *ranked*
-    active: list[int] = []  # places in *ranked*, sorted
     demand = Demand()
-    upcoming, now = 0, horizon.start
-    while now < horizon.end:
-        while upcoming < len(coming) and coming[upcoming][0] <= now:
-            _, place, claim = coming[upcoming]
-            heappush(going, (claim.end, place))
+    active: list[int] = []  # places in *ranked*, in order
+    before = horizon.start
+    for at, begins, place in _edges(ranked, horizon, view):
+        if before < at:
+            yield before, at, demand.asked, tuple([ranked[each] for each in active])
+            before = at
+        claim = ranked[place]
+        if begins:
             insort(active, place)
             demand.come(claim.tru, claim.combine)
-            upcoming += 1
-        until = min(horizon.end, going[0][0]) if going else horizon.end
-        if upcoming < len(coming):
-            until = min(until, coming[upcoming][0])
-        yield now, until, demand.asked, tuple([ranked[place] for place in active])
-        now = until
-        while going and going[0][0] <= now:
-            claim = ranked[place := heappop(going)[1]]
+        else:
             del active[bisect_left(active, place)]
             demand.go(claim.tru, claim.combine)
+    if before < horizon.end:
+        yield before, horizon.end, demand.asked, tuple([ranked[each] for each in active])
+
+
+def _edges(
+    ranked: Sequence[Occurrence], horizon: Horizon, view: View
+) -> list[tuple[datetime, bool, int]]:
+    """Return when each run begins and ends within *horizon*, ends first, with its place."""
+    edges = []
+    for place, run in enumerate(ranked):
+        begin, end = begin_of(run, view), run.end
+        if begin < horizon.end and end > horizon.start:
+            edges.append((max(begin, horizon.start), True, place))
+            if end < horizon.end:
+                edges.append((end, False, place))
+    edges.sort()
+    return edges

@@ -32,10 +32,10 @@ from icalendar import Calendar
 
 from planner.bill import metering, pricing
 from planner.errors import Lint
-from planner.model import Holidays, Horizon, NamespaceCalendar, Place, Window
+from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
 from planner.occurrences import expand
 from planner.render import day_names, geometry, words
-from planner.render.day_bar import SLOTS, day_bar
+from planner.render.day_bar import LEVELS, NOTHING, SKIPPED, SLOTS, DayBars
 from planner.render.day_names import which_days
 from planner.render.html import preview_html
 from planner.render.ics import preview_ics
@@ -44,7 +44,7 @@ from planner.render.preview_json import preview_json
 from planner.render.preview_text import preview_text
 from planner.render.svg import preview_svg
 from planner.timeline import timeline
-from workflows.contract import Capacity, format_instant
+from workflows.contract import Capacity, format_instant, to_wall
 
 NEW_YORK = ZoneInfo("America/New_York")
 WEEK = horizon("2027-03-10", "2027-03-17")
@@ -227,7 +227,7 @@ def test_holidays_that_bear_on_a_window_are_marked() -> None:
 
 def bar(*each: Window, day: date = date(2027, 3, 11), tz: ZoneInfo = NEW_YORK) -> str:
     """Return the bar of a day at a peak of 8 TRU."""
-    return day_bar(timeline(calendar(*each), WEEK), day, tz, 8)
+    return DayBars(timeline(calendar(*each), WEEK), tz, 8).bar(day)
 
 
 def test_a_bar_has_a_character_for_every_half_hour() -> None:
@@ -248,7 +248,48 @@ def test_an_hour_shown_twice_shows_the_higher_of_both() -> None:
     span = horizon("2027-11-07", "2027-11-08")
     second = window("w", ("2027-11-07 06:30", "2027-11-07 07:00"), tru=8)
     steps = timeline(calendar(second), span)
-    assert day_bar(steps, date(2027, 11, 7), NEW_YORK, 8) == "·" * 3 + "█" + "·" * 44
+    assert DayBars(steps, NEW_YORK, 8).bar(date(2027, 11, 7)) == "·" * 3 + "█" + "·" * 44
+
+
+CHANGES = [("America/New_York", 72), ("Australia/Lord_Howe", 93), ("Asia/Kolkata", 72)]
+"""Zones with the day, from the first of January on, on which the clock goes forward or back."""
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+@given(found=windows(), after=st.integers(-1, 1))
+@settings(max_examples=15, deadline=None)
+def test_a_bar_is_the_highest_step_of_every_half_hour(
+    zone: str, day: int, found: list[Window], after: int
+) -> None:
+    """Looked at minute by minute, by the clock on the wall, a bar shows just what is there."""
+    tz, shift = ZoneInfo(zone), timedelta(days=day + after)
+    span = Horizon(START + shift - timedelta(days=2), START + shift + timedelta(days=3))
+    steps = timeline(calendar(*(moved(each, shift) for each in found)), span)
+    claimed = [step for step in steps if step.claims]
+    highest: dict[int, float] = {}
+    for minute in range(-14 * 60, 38 * 60):
+        instant = START + shift + timedelta(minutes=minute)
+        wall = to_wall(instant, tz)
+        if wall.date() == (START + shift).date():
+            slot = (60 * wall.hour + wall.minute) // 30
+            here = [s.capacity.tru or 0 for s in claimed if s.start <= instant < s.end]
+            highest[slot] = max(highest.get(slot, 0), *here, 0)
+    expected = "".join(sign(highest.get(slot)) for slot in range(SLOTS))
+    assert DayBars(steps, tz, 8).bar((START + shift).date()) == expected
+
+
+def moved(each: Window, shift: timedelta) -> Window:
+    """Return *each*, its dates moved."""
+    assert isinstance(each.recurrence, Dates)
+    spans = (Span(s.start + shift, s.end + shift if s.end else None) for s in each.recurrence.spans)
+    return replace(each, recurrence=Dates(tuple(spans)))
+
+
+def sign(tru: float | None) -> str:
+    """Return the character for *tru*, at a peak of 8; for None the clock skips it."""
+    if tru is None:
+        return SKIPPED
+    return LEVELS[min(int(tru), 8) - 1] if tru else NOTHING
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from zoneinfo import ZoneInfo
 
-from planner.model import Horizon, Window
+from planner.model import Horizon, Occurrence, Window
 from planner.render import geometry, reasons
 from planner.render.preview import Lane
 from planner.render.preview_text import change_words, touched_words
@@ -27,9 +27,7 @@ def chart(lane: Lane, horizon: Horizon) -> str:
     days = (horizon.end - horizon.start) / geometry.DAY
     width = max(geometry.pixels_per_day(horizon, WIDTH) * days, WIDTH)
     rows = [_axis(lane, horizon, width), _marks(lane, horizon, width), _level(lane, horizon, width)]
-    rows += [
-        _row(lane, window, horizon, width) for window in lane.calendar.windows if not window.paused
-    ]
+    rows += [_row(window, runs, horizon, width) for window, runs in lane.open]
     name = escape(lane.calendar.namespace, quote=True)
     return (
         f'<div class="scroll"><div class="chart" role="group" aria-label="Timeline of {name}" '
@@ -145,9 +143,8 @@ def _level(lane: Lane, horizon: Horizon, width: float) -> str:
     )
 
 
-def _row(lane: Lane, window: Window, horizon: Horizon, width: float) -> str:
+def _row(window: Window, runs: Sequence[Occurrence], horizon: Horizon, width: float) -> str:
     """Return the row of one window."""
-    runs = [run for run in lane.occurrences if run.window == window]
     kind = "bar add" if window.combine == "add" else "bar"
     plus = "+" if window.combine == "add" else ""
     inner = "".join(

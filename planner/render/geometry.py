@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from planner.model import Horizon, Occurrence
-from planner.timeline import Step
+from planner.timeline import RANK, Step
 from workflows.contract import Capacity, to_instant, to_wall
 
 DAY = timedelta(days=1)
@@ -64,36 +64,36 @@ def bars(occurrences: Iterable[Occurrence], horizon: Horizon, least: float) -> l
 
     Each is at least *least* wide, and *least* away from the next.
     """
-    found: list[Bar] = []
-    for run in sorted(occurrences, key=lambda run: run.order):
+    found: list[tuple[float, float, list[Occurrence]]] = []
+    for run in sorted(occurrences, key=RANK):
         left, right = _span(run.start, run.end, horizon, least)
-        if found and left < found[-1].right + least:
-            last = found.pop()
-            left, right = last.left, max(last.right, right)
-            found.append(Bar(left, right, (*last.runs, run)))
+        if found and left < found[-1][1] + least:
+            first, last, runs = found.pop()
+            runs.append(run)
+            found.append((first, max(last, right), runs))
         else:
-            found.append(Bar(left, right, (run,)))
-    return found
+            found.append((left, right, [run]))
+    return [Bar(left, right, tuple(runs)) for left, right, runs in found]
 
 
-def stretches(steps: Sequence[Step], horizon: Horizon, least: float) -> list[Stretch]:
+def stretches(steps: Iterable[Step], horizon: Horizon, least: float) -> list[Stretch]:
     """Return where something is claimed, none overlapping, each at least *least* wide.
 
     Steps narrower than that join a neighbour that is no further away.
     """
-    found: list[Stretch] = []
+    found: list[tuple[float, float, list[Step]]] = []
     for step in steps:
         if not step.claims:
             continue
         left, right = _span(step.start, step.end, horizon, least)
-        narrow = fraction(step.end, horizon) - fraction(step.start, horizon) < least
-        if found and (left < found[-1].right or (narrow and left - found[-1].right < least)):
-            last = found.pop()
-            left, right = last.left, max(last.right, right)
-            found.append(Stretch(left, right, (*last.steps, step)))
+        narrow = (step.end - step.start) / (horizon.end - horizon.start) < least
+        if found and (left < found[-1][1] or (narrow and left - found[-1][1] < least)):
+            first, last, joined = found.pop()
+            joined.append(step)
+            found.append((first, max(last, right), joined))
         else:
-            found.append(Stretch(left, right, (step,)))
-    return found
+            found.append((left, right, [step]))
+    return [Stretch(left, right, tuple(joined)) for left, right, joined in found]
 
 
 def step_points(steps: Sequence[Step], horizon: Horizon, peak: float) -> list[tuple[float, float]]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from planner.model import Occurrence
 from planner.render import words
 from planner.render.preview import Preview
+from planner.timeline import RANK
 
 LINE_OCTETS = 75
 """A content line is folded when it is longer than this (RFC 5545, section 3.1)."""
@@ -21,6 +22,12 @@ STAMP = datetime(2026, 1, 1, tzinfo=UTC)
 """DTSTAMP of every event: a fixed one, so that equal calendars give equal feeds."""
 
 PRODUCT = "-//calendar-boost-planner//preview//EN"
+
+_ESCAPES: dict[int, str | None] = {
+    **dict.fromkeys(code for code in range(32) if chr(code) != "\t"),
+    **str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}),
+}
+"""What each sign of a TEXT value becomes: other control characters are left out."""
 
 
 def preview_ics(shown: Preview) -> str:
@@ -37,7 +44,7 @@ def preview_ics(shown: Preview) -> str:
         f"X-WR-CALNAME:{_text(f'Capacity of {shown.project.name}')}",
     ]
     runs = (run for lane in shown.lanes for run in lane.occurrences if run.start in shown.horizon)
-    for run in sorted(runs, key=lambda run: run.order):
+    for run in sorted(runs, key=RANK):
         lines += _event(run)
     lines.append("END:VCALENDAR")
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
@@ -78,19 +85,20 @@ def _description(run: Occurrence) -> str:
 
 
 def _instant(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    wall = instant.astimezone(UTC).isoformat(timespec="seconds")[:19]
+    return f"{wall.replace('-', '').replace(':', '')}Z"
 
 
 def _text(text: str) -> str:
     """Return *text* escaped as a TEXT value (RFC 5545, section 3.3.11)."""
-    clean = "".join(sign for sign in text if sign >= " " or sign in "\n\t")
-    for plain, escaped in (("\\", "\\\\"), (";", "\\;"), (",", "\\,"), ("\n", "\\n")):
-        clean = clean.replace(plain, escaped)
-    return clean
+    return text.translate(_ESCAPES)
 
 
 def _folded(line: str) -> Iterator[str]:
     """Yield *line* in pieces of `LINE_OCTETS` octets, never inside a character."""
+    if len(line) <= LINE_OCTETS and line.isascii():
+        yield line
+        return
     piece, octets = "", 0
     for sign in line:
         size = len(sign.encode())

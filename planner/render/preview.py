@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -57,6 +58,18 @@ class Lane:
     def peak(self) -> float:
         """The highest TRU in force, 0 if it is on-demand throughout."""
         return max((step.capacity.tru or 0 for step in self.steps), default=0)
+
+    @property
+    def open(self) -> tuple[tuple[Window, tuple[Occurrence, ...]], ...]:
+        """The windows that aren't paused, each with its runs, in the order of the file."""
+        runs: dict[str, list[Occurrence]] = defaultdict(list)
+        for occurrence in self.occurrences:
+            runs[occurrence.window.name].append(occurrence)
+        return tuple(
+            (window, tuple(runs[window.name]))
+            for window in self.calendar.windows
+            if not window.paused
+        )
 
     @property
     def paused(self) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from planner.errors import Lint
 from planner.model import Occurrence
 from planner.render.preview import Preview
-from planner.timeline import Step
+from planner.timeline import RANK, Step
 from workflows.contract import format_instant
 
 FORMAT_VERSION = 1
@@ -30,7 +31,23 @@ def preview_json(shown: Preview) -> str:
         "timeline": [_step(step) for lane in shown.lanes for step in lane.steps if step.claims],
         "warnings": [_warning(lint) for lint in shown.warnings],
     }
-    return json.dumps(document, indent=2)
+    return _printed(document)
+
+
+def _printed(document: Mapping[str, Any]) -> str:
+    """Return *document* with each item of its lists on a line of its own.
+
+    So that lines can be searched and compared, and hundreds of thousands of them written
+    by the quick half of `json`, which can't indent.
+    """
+    entries = []
+    for name, value in document.items():
+        if isinstance(value, list) and value:
+            text = "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
+        else:
+            text = json.dumps(value)
+        entries.append(f'  "{name}": {text}')
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def _occurrences(shown: Preview) -> list[dict[str, Any]]:
@@ -40,7 +57,7 @@ def _occurrences(shown: Preview) -> list[dict[str, Any]]:
         for occurrence in lane.occurrences
         if occurrence.start in shown.horizon
     )
-    return [_occurrence(o) for o in sorted(starting, key=lambda o: o.order)]
+    return [_occurrence(o) for o in sorted(starting, key=RANK)]
 
 
 def _occurrence(occurrence: Occurrence) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from planner.model import Occurrence
 from planner.render import words
 from planner.render.bill_text import bill_text
-from planner.render.day_bar import RULER, day_bar
+from planner.render.day_bar import RULER, DayBars
 from planner.render.day_names import which_days
 from planner.render.preview import Lane, Preview, ZoneChange
 from workflows.contract import to_wall
@@ -105,11 +105,10 @@ def _days(lane: Lane) -> Iterator[_Day]:
     runs: dict[date, list[Occurrence]] = defaultdict(list)
     for occurrence in lane.occurrences:
         runs[to_wall(occurrence.start, tz).date()].append(occurrence)
-    marks = _marks(lane)
+    marks, bars = _marks(lane), DayBars(lane.steps, tz, lane.peak)
     for day in sorted({*runs, *marks}):
-        bar = day_bar(lane.steps, day, tz, lane.peak)
         lines = tuple(line for run in runs[day] for line in _run_lines(run, tz))
-        yield _Day(day, bar, lines, tuple(marks.get(day, ())))
+        yield _Day(day, bars.bar(day), lines, tuple(marks.get(day, ())))
 
 
 def _marks(lane: Lane) -> dict[date, list[str]]:

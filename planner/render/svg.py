@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from zoneinfo import ZoneInfo
 
-from planner.model import Horizon, Window
+from planner.model import Horizon, Occurrence, Window
 from planner.render import geometry, reasons, words
 from planner.render.preview import Lane, Preview
 from planner.render.preview_text import change_words
@@ -131,11 +131,10 @@ def _rows(lane: Lane, canvas: _Canvas, y: float) -> tuple[list[str], float]:
     """Return the step line and the rows of the windows from *y* on, and where they end."""
     parts = [*_level(lane, canvas, y)]
     y += LEVEL + LINE / 2
-    for window in lane.calendar.windows:
-        if not window.paused:
-            lines = textwrap.wrap(f"{window.name}, {_demand(window)}", LETTERS)
-            parts += _row(lane, window, canvas, y, lines)
-            y += LINE * len(lines) + 6
+    for window, runs in lane.open:
+        lines = textwrap.wrap(f"{window.name}, {_demand(window)}", LETTERS)
+        parts += _row(window, runs, canvas, y, lines)
+        y += LINE * len(lines) + 6
     return parts, y
 
 
@@ -166,11 +165,12 @@ def _level(lane: Lane, canvas: _Canvas, y: float) -> Iterator[str]:
         )
 
 
-def _row(lane: Lane, window: Window, canvas: _Canvas, y: float, lines: list[str]) -> Iterator[str]:
+def _row(
+    window: Window, runs: Sequence[Occurrence], canvas: _Canvas, y: float, lines: Sequence[str]
+) -> Iterator[str]:
     """Yield the name of a window and its bars."""
     for number, line in enumerate(lines):
         yield f'<text x="{EDGE}" y="{y + 12 + number * LINE}">{escape(line)}</text>'
-    runs = [run for run in lane.occurrences if run.window == window]
     kind = "bar add" if window.combine == "add" else "bar"
     for bar in geometry.bars(runs, canvas.horizon, canvas.least):
         yield (
