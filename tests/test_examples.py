@@ -15,7 +15,7 @@ from schema_helpers import KNOWN, documents, errors
 
 from planner import source
 from planner.cli.main import exit_code_of
-from planner.config import fields, nodes, sentences, values
+from planner.config import fields, sentences, values, yamltext
 from planner.config import project as project_module
 from planner.lints import CODES, inspect
 from planner.lints import horizon as lints_horizon
@@ -205,9 +205,9 @@ def test_the_manual_lists_every_warning() -> None:
         ("1 MiB", source.MAX_FILE_BYTES / 2**20),
         ("calendar files in a directory | 5,000", source.MAX_FILES),
         ("levels of directories | 20", source.MAX_LEVELS),
-        ("nesting in a file | 20 levels", nodes.MAX_DEPTH),
-        ("aliases resolved | 200,000", nodes.MAX_VALUES),
-        ("documents in a file | 1,000", nodes.MAX_DOCUMENTS),
+        ("nesting in a file | 20 levels", yamltext.MAX_DEPTH),
+        ("aliases resolved | 200,000", yamltext.MAX_VALUES),
+        ("documents in a file | 1,000", yamltext.MAX_DOCUMENTS),
         ("windows in a file | 2,000", project_module.MAX_WINDOWS),
         ("problems told of one file | 100", sentences.MAX_PROBLEMS),
         ("items in a list | 2,000", fields.MAX_ITEMS),

@@ -248,9 +248,9 @@ def test_hostile_yaml_in_pure_python(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Where PyYAML comes without its C parser the same files are refused as well."""
     import yaml
 
-    from planner.config import nodes
+    from planner.config import yamltext
 
-    monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(yamltext, "_LOADER", yaml.SafeLoader)
     for name in ("aliases that explode", "an alias of itself", "nested lists", "many documents"):
         text = HOSTILE[name][:20_000]
         assert problems(tmp_path, {"a.yaml": text}), name

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from planner.config.days_off import holidays_of
-from planner.config.documents import CalendarDocument, Refinements, WindowDocument
+from planner.config.documents import CalendarDocument
 from planner.config.nodes import Document, Node, shown
 from planner.config.rails import loosened, rails_of, unusable
 from planner.config.readers import parse_name
@@ -17,6 +17,7 @@ from planner.config.sentences import validate
 from planner.config.shape import shape_problems
 from planner.config.shared import Shared, complaint, without_notes
 from planner.config.shelf import Shelf
+from planner.config.window_document import Refinements, WindowDocument
 from planner.config.windows import Surroundings, build_window
 from planner.errors import Problem
 from planner.model import NamespaceCalendar, Place, Window

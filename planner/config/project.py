@@ -7,11 +7,11 @@ from itertools import groupby
 
 from planner.config.calendars import read_calendar
 from planner.config.documents import PlannerDocument
-from planner.config.nodes import parse
 from planner.config.rails import prices_of
 from planner.config.sentences import told
 from planner.config.shared import Shared, read_shared
 from planner.config.shelf import TextFile
+from planner.config.yamltext import parse
 from planner.errors import Problem
 from planner.model import NamespaceCalendar, Project
 

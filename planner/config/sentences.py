@@ -9,9 +9,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from planner.config.documents import example_of, keys_of
 from planner.config.nodes import Document, Node, line_below, plain, shown
 from planner.config.shelf import Shelf
+from planner.config.strict import example_of, keys_of
 from planner.config.values import near
 from planner.errors import Problem
 

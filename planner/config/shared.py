@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from planner.config.days_off import holidays_of
 from planner.config.documents import PlannerDocument
-from planner.config.nodes import Document, Node, parse
+from planner.config.nodes import Document, Node
 from planner.config.rails import price_problem, prices_of, rails_of, unusable
 from planner.config.readers import parse_namespace
 from planner.config.sentences import validate
 from planner.config.shelf import Shelf, TextFile
+from planner.config.yamltext import parse
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 from planner.config.days_off import holidays_of, skip_of
-from planner.config.documents import CalendarDocument, Refinements, WindowDocument
+from planner.config.documents import CalendarDocument
 from planner.config.values import short
+from planner.config.window_document import Refinements, WindowDocument
 from planner.model import (
     BusinessDays,
     Cron,

@@ -7,15 +7,7 @@ reads them. Rules are followed in naive wall time; only what they yield becomes 
 
 from __future__ import annotations
 
-from planner.ical.expansion import (
-    Event,
-    check,
-    check_rule,
-    days,
-    expand,
-    expand_rule,
-    longest,
-    spans,
-)
+from planner.ical.besides import check_rule, expand_rule
+from planner.ical.expansion import Event, check, days, expand, longest, spans
 
 __all__ = ["Event", "check", "check_rule", "days", "expand", "expand_rule", "longest", "spans"]
