@@ -183,7 +183,7 @@ async def main() -> None:
             "ours, baseline found": await ours(client, "found.a1b2c", None),
             "published pattern": await published(client, simulator.url, "pattern.a1b2c"),
         }
-    kinds = ("workflows", "updates", "activities", "timers", "memos")
+    kinds = ("workflows", "updates", "activities", "timers")
     print(f"{'Actions of a single boost':<28}" + "".join(f"{kind:>12}" for kind in kinds), end="")
     print(f"{'together':>12}")
     for name, counted in rows.items():

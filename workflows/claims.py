@@ -12,9 +12,7 @@ from temporalio import activity
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionDescription,
     WorkflowExecutionStatus,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
@@ -23,15 +21,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import metrics, orders
 from workflows.contract import (
-    BASELINE_MEMO,
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RELEASE_UPDATE,
-    Capacity,
     LeaseAnswer,
     keeper_id,
 )
 from workflows.ledger import LOOK_EVERY, Ledger
+from workflows.recall import recall
 
 BEAT_EVERY = 40.0
 """Seconds between two heartbeats of a claim that waits for its answer."""
@@ -99,21 +96,8 @@ class KeeperActivities:
 
     @activity.defn(name=orders.RECALL)
     async def recall(self, order: orders.Recall) -> Ledger | None:
-        """Return what a terminated or failed run of a keeper knew.
-
-        The run answers for itself, by a query that replays it. Should it not be able to,
-        its memo still has the baseline that it found.
-        """
-        handle = self._client.get_workflow_handle(keeper_id(order.namespace), run_id=order.run)
-        try:
-            ledger: Ledger = await handle.query(
-                orders.LEDGER_QUERY, result_type=Ledger, rpc_timeout=timedelta(seconds=30)
-            )
-        except (RPCError, WorkflowQueryFailedError) as error:
-            activity.logger.warning("run %s does not answer: %s", order.run, error)
-        else:
-            return ledger
-        return await _from_memo(order.namespace, await handle.describe())
+        """Return what a run of a keeper knew that broke off."""
+        return await recall(self._client, order)
 
     async def _broken_run(self, namespace: str) -> str:
         """Return the run of the keeper that broke off; empty if it ended by itself."""
@@ -124,17 +108,6 @@ class KeeperActivities:
                 return ""
             raise
         return latest.run_id if latest.status in BROKEN else ""
-
-
-async def _from_memo(namespace: str, run: WorkflowExecutionDescription) -> Ledger | None:
-    """Return what the memo of a keeper's *run* tells: the baseline that it found, if any.
-
-    What it raised is not known then, so the baseline is one to be enforced.
-    """
-    found: Capacity | None = await run.memo_value(BASELINE_MEMO, None, type_hint=Capacity)
-    if found is None:
-        return None
-    return Ledger(namespace=namespace, baseline=found, baseline_declared=True, written=(found,))
 
 
 def _refused(error: WorkflowUpdateFailedError) -> BaseException:

@@ -20,7 +20,6 @@ with workflow.unsafe.imports_passed_through():
     from workflows import backoff, keeper_limits, orders, words
     from workflows import ledger as book
     from workflows.contract import (
-        BASELINE_MEMO,
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
         RELEASE_UPDATE,
@@ -165,7 +164,10 @@ class CapacityKeeper:
         await self._drive()
 
     async def _find_baseline(self) -> None:
-        """Record what is in force before the first change: it is what comes back."""
+        """Record what is in force before the first change: it is what comes back.
+
+        The record is the look's result in the history, see `workflows.recall`.
+        """
         try:
             sight = await self._activity(
                 orders.OBSERVE, self._ledger.namespace, "Find the baseline"
@@ -176,7 +178,6 @@ class CapacityKeeper:
         self._failures = 0
         if self._ledger.baseline is None:
             self._ledger = replace(self._ledger, baseline=sight.capacity)
-            workflow.upsert_memo({BASELINE_MEMO: sight.capacity})
 
     async def _drive(self) -> None:
         """Take one step to the target, and note what is in force after it."""

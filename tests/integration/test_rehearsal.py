@@ -62,8 +62,8 @@ async def test_what_fires_is_what_the_timeline_shows() -> None:
     assert outcome.failed == ()
     assert outcome.fired == 3 * DAYS
     assert outcome.changes == 6 * DAYS
-    # Of each day: three firings with an ask and an update each, a keeper with the memo of
-    # the baseline it found, and what it takes to be up, down and looking in between.
+    # Of each day: three firings with an ask and an update each, a keeper with its look for
+    # the baseline, and what it takes to be up, down and looking in between.
     assert 3 * DAYS * 5 + 2 * DAYS < outcome.actions < 3 * DAYS * 12
 
 

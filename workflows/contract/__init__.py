@@ -11,7 +11,6 @@ functions that the keeper drives to.
 from workflows.contract.capacity import APS_PER_TRU, Target, combine, round_up, target_of
 from workflows.contract.clock import end_by_clock, to_instant, to_wall
 from workflows.contract.messages import (
-    BASELINE_MEMO,
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
@@ -40,7 +39,6 @@ from workflows.contract.messages import (
 
 __all__ = [
     "APS_PER_TRU",
-    "BASELINE_MEMO",
     "BOOST_WORKFLOW",
     "KEEPER_WORKFLOW",
     "LEASE_UPDATE",

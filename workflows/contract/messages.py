@@ -20,8 +20,6 @@ KEEPER_WORKFLOW = "CapacityKeeper"
 LEASE_UPDATE = "lease"
 RELEASE_UPDATE = "release"
 STATUS_QUERY = "status"
-BASELINE_MEMO = "baseline"
-"""The key of a keeper's memo that holds the baseline it found: it outlives a terminate."""
 
 Combine = Literal["max", "add"]
 """How a lease meets the others of its namespace: the highest counts, or it comes on top."""

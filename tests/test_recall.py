@@ -1,0 +1,84 @@
+"""What a broken run of a keeper knew, where it can't answer for itself: its history tells."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from keeper_helpers import Stage, staged
+from temporalio.testing import WorkflowEnvironment
+
+from workflows.contract import Capacity
+from workflows.recall import baseline_on_record
+
+BEFORE = Capacity(3)
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no broken run answer: there is no time to replay it."""
+    monkeypatch.setattr("workflows.recall.ANSWERS_WITHIN", timedelta(microseconds=1))
+
+
+async def broken_off(stage: Stage) -> None:
+    """Terminate the keeper at its work."""
+    await stage.keeper.terminate("an operator's mistake")
+
+
+@pytest.mark.usefixtures("mute")
+@pytest.mark.parametrize("declared", [None, Capacity(2)], ids=["found", "declared"])
+async def test_the_baseline_is_read_off_the_history(
+    skipping: WorkflowEnvironment, fresh: str, declared: Capacity | None
+) -> None:
+    """What was in force before the first raise comes back, though nobody tells of it."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5, baseline=declared)
+        await broken_off(stage)
+        assert (await stage.boost(4, 1, window="by hand")).in_force
+        assert (await stage.status()).baseline == (declared or BEFORE)
+        await stage.release()
+        await stage.in_force((declared or BEFORE).tru)
+
+
+async def test_a_run_that_took_over_has_it_on_record_too(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two broken runs never looked for the baseline, but was told it."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5)
+        await broken_off(stage)
+        await stage.boost(4, 5)
+        await broken_off(stage)
+        monkeypatch.setattr("workflows.recall.ANSWERS_WITHIN", timedelta(microseconds=1))
+        await stage.boost(6, 1)
+        assert (await stage.status()).baseline == BEFORE
+        await stage.release()
+        await stage.in_force(BEFORE.tru)
+
+
+async def test_it_is_on_record_before_the_first_write(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A keeper that is ended at its very first write has told the baseline already."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        told: list[Capacity | None] = []
+        write = stage.cloud.set
+
+        async def watched(capacity: Capacity) -> None:
+            told.append(await baseline_on_record(stage.client, stage.keeper))
+            await write(capacity)
+
+        stage.cloud.set = watched  # type: ignore[method-assign]
+        await stage.boost(8, 1)
+        assert told == [BEFORE]
+
+
+async def test_a_run_that_continued_has_it_on_record(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was handed a ledger tells the baseline that is in it."""
+    monkeypatch.setattr("workflows.keeper_limits.UPDATES_A_RUN", 1)
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5)
+        await stage.says(lambda status: bool(status.leases))
+        assert await baseline_on_record(stage.client, stage.keeper) == BEFORE
