@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
+from planner.cli.stage import Clock
 from planner.promise import Held
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
@@ -241,12 +242,14 @@ async def story_stage(
     )
     simulator = Simulator(
         Rules(provisioning=PROVISIONING, check=5.0, operations_at_once=1000),
-        now=environment.get_current_time,
+        now=environment.get_current_time if forgetful else Clock(environment).now,
         key_rate=None,
         account_rate=None,
     )
     async with simulator, _without_warnings():
-        cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience)
+        # A forgetful stage has the network between; it takes a third of a story's time.
+        way = None if forgetful else simulator.transport
+        cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience, transport=way)
         stage = StoryStage(environment, simulator, cloud, forgetful)
         await stage.restart()
         try:

@@ -19,14 +19,18 @@ from workflows import ledger as book
 from workflows.contract import ON_DEMAND, LeaseRequest
 from workflows.ledger import Ledger
 
-ANY = 1 if os.environ.get("CI") else random.SystemRandom().randrange(1_000_000)
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+"""What the workers of a run share; None where there is one process."""
+
+ANY = 1 if os.environ.get("CI") else random.Random(RUN).randrange(1_000_000)
 SEED = int(os.environ.get("STORY_SEED") or ANY)
 """Each run plays others, but in CI, where a change is judged by the same ones each time."""
 
 COUNT = int(os.environ.get("STORY_COUNT") or 200)
 ATTEMPTS = 4
-AT_ONCE = 100
-"""Stories side by side on one server: more of them share what the clock's skips take."""
+AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
+"""Stories side by side on one server: more of them share what the clock's skips take, and
+more are played again where it gets stuck."""
 
 FORGETFUL = max(8, COUNT // 50)
 FORGETFUL_AT_ONCE = 20
@@ -69,21 +73,28 @@ def warn(words: str) -> None:
     print(f"  {words}", file=sys.__stderr__, flush=True)
 
 
-async def test_promises_are_kept() -> None:
+def batches(first: int, last: int, size: int) -> list[range]:
+    """Return the numbers from *first* up to *last*, some at once."""
+    return [range(start, min(start + size, last)) for start in range(first, last, size)]
+
+
+def named(numbers: range) -> str:
+    """Return what a batch is called."""
+    return f"{numbers[0]} to {numbers[-1]}"
+
+
+@pytest.mark.parametrize("numbers", batches(0, COUNT - FORGETFUL, AT_ONCE), ids=named)
+async def test_promises_are_kept(numbers: range) -> None:
     """Ready, never cut short, always released, never worse: in every story of this run."""
-    warn(f"{COUNT} stories, STORY_SEED={SEED}")
-    stories = [tell(SEED, number) for number in range(COUNT - FORGETFUL)]
-    for first in range(0, len(stories), AT_ONCE):
-        await play(stories[first : first + AT_ONCE])
-        warn(f"{min(first + AT_ONCE, len(stories))} kept their promises")
+    await play([tell(SEED, number) for number in numbers])
+    warn(f"{named(numbers)} of STORY_SEED={SEED} kept their promises")
 
 
-async def test_promises_are_kept_by_a_worker_without_memory() -> None:
+@pytest.mark.parametrize("numbers", batches(COUNT - FORGETFUL, COUNT, FORGETFUL_AT_ONCE), ids=named)
+async def test_promises_are_kept_by_a_worker_without_memory(numbers: range) -> None:
     """What a worker has in memory is never needed: another takes over in the middle."""
-    numbers = range(COUNT - FORGETFUL, COUNT)
-    for first in range(0, FORGETFUL, FORGETFUL_AT_ONCE):
-        chosen = numbers[first : first + FORGETFUL_AT_ONCE]
-        await play([tell(SEED, number) for number in chosen], forgetful=True)
+    await play([tell(SEED, number) for number in numbers], forgetful=True)
+    warn(f"{named(numbers)} of STORY_SEED={SEED} kept theirs, without memory")
 
 
 FINDINGS = [(1, 723), (2, 476)]

@@ -7,8 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from planner.cli.servers import find_binary
@@ -124,6 +123,29 @@ class Stage:
         await ended
 
 
+class Clock:
+    """The server's clock for a simulator that is reached without a network.
+
+    While an activity runs the clock doesn't skip, and what it asks for has the time of its
+    beginning: to ask the server each time would be a quarter of all requests to it.
+    """
+
+    def __init__(self, environment: WorkflowEnvironment) -> None:
+        self._environment = environment
+        self._latest = datetime.min.replace(tzinfo=UTC)
+
+    async def now(self) -> datetime:
+        """Return the time, never one before what was returned already."""
+        from temporalio import activity
+
+        if activity.in_activity():
+            now = activity.info().started_time
+        else:
+            now = await self._environment.get_current_time()
+        self._latest = max(self._latest, now)
+        return self._latest
+
+
 def is_waiting(history: WorkflowHistory) -> bool:
     """Tell whether the workflow with *history* waits for a timer."""
     from temporalio.api.enums.v1 import EventType
@@ -166,7 +188,7 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
         simulator = Simulator(
             provisioning=0,
             check=0,
-            now=partial(_now, environment),
+            now=Clock(environment).now,
             key_rate=None,
             account_rate=None,
         )
@@ -190,19 +212,6 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
             except RPCError as error:
                 raise gone(error) from error
         await cloud.aclose()
-
-
-async def _now(environment: WorkflowEnvironment) -> datetime:
-    """Return the time on the server's clock.
-
-    While an activity runs the clock doesn't skip, and what it asks for has the time of its
-    beginning: to ask the server each time would be a quarter of all requests to it.
-    """
-    from temporalio import activity
-
-    if activity.in_activity():
-        return activity.info().started_time
-    return await environment.get_current_time()
 
 
 @asynccontextmanager
