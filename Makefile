@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
-  kills bench-sync kill bench-load bench-latency bench-actions
+  kills bench-sync bench-foresight kill bench-load bench-latency bench-actions
 
 check: static test  ## what CI runs
 
@@ -34,7 +34,8 @@ exits:  ## `planner plan` in a row against a real server, the right exit code ea
 STORIES ?= 10000
 STORY_SEED ?= $(shell date +%s)
 stories:  ## random stories of namespaces through the real workflows: the six promises
-	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) $(PYTHON) -m pytest -q -s tests/test_stories.py -k kept
+	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) \
+	  $(PYTHON) -m pytest -q -n logical --dist worksteal tests/test_stories.py -k kept
 
 FUZZ_SECONDS ?= 3600
 fuzz:  ## mutated calendars and iCalendar files, so long each: a bounded answer, never a traceback
@@ -53,6 +54,11 @@ SYNC_WINDOWS ?= 1000
 SYNC_ROUNDS ?= 3
 bench-sync:  ## sync 1,000 windows, beside the bare client making the same schedules
 	$(PYTHON) benchmarks/sync.py $(SYNC_WINDOWS) $(SYNC_ROUNDS)
+
+FORESIGHT_WINDOWS ?= 1000
+bench-foresight:  ## a plan's outlook and a year's preview of so many windows
+	$(PYTHON) benchmarks/foresight.py --windows $(FORESIGHT_WINDOWS) --only outlook
+	$(PYTHON) benchmarks/foresight.py --windows 200 --only preview
 
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py

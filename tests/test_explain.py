@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -21,7 +22,7 @@ from foresight_helpers import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cli.foresight import horizon_of, instant_of
+from planner.cli.choosing import horizon_of, instant_of
 from planner.cli.main import exit_code_of
 from planner.explain import because, explain
 from planner.model import (
@@ -35,8 +36,10 @@ from planner.model import (
     Skip,
     Window,
 )
+from planner.render.explain_json import explain_json
 from planner.render.explain_text import explain_text, rule_words
 from planner.timeline import step_at, timeline
+from workflows.contract import Capacity
 
 LONG = window("long", ("2027-01-04 08:00", "2027-01-04 12:00"))
 SHORT = window("short", ("2027-01-04 09:00", "2027-01-04 10:00"), tru=8)
@@ -305,3 +308,125 @@ def test_explain_reads_times_by_the_namespace_s_clock(
     printed = capsys.readouterr().out
     assert "Fri 15 Jan 2027 06:00 EST (11:00Z)" in printed
     assert "8 TRU: payroll asks for 8 TRU." in printed
+
+
+def test_explain_says_what_the_clock_does_at_the_time_asked_for(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time that is skipped or shown twice is read in one way, and told on stderr."""
+    ask = ["explain", "payments-prod.a1b2c", str(directory), "--at"]
+    assert exit_code_of([*ask, "2027-03-14T02:30"]) == 0
+    skipped = capsys.readouterr()
+    assert "the clock skips 02:30 on Sun 14 Mar 2027; read as 03:30" in skipped.err
+    assert "Sun 14 Mar 2027 03:30 EDT" in skipped.out
+    assert exit_code_of([*ask, "2026-11-01T01:30"]) == 0
+    twice = capsys.readouterr()
+    assert "shows 01:30 twice" in twice.err
+    assert "--at 2026-11-01T06:30Z is the second" in twice.err
+    assert "Sun 01 Nov 2026 01:30 EDT (05:30Z)" in twice.out
+    assert exit_code_of([*ask, "2026-11-01T06:30Z"]) == 0
+    plain = capsys.readouterr()
+    assert (plain.err, "01:30 EST (06:30Z)" in plain.out) == ("", True)
+
+
+# As JSON ------------------------------------------------------------------------------
+
+
+def told(when: str, *each: Window, only: str = "", **fields: object) -> dict[str, Any]:
+    """Return the explanation as programs read it."""
+    document: dict[str, Any] = json.loads(
+        explain_json(explain(calendar(*each, **fields), at(when)), only)
+    )
+    return document
+
+
+def test_json_is_the_documented_explanation() -> None:
+    """What is in force, why, what comes next, and each window with its state."""
+    early = window("early", ("2027-01-04 10:00", "2027-01-04 11:00"), lead=15 * MINUTE)
+    document = told("2027-01-04 09:50", LONG, SHORT, ADDED, early)
+    windows = document.pop("windows")
+    assert document == {
+        "format_version": 1,
+        "namespace": NAMESPACE,
+        "timezone": "UTC",
+        "at": "2027-01-04T09:50:00Z",
+        "baseline": {"tru": None, "declared": False},
+        "now": {
+            "tru": 10,
+            "asked_tru": 10,
+            "falls_short": False,
+            "reasons": ["short asks for 8 TRU, the highest of 3", "on top of that: added 2 TRU"],
+        },
+        "promised_tru": 10,
+        "next": {
+            "at": "2027-01-04T10:00:00Z",
+            "tru": 4,
+            "asked_tru": 4,
+            "falls_short": False,
+            "reasons": ["long asks for 4 TRU, the highest of 2"],
+        },
+    }
+    states = [(each["window"], each["state"]) for each in windows]
+    assert sorted(states) == [
+        ("added", "open"),
+        ("early", "ahead"),
+        ("long", "open"),
+        ("short", "open"),
+    ]
+    (ahead,) = (each for each in windows if each["window"] == "early")
+    assert ahead["run"] == {
+        "start": "2027-01-04T10:00:00Z",
+        "end": "2027-01-04T11:00:00Z",
+        "fires": "2027-01-04T09:45:00Z",
+        "notes": [],
+    }
+
+
+def test_json_says_why_a_window_does_not_run() -> None:
+    """On a holiday that it skips: the reason, no run of that day, and the next one."""
+    skipping = Window(
+        namespace=NAMESPACE,
+        name="payroll",
+        recurrence=Cron(("0 9 * * 1-5",)),
+        length=Duration(2 * HOUR),
+        tru=4,
+        asked="4 TRU",
+        skip=Skip(holidays=True),
+        holidays=Holidays(regions=("US",)),
+    )
+    (found,) = told("2027-07-05 09:30", skipping)["windows"]
+    assert (found["state"], found["run"], found["runs_on_day"]) == ("closed", None, [])
+    assert any("Independence Day" in reason for reason in found["reasons"])
+    assert found["next"]["start"] == "2027-07-06T09:00:00Z"
+    assert found["rule"] == "cron: 0 9 * * 1-5, skip: holidays, in UTC"
+
+
+def test_json_tells_a_paused_window_and_one_alone() -> None:
+    """What is paused says so; with a name the others are left out."""
+    paused = window("paused", *_spans(LONG), paused=True)
+    assert [each["state"] for each in told("2027-01-04 08:30", paused)["windows"]] == ["paused"]
+    only = told("2027-01-04 09:30", LONG, SHORT, only="short")
+    assert [each["window"] for each in only["windows"]] == ["short"]
+    assert only["now"]["tru"] == 8
+
+
+@given(windows(), baselines, st.integers(0, 4319))
+@settings(max_examples=30, deadline=None)
+def test_json_has_every_window_once(
+    drawn: list[Window], baseline: Capacity | None, minute: int
+) -> None:
+    """Each window is there in one state, and those that count are what is asked for."""
+    namespace, instant = calendar(*drawn, baseline=baseline), START + minute * MINUTE
+    document = json.loads(explain_json(explain(namespace, instant)))
+    assert {each["window"] for each in document["windows"]} == {each.name for each in drawn}
+    counting = [each for each in document["windows"] if each["state"] in ("open", "ahead")]
+    assert bool(counting) == bool(document["now"]["asked_tru"])
+    assert all(each["run"] for each in counting)
+
+
+def test_explain_prints_json(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On stdout is JSON and nothing else."""
+    ask = ["explain", "payments-prod.a1b2c", str(directory), "--at", "2027-01-15T06:00"]
+    assert exit_code_of([*ask, "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["at"], document["now"]["tru"]) == ("2027-01-15T11:00:00Z", 8)

@@ -1,10 +1,8 @@
-"""``planner preview`` and ``planner explain``: see the coming year before it is merged."""
+"""``planner preview``: see the coming year before it is merged."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import app, say
+from planner.cli.choosing import MOST_DAYS, check_names, horizon_of
 
 if TYPE_CHECKING:
     from planner.errors import Lint
@@ -23,9 +22,6 @@ DEFAULT_DAYS = 35
 
 FEED_DAYS = 366
 """How far a feed reaches that people subscribe to."""
-
-MOST_DAYS = 3660
-"""The longest span that is looked at: ten years."""
 
 MOST_RUNS = 100_000
 """Runs that a preview shows and bills: five daily windows of fifty namespaces for a year."""
@@ -84,7 +80,7 @@ def preview(
     now = datetime.now(UTC)
     horizon = horizon_of(start, end, days or _usual_days(output), now)
     project = read(directory)
-    _check_names(project, namespace or (), window or ())
+    check_names(project, namespace or (), window or ())
     chosen = select(project, namespace or (), window or ())
     year = horizon if start or end or days else _year_from(horizon.start)
     _refuse_too_many(directory, chosen, hull(horizon, year))
@@ -154,97 +150,7 @@ def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, .
     return tuple(item for item in found if (item.file, item.line) in places)
 
 
-@app.command()
-def explain(
-    namespace: Annotated[str, typer.Argument(help="The namespace, as the calendars name it.")],
-    directory: Calendars = Path("calendars"),
-    at: Annotated[
-        str,
-        typer.Option(
-            metavar="TIME",
-            help="The instant, by the namespace's own clock unless it says Z or +02:00. [now]",
-        ),
-    ] = "",
-    window: Annotated[
-        str, typer.Option(metavar="NAME", help="Only this window: why it runs, or why not.")
-    ] = "",
-) -> None:
-    """Say why a namespace has the capacity it has, and until when.
-
-    Shows the windows that make it so and by which rule, the firing that asks for each,
-    the next transition, and for every other window why it does not run.
-    """
-    from planner.explain import explain as explained
-    from planner.render.explain_text import explain_text
-    from planner.source import read
-
-    project = read(directory)
-    _check_names(project, [namespace], [window] if window else [])
-    calendar = next(each for each in project.namespaces if each.namespace == namespace)
-    instant = instant_of(at, "--at", calendar.timezone) if at else datetime.now(UTC)
-    print(explain_text(explained(calendar, instant), window), end="")
-
-
-def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
-    """Return the span that ``--from``, ``--to`` and ``--days`` name; ``--to`` wins over days.
-
-    Raises:
-        typer.BadParameter: One of them can't be read, or they are the wrong way round.
-    """
-    from planner.model import Horizon
-
-    first = instant_of(start, "--from") if start else _midnight(now.date())
-    last = instant_of(end, "--to") if end else first + timedelta(days=days)
-    if last <= first:
-        raise typer.BadParameter(f"--to {last:%Y-%m-%d} must be after --from {first:%Y-%m-%d}")
-    if last - first > timedelta(days=MOST_DAYS):
-        raise typer.BadParameter(f"--from and --to may be {MOST_DAYS} days apart at most")
-    return Horizon(first, last)
-
-
-def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
-    """Return the UTC instant that *text* names; a day means its midnight.
-
-    Args:
-        text: What was written, in the forms of ISO 8601.
-        option: The option it was written for.
-        timezone: Whose clock it is read by where it has no offset.
-    """
-    from zoneinfo import ZoneInfo
-
-    from workflows.contract import to_instant
-
-    try:
-        parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else to_instant(parsed, ZoneInfo(timezone))
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(
-            f"{option} {text[:40]!r} is no time; write 2027-01-31 or 2027-01-31T18:00Z"
-        ) from error
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
 def _year_from(start: datetime) -> Horizon:
     from planner.model import Horizon
 
     return Horizon(start, start + timedelta(days=365))
-
-
-def _check_names(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> None:
-    """Refuse names that are in no file, with the nearest ones that are."""
-    known = {calendar.namespace for calendar in project.namespaces}
-    for name in namespaces:
-        if name not in known:
-            raise typer.BadParameter(f"no namespace {name!r} in the calendars{_near(name, known)}")
-    shown = {name for window in project.windows for name in (window.name, window.key)}
-    for name in windows:
-        if name not in shown:
-            raise typer.BadParameter(f"no window {name!r} in the calendars{_near(name, shown)}")
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from planner.cli import (
     by_hand,
+    explaining,
     files,
     foresight,
     hold,
@@ -26,6 +27,7 @@ from planner.cli.app import EXIT_ERROR, app, exit_code_of, leave
 __all__ = [
     "app",
     "by_hand",
+    "explaining",
     "files",
     "foresight",
     "hold",

@@ -29,8 +29,8 @@ def explain_text(explained: Explanation, window: str = "") -> str:
         explained: What is to be told.
         window: A window's name, or its name in full; empty for all of them.
     """
-    claims = [claim for claim in explained.claims if _is_meant(claim.run.window, window)]
-    absences = [absence for absence in explained.absences if _is_meant(absence.window, window)]
+    claims = [claim for claim in explained.claims if is_meant(claim.run.window, window)]
+    absences = [absence for absence in explained.absences if is_meant(absence.window, window)]
     lines = [*_now(explained), *_next(explained)]
     if claims:
         lines += ["", "Windows that make it so"]
@@ -43,7 +43,8 @@ def explain_text(explained: Explanation, window: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _is_meant(window: Window, name: str) -> bool:
+def is_meant(window: Window, name: str) -> bool:
+    """Tell whether *name* means *window*: by its name alone or in full; empty means any."""
     return not name or name in (window.name, window.key)
 
 

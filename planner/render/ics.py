@@ -23,8 +23,8 @@ STAMP = datetime(2026, 1, 1, tzinfo=UTC)
 
 PRODUCT = "-//calendar-boost-planner//preview//EN"
 
-_ESCAPES: dict[int, str | None] = {
-    **dict.fromkeys(code for code in range(32) if chr(code) != "\t"),
+_ESCAPES: dict[int, str] = {
+    **{code: "" for code in range(32) if chr(code) != "\t"},
     **str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"}),
 }
 """What each sign of a TEXT value becomes: other control characters are left out."""

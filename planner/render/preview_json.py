@@ -80,12 +80,12 @@ def _step(step: Step) -> dict[str, Any]:
         "namespace": step.namespace,
         "start": format_instant(step.start),
         "end": format_instant(step.end),
-        "tru": _number(step.capacity.tru),
+        "tru": number(step.capacity.tru),
         "windows": list(step.windows),
     }
 
 
-def _number(tru: float | None) -> float | int | None:
+def number(tru: float | None) -> float | int | None:
     """Return whole TRU as whole numbers, as the occurrences have them."""
     return int(tru) if tru is not None and tru == int(tru) else tru
 
