@@ -396,6 +396,34 @@ def test_a_list_that_lags_is_never_taken_for_the_present(lag: int) -> None:
     run(story())
 
 
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    story=st.lists(
+        st.tuples(desired_states, st.integers(0, 12), st.none() | st.integers(0, 30)),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_however_syncs_follow_each_other(
+    story: list[tuple[list[Schedule], int, int | None]],
+) -> None:
+    """Any commits, any lag of the list, any kills in between: a sync that ends has its way."""
+
+    async def told() -> None:
+        fake = FakeTemporal()
+        for desired, lag, last in story:
+            fake.lag = lag
+            fake.before = dying_after(10**6 if last is None else last)
+            with contextlib.suppress(Killed):
+                report = await sync(fake.server(), order(*desired), NOW)
+                assert report.failed == ()
+                assert {id: stored.message for id, stored in fake.schedules.items()} == {
+                    one.id: await to_message(one, fake.data_converter) for one in desired
+                }
+
+    run(told())
+
+
 def test_what_the_list_does_not_show_yet_stays_on_record() -> None:
     """A sync of something else passes it on, as long as the list may be behind."""
 
@@ -649,6 +677,72 @@ def test_a_schedule_of_ours_that_vanished_is_no_failure() -> None:
         fake.before = first
         (outcome,) = (await synced(fake)).outcomes
         assert (outcome.done, outcome.message) == (True, "it was gone already")
+
+    run(story())
+
+
+# Adoption ---------------------------------------------------------------------------
+
+
+async def paused_strangely(fake: FakeTemporal, there: Schedule) -> None:
+    """Have *there* on the server, paused by hand and marked by nobody."""
+    await put(fake, there, "")
+    state = fake.schedules[there.id].message.state
+    state.paused, state.notes = True, "frozen by alice"
+    fake.catch_up()
+
+
+@pytest.mark.parametrize("last", range(16))
+@pytest.mark.parametrize("lag", [0, 1, 99])
+def test_an_adoption_that_is_killed_loses_no_pause(last: int, lag: int) -> None:
+    """Whatever request was the last one, between delete and create too: it stays paused."""
+
+    async def story() -> None:
+        fake, ours = FakeTemporal(), schedule("a")
+        await paused_strangely(fake, schedule("a", tru=2))
+        fake.before = dying_after(last)
+        with contextlib.suppress(Killed):
+            await sync(fake.server(), order(ours), NOW)
+        fake.before, fake.lag = (lambda name, request: None), lag
+        await sync(fake.server(), order(ours), NOW)
+        state = fake.schedules[ours.id].message.state
+        assert (state.paused, state.notes) == (True, "frozen by alice")
+        fake.catch_up()
+        assert await left_over(fake, ours) == []
+
+    run(story())
+
+
+def killed_between(fake: FakeTemporal) -> None:
+    """Let the next process die when it makes a schedule anew."""
+
+    def die(name: str, request: object) -> None:
+        if name == "create_schedule":
+            raise Killed
+
+    fake.before = die
+
+
+def test_a_pause_on_record_outlives_other_syncs() -> None:
+    """A sync that leaves the window alone hands the pause on; the plan says so."""
+
+    async def story() -> None:
+        fake, ours = FakeTemporal(), schedule("a")
+        await paused_strangely(fake, ours)
+        killed_between(fake)
+        with pytest.raises(Killed):
+            await sync(fake.server(), order(ours), NOW)
+        assert fake.schedules == {}
+        with pytest.raises(Killed):
+            await sync(fake.server(), order(ours, schedule("b")), NOW)
+        fake.before = lambda name, request: None
+        (change,) = (await look(fake.server(), order(ours), NOW)).pending
+        assert change.remarks == (
+            "its adoption broke off; it was paused by an operator, and stays so: “frozen by alice”",
+        )
+        await synced(fake, ours)
+        assert fake.schedules[ours.id].message.state.paused
+        assert (await read_record(fake.server(), PROJECT, NOW)).pauses == {}
 
     run(story())
 

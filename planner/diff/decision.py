@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from planner.diff.fields import Field, differences
 from planner.diff.firings import next_occurrences, occurrences, running, unasked, unfired
 from planner.diff.operators import keep_operators, pause_remarks
-from planner.diff.pause import paused_note
+from planner.diff.pause import paused_note, why_paused
 from planner.diff.plan import Action, Change, Live
 from planner.model import Horizon
-from planner.spec import Schedule, Stamp, read_stamp, stamped
+from planner.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import to_wall
 
 ADOPTER = "somebody, before it was adopted"
@@ -75,7 +75,7 @@ def _create(desired: Schedule, now: datetime) -> Change | None:
         reason="new in the files",
         after=after,
         starts=starts,
-        remarks=_start_remarks(starts),
+        remarks=(*_kept_remarks(desired), *_start_remarks(starts)),
     )
 
 
@@ -190,6 +190,15 @@ def _since(found: Field, desired: Schedule, after: tuple[tuple[datetime, datetim
         return found
     wall = to_wall(after[0][0], ZoneInfo(desired.request.timezone))
     return replace(found, since=f"{wall:%Y-%m-%d}")
+
+
+def _kept_remarks(desired: Schedule) -> tuple[str, ...]:
+    """Return what there is to say where *desired* is made with an operator's pause."""
+    stamp = stamp_of(desired)
+    if not desired.paused or stamp is None or stamp.note == note_mark(desired.note):
+        return ()
+    words = why_paused(desired.note)
+    return (f"its adoption broke off; it was paused by an operator, and stays so: “{words}”",)
 
 
 def _start_remarks(starts: tuple[datetime, ...]) -> tuple[str, ...]:

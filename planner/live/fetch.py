@@ -10,7 +10,7 @@ from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSched
 
 from planner.diff import Live, Wanted, unsettled
 from planner.live.reading import EntryReader, read_description
-from planner.live.record import Record, doubtful, still_holding
+from planner.live.record import Record, doubtful, mark
 from planner.live.server import Missing, Server
 
 PAGE_SIZE = 1000
@@ -52,8 +52,8 @@ async def fetch(server: Server, wanted: Wanted, record: Record, *, full: bool = 
     desired = {one.id for one in wanted.schedules}
 
     def shows(listed: Mapping[str, Live]) -> bool:
-        """Tell whether few enough are open to describe them; unsettled ones always are."""
-        return len(doubtful(record, listed)) <= FEW or not (record.is_settled and record.is_recent)
+        """Tell whether few enough are in doubt; of a sync that broke off, all are."""
+        return not record.is_settled or len(doubtful(record, listed)) <= FEW
 
     listed = await list_showing(server, wanted.project, desired, shows)
     doubts = doubtful(record, listed)
@@ -63,7 +63,7 @@ async def fetch(server: Server, wanted: Wanted, record: Record, *, full: bool = 
     ours = {
         id: live for id, live in there.items() if live.project == wanted.project or id in desired
     }
-    marks = still_holding(record, listed, there)
+    marks = {id: mark(there.get(id)) for id in record.marks}
     pauses = {id: note for id, note in record.pauses.items() if id in desired - there.keys()}
     return Seen(ours, Record(marks, pauses))
 

@@ -13,7 +13,7 @@ start it again ends the one before, and reading it never lags.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,8 +35,8 @@ GONE = ""
 """The mark of a schedule that isn't there."""
 
 CAUGHT_UP = timedelta(hours=1)
-"""The age of a record at which the list shows all that was written before it. Lists lag by
-seconds; the rest is for clocks that differ."""
+"""The age from which on a settled record says nothing more: the list shows all of it by then.
+Lists lag by seconds; the rest is for clocks that differ."""
 
 UNMARKED = "-"
 """The mark of a schedule whose calendars bear no stamp of ours."""
@@ -52,14 +52,11 @@ class Record:
         pauses: The notes of paused schedules that it was to adopt, by id: a schedule that
             was deleted and not yet made anew is made paused.
         version: Another one for each record; empty where there is none.
-        is_recent: Whether the list may still pass through states before this record: even
-            an entry that is right may turn wrong once more then.
     """
 
     marks: Mapping[str, str | None] = field(default_factory=dict)
     pauses: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
-    is_recent: bool = False
 
     @property
     def is_settled(self) -> bool:
@@ -69,23 +66,12 @@ class Record:
 
 def mark(live: Live | None) -> str:
     """Return what *live* is told by; `GONE` where it isn't there."""
-    return GONE if live is None else _words(live.stamp)
+    return GONE if live is None else _words(live.stamp, live.paused)
 
 
 def doubtful(record: Record, listed: Mapping[str, Live]) -> set[str]:
     """Return the ids that the list shows otherwise than *record* has them."""
     return {id for id, known in record.marks.items() if known != mark(listed.get(id))}
-
-
-def still_holding(
-    record: Record, listed: Mapping[str, Live], there: Mapping[str, Live]
-) -> dict[str, str | None]:
-    """Return the marks of *record* that the next one must have too, as they are *there* now.
-
-    Once the list has caught up, only those that it shows otherwise.
-    """
-    marks = {id: mark(there.get(id)) for id in record.marks}
-    return {id: now for id, now in marks.items() if record.is_recent or now != mark(listed.get(id))}
 
 
 def ahead_of(plan: Plan, record: Record) -> Record:
@@ -107,7 +93,7 @@ def behind(record: Record, done: Iterable[Change]) -> Record:
 
 
 async def read_record(server: Server, project: str, now: datetime) -> Record:
-    """Return the record of the last sync of *project*; an empty one where there is none."""
+    """Return the record of the last sync of *project*: what of it still counts, if there is one."""
     request = GetWorkflowExecutionHistoryRequest(
         namespace=server.namespace,
         execution=WorkflowExecution(workflow_id=record_id(project)),
@@ -125,8 +111,9 @@ async def read_record(server: Server, project: str, now: datetime) -> Record:
         marks, pauses = dict(value["marks"]), dict(value["pauses"])
     except Exception:  # anybody may start a workflow under this id: it says nothing then
         marks, pauses = {}, {}
-    recent = now - event.event_time.ToDatetime(tzinfo=UTC) < CAUGHT_UP
-    return Record(marks, pauses, started.original_execution_run_id, recent)
+    record = Record(marks, pauses, started.original_execution_run_id)
+    is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > CAUGHT_UP
+    return replace(record, marks={}) if is_old and record.is_settled else record
 
 
 async def write_record(server: Server, project: str, record: Record) -> None:
@@ -156,8 +143,10 @@ def record_id(project: str) -> str:
 
 def _written(change: Change) -> str:
     """Return the mark of a schedule once *change* is made."""
-    return GONE if change.desired is None else _words(stamp_of(change.desired))
+    desired = change.desired
+    return GONE if desired is None else _words(stamp_of(desired), desired.paused)
 
 
-def _words(stamp: Stamp | None) -> str:
-    return UNMARKED if stamp is None else f"{stamp.digest}.{stamp.note}"
+def _words(stamp: Stamp | None, paused: bool) -> str:
+    words = UNMARKED if stamp is None else f"{stamp.digest}.{stamp.note}"
+    return f"{words} paused" if paused else words

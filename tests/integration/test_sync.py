@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from temporalio.client import (
 )
 
 from planner.errors import Refused, ServerError, StalePlan
+from planner.live import apply as apply_module
 from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server
 from planner.live.sync import sync
@@ -160,6 +162,24 @@ async def test_a_schedule_that_is_nobodys(shop: Shop) -> None:
     assert (await shop.live()).project == ""
     assert await describe(shop.server, shop.value("other").id) is None
     await shop.sync(shop.value(), allowed=Allowances(adopt=True))
+    live = await shop.live()
+    assert (live.project, live.paused, live.note) == (shop.project, True, "since 2023")
+    assert (await shop.plan(shop.value(), full=True)).pending == ()
+
+
+async def test_an_adoption_that_breaks_off(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted and not yet made anew: the next sync makes it paused, with the operator's note."""
+    await shop.strange(shop.value().id, note="since 2023", paused=True)
+
+    async def broken(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(apply_module._Writer, "_make", broken)
+        with pytest.raises(asyncio.CancelledError):
+            await shop.sync(shop.value(), allowed=Allowances(adopt=True))
+    assert await describe(shop.server, shop.value().id) is None
+    await shop.sync(shop.value())
     live = await shop.live()
     assert (live.project, live.paused, live.note) == (shop.project, True, "since 2023")
     assert (await shop.plan(shop.value(), full=True)).pending == ()
