@@ -199,15 +199,13 @@ def _happening(entry: Entry, wall: datetime, floating: tzinfo, length: Length) -
 
 
 def _clock_notes(start: datetime, wall: datetime, zone: tzinfo) -> tuple[str, ...]:
+    first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    if first == second:
+        return ()
     shown = wall_of(start, zone)
     if shown != wall:
         return (f"the clock skips {wall:%H:%M} that day: starts at {shown:%H:%M}",)
-    if (
-        wall.replace(tzinfo=zone, fold=1).utcoffset()
-        != wall.replace(tzinfo=zone, fold=0).utcoffset()
-    ):
-        return (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
-    return ()
+    return (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
 
 
 def _moved(change: Entry) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from planner.ical.limits import FIRST_YEAR, LAST_YEAR
@@ -71,8 +72,12 @@ class Length:
         return end if end > start else start + self.total
 
 
+@lru_cache(maxsize=1024)
 def instant_of(wall: datetime, tz: tzinfo) -> datetime:
-    """Return `to_instant` of *wall*, for the zones that a file defines itself, too."""
+    """Return `to_instant` of *wall*, for the zones that a file defines itself, too.
+
+    The last ones are remembered: a start is asked for by its end and its exceptions as well.
+    """
     if isinstance(tz, ZoneInfo):
         return to_instant(wall, tz)
     return wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
