@@ -6,7 +6,6 @@ Workflows decide, with values; here it is done. Keys are read here and go no fur
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from workflows import metrics, orders
+from workflows.beats import beating
 from workflows.cloud import (
     CloudError,
     InsufficientCapacity,
@@ -29,9 +29,6 @@ from workflows.orders import Drive, Sight
 
 PATIENCE = 200.0
 """Seconds that one attempt waits for a change to be in force; the keeper then asks anew."""
-
-BEAT_EVERY = 40.0
-"""Seconds between two heartbeats: each one that reaches the server is an Action."""
 
 
 class Cloud(Protocol):
@@ -65,7 +62,8 @@ class CapacityActivities:
     async def observe(self, namespace: str) -> Sight:
         """Return what is in force, or what is about to be where a change is under way."""
         with _faults_reported(Ledger(namespace=namespace)):
-            seen = await self._cloud.observe(namespace)
+            async with beating(f"looking at {namespace}"):
+                seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
         return Sight(capacity=found, found=found)
 
@@ -77,11 +75,12 @@ class CapacityActivities:
         would lower the limit, what it offers is returned for the keeper to decide anew.
         """
         with _faults_reported(order.ledger):
-            sight = await self._step(order)
+            async with beating(f"looking at {order.ledger.namespace}") as say:
+                sight = await self._step(order, say)
         metrics.record_step(order.ledger, sight)
         return sight
 
-    async def _step(self, order: Drive) -> Sight:
+    async def _step(self, order: Drive, say: Callable[[str], None]) -> Sight:
         ledger, wanted = order.ledger, order.ledger.target.capacity
         seen = await self._cloud.observe(ledger.namespace)
         coming = seen.pending or seen.capacity
@@ -95,7 +94,7 @@ class CapacityActivities:
         offer = await self._offer(ledger, wanted, seen)
         if offer and replace(ledger, offer=offer).target.capacity != wanted:
             return Sight(capacity=seen.capacity, found=coming, coming=seen.pending, offer=offer)
-        return await self._set(order, wanted, seen, offer)
+        return await self._set(order, wanted, seen, offer, say)
 
     async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
         """Return what the Cloud offers, where the way is up; None on the way down.
@@ -118,14 +117,17 @@ class CapacityActivities:
         return Offer(allowed=options.allowed, available=there, on_demand_aps=options.on_demand_aps)
 
     async def _set(
-        self, order: Drive, wanted: Capacity, seen: Observation, offer: Offer | None
+        self,
+        order: Drive,
+        wanted: Capacity,
+        seen: Observation,
+        offer: Offer | None,
+        say: Callable[[str], None],
     ) -> Sight:
         namespace, found = order.ledger.namespace, seen.pending or seen.capacity
         try:
             async with asyncio.timeout(self._patience):
-                done = await self._cloud.set_capacity(
-                    namespace, wanted, key=order.key, beat=_beats()
-                )
+                done = await self._cloud.set_capacity(namespace, wanted, key=order.key, beat=say)
         except TimeoutError:
             words = f"{wanted} is asked for, but not in force yet"
             return Sight(
@@ -145,19 +147,6 @@ def _less(ledger: Ledger, error: InsufficientCapacity) -> float:
         return error.available
     smaller = [tru for tru in ledger.allowed if tru < refused]
     return max(smaller, default=0)
-
-
-def _beats() -> Callable[[str], None]:
-    """Return what tells the server that the activity is alive, at most so often."""
-    last = time.monotonic()
-
-    def beat(words: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= BEAT_EVERY:
-            last = time.monotonic()
-            activity.heartbeat(words)
-
-    return beat
 
 
 @contextmanager

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import metrics, orders
+from workflows.beats import beating
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
@@ -29,9 +27,6 @@ from workflows.contract import (
 )
 from workflows.ledger import LOOK_EVERY, Ledger
 from workflows.recall import recall
-
-BEAT_EVERY = 40.0
-"""Seconds between two heartbeats of a claim that waits for its answer."""
 
 BROKEN = {
     WorkflowExecutionStatus.TERMINATED,
@@ -72,7 +67,7 @@ class KeeperActivities:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Capacity of {namespace}",
         )
-        async with _beating("waiting for the keeper's answer"):
+        async with beating("waiting for the keeper's answer"):
             try:
                 answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
                     LEASE_UPDATE,
@@ -116,21 +111,3 @@ def _refused(error: WorkflowUpdateFailedError) -> BaseException:
     if isinstance(cause, ApplicationError) and cause.non_retryable:
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return error
-
-
-@asynccontextmanager
-async def _beating(words: str) -> AsyncIterator[None]:
-    """Tell the server every now and then that the activity is alive."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(BEAT_EVERY)
-            activity.heartbeat(words)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating

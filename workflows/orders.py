@@ -18,8 +18,13 @@ RECALL = "keeper.recall.v1"
 OBSERVE = "capacity.observe.v1"
 DRIVE = "capacity.drive.v1"
 
-BEAT_WITHIN = timedelta(seconds=90)
-"""An activity that says nothing for so long is taken for dead, its worker with it."""
+BEAT_WITHIN = timedelta(seconds=45)
+"""An activity that says nothing for so long is taken for dead, its worker with it.
+
+So long a worker's sudden death holds its claims up. The SDK sends a heartbeat each 80 % of
+this at most, and each is an Action: three for two minutes of waiting. Half as long would
+cost twice that, and take a worker for dead that is only busy.
+"""
 
 ATTEMPT_WITHIN = timedelta(minutes=5)
 """How long one attempt may take, whatever it waits for."""
