@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import httpx
-from processes import BESIDE, KEY, run
+from processes import BESIDE, KEY, leave, run
 from temporalio import activity, workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowHistory
@@ -194,4 +194,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    leave(run(main()))

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from processes import Cloud, Process, Processes, processes, run
+from processes import Cloud, Process, Processes, leave, processes, run
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
@@ -37,7 +37,7 @@ OUTAGE = 3.0
 HOLD = 6.0
 """Seconds for which the simulator holds an answer back, so that the step can be hit."""
 
-SHORT, LONG = 25, 130
+SHORT, LONG = 25, 90
 """Seconds that the window lasts; the long one outlasts the loss of an activity's worker."""
 
 SLACK = 20.0
@@ -302,4 +302,4 @@ async def main(cases: tuple[Case, ...]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main(tuple(map(parse_case, sys.argv[1:])) or CASES)))
+    leave(run(main(tuple(map(parse_case, sys.argv[1:])) or CASES)))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from processes import Processes, processes, run
+from processes import Processes, leave, processes, run
 from temporalio.client import (
     Client,
     Schedule,
@@ -123,4 +123,4 @@ async def main(firings: int) -> None:
 
 
 if __name__ == "__main__":
-    run(main(int(sys.argv[1]) if len(sys.argv) > 1 else FIRINGS))
+    leave(run(main(int(sys.argv[1]) if len(sys.argv) > 1 else FIRINGS)))
