@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -141,3 +142,38 @@ def test_markdown_and_no_colours_in_a_pipe(run: Run, calendars: Path) -> None:
         assert printed.returncode == 0
         assert "\x1b" not in printed.stdout
         assert "4 to create" in printed.stdout
+
+
+def test_a_pull_requests_comment(run: Run, calendars: Path, fresh: str) -> None:
+    """Markdown says what changes, how the next 60 days differ, and what the bill makes of it."""
+    assert run("sync", calendars).returncode == 0
+    write(calendars, fresh, CALENDAR, tru=12)
+    comment = run("plan", calendars, "--format", "markdown").stdout
+    changes, days, bill = comment.split("<details><summary>")
+    assert changes.startswith(f"### Capacity calendar: {fresh}\n\nPlan for {fresh}: 1 to update")
+    assert f"- `~` **{fresh}.a1b2c/close** – changed in the files\n  - tru 8 → 12" in changes
+    assert days.startswith("Capacity in the next 60 days: another one for ")
+    assert "8 TRU → 12 TRU  close" in days
+    assert re.match(r"The bill at worst to \w+ \d{4}: USD [\d,.]+ → USD [\d,.]+ \(\+", bill)
+    assert len(re.findall(r"^\d{4}-\d{2} .* \+[\d,.]+ ", bill, re.MULTILINE)) == 12
+    assert comment.count("</details>") == 2
+
+
+def test_a_long_comment_is_folded_and_cut(run: Run, calendars: Path, fresh: str) -> None:
+    """The changes of 250 windows are folded and stay under what a comment may have."""
+    windows = "".join(
+        f"  window-{number:03}:\n"
+        f'    {{{{cron: "0 {number % 24} {number % 28 + 1} * *", duration: 2h, tru: 4,\n'
+        f"     description: {'A window that says a lot about itself. ' * 5}}}}}\n"
+        for number in range(250)
+    )
+    write(calendars, fresh, f"namespace: {{namespace}}\ntimezone: UTC\nwindows:\n{windows}")
+    printed = run("plan", calendars, "--format", "markdown")
+    assert printed.returncode == 0, printed.stderr
+    assert 40_000 < len(printed.stdout) < 65_000
+    folds = re.findall(r"<details><summary>(.*?)</summary>", printed.stdout)
+    assert folds[0] == "250 schedules"
+    assert folds[1].startswith("Capacity in the next 60 days: ")
+    assert folds[2].startswith("The bill at worst to ")
+    assert re.search(r"^- … and \d+ more; `planner plan` shows them$", printed.stdout, re.MULTILINE)
+    assert printed.stdout.count("<details>") == printed.stdout.count("</details>")
