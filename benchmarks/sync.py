@@ -2,8 +2,9 @@
 
 Run: ``python benchmarks/sync.py [WINDOWS [ROUNDS]]``. Starts servers of its own, prints one
 table: medians of rounds in which the bare client and the sync take turns, each on an empty
-server. A sync isn't over before the server's list shows what it wrote, so the bare client
-is timed up to both moments as well: all created, and all of it in the list.
+server. The bare client is done when the last create is answered; a first sync is done when
+it has read back all that it wrote. Beside the wall clock stands the processor time of
+client and server together: it depends less on what else the machine does.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -44,12 +45,15 @@ from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
 CHANGED = 10
 READS = 5
-"""Times that each read is repeated; the fastest counts, for both sides alike."""
+"""Times that each read is repeated, for both sides alike; the median counts."""
 
-LOOK_EVERY = 0.05
-"""Seconds between two looks of the bare client at the list, as a sync begins with."""
 
-LISTED = "… and in the list"
+@dataclass(frozen=True)
+class Cost:
+    """What something took: seconds on the clock, and of the processors."""
+
+    seconds: float
+    processor: float
 
 
 class Counting(Server):
@@ -96,11 +100,33 @@ def window(namespace: str, number: int, tru: int) -> Window:
     )
 
 
-async def timed(work: Callable[[], Awaitable[object]]) -> float:
-    """Return the seconds that *work* takes."""
-    begun = time.perf_counter()
+async def timed(work: Callable[[], Awaitable[object]]) -> Cost:
+    """Return what *work* costs."""
+    begun, used = time.perf_counter(), processor_time()
     await work()
-    return time.perf_counter() - begun
+    return Cost(time.perf_counter() - begun, processor_time() - used)
+
+
+def processor_time() -> float:
+    """Return the seconds of processor that this process and its servers have used.
+
+    Of a server only where there is a ``/proc``.
+    """
+    own = os.times()
+    ticks = sum(ticks_of(child) for child in children())
+    return own.user + own.system + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children() -> list[str]:
+    """Return the ids of the processes that this one has started."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return [id for found in lists for id in found.read_text().split()]
+
+
+def ticks_of(id: str) -> int:
+    """Return the clock ticks that a process has spent, for itself and in the kernel."""
+    fields = Path(f"/proc/{id}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 async def bare_create(client: Client, desired: tuple[Value, ...]) -> None:
@@ -166,30 +192,25 @@ def order_of(wanted: Project) -> Order:
     return Order(wanted=Wanted(project=wanted.name, schedules=schedules))
 
 
-async def measure_bare(windows: int) -> tuple[float, float]:
-    """Return the seconds until the bare client has created all, and until its list shows it."""
+async def measure_bare(windows: int) -> Cost:
+    """Return what it costs the bare client to create all."""
     desired = order_of(project(windows)).wanted.schedules
     async with await server() as environment:
-        client, begun = environment.client, time.perf_counter()
-        await bare_create(client, desired)
-        created = time.perf_counter() - begun
-        while await bare_listed(client) < windows:  # noqa: ASYNC110  # nothing announces it
-            await asyncio.sleep(LOOK_EVERY)
-        return created, time.perf_counter() - begun
+        return await timed(lambda: bare_create(environment.client, desired))
 
 
 @dataclass
 class Row:
-    """What a kind of sync took, and the bare client beside it."""
+    """What a kind of sync cost, with what requests, and the bare client beside it."""
 
     name: str
-    seconds: float
-    counts: Counter[str] = field(default_factory=Counter)
-    bare: float | None = None
+    cost: Cost
+    counts: Counter[str]
+    bare: Cost | None = None
 
 
 async def measure_ours(windows: int) -> list[Row]:
-    """Return what each kind of sync takes, on a server of its own.
+    """Return what each kind of sync costs, on a server of its own.
 
     Passes over the list and syncs with nothing to do take turns, so that whatever else
     the machine does hits both alike.
@@ -197,28 +218,28 @@ async def measure_ours(windows: int) -> list[Row]:
     now = datetime.now(UTC)
     async with await server() as environment:
         client = environment.client
-        begun = written = time.perf_counter()
 
-        def told(_: object) -> None:
-            nonlocal written
-            written = time.perf_counter()
+        async def one(name: str, changed: int = 0) -> Row:
+            order, ours = order_of(project(windows, changed)), Counting(client)
+            return Row(name, await timed(lambda: sync(ours, order, now)), ours.counts)
 
-        async def one(changed: int) -> tuple[float, Counter[str]]:
-            order = replace(order_of(project(windows, changed)), told=told)
-            ours = Counting(client)
-            nonlocal begun
-            begun = time.perf_counter()
-            return await timed(lambda: sync(ours, order, now)), ours.counts
-
-        whole, counts = await one(0)
-        first = [Row("first sync: all written", written - begun), Row(LISTED, whole, counts)]
+        rows = [await one("first sync"), await one("again, at once")]
         idle, bare = [], []
         for _ in range(READS):
             bare.append(await timed(lambda: bare_listed(client)))
-            idle.append(await one(0))
-        few = Row(f"{CHANGED} changed", *await one(CHANGED))
-        quickest = Row("nothing to do", *min(idle, key=lambda x: x[0]), min(bare))
-        return [*first, quickest, few]
+            idle.append(await one("nothing to do"))
+        middle = Row("nothing to do", typical(row.cost for row in idle), idle[-1].counts)
+        return [
+            *rows,
+            replace(middle, bare=typical(bare)),
+            await one(f"{CHANGED} changed", CHANGED),
+        ]
+
+
+def typical(costs: Iterable[Cost]) -> Cost:
+    """Return the medians of *costs*."""
+    found = list(costs)
+    return Cost(median(one.seconds for one in found), median(one.processor for one in found))
 
 
 async def server() -> WorkflowEnvironment:
@@ -235,7 +256,7 @@ async def main(windows: int = 1000, rounds: int = 3) -> None:
     made = [await one_round(windows, ours_first=bool(number % 2)) for number in range(rounds)]
     print(f"\n{windows} windows, {AT_ONCE} requests at once, median of {rounds} rounds, ", end="")
     print(f"{os.cpu_count()} cores, load {begun:.1f} before and {os.getloadavg()[0]:.1f} after")
-    print(f"{'':<24}{'seconds':>9}{'bare client':>13}{'ratio':>8}   requests")
+    print(f"{'':<16}{'seconds':>9}{'bare':>8}{'ratio':>7}{'processor':>11}{'bare':>8}{'ratio':>7}")
     for kind in zip(*made, strict=True):
         print(line(kind))
 
@@ -243,23 +264,28 @@ async def main(windows: int = 1000, rounds: int = 3) -> None:
 async def one_round(windows: int, *, ours_first: bool) -> list[Row]:
     """Return the rows of one round, in one order or the other."""
     if ours_first:
-        rows = await measure_ours(windows)
-        created, listed = await measure_bare(windows)
+        rows, bare = await measure_ours(windows), await measure_bare(windows)
     else:
-        created, listed = await measure_bare(windows)
-        rows = await measure_ours(windows)
-    rows[0].bare, rows[1].bare = created, listed
+        bare, rows = await measure_bare(windows), await measure_ours(windows)
+    rows[0].bare = bare
     return rows
 
 
 def line(kind: tuple[Row, ...]) -> str:
     """Return the line of a *kind* of sync: its medians over all rounds."""
-    requests = ", ".join(f"{count} {name}" for name, count in sorted(kind[-1].counts.items()))
-    seconds, beside = median(row.seconds for row in kind), " " * 21
-    if all(row.bare for row in kind):
-        bare = median(row.bare or 0.0 for row in kind)
-        beside = f"{bare:>13.3f}{seconds / bare:>8.2f}"
-    return f"{kind[0].name:<24}{seconds:>9.3f}{beside}   {requests}"
+    ours, bare = typical(row.cost for row in kind), [row.bare for row in kind if row.bare]
+    beside = typical(bare) if bare else None
+    words = [
+        cell(ours.seconds, beside.seconds if beside else None),
+        cell(ours.processor, beside.processor if beside else None, 11),
+        ", ".join(f"{count} {name}" for name, count in sorted(kind[-1].counts.items())),
+    ]
+    return f"{kind[0].name:<16}" + "".join(words[:2]) + "  " + words[2]
+
+
+def cell(ours: float, bare: float | None, width: int = 9) -> str:
+    """Return three columns: ours, the bare client's, and how many times as much ours is."""
+    return f"{ours:>{width}.2f}" + (f"{bare:>8.2f}{ours / bare:>7.2f}" if bare else " " * 15)
 
 
 if __name__ == "__main__":
