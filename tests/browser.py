@@ -52,8 +52,18 @@ class Browser:
         self.call("POST", "/url", {"url": page.as_uri()})
 
     def resize(self, width: int, height: int) -> None:
-        """Make the page's own area *width* wide, as far as the browser allows."""
-        self.call("POST", "/window/rect", {"width": width, "height": height})
+        """Make the page's own area just so large, narrower than a window can be, too."""
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
+    def devtools(self, command: str, **parameters: object) -> None:
+        """Send one command of Chromium's own protocol."""
+        self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def run(self, script: str, *arguments: object) -> Any:
         """Return what *script* returns, run in the page."""
@@ -87,8 +97,7 @@ class Browser:
     def dark(self, on: bool) -> None:
         """Have the page believe that its reader prefers dark, or light."""
         feature = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
-        command = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}}
-        self.call("POST", "/goog/cdp/execute", command)
+        self.devtools("Emulation.setEmulatedMedia", features=[feature])
 
 
 @contextmanager

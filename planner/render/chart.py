@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
@@ -18,16 +19,26 @@ WIDTH = 1000
 LEAST = 4
 """Pixels of the narrowest bar, and of the least space between two."""
 
+MANY_ROWS = 18
+"""With more rows than these a chart has its axis at its foot, too."""
+
 MARK = 20
 """Pixels that the sign of a clock change or a holiday takes."""
 
 
-def chart(lane: Lane, horizon: Horizon) -> str:
-    """Return the chart of *lane* as HTML."""
+def chart(lane: Lane, horizon: Horizon, now: datetime) -> str:
+    """Return the chart of *lane* as HTML, with a line at *now* if it is in *horizon*."""
     days = (horizon.end - horizon.start) / geometry.DAY
     width = max(geometry.pixels_per_day(horizon, WIDTH) * days, WIDTH)
-    rows = [_axis(lane, horizon, width), _marks(lane, horizon, width), _level(lane, horizon, width)]
+    head, foot = _axis(lane, horizon, width)
+    rows = [
+        _under(lane, horizon, now, width),
+        head,
+        _marks(lane, horizon, width),
+        _level(lane, horizon, width),
+    ]
     rows += [_row(window, runs, horizon, width) for window, runs in lane.open]
+    rows += [foot] if len(rows) > MANY_ROWS else []
     name = escape(lane.calendar.namespace, quote=True)
     return (
         f'<div class="scroll"><div class="chart" role="group" aria-label="Timeline of {name}" '
@@ -37,8 +48,18 @@ def chart(lane: Lane, horizon: Horizon) -> str:
     )
 
 
-def _axis(lane: Lane, horizon: Horizon, width: float) -> str:
-    """Return the head of the chart, and the lines that go down through all of it."""
+def _under(lane: Lane, horizon: Horizon, now: datetime, width: float) -> str:
+    """Return what goes down through all of the chart, behind its rows."""
+    tz = ZoneInfo(lane.calendar.timezone)
+    lines = (f'<i style="left:{tick.at:.4%}"></i>' for tick in geometry.ticks(horizon, tz, width))
+    shades = _shades(lane, horizon, tz)
+    here = f'<i class="now" style="left:{geometry.fraction(now, horizon):.4%}"></i>'
+    inner = (*shades, *lines, here if now in horizon else "")
+    return f'<div class="under" aria-hidden="true">{"".join(inner)}</div>'
+
+
+def _axis(lane: Lane, horizon: Horizon, width: float) -> tuple[str, str]:
+    """Return the head of the chart, and the same for the foot of a long one."""
     tz = ZoneInfo(lane.calendar.timezone)
     ticks = geometry.ticks(horizon, tz, width)
     labels = "".join(
@@ -46,16 +67,17 @@ def _axis(lane: Lane, horizon: Horizon, width: float) -> str:
         for tick in ticks
         if tick.label
     )
-    lines = "".join(f'<i style="left:{tick.at:.4%}"></i>' for tick in ticks)
+    corner, axis = escape(tz.key), f'class="axis" aria-hidden="true">{labels}</div>'
     return (
-        f'<div class="under" aria-hidden="true">{lines}{"".join(_shades(lane, horizon, tz))}</div>'
-        f'<div class="corner axis" style="grid-column:1;grid-row:1">{escape(tz.key)}</div>'
-        f'<div class="axis" style="grid-column:2;grid-row:1" aria-hidden="true">{labels}</div>'
+        f'<div class="corner axis">{corner}</div><div {axis}',
+        f'<div class="corner axis foot" aria-hidden="true">{corner}</div><div {axis}',
     )
 
 
 def _shades(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[str]:
-    """Yield a shade for each holiday, and a line for each clock change."""
+    """Yield a shade for each weekend and each holiday, and a line for each clock change."""
+    for left, right in geometry.weekends(horizon, tz):
+        yield f'<i class="weekend" style="left:{left:.4%};width:{right - left:.4%}"></i>'
     for holiday in lane.holidays:
         left, right = geometry.day_span(holiday.day, horizon, tz)
         yield f'<i class="holiday" style="left:{left:.4%};width:{right - left:.4%}"></i>'

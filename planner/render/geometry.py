@@ -13,6 +13,9 @@ from workflows.contract import Capacity, to_instant, to_wall
 
 DAY = timedelta(days=1)
 
+MOST_DAYS = 100
+"""So many days are drawn as days; over more, months are what one sees."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -51,6 +54,19 @@ def day_span(day: date, horizon: Horizon, tz: ZoneInfo) -> tuple[float, float]:
     midnights = (datetime.combine(day + timedelta(days=n), time()) for n in (0, 1))
     left, right = (fraction(to_instant(wall, tz), horizon) for wall in midnights)
     return left, right
+
+
+def weekends(horizon: Horizon, tz: ZoneInfo) -> list[tuple[float, float]]:
+    """Return where the Saturdays and Sundays lie, by the clock of *tz*.
+
+    None of them over more than `MOST_DAYS`, where they would be mere stripes.
+    """
+    first, last = to_wall(horizon.start, tz).date(), to_wall(horizon.end, tz).date()
+    if (last - first).days > MOST_DAYS:
+        return []
+    days = (first + DAY * n for n in range((last - first).days + 1))
+    spans = (day_span(day, horizon, tz) for day in days if day.weekday() >= 5)
+    return [(left, right) for left, right in spans if left < right]
 
 
 def pixels_per_day(horizon: Horizon, width: float) -> float:
@@ -147,7 +163,7 @@ def _labelled(horizon: Horizon, tz: ZoneInfo) -> Iterator[tuple[datetime, str]]:
     label, shown = _labelling(days)
     wall = datetime.combine(to_wall(horizon.start, tz).date(), time())
     while (instant := to_instant(wall, tz)) < horizon.end:
-        if instant >= horizon.start and (days <= 100 or wall.day == 1):
+        if instant >= horizon.start and (days <= MOST_DAYS or wall.day == 1):
             yield wall, f"{wall:{label}}" if shown(wall) else ""
         wall += step
 
@@ -158,6 +174,6 @@ def _labelling(days: float) -> tuple[str, Callable[[datetime], bool]]:
         return "%a %H:%M", lambda wall: True
     if days <= 16:
         return "%a %d %b", lambda wall: True
-    if days <= 100:
+    if days <= MOST_DAYS:
         return "%a %d %b", lambda wall: wall.weekday() == 0
     return "%b %Y", lambda wall: wall.day == 1

@@ -34,6 +34,7 @@ def preview_html(shown: Preview, now: datetime) -> str:
         f"<p>{escape(_span(shown))}</p>",
         _warnings(shown),
         _LEGEND,
+        _overview(shown),
         *(_section(shown, lane, index, now) for index, lane in enumerate(shown.lanes)),
         _clock_changes(shown),
         bill_section(shown),
@@ -54,7 +55,9 @@ def preview_html(shown: Preview, now: datetime) -> str:
 _LEGEND = """<ul class="legend" aria-label="Legend">
 <li class="force"><i></i>capacity in force</li><li><i></i>a window is open</li>
 <li class="add"><i></i>open, on top of the others</li>
-<li class="clock"><i></i>the clock changes</li><li class="holiday"><i></i>holiday</li>
+<li class="clock"><b aria-hidden="true">◷</b>the clock changes</li>
+<li class="holiday"><b aria-hidden="true">✦</b>holiday</li>
+<li class="weekend"><i></i>weekend</li><li class="now"><i></i>now</li>
 </ul>
 <p class="soft">Point at a bar, or tab to a row and use the arrow keys, to read why it is
 there.</p>"""
@@ -67,6 +70,26 @@ def _span(shown: Preview) -> str:
         f"{first:%a %d %b %Y} {words.DASH} {last:%a %d %b %Y} (UTC), "
         f"{words.counted(len(shown.lanes), 'namespace')}. The bill at worst from "
         f"{shown.year.start:%d %b %Y} to {shown.year.end:%d %b %Y}: {bill}."
+    )
+
+
+def _overview(shown: Preview) -> str:
+    """Return a table of the namespaces, each a way to its chart; nothing for one alone."""
+    if len(shown.lanes) < 2:
+        return ""
+    prices = {bill.namespace: bill.price for bill in shown.bill.namespaces}
+    rows = "".join(
+        f'<tr><td><a href="#ns{index}">{escape(lane.calendar.namespace)}</a></td>'
+        f'<td class="n">{len(lane.occurrences):,}</td><td class="n">{lane.peak:g}</td>'
+        f'<td class="n">{words.money(prices[lane.calendar.namespace])}</td></tr>\n'
+        for index, lane in enumerate(shown.lanes)
+    )
+    return (
+        '<div class="scroll fit overview" tabindex="0" role="region" aria-label="Namespaces">'
+        '<table>\n<tr><th scope="col">namespace</th><th scope="col" class="n">runs</th>'
+        '<th scope="col" class="n">peak TRU</th>'
+        f'<th scope="col" class="n">{escape(shown.bill.currency)} at worst</th></tr>\n'
+        f"{rows}</table></div>"
     )
 
 
@@ -91,7 +114,7 @@ def _section(shown: Preview, lane: Lane, index: int, now: datetime) -> str:
         f'<h2 id="ns{index}">{escape(calendar.namespace)}</h2>\n'
         f'<p class="soft">{escape(calendar.timezone)}, {escape(baseline)}. '
         f"{escape(summary(lane, now))}{escape(paused)}</p>\n"
-        f"{chart(lane, shown.horizon)}\n</section>"
+        f"{chart(lane, shown.horizon, now)}\n</section>"
     )
 
 
@@ -123,7 +146,7 @@ def _runs(shown: Preview) -> str:
         more = f"<p>The first {MOST_ROWS:,} of {total:,}; --namespace, --window, --days narrow.</p>"
     return (
         f"<details><summary>All {words.counted(total, 'run')} as a table</summary>{more}\n"
-        '<div class="scroll" tabindex="0" role="region" aria-label="All runs"><table>\n'
+        '<div class="scroll fit" tabindex="0" role="region" aria-label="All runs"><table>\n'
         "<tr><th>namespace</th><th>window</th><th>local</th><th>UTC</th><th>asks for</th>"
         f"<th>asked for at (UTC)</th><th>notes</th></tr>\n{rows}</table></div></details>"
     )

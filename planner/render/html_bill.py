@@ -77,7 +77,7 @@ def _table(caption: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]
     )
     label = escape(caption, quote=True)
     return (
-        f'<h3>{escape(caption)}</h3>\n<div class="scroll" tabindex="0" role="region" '
+        f'<h3>{escape(caption)}</h3>\n<div class="scroll fit" tabindex="0" role="region" '
         f'aria-label="{label}"><table>\n<tr>{head}</tr>\n{body}</table></div>'
     )
 

@@ -22,7 +22,7 @@ body { margin: 0 auto; max-width: 110rem; padding: 1rem 1.25rem 4rem; background
 h1 { font-size: 1.5rem; margin: .2rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .2rem; overflow-wrap: anywhere; }
 h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
-p { margin: .2rem 0 .6rem; max-width: 60rem; }
+p { margin: .2rem 0 .6rem; max-width: 75rem; }
 .soft { color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 0; margin: .6rem 0;
   list-style: none; }
@@ -30,22 +30,27 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
   border-radius: 2px; background: var(--bar); }
 .legend .add i { background: var(--add); }
 .legend .force i { background: var(--area); border-top: 2px solid var(--edge); border-radius: 0; }
-.legend .clock i { background: none; border-left: 2px dashed var(--clock); width: .5rem; }
-.legend .holiday i { background: var(--holiday); opacity: .45; }
+.legend b { margin-right: .4rem; } .legend .clock b { color: var(--clock); }
+.legend .holiday b { color: var(--holiday); }
+.legend .weekend i { background: var(--shade); outline: 1px solid var(--line); }
+.legend .now i { width: 0; height: 1rem; border-left: 2px solid var(--focus);
+  vertical-align: -.15rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 .chart { --names: 13rem; position: relative; display: grid; min-width: max-content;
   grid-template-columns: var(--names) minmax(var(--width), 1fr); }
 .label, .corner { position: sticky; left: 0; z-index: 3; background: var(--paper);
   border-right: 1px solid var(--line); padding: .2rem .5rem; overflow-wrap: anywhere; }
-.label { display: flex; justify-content: space-between; gap: .5rem; align-items: center; }
+.label { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 .5rem;
+  align-items: center; align-content: center; }
 .label b { font-weight: 500; min-width: 0; } .scale b { white-space: nowrap; }
 .label b, .label span { flex: 0 1 auto; }
 .label span { color: var(--soft); white-space: nowrap; }
 .track { position: relative; min-height: 1.7rem; }
 .label, .track { border-top: 1px solid var(--line); }
-.axis { position: relative; height: 1.5rem; font-size: 12px; color: var(--soft); }
+.axis { position: relative; height: 1.5rem; z-index: 1; font-size: 12px; color: var(--soft); }
 .axis span { position: absolute; white-space: nowrap; padding-left: 4px; line-height: 1.5rem; }
-.track.level { height: 5.5rem; } .label.scale { align-items: stretch; }
+.track.level { height: 5.5rem; }
+.label.scale { flex-wrap: nowrap; align-items: stretch; align-content: stretch; }
 .label.scale span { display: flex; flex-direction: column; justify-content: space-between;
   text-align: right; font-size: 12px; }
 .track.level svg { position: absolute; inset: 0; width: 100%; height: 100%; }
@@ -53,11 +58,13 @@ p { margin: .2rem 0 .6rem; max-width: 60rem; }
   stroke-width: 2px; vector-effect: non-scaling-stroke; }
 .under { position: absolute; inset: 0 0 0 var(--names); pointer-events: none; }
 .under i { position: absolute; top: 1.5rem; bottom: 0; border-left: 1px solid var(--line); }
+.under i.weekend { background: var(--shade); border: 0; }
+.under i.now { border-left: 2px solid var(--focus); z-index: 1; }
 .under i.holiday { background: var(--holiday); opacity: .18; border: 0; }
 .under i.clock { border-left: 2px dashed var(--clock); }
 button { appearance: none; border: 0; padding: 0; margin: 0; background: none; color: inherit;
   font: inherit; }
-.bar { position: absolute; top: .3rem; bottom: .3rem; background: var(--bar);
+.bar { position: absolute; top: calc(50% - .55rem); height: 1.1rem; background: var(--bar);
   border-radius: 2px; }
 .bar.add { background: var(--add); }
 .step { position: absolute; top: 0; bottom: 0; }
@@ -71,16 +78,18 @@ button:focus-visible { outline: 2px solid var(--focus); outline-offset: 1px; z-i
   border-radius: 6px; background: var(--tip); color: var(--tip-ink); font-size: 13px;
   white-space: pre-line; overflow-wrap: anywhere; pointer-events: none; }
 #tip[hidden] { display: none; }
+.scroll.fit { width: fit-content; max-width: 100%; }
+.overview { margin: 1rem 0; } .overview a { color: inherit; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .4rem .6rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-top: 1px solid var(--line);
   white-space: nowrap; vertical-align: top; }
 td.n, th.n { text-align: right; } td.wrap { white-space: normal; min-width: 14rem; }
 details { margin: .6rem 0; } summary { cursor: pointer; padding: .2rem 0; }
-li { margin: .2rem 0; max-width: 60rem; overflow-wrap: anywhere; }
+li { margin: .2rem 0; max-width: 75rem; overflow-wrap: anywhere; }
 @media (max-width: 700px) {
   body { padding: .6rem .6rem 3rem; }
-  .chart { --names: 9.5rem; }
+  .chart { --names: 8.5rem; }
   .label { font-size: 13px; }
 }
 @media print { .scroll { overflow: visible; } }

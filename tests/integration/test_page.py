@@ -94,17 +94,92 @@ return cut.slice(0, 3);
 """
 
 
+LEGIBLE = """
+const faint = [];
+const rgb = (c) => c.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const light = (c) => rgb(c).map((v) => { v /= 255;
+  return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; })
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const ground = (e) => { for (; e; e = e.parentElement) {
+  const c = getComputedStyle(e).backgroundColor;
+  if (!c.endsWith(', 0)') && c !== 'transparent') return c; } };
+const seen = 'h1, h2, h3, p, li, th, td, summary, .label b, .label span, .corner, .axis span,'
+  + '.mark';
+for (const e of document.querySelectorAll(seen)) {
+  const [x, y] = [light(getComputedStyle(e).color), light(ground(e))].sort((p, q) => q - p);
+  if ((x + 0.05) / (y + 0.05) < 4.5) faint.push(e.outerHTML);
+  if (parseFloat(getComputedStyle(e).fontSize) < 12) faint.push('small: ' + e.outerHTML);
+}
+return faint.slice(0, 3);
+"""
+
+
 @pytest.mark.parametrize("count", [1, 12, 200])
-@pytest.mark.parametrize("width", [1400, 500], ids=["wide", "narrow"])
-def test_nothing_overlaps_and_nothing_is_cut(
-    browser: Browser, tmp_path: Path, count: int, width: int
+@pytest.mark.parametrize("width", [1600, 390], ids=["wide", "narrow"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_overlaps_is_cut_or_faint(
+    browser: Browser, tmp_path: Path, count: int, width: int, dark: bool
 ) -> None:
-    """Bars, labels and axes keep clear of each other and stay inside, at any size."""
-    browser.open(page(tmp_path, *many(count)))
+    """Bars, labels and axes keep clear of each other and stay inside; all text stands out."""
     browser.resize(width, 900)
+    browser.dark(dark)
+    browser.open(page(tmp_path, *many(count)))
+    assert browser.run("return innerWidth") == width
     assert browser.run("return document.querySelectorAll('.bar').length") > 0
     assert browser.run(OVERLAPS) == 0
     assert browser.run(CUT) == []
+    assert browser.run(LEGIBLE) == []
+
+
+def test_bars_are_alike_however_long_a_name_is(browser: Browser, tmp_path: Path) -> None:
+    """A row grows with a name of several lines; its bars don't, for height isn't capacity."""
+    browser.resize(390, 900)
+    browser.open(page(tmp_path, *many(12)))
+    heights = "return [...document.querySelectorAll('{}')].map((e) => Math.round(e.offsetHeight))"
+    assert len(set(browser.run(heights.format(".bar")))) == 1
+    assert len(set(browser.run(heights.format(".track:not(.level)")))) > 1
+
+
+def test_the_overview_leads_to_each_namespace(browser: Browser, tmp_path: Path) -> None:
+    """With several namespaces a table on top names each with its bill, and leads to its chart."""
+    browser.resize(1200, 900)
+    browser.open(page(tmp_path, *many(12)))
+    links = "return [...document.querySelectorAll('.overview a')].map((a) => [a.textContent, "
+    links += "document.querySelector(a.getAttribute('href')).textContent])"
+    found = browser.run(links)
+    assert len(found) == 5
+    assert all(name == heading for name, heading in found)
+    browser.open(page(tmp_path, *many(1)))
+    assert browser.run("return document.querySelectorAll('.overview').length") == 0
+
+
+def test_now_and_weekends_are_where_they_are(browser: Browser, tmp_path: Path) -> None:
+    """The line of now is at the horizon's start; a Saturday and Sunday are shaded as two days."""
+    browser.resize(1600, 900)
+    browser.open(page(tmp_path, *many(1)))
+    places = "const u = document.querySelector('.under').getBoundingClientRect();"
+    places += "return [...document.querySelectorAll(arguments[0])].map((e) => { "
+    places += "const r = e.getBoundingClientRect(); return [(r.left - u.left) / u.width, "
+    places += "r.width / u.width]; })"
+    ((now, _),) = browser.run(places, ".under i.now")
+    assert now == pytest.approx(0, abs=0.002)
+    # The horizon begins at midnight UTC: five hours of New York's Sunday are before Monday.
+    sunday, *shaded = browser.run(places, ".under i.weekend")
+    assert sunday == pytest.approx([0, 5 / 24 / 35], abs=0.002)
+    saturday = (5 + 5 / 24) / 35
+    assert shaded[0] == pytest.approx([saturday, 1 / 35], abs=0.002)
+    assert shaded[1] == pytest.approx([saturday + 1 / 35, 1 / 35], abs=0.002)
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_a_long_chart_has_its_days_at_the_foot_too(
+    browser: Browser, tmp_path: Path, count: int
+) -> None:
+    """Who reads the last of many rows needn't scroll back for the dates."""
+    rows = [daily(f"w{n}", "2027-03-02 09:00", 5, 2) for n in range(count)]
+    browser.open(page(tmp_path, calendar(*rows)))
+    feet = browser.run("return document.querySelectorAll('.corner.foot').length")
+    assert feet == (1 if count == 60 else 0)
 
 
 @pytest.mark.parametrize("days", [1, 3, 14, 90, 366])
