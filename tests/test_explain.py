@@ -286,6 +286,7 @@ def test_every_format_can_be_asked_for(
         (["--from", "2027-02-01", "--to", "2027-01-01"], "must be after --from"),
         (["--window", "pay-roll"], "did you mean 'payroll'?"),
         (["--namespace", "payments-prod.a1b2x"], "did you mean 'payments-prod.a1b2c'?"),
+        (["--namespace", "zzz"], "no namespace 'zzz' in the calendars, which have payments-prod"),
         (["--from", "2027-01-01", "--to", "2047-01-01"], "3660 days apart at most"),
     ],
 )
@@ -327,6 +328,13 @@ def test_explain_says_what_the_clock_does_at_the_time_asked_for(
     assert exit_code_of([*ask, "2026-11-01T06:30Z"]) == 0
     plain = capsys.readouterr()
     assert (plain.err, "01:30 EST (06:30Z)" in plain.out) == ("", True)
+
+
+def test_a_run_later_on_the_day_is_told_once() -> None:
+    """Where the next run is one of the same day, it isn't told again as the next one."""
+    text = said("2027-01-04 07:00", LONG)
+    assert "on this day it runs Mon 04 Jan 2027, 08:00–12:00 UTC (4h)" in text
+    assert "next run" not in text
 
 
 # As JSON ------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ import typer
 if TYPE_CHECKING:
     from planner.model import Horizon, Project
 
+MOST_NAMED = 5
+"""Names that a refusal lists, of those that there are."""
+
 MOST_DAYS = 3660
 """The longest span that is looked at: ten years."""
 
@@ -75,5 +78,10 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """Return what else may have been meant: the nearest name, or else the first few there are."""
+    names = sorted(known)
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+        return f"; did you mean {close[0]!r}?"
+    shown = ", ".join(names[:MOST_NAMED])
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return f", which have {shown}{more}" if names else ""

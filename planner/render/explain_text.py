@@ -103,7 +103,8 @@ def _absence(absence: Absence) -> Iterator[str]:
     for reason in absence.story.reasons:
         yield from _points(reason)
     yield from _points(f"rule: {rule_words(window)}{_place(window)}")
-    if absence.following and not any("next run" in reason for reason in absence.story.reasons):
+    told = any("next run" in reason for reason in absence.story.reasons)
+    if absence.following and not told and absence.following not in absence.story.runs:
         yield from _points(f"next run: {_span(absence.following)}")
 
 

@@ -80,17 +80,22 @@ def _overview(shown: Preview) -> str:
     prices = {bill.namespace: bill.price for bill in shown.bill.namespaces}
     rows = "".join(
         f'<tr><td><a href="#ns{index}">{escape(lane.calendar.namespace)}</a></td>'
-        f'<td class="n">{len(lane.occurrences):,}</td><td class="n">{lane.peak:g}</td>'
+        f'<td class="n">{len(lane.occurrences):,}</td><td class="n">{_peak(lane)}</td>'
         f'<td class="n">{words.money(prices[lane.calendar.namespace])}</td></tr>\n'
         for index, lane in enumerate(shown.lanes)
     )
+    billed = f"{shown.bill.currency} to {shown.year.end:%d %b %Y}"
     return (
         '<div class="scroll fit overview" tabindex="0" role="region" aria-label="Namespaces">'
         '<table>\n<tr><th scope="col">namespace</th><th scope="col" class="n">runs</th>'
         '<th scope="col" class="n">peak TRU</th>'
-        f'<th scope="col" class="n">{escape(shown.bill.currency)} at worst</th></tr>\n'
+        f'<th scope="col" class="n">{escape(billed)}</th></tr>\n'
         f"{rows}</table></div>"
     )
+
+
+def _peak(lane: Lane) -> str:
+    return f"{lane.peak:g}" if lane.peak else words.DASH
 
 
 def _warnings(shown: Preview) -> str:

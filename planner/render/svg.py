@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from html import escape
 from zoneinfo import ZoneInfo
 
@@ -70,7 +71,8 @@ def preview_svg(shown: Preview) -> str:
         lines, y = _lane(lane, canvas, y)
         parts += lines
     title = f"Capacity ahead: {shown.project.name}"
-    span = f"{shown.horizon.start:%a %d %b %Y} {words.DASH} {shown.horizon.end:%a %d %b %Y}, UTC"
+    first, last = shown.horizon.start, shown.horizon.end - timedelta(seconds=1)
+    span = f"{first:%a %d %b %Y} {words.DASH} {last:%a %d %b %Y}, UTC"
     total = f'{LEFT + width + EDGE:.0f}" height="{y + EDGE:.0f}'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" role="img" '
