@@ -12,10 +12,11 @@ start it again ends the one before, and reading it never lags.
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
@@ -105,9 +106,9 @@ async def read_record(server: Server, project: str, now: datetime) -> Record:
         return Record()
     event = reply.history.events[0]
     started = event.workflow_execution_started_event_attributes
-    value: Any
     try:
-        (value,) = await server.converter.decode(started.input.payloads)
+        (packed,) = await server.converter.decode(started.input.payloads)
+        value = json.loads(zlib.decompress(packed))
         marks, pauses = dict(value["marks"]), dict(value["pauses"])
     except Exception:  # anybody may start a workflow under this id: it says nothing then
         marks, pauses = {}, {}
@@ -122,10 +123,12 @@ async def write_record(server: Server, project: str, record: Record) -> None:
     Raises:
         ServerError: The server refused.
     """
+    value = {"marks": dict(record.marks), "pauses": dict(record.pauses)}
+    packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     try:
         await server.client.start_workflow(
             RECORD_WORKFLOW,
-            {"marks": record.marks, "pauses": record.pauses},
+            packed,
             id=record_id(project),
             task_queue=TURN_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
