@@ -1,9 +1,9 @@
 """Boost 1,000 namespaces in the same minute, with one worker.
 
-Run: ``python benchmarks/load.py [NAMESPACES]``. Prints how long it took until all were in
-force, beside the time that the account's ten operations at once make unavoidable, and the
-most memory that the worker held. Starts its own server, simulator and worker, each as a
-process.
+Run: ``python benchmarks/load.py [NAMESPACES] [sandboxed]``. Prints how long it took until
+all were in force, beside the time that the account's ten operations at once make
+unavoidable, and the most memory that the worker held. Starts its own server, simulator and
+worker, each as a process. With ``sandboxed`` workflow code runs as in the tests.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from processes import KEY, Cloud, Processes, processes, run
+from processes import KEY, Cloud, Processes, leave, processes, run
 from temporalio.client import Client
+from temporalio.worker import WorkflowRunner
 
 from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
 from workflows.simulator import Simulator
 from workflows.simulator.account import Rules
-from workflows.worker import run_worker
+from workflows.worker import RUNNER, SANDBOX, running_worker
 
 NAMESPACES = 1_000
 TRU = 8
@@ -54,13 +55,14 @@ async def simulate(port: int) -> None:
         await asyncio.Event().wait()
 
 
-async def work() -> None:
+async def work(runner: WorkflowRunner) -> None:
     """Be the worker, without a limit on the rate of requests."""
     cloud = CloudClient(
         os.environ.get(URL_VARIABLE, CLOUD_URL), OneKey(KEY), pace=Pace(REQUESTS_PER_SECOND)
     )
     client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
-    await run_worker(client, cloud, stop=asyncio.Event())
+    async with running_worker(client, cloud, runner=runner):
+        await asyncio.Event().wait()
 
 
 async def for_each(names: list[str], do: Callable[[str], Awaitable[None]]) -> None:
@@ -143,14 +145,14 @@ async def measure(stack: Processes, namespaces: int) -> None:
     print(f"  (goal < {GOAL_MEGABYTES})")
 
 
-async def main(namespaces: int) -> None:
-    """Run the benchmark."""
+async def main(namespaces: int, *worker: str) -> None:
+    """Run the benchmark; *worker* is how the worker runs workflows, as in its usage."""
     script = (sys.executable, __file__)
     with tempfile.TemporaryDirectory() as directory:
         async with processes(
             Path(directory),
             simulator=(*script, "simulator"),
-            worker=(*script, "worker"),
+            worker=(*script, "worker", *worker),
             keeps_state=False,
         ) as stack:
             await measure(stack, namespaces)
@@ -161,6 +163,10 @@ if __name__ == "__main__":
         case ["simulator", port]:
             asyncio.run(simulate(int(port)))
         case ["worker"]:
-            asyncio.run(work())
-        case arguments:
-            run(main(int(arguments[0]) if arguments else NAMESPACES))
+            asyncio.run(work(RUNNER))
+        case ["worker", "sandboxed"]:
+            asyncio.run(work(SANDBOX))
+        case []:
+            leave(run(main(NAMESPACES)))
+        case [namespaces, *worker]:
+            leave(run(main(int(namespaces), *worker)))

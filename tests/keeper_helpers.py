@@ -28,7 +28,7 @@ from workflows.contract import (
     format_instant,
     keeper_id,
 )
-from workflows.worker import running_worker
+from workflows.worker import SANDBOX, running_worker
 
 T = TypeVar("T")
 
@@ -221,10 +221,18 @@ async def staged(
     within: float = SCENE_WITHIN,
     **cloud: object,
 ) -> AsyncIterator[Stage]:
-    """Run a worker for a namespace of its own, with a Cloud that follows its script."""
+    """Run a worker for a namespace of its own, with a Cloud that follows its script.
+
+    In the sandbox, which refuses what is not deterministic; production goes without.
+    """
     scripted = ScriptedCloud(clock=environment.get_current_time, **cloud)  # type: ignore[arg-type]
     async with running_worker(
-        environment.client, scripted, task_queue=name, patience=patience, grace=timedelta()
+        environment.client,
+        scripted,
+        task_queue=name,
+        patience=patience,
+        grace=timedelta(),
+        runner=SANDBOX,
     ):
         async with asyncio.timeout(within):
             yield Stage(environment, scripted, f"{name}.acct", name)

@@ -14,7 +14,7 @@ from keeper_helpers import staged
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, WorkflowRunner
 
 from workflows.cloud import TemporaryError
 from workflows.contract import (
@@ -26,7 +26,7 @@ from workflows.contract import (
 )
 from workflows.keeper import CapacityKeeper
 from workflows.provision import ProvisionBoost
-from workflows.worker import RUNNER
+from workflows.worker import RUNNER, SANDBOX
 
 HISTORIES = Path(__file__).parent / "data" / "histories"
 
@@ -78,11 +78,12 @@ async def test_a_single_boost_costs_few_actions(
     assert counted.total() <= most
 
 
-async def test_saved_histories_replay() -> None:
+@pytest.mark.parametrize("runner", [RUNNER, SANDBOX], ids=["as in production", "sandbox"])
+async def test_saved_histories_replay(runner: WorkflowRunner) -> None:
     """Workflows that were begun by an earlier release go on under this one."""
     files = sorted(HISTORIES.glob("*.json"))
     assert files
-    replayer = Replayer(workflows=[ProvisionBoost, CapacityKeeper], workflow_runner=RUNNER)
+    replayer = Replayer(workflows=[ProvisionBoost, CapacityKeeper], workflow_runner=runner)
     for file in files:
         saved = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
         await replayer.replay_workflow(saved)

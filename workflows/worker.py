@@ -8,7 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkflowRunner
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from workflows.activities import PATIENCE, CapacityActivities, Cloud
@@ -22,24 +27,28 @@ ACTIVITIES_AT_ONCE = 4_000
 """Activities mostly wait: a claim and a step for each of two thousand namespaces."""
 
 WORKFLOWS_IN_MEMORY = 1_000
-"""Workflows whose state is kept between their tasks: some 140 kB each. Others are replayed."""
+"""Workflows whose state is kept between their tasks; others are replayed when needed."""
 
 WORKFLOW_TASKS_AT_ONCE = 16
-"""Workflow tasks that are taken from the server at once. They share one interpreter: of a
-hundred, the last ones took longer than the server's ten seconds, and were begun anew."""
+"""Workflow tasks that are taken from the server at once. They share one interpreter, so
+that more of them end no sooner; those that wait, wait at the server."""
 
 GRACE = timedelta(seconds=20)
 """How long activities may go on after the worker was told to stop; they are safe to cut."""
 
 
+RUNNER = UnsandboxedWorkflowRunner()
+"""What runs workflow code: plainly, imported once. See decision 8."""
+
 PURE_MODULES = ("backoff", "contract", "keeper_limits", "ledger", "orders", "words")
 
-RUNNER = SandboxedWorkflowRunner(
+SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
         *(f"workflows.{name}" for name in PURE_MODULES)
     )
 )
-"""The sandbox of the workflows: what is pure is imported once, not once a workflow."""
+"""What runs it in tests: each workflow on its own import, and kept from what is not
+deterministic. What is pure is imported once."""
 
 
 def build_worker(
@@ -63,7 +72,7 @@ def build_worker(
         grace: How long activities may go on once the worker is told to stop.
         workflows_in_memory: How many are kept between their tasks; with 0 every task
             replays its workflow from the beginning.
-        runner: What runs workflow code; the sandbox unless there are thousands to replay.
+        runner: What runs workflow code.
         look_every: How often keepers look for what others changed.
     """
     capacity, keepers = (
