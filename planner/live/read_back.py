@@ -12,8 +12,8 @@ from planner.live.apply import Outcome, still_to_change
 from planner.live.fetch import FEW, describe_all, list_showing
 from planner.live.server import Server
 
-LIST_LAG = 0.1
-"""Seconds by which a list is behind at the least: an earlier pass would be in vain."""
+LIST_LAG = 0.2
+"""Seconds by which a list tends to be behind: an earlier pass would often be in vain."""
 
 
 async def read_back(
