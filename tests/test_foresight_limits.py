@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -38,3 +40,26 @@ def test_two_hundred_daily_windows_are_not() -> None:
     """What a large team writes is drawn for the whole year."""
     usual = [daily(f"d{number}", "2027-01-01 06:00", 365, 2) for number in range(200)]
     _refuse_too_many(Path("calendars"), project(calendar(*usual)), YEAR)
+
+
+MANUAL = Path(__file__).parent.parent / "docs" / "foresight.md"
+ROW = re.compile(r"^\| `(\w+)` \(`(planner/[\w/]+)\.py`\): ([\d,]+)( days)? \|", re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "value", "unit"),
+    ROW.findall(MANUAL.read_text(encoding="utf-8")),
+    ids=lambda word: word.rpartition("/")[2],
+)
+def test_the_manual_s_limits_are_the_program_s(
+    name: str, module: str, value: str, unit: str
+) -> None:
+    """Each limit of the table is a constant of that module, with that value."""
+    found = getattr(importlib.import_module(module.replace("/", ".")), name)
+    number = int(value.replace(",", ""))
+    assert found == (timedelta(days=number) if unit else number)
+
+
+def test_the_manual_names_limits() -> None:
+    """The table is found at all."""
+    assert len(ROW.findall(MANUAL.read_text(encoding="utf-8"))) == 7
