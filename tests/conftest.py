@@ -21,6 +21,35 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
+LONG = ("test_stories", "test_no_key", "test_kill", "test_end_to_end", "test_exit_codes")
+"""Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
+
+
+MOST_PROCESSES = 4
+"""Each has servers of its own, and some tests look at how long a thing takes."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Spread the whole suite over the cores; what is asked for by name runs in one process.
+
+    ``-n 0`` keeps all of it in one process too.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # one of those that it was spread over
+        return
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+        config.option.numprocesses = min(os.cpu_count() or 1, MOST_PROCESSES)
+        config.option.dist = "worksteal"  # modules, with their fixtures, stay mostly together
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 def binary(name: str) -> str:
     """Return the path of a server's binary: beside this Python, else on ``PATH``."""
     beside = Path(sys.executable).parent / name
