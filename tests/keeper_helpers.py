@@ -95,6 +95,7 @@ class ScriptedCloud:
         try:
             self._call(f"set {capacity}")
             if self.hold:
+                beat(f"{capacity} is held back")
                 self.pending = capacity  # and stays so, should nobody wait for it
                 await self.hold.wait()
                 self.pending = None
@@ -135,7 +136,7 @@ class Stage:
         return self.environment.client
 
     @property
-    def keeper(self) -> WorkflowHandle:
+    def keeper(self) -> WorkflowHandle[Any, Any]:
         """The namespace's keeper, whichever run is the latest."""
         return self.client.get_workflow_handle(keeper_id(self.namespace))
 

@@ -52,9 +52,9 @@ async def test_what_takes_its_time_beats_with_the_latest_words(
 
     async def slow() -> None:
         alone = asyncio.all_tasks()
-        async with beating("looking") as say:
+        async with beating("looking") as beats:
             assert await listener.next() == "looking"
-            say("waiting")
+            beats.say("waiting")
             assert await listener.next() == "waiting"
         assert asyncio.all_tasks() == alone
 

@@ -166,12 +166,17 @@ async def test_a_boost_during_a_revert(skipping: WorkflowEnvironment, fresh: str
 
 
 async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """What is in force still, but about to go, does not count as covering a new claim."""
+    """What is in force still, but about to go, does not count as covering a new claim.
+
+    What the change waits for is told in the words of whoever waits.
+    """
     async with staged(skipping, fresh, patience=0.05) as stage:
         await stage.boost(4, 1)
         stage.cloud.hold = asyncio.Event()
         await stage.release()
-        await stage.says(lambda status: "not in force yet" in status.details)
+        await stage.says(
+            lambda status: "not in force yet: on-demand is held back" in status.details
+        )
         again = await stage.start(stage.request(4, 4, window="second"))
         await stage.says(lambda status: len(status.leases) == 1)
         assert (await stage.status()).state == "uncovered"

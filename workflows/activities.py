@@ -15,7 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from workflows import metrics, orders
-from workflows.beats import beating
+from workflows.beats import Beats, beating
 from workflows.cloud import (
     CloudError,
     InsufficientCapacity,
@@ -75,12 +75,12 @@ class CapacityActivities:
         would lower the limit, what it offers is returned for the keeper to decide anew.
         """
         with _faults_reported(order.ledger):
-            async with beating(f"looking at {order.ledger.namespace}") as say:
-                sight = await self._step(order, say)
+            async with beating(f"looking at {order.ledger.namespace}") as beats:
+                sight = await self._step(order, beats)
         metrics.record_step(order.ledger, sight)
         return sight
 
-    async def _step(self, order: Drive, say: Callable[[str], None]) -> Sight:
+    async def _step(self, order: Drive, beats: Beats) -> Sight:
         ledger, wanted = order.ledger, order.ledger.target.capacity
         seen = await self._cloud.observe(ledger.namespace)
         coming = seen.pending or seen.capacity
@@ -94,7 +94,7 @@ class CapacityActivities:
         offer = await self._offer(ledger, wanted, seen)
         if offer and replace(ledger, offer=offer).target.capacity != wanted:
             return Sight(capacity=seen.capacity, found=coming, coming=seen.pending, offer=offer)
-        return await self._set(order, wanted, seen, offer, say)
+        return await self._set(order, wanted, seen, offer, beats)
 
     async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
         """Return what the Cloud offers, where the way is up; None on the way down.
@@ -122,14 +122,16 @@ class CapacityActivities:
         wanted: Capacity,
         seen: Observation,
         offer: Offer | None,
-        say: Callable[[str], None],
+        beats: Beats,
     ) -> Sight:
         namespace, found = order.ledger.namespace, seen.pending or seen.capacity
         try:
             async with asyncio.timeout(self._patience):
-                done = await self._cloud.set_capacity(namespace, wanted, key=order.key, beat=say)
+                done = await self._cloud.set_capacity(
+                    namespace, wanted, key=order.key, beat=beats.say
+                )
         except TimeoutError:
-            words = f"{wanted} is asked for, but not in force yet"
+            words = f"not in force yet: {beats.words}"
             return Sight(
                 capacity=seen.capacity, found=found, offer=offer, coming=wanted, waits_for=words
             )

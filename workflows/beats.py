@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from temporalio import activity
 
@@ -12,27 +13,33 @@ BEAT_EVERY = 15.0
 """Seconds between two beats: a third of `orders.BEAT_WITHIN`, so that one may get lost."""
 
 
+@dataclass(slots=True)
+class Beats:
+    """The beats of one activity, and the *words* that the next one says."""
+
+    words: str
+
+    def say(self, words: str) -> None:
+        """Say *words* from the next beat on."""
+        self.words = words
+
+
 @asynccontextmanager
-async def beating(words: str) -> AsyncIterator[Callable[[str], None]]:
+async def beating(words: str) -> AsyncIterator[Beats]:
     """Beat for as long as the context lasts, whatever is waited for in it.
 
-    Yields what takes newer words for the beats to come. The first one comes after
-    `BEAT_EVERY`: what is quick costs none.
+    The first beat comes after `BEAT_EVERY`: what is quick costs none.
     """
-    latest = words
-
-    def say(newer: str) -> None:
-        nonlocal latest
-        latest = newer
+    said = Beats(words)
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(BEAT_EVERY)
-            activity.heartbeat(latest)
+            activity.heartbeat(said.words)
 
     beats = asyncio.create_task(beat())
     try:
-        yield say
+        yield said
     finally:
         beats.cancel()
         with suppress(asyncio.CancelledError):
