@@ -95,10 +95,14 @@ def _highest(step: Step) -> str:
 
 
 def _added(step: Step) -> str:
-    """Say what comes on top."""
+    """Say what comes on top, or what those that add make by themselves."""
     adding = [claim for claim in step.claims if claim.combine == "add"]
     names = " and ".join(f"{claim.window.name} {claim.tru} TRU" for claim in adding)
-    return f"on top of that: {names}" if names else ""
+    if len(adding) < len(step.claims):
+        return f"on top of that: {names}" if names else ""
+    if len(adding) == 1:
+        return f"{adding[0].window.name} asks for {adding[0].tru} TRU"
+    return f"{names}, added up"
 
 
 def _absences(

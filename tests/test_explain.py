@@ -75,6 +75,13 @@ def test_the_windows_that_make_it_so_are_named(when: str, expected: tuple[str, .
     assert reasons(when, LONG, SHORT, ADDED) == expected
 
 
+def test_what_adds_to_nothing_is_not_on_top_of_anything() -> None:
+    """Where only windows run that add, they are told as what asks, alone or added up."""
+    assert reasons("2027-01-04 09:30", ADDED) == ("added asks for 2 TRU",)
+    more = window("more", *_spans(ADDED), tru=4, combine="add")
+    assert reasons("2027-01-04 09:30", ADDED, more) == ("added 2 TRU and more 4 TRU, added up",)
+
+
 def test_caps_and_rounding_are_said() -> None:
     """Where a rail holds the target back or lifts it, the reason says so."""
     capped = reasons("2027-01-04 09:30", SHORT, guard_rails=GuardRails(max_tru=6))

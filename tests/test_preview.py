@@ -245,10 +245,23 @@ def test_the_hour_that_the_clock_skips_is_blank() -> None:
 
 def test_an_hour_shown_twice_shows_the_higher_of_both() -> None:
     """A run in the second 01:30 of November is seen."""
-    span = horizon("2027-11-07", "2027-11-08")
+    span = horizon("2027-11-07", "2027-11-09")
     second = window("w", ("2027-11-07 06:30", "2027-11-07 07:00"), tru=8)
     steps = timeline(calendar(second), span)
     assert DayBars(steps, NEW_YORK, 8).bar(date(2027, 11, 7)) == "·" * 3 + "█" + "·" * 44
+
+
+def test_no_line_ends_in_blanks() -> None:
+    """A bar that is cut at the end of the horizon leaves none."""
+    text = preview_text(shown(calendar(night(), timezone="America/New_York")), WEEK.start)
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+def test_half_hours_outside_of_the_steps_are_blank() -> None:
+    """Where nothing was looked at a bar says nothing: not that the capacity is on-demand."""
+    steps = timeline(calendar(), horizon("2027-03-11", "2027-03-12"))
+    assert DayBars(steps, NEW_YORK, 8).bar(date(2027, 3, 11)) == "·" * 38 + " " * 10
+    assert DayBars(steps, NEW_YORK, 8).bar(date(2027, 3, 10)) == " " * 38 + "·" * 10
 
 
 CHANGES = [("America/New_York", 72), ("Australia/Lord_Howe", 93), ("Asia/Kolkata", 72)]

@@ -22,6 +22,9 @@ NOTHING = "·"
 SKIPPED = " "
 """A half hour that the clock skips; one that it shows twice shows the higher of both."""
 
+UNKNOWN = " "
+"""A half hour outside of the steps."""
+
 RULER = "0h" + " " * 10 + "6h" + " " * 10 + "12h" + " " * 9 + "18h" + " " * 7 + "24h"
 
 
@@ -40,12 +43,12 @@ class DayBars:
         begin, end = to_instant(midnight, self._tz), to_instant(midnight + DAY, self._tz)
         if changes(self._tz.key, begin, end):
             return "".join(self._slot(midnight + SLOT * slot) for slot in range(SLOTS))
-        heights = [0.0] * SLOTS
+        heights: list[float | None] = [None] * SLOTS
         for step in self._between(begin, end):
             tru = step.capacity.tru or 0
             first, last = (max(step.start, begin) - begin) // SLOT, _up(min(step.end, end) - begin)
             for slot in range(first, last):
-                heights[slot] = max(heights[slot], tru)
+                heights[slot] = max(heights[slot] or 0, tru)
         return "".join(self._level(height) for height in heights)
 
     def _slot(self, wall: datetime) -> str:
@@ -54,7 +57,7 @@ class DayBars:
         if to_wall(start, self._tz) != wall:
             return SKIPPED
         shown = self._between(start, max(end, start + SLOT))
-        return self._level(max((step.capacity.tru or 0 for step in shown), default=0))
+        return self._level(max((step.capacity.tru or 0 for step in shown), default=None))
 
     def _between(self, start: datetime, end: datetime) -> Iterator[Step]:
         """Yield the steps that have a part in ``[start, end)``."""
@@ -66,7 +69,10 @@ class DayBars:
             if step.end > start:
                 yield step
 
-    def _level(self, tru: float) -> str:
+    def _level(self, tru: float | None) -> str:
+        """Return the character for *tru*; for None no step says what is in force."""
+        if tru is None:
+            return UNKNOWN
         if not tru or not self._peak:
             return NOTHING
         height = -(-tru * len(LEVELS) // self._peak)

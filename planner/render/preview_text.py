@@ -166,10 +166,10 @@ def _day_lines(group: Sequence[_Day], shown: Collection[date]) -> list[str]:
     """Return a day, or days that look alike, with the bar, the marks and the runs."""
     first, last = group[0], group[-1]
     if first is last:
-        lines = [f"{first.day:%a %d %b %Y}".ljust(LEFT) + first.bar]
+        lines = [f"{first.day:%a %d %b %Y}".ljust(LEFT) + first.bar.rstrip()]
     else:
         label = f"{first.day:%a %d %b} {words.DASH} {last.day:%a %d %b}"
-        lines = [label.ljust(LEFT) + first.bar]
+        lines = [label.ljust(LEFT) + first.bar.rstrip()]
         lines += _indented(which_days([day.day for day in group], shown))
     for mark in first.marks:
         lines += _indented(mark)
