@@ -64,7 +64,7 @@ bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py
 
 KILL_CASES ?=
-kill:  ## kill bench-load bench-latency bench-actions worker and server at each step of a boost (KILL_CASES='worker@posted' for some)
+kill:  ## kill worker and server at each step of a boost (KILL_CASES='worker@posted' for some)
 	$(PYTHON) benchmarks/kill.py $(KILL_CASES)
 
 LOAD ?= 1000

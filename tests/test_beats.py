@@ -61,6 +61,6 @@ async def test_what_takes_its_time_beats_with_the_latest_words(
     await listener.run(slow)
 
 
-def test_a_beat_may_get_lost() -> None:
-    """Two intervals fit into what the server waits for, so that one lost beat kills nobody."""
-    assert BEAT_WITHIN.total_seconds() > 2 * BEAT_EVERY
+def test_there_is_a_beat_whenever_one_may_be_sent() -> None:
+    """Two intervals fit into the 80 % of the server's patience for which the SDK throttles."""
+    assert 0.8 * BEAT_WITHIN.total_seconds() > 2 * BEAT_EVERY
