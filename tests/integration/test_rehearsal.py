@@ -17,7 +17,7 @@ from foresight_helpers import HOUR, MINUTE, calendar, daily, project
 from temporalio.service import RPCError, RPCStatusCode
 
 import workflows.ledger
-from planner.cli.side_by_side import _message, play
+from planner.cli.side_by_side import Progress, _message, nobody_looks, play
 from planner.cli.stage import Stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
@@ -47,12 +47,13 @@ async def rehearsed(
     schedules: tuple[Schedule, ...] | None = None,
     seed: int | None = None,
     stages: int | None = None,
+    progress: Progress = nobody_looks,
 ) -> Outcome:
     """Play the coming days of one namespace."""
     everything = project(each)
     compiled = compile_project(everything, NOW.date()) if schedules is None else schedules
     horizon = Horizon(TOMORROW, TOMORROW + timedelta(days=DAYS))
-    return await play(everything, compiled, horizon, seed, stages=stages)
+    return await play(everything, compiled, horizon, seed, stages=stages, progress=progress)
 
 
 async def test_what_fires_is_what_the_timeline_shows() -> None:
@@ -69,9 +70,13 @@ async def test_what_fires_is_what_the_timeline_shows() -> None:
 
 async def test_several_stages_show_what_one_does() -> None:
     """A time that is cut at quiet moments and played side by side comes to the same."""
-    one, two = await rehearsed(overlapping()), await rehearsed(overlapping(), stages=2)
+    told: list[tuple[int, int]] = []
+    one = await rehearsed(overlapping())
+    two = await rehearsed(overlapping(), stages=2, progress=lambda *far: told.append(far))
     assert (two.fired, two.changes) == (one.fired, one.changes)
     assert (two.differences, two.failed) == ((), ())
+    assert told == sorted(told), "both stages' firings count together"
+    assert told[-1] == (3 * DAYS, 3 * DAYS)
 
 
 async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
