@@ -214,8 +214,10 @@ def test_the_manual_lists_every_warning() -> None:
         ("a window | 31 days", values.MAX_DURATION.days),
         ("range of dates | 366 days", values.MAX_RANGE_DAYS),
         ("in 400 days", lints_horizon.LOOK_AHEAD.days),
-        ("| 400,000, or", lints_horizon.MAX_RUNS),
-        ("or 1,000 a window", lints_horizon.RUNS_A_WINDOW),
+        ("| 400,000;", lints_horizon.FEW_RUNS),
+        ("10,000 a window", lints_horizon.HOURLY_RUNS),
+        ("up to 1,000,000", lints_horizon.MAX_RUNS),
+        ("or 1,000 a window", lints_horizon.DAILY_RUNS),
     ],
 )
 def test_the_manual_has_the_limits(words: str, value: float) -> None:

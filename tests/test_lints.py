@@ -406,7 +406,7 @@ def test_windows_that_run_more_often_than_can_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too much is refused at the window that runs most often; there are no warnings then."""
-    monkeypatch.setattr(horizon, "MAX_RUNS", 40_000)
+    monkeypatch.setattr(horizon, "FEW_RUNS", 40_000)
     found = project(
         tmp_path,
         {
@@ -426,15 +426,22 @@ def test_windows_that_run_more_often_than_can_be_looked_at(
     )
 
 
-def test_many_windows_may_run_more_often_together(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What may run grows with the number of windows: a thousand times each, on average."""
-    monkeypatch.setattr(horizon, "MAX_RUNS", 400)
-    monkeypatch.setattr(horizon, "RUNS_A_WINDOW", 400)
+@pytest.mark.parametrize(
+    ("windows", "most"),
+    [(1, 400_000), (40, 400_000), (96, 960_000), (100, 1_000_000), (1_500, 1_500_000)],
+    ids=["one", "a few", "hourly", "a hundred hourly", "very many, twice a day"],
+)
+def test_many_windows_may_run_more_often_together(windows: int, most: int) -> None:
+    """What may run grows with the number of windows, and never falls below a daily one each."""
+    assert horizon.most_runs(windows) == most
+
+
+def test_what_all_may_run_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit itself is allowed, one more run is not."""
     daily = [f"w{n}: {{cron: '0 9 * * *', duration: 1h, tru: {4 + 2 * n}}}" for n in range(2)]
     found = project(tmp_path, {"a.yaml": calendar(*daily)})
+    monkeypatch.setattr(horizon, "most_runs", {2: 800}.get)
     assert inspect(found, TODAY).problems == ()
-    monkeypatch.setattr(horizon, "RUNS_A_WINDOW", 399)
+    monkeypatch.setattr(horizon, "most_runs", {2: 799}.get)
     (problem,) = inspect(found, TODAY).problems
-    assert "with the others more than 798 times" in problem.message
+    assert "with the others more than 799 times" in problem.message

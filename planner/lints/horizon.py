@@ -15,11 +15,17 @@ from planner.schedules import lints as schedule_lints
 LOOK_AHEAD = timedelta(days=400)
 """How far ahead warnings look: a year and a month, so that a yearly window is seen."""
 
-MAX_RUNS = 400_000
-"""How often the windows of a project may run in `LOOK_AHEAD`, together: 1,000 of them daily."""
+FEW_RUNS = 400_000
+"""How often the windows of a project may run in `LOOK_AHEAD`, together, however few they are."""
 
-RUNS_A_WINDOW = 1_000
-"""How often they may run on average, where there are so many windows that this is more."""
+HOURLY_RUNS = 10_000
+"""How often each may run on average, up to `MAX_RUNS` together: a little more than hourly."""
+
+MAX_RUNS = 1_000_000
+"""How often all may run together: a hundred of them hourly."""
+
+DAILY_RUNS = 1_000
+"""How often each may run on average, where there are so many that this is more: twice a day."""
 
 Occurrences = Mapping[str, list[Occurrence]]
 """Each window's occurrences by the window's key."""
@@ -53,7 +59,7 @@ def expanded(project: Project, horizon: Horizon) -> Expanded:
     Raises:
         InputError: All of them together are more than can be looked at.
     """
-    most = max(MAX_RUNS, RUNS_A_WINDOW * len(project.windows))
+    most = most_runs(len(project.windows))
     result = Expanded()
     count = 0
     for window in project.windows:
@@ -67,6 +73,11 @@ def expanded(project: Project, horizon: Horizon) -> Expanded:
         if count > most:
             raise InputError([*result.problems, _too_many(result.occurrences, most)])
     return result
+
+
+def most_runs(windows: int) -> int:
+    """Return how often so many *windows* may run in `LOOK_AHEAD`, together."""
+    return max(FEW_RUNS, min(HOURLY_RUNS * windows, MAX_RUNS), DAILY_RUNS * windows)
 
 
 def _too_many(occurrences: Occurrences, most: int) -> Problem:
