@@ -301,11 +301,42 @@ def broken_promises(played: Played) -> list[str]:
             promised = _without(promised, played.begin + at, settle)
     bounds = breaches(_own(played, all_claims), (), asked, story.baseline, settle=settle)
     # What is said without a promise is about the bounds, which the first line looks at.
-    known = breaches(played.history, (), (), story.baseline, settle=settle)
-    short = breaches(played.history, promised, (), story.baseline, settle=settle)[
-        : -len(known) or None
-    ]
+    held = _limits(played)
+    known = breaches(held, (), (), story.baseline, settle=settle)
+    short = breaches(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
     return [*bounds, *short, *_not_back(played), *played.complaints]
+
+
+def _limits(played: Played) -> list[Held]:
+    """Return the history with on-demand that others set counted as what it allows.
+
+    A keeper leaves it alone where it allows more than is due.
+    """
+    allowed = Capacity(played.story.on_demand_aps / APS_PER_TRU)
+    return [
+        Held(held.at, allowed) if held.at in played.foreign and held.capacity == ON_DEMAND else held
+        for held in played.history
+    ]
+
+
+def _inherited(played: Played, all_claims: list[Claim], held: Held) -> bool:
+    """Tell whether *held* is what others had set, found as the baseline after a rest.
+
+    Without a declaration it is left alone, and the next keeper comes back to it.
+    """
+    return played.story.declared is None and any(
+        earlier.at in played.foreign
+        and earlier.capacity == held.capacity
+        and any(
+            earlier.at < (rest := played.begin + claim.until) < held.at
+            and not any(
+                played.begin + other.asked <= rest < played.begin + other.until
+                for other in all_claims
+            )
+            for claim in all_claims
+        )
+        for earlier in played.history
+    )
 
 
 def _own(played: Played, all_claims: list[Claim]) -> list[Held]:
@@ -316,7 +347,7 @@ def _own(played: Played, all_claims: list[Claim]) -> list[Held]:
     story, own = played.story, []
     ends = [played.begin + claim.until for claim in all_claims]
     for held in played.history:
-        foreign = held.at in played.foreign
+        foreign = held.at in played.foreign or _inherited(played, all_claims, held)
         own.append(Held(held.at, story.baseline) if foreign else held)
     if not ends or story.declared is None or not played.foreign:
         return own
