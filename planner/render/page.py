@@ -91,6 +91,8 @@ li { margin: .2rem 0; max-width: 75rem; overflow-wrap: anywhere; }
   body { padding: .6rem .6rem 3rem; }
   .chart { --names: 8.5rem; }
   .label { font-size: 13px; }
+  .fit th, .fit td { padding: .25rem; white-space: normal; font-size: 12px; }
+  .fit td:first-child:not(.wrap) { overflow-wrap: anywhere; min-width: 4.2rem; }
 }
 @media print { .scroll { overflow: visible; } }
 """

@@ -88,6 +88,10 @@ for (const row of document.querySelectorAll('[data-row]')) {
 for (const label of document.querySelectorAll('.label, .corner, h1, h2, td, th, li, p')) {
   if (label.scrollWidth > label.clientWidth + 1) cut.push(label.outerHTML);
 }
+for (const table of document.querySelectorAll('.fit')) {
+  if (table.closest('details')) continue;
+  if (table.scrollWidth > table.clientWidth + 1) cut.push('cut: ' + table.innerText);
+}
 const doc = document.documentElement;
 if (doc.scrollWidth > doc.clientWidth + 1) cut.push('the page itself scrolls sideways');
 return cut.slice(0, 3);
