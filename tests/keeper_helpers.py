@@ -96,7 +96,7 @@ class ScriptedCloud:
             self._call(f"set {capacity}")
             if self.hold:
                 beat(f"{capacity} is held back")
-                self.pending = capacity  # and stays so, should nobody wait for it
+                self.pending = self.pending or capacity  # stays so, should nobody wait for it
                 await self.hold.wait()
                 self.pending = None
             if self.available is not None and (capacity.tru or 0) > self.available:

@@ -180,6 +180,8 @@ async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, 
         again = await stage.start(stage.request(4, 4, window="second"))
         await stage.says(lambda status: len(status.leases) == 1)
         assert (await stage.status()).state == "uncovered"
+        waiting = await stage.says(lambda status: "4 TRU is held back" in status.details)
+        assert waiting.state == "uncovered"
         await stage.cloud.set(Capacity(None))
         stage.cloud.hold.set()
         assert (await again.result()).in_force

@@ -132,13 +132,15 @@ class CapacityActivities:
                 )
         except TimeoutError:
             words = f"not in force yet: {beats.words}"
+            # It may still be the change before that is under way: the less of both counts.
+            coming = min(seen.pending or wanted, wanted, key=order.ledger.level)
             return Sight(
-                capacity=seen.capacity, found=found, offer=offer, coming=wanted, waits_for=words
+                capacity=seen.capacity, found=found, offer=offer, coming=coming, waits_for=words
             )
         except InsufficientCapacity as error:
             metrics.record_fault(order.ledger, type(error).__name__)
             less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))
-            return Sight(capacity=seen.capacity, found=found, offer=less)
+            return Sight(capacity=seen.capacity, found=found, coming=seen.pending, offer=less)
         return Sight(capacity=done.capacity, found=found, offer=offer)
 
 

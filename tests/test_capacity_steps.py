@@ -1,0 +1,83 @@
+"""What one step reports of a change that was under way before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from workflows.activities import CapacityActivities
+from workflows.cloud import InsufficientCapacity, Observation, Options
+from workflows.contract import ON_DEMAND, Capacity, Lease
+from workflows.ledger import Ledger
+from workflows.orders import Drive, Sight
+
+START = datetime(2027, 1, 31, 23, tzinfo=UTC)
+
+
+@dataclass
+class BusyCloud:
+    """A Cloud that has 4 TRU in force and a change to *pending* under way."""
+
+    pending: Capacity | None
+    is_short: bool = False
+
+    async def observe(self, namespace: str) -> Observation:
+        """Return what is in force, and what is under way."""
+        return Observation(Capacity(4), self.pending, "", "", 2_000)
+
+    async def options(self, namespace: str) -> Options:
+        """Return that all can be had."""
+        return Options((2.0, 4.0, 6.0, 8.0), 8.0, 500)
+
+    async def set_capacity(
+        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
+    ) -> Observation:
+        """Wait for what is under way, which does not end, or refuse."""
+        if self.is_short:
+            raise InsufficientCapacity("not enough", available=4.0)
+        await asyncio.Event().wait()
+        raise AssertionError("never reached")
+
+
+async def step(cloud: BusyCloud, tru: int | None) -> Sight:
+    """Return what a step to *tru* reports; None for the way back, with nothing claimed."""
+    claim = Lease(
+        key="w", window="w", tru=tru or 0, start=START, until=START + timedelta(hours=1), by="test"
+    )
+    leases = () if tru is None else (claim,)
+    own = (Capacity(4), Capacity(8))
+    known = Ledger(namespace="n.a", leases=leases, baseline=ON_DEMAND, written=own)
+    activities = CapacityActivities(cloud, patience=0.01)
+    sight: Sight = await ActivityEnvironment().run(activities.drive, Drive(ledger=known, key="k"))
+    return sight
+
+
+@pytest.mark.parametrize(
+    ("pending", "tru", "coming"),
+    [
+        (None, 6, Capacity(6)),
+        (ON_DEMAND, 4, ON_DEMAND),
+        (ON_DEMAND, 8, ON_DEMAND),
+        (Capacity(8), None, ON_DEMAND),
+        (Capacity(6), 8, Capacity(6)),
+    ],
+    ids=["a raise", "revert, then asked", "revert, then more", "raise, then back", "two raises"],
+)
+async def test_a_change_that_outlasts_patience_may_be_either(
+    pending: Capacity | None, tru: int | None, coming: Capacity
+) -> None:
+    """Whether the change before or the wanted one is under way: the less of both counts."""
+    sight = await step(BusyCloud(pending), tru)
+    assert (sight.capacity, sight.coming) == (Capacity(4), coming)
+    assert sight.waits_for.startswith("not in force yet")
+
+
+async def test_a_refusal_does_not_make_a_revert_forgotten() -> None:
+    """What was under way when more was refused may have come since: it is looked at again."""
+    sight = await step(BusyCloud(ON_DEMAND, is_short=True), 6)
+    assert (sight.coming, sight.offer and sight.offer.available) == (ON_DEMAND, 4.0)
