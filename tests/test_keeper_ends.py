@@ -232,6 +232,23 @@ async def test_more_than_due_set_by_others(
         assert stage.cloud.steps == steps
 
 
+@pytest.mark.parametrize(
+    ("declared", "steps"), [(None, [12]), (Capacity(None), [12, None])], ids=["found", "declared"]
+)
+async def test_set_by_others_while_a_boost_changes_nothing(
+    skipping: WorkflowEnvironment,
+    fresh: str,
+    declared: Capacity | None,
+    steps: list[float | None],
+) -> None:
+    """A boost within what on-demand allows has no way down: the namespace is looked at still."""
+    async with staged(skipping, fresh, on_demand_aps=1800) as stage:
+        await stage.boost(3, 0.25, baseline=declared)
+        await stage.cloud.set(Capacity(12))
+        await stage.end()
+        assert stage.cloud.steps == steps
+
+
 async def test_less_than_due_set_by_others(skipping: WorkflowEnvironment, fresh: str) -> None:
     """A boost that somebody's apply resets is raised again at the next look, and reported."""
     async with staged(skipping, fresh) as stage:

@@ -105,6 +105,20 @@ def test_a_released_claim_stays_released() -> None:
     assert book.grant(known, order(lease(4)), NOW).leases == (lease(4),)
 
 
+@pytest.mark.parametrize(
+    ("declared", "held", "owes"),
+    [(True, (), True), (False, (), False), (True, (lease(4),), False)],
+    ids=["declared", "found", "still claimed"],
+)
+def test_the_last_end_is_looked_after(declared: bool, held: tuple[Lease, ...], owes: bool) -> None:
+    """A declared baseline is settled only once it was seen without a claim."""
+    known = ledger(*held, baseline_declared=declared, claimed=True, in_force=ON_DEMAND)
+    assert known.owes_a_look == owes
+    seen = book.look(known, ON_DEMAND, None, NOW)
+    assert not seen.owes_a_look
+    assert book.release(seen, lambda _: True).owes_a_look == bool(held)
+
+
 def test_an_idle_keeper_forgets_what_it_saw() -> None:
     """After an idle time only what was declared, and what was released, still counts."""
     told: dict[str, object] = {"look_every_seconds": 7, "rails": Rails(max_tru=6)}

@@ -63,6 +63,7 @@ class Ledger:
         foreign: Whether what is in force was set by somebody else, and is left alone.
         aim: The capacity last aimed at, and since when.
         looked: When the namespace was last looked at.
+        claimed: Whether a claim came since it was last looked at without one.
         cancelled: Whether an operator cancelled the keeper: it only goes back.
         look_every_seconds: How often a boosted namespace is looked at for what others
             changed.
@@ -84,6 +85,7 @@ class Ledger:
     aim: Capacity | None = None
     aimed_since: datetime | None = None
     looked: datetime | None = None
+    claimed: bool = False
     cancelled: bool = False
     look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
     trouble: str = ""
@@ -114,12 +116,21 @@ class Ledger:
         """Whether nothing is left to drive: the target is in force, or left to others."""
         if self.baseline is None:
             return not (self.leases or self.written)
-        if self.pending:
+        if self.pending or self.owes_a_look:
             return False
         wanted = self.target.capacity
         if self.in_force is None:
             return not (self.leases or self.written)
         return self.in_force == wanted or (self.foreign and self.leaves_alone(self.in_force))
+
+    @property
+    def owes_a_look(self) -> bool:
+        """Whether the last claim has ended, and nobody looked what it leaves behind.
+
+        A claim that changed nothing has no way down on which others' changes are seen; a
+        declared baseline is to be in force afterwards all the same.
+        """
+        return self.claimed and self.baseline_declared and not self.leases
 
     def leaves_alone(self, found: Capacity) -> bool:
         """Tell whether *found* is somebody else's doing that the keeper does not undo.
@@ -188,6 +199,7 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
         baseline=request.baseline if declared else known.baseline,
         baseline_declared=declared or known.baseline_declared,
         rails=request.rails or known.rails,
+        claimed=True,
     )
 
 
@@ -274,6 +286,7 @@ def look(
         pending=() if pending is None else (pending,),
         offer=offer or ledger.offer,
         looked=now,
+        claimed=bool(ledger.leases),
         trouble="",
     )
     if seen.baseline is None:
