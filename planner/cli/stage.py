@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from planner.cli.servers import find_binary
+from planner.cli.skipping import while_skipping
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Stage:
             try:
                 left = instant - await self.environment.get_current_time()
                 if left > timedelta():
-                    await self.environment.sleep(left)
+                    await while_skipping(self.environment, self.environment.sleep(left))
             except RPCError as error:
                 if attempt == CONNECTS - 1:
                     raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
@@ -119,7 +120,8 @@ class Stage:
         while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
             glances += 1
             if glances * GLANCE > STANDS_STILL or is_waiting(await boost.fetch_history()):
-                await self.environment.client.get_workflow_handle(boost.id).result()
+                loose = self.environment.client.get_workflow_handle(boost.id)
+                await while_skipping(self.environment, loose.result())
         await ended
 
 

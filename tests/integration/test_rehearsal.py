@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 from foresight_helpers import HOUR, MINUTE, calendar, daily, project
+from temporalio.api.testservice.v1 import LockTimeSkippingRequest
 from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import WorkflowEnvironment
 
 import workflows.ledger
 from planner.cli.side_by_side import Progress, _message, nobody_looks, play
+from planner.cli.skipping import while_skipping
 from planner.cli.stage import Stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
@@ -229,3 +232,15 @@ def test_what_the_command_prints_is_the_outcome_and_nothing_else(
     assert last == "The capacity history is the timeline: no difference."
     assert len(done.stdout.splitlines()) == 5
     assert len(done.stderr.splitlines()) == 1, "how long it took"
+
+
+async def test_a_clock_that_got_stuck_is_let_loose(
+    skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
+    monkeypatch.setattr("planner.cli.skipping.STUCK", 0.5)
+    await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
+    begun = await skipping.get_current_time()
+    async with asyncio.timeout(20):
+        await while_skipping(skipping, skipping.sleep(timedelta(days=3)))
+    assert await skipping.get_current_time() - begun >= timedelta(days=3)
