@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-STUCK = 10.0
+STUCK = 20.0
 """Real seconds after which a clock that has not skipped never will: what holds it back for
 good reason, a workflow or an activity at work, takes milliseconds here."""
 
@@ -33,6 +34,7 @@ async def while_skipping(environment: WorkflowEnvironment, outcome: Awaitable[T]
         while not (await asyncio.wait([waiting], timeout=STUCK))[0]:
             now = await environment.get_current_time()
             if now - before < 2 * timedelta(seconds=STUCK):
+                print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
                 await _let_loose(environment)
             before = now
         return await waiting
