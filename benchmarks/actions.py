@@ -12,7 +12,7 @@ verifies nothing, and its faults are free of charge; see the decision records fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,12 +20,12 @@ from datetime import timedelta
 import httpx
 from processes import BESIDE, KEY, leave, run
 from temporalio import activity, workflow
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowHistory
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ParentClosePolicy
 
+from planner.cli.tally import billed
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity, keeper_id
 from workflows.simulator import Simulator
@@ -34,18 +34,6 @@ from workflows.worker import running_worker
 TRU = 4
 WINDOW_SECONDS = 6
 PATTERN_QUEUE = "published-pattern"
-
-BILLED = {
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: "workflows",
-    EventType.EVENT_TYPE_TIMER_STARTED: "timers",
-    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: "activities",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: "signals",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: "updates",
-    EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "attributes",
-    EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: "memos",
-    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continuations",
-}
-"""The events that Temporal bills as Actions; further attempts of an activity count too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +99,6 @@ class Provision:
         )
 
 
-def billed(histories: Iterable[WorkflowHistory]) -> Counter[str]:
-    """Count the Actions in *histories* by what they are for."""
-    counted: Counter[str] = Counter()
-    for history in histories:
-        for event in history.events:
-            if event.event_type in BILLED:
-                counted[BILLED[event.event_type]] += 1
-            further = event.activity_task_started_event_attributes.attempt - 1
-            counted["activities"] += max(0, further)
-    return counted
-
-
 async def ours(client: Client, namespace: str, baseline: Capacity | None) -> Counter[str]:
     """Return the Actions of one boost of ours, its keeper's included."""
     request = BoostRequest(
@@ -138,7 +114,7 @@ async def ours(client: Client, namespace: str, baseline: Capacity | None) -> Cou
     await boost.result()
     keeper = client.get_workflow_handle(keeper_id(namespace))
     await keeper.result()
-    return billed([await boost.fetch_history(), await keeper.fetch_history()])
+    return billed(await boost.fetch_history()) + billed(await keeper.fetch_history())
 
 
 async def published(client: Client, url: str, namespace: str) -> Counter[str]:
@@ -150,7 +126,7 @@ async def published(client: Client, url: str, namespace: str) -> Counter[str]:
     await parent.result()
     child = client.get_workflow_handle(f"provision/{namespace}-deprovision")
     await child.result()
-    return billed([await parent.fetch_history(), await child.fetch_history()])
+    return billed(await parent.fetch_history()) + billed(await child.fetch_history())
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Tally:
         """Count a *boost* that has ended, and note the run of its *keeper*, if it has one."""
         from temporalio.service import RPCError, RPCStatusCode
 
-        self.actions += FIRING - 1 + billed(await boost.fetch_history())
+        self.actions += FIRING - 1 + billed(await boost.fetch_history()).total()
         try:
             run = (await self._client.get_workflow_handle(keeper).describe()).run_id
         except RPCError as error:
@@ -43,29 +44,33 @@ class Tally:
             run, keeper = waiting.popitem()
             counted.add(run)
             history = await self._client.get_workflow_handle(keeper, run_id=run).fetch_history()
-            self.actions += billed(history)
+            self.actions += billed(history).total()
             started = history.events[0].workflow_execution_started_event_attributes
             earlier = started.continued_execution_run_id
             if earlier and earlier not in counted:
                 waiting[earlier] = keeper
 
 
-def billed(history: WorkflowHistory) -> int:
-    """Return how many Actions *history* holds, the workflow's own start included."""
+def billed(history: WorkflowHistory) -> Counter[str]:
+    """Return how many Actions *history* holds, by what for; the workflow's own start is one.
+
+    Further attempts of an activity count too. Heartbeats do as well, but leave no trace.
+    """
     from temporalio.api.enums.v1 import EventType
 
-    kinds = {
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
-        EventType.EVENT_TYPE_TIMER_STARTED,
-        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
-        EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES,
-        EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED,
-        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+    kinds: dict[int, str] = {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: "workflows",
+        EventType.EVENT_TYPE_TIMER_STARTED: "timers",
+        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: "activities",
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: "signals",
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: "updates",
+        EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES: "attributes",
+        EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: "memos",
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continuations",
     }
-    return sum(
-        (event.event_type in kinds)
-        + max(0, event.activity_task_started_event_attributes.attempt - 1)
-        for event in history.events
-    )
+    counted: Counter[str] = Counter()
+    for event in history.events:
+        if event.event_type in kinds:
+            counted[kinds[event.event_type]] += 1
+        counted["activities"] += max(0, event.activity_task_started_event_attributes.attempt - 1)
+    return counted
