@@ -7,7 +7,6 @@ out, which costs as much as everything else about a request.
 from __future__ import annotations
 
 import asyncio
-import json
 
 import httpx
 
@@ -39,8 +38,4 @@ class Direct(httpx.AsyncBaseTransport):
         if reply.is_lost:
             words = "Server disconnected without sending a response."
             raise httpx.RemoteProtocolError(words, request=request)
-        headers = {"content-type": "application/json"}
-        if reply.retry_after is not None:
-            headers["retry-after"] = f"{reply.retry_after:g}"
-        content = json.dumps(reply.body, ensure_ascii=False).encode()
-        return httpx.Response(reply.status, headers=headers, content=content)
+        return httpx.Response(reply.status, headers=reply.headers, content=reply.content)

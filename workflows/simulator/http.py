@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -151,10 +150,8 @@ class _Connection:
                     pass
 
     async def _send(self, reply: HttpReply, *, is_last: bool = False) -> None:
-        content = json.dumps(reply.body, ensure_ascii=False).encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(content)))]
-        if reply.retry_after is not None:
-            headers.append(("retry-after", f"{reply.retry_after:g}"))
+        content = reply.content
+        headers = [*reply.headers, ("content-length", str(len(content)))]
         if is_last:
             headers.append(("connection", "close"))
         reason = HTTPStatus(reply.status).phrase

@@ -54,6 +54,19 @@ class HttpReply:
     after: float = 0.0
     is_lost: bool = False
 
+    @property
+    def content(self) -> bytes:
+        """The body as it goes over the wire."""
+        return json.dumps(self.body, ensure_ascii=False).encode()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """What the reply says of itself, whatever carries it."""
+        told = [("content-type", "application/json")]
+        if self.retry_after is not None:
+            told.append(("retry-after", f"{self.retry_after:g}"))
+        return told
+
 
 def refused(refusal: Refusal) -> HttpReply:
     """Return the reply that says *refusal*."""
