@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from planner.cli.stage import Clock
+from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
@@ -246,7 +246,7 @@ async def story_stage(
         key_rate=None,
         account_rate=None,
     )
-    async with simulator, _without_warnings():
+    async with simulator, sdk_errors_only():
         # A forgetful stage has the network between; it takes a third of a story's time.
         way = None if forgetful else simulator.transport
         cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience, transport=way)
@@ -257,15 +257,3 @@ async def story_stage(
         finally:
             await stage.worker.aclose()
             await cloud.aclose()
-
-
-@asynccontextmanager
-async def _without_warnings() -> AsyncIterator[None]:
-    """Keep the SDK's warnings to itself: in stories faults are what is meant to happen."""
-    logger = logging.getLogger("temporalio")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

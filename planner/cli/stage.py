@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -179,6 +178,7 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
     from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner
 
+    from planner.live.telemetry import sdk_errors_only
     from workflows.cloud import CloudClient, OneKey
     from workflows.simulator import Simulator
     from workflows.worker import running_worker
@@ -186,7 +186,7 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    async with await _skipping_server() as environment, _without_warnings():
+    async with await _skipping_server() as environment, sdk_errors_only():
         simulator = Simulator(
             provisioning=0,
             check=0,
@@ -214,18 +214,6 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
             except RPCError as error:
                 raise gone(error) from error
         await cloud.aclose()
-
-
-@asynccontextmanager
-async def _without_warnings() -> AsyncIterator[None]:
-    """Keep the SDK's warnings back: what the faults of a rehearsal do is in its outcome."""
-    logger = logging.getLogger("temporalio")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 async def _skipping_server() -> WorkflowEnvironment:

@@ -7,6 +7,8 @@ failed, retrying" in the middle of a plan as JSON.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import cache
 
 from temporalio.runtime import (
@@ -39,3 +41,15 @@ def runtime_for(core_level: str = "WARN", metrics: PrometheusConfig | None = Non
 def plain_runtime(core_level: str = "WARN") -> Runtime:
     """Return the runtime of everything that isn't particular: one for the whole process."""
     return runtime_for(core_level)
+
+
+@asynccontextmanager
+async def sdk_errors_only() -> AsyncIterator[None]:
+    """Keep the SDK's warnings back, where faults are what is meant to happen."""
+    logger = logging.getLogger("temporalio")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
