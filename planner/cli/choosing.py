@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -79,9 +78,11 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
 
 def _near(name: str, known: Iterable[str]) -> str:
     """Return what else may have been meant: the nearest name, or else the first few there are."""
+    from planner.config.values import near
+
     names = sorted(known)
-    if close := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
-        return f"; did you mean {close[0]!r}?"
+    if hint := near(name, names):
+        return hint
     shown = ", ".join(names[:MOST_NAMED])
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return f", which have {shown}{more}" if names else ""
