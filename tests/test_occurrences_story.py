@@ -52,6 +52,13 @@ STORIES = [
     ),
     pytest.param(
         PAYROLL,
+        "2027-05-16",
+        [],
+        ["nothing starts on Sun 2027-05-16; the next run starts Fri 2027-05-28 05:00"],
+        id="a weekend that the rule does not name",
+    ),
+    pytest.param(
+        PAYROLL,
         "2027-06-15",
         ["2027-06-15T09:00"],
         [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -48,7 +49,8 @@ def explain_day(window: Window, day: date) -> DayStory:
     around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
     runs = tuple(o for o in around if o.start >= begin)
     under_way = tuple(o for o in around if o.start < begin < o.end)
-    reasons = [*_verdicts(window, day), *_calendar(window, day), *_clock(window, begin, end)]
+    named = _named(window, day)
+    reasons = [*_verdicts(named), *_calendar(window, day, named), *_clock(window, begin, end)]
     if not runs:
         reasons.append(_next(window, day, end))
     return DayStory(day, runs, under_way, tuple(dict.fromkeys(reasons)))
@@ -58,13 +60,21 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
 
 
-def _verdicts(window: Window, day: date) -> list[str]:
-    """Return what happened to the starts that were written for *day* or moved to it."""
+def _named(window: Window, day: date) -> list[Candidate]:
+    """Return the starts of *window* that were written for *day* or moved to it."""
     reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
-    found = [
-        f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
+    return [
+        candidate
         for candidate in candidates(pattern_of(window), day - reach, day + reach)
         if day in (candidate.written.date(), candidate.wall.date())
+    ]
+
+
+def _verdicts(named: Iterable[Candidate]) -> list[str]:
+    """Return what happened to the starts *named*."""
+    found = [
+        f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
+        for candidate in named
         if (verdict := _verdict(candidate))
     ]
     more = len(found) - STARTS_TOLD
@@ -77,10 +87,14 @@ def _verdict(candidate: Candidate) -> str:
     return "; ".join((*candidate.timing.notes, *excluded))
 
 
-def _calendar(window: Window, day: date) -> list[str]:
-    """Return why *day* is no business day, where the window asks for such days."""
+def _calendar(window: Window, day: date, named: Iterable[Candidate]) -> list[str]:
+    """Return why *day* is no business day, where that is why *window* doesn't start on it.
+
+    It is where the window counts business days, or rolls a start *named* for the day.
+    """
     pattern = pattern_of(window)
-    if pattern.roll == "none" and not isinstance(pattern.recurrence, BusinessDays):
+    rolls = pattern.roll != "none" and any(start.written.date() == day for start in named)
+    if not rolls and not isinstance(pattern.recurrence, BusinessDays):
         return []
     why = pattern.business.why_not(day)
     return [f"{day:%a %Y-%m-%d} is {why}"] if why else []
