@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import ledger as book
+from workflows import bookkeeping as book
 from workflows.backoff import QUICK, SLOW, Fault, pause
 from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, LeaseRequest, Rails
 from workflows.ledger import Ledger, Offer

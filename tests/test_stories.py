@@ -15,7 +15,7 @@ from stories import Played, Story, broken_promises, tell, tells
 from story_stage import KEY, ClockStands, story_stage
 from temporalio.testing import WorkflowEnvironment
 
-from workflows import ledger as book
+from workflows import bookkeeping as book
 from workflows.contract import ON_DEMAND, LeaseRequest
 from workflows.ledger import Ledger
 

@@ -18,7 +18,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from workflows import backoff, keeper_limits, orders, words
-    from workflows import ledger as book
+    from workflows import bookkeeping as book
     from workflows.contract import (
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
@@ -73,7 +73,7 @@ class CapacityKeeper:
             self._give_up()
             await keeping
             raise
-        return self._farewell()
+        return words.farewell(self._ledger)
 
     # What others ask of it
 
@@ -86,7 +86,7 @@ class CapacityKeeper:
         """
         self._updates += 1
         self._change(book.grant(self._ledger, request, workflow.now()))
-        if self._holds(request.lease) and self._waiting < keeper_limits.WAITING_UPDATES:
+        if self._ledger.holds(request.lease) and self._waiting < keeper_limits.WAITING_UPDATES:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
@@ -188,9 +188,8 @@ class CapacityKeeper:
         if not self._key or self._key_for != wanted:
             self._key, self._key_for = str(workflow.uuid4()), wanted
         try:
-            sight = await self._activity(
-                orders.DRIVE, Drive(ledger=self._ledger, key=self._key), self._purpose(wanted)
-            )
+            order = Drive(ledger=self._ledger, key=self._key)
+            sight = await self._activity(orders.DRIVE, order, words.purpose(self._ledger, wanted))
         except ActivityError as error:
             await self._back_off(error)
             return
@@ -306,15 +305,6 @@ class CapacityKeeper:
         ended = book.release(self._ledger, lambda _: True)
         self._change(replace(ended, cancelled=True))
 
-    def _farewell(self) -> str:
-        """Return the result: what is in force at the end."""
-        known = self._ledger
-        if known.foreign:
-            return f"{known.in_force} in force, set by somebody else and left alone"
-        if known.in_force is None:
-            return "nothing was claimed, nothing was changed"
-        return f"{known.in_force} in force, the baseline"
-
     # How it speaks
 
     def _change(self, ledger: Ledger) -> None:
@@ -345,37 +335,21 @@ class CapacityKeeper:
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far the claim *lease* is covered, and whether to ask again if not."""
-        held = self._holds(lease)
+        held = self._ledger.holds(lease)
         return LeaseAnswer(
             granted=held or self._has_a_successor_for(lease),
             in_force=held and self._ledger.covers(lease),
             capacity=self._ledger.in_force,
             until=lease.until,
-            message=words.answer(self._ledger, lease) if held else self._denial(lease),
+            message=words.answer(self._ledger, lease)
+            if held
+            else words.denial(self._ledger, lease),
         )
-
-    def _holds(self, lease: Lease) -> bool:
-        return any(held.key == lease.key for held in self._ledger.leases)
 
     def _has_a_successor_for(self, lease: Lease) -> bool:
         """Tell whether the claim *lease* came to a cancelled keeper: the next one takes it."""
         over = lease.until <= workflow.now() or book.was_released(self._ledger, lease.key)
         return self._ledger.cancelled and not over
-
-    def _denial(self, lease: Lease) -> str:
-        """Return why the claim *lease* does not hold."""
-        if book.was_released(self._ledger, lease.key):
-            return f"{lease.window} was released before its end, {words.minute(lease.until)}"
-        if self._ledger.cancelled:
-            return "the keeper was cancelled and is going back to the baseline"
-        return f"{lease.window} has ended at {words.minute(lease.until)}"
-
-    def _purpose(self, wanted: Capacity) -> str:
-        """Return what a step is for, in the words of the UI."""
-        windows = ", ".join(lease.window for lease in self._ledger.leases)
-        if windows:
-            return f"To {wanted} for {windows}"[:200]
-        return f"Back to {wanted}, the baseline"
 
     def _describe(self) -> None:
         workflow.set_current_details(words.details(self._ledger, workflow.now()))

@@ -1,34 +1,26 @@
-"""What a keeper knows, as a value, and how that changes: pure, and carried by continue-as-new.
+"""What a keeper knows, as a value that continue-as-new carries on.
 
 The keeper only drives to what is said here: which leases run, what they come to together,
-whether what is in force is that, and when to look again.
+and whether what is in force is that. `workflows.bookkeeping` has how it changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflows.contract import (
     APS_PER_TRU,
     Capacity,
-    KeeperState,
     Lease,
-    LeaseRequest,
     Rails,
     Target,
     target_of,
 )
 
-LOWER_WITHIN = timedelta(minutes=10)
-"""How long a way down may take before it is overdue: provisioning takes two minutes."""
-
 LOOK_EVERY = timedelta(minutes=30)
 """How often a boosted namespace is looked at for what others changed, usually."""
-
-LOOK_FOR_MORE_EVERY = timedelta(minutes=5)
-"""How often the full capacity is tried for while the Cloud has too little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +124,10 @@ class Ledger:
         """
         return self.claimed and self.baseline_declared and not self.leases
 
+    def holds(self, lease: Lease) -> bool:
+        """Tell whether the claim *lease* is among those that run."""
+        return any(held.key == lease.key for held in self.leases)
+
     def leaves_alone(self, found: Capacity) -> bool:
         """Tell whether *found* is somebody else's doing that the keeper does not undo.
 
@@ -176,177 +172,3 @@ class Ledger:
             there = int(self.offer.available)
             ceiling = there if ceiling is None else min(ceiling, there)
         return Rails(allowed=common or rails.allowed, max_tru=ceiling)
-
-
-# How it changes ----------------------------------------------------------------------
-
-
-def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
-    """Return *ledger* with the claim of *request*, unless it has ended or was released.
-
-    The same key renews its claim. A declared baseline counts from now on, the newest
-    declaration before all; the rails of a schedule replace earlier ones.
-    """
-    lease = request.lease
-    if lease.until <= now or ledger.cancelled or was_released(ledger, lease.key):
-        return ledger
-    known = ledger if ledger.leases or not ledger.is_settled else _afresh(ledger)
-    others = tuple(held for held in known.leases if held.key != lease.key)
-    declared = request.baseline is not None
-    return replace(
-        known,
-        leases=tuple(sorted((*others, lease), key=lambda held: (held.until, held.key))),
-        baseline=request.baseline if declared else known.baseline,
-        baseline_declared=declared or known.baseline_declared,
-        rails=request.rails or known.rails,
-        claimed=True,
-    )
-
-
-def _afresh(ledger: Ledger) -> Ledger:
-    """Return what still counts of *ledger* after an idle time: others may have come by."""
-    return Ledger(
-        namespace=ledger.namespace,
-        released=ledger.released,
-        baseline=ledger.baseline if ledger.baseline_declared else None,
-        baseline_declared=ledger.baseline_declared,
-        rails=ledger.rails,
-        look_every_seconds=ledger.look_every_seconds,
-    )
-
-
-def release(ledger: Ledger, chosen: Callable[[Lease], bool]) -> Ledger:
-    """Return *ledger* without the *chosen* claims; their keys are remembered as released."""
-    gone = tuple(lease for lease in ledger.leases if chosen(lease))
-    return replace(
-        ledger,
-        leases=tuple(lease for lease in ledger.leases if lease not in gone),
-        released=(*ledger.released, *gone),
-    )
-
-
-def was_released(ledger: Ledger, key: str) -> bool:
-    """Tell whether the claim *key* was ended early."""
-    return any(lease.key == key for lease in ledger.released)
-
-
-def expire(ledger: Ledger, now: datetime) -> Ledger:
-    """Return *ledger* without what has ended by *now*: ends are exclusive."""
-    return replace(
-        ledger,
-        leases=tuple(lease for lease in ledger.leases if lease.until > now),
-        released=tuple(lease for lease in ledger.released if lease.until > now),
-    )
-
-
-def aim(ledger: Ledger, now: datetime) -> Ledger:
-    """Return *ledger* with its target as what is aimed at, since *now* if that is new."""
-    wanted = ledger.target.capacity
-    if wanted == ledger.aim:
-        return ledger
-    return replace(ledger, aim=wanted, aimed_since=now)
-
-
-def hope(ledger: Ledger) -> Ledger:
-    """Return *ledger* as if nothing were short any more: the next look tells."""
-    return replace(ledger, offer=replace(ledger.offer, available=None))
-
-
-def write(ledger: Ledger, capacity: Capacity) -> Ledger:
-    """Return *ledger* with *capacity* under way, as far as anybody knows.
-
-    It stays so until a look sees the end of it: the attempt may fail after the Cloud API
-    has taken it.
-    """
-    return replace(
-        ledger,
-        written=_with(ledger.written, capacity),
-        pending=_with(ledger.pending, capacity),
-    )
-
-
-def _with(known: tuple[Capacity, ...], capacity: Capacity) -> tuple[Capacity, ...]:
-    return known if capacity in known else (*known, capacity)
-
-
-def look(
-    ledger: Ledger,
-    found: Capacity,
-    offer: Offer | None,
-    now: datetime,
-    pending: Capacity | None = None,
-) -> Ledger:
-    """Return *ledger* with *found* in force at *now*, and what the Cloud API offers.
-
-    *pending* is what is still under way.
-    """
-    seen = replace(
-        ledger,
-        in_force=found,
-        pending=() if pending is None else (pending,),
-        offer=offer or ledger.offer,
-        looked=now,
-        claimed=bool(ledger.leases),
-        trouble="",
-    )
-    if seen.baseline is None:
-        return seen
-    return replace(seen, foreign=seen.leaves_alone(found))
-
-
-def take_over(ledger: Ledger, old: Ledger) -> Ledger:
-    """Return *ledger* with what the *old* ledger of a run that broke off adds to it.
-
-    What was claimed anew counts before the old, what was released stays released, and what
-    is in force is looked at again. A cancelled run has gone back by itself: nothing but
-    its released claims is left of it.
-    """
-    gone = {lease.key for lease in old.released}
-    own = tuple(lease for lease in ledger.leases if lease.key not in gone)
-    known = replace(ledger, leases=own, released=(*ledger.released, *old.released))
-    if old.cancelled and old.is_settled:
-        return known
-    keys = {lease.key for lease in own}
-    kept = tuple(lease for lease in old.leases if lease.key not in keys)
-    declared = ledger.baseline_declared
-    return replace(
-        known,
-        leases=tuple(sorted((*own, *kept), key=lambda held: (held.until, held.key))),
-        baseline=ledger.baseline if declared else old.baseline,
-        baseline_declared=declared or old.baseline_declared,
-        rails=ledger.rails or old.rails,
-        offer=old.offer,
-        written=old.written,
-    )
-
-
-# What it comes to --------------------------------------------------------------------
-
-
-def next_look(ledger: Ledger) -> datetime | None:
-    """Return when something is due of itself: a lease's end, or a look at the namespace."""
-    ends = [lease.until for lease in (*ledger.leases, *ledger.released)]
-    if ledger.leases and ledger.looked is not None:
-        usual = timedelta(seconds=ledger.look_every_seconds)
-        ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else usual))
-    return min(ends, default=None)
-
-
-def state_of(ledger: Ledger, now: datetime) -> KeeperState:
-    """Return the state of the namespace at *now*, in one word."""
-    running = [lease for lease in ledger.leases if lease.until > now]
-    short = [lease for lease in running if not ledger.covers(lease)]
-    if short:
-        return "uncovered" if any(lease.start <= now for lease in short) else "raising"
-    if ledger.foreign:
-        return "foreign"
-    if expire(ledger, now).is_settled:
-        return "ok"
-    since = _lowering_since(ledger, now)
-    return "overdue" if now - since > LOWER_WITHIN else "reverting"
-
-
-def _lowering_since(ledger: Ledger, now: datetime) -> datetime:
-    """Return since when less is due than is in force."""
-    ended = [lease.until for lease in ledger.leases if lease.until <= now]
-    return min([*ended, ledger.aimed_since or now])

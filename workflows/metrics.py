@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from temporalio import activity
 from temporalio.common import MetricMeter
 
+from workflows.bookkeeping import LOWER_WITHIN
 from workflows.contract import Capacity
-from workflows.ledger import LOWER_WITHIN, Ledger
+from workflows.ledger import Ledger
 from workflows.orders import Sight
 
 PREFIX = "capacity_boost"

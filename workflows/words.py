@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from workflows.contract import Lease, format_instant
-from workflows.ledger import Ledger, state_of
+from workflows.bookkeeping import state_of, was_released
+from workflows.contract import Capacity, Lease, format_instant
+from workflows.ledger import Ledger
 
 
 def lease_in_words(lease: Lease) -> str:
@@ -82,3 +83,29 @@ def answer(ledger: Ledger, lease: Lease) -> str:
         return f"{known} in force until {minute(lease.until)}{reason}"
     trouble = f"; {ledger.trouble}" if ledger.trouble else ""
     return f"{lease.tru} TRU asked for, {known} in force{reason}{trouble}"
+
+
+def denial(ledger: Ledger, lease: Lease) -> str:
+    """Return why the claim *lease* does not hold."""
+    if was_released(ledger, lease.key):
+        return f"{lease.window} was released before its end, {minute(lease.until)}"
+    if ledger.cancelled:
+        return "the keeper was cancelled and is going back to the baseline"
+    return f"{lease.window} has ended at {minute(lease.until)}"
+
+
+def purpose(ledger: Ledger, wanted: Capacity) -> str:
+    """Return what a step to *wanted* is for, short enough for a summary."""
+    windows = ", ".join(lease.window for lease in ledger.leases)
+    if windows:
+        return f"To {wanted} for {windows}"[:200]
+    return f"Back to {wanted}, the baseline"
+
+
+def farewell(ledger: Ledger) -> str:
+    """Return a keeper's result: what is in force at its end."""
+    if ledger.foreign:
+        return f"{ledger.in_force} in force, set by somebody else and left alone"
+    if ledger.in_force is None:
+        return "nothing was claimed, nothing was changed"
+    return f"{ledger.in_force} in force, the baseline"

@@ -40,7 +40,15 @@ GRACE = timedelta(seconds=20)
 RUNNER = UnsandboxedWorkflowRunner()
 """What runs workflow code: plainly, imported once. See decision 8."""
 
-PURE_MODULES = ("backoff", "contract", "keeper_limits", "ledger", "orders", "words")
+PURE_MODULES = (
+    "backoff",
+    "bookkeeping",
+    "contract",
+    "keeper_limits",
+    "ledger",
+    "orders",
+    "words",
+)
 
 SANDBOX = SandboxedWorkflowRunner(
     restrictions=SandboxRestrictions.default.with_passthrough_modules(
