@@ -66,3 +66,17 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_the_rooms_are_those_of_the_code() -> None:
+    """The table of rooms names no place that is gone, and leaves none of planner/ out."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:planner|workflows)/[\w/.]+)`", text))
+    modules = {f"planner/{path.name}" for path in ROOT.glob("planner/[!_]*.py")}
+    packages = {
+        f"{path.parent.relative_to(ROOT)}/"
+        for top in ("planner", "workflows")
+        for path in ROOT.glob(f"{top}/*/__init__.py")
+    }
+    assert {place for place in named if not (ROOT / place).exists()} == set()
+    assert (modules | packages) - named == set()
