@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
+from planner.cli.skipping import ask_to_skip, goes_on
 from planner.cli.stage import Clock
 from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
@@ -51,9 +52,8 @@ REAL_SECONDS = {"timeout": 0.1, "slow": 0.05}
 SKIPPED_SECONDS = {"stuck": 40.0}
 
 
-STANDS = timedelta(minutes=1)
-STANDSTILLS = 2
-"""How often a skip may fail, each after half a real minute, with the clock hardly moving."""
+STANDS = 120
+"""Looks, two a real second, in which the clock hardly moves before a stage is given up."""
 
 
 class ClockStands(Exception):
@@ -124,16 +124,15 @@ class StoryStage:
         return list(played.values())
 
     async def _skip_to(self, instant: datetime) -> None:
-        stood = 0
-        while (left := instant - (before := await self._now())) > timedelta():
-            with suppress(RPCError):  # the clock stands still while anybody works
-                await self.environment.sleep(left)
-            stood = 0 if await self._now() - before > STANDS else stood + 1
-            if stood == STANDSTILLS:
-                raise ClockStands(f"at {before} on the way to {instant}")
-
-    async def _now(self) -> datetime:
-        return await self.environment.get_current_time()
+        left = instant - await self.environment.get_current_time()
+        if left > timedelta():
+            skipping = asyncio.ensure_future(ask_to_skip(self.environment, left))
+            try:
+                if not await goes_on(self.environment, skipping, STANDS):
+                    raise ClockStands(f"on the way to {instant}")
+                await skipping
+            finally:
+                skipping.cancel()
 
     async def _do(self, played: Played, event: Firing | Fault | Deed, now: datetime) -> None:
         if isinstance(event, Firing):

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from planner.cli.servers import find_binary
-from planner.cli.skipping import while_skipping
+from planner.cli.skipping import skip_to
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 ANSWERS_WITHIN = 60
 """Real seconds in which a boost has to end; one that hangs is an error."""
 
-CONNECTS = 4
-"""How often the skipping server is tried to be reached, a little later each time."""
-
 GLANCE = 0.2
 """Real seconds between two looks at what a boost that has not ended waits for."""
-
-STANDS_STILL = 5
-"""Real seconds in which a boost that waits for no timer has long ended."""
 
 SELDOM = timedelta(days=31)
 """How often keepers look at a quiet namespace here, where nobody else changes it.
@@ -89,38 +83,29 @@ class Stage:
         return ""
 
     async def skip_to(self, instant: datetime) -> None:
-        """Let the clock skip to *instant*; a connection that breaks meanwhile is made anew.
+        """Let the clock skip to *instant*.
 
         Raises:
             ServerError: The server is gone.
         """
         from temporalio.service import RPCError
 
-        for attempt in range(CONNECTS):
-            try:
-                left = instant - await self.environment.get_current_time()
-                if left > timedelta():
-                    await while_skipping(self.environment, self.environment.sleep(left))
-            except RPCError as error:
-                if attempt == CONNECTS - 1:
-                    raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
-                await asyncio.sleep(attempt)
-            else:
-                return
+        try:
+            await skip_to(self.environment, instant)
+        except RPCError as error:
+            raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
 
     async def _end(self, boost: WorkflowHandle[Any, Any]) -> None:
         """Wait for *boost* to end, on a clock that stands still unless it has to go on.
 
-        Let loose, the server skips to the nearest timer of anybody, even before the boost
-        was looked at. Only a boost that is itself waiting for the clock needs that.
+        Only a boost that is itself waiting for the clock needs that, and no further than
+        to its timer: let loose, the server would skip to the nearest timer of anybody.
         """
         ended = asyncio.ensure_future(boost.result())
-        glances = 0
         while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
-            glances += 1
-            if glances * GLANCE > STANDS_STILL or is_waiting(await boost.fetch_history()):
-                loose = self.environment.client.get_workflow_handle(boost.id)
-                await while_skipping(self.environment, loose.result())
+            due = next_timer(await boost.fetch_history())
+            if due is not None:
+                await skip_to(self.environment, due)
         await ended
 
 
@@ -147,14 +132,17 @@ class Clock:
         return self._latest
 
 
-def is_waiting(history: WorkflowHistory) -> bool:
-    """Tell whether the workflow with *history* waits for a timer."""
-    from temporalio.api.enums.v1 import EventType
-
-    kinds = [event.event_type for event in history.events]
-    over = kinds.count(EventType.EVENT_TYPE_TIMER_FIRED)
-    over += kinds.count(EventType.EVENT_TYPE_TIMER_CANCELED)
-    return kinds.count(EventType.EVENT_TYPE_TIMER_STARTED) > over
+def next_timer(history: WorkflowHistory) -> datetime | None:
+    """Return when the first timer fires that the workflow with *history* waits for."""
+    due: dict[int, datetime] = {}
+    for event in history.events:
+        started = event.timer_started_event_attributes
+        if event.HasField("timer_started_event_attributes"):
+            length = started.start_to_fire_timeout.ToTimedelta()
+            due[event.event_id] = event.event_time.ToDatetime(UTC) + length
+        due.pop(event.timer_fired_event_attributes.started_event_id, None)
+        due.pop(event.timer_canceled_event_attributes.started_event_id, None)
+    return min(due.values(), default=None)
 
 
 def gone(error: RPCError, where: str = "") -> ServerError:

@@ -14,14 +14,19 @@ from typing import Any
 
 import pytest
 from foresight_helpers import HOUR, MINUTE, calendar, daily, project
-from temporalio.api.testservice.v1 import LockTimeSkippingRequest
+from temporalio.api.testservice.v1 import (
+    LockTimeSkippingRequest,
+    SleepRequest,
+    UnlockTimeSkippingRequest,
+)
+from temporalio.client import WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 import workflows.ledger
 from planner.cli.side_by_side import Progress, _message, nobody_looks, play
-from planner.cli.skipping import while_skipping
-from planner.cli.stage import Stage
+from planner.cli.skipping import goes_on, skip_to
+from planner.cli.stage import Stage, next_timer
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
 from planner.rehearse import Outcome
@@ -145,22 +150,30 @@ async def test_faults_are_survived() -> None:
 
 
 class Flaky:
-    """A skipping server whose connection breaks a few times."""
+    """A skipping server whose connection breaks once it was asked to skip.
 
-    def __init__(self, breaks: int) -> None:
-        self.breaks = breaks
-        self.slept: list[timedelta] = []
+    *arrives* is whether its clock skips all the same.
+    """
+
+    def __init__(self, *, arrives: bool) -> None:
+        self.client = self.test_service = self
+        self.asked: list[tuple[timedelta, timedelta | None]] = []
+        self._arrives = arrives
 
     async def get_current_time(self) -> datetime:
-        """Return a time that stands still."""
-        return NOW
+        """Return a time that goes on half an hour a look, or stands still."""
+        if self.asked and self._arrives:
+            self._now += HOUR / 2
+        return self._now
 
-    async def sleep(self, duration: timedelta) -> None:
-        """Break, or skip."""
-        if self.breaks:
-            self.breaks -= 1
-            raise RPCError("h2 protocol error", RPCStatusCode.INTERNAL, b"")
-        self.slept.append(duration)
+    _now = NOW
+
+    async def unlock_time_skipping_with_sleep(
+        self, request: SleepRequest, **options: timedelta
+    ) -> None:
+        """Break, whatever becomes of the clock."""
+        self.asked.append((request.duration.ToTimedelta(), options.get("timeout")))
+        raise RPCError("h2 protocol error", RPCStatusCode.INTERNAL, b"")
 
 
 def on(server: Flaky) -> Stage:
@@ -168,19 +181,25 @@ def on(server: Flaky) -> Stage:
     return Stage(server, None, None)  # type: ignore[arg-type]
 
 
-async def test_a_connection_that_breaks_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rehearsal of a year outlives a broken connection, and skips once."""
-    monkeypatch.setattr("planner.cli.stage.asyncio.sleep", _at_once)
-    server = Flaky(breaks=2)
-    await on(server).skip_to(NOW + HOUR)
-    assert server.slept == [HOUR]
+async def test_a_skip_whose_connection_breaks_is_not_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second request would let the clock skip over work; the server goes on by itself."""
+    monkeypatch.setattr("planner.cli.skipping.asyncio.sleep", _at_once)
+    server = Flaky(arrives=True)
+    await on(server).skip_to(NOW + 9 * HOUR)
+    assert await server.get_current_time() >= NOW + 9 * HOUR
+    ((length, limit),) = server.asked
+    assert length == 9 * HOUR
+    assert limit is not None
+    assert limit > HOUR, "without a limit said the SDK gives up after half a minute"
 
 
 async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few tries the rehearsal ends with what to do instead."""
-    monkeypatch.setattr("planner.cli.stage.asyncio.sleep", _at_once)
+    """After a few looks the rehearsal ends with what to do instead."""
+    monkeypatch.setattr("planner.cli.skipping.asyncio.sleep", _at_once)
     with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
-        await on(Flaky(breaks=99)).skip_to(NOW + HOUR)
+        await on(Flaky(arrives=False)).skip_to(NOW + HOUR)
 
 
 async def _at_once(_seconds: float) -> None:
@@ -235,12 +254,56 @@ def test_what_the_command_prints_is_the_outcome_and_nothing_else(
 
 
 async def test_a_clock_that_got_stuck_is_let_loose(
-    skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+    skipping: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
-    monkeypatch.setattr("planner.cli.skipping.STUCK", 0.5)
+    monkeypatch.setattr("planner.cli.skipping.STUCK", 2)
     await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
     begun = await skipping.get_current_time()
     async with asyncio.timeout(20):
-        await while_skipping(skipping, skipping.sleep(timedelta(days=3)))
+        await skip_to(skipping, begun + timedelta(days=3))
     assert await skipping.get_current_time() - begun >= timedelta(days=3)
+    assert "the skipping server's clock got stuck at" in capsys.readouterr().err
+
+
+async def test_a_skip_waits_for_what_is_at_work(skipping: WorkflowEnvironment) -> None:
+    """A hold of the clock is waited for; once it is given back the clock skips."""
+    service = skipping.client.test_service
+    await service.lock_time_skipping(LockTimeSkippingRequest())
+    begun = await skipping.get_current_time()
+    skipped = asyncio.ensure_future(skip_to(skipping, begun + timedelta(days=3)))
+    waiting = asyncio.ensure_future(asyncio.shield(skipped))
+    assert not await goes_on(skipping, waiting, looks=3)
+    assert await skipping.get_current_time() - begun < HOUR
+    await service.unlock_time_skipping(UnlockTimeSkippingRequest())
+    async with asyncio.timeout(20):
+        await skipped
+    assert await skipping.get_current_time() - begun >= timedelta(days=3)
+
+
+def test_a_boost_is_waited_for_no_further_than_to_its_timer() -> None:
+    """Timers that fired or were cancelled are none; of the others the first one counts."""
+    pending = {"startToFireTimeout": "180s"}
+    history = [
+        {"eventId": "1", "eventTime": "2027-01-31T08:00:00Z", "timerStartedEventAttributes": {}},
+        {
+            "eventId": "2",
+            "eventTime": "2027-01-31T08:00:00Z",
+            "timerFiredEventAttributes": {"startedEventId": "1"},
+        },
+        {
+            "eventId": "3",
+            "eventTime": "2027-01-31T09:00:00Z",
+            "timerStartedEventAttributes": pending,
+        },
+    ]
+    cancelled = {"eventId": "4", "timerCanceledEventAttributes": {"startedEventId": "3"}}
+
+    def due(*events: dict[str, Any]) -> datetime | None:
+        return next_timer(WorkflowHistory.from_json("boost", {"events": list(events)}))
+
+    assert due(*history) == datetime(2027, 1, 31, 9, 3, tzinfo=UTC)
+    assert due(*history, cancelled) is None
+    assert due() is None
