@@ -29,8 +29,9 @@ NEVER_STRIKE = {("capacity-info", kind) for kind in ("reject", "fail-request", "
 """They wait for a request in progress, and nobody asks what could be had while one is."""
 
 CASES = sorted(set(product(CALLS, KINDS)) - NEVER_STRIKE)
-LONG, SHORT = 600, 12
-"""Seconds that a window lasts; the short one ends in red, since it is never covered."""
+LONG, SHORT = 600, 30
+"""Seconds that a window lasts; the short one ends in red, since it is never covered. A busy
+worker has to ask for it before its end: later there is nothing to do, and nothing red."""
 
 FAULTS_WITHIN = 120
 PLACES = ("histories", "server's state", "logs", "metrics", "planner status")
