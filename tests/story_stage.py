@@ -18,8 +18,8 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from planner.cli.skipping import ask_to_skip, goes_on
-from planner.cli.stage import Clock
+from planner.cli.rehearsing.skipping import ask_to_skip, goes_on
+from planner.cli.rehearsing.stage import Clock
 from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
 from workflows.cloud import CloudClient, OneKey

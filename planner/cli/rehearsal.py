@@ -45,7 +45,7 @@ def rehearse(
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.
     """
     from planner.cli.choosing import horizon_of
-    from planner.cli.side_by_side import play
+    from planner.cli.rehearsing import play
     from planner.render.rehearsal import rehearsal_text
     from planner.schedules import compile_project
     from planner.source import read

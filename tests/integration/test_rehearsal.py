@@ -24,9 +24,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 import workflows.ledger
-from planner.cli.side_by_side import Progress, _message, nobody_looks, play
-from planner.cli.skipping import goes_on, skip_to
-from planner.cli.stage import Stage, next_timer
+from planner.cli.rehearsing.side_by_side import Progress, _message, nobody_looks, play
+from planner.cli.rehearsing.skipping import goes_on, skip_to
+from planner.cli.rehearsing.stage import Stage, next_timer
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
 from planner.rehearse import Outcome
@@ -185,7 +185,7 @@ async def test_a_skip_whose_connection_breaks_is_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A second request would let the clock skip over work; the server goes on by itself."""
-    monkeypatch.setattr("planner.cli.skipping.asyncio.sleep", _at_once)
+    monkeypatch.setattr("planner.cli.rehearsing.skipping.asyncio.sleep", _at_once)
     server = Flaky(arrives=True)
     await on(server).skip_to(NOW + 9 * HOUR)
     assert await server.get_current_time() >= NOW + 9 * HOUR
@@ -197,7 +197,7 @@ async def test_a_skip_whose_connection_breaks_is_not_asked_for_again(
 
 async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few looks the rehearsal ends with what to do instead."""
-    monkeypatch.setattr("planner.cli.skipping.asyncio.sleep", _at_once)
+    monkeypatch.setattr("planner.cli.rehearsing.skipping.asyncio.sleep", _at_once)
     with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
         await on(Flaky(arrives=False)).skip_to(NOW + HOUR)
 
@@ -259,7 +259,7 @@ async def test_a_clock_that_got_stuck_is_let_loose(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
-    monkeypatch.setattr("planner.cli.skipping.STUCK", 2)
+    monkeypatch.setattr("planner.cli.rehearsing.skipping.STUCK", 2)
     await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
     begun = await skipping.get_current_time()
     async with asyncio.timeout(20):

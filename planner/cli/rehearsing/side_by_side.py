@@ -75,7 +75,7 @@ async def play(
         return hear
 
     if len(scenes) == 1:
-        from planner.cli.playing import perform
+        from planner.cli.rehearsing.playing import perform
 
         return await perform(scenes[0], listen(0))
     return together(await _all(_elsewhere(each, listen(n)) for n, each in enumerate(scenes)))
@@ -118,7 +118,7 @@ async def _elsewhere(scene: Scene, hear: Callable[[int], None]) -> Outcome:
 async def _process() -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a process that plays, and see to it that it ends."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "planner.cli.elsewhere"),
+        *(sys.executable, "-m", "planner.cli.rehearsing.elsewhere"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from planner.cli.rehearsing.skipping import skip_to
 from planner.cli.servers import find_binary
-from planner.cli.skipping import skip_to
 from planner.errors import ServerError
 
 if TYPE_CHECKING:

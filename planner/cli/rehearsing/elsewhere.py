@@ -1,6 +1,6 @@
 """A stage of a rehearsal as a process: a scene on stdin, messages on stdout.
 
-Started by `planner.cli.side_by_side`; not a command.
+Started by `planner.cli.rehearsing.side_by_side`; not a command.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import BinaryIO
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, leave, run_async
-from planner.cli.playing import perform
-from planner.cli.side_by_side import LENGTH
+from planner.cli.rehearsing.playing import perform
+from planner.cli.rehearsing.side_by_side import LENGTH
 from planner.errors import ServerError
 from planner.rehearse import Outcome, Scene
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from planner.cli.stage import Stage, stage
-from planner.cli.tally import Tally
+from planner.cli.rehearsing.stage import Stage, stage
+from planner.cli.rehearsing.tally import Tally
 from planner.promise import Held
 from planner.rehearse import Difference, Firing, Outcome, Scene, differences, due
 from workflows.contract import Capacity, format_instant, keeper_id
