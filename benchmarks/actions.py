@@ -29,7 +29,7 @@ from planner.cli.rehearsing.tally import billed
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity, keeper_id
 from workflows.simulator import Simulator
-from workflows.worker import running_worker
+from workflows.worker import build_worker
 
 TRU = 4
 WINDOW_SECONDS = 6
@@ -146,7 +146,7 @@ async def stage() -> AsyncIterator[tuple[Client, Simulator]]:
             activities=[add_trus, remove_trus],
             workflow_runner=UnsandboxedWorkflowRunner(),
         )
-        async with running_worker(client, cloud, grace=timedelta(seconds=1)), pattern:
+        async with build_worker(client, cloud, grace=timedelta(seconds=1)), pattern:
             yield client, simulator
         await cloud.aclose()
 

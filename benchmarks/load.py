@@ -26,7 +26,7 @@ from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
 from workflows.simulator import Simulator
 from workflows.simulator.account import Rules
-from workflows.worker import RUNNER, SANDBOX, running_worker
+from workflows.worker import RUNNER, SANDBOX, build_worker
 
 NAMESPACES = 1_000
 TRU = 8
@@ -61,7 +61,7 @@ async def work(runner: WorkflowRunner) -> None:
         os.environ.get(URL_VARIABLE, CLOUD_URL), OneKey(KEY), pace=Pace(REQUESTS_PER_SECOND)
     )
     client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
-    async with running_worker(client, cloud, runner=runner):
+    async with build_worker(client, cloud, runner=runner):
         await asyncio.Event().wait()
 
 

@@ -28,7 +28,7 @@ from workflows.contract import (
     format_instant,
     keeper_id,
 )
-from workflows.worker import SANDBOX, running_worker
+from workflows.worker import SANDBOX, build_worker
 
 T = TypeVar("T")
 
@@ -227,7 +227,7 @@ async def staged(
     In the sandbox, which refuses what is not deterministic; production goes without.
     """
     scripted = ScriptedCloud(clock=environment.get_current_time, **cloud)  # type: ignore[arg-type]
-    async with running_worker(
+    async with build_worker(
         environment.client,
         scripted,
         task_queue=name,

@@ -18,8 +18,8 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from planner.cli.rehearsing.skipping import ask_to_skip, goes_on
-from planner.cli.rehearsing.stage import Clock
+from planner.cli.rehearsing.skipping import SkippingClock, connect
+from planner.cli.rehearsing.stage import SimulatorClock
 from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
 from workflows.cloud import CloudClient, OneKey
@@ -36,7 +36,7 @@ from workflows.contract import (
 from workflows.provision import SCHEDULED_START
 from workflows.simulator import Simulator
 from workflows.simulator.account import Refusal, Rules
-from workflows.worker import running_worker
+from workflows.worker import build_worker
 
 KEY = "sk-story-3b1f-must-never-be-seen"
 QUEUE = "stories"
@@ -75,24 +75,20 @@ async def no_patience(seconds: float) -> None:
 class StoryStage:
     """A server, a Cloud and a worker that stories of many namespaces share."""
 
-    environment: WorkflowEnvironment
+    client: Client
+    clock: SkippingClock
     simulator: Simulator
     cloud: CloudClient
     is_forgetful: bool
     worker: AsyncExitStack = field(default_factory=AsyncExitStack)
     boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
 
-    @property
-    def client(self) -> Client:
-        """The client of the skipping server."""
-        return self.environment.client
-
     async def restart(self) -> None:
         """Stop the worker at whatever it is at, and start another."""
         await self.worker.aclose()
         self.worker = AsyncExitStack()
         await self.worker.enter_async_context(
-            running_worker(
+            build_worker(
                 self.client,
                 self.cloud,
                 task_queue=QUEUE,
@@ -104,7 +100,7 @@ class StoryStage:
 
     async def play(self, stories: Sequence[Story]) -> list[Played]:
         """Play *stories* side by side, and return what happened."""
-        begin = (await self.environment.get_current_time()).replace(microsecond=0)
+        begin = (await self.clock.now()).replace(microsecond=0)
         begin += timedelta(minutes=1)
         played = {story.name: Played(story, begin) for story in stories}
         for story in stories:
@@ -124,11 +120,11 @@ class StoryStage:
         return list(played.values())
 
     async def _skip_to(self, instant: datetime) -> None:
-        left = instant - await self.environment.get_current_time()
+        left = instant - await self.clock.now()
         if left > timedelta():
-            skipping = asyncio.ensure_future(ask_to_skip(self.environment, left))
+            skipping = asyncio.ensure_future(self.clock.ask_to_skip(left))
             try:
-                if not await goes_on(self.environment, skipping, STANDS):
+                if not await self.clock.goes_on(skipping, STANDS):
                     raise ClockStands(f"on the way to {instant}")
                 await skipping
             finally:
@@ -149,7 +145,7 @@ class StoryStage:
             )
         else:
             with suppress(RPCError, Refusal):
-                at = await self.environment.get_current_time() - played.begin
+                at = await self.clock.now() - played.begin
                 await self._deed(played.story, event)
                 played.done.append((at, event))
 
@@ -236,12 +232,14 @@ async def story_stage(
     is once replaced by another at whatever it is at.
     """
     names = {"TemporalScheduledStartTime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME}
-    await environment.client.operator_service.add_search_attributes(
+    client = await connect(environment)
+    clock = SkippingClock(client)
+    await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(namespace="default", search_attributes=names)
     )
     simulator = Simulator(
         Rules(provisioning=PROVISIONING, check=5.0, operations_at_once=1000),
-        now=environment.get_current_time if forgetful else Clock(environment).now,
+        now=clock.now if forgetful else SimulatorClock(clock).now,
         key_rate=None,
         account_rate=None,
     )
@@ -249,7 +247,7 @@ async def story_stage(
         # A forgetful stage has the network between; it takes a third of a story's time.
         way = None if forgetful else simulator.transport
         cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience, transport=way)
-        stage = StoryStage(environment, simulator, cloud, forgetful)
+        stage = StoryStage(client, clock, simulator, cloud, forgetful)
         await stage.restart()
         try:
             yield stage

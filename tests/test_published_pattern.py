@@ -30,7 +30,7 @@ from workflows.contract import (
     occurrence_of,
 )
 from workflows.simulator import Simulator
-from workflows.worker import running_worker
+from workflows.worker import build_worker
 
 PROVISIONING = timedelta(minutes=2)
 
@@ -98,7 +98,7 @@ async def scene(
         cloud = CloudClient(simulator.url, OneKey("key"), sleep=no_patience)
         namespace = f"{name}.acct"
         await simulator.create(namespace, tru=tru)
-        async with running_worker(environment.client, cloud, task_queue=name, grace=timedelta()):
+        async with build_worker(environment.client, cloud, task_queue=name, grace=timedelta()):
             yield Scene(environment, simulator, namespace, name)
         await cloud.aclose()
 

@@ -21,7 +21,7 @@ from workflows.health import answer, health_endpoint
 from workflows.logs import JsonLines
 from workflows.metrics import HISTOGRAM_BUCKETS
 from workflows.simulator import Simulator
-from workflows.worker import build_worker, run_worker, running_worker
+from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"
 
@@ -128,7 +128,7 @@ async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> Non
                 for kind in ("error", "unauthorized", "drop-reply", "conflict", "reject"):
                     simulator.fault(on, kind, times=1)
             cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.05)
-            async with running_worker(client, cloud, task_queue=fresh, grace=timedelta()):
+            async with build_worker(client, cloud, task_queue=fresh, grace=timedelta()):
                 boost = await skipping.client.start_workflow(
                     BOOST_WORKFLOW,
                     BoostRequest(namespace=namespace, window="w", tru=8, ttl_seconds=7200),

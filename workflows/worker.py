@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -72,6 +70,9 @@ def build_worker(
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
+    It runs while its context lasts, ``async with build_worker(…):``, and is shut down
+    gracefully at the end.
+
     Args:
         client: A client of the Temporal namespace that they live in.
         cloud: The Cloud Operations API.
@@ -108,33 +109,6 @@ def build_worker(
     )
 
 
-@asynccontextmanager
-async def running_worker(
-    client: Client,
-    cloud: Cloud,
-    *,
-    task_queue: str = TASK_QUEUE,
-    patience: float = PATIENCE,
-    grace: timedelta = GRACE,
-    workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
-    runner: WorkflowRunner = RUNNER,
-    look_every: timedelta = LOOK_EVERY,
-) -> AsyncIterator[Worker]:
-    """Run a worker for as long as the context lasts, and shut it down gracefully."""
-    worker = build_worker(
-        client,
-        cloud,
-        task_queue=task_queue,
-        patience=patience,
-        grace=grace,
-        workflows_in_memory=workflows_in_memory,
-        runner=runner,
-        look_every=look_every,
-    )
-    async with worker:
-        yield worker
-
-
 async def run_worker(
     client: Client,
     cloud: Cloud,
@@ -143,5 +117,5 @@ async def run_worker(
     task_queue: str = TASK_QUEUE,
 ) -> None:
     """Run a worker until *stop* is set; what is under way then may take `GRACE` to end."""
-    async with running_worker(client, cloud, task_queue=task_queue):
+    async with build_worker(client, cloud, task_queue=task_queue):
         await stop.wait()

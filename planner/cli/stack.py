@@ -53,7 +53,7 @@ async def local_stack(
     """
     from workflows.cloud import CloudClient, OneKey
     from workflows.simulator import Simulator
-    from workflows.worker import running_worker
+    from workflows.worker import build_worker
 
     async with AsyncExitStack() as stack:
         temporal = await stack.enter_async_context(
@@ -70,6 +70,6 @@ async def local_stack(
         cloud = CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
         stack.push_async_callback(cloud.aclose)
         await stack.enter_async_context(
-            running_worker(temporal.client, cloud, grace=timedelta(seconds=1))
+            build_worker(temporal.client, cloud, grace=timedelta(seconds=1))
         )
         yield Stack(temporal, simulator)

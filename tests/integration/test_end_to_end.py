@@ -20,7 +20,7 @@ from planner.timeline import timeline
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
 from workflows.simulator import Simulator
-from workflows.worker import running_worker
+from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
 
@@ -89,7 +89,7 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
     ):
         await simulator.create(NAMESPACE, tru=2)
         cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
-        async with running_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+        async with build_worker(environment.client, cloud, grace=timedelta(seconds=1)):
             first = await sync_now(environment.client, project, tmp_path)
             ids = sorted(outcome.change.id for outcome in first.outcomes)
             assert ids == [f"boost/{NAMESPACE}/longer", f"boost/{NAMESPACE}/shorter"]

@@ -18,7 +18,7 @@ from planner.spec import Schedule
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id
 from workflows.simulator import Simulator
-from workflows.worker import running_worker
+from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
 
@@ -64,7 +64,7 @@ async def staged(fresh: str) -> AsyncIterator[Stage]:
         shop = Shop(environment.client, fresh)
         await simulator.create(shop.namespace)
         cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
-        async with running_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+        async with build_worker(environment.client, cloud, grace=timedelta(seconds=1)):
             yield Stage(shop, simulator)
         await cloud.aclose()
 

@@ -16,7 +16,6 @@ import pytest
 from foresight_helpers import HOUR, MINUTE, calendar, daily, project
 from temporalio.api.testservice.v1 import (
     LockTimeSkippingRequest,
-    SleepRequest,
     UnlockTimeSkippingRequest,
 )
 from temporalio.client import WorkflowHistory
@@ -25,7 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 
 import workflows.ledger
 from planner.cli.rehearsing.side_by_side import Progress, _message, nobody_looks, play
-from planner.cli.rehearsing.skipping import goes_on, skip_to
+from planner.cli.rehearsing.skipping import SkippingClock, connect
 from planner.cli.rehearsing.stage import Stage, next_timer
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
@@ -149,61 +148,18 @@ async def test_faults_are_survived() -> None:
     assert outcome.failed == ()
 
 
-class Flaky:
-    """A skipping server whose connection breaks once it was asked to skip.
+class Gone:
+    """A clock whose server goes away when it is asked to skip."""
 
-    *arrives* is whether its clock skips all the same.
-    """
-
-    def __init__(self, *, arrives: bool) -> None:
-        self.client = self.test_service = self
-        self.asked: list[tuple[timedelta, timedelta | None]] = []
-        self._arrives = arrives
-
-    async def get_current_time(self) -> datetime:
-        """Return a time that goes on half an hour a look, or stands still."""
-        if self.asked and self._arrives:
-            self._now += HOUR / 2
-        return self._now
-
-    _now = NOW
-
-    async def unlock_time_skipping_with_sleep(
-        self, request: SleepRequest, **options: timedelta
-    ) -> None:
-        """Break, whatever becomes of the clock."""
-        self.asked.append((request.duration.ToTimedelta(), options.get("timeout")))
+    async def skip_to(self, _instant: datetime) -> None:
+        """Break."""
         raise RPCError("h2 protocol error", RPCStatusCode.INTERNAL, b"")
 
 
-def on(server: Flaky) -> Stage:
-    """Return a stage with nothing but *server*."""
-    return Stage(server, None, None)  # type: ignore[arg-type]
-
-
-async def test_a_skip_whose_connection_breaks_is_not_asked_for_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A second request would let the clock skip over work; the server goes on by itself."""
-    monkeypatch.setattr("planner.cli.rehearsing.skipping.asyncio.sleep", _at_once)
-    server = Flaky(arrives=True)
-    await on(server).skip_to(NOW + 9 * HOUR)
-    assert await server.get_current_time() >= NOW + 9 * HOUR
-    ((length, limit),) = server.asked
-    assert length == 9 * HOUR
-    assert limit is not None
-    assert limit > HOUR, "without a limit said the SDK gives up after half a minute"
-
-
-async def test_a_server_that_is_gone_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a few looks the rehearsal ends with what to do instead."""
-    monkeypatch.setattr("planner.cli.rehearsing.skipping.asyncio.sleep", _at_once)
+async def test_a_server_that_is_gone_is_one_sentence() -> None:
+    """The rehearsal ends with what to do instead."""
     with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
-        await on(Flaky(arrives=False)).skip_to(NOW + HOUR)
-
-
-async def _at_once(_seconds: float) -> None:
-    return None
+        await Stage(None, Gone(), None).skip_to(NOW + HOUR)  # type: ignore[arg-type]
 
 
 async def test_a_stage_that_breaks_down_is_one_sentence() -> None:
@@ -260,27 +216,34 @@ async def test_a_clock_that_got_stuck_is_let_loose(
 ) -> None:
     """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
     monkeypatch.setattr("planner.cli.rehearsing.skipping.STUCK", 2)
+    clock = SkippingClock(await connect(skipping))
     await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
-    begun = await skipping.get_current_time()
+    begun = await clock.now()
     async with asyncio.timeout(20):
-        await skip_to(skipping, begun + timedelta(days=3))
-    assert await skipping.get_current_time() - begun >= timedelta(days=3)
+        await clock.skip_to(begun + timedelta(days=3))
+    assert await clock.now() - begun >= timedelta(days=3)
     assert "the skipping server's clock got stuck at" in capsys.readouterr().err
+
+
+async def test_a_skip_may_take_its_time(skipping: WorkflowEnvironment) -> None:
+    """No ping breaks the connection off in the middle of a long skip."""
+    config = (await connect(skipping)).service_client.config
+    assert config.keep_alive_config is None
+    assert config.target_host == skipping.client.service_client.config.target_host
 
 
 async def test_a_skip_waits_for_what_is_at_work(skipping: WorkflowEnvironment) -> None:
     """A hold of the clock is waited for; once it is given back the clock skips."""
-    service = skipping.client.test_service
+    service, clock = skipping.client.test_service, SkippingClock(await connect(skipping))
     await service.lock_time_skipping(LockTimeSkippingRequest())
-    begun = await skipping.get_current_time()
-    skipped = asyncio.ensure_future(skip_to(skipping, begun + timedelta(days=3)))
-    waiting = asyncio.ensure_future(asyncio.shield(skipped))
-    assert not await goes_on(skipping, waiting, looks=3)
-    assert await skipping.get_current_time() - begun < HOUR
+    begun = await clock.now()
+    skipped = asyncio.ensure_future(clock.ask_to_skip(timedelta(days=3)))
+    assert not await clock.goes_on(skipped, looks=3)
+    assert await clock.now() - begun < HOUR
     await service.unlock_time_skipping(UnlockTimeSkippingRequest())
     async with asyncio.timeout(20):
-        await skipped
-    assert await skipping.get_current_time() - begun >= timedelta(days=3)
+        assert await clock.goes_on(skipped, looks=30)
+    assert await clock.now() - begun >= timedelta(days=3)
 
 
 def test_a_boost_is_waited_for_no_further_than_to_its_timer() -> None:

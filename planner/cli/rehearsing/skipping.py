@@ -1,14 +1,14 @@
-"""Waiting on a server whose clock skips, also where that clock got stuck."""
+"""The clock of a server that skips over idle times, also where it got stuck."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
     from temporalio.testing import WorkflowEnvironment
 
 T = TypeVar("T")
@@ -27,105 +27,84 @@ SKIPPED = timedelta(seconds=5)
 NO_LIMIT = timedelta(days=1)
 """How long a skip may take in real time. Without a limit said, the SDK's is 30 seconds."""
 
-LOOKS_AFTERWARDS = 4
-"""How often a clock is looked for after the connection broke, a little later each time."""
 
+async def connect(environment: WorkflowEnvironment) -> Client:
+    """Return a client of the skipping server that lasts as long as the server.
 
-async def skip_to(environment: WorkflowEnvironment, instant: datetime) -> None:
-    """Let the clock skip to *instant*, and return when it has.
-
-    The server is asked once. A skip gives back the hold of the clock that the server was
-    started with, and takes it again at its end; asked twice for the same, it would give
-    back another's, and the clock would skip over a workflow or an activity at work. So
-    where the connection breaks nothing is asked again: the server skips by itself.
-
-    Raises:
-        RPCError: The server is gone.
+    It sends no pings: the test server puts up with one in five minutes, the SDK sends two a
+    minute, and after a while of them the connection is broken off, whatever is under way.
     """
-    from temporalio.service import RPCError
-
-    left = instant - await environment.get_current_time()
-    if left <= timedelta():
-        return
-    try:
-        await while_skipping(environment, ask_to_skip(environment, left))
-    except RPCError:
-        if not await _arrives(environment, instant):
-            raise
+    return await environment.connect_client(keep_alive_config=None)
 
 
-async def ask_to_skip(environment: WorkflowEnvironment, length: timedelta) -> None:
-    """Let the clock skip by *length*, however long that takes in real time.
+class SkippingClock:
+    """The clock of the skipping server that *client* is connected to."""
 
-    Raises:
-        RPCError: The connection broke; the clock may skip all the same.
-    """
-    from temporalio.api.testservice.v1 import SleepRequest
+    def __init__(self, client: Client) -> None:
+        self._service = client.test_service
 
-    request = SleepRequest()
-    request.duration.FromTimedelta(length)
-    service = environment.client.test_service
-    await service.unlock_time_skipping_with_sleep(request, timeout=NO_LIMIT)
+    async def now(self) -> datetime:
+        """Return what the clock shows."""
+        from google.protobuf.empty_pb2 import Empty
 
+        shown = await self._service.get_current_time(Empty())
+        return shown.time.ToDatetime(UTC)
 
-async def while_skipping(environment: WorkflowEnvironment, outcome: Awaitable[T]) -> T:
-    """Return *outcome*, which is waited for while the server's clock skips.
+    async def skip_to(self, instant: datetime) -> None:
+        """Let the clock skip to *instant*, and return when it has.
 
-    An update-with-start that fails inside the test server (a null pointer, once in some
-    hundred boosts) never gives back its hold of the clock, which stands still for good
-    then. It is given back here.
+        An update-with-start that fails inside the test server (a null pointer, once in some
+        hundred boosts) never gives back its hold of the clock, which stands still for good
+        then. It is given back here.
 
-    Raises:
-        RPCError: The server is gone.
-    """
-    waiting = asyncio.ensure_future(outcome)
-    try:
-        while not await goes_on(environment, waiting, STUCK):
-            now = await environment.get_current_time()
-            print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
-            await _let_loose(environment)
-        return await waiting
-    finally:
-        waiting.cancel()
-
-
-async def goes_on(environment: WorkflowEnvironment, waiting: asyncio.Future[T], looks: int) -> bool:
-    """Wait for *waiting*; tell False if the clock did not skip for so many *looks*."""
-    clock = asyncio.get_running_loop().time
-    since, began, left = await environment.get_current_time(), clock(), looks
-    while not (await asyncio.wait([waiting], timeout=LOOK))[0]:
-        now = await environment.get_current_time()
-        if now - since > timedelta(seconds=clock() - began) + SKIPPED:
-            since, began, left = now, clock(), looks
-        else:
-            left -= 1
-        if not left:
-            return False
-    return True
-
-
-async def _arrives(environment: WorkflowEnvironment, instant: datetime) -> bool:
-    """Tell whether the clock comes to *instant* by itself, after the connection broke."""
-    from temporalio.service import RPCError
-
-    latest, tries = None, 0
-    while tries < LOOKS_AFTERWARDS:
-        await asyncio.sleep(tries)
-        tries += 1
+        Raises:
+            RPCError: The server is gone.
+        """
+        left = instant - await self.now()
+        if left <= timedelta():
+            return
+        skipping = asyncio.ensure_future(self.ask_to_skip(left))
         try:
-            now = await environment.get_current_time()
-        except RPCError:
-            continue
-        if now >= instant:
-            return True
-        if latest is not None and now - latest > SKIPPED:
-            tries = 0
-        latest = now
-    return False
+            while not await self.goes_on(skipping, STUCK):
+                now = await self.now()
+                print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
+                await self._let_loose()
+            await skipping
+        finally:
+            skipping.cancel()
 
+    async def ask_to_skip(self, length: timedelta) -> None:
+        """Let the clock skip by *length*, however long that takes in real time.
 
-async def _let_loose(environment: WorkflowEnvironment) -> None:
-    """Give back one hold of the clock."""
-    from temporalio.api.testservice.v1 import UnlockTimeSkippingRequest
+        A skip gives back the hold of the clock that the server was started with, and takes
+        it again at its end. So never ask again for a skip that is under way: that would give
+        back another's hold, and the clock would skip over a workflow or an activity at work.
 
-    await environment.client.test_service.unlock_time_skipping(UnlockTimeSkippingRequest())
+        Raises:
+            RPCError: The server is gone.
+        """
+        from temporalio.api.testservice.v1 import SleepRequest
+
+        request = SleepRequest()
+        request.duration.FromTimedelta(length)
+        await self._service.unlock_time_skipping_with_sleep(request, timeout=NO_LIMIT)
+
+    async def goes_on(self, waiting: asyncio.Future[T], looks: int) -> bool:
+        """Wait for *waiting*; tell False if the clock did not skip for so many *looks*."""
+        real = asyncio.get_running_loop().time
+        since, began, left = await self.now(), real(), looks
+        while not (await asyncio.wait([waiting], timeout=LOOK))[0]:
+            now = await self.now()
+            if now - since > timedelta(seconds=real() - began) + SKIPPED:
+                since, began, left = now, real(), looks
+            else:
+                left -= 1
+            if not left:
+                return False
+        return True
+
+    async def _let_loose(self) -> None:
+        """Give back one hold of the clock."""
+        from temporalio.api.testservice.v1 import UnlockTimeSkippingRequest
+
+        await self._service.unlock_time_skipping(UnlockTimeSkippingRequest())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from planner.cli.rehearsing.skipping import skip_to
+from planner.cli.rehearsing.skipping import SkippingClock, connect
 from planner.cli.servers import find_binary
 from planner.errors import ServerError
 
@@ -43,12 +43,12 @@ NOMINAL = "TemporalScheduledStartTime"
 class Stage:
     """A skipping server with a worker, and the simulator that it reaches.
 
-    *client* is one that never lets the clock skip, whatever is waited for.
+    *client* never lets the clock skip, whatever is waited for: only *clock* does.
     """
 
-    environment: WorkflowEnvironment
-    simulator: Simulator
     client: Client
+    clock: SkippingClock
+    simulator: Simulator
 
     async def start(self, schedule: Schedule, at: datetime) -> WorkflowHandle[Any, Any]:
         """Start the boost of *schedule* as its firing at *at* would."""
@@ -91,7 +91,7 @@ class Stage:
         from temporalio.service import RPCError
 
         try:
-            await skip_to(self.environment, instant)
+            await self.clock.skip_to(instant)
         except RPCError as error:
             raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
 
@@ -105,19 +105,19 @@ class Stage:
         while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
             due = next_timer(await boost.fetch_history())
             if due is not None:
-                await skip_to(self.environment, due)
+                await self.clock.skip_to(due)
         await ended
 
 
-class Clock:
+class SimulatorClock:
     """The server's clock for a simulator that is reached without a network.
 
     While an activity runs the clock doesn't skip, and what it asks for has the time of its
     beginning: to ask the server each time would be a quarter of all requests to it.
     """
 
-    def __init__(self, environment: WorkflowEnvironment) -> None:
-        self._environment = environment
+    def __init__(self, clock: SkippingClock) -> None:
+        self._clock = clock
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     async def now(self) -> datetime:
@@ -127,7 +127,7 @@ class Clock:
         if activity.in_activity():
             now = activity.info().started_time
         else:
-            now = await self._environment.get_current_time()
+            now = await self._clock.now()
         self._latest = max(self._latest, now)
         return self._latest
 
@@ -162,35 +162,36 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
     Raises:
         ServerError: There is no server, or it went away.
     """
-    from temporalio.client import Client
     from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner
 
     from planner.live.telemetry import sdk_errors_only
     from workflows.cloud import CloudClient, OneKey
     from workflows.simulator import Simulator
-    from workflows.worker import running_worker
+    from workflows.worker import build_worker
 
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
 
     async with await _skipping_server() as environment, sdk_errors_only():
+        client = await connect(environment)
+        clock = SkippingClock(client)
         simulator = Simulator(
             provisioning=0,
             check=0,
-            now=Clock(environment).now,
+            now=SimulatorClock(clock).now,
             key_rate=None,
             account_rate=None,
         )
-        await _name_the_nominal_time(environment)
+        await _name_the_nominal_time(client)
         for calendar in calendars:
             baseline = calendar.baseline.tru if calendar.baseline else None
             await simulator.create(calendar.namespace, tru=baseline)
         cloud = CloudClient(
             simulator.url, OneKey("rehearsal"), transport=simulator.transport, sleep=at_once
         )
-        async with running_worker(
-            environment.client,
+        async with build_worker(
+            client,
             cloud,
             task_queue=QUEUE,
             grace=timedelta(seconds=1),
@@ -198,7 +199,7 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
             look_every=SELDOM,
         ):
             try:
-                yield Stage(environment, simulator, Client(environment.client.service_client))
+                yield Stage(client, clock, simulator)
             except RPCError as error:
                 raise gone(error) from error
         await cloud.aclose()
@@ -222,12 +223,12 @@ async def _skipping_server() -> WorkflowEnvironment:
         ) from error
 
 
-async def _name_the_nominal_time(environment: WorkflowEnvironment) -> None:
+async def _name_the_nominal_time(client: Client) -> None:
     """Teach the server the attribute that schedules mark their boosts with."""
     from temporalio.api.enums.v1 import IndexedValueType
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 
     kind = IndexedValueType.INDEXED_VALUE_TYPE_DATETIME
-    await environment.client.operator_service.add_search_attributes(
+    await client.operator_service.add_search_attributes(
         AddSearchAttributesRequest(namespace="default", search_attributes={NOMINAL: kind})
     )
