@@ -43,10 +43,10 @@ def shown(
 
 
 def test_a_long_sync_on_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reaches the number of changes, and says what is waited for then."""
+    """It reaches the number of changes, and says what is done then."""
     _, err = shown(monkeypatch, LONG, Terminal(), Terminal())
     assert f"{LONG}/{LONG}" in err
-    assert "the server's list catches up" in err
+    assert "written; reading it back" in err
 
 
 def test_lines_above_the_bar_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ LONG = 25
 """A sync of fewer changes is over before a bar can be read."""
 
 WRITING = "writing"
-SETTLING = "written; the server's list catches up"
+READING_BACK = "written; reading it back"
 
 
 class Bar:
@@ -63,7 +63,7 @@ class Bar:
         (task,) = self._progress.tasks
         self._progress.advance(task.id)
         if task.finished:
-            self._progress.update(task.id, description=SETTLING)
+            self._progress.update(task.id, description=READING_BACK)
 
     def line(self, text: str) -> None:
         """Print *text* on stdout: above the bar, where both are on terminals."""

@@ -40,32 +40,30 @@ File = Annotated[
 HolidayItem = str | IcsFile | tuple[date, ...]
 
 
-def _read_holiday(raw: object, info: ValidationInfo) -> object:
-    """Read a region's code, a date, a range of dates, or an iCalendar file."""
+def _read_days(raw: object, info: ValidationInfo) -> object:
+    """Read a date, a range of dates, or an iCalendar file; return any other text as it is."""
     if not isinstance(raw, (str, list, dict)):
         return raw
     text = text_of(raw)
     if text.endswith(".ics"):
         return take_ics(text, info)
-    if looks_like_days(text):
-        return parse_days(text)
-    return parse_region(text)
+    return parse_days(text) if looks_like_days(text) else text
+
+
+def _read_holiday(raw: object, info: ValidationInfo) -> object:
+    """Read a region's code, or days."""
+    read = _read_days(raw, info)
+    return parse_region(read) if isinstance(read, str) else read
 
 
 def _read_skip(raw: object, info: ValidationInfo) -> object:
-    """Read ``weekends``, ``holidays``, a date, a range of dates, or an iCalendar file."""
-    if not isinstance(raw, (str, list, dict)):
-        return raw
-    text = text_of(raw)
-    if text.endswith(".ics"):
-        return take_ics(text, info)
-    if looks_like_days(text):
-        return parse_days(text)
-    if text in ("weekends", "holidays"):
-        return text
-    hint = near(text, ("weekends", "holidays"))
+    """Read ``weekends``, ``holidays``, or days."""
+    read = _read_days(raw, info)
+    if not isinstance(read, str) or read in ("weekends", "holidays"):
+        return read
+    hint = near(read, ("weekends", "holidays"))
     raise ValueError(
-        f"{shown(text)} can't be skipped; write weekends, holidays, 2027-12-24, "
+        f"{shown(read)} can't be skipped; write weekends, holidays, 2027-12-24, "
         f"2027-12-20..2028-01-03 or freeze.ics{hint}"
     )
 
