@@ -42,6 +42,7 @@ class SkippingClock:
 
     def __init__(self, client: Client) -> None:
         self._service = client.test_service
+        self._turn = asyncio.Lock()
 
     async def now(self) -> datetime:
         """Return what the clock shows."""
@@ -51,7 +52,7 @@ class SkippingClock:
         return shown.time.ToDatetime(UTC)
 
     async def skip_to(self, instant: datetime) -> None:
-        """Let the clock skip to *instant*, and return when it has.
+        """Let the clock skip to *instant*, and return when it has; one at a time does.
 
         An update-with-start that fails inside the test server (a null pointer, once in some
         hundred boosts) never gives back its hold of the clock, which stands still for good
@@ -60,10 +61,14 @@ class SkippingClock:
         Raises:
             RPCError: The server is gone.
         """
-        left = instant - await self.now()
-        if left <= timedelta():
-            return
-        skipping = asyncio.ensure_future(self.ask_to_skip(left))
+        async with self._turn:
+            left = instant - await self.now()
+            if left > timedelta():
+                await self._skip(left)
+
+    async def _skip(self, length: timedelta) -> None:
+        """Let the clock skip by *length*, and let it loose where it got stuck."""
+        skipping = asyncio.ensure_future(self.ask_to_skip(length))
         try:
             while not await self.goes_on(skipping, STUCK):
                 now = await self.now()
