@@ -76,6 +76,7 @@ class StoryStage:
     """A server, a Cloud and a worker that stories of many namespaces share."""
 
     client: Client
+    workers: Client
     clock: SkippingClock
     simulator: Simulator
     cloud: CloudClient
@@ -89,7 +90,7 @@ class StoryStage:
         self.worker = AsyncExitStack()
         await self.worker.enter_async_context(
             build_worker(
-                self.client,
+                self.workers,
                 self.cloud,
                 task_queue=QUEUE,
                 grace=timedelta(),
@@ -247,7 +248,7 @@ async def story_stage(
         # A forgetful stage has the network between; it takes a third of a story's time.
         way = None if forgetful else simulator.transport
         cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience, transport=way)
-        stage = StoryStage(client, clock, simulator, cloud, forgetful)
+        stage = StoryStage(client, await connect(environment), clock, simulator, cloud, forgetful)
         await stage.restart()
         try:
             yield stage

@@ -29,10 +29,12 @@ NO_LIMIT = timedelta(days=1)
 
 
 async def connect(environment: WorkflowEnvironment) -> Client:
-    """Return a client of the skipping server that lasts as long as the server.
+    """Return a client of the skipping server, on a connection of its own that lasts.
 
-    It sends no pings: the test server puts up with one in five minutes, the SDK sends two a
-    minute, and after a while of them the connection is broken off, whatever is under way.
+    A call that takes its time needs one, and there are two ways to lose it. The SDK's two
+    pings a minute are more than the test server puts up with: after 90 seconds it hangs up.
+    And a hundred calls cancelled at once, as a worker may do, end in a protocol error for
+    all others. So this one sends no pings, and a worker has one to itself.
     """
     return await environment.connect_client(keep_alive_config=None)
 

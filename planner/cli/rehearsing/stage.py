@@ -191,7 +191,7 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
             simulator.url, OneKey("rehearsal"), transport=simulator.transport, sleep=at_once
         )
         async with build_worker(
-            client,
+            await connect(environment),
             cloud,
             task_queue=QUEUE,
             grace=timedelta(seconds=1),
