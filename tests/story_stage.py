@@ -34,8 +34,7 @@ from workflows.contract import (
     keeper_id,
 )
 from workflows.provision import SCHEDULED_START
-from workflows.simulator import Simulator
-from workflows.simulator.account import Refusal, Rules
+from workflows.simulator import Refusal, Rules, Simulator
 from workflows.worker import build_worker
 
 KEY = "sk-story-3b1f-must-never-be-seen"

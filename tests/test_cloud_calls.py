@@ -38,7 +38,7 @@ from workflows.cloud import (
     TemporaryError,
     Throttled,
     Unauthorized,
-    calls,
+    wire,
 )
 from workflows.contract import ON_DEMAND, Capacity
 
@@ -224,7 +224,7 @@ async def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> No
 
             return httpx.Response(200, content=trickle())
 
-    monkeypatch.setattr(calls, "CALL_TIMEOUT", 0.01)
+    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.01)
     time = SkippingTime()
     client = CloudClient(
         "https://cloud.example",
@@ -259,7 +259,7 @@ async def test_a_quoted_key_is_blotted_out(reply: Reply, caplog: pytest.LogCaptu
 
 async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask at once, few are under way, and waiting for a turn is no timeout."""
-    monkeypatch.setattr(calls, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.5)
     under_way = most = 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -281,7 +281,7 @@ async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) ->
     )
     seen = await asyncio.gather(*(client.observe(f"ns-{number}") for number in range(600)))
     assert [Capacity(2)] * 600 == [item.capacity for item in seen]
-    assert (most, time.naps) == (calls.REQUESTS_AT_ONCE, [])
+    assert (most, time.naps) == (wire.REQUESTS_AT_ONCE, [])
 
 
 async def test_requests_are_paced() -> None:

@@ -25,7 +25,7 @@ from workflows.cloud import (
     Slots,
     TemporaryError,
     Unauthorized,
-    calls,
+    wire,
 )
 from workflows.contract import ON_DEMAND, Capacity
 from workflows.simulator import Principal, Rules, Simulator
@@ -144,7 +144,7 @@ async def test_every_fault_on_every_call(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A fault is survived, or told by its kind and survived by asking again under the key."""
-    monkeypatch.setattr(calls, "CALL_TIMEOUT", 0.15)
+    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.15)
     caplog.set_level(logging.DEBUG)
     before = 2.0 if capacity is EIGHT else 8.0
     rules = Rules(provisioning=60, check=15, failed_spec=failed_spec)

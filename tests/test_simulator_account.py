@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.simulator.account import Account, Fate, Rules
+from workflows.simulator.account import Account
 from workflows.simulator.namespace import Entry, Refusal
+from workflows.simulator.rules import Fate, Rules
 
 NAME = "payments-prod.a1b2c"
 START = datetime(2027, 1, 31, tzinfo=UTC)

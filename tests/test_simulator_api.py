@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from workflows.simulator.access import Rates
-from workflows.simulator.account import Rules
 from workflows.simulator.api import State, answer
 from workflows.simulator.control import control
 from workflows.simulator.faults import CALLS, KINDS
 from workflows.simulator.messages import HttpReply, HttpRequest
+from workflows.simulator.rules import Rules
 
 NAME = "payments-prod.a1b2c"
 PATH = f"/cloud/namespaces/{NAME}"

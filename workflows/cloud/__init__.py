@@ -2,7 +2,8 @@
 
 - `client`: what a keeper asks for: observe, options, set a capacity.
 - `step`: the way to a capacity, through every answer that the API may give.
-- `calls`: one HTTP call, its time limits, its errors.
+- `calls`: the five calls that it takes.
+- `wire`: one HTTP call, its time limits, its errors.
 - `replies`: the JSON of the API as values.
 - `address`, `keys`, `slots`: where to, whose key, how much of the account's allowance.
 - `errors`: what can go wrong, by what to do about it.

@@ -12,6 +12,7 @@ from workflows.cloud.keys import KeySource
 from workflows.cloud.replies import Observation, Options
 from workflows.cloud.slots import REQUESTS_PER_SECOND, Beat, Clock, Pace, Sleep, Slots
 from workflows.cloud.step import Step
+from workflows.cloud.wire import Wire
 from workflows.contract import Capacity
 
 
@@ -47,7 +48,8 @@ class CloudClient:
         patience: float = 900.0,
     ) -> None:
         pace = pace or Pace(REQUESTS_PER_SECOND, clock=clock)
-        self._calls = Calls(url, keys, transport=transport, pace=pace, sleep=sleep)
+        self._wire = Wire(url, keys, transport=transport, pace=pace, sleep=sleep)
+        self._calls = Calls(self._wire)
         self._slots = slots or Slots()
         self._clock = clock
         self._sleep = sleep
@@ -100,4 +102,4 @@ class CloudClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._calls.aclose()
+        await self._wire.aclose()

@@ -1,6 +1,7 @@
 """A simulated Cloud Operations API, with the real one's rules and all its ways to fail.
 
-- `namespace`, `account`: the state machine and its rules, on any clock.
+- `rules`: how quick and how strict it is.
+- `namespace`, `account`: the state machine under them, on any clock.
 - `access`: keys, rights, rate limits.
 - `faults`: what can be told to go wrong.
 - `replies`: the JSON that it answers with.
@@ -10,8 +11,8 @@
 """
 
 from workflows.simulator.access import Principal
-from workflows.simulator.account import Rules
 from workflows.simulator.namespace import Entry, Refusal
+from workflows.simulator.rules import Rules
 from workflows.simulator.server import Simulator
 
 __all__ = ["Entry", "Principal", "Refusal", "Rules", "Simulator"]

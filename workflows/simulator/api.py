@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from workflows.simulator.access import Keys, Principal, Rates, Right
-from workflows.simulator.account import SUCCESS, Account, Fate, Rules
+from workflows.simulator.account import Account
 from workflows.simulator.faults import SHORTAGE, Fault, Faults
 from workflows.simulator.messages import HttpReply, HttpRequest, refused
 from workflows.simulator.namespace import Operation, Refusal
@@ -17,6 +17,7 @@ from workflows.simulator.replies import (
     namespace_json,
     operation_json,
 )
+from workflows.simulator.rules import SUCCESS, Fate, Rules
 
 LOG_LENGTH = 10_000
 """Requests that the log keeps."""

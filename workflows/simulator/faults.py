@@ -28,8 +28,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from workflows.simulator.account import Fate
 from workflows.simulator.namespace import Refusal
+from workflows.simulator.rules import Fate
 
 CALLS = ("get", "update", "operation", "capacity-info")
 KINDS = (

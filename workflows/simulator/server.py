@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from workflows.simulator.access import ACCOUNT_RATE, KEY_RATE, Keys, Principal, Rates
-from workflows.simulator.account import Account, Rules
+from workflows.simulator.account import Account
 from workflows.simulator.api import Logged, State, answer
 from workflows.simulator.control import clear_faults, control, create, foreign_change
 from workflows.simulator.direct import Direct
@@ -19,6 +19,7 @@ from workflows.simulator.http import HttpServer
 from workflows.simulator.messages import HttpReply, HttpRequest
 from workflows.simulator.namespace import Entry, Namespace, Refusal
 from workflows.simulator.replies import error_json
+from workflows.simulator.rules import Rules
 
 Now = Callable[[], datetime] | Callable[[], Awaitable[datetime]]
 
