@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,6 +68,7 @@ class KeeperActivities:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Capacity of {namespace}",
         )
+        asyncio.ensure_future(start.workflow_handle()).add_done_callback(_hear)
         async with beating("waiting for the keeper's answer"):
             try:
                 answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
@@ -103,6 +105,16 @@ class KeeperActivities:
                 return ""
             raise
         return latest.run_id if latest.status in BROKEN else ""
+
+
+def _hear(started: asyncio.Future[Any]) -> None:
+    """Hear how the start of a keeper ended.
+
+    The SDK tells it twice: a call that fails raises, and leaves its error in the start's
+    handle, too. Unheard there, it would be logged as an error of ours, with a traceback.
+    """
+    if not started.cancelled():
+        started.exception()
 
 
 def _refused(error: WorkflowUpdateFailedError) -> BaseException:

@@ -1,0 +1,50 @@
+"""The way of a claim to its keeper, where that way is barred."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+
+from workflows.claims import KeeperActivities
+from workflows.contract import Lease, LeaseRequest
+from workflows.orders import Ask
+
+NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
+
+
+def claim(namespace: str) -> Ask:
+    """Return a claim of three hours."""
+    lease = Lease(
+        key="payroll@2027-01-31T18:00:00Z",
+        window="payroll",
+        tru=8,
+        start=NOW,
+        until=NOW + timedelta(hours=3),
+    )
+    return Ask(request=LeaseRequest(namespace=namespace, lease=lease), nominal=NOW)
+
+
+async def test_a_keeper_out_of_reach_is_one_error(
+    skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch, fresh: str
+) -> None:
+    """The failure is raised for the server to try again, and nothing else is left of it."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RPCError("the server is going down", RPCStatusCode.UNAVAILABLE, b"")
+
+    reported: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: reported.append(context))
+    monkeypatch.setattr(skipping.client.workflow_service, "execute_multi_operation", fail)
+    asking = KeeperActivities(skipping.client).ask
+    with pytest.raises(RPCError, match="going down"):
+        await ActivityEnvironment().run(asking, claim(f"{fresh}.acct"))
+    await asyncio.sleep(0)
+    gc.collect()
+    assert reported == []
