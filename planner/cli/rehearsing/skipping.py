@@ -99,14 +99,14 @@ class SkippingClock:
     async def goes_on(self, waiting: asyncio.Future[T], looks: int) -> bool:
         """Wait for *waiting*; tell False if the clock did not skip for so many *looks*."""
         real = asyncio.get_running_loop().time
-        since, began, left = await self.now(), real(), looks
+        latest, began, left = None, real(), looks
         while not (await asyncio.wait([waiting], timeout=LOOK))[0]:
             now = await self.now()
-            if now - since > timedelta(seconds=real() - began) + SKIPPED:
-                since, began, left = now, real(), looks
-            else:
+            if latest is None or now - latest > timedelta(seconds=real() - began) + SKIPPED:
+                latest, began, left = now, real(), looks
+            elif left > 1:
                 left -= 1
-            if not left:
+            else:
                 return False
         return True
 
