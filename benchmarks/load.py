@@ -24,8 +24,7 @@ from temporalio.worker import WorkflowRunner
 
 from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
-from workflows.simulator import Simulator
-from workflows.simulator.account import Rules
+from workflows.simulator import Rules, Simulator
 from workflows.worker import RUNNER, SANDBOX, build_worker
 
 NAMESPACES = 1_000

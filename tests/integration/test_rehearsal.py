@@ -248,10 +248,13 @@ async def test_a_skip_may_take_its_time(skipping: WorkflowEnvironment) -> None:
 
 
 async def test_skips_wait_for_what_is_at_work(skipping: WorkflowEnvironment) -> None:
-    """However many want the clock to skip, a hold is waited for until it is given back."""
+    """However many want the clock to skip, or gave up waiting, a hold is waited for."""
     service, clock = skipping.client.test_service, SkippingClock(await connect(skipping))
     await service.lock_time_skipping(LockTimeSkippingRequest())
     begun = await clock.now()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await clock.skip_to(begun + timedelta(days=1))
     skips = [clock.skip_to(begun + timedelta(days=days)) for days in (1, 3, 2)]
     skipped = asyncio.ensure_future(asyncio.gather(*skips))
     assert not await clock.goes_on(skipped, looks=3)

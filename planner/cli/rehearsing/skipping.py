@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.testing import WorkflowEnvironment
-
-T = TypeVar("T")
 
 LOOK = 0.5
 """Real seconds between two looks at a clock that is waited for."""
@@ -33,8 +31,8 @@ async def connect(environment: WorkflowEnvironment) -> Client:
 
     A call that takes its time needs one, and there are two ways to lose it. The SDK's two
     pings a minute are more than the test server puts up with: after 90 seconds it hangs up.
-    And a hundred calls cancelled at once, as a worker may do, end in a protocol error for
-    all others. So this one sends no pings, and a worker has one to itself.
+    And many calls cancelled at once end in a protocol error for all others. So this one
+    sends no pings, and a worker, which cancels some, has one to itself.
     """
     return await environment.connect_client(keep_alive_config=None)
 
@@ -45,6 +43,7 @@ class SkippingClock:
     def __init__(self, client: Client) -> None:
         self._service = client.test_service
         self._turn = asyncio.Lock()
+        self._under_way: asyncio.Future[None] | None = None
 
     async def now(self) -> datetime:
         """Return what the clock shows."""
@@ -64,21 +63,21 @@ class SkippingClock:
             RPCError: The server is gone.
         """
         async with self._turn:
+            if self._under_way:  # whoever asked for it has given up waiting; the server has not
+                await self._end(self._under_way)
             left = instant - await self.now()
             if left > timedelta():
-                await self._skip(left)
+                self._under_way = asyncio.ensure_future(self.ask_to_skip(left))
+                await self._end(self._under_way)
 
-    async def _skip(self, length: timedelta) -> None:
-        """Let the clock skip by *length*, and let it loose where it got stuck."""
-        skipping = asyncio.ensure_future(self.ask_to_skip(length))
-        try:
-            while not await self.goes_on(skipping, STUCK):
-                now = await self.now()
-                print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
-                await self._let_loose()
-            await skipping
-        finally:
-            skipping.cancel()
+    async def _end(self, skip: asyncio.Future[None]) -> None:
+        """Wait for the end of *skip*, and let the clock loose where it got stuck."""
+        while not await self.goes_on(skip, STUCK):
+            now = await self.now()
+            print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
+            await self._let_loose()
+        self._under_way = None
+        await skip
 
     async def ask_to_skip(self, length: timedelta) -> None:
         """Let the clock skip by *length*, however long that takes in real time.
@@ -96,7 +95,7 @@ class SkippingClock:
         request.duration.FromTimedelta(length)
         await self._service.unlock_time_skipping_with_sleep(request, timeout=NO_LIMIT)
 
-    async def goes_on(self, waiting: asyncio.Future[T], looks: int) -> bool:
+    async def goes_on(self, waiting: asyncio.Future[Any], looks: int) -> bool:
         """Wait for *waiting*; tell False if the clock did not skip for so many *looks*."""
         real = asyncio.get_running_loop().time
         latest, began, left = None, real(), looks
