@@ -13,6 +13,8 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
+from planner.cli.rehearsing.skipping import SkippingClock, connect
+from planner.cli.rehearsing.stage import end_of
 from workflows.cloud import InsufficientCapacity, Observation, Options, TemporaryError
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -208,9 +210,14 @@ class Stage:
         return [lease.window for lease in gone]
 
     async def boost(self, tru: int, hours: float, **changes: object) -> BoostResult:
-        """Run a boost to its end."""
+        """Run a boost to its end, and let the clock skip no further than that takes."""
         handle = await self.start(self.request(tru, hours, **changes))
-        return await handle.result()
+        if not self.environment.supports_time_skipping:
+            return await handle.result()
+        client = await connect(self.environment)
+        plain = client.get_workflow_handle(handle.id, result_type=BoostResult)
+        result: BoostResult = await end_of(plain, SkippingClock(client))
+        return result
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ class Stage:
 
         try:
             async with asyncio.timeout(ANSWERS_WITHIN):
-                await self._end(boost)
+                await end_of(boost, self.clock)
         except WorkflowFailureError as error:
             return f"{boost.id}: {error.cause}"
         except TimeoutError:
@@ -96,18 +96,19 @@ class Stage:
         except RPCError as error:
             raise gone(error, f" on the way to {instant:%Y-%m-%d}") from error
 
-    async def _end(self, boost: WorkflowHandle[Any, Any]) -> None:
-        """Wait for *boost* to end, on a clock that stands still unless it has to go on.
 
-        Only a boost that is itself waiting for the clock needs that, and no further than
-        to its timer: let loose, the server would skip to the nearest timer of anybody.
-        """
-        ended = asyncio.ensure_future(boost.result())
-        while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
-            due = next_timer(await boost.fetch_history())
-            if due is not None:
-                await self.clock.skip_to(due)
-        await ended
+async def end_of(boost: WorkflowHandle[Any, Any], clock: SkippingClock) -> Any:
+    """Return the result of *boost*, on a *clock* that stands still unless it has to go on.
+
+    Only a boost that is itself waiting for the clock needs that, and no further than to its
+    timer: let loose, the server would skip to the nearest timer of anybody.
+    """
+    ended = asyncio.ensure_future(boost.result())
+    while not (await asyncio.wait([ended], timeout=GLANCE))[0]:
+        due = next_timer(await boost.fetch_history())
+        if due is not None:
+            await clock.skip_to(due)
+    return await ended
 
 
 class SimulatorClock:
