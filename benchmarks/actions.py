@@ -26,9 +26,9 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ParentClosePolicy
 
 from planner.cli.rehearsing.tally import billed
+from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity, keeper_id
-from workflows.simulator import Simulator
 from workflows.worker import build_worker
 
 TRU = 4

@@ -22,9 +22,9 @@ from processes import KEY, Cloud, Processes, leave, processes, run
 from temporalio.client import Client
 from temporalio.worker import WorkflowRunner
 
+from planner.simulator import Rules, Simulator
 from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
-from workflows.simulator import Rules, Simulator
 from workflows.worker import RUNNER, SANDBOX, build_worker
 
 NAMESPACES = 1_000

@@ -18,8 +18,8 @@ from itertools import pairwise
 from typing import Literal
 
 from planner.promise import Held, breaches, level
+from planner.simulator.faults import CALLS, KINDS
 from workflows.contract import ON_DEMAND, BoostRequest, Capacity, Combine
-from workflows.simulator.faults import CALLS, KINDS
 
 ALLOWED = (2, 3, 4, 6, 8, 10, 12)
 APS_PER_TRU = 500

@@ -22,6 +22,7 @@ from planner.cli.rehearsing.skipping import SkippingClock, connect
 from planner.cli.rehearsing.stage import SimulatorClock
 from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
+from planner.simulator import Refusal, Rules, Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -34,7 +35,6 @@ from workflows.contract import (
     keeper_id,
 )
 from workflows.provision import SCHEDULED_START
-from workflows.simulator import Refusal, Rules, Simulator
 from workflows.worker import build_worker
 
 KEY = "sk-story-3b1f-must-never-be-seen"

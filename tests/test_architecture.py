@@ -27,12 +27,18 @@ LAYERS = [
         "planner.rehearse",
     ),
     ("planner.render", "planner.schema"),
-    ("planner.live", "planner.source"),
+    ("planner.live", "planner.source", "planner.simulator"),
     ("planner.cli",),
 ]
 """From the ground up: a module imports from its own layer or a lower one."""
 
-EDGES = ("planner.source", "planner.live", "planner.cli", "planner.__main__")
+EDGES = (
+    "planner.source",
+    "planner.live",
+    "planner.simulator",
+    "planner.cli",
+    "planner.__main__",
+)
 """Where I/O is allowed; the rest of planner is a pure function of its arguments."""
 
 IMPURE = {"temporalio", "httpx", "typer", "rich", "os", "asyncio", "socket", "subprocess"}

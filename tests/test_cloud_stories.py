@@ -15,6 +15,8 @@ import httpx
 import pytest
 from cloud_helpers import KEY, NAMESPACE, Beats, SkippingTime
 
+from planner.simulator import Principal, Rules, Simulator
+from planner.simulator.faults import CALLS, KINDS
 from workflows.cloud import (
     CloudClient,
     CloudError,
@@ -28,8 +30,6 @@ from workflows.cloud import (
     wire,
 )
 from workflows.contract import ON_DEMAND, Capacity
-from workflows.simulator import Principal, Rules, Simulator
-from workflows.simulator.faults import CALLS, KINDS
 
 EIGHT = Capacity(8)
 RULES = Rules(provisioning=60, check=15)

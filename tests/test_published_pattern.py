@@ -20,6 +20,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -29,7 +30,6 @@ from workflows.contract import (
     keeper_id,
     occurrence_of,
 )
-from workflows.simulator import Simulator
 from workflows.worker import build_worker
 
 PROVISIONING = timedelta(minutes=2)

@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.simulator.account import Account
-from workflows.simulator.namespace import Entry, Refusal
-from workflows.simulator.rules import Fate, Rules
+from planner.simulator.state import Account, Entry, Fate, Refusal, Rules
 
 NAME = "payments-prod.a1b2c"
 START = datetime(2027, 1, 31, tzinfo=UTC)

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from workflows.simulator.access import Rates
-from workflows.simulator.api import State, answer
-from workflows.simulator.control import control
-from workflows.simulator.faults import CALLS, KINDS
-from workflows.simulator.messages import HttpReply, HttpRequest
-from workflows.simulator.rules import Rules
+from planner.simulator.api import Rates, State, answer
+from planner.simulator.control import control
+from planner.simulator.faults import CALLS, KINDS
+from planner.simulator.http import HttpReply, HttpRequest
+from planner.simulator.state import Rules
 
 NAME = "payments-prod.a1b2c"
 PATH = f"/cloud/namespaces/{NAME}"

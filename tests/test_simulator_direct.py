@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from workflows.simulator import Simulator
+from planner.simulator import Simulator
 
 NAMESPACE = "payments-prod.a1b2c"
 PATH = f"/cloud/namespaces/{NAMESPACE}"

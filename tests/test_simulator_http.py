@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from workflows.simulator import http
-from workflows.simulator.http import HttpServer
-from workflows.simulator.messages import HttpReply, HttpRequest
+from planner.simulator import http
+from planner.simulator.http import HttpReply, HttpRequest, HttpServer
 
 
 async def echo(request: HttpRequest) -> HttpReply:

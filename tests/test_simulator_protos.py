@@ -13,9 +13,9 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from temporalio.api.cloud.cloudservice import v1 as cloud
 
+from planner.simulator import Rules, Simulator
 from workflows.cloud import CloudClient, CloudError, OneKey
 from workflows.contract import ON_DEMAND, Capacity
-from workflows.simulator import Rules, Simulator
 
 
 def message_for(request: httpx.Request) -> Message:

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from cloud_helpers import KEY, MIDNIGHT, NAMESPACE, Beats, SkippingTime
 
+from planner.simulator import Refusal, Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
-from workflows.simulator import Refusal, Simulator
 
 
 async def test_until_waits_for_what_is_due() -> None:

@@ -15,12 +15,12 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.testing import WorkflowEnvironment
 
+from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, BoostRequest, BoostResult, keeper_id
 from workflows.health import answer, health_endpoint
 from workflows.logs import JsonLines
 from workflows.metrics import HISTOGRAM_BUCKETS
-from workflows.simulator import Simulator
 from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"

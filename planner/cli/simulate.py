@@ -57,7 +57,7 @@ async def _serve(
     import asyncio
     import signal
 
-    from workflows.simulator import Simulator
+    from planner.simulator import Simulator
 
     simulated = Simulator(
         provisioning=provisioning, check=check, auto_create=auto_create, host=host, port=port

@@ -18,7 +18,7 @@ from planner.cli.servers import (
 )
 
 if TYPE_CHECKING:
-    from workflows.simulator import Simulator
+    from planner.simulator import Simulator
 
 LOCAL_KEY = "local"
 """The key that the worker shows to the simulator, which takes any."""
@@ -51,8 +51,8 @@ async def local_stack(
         simulator_port: The port wanted for the simulated Cloud.
         provisioning: Seconds that the simulated Cloud takes to change a capacity.
     """
+    from planner.simulator import Simulator
     from workflows.cloud import CloudClient, OneKey
-    from workflows.simulator import Simulator
     from workflows.worker import build_worker
 
     async with AsyncExitStack() as stack:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
-from workflows.simulator import Simulator
+from planner.simulator import Simulator
 
 pytestmark = pytest.mark.integration
 

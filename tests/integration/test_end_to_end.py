@@ -15,11 +15,11 @@ from planner.live.server import server_of
 from planner.live.sync import Order, Report, sync
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.promise import Held, breaches
+from planner.simulator import Simulator
 from planner.source import read
 from planner.timeline import timeline
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
-from workflows.simulator import Simulator
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration

@@ -14,10 +14,10 @@ from schedule_values import daily
 from sync_helpers import Shop, eventually
 from temporalio.testing import WorkflowEnvironment
 
+from planner.simulator import Simulator
 from planner.spec import Schedule
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id
-from workflows.simulator import Simulator
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration

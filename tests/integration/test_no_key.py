@@ -17,8 +17,8 @@ import pytest
 from processes import BESIDE, Processes, free_port, processes
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
+from planner.simulator.faults import CALLS, KINDS
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
-from workflows.simulator.faults import CALLS, KINDS
 
 pytestmark = pytest.mark.integration
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from temporalio.testing import WorkflowEnvironment
 
     from planner.model import NamespaceCalendar
+    from planner.simulator import Simulator
     from planner.spec import Schedule
-    from workflows.simulator import Simulator
 
 ANSWERS_WITHIN = 60
 """Real seconds in which a boost has to end; one that hangs is an error."""
@@ -168,8 +168,8 @@ async def stage(calendars: Iterable[NamespaceCalendar]) -> AsyncIterator[Stage]:
     from temporalio.worker import UnsandboxedWorkflowRunner
 
     from planner.live.telemetry import sdk_errors_only
+    from planner.simulator import Simulator
     from workflows.cloud import CloudClient, OneKey
-    from workflows.simulator import Simulator
     from workflows.worker import build_worker
 
     async def at_once(_seconds: float) -> None:

@@ -1,17 +1,95 @@
-"""HTTP/1.1 over asyncio streams: keep-alive, limits, and replies that get lost on purpose."""
+"""HTTP/1.1 for the simulator: over asyncio streams, or handed over in process.
+
+Keep-alive, size and time limits, and replies that are lost on purpose.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import h11
+import httpx
 
-from workflows.simulator.messages import HttpReply, HttpRequest
-from workflows.simulator.replies import error_json
+from planner.simulator.state import Refusal
+
+Json = dict[str, Any]
+
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 10, 412: 9, 413: 8, 429: 8, 503: 14}
+_INTERNAL = 13
+
+
+def error_json(status: int, message: str) -> Json:
+    """Return an error's body."""
+    return {"code": _CODES.get(status, _INTERNAL), "message": message, "details": []}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request; header names are in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = b""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The path's segments, decoded."""
+        path = urlsplit(self.target).path
+        return tuple(unquote(part) for part in path.strip("/").split("/"))
+
+    def json(self) -> Json:
+        """Return the body, which must be a JSON object.
+
+        Raises:
+            Refusal: It isn't one.
+        """
+        try:
+            value = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise Refusal(400, f"the body is no JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise Refusal(400, "the body must be a JSON object")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """One reply; *after* real seconds, or a hang-up in its place where *is_lost*."""
+
+    status: int
+    body: Any
+    retry_after: float | None = None
+    after: float = 0.0
+    is_lost: bool = False
+
+    @property
+    def content(self) -> bytes:
+        """The body as it goes over the wire."""
+        return json.dumps(self.body, ensure_ascii=False).encode()
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Response headers, without the content length."""
+        headers = [("content-type", "application/json")]
+        if self.retry_after is not None:
+            headers.append(("retry-after", f"{self.retry_after:g}"))
+        return headers
+
+
+def refused(refusal: Refusal) -> HttpReply:
+    """Return the reply that says *refusal*."""
+    body = error_json(refusal.status, refusal.message)
+    return HttpReply(refusal.status, body, refusal.retry_after)
+
 
 LARGEST_BODY = 1 << 20
 """Bytes that a request's body may have."""
@@ -41,12 +119,12 @@ class HttpServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> int:
-        """Listen, and return the port: the one asked for, or a free one where that is 0."""
+        """Listen, and return the port: *port*, or a free one where that is 0."""
         self._server = await asyncio.start_server(self._accept, host, port, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and hang up on whoever is connected."""
+        """Stop listening and close every connection."""
         if self._server is not None:
             self._server.close()
         for task in list(self._connections):
@@ -75,7 +153,7 @@ class _Connection:
         self._is_head = False
 
     async def serve(self) -> None:
-        """Answer requests until either side has had enough."""
+        """Answer requests until either side closes the connection."""
         try:
             while await self._serve_one():
                 self._http.start_next_cycle()
@@ -106,7 +184,7 @@ class _Connection:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _handled(self, request: HttpRequest) -> HttpReply:
-        """Return the handler's reply; a bug of ours is told to both sides."""
+        """Return the handler's reply; log a bug of ours and answer 500."""
         try:
             return await self._handler(request)
         except Exception:
@@ -142,7 +220,7 @@ class _Connection:
         return False
 
     async def _linger(self) -> None:
-        """Take what the client still sends: hanging up on it would lose the reply."""
+        """Read what the client still sends: closing at once would lose the reply."""
         self._writer.write_eof()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
@@ -164,3 +242,30 @@ class _Connection:
     async def _write(self, *events: h11.Event) -> None:
         self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
         await self._writer.drain()
+
+
+class Direct(httpx.AsyncBaseTransport):
+    """Carries a client's requests straight to *handler*, and its replies back.
+
+    A reply that is to be lost is lost as on a broken connection.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the reply to *request*.
+
+        Raises:
+            httpx.RemoteProtocolError: The reply is lost.
+        """
+        target = request.url.raw_path.decode("ascii")
+        body = await request.aread()
+        asked = HttpRequest(request.method, target, dict(request.headers), body)
+        reply = await self._handler(asked)
+        if reply.after:
+            await asyncio.sleep(reply.after)
+        if reply.is_lost:
+            words = "Server disconnected without sending a response."
+            raise httpx.RemoteProtocolError(words, request=request)
+        return httpx.Response(reply.status, headers=reply.headers, content=reply.content)

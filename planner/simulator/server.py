@@ -1,4 +1,4 @@
-"""The simulator as something to start: in a test, in a demo, or on a port of its own."""
+"""`Simulator`: start it in a test, in a demo, or on a port of its own."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from workflows.simulator.access import ACCOUNT_RATE, KEY_RATE, Keys, Principal, Rates
-from workflows.simulator.account import Account
-from workflows.simulator.api import Logged, State, answer
-from workflows.simulator.control import clear_faults, control, create, foreign_change
-from workflows.simulator.direct import Direct
-from workflows.simulator.faults import parse_fault
-from workflows.simulator.http import HttpServer
-from workflows.simulator.messages import HttpReply, HttpRequest
-from workflows.simulator.namespace import Entry, Namespace, Refusal
-from workflows.simulator.replies import error_json
-from workflows.simulator.rules import Rules
+from planner.simulator.api import (
+    ACCOUNT_RATE,
+    KEY_RATE,
+    Keys,
+    Logged,
+    Principal,
+    Rates,
+    State,
+    answer,
+)
+from planner.simulator.control import clear_faults, control, create, foreign_change
+from planner.simulator.faults import parse_fault
+from planner.simulator.http import Direct, HttpReply, HttpRequest, HttpServer, error_json
+from planner.simulator.state import Account, Entry, Namespace, Refusal, Rules
 
 Now = Callable[[], datetime] | Callable[[], Awaitable[datetime]]
 
 _GLANCE = 0.01
-"""Real seconds between two tests of a condition that is waited for."""
+"""Real seconds between two checks of an awaited condition."""
 
 
 def utc_now() -> datetime:
@@ -47,8 +50,8 @@ class Simulator:
         provisioning: Seconds from an accepted request to its capacity being in force.
         check: Seconds between two looks that an operation proposes.
         now: The clock that all of it is measured on, plain or asynchronous.
-        auto_create: Whether a namespace that nobody created is there on first sight.
-        keys: The keys that count, and whose they are; None means any that isn't empty.
+        auto_create: Whether a missing namespace is created at its first use.
+        keys: The valid keys and their principals; None means any non-empty one.
         key_rate: Requests a second for each key; None means no limit.
         account_rate: Requests a second for all of them; None means no limit.
         host: The address to listen on.
@@ -90,7 +93,7 @@ class Simulator:
 
     @property
     def transport(self) -> Direct:
-        """What carries a client's requests to it in this process; it need not listen."""
+        """Transport for a client in this process; the simulator need not listen."""
         return Direct(self._handle)
 
     @property
@@ -107,7 +110,7 @@ class Simulator:
         self._port = await self._http.start(self._host, self._port)
 
     async def stop(self) -> None:
-        """Stop listening and hang up on everybody; the state stays readable."""
+        """Stop listening and close all connections; the state stays readable."""
         await self._http.stop()
 
     async def __aenter__(self) -> Self:
@@ -123,7 +126,7 @@ class Simulator:
         await self.stop()
 
     async def look(self) -> datetime:
-        """Let everything that is due take effect, and return the time by the clock."""
+        """Apply everything that is due, and return the clock's time."""
         instant = await self._instant()
         for name in self.state.account.namespaces:
             self.state.account.look(name, instant)
@@ -136,7 +139,7 @@ class Simulator:
     async def foreign_change(
         self, namespace: str, tru: float | None, *, by: str = "foreign"
     ) -> None:
-        """Have another capacity in force at once, set by somebody else.
+        """Put another capacity in force at once, as set by another client.
 
         Raises:
             Refusal: A capacity request is in progress.
@@ -144,11 +147,11 @@ class Simulator:
         foreign_change(self.state, namespace, {"tru": tru, "by": by}, await self.look())
 
     def fault(self, on: str, kind: str, **more: Any) -> None:
-        """Fail as ``POST /_sim/faults`` with these fields would."""
+        """Inject the fault that ``POST /_sim/faults`` with these fields would."""
         self.state.faults.add(parse_fault({"on": on, "kind": kind, **more}))
 
     async def clear_faults(self) -> None:
-        """Take all faults back, and let what they hold up go on."""
+        """Remove all faults and resume what they hold up."""
         clear_faults(self.state, await self.look())
 
     def namespace(self, namespace: str) -> Namespace:

@@ -1,27 +1,237 @@
-"""The account's rules, and its namespaces and operations under them.
+"""The simulated account: rules, namespaces and operations.
 
-A state machine in which time is an argument: nothing happens by itself, and so it runs on
-any clock, a skipping one included.
+A state machine in which time is an argument: what was due by *now* takes effect at the next
+read and is stamped with the time at which it was due. So it runs on any clock, a skipping
+one included.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from workflows.simulator.namespace import (
-    CapacityRequest,
-    Json,
-    Namespace,
-    Operation,
-    Refusal,
-    asked_tru,
-    canonical,
-    plain_spec,
-)
-from workflows.simulator.rules import SUCCESS, Fate, Rules
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the account behaves where the real API varies.
+
+    Attributes:
+        provisioning: Seconds from an accepted request to its capacity being in force.
+        operation: Seconds until the operation is fulfilled, which proves nothing yet;
+            None means half of *provisioning*.
+        check: Seconds between two looks that an operation proposes.
+        conflict_status: HTTP status of a stale resource version: 400, 409 or 412.
+        repeat: Reply to a repeated operation id: the same operation, or 409.
+        failed_spec: Whether the spec keeps what a failed request asked for.
+        operations_at_once: Mutating operations that may be under way.
+    """
+
+    provisioning: float = 2.0
+    operation: float | None = None
+    check: float = 1.0
+    conflict_status: int = 409
+    repeat: Literal["same", "refused"] = "same"
+    failed_spec: Literal["kept", "restored"] = "kept"
+    operations_at_once: int = 10
+
+    @property
+    def provisioning_time(self) -> timedelta:
+        """From an accepted request to its capacity being in force."""
+        return timedelta(seconds=self.provisioning)
+
+    @property
+    def operation_time(self) -> timedelta:
+        """From an accepted request to the end of its operation."""
+        seconds = self.provisioning / 2 if self.operation is None else self.operation
+        return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What becomes of a request other than success.
+
+    *operation* and *request* say how each level ends; None for *request* means that none
+    is made. *holds_operation* and *holds_request* keep a level under way for *seconds*
+    longer, without end where *seconds* is None.
+    """
+
+    operation: Literal["FULFILLED", "FAILED", "REJECTED", "CANCELLED"] = "FULFILLED"
+    request: Literal["COMPLETED", "FAILED"] | None = "COMPLETED"
+    words: str = ""
+    holds_operation: bool = False
+    holds_request: bool = False
+    seconds: float | None = None
+
+
+SUCCESS = Fate()
+
+
+Json = dict[str, Any]
+
+VALID_TRU = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)
+APS_PER_TRU = 500
+
+
+class Refusal(Exception):
+    """An error reply of the API: an HTTP status and a sentence."""
+
+    def __init__(self, status: int, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change of the capacity in force; *tru* is None when on-demand."""
+
+    at: datetime
+    tru: float | None
+    by: str
+
+    @property
+    def mode(self) -> str:
+        """``on-demand`` or ``provisioned``."""
+        return "on-demand" if self.tru is None else "provisioned"
+
+
+@dataclass(slots=True)
+class Operation:
+    """An asynchronous operation; *ends* is None while it is stuck."""
+
+    id: str
+    namespace: str
+    started: datetime
+    ends: datetime | None
+    outcome: str
+    words: str = ""
+
+    def is_going(self, now: datetime) -> bool:
+        """Whether it hasn't ended yet."""
+        return self.ends is None or now < self.ends
+
+    def state(self, now: datetime) -> str:
+        """Return its state at *now*, as the API spells it: pending for its first tenth."""
+        if self.ends is not None and now >= self.ends:
+            return f"STATE_{self.outcome}"
+        if self.ends is not None and now < self.started + (self.ends - self.started) / 10:
+            return "STATE_PENDING"
+        return "STATE_IN_PROGRESS"
+
+
+@dataclass(slots=True)
+class CapacityRequest:
+    """The latest capacity request of a namespace; *ends* is None while it is stuck."""
+
+    operation: Operation
+    tru: float | None
+    by: str
+    started: datetime
+    ends: datetime | None
+    outcome: str
+    spec_before: Json
+    state: Literal["IN_PROGRESS", "COMPLETED", "FAILED"] = "IN_PROGRESS"
+
+
+@dataclass(slots=True)
+class Namespace:
+    """One namespace: its spec as it was written, and the capacity in force."""
+
+    name: str
+    spec: Json
+    tru: float | None
+    created: datetime
+    on_demand_aps: float = 500.0
+    valid_tru: tuple[float, ...] = VALID_TRU
+    max_available_tru: float = max(VALID_TRU)
+    version: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    modified: datetime | None = None
+    request: CapacityRequest | None = None
+    history: list[Entry] = field(default_factory=list)
+
+    @property
+    def aps_limit(self) -> float:
+        """The limit in force, in Actions per second."""
+        return self.on_demand_aps if self.tru is None else self.tru * APS_PER_TRU
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a capacity request is in progress."""
+        return self.request is not None and self.request.state == "IN_PROGRESS"
+
+    def advance(self, now: datetime, failed_spec: str) -> None:
+        """Apply everything that was due by *now*."""
+        request = self.request
+        if request is None or request.state != "IN_PROGRESS":
+            return
+        if request.ends is None or now < request.ends:
+            return
+        if request.outcome == "COMPLETED":
+            request.state = "COMPLETED"
+            self.put(request.tru, request.ends, request.by)
+        else:
+            request.state = "FAILED"
+            if failed_spec == "restored":
+                self.write(request.spec_before, request.ends)
+
+    def put(self, tru: float | None, at: datetime, by: str) -> None:
+        """Put *tru* in force at *at*; only a change is added to the history."""
+        if not self.history or tru != self.tru:
+            self.history.append(Entry(at, tru, by))
+        self.tru = tru
+
+    def write(self, spec: Json, at: datetime) -> None:
+        """Replace the spec, under a new resource version."""
+        self.spec = spec
+        self.version = uuid.uuid4().hex[:12]
+        self.modified = at
+
+
+def asked_tru(spec: Mapping[str, Any]) -> float | None:
+    """Return the TRU that *spec* requests; None for on-demand, explicit or by default.
+
+    Raises:
+        Refusal: Its capacity is none.
+    """
+    value: Any = spec
+    for name in ("capacitySpec", "provisioned"):
+        value = value.get(name) or {}
+        if not isinstance(value, Mapping):
+            raise Refusal(400, f"invalid {name}: must be an object")
+    tru = value.get("value") or 0
+    if isinstance(tru, bool) or not isinstance(tru, int | float) or not math.isfinite(tru):
+        raise Refusal(400, f"invalid TRU value {tru!r}")
+    return float(tru) or None
+
+
+def plain_spec(name: str, tru: float | None) -> Json:
+    """Return a spec with a bit of everything that a careless update would clear."""
+    spec: Json = {
+        "name": name.split(".")[0],
+        "regions": ["aws-us-east-1"],
+        "retentionDays": 30,
+        "apiKeyAuth": {"enabled": True},
+        "searchAttributes": {"CustomerTier": "SEARCH_ATTRIBUTE_TYPE_KEYWORD"},
+        "codecServer": {"endpoint": "https://codec.example.com", "passAccessToken": True},
+        "lifecycle": {"enableDeleteProtection": True},
+        "connectivityRuleIds": ["rule-1"],
+    }
+    if tru is not None:
+        spec["capacitySpec"] = {"provisioned": {"value": tru}}
+    return spec
+
+
+def canonical(spec: Json) -> str:
+    """Return *spec* as text in which an absent capacity and on-demand are the same."""
+    capacity = asked_tru(spec)
+    return json.dumps({**spec, "capacitySpec": capacity}, sort_keys=True)
+
 
 FOREIGN = "foreign"
 
@@ -95,12 +305,12 @@ class Account:
         return self._begin(namespace, spec, operation_id, by, now, fate)
 
     def edit(self, name: str, now: datetime, changes: Mapping[str, Any] | None = None) -> None:
-        """Edit a namespace as somebody else would: its resource version changes."""
+        """Edit a namespace as another client would: its resource version changes."""
         namespace = self.look(name, now)
         namespace.write({**namespace.spec, **(changes or {})}, now)
 
     def change_by_others(self, name: str, tru: float | None, now: datetime, by: str) -> None:
-        """Have another capacity in force at once, set by somebody else.
+        """Put another capacity in force at once, as set by another client.
 
         Raises:
             Refusal: A capacity request is in progress, which holds for everybody.
@@ -118,7 +328,7 @@ class Account:
         namespace.put(tru, now, by)
 
     def afflict(self, name: str, now: datetime, fate: Fate) -> bool:
-        """Change what becomes of the request in progress; False if there is none."""
+        """Apply *fate* to the request in progress; return False if there is none."""
         namespace = self.look(name, now)
         request = namespace.request
         if request is None or not namespace.is_changing:
@@ -127,7 +337,7 @@ class Account:
         return True
 
     def release(self, now: datetime) -> None:
-        """Let everything stuck go on: it takes its usual time from *now*."""
+        """Resume everything stuck: it takes its usual time from *now*."""
         for operation in self.operations.values():
             if operation.ends is None:
                 operation.ends = now + self.rules.operation_time
@@ -152,7 +362,7 @@ class Account:
             raise Refusal(429, message, retry_after=max(self.rules.check, 0.05))
 
     def _check_spec(self, namespace: Namespace, spec: Json) -> None:
-        """Refuse a spec that isn't whole, changes nothing, or asks for what can't be had."""
+        """Refuse a spec that is incomplete, changes nothing, or requests what isn't available."""
         for name, value, what in (
             ("retentionDays", spec.get("retentionDays") or 0, "retention days"),
             ("name", spec.get("name") or "", "name"),

@@ -10,9 +10,9 @@
 | GET    /_sim/namespaces/{ns}/history          | changes of the capacity in force          |
 | POST   /_sim/namespaces/{ns}/foreign-change   | `tru`: another capacity, at once; `spec`: |
 |                                               | an edit of other fields; `by`             |
-| GET, POST, DELETE  /_sim/faults               | see, set and take back faults             |
+| GET, POST, DELETE  /_sim/faults               | list, add and remove faults               |
 | GET    /_sim/requests                         | the latest requests                       |
-| POST, DELETE  /_sim/keys                      | let only told keys count, or any again    |
+| POST, DELETE  /_sim/keys                      | register a key, or accept any again       |
 """
 
 from __future__ import annotations
@@ -23,13 +23,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from workflows.simulator.access import Principal
-from workflows.simulator.account import FOREIGN
-from workflows.simulator.api import State
-from workflows.simulator.faults import Fault, parse_fault
-from workflows.simulator.messages import HttpReply, HttpRequest, refused
-from workflows.simulator.namespace import Refusal
-from workflows.simulator.replies import history_json, instant_json, namespace_json
+from planner.simulator.api import Principal, State, history_json, instant_json, namespace_json
+from planner.simulator.faults import Fault, parse_fault
+from planner.simulator.http import HttpReply, HttpRequest, refused
+from planner.simulator.state import FOREIGN, Refusal
 
 Json = dict[str, Any]
 
@@ -75,7 +72,7 @@ def _served(state: State, request: HttpRequest, now: datetime) -> tuple[int, Any
 
 
 def create(state: State, body: Mapping[str, Any], now: datetime) -> Json:
-    """Create the namespace that *body* describes, and return it as the API tells it."""
+    """Create the namespace that *body* describes; return it in the API's JSON."""
     name = body.get("namespace")
     if not isinstance(name, str) or not name or "/" in name:
         raise Refusal(400, f"namespace is {name!r}: a name such as payments-prod.a1b2c")
@@ -87,7 +84,7 @@ def create(state: State, body: Mapping[str, Any], now: datetime) -> Json:
 
 
 def change(state: State, name: str, body: Mapping[str, Any], now: datetime) -> Json:
-    """Change what a namespace could have, from now on."""
+    """Change what a namespace may request from now on."""
     namespace = state.account.look(name, now)
     for attribute, value in _properties(body, set()).items():
         setattr(namespace, attribute, value)
@@ -95,7 +92,7 @@ def change(state: State, name: str, body: Mapping[str, Any], now: datetime) -> J
 
 
 def foreign_change(state: State, name: str, body: Mapping[str, Any], now: datetime) -> Json:
-    """Change a namespace as somebody else would: its capacity, other fields, or both."""
+    """Change a namespace as another client would: its capacity, other fields, or both."""
     unknown = sorted(set(body) - {"tru", "spec", "by"})
     if unknown or not {"tru", "spec"} & set(body):
         raise Refusal(400, 'foreign-change takes {"tru": 6}, {"tru": null} or {"spec": {…}}')
@@ -108,7 +105,7 @@ def foreign_change(state: State, name: str, body: Mapping[str, Any], now: dateti
 
 
 def clear_faults(state: State, now: datetime) -> None:
-    """Take all faults back, and let what they hold up go on."""
+    """Remove all faults and resume what they hold up."""
     state.faults.clear()
     state.account.release(now)
 
@@ -130,7 +127,7 @@ def _fault_json(fault: Fault) -> Json:
 
 
 def _add_key(state: State, body: Mapping[str, Any]) -> Json:
-    """Let a key count; what is answered doesn't repeat it."""
+    """Register a key; the reply doesn't repeat it."""
     key, right, names = body.get("key"), body.get("right", "admin"), body.get("namespaces")
     if not isinstance(key, str) or not key.strip():
         raise Refusal(400, "key must be a string that isn't empty")

@@ -1,4 +1,4 @@
-"""The ways in which the simulated API can be told to fail, and what each does.
+"""The faults that can be injected into the simulated API, and what each does.
 
 | kind         | what happens                                                            |
 | ------------ | ----------------------------------------------------------------------- |
@@ -7,7 +7,7 @@
 | timeout      | not answered for *seconds* (60), then hung up; nothing is done          |
 | drop-reply   | done, then hung up without an answer                                    |
 | slow         | done, and answered after *seconds* (5)                                  |
-| conflict     | somebody edits the namespace: before an update, after any other call    |
+| conflict     | another client edits the namespace: before an update, after other calls |
 | reject       | the operation ends rejected; with *status*, the call itself is refused  |
 | fail-request | the operation is fulfilled, then the capacity request fails; on         |
 |              | ``operation``, both fail                                                |
@@ -15,7 +15,7 @@
 |              | ``get`` the capacity request doesn't: for *seconds*, else until the     |
 |              | faults are deleted                                                      |
 | no-inventory | the request fails for want of capacity; with *status*, an update is     |
-|              | refused; on ``capacity-info``, no more than *available* TRU are told    |
+|              | refused; on ``capacity-info``, at most *available* TRU are reported      |
 
 On another call than ``update``, what concerns a request strikes the one in progress, and
 waits until there is one.
@@ -28,8 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from workflows.simulator.namespace import Refusal
-from workflows.simulator.rules import Fate
+from planner.simulator.state import Fate, Refusal
 
 CALLS = ("get", "update", "operation", "capacity-info")
 KINDS = (
@@ -109,11 +108,11 @@ class Faults:
         self.all: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Set one more fault."""
+        """Add a fault."""
         self.all.append(fault)
 
     def clear(self) -> None:
-        """Take all faults back."""
+        """Remove all faults."""
         self.all.clear()
 
     def strike(
