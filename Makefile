@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
-  kills bench-sync bench-foresight kill bench-load bench-latency bench-actions
+  kills bench-sync bench-foresight kill bench-load bench-latency bench-actions shape
 
 check: static test  ## what CI runs
 
@@ -81,6 +81,10 @@ bench-actions:  ## what a boost costs in Actions, beside the published pattern
 lock:  ## pin today's versions, for every platform (needs uv)
 	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+
+AT ?=
+shape:  ## sizes, imports, and what a plan runs through (AT=<revision or directory> beside it)
+	$(PYTHON) benchmarks/shape.py $(AT)
 
 PARITY_EXAMPLES ?= 1000
 PARITY_SEED ?= $(shell date +%s)
