@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime
 
-from planner.ical import Event, check, expand
 from planner.model import Horizon, IcalMatch, IcsFile
+from planner.recurrence.ical import Event, check, expand
 
 EXAMPLES = int(os.environ.get("ICAL_EXAMPLES", "40"))
 """How many random cases each property is tried with; ``ICAL_EXAMPLES=2000`` is a good hour."""

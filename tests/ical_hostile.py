@@ -16,9 +16,9 @@ from datetime import UTC, date, datetime, timedelta
 from ical_helpers import BERLIN, FIXED, WHEN, YEARS, calendar, event, ics, zone_of
 
 from planner.errors import InputError, Problem
-from planner.ical import check, days, expand, spans
-from planner.ical.limits import MAX_EVENTS, MAX_LINE, MAX_TEXT, MAX_ZONES
 from planner.model import Horizon, IcalMatch, IcsFile
+from planner.recurrence.ical import check, days, expand, spans
+from planner.recurrence.ical.syntax import MAX_EVENTS, MAX_LINE, MAX_TEXT, MAX_ZONES
 
 
 def many(lines: str, count: int = MAX_EVENTS) -> str:

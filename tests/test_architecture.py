@@ -14,7 +14,7 @@ SOURCES = sorted([*ROOT.glob("planner/**/*.py"), *ROOT.glob("workflows/**/*.py")
 LAYERS = [
     ("planner.errors", "planner.promise"),
     ("planner.model",),
-    ("planner.spec", "planner.zones", "planner.cron", "planner.business", "planner.ical"),
+    ("planner.spec", "planner.timezones", "planner.recurrence"),
     ("planner.config", "planner.occurrences"),
     ("planner.schedules",),
     ("planner.demand", "planner.timeline", "planner.diff"),

@@ -9,9 +9,8 @@ from datetime import date, datetime, timedelta
 import pytest
 from time_helpers import day
 
-from planner import cron
-from planner.cron import CronError, never_fires, parse, reading, wall_times
-from planner.cron.reading import LENGTH_LIMIT, MACROS
+from planner.recurrence import cron
+from planner.recurrence.cron import LENGTH_LIMIT, MACROS, CronError, never_fires, parse, wall_times
 
 YEAR = (date(2027, 1, 1), date(2027, 12, 31))
 
@@ -297,7 +296,7 @@ def test_every_kind_of_month_is_in_the_cycle() -> None:
 
 def test_examples_in_docstrings() -> None:
     """The examples in the module's own words hold."""
-    assert doctest.testmod(reading).failed == 0
+    assert doctest.testmod(cron).failed == 0
 
 
 def test_the_days_of_a_rule_are_found_day_by_day() -> None:

@@ -12,7 +12,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.cron import CronError, DayMatch, never_fires, parse, wall_times
+from planner.recurrence.cron import CronError, DayMatch, never_fires, parse, wall_times
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 NAMES = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]

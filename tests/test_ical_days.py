@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from ical_helpers import BERLIN, NEW_YORK, YEARS, calendar, event, events, ics
 
-from planner.ical import days, spans
 from planner.model import Cron, Duration, Horizon, Skip, Window
 from planner.occurrences import expand
+from planner.recurrence.ical import days, spans
 
 
 def test_the_days_that_events_cover() -> None:

@@ -11,8 +11,8 @@ import pytest
 from ical_helpers import BERLIN, NEW_YORK, YEARS, calendar, event, events, ics, starts, times
 
 from planner.errors import InputError
-from planner.ical import check, expand
 from planner.model import IcalMatch, IcsFile
+from planner.recurrence.ical import check, expand
 
 
 @pytest.mark.parametrize(

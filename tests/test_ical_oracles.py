@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ical_helpers import EXAMPLES as MANY
 from rule_oracle import starts, starts_by_the_clock
 
-from planner.ical import check_rule, expand_rule
+from planner.recurrence.ical import check_rule, expand_rule
 
 LAST = date(2033, 12, 31)
 

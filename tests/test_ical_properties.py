@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ical_helpers import BERLIN, EXAMPLES, NEW_YORK, YEARS, calendar, event, events
 
-from planner.ical import check
 from planner.model import Horizon, IcsFile
+from planner.recurrence.ical import check
 
 ZONES = st.sampled_from(
     [NEW_YORK, BERLIN, "Australia/Lord_Howe", "Asia/Kolkata", "America/Havana", "UTC"]

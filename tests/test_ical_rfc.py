@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from ical_helpers import ics
 
-from planner.ical import check, check_rule, expand, expand_rule
 from planner.model import Horizon, IcalMatch
+from planner.recurrence.ical import check, check_rule, expand, expand_rule
 from workflows.contract import to_instant
 
 EXAMPLES: list[dict[str, Any]] = json.loads(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from time_helpers import dates, day, horizon, starts, utc, wall, window
 
-from planner.business import business_calendar
 from planner.errors import InputError
 from planner.model import (
     BusinessDays,
@@ -31,6 +30,7 @@ from planner.model import (
 from planner.occurrences import expand, expand_all, pattern_of, timings
 from planner.occurrences.starts import START_LIMIT
 from planner.occurrences.starts import starts as written
+from planner.recurrence.business_days import business_calendar
 from workflows.contract import end_by_clock, to_instant
 
 US = Holidays(("US",))

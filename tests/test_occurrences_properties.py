@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from time_helpers import window
 
-from planner.business import business_calendar
-from planner.cron import parse, wall_times
 from planner.model import (
     BusinessDays,
     Cron,
@@ -30,6 +28,8 @@ from planner.model import (
     Window,
 )
 from planner.occurrences import expand
+from planner.recurrence.business_days import business_calendar
+from planner.recurrence.cron import parse, wall_times
 from workflows.contract import end_by_clock, to_instant
 
 ZONES = [

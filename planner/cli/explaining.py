@@ -65,7 +65,7 @@ def explain(
 
 def _say_what_the_clock_does(text: str, instant: datetime, timezone: str) -> None:
     """Say so if *text*, read as *instant*, is a wall time that is skipped or shown twice."""
-    from planner.zones import clock
+    from planner.timezones import clock
 
     wall = datetime.fromisoformat(text)
     if wall.tzinfo:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from planner import ical
 from planner.errors import Lint, Problem
 from planner.model import IcsFile
+from planner.recurrence import ical
 
 
 def rule_problems(rule: str, start: datetime, timezone: str) -> list[str]:

@@ -10,11 +10,12 @@ import math
 import re
 from collections.abc import Callable
 
-from planner import business, cron, zones
+from planner import timezones
 from planner.config.nodes import shown
 from planner.config.values import (
     near,
 )
+from planner.recurrence import business_days, cron
 from workflows.contract import Capacity
 
 MAX_TRU = 1_000
@@ -133,7 +134,7 @@ def prose(limit: int) -> Callable[[str], str]:
 
 def parse_zone(text: str) -> str:
     """Return a time zone by its name in the tz database."""
-    problem = zones.problem(text)
+    problem = timezones.problem(text)
     if problem:
         raise ValueError(problem)
     return text
@@ -164,7 +165,7 @@ def parse_ordinal(text: str) -> int:
 
 def parse_region(text: str) -> str:
     """Return the code of a country, a subdivision or a market that has holidays."""
-    problem = business.region_problem(text)
+    problem = business_days.region_problem(text)
     if problem:
         raise ValueError(problem)
     return text

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from planner import cron, zones
+from planner import timezones
 from planner.config.checks import rule_problems
 from planner.config.nodes import Document, Node, line_below, plain, shown
 from planner.config.values import HOUR, MAX_DURATION, parse_date, parse_wall
 from planner.errors import Problem
+from planner.recurrence import cron
 
 T = TypeVar("T")
 Raw = dict[str, Any]
@@ -135,7 +136,7 @@ def _crons(raw: Raw) -> Iterator[Finding]:
 def _rule(raw: Raw, timezone: str) -> Iterator[Finding]:
     start = _attempt(parse_wall, raw.get("start"))
     own = raw.get("timezone")
-    if isinstance(own, str) and zones.problem(own) is None:
+    if isinstance(own, str) and timezones.problem(own) is None:
         timezone = own
     if isinstance(raw.get("rrule"), str) and start is not None:
         for sentence in rule_problems(raw["rrule"], start, timezone):

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-from planner import ical
 from planner.errors import Lint
 from planner.lints.horizon import LOOK_AHEAD, Occurrences, ahead_of, at
 from planner.model import (
@@ -22,6 +21,7 @@ from planner.model import (
     Window,
 )
 from planner.occurrences import expand
+from planner.recurrence import ical
 from workflows.contract import to_wall
 
 LOW = timedelta(days=120)

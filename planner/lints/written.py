@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from planner import cron
 from planner.errors import Lint
 from planner.lints.horizon import at
 from planner.model import Cron, NamespaceCalendar, Project, Window
+from planner.recurrence import cron
 from workflows.contract import APS_PER_TRU
 
 PROVISIONING = timedelta(minutes=2)

@@ -10,7 +10,7 @@ from planner.model import Duration, Ical, Until
 from planner.occurrences.exclusions import Exclusions
 from planner.occurrences.pattern import Pattern
 from planner.occurrences.starts import Lasts, Start, Through, starts
-from planner.zones import ClockChange, ZoneClock, clock
+from planner.timezones import ClockChange, ZoneClock, clock
 from workflows.contract import end_by_clock
 
 

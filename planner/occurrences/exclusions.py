@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from planner import ical
 from planner.model import Horizon, IcsFile, Skip
 from planner.occurrences.pattern import Pattern
+from planner.recurrence import ical
 
 
 class Exclusions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from planner import ical
 from planner.model import Dates, Duration, Ical
 from planner.occurrences.pattern import Pattern
+from planner.recurrence import ical
 
 LONGEST_NIGHT = timedelta(days=2)
 """More than any window up to a wall time lasts, whatever the clock does."""

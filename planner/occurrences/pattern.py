@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from planner.business import BusinessCalendar, business_calendar
 from planner.model import BusinessDays, Holidays, Length, Recurrence, Roll, Skip, Window
-from planner.zones import zone
+from planner.recurrence.business_days import BusinessCalendar, business_calendar
+from planner.timezones import zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

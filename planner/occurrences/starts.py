@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from planner import ical
-from planner.business import BusinessCalendar
-from planner.cron import CronRule, days, parse, wall_times
 from planner.model import (
     BusinessDays,
     Cron,
@@ -21,13 +18,16 @@ from planner.model import (
     Rrule,
     Until,
 )
-from planner.zones import ZoneClock, clock, zone
+from planner.recurrence import ical
+from planner.recurrence.business_days import BusinessCalendar
+from planner.recurrence.cron import CronRule, days, parse, wall_times
+from planner.timezones import ZoneClock, clock, zone
 from workflows.contract import to_wall
 
 START_LIMIT = 400_000
 """Starts of one cron that are looked at together: every five minutes for three years.
 
-Events and rules have limits of their own (planner/ical/limits.py).
+Events and rules have limits of their own (planner/recurrence/ical/limits.py).
 """
 
 EARLIEST = date(1971, 1, 1)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from planner.business import ROLL_LIMIT
 from planner.model import BusinessDays, Horizon, Occurrence, Window
 from planner.occurrences.candidates import Candidate, candidates
 from planner.occurrences.expansion import expand
 from planner.occurrences.lengths import longest
 from planner.occurrences.pattern import pattern_of
-from planner.zones import changes
+from planner.recurrence.business_days import ROLL_LIMIT
+from planner.timezones import changes
 from workflows.contract import to_instant, to_wall
 
 LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))

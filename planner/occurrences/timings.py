@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 
-from planner.business import ROLL_LIMIT
 from planner.model import Horizon
 from planner.occurrences.candidates import Timing, candidates
 from planner.occurrences.pattern import Pattern
 from planner.occurrences.starts import EARLIEST, LATEST
+from planner.recurrence.business_days import ROLL_LIMIT
 from workflows.contract import to_wall
 
 _FIRST = datetime(EARLIEST.year, 1, 3, tzinfo=UTC)

@@ -8,7 +8,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from planner.timeline import Step
-from planner.zones import changes
+from planner.timezones import changes
 from workflows.contract import to_instant, to_wall
 
 SLOT = timedelta(minutes=30)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from planner.bill import Bill, Hint, hints, reckon
-from planner.business import business_calendar
 from planner.errors import Lint
 from planner.model import (
     BusinessDays,
@@ -18,8 +17,9 @@ from planner.model import (
     Project,
     Window,
 )
+from planner.recurrence.business_days import business_calendar
 from planner.timeline import Step, combine_steps, running
-from planner.zones import ClockChange, changes
+from planner.timezones import ClockChange, changes
 from workflows.contract import to_wall
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from planner.model import Horizon
 from planner.schedules.ranges import numbers_of
 from planner.spec import StructuredCalendar
-from planner.zones import clock, zone
+from planner.timezones import clock, zone
 from workflows.contract import to_wall
 
 

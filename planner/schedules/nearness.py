@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 
-from planner import zones
+from planner import timezones
 
 MARGIN = timedelta(hours=1)
 """How far a firing, and the start it is for, stay away from the wall times that a clock
@@ -22,10 +22,12 @@ _MIDNIGHT = time(0)
 def near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
     """Return the wall times around each clock change of *timezone* from *year* on."""
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-    return tuple(_around(change) for change in zones.changes(timezone, start - _DAY, end + _DAY))
+    return tuple(
+        _around(change) for change in timezones.changes(timezone, start - _DAY, end + _DAY)
+    )
 
 
-def _around(change: zones.ClockChange) -> tuple[datetime, datetime]:
+def _around(change: timezones.ClockChange) -> tuple[datetime, datetime]:
     """Return the wall times within `MARGIN` of *change*.
 
     Where a gap holds a midnight its whole day is near: Temporal takes the weekday from

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
 
-from planner import cron
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences import Pattern
+from planner.recurrence import cron
 from planner.schedules.nearness import FIRST_YEAR, LAST_YEAR, near_walls
 from planner.schedules.ranges import ranges_of, time_boxes
 from planner.schedules.yearboxes import year_boxes

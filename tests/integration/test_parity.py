@@ -19,7 +19,7 @@ from window_strategies import ZONES, plain_windows, windows
 
 from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Until, Window
 from planner.schedules import compile_window, firings, span_of
-from planner.zones import changes
+from planner.timezones import changes
 from workflows.contract import to_instant, to_wall
 
 pytestmark = pytest.mark.integration

@@ -1,8 +1,8 @@
 """The starts of a recurrence rule, in naive wall time: dateutil's, within bounds.
 
-dateutil follows a rule from its DTSTART on and compares only what it finds with an end, so
-that a rule which never happens is followed to the year 9999. Here a walk begins near what is
-asked for, ends there, and is paid for; and weeks are numbered as ISO 8601 does
+dateutil follows a rule from its DTSTART and compares only what it finds with an end, so that
+a rule which never happens is followed to the year 9999. Here the search begins near the first
+date wanted, ends at the last one, and spends a budget; and weeks are numbered as ISO 8601 does
 (docs/decisions/0006-icalendar-by-libraries.md).
 """
 
@@ -17,9 +17,17 @@ from typing import NamedTuple
 from dateutil import rrule as dateutil
 from dateutil.relativedelta import relativedelta
 
-from planner.ical.limits import MAX_STEPS
-from planner.ical.rule import Rule
-from planner.ical.values import When, instant_of
+from planner import timezones
+from planner.recurrence.ical.rrule import Rule
+from planner.recurrence.ical.rrule import parse as parse_rrule
+from planner.recurrence.ical.syntax import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    MAX_OCCURRENCES,
+    MAX_STEPS,
+    When,
+    instant_of,
+)
 
 _DAY = timedelta(days=1)
 _CALL = 12
@@ -232,3 +240,135 @@ def _first_week(year: int, week_start: int) -> int:
     """Return the ordinal of the first day of the first week with four days in *year*."""
     fourth = date(year, 1, 4)
     return fourth.toordinal() - (fourth.weekday() - week_start) % 7
+
+
+_LAST = date(LAST_YEAR, 12, 31)
+_SEARCHED = timedelta(days=8 * 366)
+"""How far a better start is looked for: 29 February can be eight years away."""
+
+
+def start_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget) -> list[str]:
+    """Return what is wrong with *rule* for a DTSTART of *start* in *tz*, in sentences.
+
+    RFC 5545 leaves open what a start means that its rule doesn't contain, so it is
+    refused; None as *tz* is a zone that isn't known yet.
+    """
+    if rule.until and _ends_before(rule.until, start, tz):
+        written = f"{rule.until.wall:%Y-%m-%d %H:%M}"[: 10 if rule.until.is_date else None]
+        return [f"UNTIL, {written}, is before the start, {start:%Y-%m-%d %H:%M}; write a later one"]
+    if rule.by_the_clock:
+        return _clock_faults(rule, start, tz, budget)
+    if contains(rule, start, budget):
+        return []
+    return [_start_sentence(rule, start, budget)]
+
+
+def _ends_before(until: When, start: datetime, tz: tzinfo | None) -> bool:
+    if until.is_date:
+        return until.wall.date() < start.date()
+    if until.tz is None or tz is None:
+        return until.wall < start
+    return until.instant(tz) < instant_of(start, tz)
+
+
+def _start_sentence(rule: Rule, start: datetime, budget: Budget) -> str:
+    first = start.date()
+    found = next(starts(rule, start, first, min(first + _SEARCHED, _LAST), None, budget), None)
+    if found is None:
+        return f"the rule has no start within eight years of {start:%Y-%m-%d}; does it ever?"
+    return (
+        f"the rule doesn't contain its own start, {start:%Y-%m-%d %H:%M}, and calendar programs "
+        f"disagree whether that counts; start with {found:%Y-%m-%d %H:%M}"
+    )
+
+
+def _clock_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget) -> list[str]:
+    """Return what is wrong with an HOURLY or MINUTELY *rule*.
+
+    It counts real hours to one reader and hours on the wall to another: so it is only
+    followed where no clock changes before it ends.
+    """
+    if tz is None:
+        return [f"FREQ={rule.frequency} needs a time zone, or UTC; write the start in one"]
+    walls = []
+    for wall in starts(rule, start, start.date(), _LAST, tz, budget):
+        walls.append(wall)
+        budget.spend(2)  # for the offsets below
+        if len(walls) > MAX_OCCURRENCES:
+            return [f"the rule has more than {MAX_OCCURRENCES:,} starts; write an earlier end"]
+    if not walls or walls[0] != start:
+        return [_start_sentence(rule, start, budget)]
+    offsets = {wall.replace(tzinfo=tz, fold=fold).utcoffset() for wall in walls for fold in (0, 1)}
+    if len(offsets) > 1:
+        return [
+            f"FREQ={rule.frequency} over a clock change is not supported, since calendar programs "
+            "disagree about it; write FREQ=DAILY with BYHOUR and BYMINUTE"
+        ]
+    return []
+
+
+_TOO_MUCH = "the rule takes too much work to follow; write a simpler one"
+
+
+def check_rule(rule: str, start: datetime, timezone: str | None = None) -> list[str]:
+    """Return what is wrong with a rule that is written beside its *start*, in sentences.
+
+    Args:
+        rule: The RRULE, without its name.
+        start: Its first start on the wall, naive: the rule must contain it.
+        timezone: The zone of *start*; without it, what depends on one is refused.
+    """
+    parsed, sentences = parse_rrule(rule)
+    if parsed is None:
+        return sentences
+    if not FIRST_YEAR <= start.year <= LAST_YEAR:
+        return [f"the start {start:%Y-%m-%d} is not between {FIRST_YEAR} and {LAST_YEAR}"]
+    try:
+        return _rule_sentences(parsed, start, timezone)
+    except TooMuchWork:
+        return [_TOO_MUCH]
+
+
+def _rule_sentences(rule: Rule, start: datetime, timezone: str | None) -> list[str]:
+    tz = timezones.zone(timezone) if timezone else None
+    until = rule.until
+    if until and until.tz and tz is None:
+        return [
+            f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
+            f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
+        ]
+    return start_faults(rule, start, tz, Budget())
+
+
+def expand_rule(
+    rule: str, start: datetime, first: date, last: date, timezone: str | None = None
+) -> list[datetime]:
+    """Return the starts of *rule* on the wall between two local dates, both inclusive.
+
+    Args:
+        rule: The RRULE, which `check_rule` found nothing against.
+        start: Its first start on the wall, naive.
+        first: The first date asked for.
+        last: The last date asked for.
+        timezone: The zone of *start*; only an UNTIL in UTC needs it.
+
+    Raises:
+        ValueError: The rule is wrong, or has more than `MAX_OCCURRENCES` starts then.
+
+    >>> expand_rule("FREQ=WEEKLY;INTERVAL=2", datetime(2027, 1, 8, 16), date(2027, 1, 1),
+    ...             date(2027, 1, 31))
+    [datetime.datetime(2027, 1, 8, 16, 0), datetime.datetime(2027, 1, 22, 16, 0)]
+    """
+    parsed, sentences = parse_rrule(rule)
+    if parsed is None:
+        raise ValueError("; ".join(sentences))
+    tz = timezones.zone(timezone) if timezone else None
+    found: list[datetime] = []
+    try:
+        for wall in starts(parsed, start, first, last, tz, Budget()):
+            found.append(wall)
+            if len(found) > MAX_OCCURRENCES:
+                raise TooMuchWork
+    except TooMuchWork:
+        raise ValueError(f"{_TOO_MUCH}, or one with at most {MAX_OCCURRENCES:,} starts") from None
+    return found

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from time_helpers import utc, wall
 
-from planner.zones import ClockChange, ZoneClock, changes, clock, problem, zone
+from planner.timezones import ClockChange, ZoneClock, changes, clock, problem, zone
 from workflows.contract import to_instant
 
 NASTY = [

@@ -12,8 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from time_helpers import day
 
-from planner.business import ROLL_LIMIT, BusinessCalendar, business_calendar, region_problem
 from planner.model import Holidays, IcsFile, Roll
+from planner.recurrence.business_days import (
+    ROLL_LIMIT,
+    BusinessCalendar,
+    business_calendar,
+    region_problem,
+)
 
 US = business_calendar(Holidays(("US",)))
 NYSE = business_calendar(Holidays(("XNYS",)))
@@ -43,7 +48,7 @@ def test_names_are_english_on_any_machine() -> None:
     """The machine's language doesn't change what a preview says."""
     code = (
         "from datetime import date\n"
-        "from planner.business import BusinessCalendar\n"
+        "from planner.recurrence.business_days import BusinessCalendar\n"
         "from planner.model import Holidays\n"
         "import holidays\n"
         "print(holidays.country_holidays('DE', years=[2027])[date(2027, 1, 1)])\n"

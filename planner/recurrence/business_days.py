@@ -1,8 +1,8 @@
-"""Business days: which days are holidays, by which name, and where a start rolls to.
+"""Business days: holidays and weekends by date, and the day that a start rolls to.
 
-Holiday data is that of the ``holidays`` package (its release decides what is known of
-coming years), of ``.ics`` files, and of days written out. Names are in English, whatever
-the machine's language.
+Holiday data come from the ``holidays`` package (its release decides what is known of coming
+years), from ``.ics`` files, and from dates written in the calendar. Holiday names are in
+English, whatever the machine's language.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from itertools import chain
 import holidays as library
 from holidays.registry import COUNTRIES, FINANCIAL
 
-from planner import ical
 from planner.model import Holidays, IcsFile, Roll
+from planner.recurrence import ical
 
 ROLL_LIMIT = 31
 """Days that a roll looks ahead or back for a business day."""

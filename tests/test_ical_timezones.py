@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from ical_helpers import FIXED, WHEN, YEARS, calendar, event, zone_of
 
-from planner.ical import check, expand
-from planner.ical.limits import MAX_OBSERVANCES, MAX_ZONES
 from planner.model import IcalMatch
+from planner.recurrence.ical import check, expand
+from planner.recurrence.ical.syntax import MAX_OBSERVANCES, MAX_ZONES
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LAST_YEAR = 2200
 _PROBE = timedelta(days=6)
 """How far apart a zone's offset is looked at.
 
-Since 1970 no zone changed its clock twice within it (tests/test_zones.py proves that for
+Since 1970 no zone changed its clock twice within it (tests/test_timezones.py proves that for
 every zone there is), so between two looks lies one change at most.
 """
 

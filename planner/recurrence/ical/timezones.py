@@ -1,7 +1,8 @@
-"""Time zones that a file defines itself, by VTIMEZONE (RFC 5545, section 3.6.5).
+"""Time zones of iCalendar files: what a TZID means, and zones defined by VTIMEZONE.
 
-They count only where a TZID is no name that is known: the tz database follows what
-governments decide, a definition that was exported once doesn't.
+A name of the tz database counts first, then a Windows name as Outlook writes it, then the
+file's own VTIMEZONE (RFC 5545, section 3.6.5): the tz database follows what governments
+decide, a definition that was exported once doesn't.
 """
 
 from __future__ import annotations
@@ -10,12 +11,25 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import available_timezones
 
-from planner.ical.limits import LAST_YEAR, MAX_OBSERVANCES
-from planner.ical.recurrence import Budget, starts
-from planner.ical.ruletext import parse
-from planner.ical.text import Component, Fault, Line, shown
-from planner.ical.values import BadValue, parse_when
+from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+from planner import timezones
+from planner.recurrence.ical.rrule import parse
+from planner.recurrence.ical.rrule_starts import Budget, starts
+from planner.recurrence.ical.syntax import (
+    LAST_YEAR,
+    MAX_OBSERVANCES,
+    MAX_ZONES,
+    BadValue,
+    Component,
+    Fault,
+    Line,
+    parse_when,
+    shown,
+)
 
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])([0-5][0-9])?")
 _FIRST = date(1988, 1, 1)
@@ -150,3 +164,86 @@ def _offset(line: Line) -> timedelta:
         )
     size = timedelta(hours=int(match[2]), minutes=int(match[3]), seconds=int(match[4] or 0))
     return -size if match[1] == "-" else size
+
+
+_GLOBAL = re.compile(r"/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}/(?:[0-9_]+/)?(.+)")
+"""A globally unique TZID (RFC 5545, section 3.8.3.1), as Evolution and Citadel write them."""
+
+
+class ZoneNames:
+    """The zones of one VCALENDAR by their TZID; each is looked up once.
+
+    A name of the tz database counts first, then one of Outlook's, then the file's own
+    definition: what is known is kept up to date, what was exported isn't.
+    """
+
+    def __init__(self, calendar: Component, budget: Budget) -> None:
+        self.faults: list[Fault] = []
+        self._budget = budget
+        self._found: dict[str, tzinfo] = {}
+        components = calendar.named("VTIMEZONE")
+        if len(components) > MAX_ZONES:
+            self.faults.append(
+                (
+                    components[MAX_ZONES].number,
+                    f"the calendar defines {len(components)} time zones; "
+                    f"at most {MAX_ZONES} are read",
+                )
+            )
+            components = []
+        self._defined = {
+            line.value.strip(): component
+            for component in components
+            for line in component.all("TZID")
+        }
+
+    def zone(self, tzid: str) -> tzinfo:
+        """Return the zone that *tzid* names.
+
+        Raises:
+            BadValue: Nobody knows it.
+        """
+        tzid = tzid.strip()
+        if tzid not in self._found:
+            self._found[tzid] = self._look_up(tzid)
+        return self._found[tzid]
+
+    def _look_up(self, tzid: str) -> tzinfo:
+        known = known_name(tzid)
+        component = self._defined.get(tzid)
+        if known is None and component:
+            known = next(
+                (known_name(line.value.strip()) for line in component.all("X-LIC-LOCATION")), None
+            )
+        if known is not None:
+            return timezones.zone(known)
+        if component:
+            return self._define(component, tzid)
+        raise BadValue(
+            f"TZID {shown(tzid)} is no time zone that is known, and the file has no "
+            "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
+        )
+
+    def _define(self, component: Component, tzid: str) -> tzinfo:
+        zone, faults = define(component, self._budget)
+        if zone is None:
+            self.faults += [fault for fault in faults if fault not in self.faults]
+            raise BadValue(f"the VTIMEZONE of TZID {shown(tzid)} can't be used")
+        return zone
+
+
+def known_name(tzid: str) -> str | None:
+    """Return the name in the tz database that *tzid* means, if it is known by itself."""
+    if len(tzid) > 100:
+        return None
+    unique = _GLOBAL.fullmatch(tzid)
+    for name in (tzid, WINDOWS_TO_OLSON.get(tzid, ""), unique[1] if unique else ""):
+        if name in _candidates() and timezones.problem(name) is None:
+            return name
+    return None
+
+
+@lru_cache(maxsize=1)
+def _candidates() -> frozenset[str]:
+    """Return what may be a known name: explaining why another isn't one costs too much here."""
+    return frozenset(available_timezones())

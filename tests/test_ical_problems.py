@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 from ical_helpers import BERLIN, WHEN, calendar, event, ics
 
-from planner.ical import check
-from planner.ical.limits import MAX_DEPTH, MAX_LINE, MAX_LISTED_DATES, MAX_PROBLEMS, MAX_TEXT
 from planner.model import IcsFile
+from planner.recurrence.ical import check
+from planner.recurrence.ical.syntax import (
+    MAX_DEPTH,
+    MAX_LINE,
+    MAX_LISTED_DATES,
+    MAX_PROBLEMS,
+    MAX_TEXT,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from ical_helpers import NEW_YORK, ics
 
-from planner.ical import check, check_rule, expand, expand_rule
-from planner.ical.limits import MAX_OCCURRENCES
 from planner.model import Horizon, IcalMatch
+from planner.recurrence.ical import check, check_rule, expand, expand_rule
+from planner.recurrence.ical.syntax import MAX_OCCURRENCES
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,509 @@
+"""Cron in one strict dialect: parse an expression, and list the wall-clock times it names.
+
+Five fields: minute, hour, day of month, month, day of week. Each is ``*``, a value, a
+range ``1-5``, a step ``*/15``, ``8-18/2`` or ``5/15`` (from 5 to the end of the field), or
+a list of them. Months and weekdays have three-letter names; 0 and 7 are both Sunday.
+
+- Day of month: ``L`` the last day, ``L-2`` two days before it, ``15W`` the weekday nearest
+  to the 15th in its month, ``LW`` the last weekday.
+- Day of week: ``fri#3`` or ``5#3`` the third Friday, ``friL`` or ``5L`` the last one.
+- ``@yearly``, ``@annually``, ``@monthly``, ``@weekly``, ``@daily``, ``@midnight``, ``@hourly``.
+
+Refused, since engines disagree or the planner can't mean it: ranges that wrap
+(``fri-mon``), seconds and years, a zone before the fields, ``?``, ``H``, ``@reboot``.
+"""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Literal
+
+DayMatch = Literal["any", "all"]
+"""What two restricted day fields mean: a day that either names, or one that both do."""
+
+# Days of the month -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Day:
+    """``15``: this day; months without it have none."""
+
+    day: int
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        if self.day <= _length(year, month):
+            yield self.day
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Last:
+    """``L``, ``L-2``: so many days before the last day; shorter months have none."""
+
+    offset: int = 0
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        if (day := _length(year, month) - self.offset) > 0:
+            yield day
+
+
+@dataclass(frozen=True, slots=True)
+class NearestWeekday:
+    """``15W``, ``LW``: the weekday (Monday to Friday) nearest to a day, in its own month.
+
+    *day* is None for the last day. A month without the day has none, as in Quartz: 31W
+    means nothing in June; LW is the last weekday of every month.
+    """
+
+    day: int | None = None
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        length = _length(year, month)
+        day = self.day or length
+        if day > length:
+            return
+        weekday = date(year, month, day).weekday()
+        if weekday == 5:
+            yield day - 1 if day > 1 else 3
+        elif weekday == 6:
+            yield day + 1 if day < length else day - 2
+        else:
+            yield day
+
+
+DayTerm = Day | Last | NearestWeekday
+
+# Days of the week: Sunday is 0, as in cron and in Temporal's calendars ----------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Weekday:
+    """``fri``: every such day of the week; Sunday is 0."""
+
+    weekday: int
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        yield from range(_first(year, month, self.weekday), _length(year, month) + 1, 7)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Nth:
+    """``fri#3``: the n-th such day of the month; months without a fifth one have none."""
+
+    weekday: int
+    n: int
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        day = _first(year, month, self.weekday) + 7 * (self.n - 1)
+        if day <= _length(year, month):
+            yield day
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LastWeekday:
+    """``friL``: the last such day of the month."""
+
+    weekday: int
+
+    def in_month(self, year: int, month: int) -> Iterator[int]:
+        """Yield the days of the month that it means."""
+        yield max(Weekday(self.weekday).in_month(year, month))
+
+
+WeekdayTerm = Weekday | Nth | LastWeekday
+
+
+@lru_cache(maxsize=4096)
+def _length(year: int, month: int) -> int:
+    return monthrange(year, month)[1]
+
+
+def _first(year: int, month: int, weekday: int) -> int:
+    """Return the first day of the month that is a *weekday*, Sunday as 0."""
+    return 1 + (weekday - date(year, month, 1).isoweekday()) % 7
+
+
+# The rule ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CronRule:
+    """A cron expression, read: sorted values without repeats.
+
+    *every_hour* is set where the hour field is ``*``: the rule then runs in every real
+    hour, also in one the clock shows twice. Any other hour field names wall times. A day
+    field that is ``*`` restricts nothing; every other one does, whatever it amounts to.
+    """
+
+    expression: str
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: tuple[DayTerm, ...]
+    months: tuple[int, ...]
+    weekdays: tuple[WeekdayTerm, ...]
+    every_hour: bool = False
+    restricts_day_of_month: bool = False
+    restricts_weekday: bool = False
+
+    @property
+    def needs_day_match(self) -> bool:
+        """Whether both day fields are restricted, which engines read in different ways."""
+        return self.restricts_day_of_month and self.restricts_weekday
+
+    @property
+    def times(self) -> tuple[time, ...]:
+        """The times of day it starts at, in order."""
+        return tuple(time(hour, minute) for hour in self.hours for minute in self.minutes)
+
+
+def days_in_month(
+    rule: CronRule, day_match: DayMatch | None, year: int, month: int
+) -> tuple[int, ...]:
+    """Return the days of the month on which *rule* starts, in order.
+
+    Args:
+        rule: A rule that was read.
+        day_match: How two restricted day fields meet; else it makes no difference.
+        year: A year of the Gregorian calendar.
+        month: 1 to 12.
+
+    Raises:
+        ValueError: Both day fields are restricted and *day_match* is None.
+    """
+    if month not in rule.months:
+        return ()
+    if rule.needs_day_match and day_match is None:
+        raise ValueError(f"cron {rule.expression!r} restricts both day fields: say day_match")
+    fields = [
+        {day for term in terms for day in term.in_month(year, month)}
+        for terms, restricts in (
+            (rule.days, rule.restricts_day_of_month),
+            (rule.weekdays, rule.restricts_weekday),
+        )
+        if restricts
+    ]
+    if not fields:
+        return tuple(range(1, _length(year, month) + 1))
+    meet = set.union if day_match == "any" else set.intersection
+    return tuple(sorted(meet(*fields)))
+
+
+def days(rule: CronRule, day_match: DayMatch | None, first: date, last: date) -> Iterator[date]:
+    """Yield the days from *first* to *last*, both included, on which *rule* starts."""
+    year, month = first.year, first.month
+    while (year, month) <= (last.year, last.month):
+        for number in days_in_month(rule, day_match, year, month):
+            day = date(year, month, number)
+            if first <= day <= last:
+                yield day
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+
+
+def wall_times(
+    rule: CronRule, day_match: DayMatch | None, first: date, last: date
+) -> Iterator[datetime]:
+    """Yield the naive wall times that *rule* names from *first* to *last*, both included.
+
+    In order and without repeats; the clock's changes are the caller's business.
+    """
+    times = rule.times
+    for day in days(rule, day_match, first, last):
+        for at in times:
+            yield datetime.combine(day, at)
+
+
+_CYCLE = (date(2000, 1, 1), date(2028, 1, 1) - timedelta(days=1))
+"""28 years hold each kind of month there is between 1901 and 2099: length and weekdays."""
+
+
+def never_fires(rule: CronRule, day_match: DayMatch | None = None) -> bool:
+    """Tell whether there is no day at all on which *rule* starts: 31 April, for one.
+
+    Two restricted day fields without a *day_match* are read as ``any``: whether they can
+    be met together isn't known yet.
+    """
+    return next(days(rule, day_match or "any", *_CYCLE), None) is None
+
+
+class FieldError(Exception):
+    """What is wrong with one field; who reads the expression says of which one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One of the five fields: the numbers it takes, their names, and a good example.
+
+    *high* ends the cycle that ``*`` means, *top* is the highest number that may be
+    written: they differ for the weekdays, where 7 is Sunday once more.
+    """
+
+    name: str
+    low: int
+    high: int
+    top: int
+    example: str
+    names: tuple[str, ...] = ()
+
+    @property
+    def takes(self) -> str:
+        """What may stand in it, in words."""
+        named = f" or {self.names[0]} to {self.names[-1]}" if self.names else ""
+        return f"{self.low} to {self.top}{named}, such as {self.example}"
+
+    def number(self, text: str, item: str) -> int:
+        """Return the value that *text* names; it is a part of *item*."""
+        if text in self.names:
+            return self.low + self.names.index(text)
+        if not re.fullmatch("[0-9]{1,2}", text) or not self.low <= int(text) <= self.top:
+            raise FieldError(f"{quote(text or item)} is no {self.name}; it takes {self.takes}")
+        return int(text)
+
+
+MINUTE = Field("minute", 0, 59, 59, "*/15")
+HOUR = Field("hour", 0, 23, 23, "18")
+DAY = Field("day of the month", 1, 31, 31, "15 or L")
+MONTH = Field(
+    "month",
+    1,
+    12,
+    12,
+    "3,6,9,12",
+    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+)
+WEEKDAY = Field(
+    "day of the week", 0, 6, 7, "mon-fri", ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+)
+
+
+def day_terms(text: str, field: Field) -> list[DayTerm]:
+    """Read the field of the days of the month."""
+    return [term for item in _items(text, field) for term in _terms_of_day(item, field)]
+
+
+def _terms_of_day(item: str, field: Field) -> list[DayTerm]:
+    if item == "l":
+        return [Last()]
+    if item == "lw":
+        return [NearestWeekday()]
+    if before := re.fullmatch("l-([1-9][0-9]?)", item):
+        if int(before[1]) > 30:
+            raise FieldError(f"{quote(item.upper())} is before any month begins; write L-1 to L-30")
+        return [Last(int(before[1]))]
+    if nearest := re.fullmatch("([0-9]{1,2})w", item):
+        return [NearestWeekday(field.number(nearest[1], item))]
+    if "l" in item or "w" in item:
+        raise FieldError(f"{quote(item.upper())} is no {field.name}; write L, L-2, LW or 15W")
+    return [Day(number) for number in _span(item, field)]
+
+
+def weekday_terms(text: str, field: Field) -> list[WeekdayTerm]:
+    """Read the field of the days of the week."""
+    return [term for item in _items(text, field) for term in _terms_of_weekday(item, field)]
+
+
+def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
+    name, hash_sign, n = item.partition("#")
+    if hash_sign:
+        if n not in ("1", "2", "3", "4", "5"):
+            raise FieldError(f"{quote(item)} is no n-th weekday; write fri#1 to fri#5, or friL")
+        return [Nth(field.number(name, item) % 7, int(n))]
+    if item.startswith("l"):
+        raise FieldError(
+            f"{quote(item.upper())} is no {field.name}; write friL for the last Friday"
+        )
+    if item.endswith("l"):
+        return [LastWeekday(field.number(item[:-1], item) % 7)]
+    return [Weekday(number % 7) for number in _span(item, field)]
+
+
+def numbers(text: str, field: Field) -> list[int]:
+    """Read a field of plain numbers."""
+    return [number for item in _items(text, field) for number in _span(item, field)]
+
+
+def _items(text: str, field: Field) -> Iterable[str]:
+    """Return the items of a list; a lone ``*`` among others would swallow them."""
+    items = text.split(",")
+    if "" in items:
+        raise FieldError(f"the list {quote(text)} has an empty item; write it like 1,15")
+    if "?" in items:
+        raise FieldError(f"'?' isn't used here; write * for every {field.name}")
+    if len(items) > 1 and "*" in items:
+        raise FieldError(f"* beside others in {quote(text)} leaves nothing to list; write just *")
+    return items
+
+
+def _span(item: str, field: Field) -> range:
+    """Return the numbers of ``*``, ``5``, ``1-5``, ``*/2``, ``1-5/2`` or ``5/15``.
+
+    A single number with a step runs to the end of the field, as in Quartz, croniter and
+    Go's cron (Vixie's refuses it).
+    """
+    body, slash, step_text = item.partition("/")
+    first_text, dash, last_text = body.partition("-")
+    if body == "*":
+        first, last = field.low, field.high
+    else:
+        first = field.number(first_text, item)
+        last = _range_end(first, last_text, item, field) if dash else first
+        if slash and not dash:
+            last = max(first, field.high)
+    if first > last:
+        raise FieldError(
+            f"the range {body} runs backwards; write {_unwrapped(first, last, body, field)}"
+        )
+    return range(first, last + 1, _step(step_text, item, field) if slash else 1)
+
+
+def _range_end(first: int, text: str, item: str, field: Field) -> int:
+    """Return the end of a range; a Sunday by name ends the week there (fri-sun)."""
+    last = field.number(text, item)
+    return 7 if field is WEEKDAY and text == "sun" and first > 0 else last
+
+
+def _step(text: str, item: str, field: Field) -> int:
+    most = field.high - field.low
+    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= most:
+        raise FieldError(
+            f"the step of {quote(item)} is no whole number from 1 to {most}; write it like */2"
+        )
+    return int(text)
+
+
+def _unwrapped(first: int, last: int, body: str, field: Field) -> str:
+    """Return the two ranges that a range running backwards may have meant."""
+    named = body.split("-")[0] in field.names
+
+    def shown(number: int) -> str:
+        return field.names[number - field.low] if named else str(number)
+
+    def piece(low: int, high: int) -> str:
+        return shown(low) if low == high else f"{shown(low)}-{shown(high)}"
+
+    if first > field.high:  # 7-2: the other Sunday
+        return piece(field.low, last)
+    return f"{piece(first, field.high)},{piece(field.low, last)}"
+
+
+def quote(text: str) -> str:
+    """Quote *text* for a sentence; a long one is cut."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+LENGTH_LIMIT = 200
+"""Characters of an expression: every sensible one is far shorter."""
+
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_GOOD = "0 18 L * *"
+
+
+class CronError(ValueError):
+    """A cron expression that can't be used: a sentence with the bad value and a good one."""
+
+
+@lru_cache(maxsize=4096)
+def parse(expression: str) -> CronRule:
+    """Read a cron *expression*; the package's docstring says what each field may hold.
+
+    Raises:
+        CronError: It isn't of the dialect; the message names every field that isn't.
+
+    >>> parse("0 18 15,L * *").days
+    (Day(day=15), Last(offset=0))
+    >>> parse("0 9 * * fri-mon")
+    Traceback (most recent call last):
+    planner.recurrence.cron.CronError: cron '0 9 * * fri-mon': the range fri-mon runs \
+backwards; write fri-sat,sun-mon
+    """
+    minute, hour, day, month, weekday = _split(expression)
+    _refuse(
+        expression,
+        (numbers, minute, MINUTE),
+        (numbers, hour, HOUR),
+        (day_terms, day, DAY),
+        (numbers, month, MONTH),
+        (weekday_terms, weekday, WEEKDAY),
+    )
+    return CronRule(
+        expression=expression,
+        minutes=tuple(sorted(set(numbers(minute, MINUTE)))),
+        hours=tuple(sorted(set(numbers(hour, HOUR)))),
+        days=tuple(sorted(set(day_terms(day, DAY)), key=_by_kind)),
+        months=tuple(sorted(set(numbers(month, MONTH)))),
+        weekdays=tuple(sorted(set(weekday_terms(weekday, WEEKDAY)), key=_by_kind)),
+        every_hour=hour == "*",
+        restricts_day_of_month=day != "*",
+        restricts_weekday=weekday != "*",
+    )
+
+
+def _split(expression: str) -> list[str]:
+    """Return the five fields of *expression*, in lower case, with its macro expanded."""
+    fields = _expanded(expression).split()
+    shown = quote(expression)
+    if "=" in fields[0]:
+        raise CronError(
+            f"cron {shown}: a zone isn't written in the expression; "
+            f"write it as timezone: beside cron: {_GOOD!r}"
+        )
+    if len(fields) != 5:
+        hint = " (seconds and years are not supported)" if len(fields) in (6, 7) else ""
+        raise CronError(
+            f"cron {shown} has {len(fields)} fields{hint}; write five, minute, hour, "
+            f"day of month, month and day of week, such as {_GOOD!r}"
+        )
+    return fields
+
+
+def _expanded(expression: str) -> str:
+    """Return *expression* in lower case, a macro as what it stands for."""
+    text = expression.replace("\t", " ").strip(" ").lower()
+    if len(expression) > LENGTH_LIMIT or not (text.isascii() and text.isprintable() and text):
+        raise CronError(
+            f"cron {quote(expression)} isn't up to {LENGTH_LIMIT} plain characters; "
+            f"write five fields such as {_GOOD!r}"
+        )
+    if text.startswith("@") and text not in MACROS:
+        known = ", ".join(MACROS)
+        raise CronError(f"cron {quote(expression)} is no known shorthand; write one of {known}")
+    return MACROS.get(text, text)
+
+
+_Reader = Callable[[str, Field], Sequence[object]]
+
+
+def _refuse(expression: str, *fields: tuple[_Reader, str, Field]) -> None:
+    """Raise a `CronError` that names all that is wrong with any of *fields*."""
+    faults = []
+    for reader, text, field in fields:
+        try:
+            reader(text, field)
+        except FieldError as error:
+            faults.append(str(error))
+    if faults:
+        raise CronError(f"cron {quote(expression)}: {'; '.join(faults)}")
+
+
+def _by_kind(term: DayTerm | WeekdayTerm) -> tuple[str, str]:
+    """Order terms of different kinds: plain ones first, then by what they say."""
+    plain = isinstance(term, Day | Weekday)
+    value = f"{term.day:02}" if isinstance(term, Day) else repr(term)
+    return "" if plain else type(term).__name__, value
