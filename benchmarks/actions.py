@@ -25,7 +25,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ParentClosePolicy
 
-from planner.cli.rehearsing.tally import billed
+from planner.rehearsal.run import billed
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity, keeper_id

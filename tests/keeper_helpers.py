@@ -13,8 +13,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.rehearsing.skipping import SkippingClock, connect
-from planner.cli.rehearsing.stage import end_of
+from planner.rehearsal.environment import SkippingClock, connect, end_of
 from workflows.cloud import InsufficientCapacity, Observation, Options, TemporaryError
 from workflows.contract import (
     BOOST_WORKFLOW,

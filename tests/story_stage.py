@@ -18,10 +18,9 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from planner.cli.rehearsing.skipping import SkippingClock, connect
-from planner.cli.rehearsing.stage import SimulatorClock
 from planner.live.telemetry import sdk_errors_only
 from planner.promise import Held
+from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (

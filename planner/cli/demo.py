@@ -22,7 +22,7 @@ from planner.promise import Held, breaches, level
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
-    from planner.cli.stack import Stack
+    from planner.cli.local_stack import Stack
     from planner.model import Project
     from planner.timeline import Step
 
@@ -147,7 +147,7 @@ async def play(*, ui_port: int, keep: bool) -> int:
         ui_port: The port wanted for the Temporal UI.
         keep: Whether to leave the servers running until Ctrl-C.
     """
-    from planner.cli.stack import local_stack
+    from planner.cli.local_stack import local_stack
 
     print("Starting a Temporal server with its UI, a simulated Temporal Cloud, a worker …\n")
     async with local_stack(ui_port=ui_port) as stack:

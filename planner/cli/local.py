@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_DONE, app, run_async, say
-from planner.cli.servers import SIMULATOR_PORT, UI_PORT
 from planner.errors import PlannerError
+from planner.live.dev_server import SIMULATOR_PORT, UI_PORT
 
 if TYPE_CHECKING:
-    from planner.cli.stack import Stack
+    from planner.cli.local_stack import Stack
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether a calendar file has changed."""
@@ -64,7 +64,7 @@ def dev(
 
 async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: Path | None) -> int:
     """Run the stack, and sync whenever a file has changed."""
-    from planner.cli.stack import local_stack
+    from planner.cli.local_stack import local_stack
 
     say("Starting a Temporal server, its UI, a simulated Temporal Cloud and a worker …")
     async with local_stack(

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from planner.model import Horizon
-from planner.rehearse import Difference, Outcome
+from planner.rehearsal.plan import Difference, RehearsalResult
 from planner.render import words
 from workflows.contract import format_instant
 
@@ -21,22 +21,22 @@ COUNTING = (
 """How Actions are counted, in words."""
 
 
-def rehearsal_text(horizon: Horizon, outcome: Outcome) -> str:
-    """Return the outcome: how much was played, and every difference, or that there is none."""
+def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
+    """Return the result: how much was played, and every difference, or that there is none."""
     lines = [
         f"{format_instant(horizon.start)} to {format_instant(horizon.end)}: "
-        f"{words.counted(outcome.fired, 'firing')}, "
-        f"{words.counted(outcome.changes, 'change')} of capacity.",
-        *textwrap.wrap(f"{words.counted(outcome.actions, 'Action')} on Temporal: {COUNTING}.", 80),
+        f"{words.counted(result.fired, 'firing')}, "
+        f"{words.counted(result.changes, 'change')} of capacity.",
+        *textwrap.wrap(f"{words.counted(result.actions, 'Action')} on Temporal: {COUNTING}.", 80),
     ]
-    if outcome.differences:
-        found = [_sentence(each) for each in outcome.differences]
+    if result.differences:
+        found = [_sentence(each) for each in result.differences]
         lines += [f"{words.counted(len(found), 'difference')}:", *_some(found, "difference")]
-    if outcome.failed:
-        boosts = words.counted(outcome.fired, "boost")
-        lines.append(f"{len(outcome.failed)} of {boosts} failed:")
-        lines += _some(outcome.failed, "failed boost")
-    if not outcome.differences and not outcome.failed:
+    if result.failed:
+        boosts = words.counted(result.fired, "boost")
+        lines.append(f"{len(result.failed)} of {boosts} failed:")
+        lines += _some(result.failed, "failed boost")
+    if not result.differences and not result.failed:
         lines.append("The capacity history is the timeline: no difference.")
     return "\n".join(lines) + "\n"
 
@@ -54,5 +54,5 @@ def _sentence(difference: Difference) -> str:
     why = f" for {', '.join(difference.windows)}" if difference.windows else ", the baseline"
     return (
         f"{difference.namespace}, {format_instant(difference.start)} to "
-        f"{format_instant(difference.end)}: {held} in force, {difference.due} due{why}"
+        f"{format_instant(difference.end)}: {held} in force, {difference.expected} due{why}"
     )

@@ -23,12 +23,17 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 import workflows.ledger
-from planner.cli.rehearsing.side_by_side import Progress, _message, nobody_looks, play
-from planner.cli.rehearsing.skipping import SkippingClock, connect
-from planner.cli.rehearsing.stage import Stage, next_timer, stage
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
-from planner.rehearse import Outcome
+from planner.rehearsal.environment import (
+    Environment,
+    SkippingClock,
+    connect,
+    next_timer,
+    start_environment,
+)
+from planner.rehearsal.plan import RehearsalResult
+from planner.rehearsal.run import Progress, _message, no_progress, rehearse_project
 from planner.schedules import compile_project
 from planner.spec import Range, Schedule
 from workflows.contract import Capacity, Rails, Target, target_of
@@ -53,36 +58,38 @@ async def rehearsed(
     each: NamespaceCalendar,
     schedules: tuple[Schedule, ...] | None = None,
     seed: int | None = None,
-    stages: int | None = None,
-    progress: Progress = nobody_looks,
-) -> Outcome:
+    processes: int | None = None,
+    progress: Progress = no_progress,
+) -> RehearsalResult:
     """Play the coming days of one namespace."""
     everything = project(each)
     compiled = compile_project(everything, NOW.date()) if schedules is None else schedules
     horizon = Horizon(TOMORROW, TOMORROW + timedelta(days=DAYS))
-    return await play(everything, compiled, horizon, seed, stages=stages, progress=progress)
+    return await rehearse_project(
+        everything, compiled, horizon, seed, processes=processes, progress=progress
+    )
 
 
 async def test_what_fires_is_what_the_timeline_shows() -> None:
     """Overlaps, additions, leads: the capacity history is the timeline, change by change."""
-    outcome = await rehearsed(overlapping())
-    assert outcome.differences == ()
-    assert outcome.failed == ()
-    assert outcome.fired == 3 * DAYS
-    assert outcome.changes == 6 * DAYS
+    result = await rehearsed(overlapping())
+    assert result.differences == ()
+    assert result.failed == ()
+    assert result.fired == 3 * DAYS
+    assert result.changes == 6 * DAYS
     # Of each day: three firings with an ask and an update each, a keeper with its look for
     # the baseline, and what it takes to be up, down and looking in between.
-    assert 3 * DAYS * 5 + 2 * DAYS < outcome.actions < 3 * DAYS * 12
+    assert 3 * DAYS * 5 + 2 * DAYS < result.actions < 3 * DAYS * 12
 
 
 async def test_several_stages_show_what_one_does() -> None:
     """A time that is cut at quiet moments and played side by side comes to the same."""
     told: list[tuple[int, int]] = []
     one = await rehearsed(overlapping())
-    two = await rehearsed(overlapping(), stages=2, progress=lambda *far: told.append(far))
+    two = await rehearsed(overlapping(), processes=2, progress=lambda *far: told.append(far))
     assert (two.fired, two.changes) == (one.fired, one.changes)
     assert (two.differences, two.failed) == ((), ())
-    assert told == sorted(told), "both stages' firings count together"
+    assert told == sorted(told), "both processes' firings count together"
     assert told[-1] == (3 * DAYS, 3 * DAYS)
 
 
@@ -97,22 +104,22 @@ async def test_a_recurring_window_in_its_own_zone_is_played_too() -> None:
         timezone="Asia/Kolkata",
         length=Duration(2 * HOUR),
     )
-    outcome = await rehearsed(calendar(nightly, baseline=Capacity(2)))
-    assert (outcome.differences, outcome.failed) == ((), ())
-    assert outcome.fired == DAYS
+    result = await rehearsed(calendar(nightly, baseline=Capacity(2)))
+    assert (result.differences, result.failed) == ((), ())
+    assert result.fired == DAYS
 
 
-@pytest.mark.parametrize("stages", [1, 2])
-async def test_a_schedule_shifted_by_an_hour_is_found(stages: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_schedule_shifted_by_an_hour_is_found(processes: int) -> None:
     """A compiler that is off by an hour shows on every day, as too late and too long."""
     everything = overlapping()
     good = compile_project(project(everything), NOW.date())
     shifted = tuple(
         shift(schedule) if schedule.id.endswith("/short") else schedule for schedule in good
     )
-    outcome = await rehearsed(everything, shifted, stages=stages)
-    assert {difference.windows for difference in outcome.differences} >= {("long", "short")}
-    assert len(outcome.differences) >= DAYS
+    result = await rehearsed(everything, shifted, processes=processes)
+    assert {difference.windows for difference in result.differences} >= {("long", "short")}
+    assert len(result.differences) >= DAYS
 
 
 def shift(schedule: Schedule) -> Schedule:
@@ -136,19 +143,19 @@ async def test_a_keeper_that_forgets_one_lease_is_found(monkeypatch: pytest.Monk
         return target_of(kept, baseline, rails, **more)
 
     monkeypatch.setattr(workflows.ledger, "target_of", forgetful)
-    outcome = await rehearsed(overlapping())
-    assert len(outcome.differences) >= DAYS
-    assert all("long" in difference.windows for difference in outcome.differences)
+    result = await rehearsed(overlapping())
+    assert len(result.differences) >= DAYS
+    assert all("long" in difference.windows for difference in result.differences)
 
 
 async def test_faults_are_survived() -> None:
     """With faults now and then every change still comes, within what a retry takes."""
-    outcome = await rehearsed(overlapping(), seed=7)
-    assert outcome.differences == ()
-    assert outcome.failed == ()
+    result = await rehearsed(overlapping(), seed=7)
+    assert result.differences == ()
+    assert result.failed == ()
 
 
-class Gone:
+class Lost:
     """A clock whose server goes away when it is asked to skip."""
 
     async def skip_to(self, _instant: datetime) -> None:
@@ -159,7 +166,7 @@ class Gone:
 async def test_a_server_that_is_gone_is_one_sentence() -> None:
     """The rehearsal ends with what to do instead."""
     with pytest.raises(ServerError, match=r"went away on the way to .*rehearse a shorter time"):
-        await Stage(None, Gone(), None).skip_to(NOW + HOUR)  # type: ignore[arg-type]
+        await Environment(None, Lost(), None).skip_to(NOW + HOUR)  # type: ignore[arg-type]
 
 
 async def test_a_stage_that_breaks_down_is_one_sentence() -> None:
@@ -167,7 +174,7 @@ async def test_a_stage_that_breaks_down_is_one_sentence() -> None:
     stream = asyncio.StreamReader()
     stream.feed_data(b"\x00\x00")
     stream.feed_eof()
-    with pytest.raises(ServerError, match="a stage of the rehearsal broke down"):
+    with pytest.raises(ServerError, match="a process of the rehearsal ended early"):
         await _message(stream)
 
 
@@ -182,9 +189,9 @@ windows:
 """
 
 
-@pytest.mark.parametrize("stages", ["1", "2"])
+@pytest.mark.parametrize("processes", ["1", "2"])
 def test_what_the_command_prints_is_the_outcome_and_nothing_else(
-    tmp_path: Path, stages: str
+    tmp_path: Path, processes: str
 ) -> None:
     """Stdout is data: what servers and workers have to say, faults or not, stays out of it."""
     (tmp_path / "planner.yaml").write_text("project: rehearsed\n")
@@ -193,7 +200,14 @@ def test_what_the_command_prints_is_the_outcome_and_nothing_else(
     done = subprocess.run(
         [
             *(sys.executable, "-m", "planner", "rehearse", str(tmp_path), "--faults", "1"),
-            *("--from", f"{TOMORROW:%Y-%m-%d}", "--to", f"{end:%Y-%m-%d}", "--stages", stages),
+            *(
+                "--from",
+                f"{TOMORROW:%Y-%m-%d}",
+                "--to",
+                f"{end:%Y-%m-%d}",
+                "--processes",
+                processes,
+            ),
         ],
         capture_output=True,
         text=True,
@@ -216,9 +230,9 @@ async def test_what_the_skipping_server_says_goes_nowhere(
     noisy = tmp_path / "server"
     noisy.write_text("#!/bin/sh\necho a trace >&2\nexit 1\n")
     noisy.chmod(0o755)
-    monkeypatch.setattr("planner.cli.rehearsing.stage.find_binary", lambda _name: str(noisy))
+    monkeypatch.setattr("planner.rehearsal.environment.find_binary", lambda _name: str(noisy))
     with pytest.raises(ServerError, match="no time-skipping Temporal server"):
-        async with stage([]):
+        async with start_environment([]):
             pass
     print("still here", file=sys.stderr)
     assert capfd.readouterr().err == "still here\n"
@@ -230,7 +244,7 @@ async def test_a_clock_that_got_stuck_is_let_loose(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
-    monkeypatch.setattr("planner.cli.rehearsing.skipping.STUCK", 2)
+    monkeypatch.setattr("planner.rehearsal.environment.STUCK_POLLS", 2)
     clock = SkippingClock(await connect(skipping))
     await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
     begun = await clock.now()
@@ -257,7 +271,7 @@ async def test_skips_wait_for_what_is_at_work(skipping: WorkflowEnvironment) -> 
             await clock.skip_to(begun + timedelta(days=1))
     skips = [clock.skip_to(begun + timedelta(days=days)) for days in (1, 3, 2)]
     skipped = asyncio.ensure_future(asyncio.gather(*skips))
-    assert not await clock.goes_on(skipped, looks=3)
+    assert not await clock.advances(skipped, looks=3)
     assert await clock.now() - begun < HOUR
     await service.unlock_time_skipping(UnlockTimeSkippingRequest())
     async with asyncio.timeout(20):

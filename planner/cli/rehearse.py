@@ -34,7 +34,7 @@ def rehearse(
     faults: Annotated[
         int | None, typer.Option(metavar="SEED", help="Fail now and then, by this seed.")
     ] = None,
-    stages: Annotated[
+    processes: Annotated[
         int | None,
         typer.Option(min=1, help="Parts of the year played side by side. [one a core]"),
     ] = None,
@@ -45,7 +45,7 @@ def rehearse(
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.
     """
     from planner.cli.choosing import horizon_of
-    from planner.cli.rehearsing import play
+    from planner.rehearsal.run import rehearse_project
     from planner.render.rehearsal import rehearsal_text
     from planner.schedules import compile_project
     from planner.source import read
@@ -61,10 +61,12 @@ def rehearse(
     async def main() -> int:
         began = time.monotonic()
         progress = _progress()
-        outcome = await play(project, schedules, horizon, faults, progress=progress, stages=stages)
-        print(rehearsal_text(horizon, outcome), end="")
+        result = await rehearse_project(
+            project, schedules, horizon, faults, progress=progress, processes=processes
+        )
+        print(rehearsal_text(horizon, result), end="")
         say(f"{time.monotonic() - began:.1f} s")
-        return 1 if outcome.differences or outcome.failed else 0
+        return 1 if result.differences or result.failed else 0
 
     run_async(main())
 

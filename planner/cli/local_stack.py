@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.cli.servers import (
+from planner.live.dev_server import (
     SIMULATOR_PORT,
     UI_PORT,
     TemporalServer,

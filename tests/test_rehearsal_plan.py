@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.model import Horizon, NamespaceCalendar, Window
-from planner.rehearse import Difference, Outcome, split, together
-from planner.rehearse.comparison import AFTERWARDS, fired_in
+from planner.rehearsal.plan import (
+    AFTERWARDS,
+    Difference,
+    RehearsalResult,
+    fired_in,
+    merge_results,
+    split,
+)
 from planner.render.rehearsal import rehearsal_text
 from workflows.contract import ON_DEMAND, Capacity
 
@@ -22,7 +28,7 @@ NS = "payments-prod.a1b2c"
 
 
 def spans(calendars: Iterable[NamespaceCalendar], count: int) -> dict[str, list[Horizon]]:
-    """Return each namespace's stretches in the order of time."""
+    """Return each namespace's horizons in the order of time."""
     found: dict[str, list[Horizon]] = {}
     for part in split(project(*calendars), MONTH, count):
         for namespace, span in part.items():
@@ -36,10 +42,10 @@ def test_the_stretches_are_the_horizon_cut_where_it_is_quiet(
 ) -> None:
     """Nothing is left out, and no cut comes near a window that is asked for or runs."""
     each = calendar(*drawn)
-    (stretches,) = spans([each], count).values()
-    assert len(stretches) <= count
-    assert (stretches[0].start, stretches[-1].end) == (MONTH.start, MONTH.end)
-    for before, after in pairwise(stretches):
+    (horizons,) = spans([each], count).values()
+    assert len(horizons) <= count
+    assert (horizons[0].start, horizons[-1].end) == (MONTH.start, MONTH.end)
+    for before, after in pairwise(horizons):
         assert before.end == after.start
         near = timedelta(seconds=AFTERWARDS.total_seconds() / 2 - 1)
         for run in fired_in(each, MONTH):
@@ -60,7 +66,7 @@ def test_the_parts_are_about_even() -> None:
 
 
 def test_without_a_quiet_moment_nothing_is_cut() -> None:
-    """Windows that follow each other too closely are played on one stage."""
+    """Windows that follow each other too closely are played in one part."""
     closely = calendar(daily("closely", "2027-01-01 00:00", 31, 22.5))
     assert spans([closely], 4) == {NS: [MONTH]}
 
@@ -72,10 +78,10 @@ def test_what_runs_long_is_not_cut_for_a_short_one_after_it() -> None:
     assert spans([calendar(long, short)], 2) == {NS: [MONTH]}
 
 
-def outcome(**fields: object) -> Outcome:
+def result(**fields: object) -> RehearsalResult:
     """Return what a rehearsal of three firings showed."""
     plain = {"fired": 3, "failed": (), "differences": (), "changes": 6, "actions": 24}
-    return Outcome(**{**plain, **fields})  # type: ignore[arg-type]
+    return RehearsalResult(**{**plain, **fields})  # type: ignore[arg-type]
 
 
 def late(day: int) -> Difference:
@@ -86,8 +92,8 @@ def late(day: int) -> Difference:
 
 def test_the_parts_come_together_in_the_order_of_time() -> None:
     """Everything is summed up, and differences are told from the earliest on."""
-    first, second = outcome(differences=(late(9),), failed=("a",)), outcome(differences=(late(2),))
-    assert together([first, second]) == outcome(
+    first, second = result(differences=(late(9),), failed=("a",)), result(differences=(late(2),))
+    assert merge_results([first, second]) == result(
         fired=6, changes=12, actions=48, failed=("a",), differences=(late(2), late(9))
     )
 
@@ -95,13 +101,13 @@ def test_the_parts_come_together_in_the_order_of_time() -> None:
 @pytest.mark.parametrize(
     ("shown", "ending"),
     [
-        (outcome(), ["The capacity history is the timeline: no difference."]),
+        (result(), ["The capacity history is the timeline: no difference."]),
         (
-            outcome(failed=("boost/x: no", "boost/y: no")),
+            result(failed=("boost/x: no", "boost/y: no")),
             ["2 of 3 boosts failed:", "  - boost/x: no", "  - boost/y: no"],
         ),
         (
-            outcome(differences=(late(2),)),
+            result(differences=(late(2),)),
             [
                 "1 difference:",
                 f"  - {NS}, 2027-01-02T00:00:00Z to 2027-01-02T01:00:00Z: on-demand in force, "
@@ -111,14 +117,14 @@ def test_the_parts_come_together_in_the_order_of_time() -> None:
     ],
     ids=["all is well", "boosts that failed", "a difference"],
 )
-def test_the_end_of_the_text_says_what_was_found(shown: Outcome, ending: list[str]) -> None:
+def test_the_end_of_the_text_says_what_was_found(shown: RehearsalResult, ending: list[str]) -> None:
     """No difference, or how many and which."""
     assert rehearsal_text(MONTH, shown).splitlines()[-len(ending) :] == ending
 
 
 def test_of_many_failures_the_first_are_told_and_the_rest_counted() -> None:
     """A year that fails as a whole is still a page."""
-    many = outcome(fired=500, failed=tuple(f"boost/{n}: no" for n in range(500)))
+    many = result(fired=500, failed=tuple(f"boost/{n}: no" for n in range(500)))
     lines = rehearsal_text(MONTH, many).splitlines()
     assert "500 of 500 boosts failed:" in lines
     assert "  - boost/0: no" in lines
