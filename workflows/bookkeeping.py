@@ -55,12 +55,21 @@ def _afresh(ledger: Ledger) -> Ledger:
 
 def release(ledger: Ledger, chosen: Callable[[Lease], bool]) -> Ledger:
     """Return *ledger* without the *chosen* claims; their keys are remembered as released."""
-    gone = tuple(lease for lease in ledger.leases if chosen(lease))
-    return replace(
-        ledger,
-        leases=tuple(lease for lease in ledger.leases if lease not in gone),
-        released=(*ledger.released, *gone),
-    )
+    gone: list[Lease] = []
+    kept: list[Lease] = []
+    for lease in ledger.leases:
+        (gone if chosen(lease) else kept).append(lease)
+    return replace(ledger, leases=tuple(kept), released=(*ledger.released, *gone))
+
+
+def refuse(ledger: Ledger, lease: Lease, now: datetime) -> Ledger:
+    """Return *ledger* with *lease* among the released ones, although it never came.
+
+    The request for it may be in flight still: until the lease's end it is not granted.
+    """
+    if lease.until <= now or was_released(ledger, lease.key):
+        return ledger
+    return replace(ledger, released=(*ledger.released, lease))
 
 
 def was_released(ledger: Ledger, key: str) -> bool:

@@ -56,19 +56,7 @@ class KeeperActivities:
         namespace = order.request.namespace
         if activity.info().attempt == 1:
             metrics.record_lateness(namespace, (datetime.now(UTC) - order.nominal).total_seconds())
-        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-            KEEPER_WORKFLOW,
-            orders.KeeperInput(
-                namespace=namespace,
-                broken_run=await self._broken_run(namespace),
-                look_every_seconds=self._look_every // timedelta(seconds=1),
-            ),
-            id=keeper_id(namespace),
-            task_queue=activity.info().task_queue,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Capacity of {namespace}",
-        )
-        asyncio.ensure_future(start.workflow_handle()).add_done_callback(_hear)
+        start = await self._start_of(namespace)
         async with beating("waiting for the keeper's answer"):
             try:
                 answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
@@ -83,18 +71,48 @@ class KeeperActivities:
 
     @activity.defn(name=orders.GIVE_BACK)
     async def give_back(self, order: orders.GiveBack) -> None:
-        """End a claim before its time; none is left where no keeper runs."""
-        handle = self._client.get_workflow_handle(keeper_id(order.namespace))
-        try:
-            await handle.execute_update(RELEASE_UPDATE, order.request)
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
-                raise
+        """End a lease before its time, and see to it that it isn't granted later.
+
+        The request for the lease may be in flight still: where no keeper runs, one is
+        started that refuses it. Orders of an earlier release don't bring the lease; there
+        is nothing to be refused then.
+        """
+        async with beating("waiting for the keeper's answer"):
+            if order.request.lease is not None:
+                await self._client.execute_update_with_start_workflow(
+                    RELEASE_UPDATE,
+                    order.request,
+                    start_workflow_operation=await self._start_of(order.namespace),
+                )
+                return
+            handle = self._client.get_workflow_handle(keeper_id(order.namespace))
+            try:
+                await handle.execute_update(RELEASE_UPDATE, order.request)
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
 
     @activity.defn(name=orders.RECALL)
     async def recall(self, order: orders.Recall) -> Ledger | None:
         """Return what a run of a keeper knew that broke off."""
         return await recall(self._client, order)
+
+    async def _start_of(self, namespace: str) -> WithStartWorkflowOperation[Any, Any]:
+        """Return the start of the keeper of *namespace*, should none be running."""
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            KEEPER_WORKFLOW,
+            orders.KeeperInput(
+                namespace=namespace,
+                broken_run=await self._broken_run(namespace),
+                look_every_seconds=self._look_every // timedelta(seconds=1),
+            ),
+            id=keeper_id(namespace),
+            task_queue=activity.info().task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Capacity of {namespace}",
+        )
+        asyncio.ensure_future(start.workflow_handle()).add_done_callback(_hear)
+        return start
 
     async def _broken_run(self, namespace: str) -> str:
         """Return the run of the keeper that broke off; empty if it ended by itself."""

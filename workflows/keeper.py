@@ -107,9 +107,12 @@ class CapacityKeeper:
         """End claims before their time, and return those that were ended."""
         self._updates += 1
         await workflow.wait_condition(lambda: not self._broken_run)
-        before = self._ledger.leases
-        self._change(book.release(self._ledger, lambda lease: _is_meant(lease, request)))
-        return tuple(lease for lease in before if lease not in self._ledger.leases)
+        ended = [lease for lease in self._ledger.leases if _is_meant(lease, request)]
+        known = book.release(self._ledger, lambda lease: _is_meant(lease, request))
+        if request.lease is not None:
+            known = book.refuse(known, request.lease, workflow.now())
+        self._change(known)
+        return tuple(ended)
 
     @workflow.query(name=STATUS_QUERY)
     def status(self, at: str = "") -> KeeperStatus:

@@ -6,12 +6,11 @@ lease's end is the keeper's affair: nothing that happens to a boost leaks capaci
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy, SearchAttributeKey
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from workflows import orders, words
@@ -32,6 +31,9 @@ SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 ASK_AGAIN = timedelta(seconds=10)
 ASK_AGAIN_AT_MOST = timedelta(minutes=3)
 """How long to wait before a claim that isn't covered is asked for again: doubling."""
+
+CANCEL_PATCH = "a-cancel-during-the-raise-gives-back"
+"""Boosts whose cancel an earlier release took for a fault go on as they were recorded."""
 
 _AT_THE_KEEPER = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
@@ -67,8 +69,9 @@ class ProvisionBoost:
             )
         try:
             return self._end(await self._obtain(request, lease, nominal))
-        except asyncio.CancelledError:
-            await self._give_back(request.namespace, lease)
+        except BaseException as error:
+            if is_cancelled_exception(error):
+                await self._give_back(request.namespace, lease)
             raise
 
     def _nominal(self) -> datetime:
@@ -132,6 +135,9 @@ class ProvisionBoost:
                 summary=f"Ask the keeper of {request.namespace} for {lease.tru} TRU"[:200],
             )
         except ActivityError as error:
+            # A cancel comes in this guise while the activity runs, and as itself otherwise.
+            if is_cancelled_exception(error) and workflow.patched(CANCEL_PATCH):
+                raise
             cause = error.cause or error
             if isinstance(cause, ApplicationError) and cause.non_retryable:
                 raise ApplicationError(cause.message, type="Refused", non_retryable=True) from error
@@ -142,9 +148,14 @@ class ProvisionBoost:
         return answer
 
     async def _give_back(self, namespace: str, lease: Lease) -> None:
-        """Return the claim of a boost that was cancelled."""
+        """Return the lease of a boost that was cancelled.
+
+        The request for it may still be in flight, and come later than this: so the keeper
+        is told the lease itself, to refuse it until its end.
+        """
         order = orders.GiveBack(
-            namespace=namespace, request=ReleaseRequest(key=lease.key, by="a cancelled boost")
+            namespace=namespace,
+            request=ReleaseRequest(key=lease.key, by="a cancelled boost", lease=lease),
         )
         workflow.set_current_details(f"Cancelled: giving {lease.window} back.")
         await workflow.execute_activity(

@@ -157,12 +157,14 @@ class LeaseAnswer:
 class ReleaseRequest:
     """The input of a keeper's ``release`` update: which claims end now.
 
-    The one with this *key*, else those of this *window*, else all of them.
+    The one with this *key*, else those of this *window*, else all of them. *lease* is the
+    one of that key, to be refused until its end also where the keeper doesn't know it (yet).
     """
 
     window: str = ""
     key: str = ""
     by: str = ""
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
