@@ -235,13 +235,13 @@ async def test_a_release_ends_it_now(skipping: WorkflowEnvironment, fresh: str) 
 
 
 async def test_an_extension_holds_longer(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """The same key with a later end keeps the capacity until then."""
+    """The same key with a later end keeps the capacity until then, where a change is meant."""
     async with staged(skipping, fresh) as stage:
         await stage.boost(8, 4)
         (held,) = (await stage.status()).leases
         longer = lease_of(stage.request(8, 9), held.start)
         assert longer.key == held.key
-        order = LeaseRequest(namespace=stage.namespace, lease=longer)
+        order = LeaseRequest(namespace=stage.namespace, lease=longer, replaces=held.key)
         await stage.keeper.execute_update(LEASE_UPDATE, order)
         await stage.sleep(5)
         assert stage.cloud.capacity == Capacity(8)

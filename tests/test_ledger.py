@@ -105,6 +105,53 @@ def test_a_released_claim_stays_released() -> None:
     assert book.grant(known, order(lease(4)), NOW).leases == (lease(4),)
 
 
+@given(st.lists(leases, max_size=6, unique_by=lambda one: one.key), leases, leases)
+def test_a_replacement_is_one_step(held: list[Lease], old: Lease, new: Lease) -> None:
+    """What replaces a lease begins as that one ends, and its key does not come back."""
+    both = ledger(*(one for one in held if one.key not in (old.key, new.key)), old)
+    after = book.grant(both, order(new, replaces=old.key), NOW)
+    alone = book.grant(replace(both, leases=both.leases[:-1]), order(new), NOW)
+    assert after.leases == alone.leases
+    if old.key != new.key:
+        assert old not in book.grant(after, order(old), NOW).leases
+
+
+def test_a_renewed_lease_keeps_what_it_was_granted() -> None:
+    """A retry or a doubled firing changes no lease that runs; a request that means to does."""
+    twelve = replace(lease(12, 4), key="w@1")
+    less = replace(lease(4, 1), key="w@1")
+    known = book.grant(ledger(baseline_declared=True), order(twelve), NOW)
+    assert book.grant(known, order(less), NOW).target.capacity == Capacity(12)
+    known = book.grant(known, order(less, replaces="w@1"), NOW)
+    assert (known.target.capacity, len(known.leases)) == (Capacity(4), 1)
+    assert book.grant(known, order(twelve), NOW) == known
+
+
+def test_a_replacement_that_is_sent_again_changes_nothing() -> None:
+    """A sync that broke off after its keeper took the change sends it once more."""
+    old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
+    known = book.grant(ledger(old), order(new, replaces="w@1"), NOW)
+    assert book.grant(known, order(new, replaces="w@1"), NOW) == known
+    back = book.grant(known, order(old, replaces="w@2"), NOW)
+    assert [held.key for held in back.leases] == ["w@1"]
+
+
+def test_what_an_operator_released_is_not_followed() -> None:
+    """A boost that was released before its end does not come back under a moved start."""
+    old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
+    known = book.release(ledger(old), lambda _: True)
+    assert book.grant(known, order(new, replaces="w@1"), NOW) == known
+    assert book.grant(known, order(old, replaces="w@1"), NOW) == known
+
+
+def test_a_replacement_holds_where_the_old_lease_is_not_known_yet() -> None:
+    """The claim that it overtakes is refused, also by a keeper that takes over later."""
+    old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
+    known = book.grant(ledger(), order(new, replaces="w@1"), NOW)
+    assert [held.key for held in book.grant(known, order(old), NOW).leases] == ["w@2"]
+    assert [held.key for held in book.take_over(known, ledger(old)).leases] == ["w@2"]
+
+
 @pytest.mark.parametrize(
     ("declared", "held", "owes"),
     [(True, (), True), (False, (), False), (True, (lease(4),), False)],

@@ -5,7 +5,7 @@ Each change returns a new ledger; the keeper decides by what is true of it then.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,25 +20,70 @@ LOOK_FOR_MORE_EVERY = timedelta(minutes=5)
 
 
 def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
-    """Return *ledger* with the claim of *request*, unless it has ended or was released.
+    """Return *ledger* with the lease of *request*, unless it has ended or was released.
 
-    The same key renews its claim. A declared baseline counts from now on, the newest
-    declaration before all; the rails of a schedule replace earlier ones.
+    What it replaces ends in the same step. A lease that is held already keeps what it was
+    granted, unless the request says that it replaces that very lease. A declared baseline
+    counts from now on, the newest declaration before all; the rails of a schedule replace
+    earlier ones.
     """
     lease = request.lease
-    if lease.until <= now or ledger.cancelled or was_released(ledger, lease.key):
+    if ledger.cancelled or _follows_nothing(ledger, request):
         return ledger
+    ledger = _without_replaced(ledger, request)
+    if lease.until <= now or was_released(ledger, lease.key):
+        return release(ledger, lambda held: held.key == request.replaces)
     known = ledger if ledger.leases or not ledger.is_settled else _afresh(ledger)
-    others = tuple(held for held in known.leases if held.key != lease.key)
     declared = request.baseline is not None
+    held = None if request.replaces == lease.key else held_as(ledger, lease.key)
     return replace(
         known,
-        leases=tuple(sorted((*others, lease), key=lambda held: (held.until, held.key))),
+        leases=_sorted((*_others(known.leases, lease.key), held or lease)),
         baseline=request.baseline if declared else known.baseline,
         baseline_declared=declared or known.baseline_declared,
         rails=request.rails or known.rails,
         claimed=True,
     )
+
+
+def _follows_nothing(ledger: Ledger, request: LeaseRequest) -> bool:
+    """Tell whether *request* would go on with a lease that was ended early.
+
+    Once its own lease is held, the step is done, and is taken again for what it says anew.
+    """
+    return was_released(ledger, request.replaces) and held_as(ledger, request.lease.key) is None
+
+
+def _without_replaced(ledger: Ledger, request: LeaseRequest) -> Ledger:
+    """Return *ledger* without the lease that *request* replaces by one under another key.
+
+    Its key is not granted again, also where the claim for it hasn't come yet. The new key
+    is free for it, whatever became of it before: the boost that runs goes on under it.
+    """
+    key = request.replaces
+    if not key or key == request.lease.key:
+        return ledger
+    held = held_as(ledger, key)
+    released = ledger.released
+    if held is not None:
+        released = (*_others(released, request.lease.key), held)
+    elif not was_released(ledger, key):
+        released = (*released, replace(request.lease, key=key))
+    return replace(ledger, leases=_others(ledger.leases, key), released=released)
+
+
+def held_as(ledger: Ledger, key: str) -> Lease | None:
+    """Return the lease that runs under *key*; None if there is none."""
+    return next((lease for lease in ledger.leases if lease.key == key), None)
+
+
+def _others(leases: Iterable[Lease], key: str) -> tuple[Lease, ...]:
+    return tuple(lease for lease in leases if lease.key != key)
+
+
+def _sorted(leases: Iterable[Lease]) -> tuple[Lease, ...]:
+    """Return *leases* as a ledger has them: the next end first."""
+    return tuple(sorted(leases, key=lambda lease: (lease.until, lease.key)))
 
 
 def _afresh(ledger: Ledger) -> Ledger:
@@ -153,12 +198,12 @@ def take_over(ledger: Ledger, old: Ledger) -> Ledger:
     known = replace(ledger, leases=own, released=(*ledger.released, *old.released))
     if old.cancelled and old.is_settled:
         return known
-    keys = {lease.key for lease in own}
-    kept = tuple(lease for lease in old.leases if lease.key not in keys)
+    settled = {lease.key for lease in (*own, *ledger.released)}
+    kept = tuple(lease for lease in old.leases if lease.key not in settled)
     declared = ledger.baseline_declared
     return replace(
         known,
-        leases=tuple(sorted((*own, *kept), key=lambda held: (held.until, held.key))),
+        leases=_sorted((*own, *kept)),
         baseline=ledger.baseline if declared else old.baseline,
         baseline_declared=declared or old.baseline_declared,
         rails=ledger.rails or old.rails,

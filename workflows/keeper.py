@@ -327,7 +327,7 @@ class CapacityKeeper:
         try:
             await workflow.wait_condition(
                 lambda: (
-                    self._ledger.covers(lease)
+                    self._ledger.covers(book.held_as(self._ledger, lease.key) or lease)
                     or self._attempts != attempt
                     or self._leaving
                     or (self._resting and not self._is_roused)
@@ -338,15 +338,13 @@ class CapacityKeeper:
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far the claim *lease* is covered, and whether to ask again if not."""
-        held = self._ledger.holds(lease)
+        held = book.held_as(self._ledger, lease.key)
         return LeaseAnswer(
-            granted=held or self._has_a_successor_for(lease),
-            in_force=held and self._ledger.covers(lease),
+            granted=held is not None or self._has_a_successor_for(lease),
+            in_force=held is not None and self._ledger.covers(held),
             capacity=self._ledger.in_force,
-            until=lease.until,
-            message=words.answer(self._ledger, lease)
-            if held
-            else words.denial(self._ledger, lease),
+            until=held.until if held else lease.until,
+            message=words.answer(self._ledger, held) if held else words.denial(self._ledger, lease),
         )
 
     def _has_a_successor_for(self, lease: Lease) -> bool:

@@ -44,16 +44,17 @@ async def follow(server: Server, change: Change, now: datetime) -> None:
 def order_for(change: Change, boost: Running, now: datetime) -> LeaseRequest | ReleaseRequest:
     """Return what becomes of *boost*: its claim as the changed window has it, or its end."""
     there = live_schedule(change)
+    held = lease_of(there.request, boost.nominal).key
     desired = change.desired
     nominal = _same_start(desired, boost.start, now) if desired else None
     if desired is None or nominal is None or desired.paused:
-        key = lease_of(there.request, boost.nominal).key
-        return ReleaseRequest(key=key, by="sync")
+        return ReleaseRequest(key=held, by="sync")
     return LeaseRequest(
         namespace=change.namespace,
         lease=lease_of(desired.request, nominal),
         baseline=desired.request.baseline,
         rails=desired.request.rails,
+        replaces=held,
     )
 
 

@@ -65,6 +65,9 @@ class BoostRequest:
     1. at ``ends[start]`` where that names the start (both as ``2027-01-31T23:00:00Z``),
     2. else at the next *until* on the wall in *timezone*, where *until* isn't empty,
     3. else *ttl_seconds* after its start.
+
+    *baseline* and *rails* are what *project* declares for the namespace; of two
+    declarations the one with the higher *revision* is newer (0: from before there were any).
     """
 
     namespace: str
@@ -80,6 +83,8 @@ class BoostRequest:
     rails: Rails = Rails()
     by: str = "schedule"
     reason: str = ""
+    project: str = ""
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,10 @@ class Lease:
     """One claim on a namespace's capacity, held until its own end.
 
     *key* makes asking twice harmless: the same key is the same claim, renewed.
+
+    The keeper adds the declaration that it grants the lease under: *rails* and their
+    *revision*. The lease keeps them to its end, whatever is declared later. *rails* of None
+    (from before they were kept) stand for those that hold for the namespace.
     """
 
     key: str
@@ -97,6 +106,9 @@ class Lease:
     combine: Combine = "max"
     by: str = "schedule"
     reason: str = ""
+    project: str = ""
+    rails: Rails | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,12 +141,19 @@ class LeaseRequest:
 
     A *baseline* of None declares nothing: what was in force before the first raise is
     what comes back. *rails* of None leaves those in place that a schedule brought.
+    A declaration with a lower *revision* than the one that the keeper knows is not taken.
+
+    *replaces* is the key of a lease that ends in the same step as this one begins, so that
+    the capacity does not dip between the two. With the lease's own key it changes that
+    lease; without it, a lease that is already held keeps what it was granted.
     """
 
     namespace: str
     lease: Lease
     baseline: Capacity | None = None
     rails: Rails | None = None
+    revision: int = 0
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +230,7 @@ def lease_of(request: BoostRequest, nominal: datetime) -> Lease:
         combine=request.combine,
         by=request.by,
         reason=request.reason,
+        project=request.project,
     )
 
 
