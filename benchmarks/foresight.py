@@ -24,11 +24,11 @@ from typing import Any
 from planner.cli.outlook import sections_of
 from planner.diff import Wanted, diff
 from planner.diff.plan import Live
+from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
 from planner.occurrences import expand_all
 from planner.render.html import preview_html
 from planner.render.ics import preview_ics
-from planner.render.preview import preview
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import preview_text
 from planner.render.svg import preview_svg

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, Rails
+from workflows.contract import Capacity, Combine, KeeperState, Lease, Rails
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """Which business day stands in for a start that falls on none."""
@@ -316,3 +316,39 @@ class Project:
     def windows(self) -> tuple[Window, ...]:
         """Every window of every namespace, in order."""
         return tuple(window for calendar in self.namespaces for window in calendar.windows)
+
+
+# A namespace as it is now --------------------------------------------------------------
+
+ALARMING: frozenset[KeeperState] = frozenset({"uncovered", "overdue"})
+"""States that need attention: a window without its capacity, a capacity without a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextWindow:
+    """The window that the schedules of a namespace open next; *start* is in UTC."""
+
+    window: str
+    start: datetime
+    tru: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceStatus:
+    """A namespace as its keeper and its schedules report it.
+
+    *capacity* and *baseline* are None where no keeper has read them yet.
+    """
+
+    namespace: str
+    state: KeeperState = "ok"
+    capacity: Capacity | None = None
+    baseline: Capacity | None = None
+    leases: tuple[Lease, ...] = ()
+    next_window: NextWindow | None = None
+    details: str = ""
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether the namespace needs attention."""
+        return self.state in ALARMING

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
 
+from planner.forecast.timeline import Step
 from planner.model import (
     Dates,
     Duration,
@@ -62,6 +63,12 @@ def project(*calendars: NamespaceCalendar, **fields: Any) -> Project:
     """Return a project of *calendars*, in order."""
     ordered = tuple(sorted(calendars, key=lambda each: each.namespace))
     return Project(name="acme", namespaces=ordered, **fields)
+
+
+def step_at(steps: Sequence[Step], instant: datetime) -> Step:
+    """Return the one step that contains *instant*."""
+    (found,) = (step for step in steps if step.start <= instant < step.end)
+    return found
 
 
 def spans_of(runs: Iterable[Occurrence]) -> list[tuple[str, datetime, datetime]]:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
-from planner.promise import Held, breaches, level
+from planner.forecast.conformance import Held, breaches, level
 from planner.simulator.faults import CALLS, KINDS
 from workflows.contract import ON_DEMAND, BoostRequest, Capacity, Combine
 

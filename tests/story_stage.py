@@ -18,8 +18,8 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
+from planner.forecast.conformance import Held
 from planner.live.telemetry import sdk_errors_only
-from planner.promise import Held
 from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
 from workflows.cloud import CloudClient, OneKey

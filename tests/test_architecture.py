@@ -12,17 +12,15 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("planner/**/*.py"), *ROOT.glob("workflows/**/*.py")])
 
 LAYERS = [
-    ("planner.errors", "planner.promise"),
+    ("planner.errors",),
     ("planner.model",),
     ("planner.spec", "planner.timezones", "planner.recurrence"),
     ("planner.config", "planner.occurrences"),
     ("planner.schedules",),
-    ("planner.demand", "planner.timeline", "planner.diff"),
+    ("planner.diff",),
     (
-        "planner.bill",
-        "planner.explain",
+        "planner.forecast",
         "planner.lints",
-        "planner.outlook",
         "planner.safety",
         "planner.rehearsal.plan",
     ),

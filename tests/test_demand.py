@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.demand import Demand
+from planner.forecast.timeline import Demand
 from workflows.contract import Combine, combine
 
 

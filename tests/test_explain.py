@@ -16,6 +16,7 @@ from foresight_helpers import (
     baselines,
     calendar,
     daily,
+    step_at,
     window,
     windows,
 )
@@ -24,7 +25,8 @@ from hypothesis import strategies as st
 
 from planner.cli.choosing import horizon_of, instant_of
 from planner.cli.main import exit_code_of
-from planner.explain import because, explain
+from planner.forecast.explain import because, explain
+from planner.forecast.timeline import timeline
 from planner.model import (
     BusinessDays,
     Cron,
@@ -36,9 +38,7 @@ from planner.model import (
     Skip,
     Window,
 )
-from planner.render.explain_json import explain_json
-from planner.render.explain_text import explain_text, rule_words
-from planner.timeline import step_at, timeline
+from planner.render.explain import explain_json, explain_text, rule_words
 from workflows.contract import Capacity
 
 LONG = window("long", ("2027-01-04 08:00", "2027-01-04 12:00"))
@@ -208,7 +208,6 @@ def test_an_explanation_agrees_with_the_timeline(
     explained = explain(namespace, instant)
     for step, view in ((explained.asked, "asked"), (explained.promised, "promised")):
         expected = step_at(timeline(namespace, span, view), instant)  # type: ignore[arg-type]
-        assert expected is not None
         assert step.target == expected.target
     names = {claim.run.window.name for claim in explained.claims}
     names |= {absence.window.name for absence in explained.absences}

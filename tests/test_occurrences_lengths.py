@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from ical_helpers import ics
 from window_strategies import windows
 
+from planner.forecast.timeline import timeline
 from planner.model import Duration, Horizon, Ical, IcsFile, Length, Until, Window
 from planner.occurrences import expand, explain_day, longest, pattern_of
 from planner.recurrence.ical.syntax import MAX_ALL_DAY_LENGTH
 from planner.schedules import compile_window, firings
-from planner.timeline import timeline
 from workflows.contract import Capacity, occurrence_of, parse_instant
 
 FREEZE = ics("DTSTART;VALUE=DATE:20261115 DTEND;VALUE=DATE:20270220")

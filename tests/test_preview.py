@@ -30,20 +30,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from planner.bill import metering, pricing
 from planner.errors import Lint
+from planner.forecast import cost
+from planner.forecast.preview import Preview, preview, select
+from planner.forecast.timeline import timeline
 from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
 from planner.occurrences import expand
-from planner.render import day_names, geometry, words
-from planner.render.day_bar import LEVELS, NOTHING, SKIPPED, SLOTS, DayBars
-from planner.render.day_names import which_days
+from planner.render import format as fmt
+from planner.render import geometry
+from planner.render import preview_text as text_output
 from planner.render.html import preview_html
 from planner.render.ics import preview_ics
-from planner.render.preview import Preview, preview, select
 from planner.render.preview_json import preview_json
-from planner.render.preview_text import preview_text
+from planner.render.preview_text import (
+    LEVELS,
+    NOTHING,
+    SKIPPED,
+    SLOTS,
+    DayBars,
+    preview_text,
+    which_days,
+)
 from planner.render.svg import preview_svg
-from planner.timeline import timeline
 from workflows.contract import Capacity, format_instant, to_wall
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -462,21 +470,19 @@ def test_windows_are_chosen_by_either_name() -> None:
 )
 def test_spans_in_words(start: str, end: str, expected: str) -> None:
     """A local span says where its end is, and names both offsets if they differ."""
-    assert words.local_span(at(start), at(end), NEW_YORK) == expected
+    assert fmt.local_span(at(start), at(end), NEW_YORK) == expected
 
 
 def test_a_moment_names_the_day_in_utc_where_it_is_another() -> None:
     """An evening in New York is the next day in UTC."""
-    assert (
-        words.moment(at("2027-01-02 03:00"), NEW_YORK) == "Fri 01 Jan 2027 22:00 EST (Sat 03:00Z)"
-    )
-    assert words.moment(datetime.fromisoformat("2027-01-02T03:00Z"), ZoneInfo("UTC")) == (
+    assert fmt.moment(at("2027-01-02 03:00"), NEW_YORK) == "Fri 01 Jan 2027 22:00 EST (Sat 03:00Z)"
+    assert fmt.moment(datetime.fromisoformat("2027-01-02T03:00Z"), ZoneInfo("UTC")) == (
         "Sat 02 Jan 2027 03:00 UTC"
     )
 
 
 @pytest.mark.parametrize(
-    "module", [day_names, metering, pricing, words], ids=lambda module: str(module.__name__)
+    "module", [cost, fmt, text_output], ids=lambda module: str(module.__name__)
 )
 def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     """What a docstring shows is what the function returns."""

@@ -12,10 +12,7 @@ from test_diff import live_of, plan_of
 
 from planner.diff import Plan
 from planner.errors import Lint
-from planner.render.plan_json import plan_json
-from planner.render.plan_markdown import LIMIT, plan_markdown, quoted
-from planner.render.plan_text import plan_text
-from planner.render.plan_words import Section
+from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
 from planner.safety import Allowances, judge
 from planner.spec import Schedule, stamped
 

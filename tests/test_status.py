@@ -9,7 +9,8 @@ import pytest
 
 from planner.live.keepers import Keeper
 from planner.live.situation import situation
-from planner.render.status import Next, Situation, status_json, status_text
+from planner.model import NamespaceStatus, NextWindow
+from planner.render.status import status_json, status_text
 from workflows.contract import ON_DEMAND, Capacity, KeeperState, KeeperStatus, Lease
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -20,7 +21,7 @@ LEASE = Lease(
     start=NOW - timedelta(hours=1),
     until=NOW + timedelta(hours=7),
 )
-NEXT = Next(window="payroll", start=NOW + timedelta(days=1), tru=4)
+NEXT = NextWindow(window="payroll", start=NOW + timedelta(days=1), tru=4)
 
 
 def keeper(
@@ -68,15 +69,15 @@ def test_situations(known: Keeper | None, state: str, alarming: bool) -> None:
     """What needs somebody is told from what doesn't, also where no keeper answers."""
     found = situation("n.a", known, NEXT)
     assert (found.state, found.is_alarming) == (state, alarming)
-    assert found.following == NEXT
+    assert found.next_window == NEXT
 
 
 def test_text() -> None:
     """A line a namespace, and the reasons under what isn't as it should be."""
     text = status_text(
         [
-            Situation(namespace="calm.a", following=NEXT),
-            Situation(
+            NamespaceStatus(namespace="calm.a", next_window=NEXT),
+            NamespaceStatus(
                 namespace="payments-prod.a1b2c",
                 state="uncovered",
                 capacity=Capacity(6),
@@ -100,15 +101,15 @@ def test_text_without_a_namespace() -> None:
 
 def test_json() -> None:
     """Programs get every field, unknown ones as null, instants in UTC."""
-    one = Situation(
+    one = NamespaceStatus(
         namespace="n.a",
         capacity=Capacity(8),
         baseline=Capacity(2),
         leases=(LEASE,),
-        following=NEXT,
+        next_window=NEXT,
         details="In words.",
     )
-    assert json.loads(json.dumps(status_json([one, Situation(namespace="m.a")]))) == {
+    assert json.loads(json.dumps(status_json([one, NamespaceStatus(namespace="m.a")]))) == {
         "namespaces": [
             {
                 "namespace": "n.a",

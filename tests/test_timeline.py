@@ -12,12 +12,21 @@ from foresight_helpers import (
     calendar,
     daily,
     horizon,
+    step_at,
     window,
     windows,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from planner.forecast.timeline import (
+    View,
+    baseline_of,
+    begin_of,
+    rails_of,
+    running,
+    timeline,
+)
 from planner.model import (
     GuardRails,
     Horizon,
@@ -25,16 +34,6 @@ from planner.model import (
     Window,
 )
 from planner.occurrences import expand
-from planner.timeline import (
-    Step,
-    View,
-    baseline_of,
-    begin_of,
-    rails_of,
-    running,
-    step_at,
-    timeline,
-)
 from workflows.contract import Capacity, Lease, Target, target_of
 
 NEW_YEAR = horizon("2027-01-01", "2027-01-02")
@@ -150,7 +149,6 @@ def test_the_timeline_is_brute_force_over_every_minute(
     for minute in range(18 * 60):
         instant = start + minute * MINUTE
         step = step_at(steps, instant)
-        assert step is not None
         assert step.target == brute_force(namespace, instant, view)
 
 
@@ -177,7 +175,6 @@ def test_the_keepers_target_is_the_timeline_s(
     ]
     wanted = target_of(leases, baseline_of(namespace), rails_of(namespace))
     found = step_at(timeline(namespace, horizon, "asked"), instant)
-    assert found is not None
     assert found.target == wanted
 
 
@@ -196,7 +193,6 @@ def test_adjacent_horizons_make_one(drawn: list[Window], view: View, cut: int) -
     assert edges == {step.start for step in timeline(namespace, whole, view)} - {middle}
     for step in halves:
         found = step_at(timeline(namespace, whole, view), step.start)
-        assert found is not None
         assert (found.target, found.claims) == (step.target, step.claims)
 
 
@@ -229,10 +225,3 @@ def test_ten_thousand_runs_are_no_matter() -> None:
     steps = timeline(calendar(*many), days)
     assert len([step for step in steps if step.claims]) == 10_000
     assert len(steps) == 20_000
-
-
-def test_no_step_is_found_outside_of_the_steps() -> None:
-    """Asking for an instant that the steps don't hold gives none."""
-    steps: tuple[Step, ...] = timeline(calendar(), NEW_YEAR)
-    assert step_at(steps, at("2027-01-02")) is None
-    assert step_at(steps, at("2027-01-01")) == steps[0]

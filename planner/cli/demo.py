@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR
-from planner.promise import Held, breaches, level
+from planner.forecast.conformance import Held, breaches, level
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
     from planner.cli.local_stack import Stack
+    from planner.forecast.timeline import Step
     from planner.model import Project
-    from planner.timeline import Step
 
 NAMESPACE = "orders-prod.demo"
 
@@ -160,8 +160,8 @@ async def play(*, ui_port: int, keep: bool) -> int:
 
 async def _perform(stack: Stack) -> int:
     """Sync the demo's calendar, watch its windows, and judge what was seen."""
+    from planner.forecast.timeline import timeline
     from planner.model import Horizon
-    from planner.timeline import timeline
 
     await stack.simulator.create(NAMESPACE)
     now = datetime.now(UTC).replace(microsecond=0)

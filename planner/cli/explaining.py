@@ -45,9 +45,8 @@ def explain(
     Shows the windows that make it so and by which rule, the firing that asks for each,
     the next transition, and for every other window why it does not run.
     """
-    from planner.explain import explain as explained
-    from planner.render.explain_json import explain_json
-    from planner.render.explain_text import explain_text
+    from planner.forecast.explain import explain as explained
+    from planner.render.explain import explain_json, explain_text
     from planner.source import read
 
     project = read(directory)

@@ -14,8 +14,8 @@ from planner.cli.choosing import MOST_DAYS, check_names, horizon_of
 
 if TYPE_CHECKING:
     from planner.errors import Lint
+    from planner.forecast.preview import Preview
     from planner.model import Horizon, Project
-    from planner.render.preview import Preview
 
 DEFAULT_DAYS = 35
 """How far a preview looks day by day: a month and a bit, so that a month's end is in it."""
@@ -73,8 +73,8 @@ def preview(
     Nothing is contacted and nothing is changed. With --from, --to or --days the bill
     covers these days; without, the coming year.
     """
-    from planner.render.preview import hull, select
-    from planner.render.preview import preview as gather
+    from planner.forecast.preview import hull, select
+    from planner.forecast.preview import preview as gather
     from planner.source import read
 
     now = datetime.now(UTC)

@@ -51,8 +51,7 @@ class Teller:
             print(_sentence(report))
 
     def _line(self, outcome: Outcome) -> str:
-        from planner.render.plan_text import painted
-        from planner.render.plan_words import SIGNS
+        from planner.render.plan import SIGNS, painted
 
         change = outcome.change
         sign = SIGNS[change.action] if outcome.done else SIGNS["refused"]
@@ -70,7 +69,7 @@ class Teller:
         return schedule_page(self._server, outcome.change.id, self._ui)
 
     def _value(self, report: Report) -> dict[str, Any]:
-        from planner.render.plan_json import plan_value
+        from planner.render.plan import plan_value
 
         value = plan_value(report.plan)
         value["outcomes"] = [
@@ -88,7 +87,7 @@ class Teller:
 
 def _sentence(report: Report) -> str:
     """Return what was done, in one sentence."""
-    from planner.render.plan_words import summary_sentence
+    from planner.render.plan import summary_sentence
 
     if not report.outcomes:
         return summary_sentence(report.plan)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from planner.diff import Plan
     from planner.model import Prices
-    from planner.render.plan_words import Section
+    from planner.render.plan import Section
     from planner.spec import Schedule
 
 
@@ -22,9 +22,8 @@ def sections_of(
     """
     if not found.pending:
         return ()
-    from planner.outlook import MOST_RUNS, TooManyRuns, outlook
-    from planner.render.outlook import outlook_brief, outlook_sections
-    from planner.render.plan_words import Section
+    from planner.forecast.plan_impact import MOST_RUNS, TooManyRuns, outlook
+    from planner.render.plan import Section, outlook_brief, outlook_sections
 
     try:
         ahead = outlook(found, desired, prices, now)

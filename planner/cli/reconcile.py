@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from planner.errors import Lint
     from planner.live.sync import Order
     from planner.model import Project
-    from planner.render.plan_words import Section
+    from planner.render.plan import Section
     from planner.safety import Allowances
 
 
@@ -221,13 +221,13 @@ def _ahead(
 def _printed(found: Plan, output: PlanFormat, sections: Sequence[Section]) -> str:
     """Return the plan in the format asked for, *sections* with it where people read it."""
     if output is PlanFormat.json:
-        from planner.render.plan_json import plan_json
+        from planner.render.plan import plan_json
 
         return plan_json(found) + "\n"
     if output is PlanFormat.markdown:
-        from planner.render.plan_markdown import plan_markdown
+        from planner.render.plan import plan_markdown
 
         return plan_markdown(found, sections=sections)
-    from planner.render.plan_text import plan_text
+    from planner.render.plan import plan_text
 
     return plan_text(found, colour=colours(), sections=sections)

@@ -14,7 +14,7 @@ from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
 
 if TYPE_CHECKING:
     from planner.live.server import Server
-    from planner.render.status import Situation
+    from planner.model import NamespaceStatus
 
 WATCH_EVERY = 2.0
 """Seconds between two looks of ``--watch``."""
@@ -89,7 +89,7 @@ async def _repair(server: Server, namespace: str) -> None:
         say("No keeper is broken; nothing to repair.")
 
 
-def _show(situations: list[Situation], format: Format, *, clear: bool) -> None:
+def _show(situations: list[NamespaceStatus], format: Format, *, clear: bool) -> None:
     from planner.render.status import status_json, status_text
 
     if format == Format.JSON:

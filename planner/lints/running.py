@@ -8,9 +8,9 @@ from datetime import datetime
 
 from planner.config.values import short
 from planner.errors import Lint
+from planner.forecast.timeline import combine_steps
 from planner.lints.horizon import Occurrences, at
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project, Window
-from planner.timeline import combine_steps
 from workflows.contract import format_instant, to_wall
 
 CLOCK_WORDS = ("skipped by the clock", "the first counts")

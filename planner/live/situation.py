@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 from planner.live.fetch import describe, list_schedules
 from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
 from planner.live.server import Server
-from planner.model import Horizon
-from planner.render.status import Next, Situation
+from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.schedules.firing import upcoming
 from workflows.contract import KeeperStatus
 
@@ -22,7 +21,7 @@ ID_PARTS = 3
 
 async def fetch_situations(
     server: Server, now: datetime, *, namespace: str = ""
-) -> list[Situation]:
+) -> list[NamespaceStatus]:
     """Return each namespace that a keeper or a schedule knows, sorted by name."""
     keepers, nexts = await asyncio.gather(
         fetch_keepers(server.client, now, namespace), _fetch_next(server, now, namespace)
@@ -32,13 +31,15 @@ async def fetch_situations(
     return [situation(name, known.get(name), nexts.get(name)) for name in names]
 
 
-def situation(namespace: str, keeper: Keeper | None, following: Next | None) -> Situation:
+def situation(
+    namespace: str, keeper: Keeper | None, following: NextWindow | None
+) -> NamespaceStatus:
     """Return what is known of *namespace*.
 
     A broken keeper that had something raised, and one that does not answer, are not
     ``ok``: nobody sees to the way down.
     """
-    idle = Situation(namespace=namespace, following=following)
+    idle = NamespaceStatus(namespace=namespace, next_window=following)
     if keeper is None:
         return idle
     if keeper.status is None:
@@ -57,7 +58,7 @@ def situation(namespace: str, keeper: Keeper | None, following: Next | None) -> 
     return replace(_as_it_says(idle, keeper.status), leases=())
 
 
-def _as_it_says(idle: Situation, status: KeeperStatus) -> Situation:
+def _as_it_says(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus:
     return replace(
         idle,
         capacity=status.capacity,
@@ -73,7 +74,7 @@ def _left_something(status: KeeperStatus) -> bool:
     return bool(status.leases) or status.capacity != status.baseline
 
 
-async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[str, Next]:
+async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[str, NextWindow]:
     """Return the next window of each namespace: of the schedule that fires first."""
     first: dict[str, tuple[datetime, str]] = {}
     for id, live in (await list_schedules(server, "")).items():
@@ -85,11 +86,11 @@ async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[
     return _by_name(first, read)
 
 
-def _by_name(names: Iterable[str], found: Iterable[Next | None]) -> dict[str, Next]:
+def _by_name(names: Iterable[str], found: Iterable[NextWindow | None]) -> dict[str, NextWindow]:
     return {name: one for name, one in zip(names, found, strict=True) if one is not None}
 
 
-async def _next_of(server: Server, id: str, now: datetime) -> Next | None:
+async def _next_of(server: Server, id: str, now: datetime) -> NextWindow | None:
     live = await describe(server, id)
     if live is None or live.schedule is None:
         return None
@@ -98,7 +99,7 @@ async def _next_of(server: Server, id: str, now: datetime) -> Next | None:
     fires = next(upcoming(live.schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
     if fires is None:
         return None
-    return Next(window=request.window, start=fires + ahead, tru=request.tru)
+    return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
 
 
 def _namespace(id: str) -> str:

@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from operator import attrgetter
 
+from planner.forecast.conformance import Held
+from planner.forecast.timeline import Step, combine_steps, running
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
-from planner.promise import Held
 from planner.schedules import firings
 from planner.spec import Schedule
-from planner.timeline import Step, combine_steps, running
 from workflows.contract import Capacity
 
 

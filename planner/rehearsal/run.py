@@ -20,8 +20,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import ServerError
+from planner.forecast.conformance import Held
 from planner.model import Horizon, Project
-from planner.promise import Held
 from planner.rehearsal.environment import Environment, start_environment
 from planner.rehearsal.plan import (
     Difference,

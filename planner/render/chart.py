@@ -8,9 +8,9 @@ from datetime import datetime
 from html import escape
 from zoneinfo import ZoneInfo
 
+from planner.forecast.preview import Lane
 from planner.model import Horizon, Occurrence, Window
 from planner.render import geometry, reasons
-from planner.render.preview import Lane
 from planner.render.preview_text import change_words, touched_words
 
 WIDTH = 1000

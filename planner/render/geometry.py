@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from planner.forecast.timeline import RANK, Step
 from planner.model import Horizon, Occurrence
-from planner.timeline import RANK, Step
 from workflows.contract import Capacity, to_instant, to_wall
 
 DAY = timedelta(days=1)

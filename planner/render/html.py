@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from html import escape
 
+from planner.forecast.preview import Lane, Preview
 from planner.model import Occurrence
-from planner.render import words
+from planner.render import format as fmt
 from planner.render.chart import chart
 from planner.render.html_bill import bill_section
 from planner.render.page import SCRIPT, STYLE
-from planner.render.preview import Lane, Preview
 from planner.render.preview_text import change_words, summary, touched_words
 from workflows.contract import format_instant
 
@@ -65,10 +65,10 @@ there.</p>"""
 
 def _span(shown: Preview) -> str:
     first, last = shown.horizon.start, shown.horizon.end - timedelta(seconds=1)
-    bill = words.money(shown.bill.price, shown.bill.currency)
+    bill = fmt.money(shown.bill.price, shown.bill.currency)
     return (
-        f"{first:%a %d %b %Y} {words.DASH} {last:%a %d %b %Y} (UTC), "
-        f"{words.counted(len(shown.lanes), 'namespace')}. The bill at worst from "
+        f"{first:%a %d %b %Y} {fmt.DASH} {last:%a %d %b %Y} (UTC), "
+        f"{fmt.counted(len(shown.lanes), 'namespace')}. The bill at worst from "
         f"{shown.year.start:%d %b %Y} to {shown.year.end:%d %b %Y}: {bill}."
     )
 
@@ -81,7 +81,7 @@ def _overview(shown: Preview) -> str:
     rows = "".join(
         f'<tr><td><a href="#ns{index}">{escape(lane.calendar.namespace)}</a></td>'
         f'<td class="n">{len(lane.occurrences):,}</td><td class="n">{_peak(lane)}</td>'
-        f'<td class="n">{words.money(prices[lane.calendar.namespace])}</td></tr>\n'
+        f'<td class="n">{fmt.money(prices[lane.calendar.namespace])}</td></tr>\n'
         for index, lane in enumerate(shown.lanes)
     )
     billed = f"{shown.bill.currency} to {shown.year.end:%d %b %Y}"
@@ -95,7 +95,7 @@ def _overview(shown: Preview) -> str:
 
 
 def _peak(lane: Lane) -> str:
-    return f"{lane.peak:g}" if lane.peak else words.DASH
+    return f"{lane.peak:g}" if lane.peak else fmt.DASH
 
 
 def _warnings(shown: Preview) -> str:
@@ -150,7 +150,7 @@ def _runs(shown: Preview) -> str:
     if total > MOST_ROWS:
         more = f"<p>The first {MOST_ROWS:,} of {total:,}; --namespace, --window, --days narrow.</p>"
     return (
-        f"<details><summary>All {words.counted(total, 'run')} as a table</summary>{more}\n"
+        f"<details><summary>All {fmt.counted(total, 'run')} as a table</summary>{more}\n"
         '<div class="scroll fit" tabindex="0" role="region" aria-label="All runs"><table>\n'
         "<tr><th>namespace</th><th>window</th><th>local</th><th>UTC</th><th>asks for</th>"
         f"<th>asked for at (UTC)</th><th>notes</th></tr>\n{rows}</table></div></details>"
@@ -165,13 +165,13 @@ def _some_rows(shown: Preview) -> Iterator[str]:
 
 def _row(run: Occurrence) -> str:
     window = run.window
-    day = words.day(run.start, window.tz)
+    day = fmt.day(run.start, window.tz)
     cells = (
         window.namespace,
         window.name,
-        f"{day} {words.local_span(run.start, run.end, window.tz)}",
-        f"{format_instant(run.start)} {words.DASH} {format_instant(run.end)}",
-        words.demand(run),
+        f"{day} {fmt.local_span(run.start, run.end, window.tz)}",
+        f"{format_instant(run.start)} {fmt.DASH} {format_instant(run.end)}",
+        fmt.demand(run),
         format_instant(run.fires),
     )
     plain = "".join(f"<td>{escape(cell)}</td>" for cell in cells)

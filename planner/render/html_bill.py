@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from planner.bill import ASSUMPTIONS, NamespaceBill
-from planner.render import words
-from planner.render.bill_text import hint_sentences, price_list
-from planner.render.preview import Preview
+from planner.forecast.cost import ASSUMPTIONS, NamespaceBill
+from planner.forecast.preview import Preview
+from planner.render import format as fmt
+from planner.render.preview_text import hint_sentences, price_list
 
 
 def bill_section(shown: Preview) -> str:
@@ -29,9 +29,9 @@ def bill_section(shown: Preview) -> str:
 def _against(shown: Preview) -> str:
     bill = shown.bill
     return (
-        f"{words.money(bill.price, bill.currency)} from {shown.year.start:%d %b %Y} to "
+        f"{fmt.money(bill.price, bill.currency)} from {shown.year.start:%d %b %Y} to "
         f"{shown.year.end:%d %b %Y}; always provisioned at the peak: "
-        f"{words.money(bill.always_price, bill.currency)}."
+        f"{fmt.money(bill.always_price, bill.currency)}."
     )
 
 
@@ -39,11 +39,11 @@ def _months(shown: Preview) -> str:
     rows = [
         (
             f"{line.month:%Y-%m}",
-            words.hours(line.meter.boosted),
+            fmt.hours(line.meter.boosted),
             f"{line.meter.billed_hours:,}",
-            words.actions(line.meter.actions),
+            fmt.actions(line.meter.actions),
             f"{line.meter.peak:g}" if line.meter.peak is not None else "–",
-            words.money(line.price),
+            fmt.money(line.price),
         )
         for line in shown.bill.lines
     ]
@@ -56,14 +56,14 @@ def _windows(namespace: NamespaceBill) -> str:
         (
             window.window,
             f"{sum(line.meter.billed_hours for line in window.lines):,}",
-            words.money(window.price),
+            fmt.money(window.price),
             f"{window.aligned_hours:,}",
-            words.money(window.aligned_price),
+            fmt.money(window.aligned_price),
         )
         for window in namespace.windows
     ]
     heads = ("each window alone", "billed h", "at worst", "whole hours", "at best")
-    return _table(f"{namespace.namespace}: {words.money(namespace.price)}", heads, rows)
+    return _table(f"{namespace.namespace}: {fmt.money(namespace.price)}", heads, rows)
 
 
 def _table(caption: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

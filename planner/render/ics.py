@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from planner.forecast.preview import Preview
+from planner.forecast.timeline import RANK
 from planner.model import Occurrence
-from planner.render import words
-from planner.render.preview import Preview
-from planner.timeline import RANK
+from planner.render import format as fmt
 
 LINE_OCTETS = 75
 """A content line is folded when it is longer than this (RFC 5545, section 3.1)."""
@@ -59,7 +59,7 @@ def _event(run: Occurrence) -> list[str]:
         f"DTSTAMP:{_instant(STAMP)}",
         f"DTSTART:{_instant(run.start)}",
         f"DTEND:{_instant(run.end)}",
-        f"SUMMARY:{_text(f'{window.name}: {words.demand(run)} for {window.namespace}')}",
+        f"SUMMARY:{_text(f'{window.name}: {fmt.demand(run)} for {window.namespace}')}",
         f"DESCRIPTION:{_text(_description(run))}",
         f"CATEGORIES:{_text(window.namespace)},{_text(window.name)}",
         "TRANSP:TRANSPARENT",
@@ -76,7 +76,7 @@ def _uid(run: Occurrence) -> str:
 def _description(run: Occurrence) -> str:
     window = run.window
     parts = [window.description, *run.notes]
-    parts.append(f"Asked for at {words.moment(run.fires, window.tz)}.")
+    parts.append(f"Asked for at {fmt.moment(run.fires, window.tz)}.")
     if window.owner:
         parts.append(f"Owner: {window.owner}")
     if window.place.file:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from planner.errors import Lint
+from planner.forecast.preview import Preview
+from planner.forecast.timeline import RANK, Step
 from planner.model import Occurrence
-from planner.render.preview import Preview
-from planner.timeline import RANK, Step
 from workflows.contract import format_instant
 
 FORMAT_VERSION = 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from planner.model import Horizon
 from planner.rehearsal.plan import Difference, RehearsalResult
-from planner.render import words
+from planner.render import format as fmt
 from workflows.contract import format_instant
 
 MOST_SHOWN = 20
@@ -25,15 +25,15 @@ def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
     """Return the result: how much was played, and every difference, or that there is none."""
     lines = [
         f"{format_instant(horizon.start)} to {format_instant(horizon.end)}: "
-        f"{words.counted(result.fired, 'firing')}, "
-        f"{words.counted(result.changes, 'change')} of capacity.",
-        *textwrap.wrap(f"{words.counted(result.actions, 'Action')} on Temporal: {COUNTING}.", 80),
+        f"{fmt.counted(result.fired, 'firing')}, "
+        f"{fmt.counted(result.changes, 'change')} of capacity.",
+        *textwrap.wrap(f"{fmt.counted(result.actions, 'Action')} on Temporal: {COUNTING}.", 80),
     ]
     if result.differences:
         found = [_sentence(each) for each in result.differences]
-        lines += [f"{words.counted(len(found), 'difference')}:", *_some(found, "difference")]
+        lines += [f"{fmt.counted(len(found), 'difference')}:", *_some(found, "difference")]
     if result.failed:
-        boosts = words.counted(result.fired, "boost")
+        boosts = fmt.counted(result.fired, "boost")
         lines.append(f"{len(result.failed)} of {boosts} failed:")
         lines += _some(result.failed, "failed boost")
     if not result.differences and not result.failed:
@@ -45,7 +45,7 @@ def _some(sentences: Sequence[str], noun: str) -> list[str]:
     """Return the first of *sentences*, and how many more there are."""
     shown = [f"  - {sentence}" for sentence in sentences[:MOST_SHOWN]]
     if len(sentences) > MOST_SHOWN:
-        shown.append(f"    and {words.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")
+        shown.append(f"    and {fmt.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")
     return shown
 
 

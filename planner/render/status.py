@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from workflows.contract import Capacity, KeeperState, Lease, format_instant
-
-ALARMING: frozenset[KeeperState] = frozenset({"uncovered", "overdue"})
-"""States that need somebody: a window without its capacity, a capacity without a window."""
+from planner.model import NamespaceStatus
+from workflows.contract import Capacity, Lease, format_instant
 
 HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "BASELINE", "BOOSTS", "NEXT")
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
-    """The window that a namespace's schedules open next."""
-
-    window: str
-    start: datetime
-    tru: int
+def status_json(statuses: Sequence[NamespaceStatus]) -> dict[str, Any]:
+    """Return *statuses* as the values of the JSON that programs read."""
+    return {"namespaces": [_as_json(one) for one in statuses]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """One namespace as it is now; *capacity* is None where nobody has looked."""
-
-    namespace: str
-    state: KeeperState = "ok"
-    capacity: Capacity | None = None
-    baseline: Capacity | None = None
-    leases: tuple[Lease, ...] = ()
-    following: Next | None = None
-    details: str = ""
-
-    @property
-    def is_alarming(self) -> bool:
-        """Whether somebody has to look after it."""
-        return self.state in ALARMING
-
-
-def status_json(situations: Sequence[Situation]) -> dict[str, Any]:
-    """Return *situations* as the values of the JSON that programs read."""
-    return {"namespaces": [_as_json(one) for one in situations]}
-
-
-def status_text(situations: Sequence[Situation]) -> str:
-    """Return *situations* as a table, with a line of reasons under what isn't as it should be."""
-    if not situations:
+def status_text(statuses: Sequence[NamespaceStatus]) -> str:
+    """Return *statuses* as a table, with a line of reasons under what isn't as it should be."""
+    if not statuses:
         return "No namespace yet: `planner sync` makes the schedules of your calendars."
-    rows = [HEADINGS, *(_row(one) for one in situations)]
+    rows = [HEADINGS, *(_row(one) for one in statuses)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [_line(HEADINGS, widths)]
-    for one in situations:
+    for one in statuses:
         lines.append(_line(_row(one), widths))
         if one.state != "ok":
             lines += [f"    {reason}" for reason in one.details.splitlines()]
@@ -66,13 +36,13 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()
 
 
-def _row(one: Situation) -> tuple[str, ...]:
+def _row(one: NamespaceStatus) -> tuple[str, ...]:
     boosts = ", ".join(
         f"{lease.window} {'+' if lease.combine == 'add' else ''}{lease.tru} TRU until "
         f"{_minute(lease.until)}"
         for lease in one.leases
     )
-    following = one.following
+    following = one.next_window
     then = f"{following.window} {following.tru} TRU {_minute(following.start)}" if following else ""
     return (
         one.namespace,
@@ -92,8 +62,8 @@ def _minute(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%MZ}"
 
 
-def _as_json(one: Situation) -> dict[str, Any]:
-    capacity, following = one.capacity, one.following
+def _as_json(one: NamespaceStatus) -> dict[str, Any]:
+    capacity, following = one.capacity, one.next_window
     return {
         "namespace": one.namespace,
         "mode": _mode(capacity),

@@ -9,9 +9,10 @@ from datetime import timedelta
 from html import escape
 from zoneinfo import ZoneInfo
 
+from planner.forecast.preview import Lane, Preview
 from planner.model import Horizon, Occurrence, Window
-from planner.render import geometry, reasons, words
-from planner.render.preview import Lane, Preview
+from planner.render import format as fmt
+from planner.render import geometry, reasons
 from planner.render.preview_text import change_words
 
 LEFT = 230
@@ -72,7 +73,7 @@ def preview_svg(shown: Preview) -> str:
         parts += lines
     title = f"Capacity ahead: {shown.project.name}"
     first, last = shown.horizon.start, shown.horizon.end - timedelta(seconds=1)
-    span = f"{first:%a %d %b %Y} {words.DASH} {last:%a %d %b %Y}, UTC"
+    span = f"{first:%a %d %b %Y} {fmt.DASH} {last:%a %d %b %Y}, UTC"
     total = f'{LEFT + width + EDGE:.0f}" height="{y + EDGE:.0f}'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" role="img" '

@@ -11,9 +11,9 @@ import pytest
 from browser import Browser, chromium
 from foresight_helpers import calendar, daily, horizon, project, window
 
+from planner.forecast.preview import preview
 from planner.model import Holidays, Horizon, NamespaceCalendar, Window
 from planner.render.html import preview_html
-from planner.render.preview import preview
 
 pytestmark = pytest.mark.integration
 

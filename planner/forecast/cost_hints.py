@@ -10,9 +10,9 @@ from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from planner.bill.metering import HOUR, ceil_hour, floor_hour, hours_of, minimum
+from planner.forecast.cost import HOUR, ceil_hour, floor_hour, hours_of, minimum
+from planner.forecast.timeline import Step, baseline_of, combine_steps, running, targets
 from planner.model import Horizon, NamespaceCalendar, Occurrence
-from planner.timeline import Step, baseline_of, combine_steps, running, targets
 from workflows.contract import combine, to_wall
 
 SLIVER = timedelta(minutes=20)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.promise import Held, breaches
+from planner.forecast.conformance import Held, breaches
 from workflows.contract import ON_DEMAND, Capacity
 
 

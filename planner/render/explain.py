@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from planner.explain import Absence, Claim, Explanation, because
+from planner.forecast.explain import Absence, Claim, Explanation, because
+from planner.forecast.timeline import Step
 from planner.model import (
     BusinessDays,
     Cron,
@@ -17,7 +20,9 @@ from planner.model import (
     Rrule,
     Window,
 )
-from planner.render import words
+from planner.render import format as fmt
+from planner.render.preview_json import number
+from workflows.contract import format_instant
 
 WIDTH = 80
 
@@ -52,7 +57,7 @@ def _now(explained: Explanation) -> Iterator[str]:
     """Yield the capacity, and by which rules it comes about."""
     calendar = explained.calendar
     tz = ZoneInfo(calendar.timezone)
-    title = f"{calendar.namespace} at {words.moment(explained.at, tz)}"
+    title = f"{calendar.namespace} at {fmt.moment(explained.at, tz)}"
     yield title
     yield "=" * min(len(title), WIDTH)
     yield from _wrapped(f"{explained.asked.capacity}: {'; '.join(because(explained.asked))}.")
@@ -75,14 +80,14 @@ def _next(explained: Explanation) -> Iterator[str]:
         return
     tz = ZoneInfo(explained.calendar.timezone)
     why = "; ".join(because(step))
-    yield from _wrapped(f"Next: {step.capacity} from {words.moment(step.start, tz)}: {why}.")
+    yield from _wrapped(f"Next: {step.capacity} from {fmt.moment(step.start, tz)}: {why}.")
 
 
 def _claim(claim: Claim) -> Iterator[str]:
     """Yield a window that counts: its run, its rule, its firing, and what moved it."""
     run, window = claim.run, claim.run.window
     state = "" if claim.is_open else ", asked for and not open yet"
-    yield f"  {window.name}: {words.demand(run)}{state}"
+    yield f"  {window.name}: {fmt.demand(run)}{state}"
     yield from _points(_span(run))
     yield from _points(f"rule: {rule_words(window)}{_place(window)}")
     yield from _points(_firing(run))
@@ -110,16 +115,16 @@ def _absence(absence: Absence) -> Iterator[str]:
 
 def _span(run: Occurrence) -> str:
     tz = run.window.tz
-    elapsed = words.length(run.end - run.start)
-    return f"{words.day(run.start, tz)}, {words.local_span(run.start, run.end, tz)} ({elapsed})"
+    elapsed = fmt.length(run.end - run.start)
+    return f"{fmt.day(run.start, tz)}, {fmt.local_span(run.start, run.end, tz)} ({elapsed})"
 
 
 def _firing(run: Occurrence) -> str:
     """Say when the schedule fires, and why then."""
     window = run.window
-    jitter = f" and up to {words.length(window.jitter)} of jitter" if window.jitter else ""
-    when = words.moment(run.fires, window.tz)
-    return f"its schedule fires {when}: {words.length(window.lead)} of lead{jitter}"
+    jitter = f" and up to {fmt.length(window.jitter)} of jitter" if window.jitter else ""
+    when = fmt.moment(run.fires, window.tz)
+    return f"its schedule fires {when}: {fmt.length(window.lead)} of lead{jitter}"
 
 
 def _place(window: Window) -> str:
@@ -153,7 +158,7 @@ def _recurrence(recurrence: Recurrence) -> str:
         case BusinessDays(ordinals, at):
             return f"business_days: {', '.join(map(str, ordinals))} at {at:%H:%M}"
         case Dates(spans):
-            return f"dates: {words.counted(len(spans), 'date')}"
+            return f"dates: {fmt.counted(len(spans), 'date')}"
 
 
 def _wrapped(text: str) -> list[str]:
@@ -162,3 +167,106 @@ def _wrapped(text: str) -> list[str]:
 
 def _points(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="    - ", subsequent_indent="      ")
+
+
+FORMAT_VERSION = 1
+
+
+def explain_json(explained: Explanation, window: str = "") -> str:
+    """Return *explained* as one JSON document; with *window* it tells of that one alone.
+
+    ``now`` is what the schedules have asked for by then, ``promised_tru`` what open windows
+    need; ``next`` is the next change of it, null if there is none in the 400 days after. A
+    ``tru`` of null means on-demand. ``windows`` has every window in one of these states:
+
+    - ``open``: its run is under way.
+    - ``ahead``: its schedule has fired, its start is still ahead.
+    - ``closed``: it doesn't run; ``reasons`` say why not.
+    - ``paused``: it is paused in the file, so that its schedule never fires.
+
+    Args:
+        explained: What is to be told.
+        window: A window's name, or its name in full; empty for all of them.
+    """
+    calendar = explained.calendar
+    found = [
+        *(_claim_value(claim) for claim in explained.claims if is_meant(claim.run.window, window)),
+        *(_absence_value(each) for each in explained.absences if is_meant(each.window, window)),
+    ]
+    document = {
+        "format_version": FORMAT_VERSION,
+        "namespace": calendar.namespace,
+        "timezone": calendar.timezone,
+        "at": format_instant(explained.at),
+        "baseline": {
+            "tru": number(calendar.baseline.tru if calendar.baseline else None),
+            "declared": calendar.baseline is not None,
+        },
+        "now": _step_value(explained.asked),
+        "promised_tru": number(explained.promised.capacity.tru),
+        "next": _next_value(explained.until) if explained.until else None,
+        "windows": found,
+    }
+    return json.dumps(document, indent=2)
+
+
+def _step_value(step: Step) -> dict[str, Any]:
+    """Return a capacity, and by which rules it comes about."""
+    return {
+        "tru": number(step.capacity.tru),
+        "asked_tru": step.target.asked,
+        "falls_short": step.target.falls_short,
+        "reasons": list(because(step)),
+    }
+
+
+def _next_value(step: Step) -> dict[str, Any]:
+    """Return what comes after, and when."""
+    return {"at": format_instant(step.start), **_step_value(step)}
+
+
+def _claim_value(claim: Claim) -> dict[str, Any]:
+    """Return a window that counts."""
+    run = claim.run
+    return {
+        **_window_value(run.window),
+        "state": "open" if claim.is_open else "ahead",
+        "run": _run_value(run),
+        "reasons": list(run.notes),
+        "runs_on_day": [],
+        "next": None,
+    }
+
+
+def _absence_value(absence: Absence) -> dict[str, Any]:
+    """Return a window that doesn't count: why not, what else it does that day, what follows."""
+    return {
+        **_window_value(absence.window),
+        "state": "paused" if absence.window.paused else "closed",
+        "run": None,
+        "reasons": list(absence.story.reasons),
+        "runs_on_day": [_run_value(run) for run in absence.story.runs],
+        "next": _run_value(absence.following) if absence.following else None,
+    }
+
+
+def _window_value(window: Window) -> dict[str, Any]:
+    """Return what a window asks for, by what rule, and where that is written."""
+    return {
+        "window": window.name,
+        "tru": window.tru,
+        "combine": window.combine,
+        "rule": rule_words(window),
+        "description": window.description,
+        "file": window.place.file,
+        "line": window.place.line,
+    }
+
+
+def _run_value(run: Occurrence) -> dict[str, Any]:
+    return {
+        "start": format_instant(run.start),
+        "end": format_instant(run.end),
+        "fires": format_instant(run.fires),
+        "notes": list(run.notes),
+    }

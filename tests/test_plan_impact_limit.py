@@ -10,8 +10,8 @@ import pytest
 from planner.cli.outlook import sections_of
 from planner.cli.wanting import wanted_of
 from planner.diff import diff
+from planner.forecast import plan_impact
 from planner.model import Prices
-from planner.outlook import reading
 from planner.source import read
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -37,7 +37,7 @@ def test_the_outlook_of_too_many_runs_is_left_out(
     """Above the limit one section says what was not reckoned, and what shows it."""
     (tmp_path / "planner.yaml").write_text("project: shop\n", encoding="utf-8")
     (tmp_path / "payments.yaml").write_text(CALENDAR, encoding="utf-8")
-    monkeypatch.setattr(reading, "MOST_RUNS", most)
+    monkeypatch.setattr(plan_impact, "MOST_RUNS", most)
     wanted = wanted_of(read(tmp_path), tmp_path, NOW)
     plan = diff(wanted, {}, NOW)
     sections = sections_of(plan, wanted.schedules, Prices(), NOW, brief=False)

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from planner.bill import Bill, Hint, hints, reckon
 from planner.errors import Lint
+from planner.forecast.cost import Bill, reckon
+from planner.forecast.cost_hints import Hint, hints
+from planner.forecast.timeline import Step, combine_steps, running
 from planner.model import (
     BusinessDays,
     Horizon,
@@ -18,7 +20,6 @@ from planner.model import (
     Window,
 )
 from planner.recurrence.business_days import business_calendar
-from planner.timeline import Step, combine_steps, running
 from planner.timezones import ClockChange, changes
 from workflows.contract import to_wall
 

@@ -18,18 +18,20 @@ from foresight_helpers import (
 )
 from hypothesis import given, settings
 
-from planner.bill import (
+from planner.forecast.cost import (
     ACTIONS_PER_TRU_HOUR,
     Bill,
-    Hint,
+    ceil_hour,
     cost,
-    hints,
+    floor_hour,
     minimum,
+    months_of,
     reckon,
+    whole_hours,
 )
-from planner.bill.metering import ceil_hour, floor_hour, months_of, whole_hours
+from planner.forecast.cost_hints import Hint, hints
+from planner.forecast.timeline import baseline_of, rails_of, running
 from planner.model import GuardRails, Horizon, Prices, PriceTier, Window
-from planner.timeline import baseline_of, rails_of, running
 from workflows.contract import Capacity, target_of
 
 JANUARY = horizon("2027-01-01", "2027-02-01")

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
-from planner.bill import reckon
 from planner.cli.outlook import sections_of
 from planner.diff import Live, Plan
+from planner.forecast.cost import reckon
+from planner.forecast.plan_impact import Outlook, Reader, outlook
+from planner.forecast.timeline import combine_steps
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
-from planner.outlook import Outlook, outlook
-from planner.outlook.reading import Reader
-from planner.render.outlook import outlook_brief, outlook_sections
+from planner.render.plan import outlook_brief, outlook_sections
 from planner.schedules import compile_window
 from planner.spec import Schedule
-from planner.timeline import combine_steps
 from workflows.contract import Capacity, Rails
 
 DAY = timedelta(days=1)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from planner.forecast.timeline import Step, combine_steps, running
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences import DayStory, explain_day
-from planner.timeline import Step, combine_steps, running
 from workflows.contract import to_wall
 
 LOOKAHEAD = timedelta(days=400)

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Literal
 
-from planner.demand import Demand
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences import expand, longest, pattern_of
 from workflows.contract import ON_DEMAND, Capacity, Combine, Rails, Target, target_of
@@ -130,11 +129,6 @@ def rails_of(calendar: NamespaceCalendar) -> Rails:
     return Rails(calendar.guard_rails.allowed_tru, calendar.guard_rails.max_tru)
 
 
-def step_at(steps: Sequence[Step], instant: datetime) -> Step | None:
-    """Return the one of *steps* that holds *instant*; None if it is outside of them."""
-    return next((step for step in steps if step.start <= instant < step.end), None)
-
-
 def _reach(window: Window, horizon: Horizon, view: View) -> Horizon:
     """Return where the starts lie of what may have a part in *horizon*."""
     late = window.ahead if view == "asked" else timedelta()
@@ -177,3 +171,43 @@ def _edges(
                 edges.append((end, False, place))
     edges.sort()
     return edges
+
+
+class Demand:
+    """The TRU that claims ask for together while they come and go.
+
+    `asked` is at any time what `workflows.contract.combine` says of those that came and
+    have not gone: the keeper's own arithmetic, one claim at a time. A property in the
+    tests holds the two against each other.
+    """
+
+    __slots__ = ("_added", "_highest", "_levels")
+
+    def __init__(self) -> None:
+        self._levels: dict[int, int] = {}
+        self._highest = 0
+        self._added = 0
+
+    @property
+    def asked(self) -> int:
+        """What is asked for now; 0 where nothing runs."""
+        return self._highest + self._added
+
+    def come(self, tru: int, combine: Combine) -> None:
+        """Count a claim in that begins."""
+        if combine == "add":
+            self._added += tru
+            return
+        self._levels[tru] = self._levels.get(tru, 0) + 1
+        if tru > self._highest:
+            self._highest = tru
+
+    def go(self, tru: int, combine: Combine) -> None:
+        """Count a claim out that came before."""
+        if combine == "add":
+            self._added -= tru
+            return
+        self._levels[tru] -= 1
+        if not self._levels[tru]:
+            del self._levels[tru]
+            self._highest = max(self._levels, default=0)  # of few: the values that are allowed

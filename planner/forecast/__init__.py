@@ -1,0 +1,1 @@
+"""What the calendars will do: capacity, cost and reasons, as pure functions."""
