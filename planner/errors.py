@@ -50,6 +50,11 @@ class Lint:
         return f"{place}: {self.message} [{self.code}]"
 
 
+def quote(text: str, limit: int = 60) -> str:
+    """Return *text* as messages show it: quoted, on one line, cut at *limit* characters."""
+    return repr(text if len(text) <= limit else f"{text[: limit - 3]}...")
+
+
 class PlannerError(Exception):
     """The root: everything that is reported in a sentence, without a traceback."""
 

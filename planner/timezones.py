@@ -1,14 +1,13 @@
-"""Time zones: which names count, when their clocks change, and wall times by the thousand.
+"""Time zones: valid names, clock changes, and fast conversion of many wall times.
 
-`workflows.contract.clock` is the one reading of clock changes; `ZoneClock` is the same
-reading from a table of the changes, for the places that convert many times.
+`workflows.contract.to_instant` defines how wall times become instants; `ZoneClock` gives the
+same answers from a table of clock changes, for callers that convert thousands.
 """
 
 from __future__ import annotations
 
 import difflib
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,13 +15,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2200
-"""The years whose clock changes can be asked for; outside of them no zone has any here."""
+"""The years in which clock changes are found; outside of them `clock_changes` finds none."""
 
 _PROBE = timedelta(days=6)
-"""How far apart a zone's offset is looked at.
+"""The distance between two samples of a zone's offset.
 
 Since 1970 no zone changed its clock twice within it (tests/test_timezones.py proves that for
-every zone there is), so between two looks lies one change at most.
+every zone), so between two samples lies one change at most.
 """
 
 _NOT_PORTABLE = frozenset({"localtime", "Factory", "posixrules"})
@@ -33,11 +32,11 @@ _EPOCH_WALL = _EPOCH.replace(tzinfo=None)
 
 @dataclass(frozen=True, slots=True, order=True)
 class ClockChange:
-    """One jump of a zone's clock.
+    """One change of a zone's UTC offset.
 
-    *at* is the UTC instant of the jump, *before* and *after* are the offsets from UTC
-    around it. *low* and *high* bound the wall times, ``[low, high)`` and naive, that it
-    skips (`is_gap`) or shows twice.
+    *at* is the UTC instant of the change, *before* and *after* are the offsets around it.
+    *low* and *high* bound the naive wall times ``[low, high)`` that it skips (`is_gap`) or
+    repeats.
     """
 
     at: datetime
@@ -60,10 +59,10 @@ class ClockChange:
         return (self.at + max(self.before, self.after)).replace(tzinfo=None)
 
 
-def problem(name: str) -> str | None:
-    """Return what is wrong with *name* as a time zone, in a sentence; None if it is one.
+def timezone_problem(name: str) -> str | None:
+    """Return why *name* is no time zone, in a sentence with a suggestion; None if it is one.
 
-    Only names of the tz database count, as they are written there: a path, ``Local`` or
+    Only names of the tz database are valid, exactly as written there: a path, ``Local`` or
     an abbreviation would mean something else on another machine.
     """
     if name in _names():
@@ -81,7 +80,7 @@ def _names() -> frozenset[str]:
 
 
 def _near(name: str) -> list[str]:
-    """Return up to three names that *name* may have meant: by its city, else by its letters."""
+    """Return up to three names close to *name*: with the same city, else similar letters."""
     wanted = name.strip().replace(" ", "_").lower()[:60]
     city = wanted.rpartition("/")[2]
     same_city = sorted(n for n in _names() if city and n.lower().rpartition("/")[2] == city)
@@ -93,20 +92,20 @@ def _near(name: str) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """Return the zone called *name*, which `problem` has found nothing against."""
+    """Return the zone called *name*, a valid name by `timezone_problem`."""
     return ZoneInfo(name)
 
 
-def changes(timezone: str, start: datetime, end: datetime) -> tuple[ClockChange, ...]:
-    """Return the clock changes of *timezone* in ``[start, end)``, in order.
+def clock_changes(timezone: str, start: datetime, end: datetime) -> tuple[ClockChange, ...]:
+    """Return the clock changes of *timezone* in ``[start, end)``, ascending.
 
-    Exact between `FIRST_YEAR` and `LAST_YEAR`. Only changes of the offset count: a new
-    abbreviation at the same offset moves no clock.
+    Exact between `FIRST_YEAR` and `LAST_YEAR`. Only changes of the UTC offset count: a new
+    abbreviation with the same offset moves no clock.
 
     Args:
         timezone: A name of the tz database.
-        start: The first instant looked at, aware.
-        end: The instant after the last one looked at, aware.
+        start: The first instant, aware, inclusive.
+        end: The end of the span, aware, exclusive.
     """
     years = range(
         max(start.astimezone(UTC).year, FIRST_YEAR), min(end.astimezone(UTC).year, LAST_YEAR) + 1
@@ -124,7 +123,7 @@ def _changes_of_year(timezone: str, year: int) -> tuple[ClockChange, ...]:
     """Return the changes with ``at`` in the UTC *year*."""
     tz = zone(timezone)
     found = []
-    # One look before: a change in the year's very first second is between two of them, too.
+    # One sample earlier, so that a change in the year's first second lies between two.
     instant, end = datetime(year, 1, 1, tzinfo=UTC) - _PROBE, datetime(year + 1, 1, 1, tzinfo=UTC)
     before = _offset(instant, tz)
     while instant < end:
@@ -137,7 +136,7 @@ def _changes_of_year(timezone: str, year: int) -> tuple[ClockChange, ...]:
 
 
 def _jump(low: datetime, high: datetime, tz: ZoneInfo) -> datetime:
-    """Return the first instant, to the second, with the offset of *high*; *low* has another."""
+    """Return the instant, to the second, at which the offset changes; binary search."""
     before = _offset(low, tz)
     span = int((high - low).total_seconds())
     first, last = 0, span  # the jump is in (low + first, low + last]
@@ -155,16 +154,16 @@ def _offset(instant: datetime, tz: ZoneInfo) -> timedelta:
 
 
 class ZoneClock:
-    """The clock of a zone between two years, as a table that is looked up by bisection.
+    """The offsets of a zone between two years, as a table searched by bisection.
 
-    For wall times within its years it agrees with `workflows.contract.to_instant`, time
-    by time; a property in the tests says so.
+    For wall times in these years `instant` equals `workflows.contract.to_instant`; a
+    property test says so.
     """
 
     def __init__(self, timezone: str, first_year: int, last_year: int) -> None:
         # A year of margin: walls of the years' edges may fall into the years beside.
         start = datetime(max(first_year - 1, FIRST_YEAR), 1, 1, tzinfo=UTC)
-        self.changes = changes(timezone, start, datetime(last_year + 2, 1, 1, tzinfo=UTC))
+        self.changes = clock_changes(timezone, start, datetime(last_year + 2, 1, 1, tzinfo=UTC))
         offsets = [_offset(start, zone(timezone)), *(change.after for change in self.changes)]
         # The instant of `_EPOCH_WALL` by each offset: adding is cheaper than `replace(tzinfo=UTC)`.
         self._epochs = [_EPOCH - offset for offset in offsets]
@@ -176,19 +175,15 @@ class ZoneClock:
         return self.read(wall)[0]
 
     def read(self, wall: datetime) -> tuple[datetime, ClockChange | None]:
-        """Return the UTC instant of *wall*, and the change that skips or repeats it, if any."""
-        # Up to `high` the offset before the jump counts: in the gap, and in both showings.
+        """Return the UTC instant of *wall*, and the clock change that skips or repeats it."""
+        # Up to `high` the offset before the jump applies: in the gap, and to a repeat's first.
         index = bisect_right(self._highs, wall)
         instant = self._epochs[index] + (wall - _EPOCH_WALL)
         touched = index < len(self._lows) and wall >= self._lows[index]
         return instant, self.changes[index] if touched else None
 
-    def instants(self, walls: Iterable[datetime]) -> list[datetime]:
-        """Return `instant` of each of *walls*, in their order."""
-        return [self.instant(wall) for wall in walls]
-
     def second_instant(self, wall: datetime) -> datetime | None:
-        """Return the instant at which *wall* is shown again; None if it is shown once."""
+        """Return the instant at which *wall* occurs a second time; None if it occurs once."""
         change = self.read(wall)[1]
         if change is None or change.is_gap:
             return None
@@ -196,6 +191,6 @@ class ZoneClock:
 
 
 @lru_cache(maxsize=256)
-def clock(timezone: str, first_year: int, last_year: int) -> ZoneClock:
-    """Return the clock of *timezone* for wall times of these years, both included."""
+def zone_clock(timezone: str, first_year: int, last_year: int) -> ZoneClock:
+    """Return the table of *timezone* for wall times of these years, both inclusive."""
     return ZoneClock(timezone, first_year, last_year)

@@ -15,7 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from time_helpers import utc, wall
 
-from planner.timezones import ClockChange, ZoneClock, changes, clock, problem, zone
+from planner.timezones import (
+    ClockChange,
+    ZoneClock,
+    clock_changes,
+    timezone_problem,
+    zone,
+    zone_clock,
+)
 from workflows.contract import to_instant
 
 NASTY = [
@@ -87,7 +94,7 @@ def test_changes_are_those_of_the_zone_file(name: str) -> None:
     """Each change since 1970 is found, at its second, with the offset that follows."""
     listed = [(at, after) for at, after in transitions(name) if at >= utc("1970-01-01")]
     end = listed[-1][0] + timedelta(seconds=1) if listed else utc("2037-01-01")
-    found = changes(name, utc("1970-01-01"), end)
+    found = clock_changes(name, utc("1970-01-01"), end)
     assert [(change.at, change.after) for change in found] == listed
     assert all(one.after == next_one.before for one, next_one in pairwise(found))
 
@@ -96,11 +103,11 @@ def test_changes_are_half_open_and_bounded() -> None:
     """A change at the start counts, one at the end doesn't; far years hold none."""
     at = utc("2027-03-28T01:00")
     second = timedelta(seconds=1)
-    assert [c.at for c in changes("Europe/Berlin", at, at + second)] == [at]
-    assert changes("Europe/Berlin", at - second, at) == ()
-    assert changes("Europe/Berlin", at + second, at) == ()
-    assert changes("Europe/Berlin", utc("2300-01-01"), utc("9999-12-31")) == ()
-    assert changes("UTC", utc("1970-01-01"), utc("2199-01-01")) == ()
+    assert [c.at for c in clock_changes("Europe/Berlin", at, at + second)] == [at]
+    assert clock_changes("Europe/Berlin", at - second, at) == ()
+    assert clock_changes("Europe/Berlin", at + second, at) == ()
+    assert clock_changes("Europe/Berlin", utc("2300-01-01"), utc("9999-12-31")) == ()
+    assert clock_changes("UTC", utc("1970-01-01"), utc("2199-01-01")) == ()
 
 
 CHANGES = [
@@ -115,7 +122,7 @@ CHANGES = [
 @pytest.mark.parametrize(("name", "at", "is_gap", "low", "high"), CHANGES)
 def test_a_change_in_wall_times(name: str, at: str, is_gap: bool, low: str, high: str) -> None:
     """A change says which wall times it skips or shows twice."""
-    (change,) = changes(name, utc(at), utc(at) + timedelta(seconds=1))
+    (change,) = clock_changes(name, utc(at), utc(at) + timedelta(seconds=1))
     assert change.is_gap is is_gap
     assert (f"{change.low:%H:%M}", f"{change.high:%H:%M}") == (low, high)
     assert change.low.tzinfo is None
@@ -123,9 +130,9 @@ def test_a_change_in_wall_times(name: str, at: str, is_gap: bool, low: str, high
 
 def test_a_day_that_never_was() -> None:
     """Samoa skipped 30 December 2011 whole; its starts move to the 31st."""
-    (change,) = changes("Pacific/Apia", utc("2011-12-01"), utc("2012-01-01"))
+    (change,) = clock_changes("Pacific/Apia", utc("2011-12-01"), utc("2012-01-01"))
     assert (change.low, change.high) == (wall("2011-12-30"), wall("2011-12-31"))
-    table = clock("Pacific/Apia", 2011, 2011)
+    table = zone_clock("Pacific/Apia", 2011, 2011)
     assert table.instant(wall("2011-12-30T09:00")) == table.instant(wall("2011-12-31T09:00"))
 
 
@@ -135,7 +142,7 @@ def walls_near_changes(draw: st.DrawFn) -> tuple[str, datetime]:
     name = draw(st.sampled_from(NASTY))
     anywhere = draw(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)))
     year = datetime(anywhere.year, 1, 1, tzinfo=UTC)
-    near = changes(name, year, year + timedelta(days=365))
+    near = clock_changes(name, year, year + timedelta(days=365))
     if not near or draw(st.booleans()):
         return name, anywhere
     at = draw(st.sampled_from([c.low for c in near] + [c.high for c in near]))
@@ -147,7 +154,7 @@ def walls_near_changes(draw: st.DrawFn) -> tuple[str, datetime]:
 def test_the_table_agrees_with_the_one_reading(case: tuple[str, datetime]) -> None:
     """The table gives `to_instant` of every wall time, and the second showing if there is one."""
     name, at = case
-    table = clock(name, at.year, at.year)
+    table = zone_clock(name, at.year, at.year)
     tz = ZoneInfo(name)
     first, second = (at.replace(tzinfo=tz, fold=fold).astimezone(UTC) for fold in (0, 1))
     assert table.instant(at) == to_instant(at, tz) == first
@@ -167,7 +174,7 @@ def test_a_table_of_many_years_agrees_at_its_edges() -> None:
 
 def test_tables_are_shared() -> None:
     """Equal questions are answered by the same table and the same zone."""
-    assert clock("Europe/Berlin", 2027, 2028) is clock("Europe/Berlin", 2027, 2028)
+    assert zone_clock("Europe/Berlin", 2027, 2028) is zone_clock("Europe/Berlin", 2027, 2028)
     assert zone("Europe/Berlin") is zone("Europe/Berlin")
 
 
@@ -177,7 +184,7 @@ GOOD = ["Europe/Berlin", "UTC", "America/Argentina/Ushuaia", "Etc/GMT+5", "EST5E
 @pytest.mark.parametrize("name", GOOD)
 def test_names_of_the_tz_database_are_good(name: str) -> None:
     """Every name of the database counts, old ones too."""
-    assert problem(name) is None
+    assert timezone_problem(name) is None
 
 
 BAD = [
@@ -203,18 +210,18 @@ BAD = [
 @pytest.mark.parametrize(("name", "sentence"), BAD)
 def test_other_names_are_refused_with_a_good_one(name: str, sentence: str) -> None:
     """Paths, Local, offsets and misspellings get one short sentence with a name that works."""
-    message = problem(name)
+    message = timezone_problem(name)
     assert message is not None
     assert sentence in message
     assert message.startswith("unknown time zone '")
     assert "\n" not in message
     assert len(message) < 250
     suggested = message.partition("such as ")[2].split(" or ")
-    assert [problem(s.strip("'")) for s in suggested] == [None] * len(suggested)
+    assert [timezone_problem(s.strip("'")) for s in suggested] == [None] * len(suggested)
 
 
 def test_changes_can_be_compared_and_sorted() -> None:
     """Changes are values."""
-    one, other = changes("Europe/Berlin", utc("2027-01-01"), utc("2028-01-01"))
+    one, other = clock_changes("Europe/Berlin", utc("2027-01-01"), utc("2028-01-01"))
     assert one < other
     assert one == ClockChange(one.at, one.before, one.after)

@@ -64,12 +64,12 @@ def explain(
 
 def _say_what_the_clock_does(text: str, instant: datetime, timezone: str) -> None:
     """Say so if *text*, read as *instant*, is a wall time that is skipped or shown twice."""
-    from planner.timezones import clock
+    from planner.timezones import zone_clock
 
     wall = datetime.fromisoformat(text)
     if wall.tzinfo:
         return
-    change = clock(timezone, wall.year, wall.year).read(wall)[1]
+    change = zone_clock(timezone, wall.year, wall.year).read(wall)[1]
     if change is None:
         return
     if change.is_gap:

@@ -134,7 +134,7 @@ def prose(limit: int) -> Callable[[str], str]:
 
 def parse_zone(text: str) -> str:
     """Return a time zone by its name in the tz database."""
-    problem = timezones.problem(text)
+    problem = timezones.timezone_problem(text)
     if problem:
         raise ValueError(problem)
     return text

@@ -136,7 +136,7 @@ def _crons(raw: Raw) -> Iterator[Finding]:
 def _rule(raw: Raw, timezone: str) -> Iterator[Finding]:
     start = _attempt(parse_wall, raw.get("start"))
     own = raw.get("timezone")
-    if isinstance(own, str) and timezones.problem(own) is None:
+    if isinstance(own, str) and timezones.timezone_problem(own) is None:
         timezone = own
     if isinstance(raw.get("rrule"), str) and start is not None:
         for sentence in rule_problems(raw["rrule"], start, timezone):

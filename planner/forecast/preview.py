@@ -20,7 +20,7 @@ from planner.model import (
     Window,
 )
 from planner.recurrence.business_days import business_calendar
-from planner.timezones import ClockChange, changes
+from planner.timezones import ClockChange, clock_changes
 from workflows.contract import to_wall
 
 
@@ -149,7 +149,7 @@ def _clock_changes(calendar: NamespaceCalendar, span: Horizon) -> tuple[ZoneChan
         mine = [window for window in calendar.windows if window.timezone == zone]
         found += [
             ZoneChange(zone, change, _touched(mine, change))
-            for change in changes(zone, span.start, span.end)
+            for change in clock_changes(zone, span.start, span.end)
         ]
     return tuple(sorted(found, key=lambda item: (item.change.at, item.timezone)))
 

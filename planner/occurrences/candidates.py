@@ -10,7 +10,7 @@ from planner.model import Duration, Ical, Until
 from planner.occurrences.exclusions import Exclusions
 from planner.occurrences.pattern import Pattern
 from planner.occurrences.starts import Lasts, Start, Through, starts
-from planner.timezones import ClockChange, ZoneClock, clock
+from planner.timezones import ClockChange, ZoneClock, zone_clock
 from workflows.contract import end_by_clock
 
 
@@ -43,7 +43,7 @@ def candidates(pattern: Pattern, first: date, last: date) -> Iterator[Candidate]
     found = starts(pattern.recurrence, pattern.business, pattern.timezone, first, last)
     if not found:
         return
-    table = clock(pattern.timezone, first.year, last.year)
+    table = zone_clock(pattern.timezone, first.year, last.year)
     excluding = Exclusions(pattern, first, last)
     rolls = pattern.roll != "none"
     for start in found:

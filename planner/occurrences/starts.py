@@ -21,7 +21,7 @@ from planner.model import (
 from planner.recurrence import ical
 from planner.recurrence.business_days import BusinessCalendar
 from planner.recurrence.cron import CronRule, days, parse, wall_times
-from planner.timezones import ZoneClock, clock, zone
+from planner.timezones import ZoneClock, zone, zone_clock
 from workflows.contract import to_wall
 
 START_LIMIT = 400_000
@@ -110,7 +110,7 @@ def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]
     for rule in rules:
         walls = wall_times(rule, cron.day_match, first, last)
         if rule.every_hour:
-            yield from _every_showing(walls, clock(timezone, first.year, last.year))
+            yield from _every_showing(walls, zone_clock(timezone, first.year, last.year))
         else:
             yield from map(Start, walls)
 

@@ -12,7 +12,7 @@ from planner.occurrences.expansion import expand
 from planner.occurrences.lengths import longest
 from planner.occurrences.pattern import pattern_of
 from planner.recurrence.business_days import ROLL_LIMIT
-from planner.timezones import changes
+from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall
 
 LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
@@ -105,7 +105,7 @@ def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
     return [
         f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
         f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
-        for change in changes(window.timezone, begin, end)
+        for change in clock_changes(window.timezone, begin, end)
     ]
 
 

@@ -17,89 +17,90 @@ from itertools import chain
 import holidays as library
 from holidays.registry import COUNTRIES, FINANCIAL
 
+from planner.errors import quote
 from planner.model import Holidays, IcsFile, Roll
 from planner.recurrence import ical
 
 ROLL_LIMIT = 31
-"""Days that a roll looks ahead or back for a business day."""
+"""How many days a roll searches for a business day, in either direction."""
 
 _DAY = timedelta(days=1)
 _SATURDAY_AND_SUNDAY = frozenset({5, 6})
 
 
 class BusinessCalendar:
-    """What is a business day: no weekend, and no holiday.
+    """The business days of one configuration: neither weekend nor holiday.
 
-    The weekend is the one that is written, else that of the first region in the year
-    asked for, with the days on which that region works all the same; else Saturday and
-    Sunday. Markets list no holiday on a weekend, countries may.
+    The weekend is the configured one, else that of the first region in that year, less the
+    weekend days on which the region works; without a region it is Saturday and Sunday.
+    Markets list no holiday that falls on a weekend, countries may.
 
     Args:
-        holidays: What is written about holidays and the weekend.
+        holidays: The configured regions, dates, ``.ics`` files and weekend.
         timezone: The zone in which timed events of ``.ics`` files fall on a day.
     """
 
     def __init__(self, holidays: Holidays, timezone: str = "UTC") -> None:
         self._holidays = holidays
         self._timezone = timezone
-        self._years: dict[int, _Year] = {}
+        self._years: dict[int, _DaysOff] = {}
 
     def name_of(self, day: date) -> str | None:
-        """Return the holiday's name ("Memorial Day"); None if *day* is none."""
+        """Return the name of the holiday on *day*, such as "Memorial Day", or None."""
         return self._year(day.year).names.get(day)
 
     def is_weekend(self, day: date) -> bool:
-        """Tell whether *day* is of the weekend, and not worked all the same."""
+        """Tell whether *day* is a weekend day on which nobody works."""
         return day in self._year(day.year).weekends
 
     def is_business_day(self, day: date) -> bool:
-        """Tell whether *day* is neither of the weekend nor a holiday."""
+        """Tell whether *day* is neither a weekend day nor a holiday."""
         year = self._year(day.year)
         return day not in year.weekends and day not in year.names
 
     def why_not(self, day: date) -> str | None:
-        """Return why *day* is no business day, in words; None if it is one."""
+        """Return why *day* is not a business day, in words; None if it is one."""
         if name := self.name_of(day):
             return f"a holiday: {name}"
         return "of the weekend" if self.is_weekend(day) else None
 
     def roll(self, day: date, how: Roll) -> date:
-        """Return the business day that stands in for *day*, which may be in another month.
+        """Return the business day that replaces *day*; it may be in another month.
 
-        ``nearest`` prefers the earlier of two that are equally near: capacity that is
-        there too soon covers more than one that is late. Where there is no business day
-        within `ROLL_LIMIT` days, the day itself stays: a window never vanishes.
+        ``nearest`` prefers the earlier of two equally near days: capacity that comes early
+        covers more than capacity that comes late. Where no business day lies within
+        `ROLL_LIMIT` days, *day* itself is returned: a window never vanishes.
         """
         if how == "none":
             return day
         return next((other for other in _near(day, how) if self.is_business_day(other)), day)
 
     def business_days(self, year: int, month: int) -> list[date]:
-        """Return the business days of a month, in order."""
+        """Return the business days of a month, ascending."""
         return [day for day in _days_of_month(year, month) if self.is_business_day(day)]
 
     def nth_business_day(self, year: int, month: int, n: int) -> date | None:
         """Return the *n*-th business day of a month, from its end where *n* is negative.
 
-        None if the month has fewer, or *n* is 0.
+        Returns None where the month has fewer, or *n* is 0.
         """
         found = self.business_days(year, month)
         return found[n - 1 if n > 0 else n] if 0 < abs(n) <= len(found) else None
 
-    def _year(self, year: int) -> _Year:
+    def _year(self, year: int) -> _DaysOff:
         if year not in self._years:
-            self._years[year] = _year_of(self._holidays, self._timezone, year)
+            self._years[year] = _days_off(self._holidays, self._timezone, year)
         return self._years[year]
 
 
 @lru_cache(maxsize=1024)
 def business_calendar(holidays: Holidays, timezone: str = "UTC") -> BusinessCalendar:
-    """Return the calendar of *holidays*: one object for equal arguments."""
+    """Return the calendar of *holidays*; equal arguments share one object and its years."""
     return BusinessCalendar(holidays, timezone)
 
 
 def _near(day: date, how: Roll) -> Iterator[date]:
-    """Yield the days that may stand in for *day*, best first, itself included."""
+    """Yield the candidates for a roll, best first, *day* itself among them."""
     yield day
     for distance in range(1, ROLL_LIMIT + 1):
         if how in ("previous", "nearest"):
@@ -119,15 +120,15 @@ def _days_of_month(year: int, month: int) -> Iterator[date]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Year:
-    """The days of a year that are no business days: holidays with their names, weekends."""
+class _DaysOff:
+    """The holidays of one year, by date with their names, and its weekend days."""
 
     names: dict[date, str]
     weekends: frozenset[date]
 
 
-def _year_of(holidays: Holidays, timezone: str, year: int) -> _Year:
-    """Collect what is known of *year*; where a day has several names, each is named once."""
+def _days_off(holidays: Holidays, timezone: str, year: int) -> _DaysOff:
+    """Collect the days off of *year*; a day with several names gets each of them once."""
     found: dict[date, dict[str, None]] = {}  # a dict for its order
     for day, name in chain(
         *(_region(code, year).items() for code in holidays.regions),
@@ -138,7 +139,7 @@ def _year_of(holidays: Holidays, timezone: str, year: int) -> _Year:
         if day.year == year:
             found.setdefault(day, {"listed as a holiday": None})
     names = {day: "; ".join(names) for day, names in found.items()}
-    return _Year(names, _weekends(holidays, year))
+    return _DaysOff(names, _weekends(holidays, year))
 
 
 def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
@@ -148,7 +149,7 @@ def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
 
 
 def _weekends(holidays: Holidays, year: int) -> frozenset[date]:
-    """Return the days of the weekend in *year*, without those that are worked."""
+    """Return the weekend days of *year*, less those that the first region works."""
     days = [day for month in range(1, 13) for day in _days_of_month(year, month)]
     if holidays.weekend or not holidays.regions:
         weekdays = frozenset(holidays.weekend) or _SATURDAY_AND_SUNDAY
@@ -162,8 +163,8 @@ def _weekends(holidays: Holidays, year: int) -> frozenset[date]:
 def _region(code: str, year: int) -> library.HolidayBase:
     """Return the holidays of a country, a subdivision (``US-CA``) or a market in *year*.
 
-    With the year said and no expanding, so that asking for a day never adds to it; with
-    the language said, so that the machine's own doesn't decide.
+    The year is explicit and ``expand`` off, since a lookup would otherwise add years; the
+    language is explicit, since the machine's own would otherwise decide.
     """
     if code in library.list_supported_financial():
         return library.financial_holidays(code, years=[year], expand=False, language="en_US")
@@ -177,7 +178,7 @@ def _region(code: str, year: int) -> library.HolidayBase:
 
 
 def region_problem(code: str) -> str | None:
-    """Return what is wrong with *code* as a region, in a sentence; None if it is one.
+    """Return why *code* is no region, in a sentence with a suggestion; None if it is one.
 
     >>> region_problem("US-CA") is None
     True
@@ -189,24 +190,20 @@ def region_problem(code: str) -> str | None:
     if code in library.list_supported_financial() or (subdivisions is not None and not dash):
         return None
     if code != code.upper() and region_problem(code.upper()) is None:
-        return f"unknown holidays {_shown(code)}; did you mean {code.upper()!r}?"
+        return f"unknown holidays {quote(code, 40)}; did you mean {code.upper()!r}?"
     if subdivisions is None:
-        return f"unknown holidays {_shown(code)}; {_meant(code, _codes())}"
+        return f"unknown holidays {quote(code, 40)}; {_suggestion(code, _codes())}"
     if subdivision in subdivisions:
         return None
     if not subdivisions:
-        return f"{country} has no subdivisions in holidays {_shown(code)}; write {country!r}"
+        return f"{country} has no subdivisions in holidays {quote(code, 40)}; write {country!r}"
     known = {known.lower(): f"{country}-{known}" for known in subdivisions}
-    near = _meant(subdivision, known, fallback=f"{country}-{subdivisions[0]}")
-    return f"unknown subdivision {_shown(subdivision)} in holidays {_shown(code)}; {near}"
+    near = _suggestion(subdivision, known, fallback=f"{country}-{subdivisions[0]}")
+    return f"unknown subdivision {quote(subdivision, 40)} in holidays {quote(code, 40)}; {near}"
 
 
-def _shown(code: str) -> str:
-    return repr(code if len(code) <= 40 else f"{code[:37]}...")
-
-
-def _meant(text: str, known: dict[str, str], fallback: str = "US") -> str:
-    """Return a question with the codes that *text* comes near to, else an example."""
+def _suggestion(text: str, known: dict[str, str], fallback: str = "US") -> str:
+    """Return "did you mean" with the codes nearest to *text*, else an example."""
     wanted = text.lower()[:40]
     near = [wanted] * (wanted in known) or difflib.get_close_matches(wanted, known, 3, cutoff=0.6)
     codes = list(dict.fromkeys(known[name] for name in near))
@@ -217,7 +214,7 @@ def _meant(text: str, known: dict[str, str], fallback: str = "US") -> str:
 
 @lru_cache(maxsize=1)
 def _codes() -> dict[str, str]:
-    """Return each country and market by its names and codes in lower case, as its code."""
+    """Map every name and code of a country or market, in lower case, to its code."""
     found = {}
     for module, (_, code, *more) in {**COUNTRIES, **FINANCIAL}.items():
         for name in (module.replace("_", " "), code, *more):

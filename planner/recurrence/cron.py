@@ -23,8 +23,10 @@ from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
 
+from planner.errors import quote
+
 DayMatch = Literal["any", "all"]
-"""What two restricted day fields mean: a day that either names, or one that both do."""
+"""How two restricted day fields combine: days in either of them, or only days in both."""
 
 # Days of the month -------------------------------------------------------------------
 
@@ -36,19 +38,19 @@ class Day:
     day: int
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         if self.day <= _length(year, month):
             yield self.day
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Last:
-    """``L``, ``L-2``: so many days before the last day; shorter months have none."""
+    """``L``, ``L-2``: *offset* days before the last day; months too short for it have none."""
 
     offset: int = 0
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         if (day := _length(year, month) - self.offset) > 0:
             yield day
 
@@ -64,7 +66,7 @@ class NearestWeekday:
     day: int | None = None
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         length = _length(year, month)
         day = self.day or length
         if day > length:
@@ -90,7 +92,7 @@ class Weekday:
     weekday: int
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         yield from range(_first(year, month, self.weekday), _length(year, month) + 1, 7)
 
 
@@ -102,7 +104,7 @@ class Nth:
     n: int
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         day = _first(year, month, self.weekday) + 7 * (self.n - 1)
         if day <= _length(year, month):
             yield day
@@ -115,7 +117,7 @@ class LastWeekday:
     weekday: int
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
-        """Yield the days of the month that it means."""
+        """Yield its days in this month: 0, 1 or several numbers from 1."""
         yield max(Weekday(self.weekday).in_month(year, month))
 
 
@@ -137,11 +139,11 @@ def _first(year: int, month: int, weekday: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronRule:
-    """A cron expression, read: sorted values without repeats.
+    """A parsed cron expression; every field is sorted and without repeats.
 
-    *every_hour* is set where the hour field is ``*``: the rule then runs in every real
-    hour, also in one the clock shows twice. Any other hour field names wall times. A day
-    field that is ``*`` restricts nothing; every other one does, whatever it amounts to.
+    *every_hour* is set where the hour field is ``*``: the rule then runs in every elapsed
+    hour, also in one that the clock shows twice. Any other hour field names wall times. A
+    day field restricts unless it is ``*``, even where it lists every day.
     """
 
     expression: str
@@ -156,12 +158,12 @@ class CronRule:
 
     @property
     def needs_day_match(self) -> bool:
-        """Whether both day fields are restricted, which engines read in different ways."""
+        """Whether both day fields restrict: cron engines differ on whether either or both count."""
         return self.restricts_day_of_month and self.restricts_weekday
 
     @property
     def times(self) -> tuple[time, ...]:
-        """The times of day it starts at, in order."""
+        """The times of day at which it starts, ascending."""
         return tuple(time(hour, minute) for hour in self.hours for minute in self.minutes)
 
 
@@ -171,8 +173,8 @@ def days_in_month(
     """Return the days of the month on which *rule* starts, in order.
 
     Args:
-        rule: A rule that was read.
-        day_match: How two restricted day fields meet; else it makes no difference.
+        rule: A parsed expression.
+        day_match: How two restricted day fields combine; ignored where only one restricts.
         year: A year of the Gregorian calendar.
         month: 1 to 12.
 
@@ -213,7 +215,7 @@ def wall_times(
 ) -> Iterator[datetime]:
     """Yield the naive wall times that *rule* names from *first* to *last*, both included.
 
-    In order and without repeats; the clock's changes are the caller's business.
+    Ascending, without repeats. Clock changes are not considered: the caller converts.
     """
     times = rule.times
     for day in days(rule, day_match, first, last):
@@ -222,28 +224,27 @@ def wall_times(
 
 
 _CYCLE = (date(2000, 1, 1), date(2028, 1, 1) - timedelta(days=1))
-"""28 years hold each kind of month there is between 1901 and 2099: length and weekdays."""
+"""28 years contain every combination of length and first weekday that a month can have."""
 
 
 def never_fires(rule: CronRule, day_match: DayMatch | None = None) -> bool:
-    """Tell whether there is no day at all on which *rule* starts: 31 April, for one.
+    """Tell whether *rule* has no day at all, such as 31 April.
 
-    Two restricted day fields without a *day_match* are read as ``any``: whether they can
-    be met together isn't known yet.
+    Two restricted day fields without a *day_match* are read as ``any``.
     """
     return next(days(rule, day_match or "any", *_CYCLE), None) is None
 
 
-class FieldError(Exception):
-    """What is wrong with one field; who reads the expression says of which one."""
+class _FieldError(Exception):
+    """A problem of one field, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the five fields: the numbers it takes, their names, and a good example.
+    """One of the five fields: its range of numbers, their names, and an example.
 
-    *high* ends the cycle that ``*`` means, *top* is the highest number that may be
-    written: they differ for the weekdays, where 7 is Sunday once more.
+    *high* is the last number that ``*`` covers, *top* the highest that may be written. They
+    differ for weekdays, where 7 is Sunday again.
     """
 
     name: str
@@ -255,16 +256,16 @@ class Field:
 
     @property
     def takes(self) -> str:
-        """What may stand in it, in words."""
+        """Its accepted values, in words."""
         named = f" or {self.names[0]} to {self.names[-1]}" if self.names else ""
         return f"{self.low} to {self.top}{named}, such as {self.example}"
 
     def number(self, text: str, item: str) -> int:
-        """Return the value that *text* names; it is a part of *item*."""
+        """Return the value of *text*, a number or a name; errors show *item* where it is empty."""
         if text in self.names:
             return self.low + self.names.index(text)
         if not re.fullmatch("[0-9]{1,2}", text) or not self.low <= int(text) <= self.top:
-            raise FieldError(f"{quote(text or item)} is no {self.name}; it takes {self.takes}")
+            raise _FieldError(f"{quote(text or item)} is no {self.name}; it takes {self.takes}")
         return int(text)
 
 
@@ -285,7 +286,7 @@ WEEKDAY = Field(
 
 
 def day_terms(text: str, field: Field) -> list[DayTerm]:
-    """Read the field of the days of the month."""
+    """Parse the day-of-month field."""
     return [term for item in _items(text, field) for term in _terms_of_day(item, field)]
 
 
@@ -296,17 +297,19 @@ def _terms_of_day(item: str, field: Field) -> list[DayTerm]:
         return [NearestWeekday()]
     if before := re.fullmatch("l-([1-9][0-9]?)", item):
         if int(before[1]) > 30:
-            raise FieldError(f"{quote(item.upper())} is before any month begins; write L-1 to L-30")
+            raise _FieldError(
+                f"{quote(item.upper())} is before any month begins; write L-1 to L-30"
+            )
         return [Last(int(before[1]))]
     if nearest := re.fullmatch("([0-9]{1,2})w", item):
         return [NearestWeekday(field.number(nearest[1], item))]
     if "l" in item or "w" in item:
-        raise FieldError(f"{quote(item.upper())} is no {field.name}; write L, L-2, LW or 15W")
+        raise _FieldError(f"{quote(item.upper())} is no {field.name}; write L, L-2, LW or 15W")
     return [Day(number) for number in _span(item, field)]
 
 
 def weekday_terms(text: str, field: Field) -> list[WeekdayTerm]:
-    """Read the field of the days of the week."""
+    """Parse the day-of-week field."""
     return [term for item in _items(text, field) for term in _terms_of_weekday(item, field)]
 
 
@@ -314,10 +317,10 @@ def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
     name, hash_sign, n = item.partition("#")
     if hash_sign:
         if n not in ("1", "2", "3", "4", "5"):
-            raise FieldError(f"{quote(item)} is no n-th weekday; write fri#1 to fri#5, or friL")
+            raise _FieldError(f"{quote(item)} is no n-th weekday; write fri#1 to fri#5, or friL")
         return [Nth(field.number(name, item) % 7, int(n))]
     if item.startswith("l"):
-        raise FieldError(
+        raise _FieldError(
             f"{quote(item.upper())} is no {field.name}; write friL for the last Friday"
         )
     if item.endswith("l"):
@@ -326,19 +329,19 @@ def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
 
 
 def numbers(text: str, field: Field) -> list[int]:
-    """Read a field of plain numbers."""
+    """Parse a field of plain numbers: minutes, hours or months."""
     return [number for item in _items(text, field) for number in _span(item, field)]
 
 
 def _items(text: str, field: Field) -> Iterable[str]:
-    """Return the items of a list; a lone ``*`` among others would swallow them."""
+    """Split a list into its items; refuse ``*`` beside others, since it would cover them."""
     items = text.split(",")
     if "" in items:
-        raise FieldError(f"the list {quote(text)} has an empty item; write it like 1,15")
+        raise _FieldError(f"the list {quote(text)} has an empty item; write it like 1,15")
     if "?" in items:
-        raise FieldError(f"'?' isn't used here; write * for every {field.name}")
+        raise _FieldError(f"'?' isn't used here; write * for every {field.name}")
     if len(items) > 1 and "*" in items:
-        raise FieldError(f"* beside others in {quote(text)} leaves nothing to list; write just *")
+        raise _FieldError(f"* beside others in {quote(text)} leaves nothing to list; write just *")
     return items
 
 
@@ -358,14 +361,14 @@ def _span(item: str, field: Field) -> range:
         if slash and not dash:
             last = max(first, field.high)
     if first > last:
-        raise FieldError(
+        raise _FieldError(
             f"the range {body} runs backwards; write {_unwrapped(first, last, body, field)}"
         )
     return range(first, last + 1, _step(step_text, item, field) if slash else 1)
 
 
 def _range_end(first: int, text: str, item: str, field: Field) -> int:
-    """Return the end of a range; a Sunday by name ends the week there (fri-sun)."""
+    """Return the end of a range; ``sun`` as an end is 7, so that fri-sun runs forwards."""
     last = field.number(text, item)
     return 7 if field is WEEKDAY and text == "sun" and first > 0 else last
 
@@ -373,14 +376,14 @@ def _range_end(first: int, text: str, item: str, field: Field) -> int:
 def _step(text: str, item: str, field: Field) -> int:
     most = field.high - field.low
     if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= most:
-        raise FieldError(
+        raise _FieldError(
             f"the step of {quote(item)} is no whole number from 1 to {most}; write it like */2"
         )
     return int(text)
 
 
 def _unwrapped(first: int, last: int, body: str, field: Field) -> str:
-    """Return the two ranges that a range running backwards may have meant."""
+    """Return two ranges that together cover what a wrapping range covers, as a suggestion."""
     named = body.split("-")[0] in field.names
 
     def shown(number: int) -> str:
@@ -394,13 +397,8 @@ def _unwrapped(first: int, last: int, body: str, field: Field) -> str:
     return f"{piece(first, field.high)},{piece(field.low, last)}"
 
 
-def quote(text: str) -> str:
-    """Quote *text* for a sentence; a long one is cut."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
-
-
 LENGTH_LIMIT = 200
-"""Characters of an expression: every sensible one is far shorter."""
+"""Most characters of an expression; a longer list costs seconds to parse."""
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -416,15 +414,15 @@ _GOOD = "0 18 L * *"
 
 
 class CronError(ValueError):
-    """A cron expression that can't be used: a sentence with the bad value and a good one."""
+    """An unusable cron expression: the message shows the bad value and a good one."""
 
 
 @lru_cache(maxsize=4096)
 def parse(expression: str) -> CronRule:
-    """Read a cron *expression*; the package's docstring says what each field may hold.
+    """Parse a cron *expression* of the dialect that the module's docstring describes.
 
     Raises:
-        CronError: It isn't of the dialect; the message names every field that isn't.
+        CronError: A field is wrong; the message names every field that is.
 
     >>> parse("0 18 15,L * *").days
     (Day(day=15), Last(offset=0))
@@ -434,7 +432,7 @@ def parse(expression: str) -> CronRule:
 backwards; write fri-sat,sun-mon
     """
     minute, hour, day, month, weekday = _split(expression)
-    _refuse(
+    _check_fields(
         expression,
         (numbers, minute, MINUTE),
         (numbers, hour, HOUR),
@@ -456,7 +454,7 @@ backwards; write fri-sat,sun-mon
 
 
 def _split(expression: str) -> list[str]:
-    """Return the five fields of *expression*, in lower case, with its macro expanded."""
+    """Return the five fields in lower case, a shorthand such as ``@daily`` expanded."""
     fields = _expanded(expression).split()
     shown = quote(expression)
     if "=" in fields[0]:
@@ -474,7 +472,7 @@ def _split(expression: str) -> list[str]:
 
 
 def _expanded(expression: str) -> str:
-    """Return *expression* in lower case, a macro as what it stands for."""
+    """Return *expression* in lower case, with a shorthand replaced by its five fields."""
     text = expression.replace("\t", " ").strip(" ").lower()
     if len(expression) > LENGTH_LIMIT or not (text.isascii() and text.isprintable() and text):
         raise CronError(
@@ -487,23 +485,23 @@ def _expanded(expression: str) -> str:
     return MACROS.get(text, text)
 
 
-_Reader = Callable[[str, Field], Sequence[object]]
+_FieldParser = Callable[[str, Field], Sequence[object]]
 
 
-def _refuse(expression: str, *fields: tuple[_Reader, str, Field]) -> None:
-    """Raise a `CronError` that names all that is wrong with any of *fields*."""
-    faults = []
-    for reader, text, field in fields:
+def _check_fields(expression: str, *fields: tuple[_FieldParser, str, Field]) -> None:
+    """Parse each of *fields*; raise one `CronError` that names every problem."""
+    problems = []
+    for parse_field, text, field in fields:
         try:
-            reader(text, field)
-        except FieldError as error:
-            faults.append(str(error))
-    if faults:
-        raise CronError(f"cron {quote(expression)}: {'; '.join(faults)}")
+            parse_field(text, field)
+        except _FieldError as error:
+            problems.append(str(error))
+    if problems:
+        raise CronError(f"cron {quote(expression)}: {'; '.join(problems)}")
 
 
 def _by_kind(term: DayTerm | WeekdayTerm) -> tuple[str, str]:
-    """Order terms of different kinds: plain ones first, then by what they say."""
+    """Return a sort key for mixed terms: plain numbers first, then by kind and value."""
     plain = isinstance(term, Day | Weekday)
     value = f"{term.day:02}" if isinstance(term, Day) else repr(term)
     return "" if plain else type(term).__name__, value

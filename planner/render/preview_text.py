@@ -17,7 +17,7 @@ from planner.forecast.preview import Lane, Preview, ZoneChange
 from planner.forecast.timeline import Step
 from planner.model import Occurrence, PriceTier
 from planner.render import format as fmt
-from planner.timezones import changes
+from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall
 
 WIDTH = 80
@@ -241,7 +241,7 @@ class DayBars:
         """Return the bar of the local *day*."""
         midnight = datetime.combine(day, time())
         begin, end = to_instant(midnight, self._tz), to_instant(midnight + DAY, self._tz)
-        if changes(self._tz.key, begin, end):
+        if clock_changes(self._tz.key, begin, end):
             return "".join(self._slot(midnight + SLOT * slot) for slot in range(SLOTS))
         heights: list[float | None] = [None] * SLOTS
         for step in self._between(begin, end):

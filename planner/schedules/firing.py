@@ -12,7 +12,7 @@ from typing import Protocol
 from planner.model import Horizon
 from planner.schedules.ranges import numbers_of
 from planner.spec import StructuredCalendar
-from planner.timezones import clock, zone
+from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall
 
 
@@ -54,7 +54,7 @@ def upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
         return
     tz = zone(schedule.timezone)
     first, last = to_wall(start, tz).date(), to_wall(end, tz).date()
-    table = clock(schedule.timezone, first.year, last.year)
+    table = zone_clock(schedule.timezone, first.year, last.year)
     late: list[datetime] = []
     for year, month in _months(first, last):
         walls = {wall for calendar in calendars for wall in calendar.times_in(year, month)}

@@ -23,7 +23,7 @@ def near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...
     """Return the wall times around each clock change of *timezone* from *year* on."""
     start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
     return tuple(
-        _around(change) for change in timezones.changes(timezone, start - _DAY, end + _DAY)
+        _around(change) for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY)
     )
 
 

@@ -19,7 +19,7 @@ from window_strategies import ZONES, plain_windows, windows
 
 from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Until, Window
 from planner.schedules import compile_window, firings, span_of
-from planner.timezones import changes
+from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall
 
 pytestmark = pytest.mark.integration
@@ -126,7 +126,7 @@ def change_days(timezone: str) -> list[date]:
 
     For a zone that never changes, two days like any other.
     """
-    found = {change.low.date() for change in changes(timezone, SPAN.start, SPAN.end)}
+    found = {change.low.date() for change in clock_changes(timezone, SPAN.start, SPAN.end)}
     return sorted(found) or [date(2027, 3, 28), date(2027, 10, 31)]
 
 

@@ -11,23 +11,22 @@ from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
 from planner import timezones
-from planner.errors import InputError, Lint, Problem
+from planner.errors import InputError, Lint, Problem, quote
 from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical.events import CalendarReader, Entry
-from planner.recurrence.ical.rrule_starts import Budget, TooMuchWork, start_faults
-from planner.recurrence.ical.series import Happening, Hint, Series, hints_of
+from planner.recurrence.ical.events import CalendarParser, VEvent
+from planner.recurrence.ical.rrule_starts import Budget, TooMuchWork, start_problems
+from planner.recurrence.ical.series import Instance, LineWarning, Series, unmatched_exceptions
 from planner.recurrence.ical.syntax import (
     MAX_EVENTS,
     MAX_OCCURRENCES,
     MAX_PROBLEMS,
     Component,
-    Fault,
-    When,
+    DateOrTime,
+    LineProblem,
     read,
-    shown,
-    wall_of,
+    to_local,
 )
-from planner.recurrence.ical.timezones import ZoneNames
+from planner.recurrence.ical.timezones import TimezoneResolver
 from workflows.contract import to_instant, to_wall
 
 _UTC = ZoneInfo("UTC")
@@ -36,11 +35,11 @@ _CACHED_FILES = 64
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a file says; the series are only meaningful without faults."""
+    """What a file says; the series are only meaningful without problems."""
 
     series: tuple[Series, ...]
-    faults: tuple[Fault, ...]
-    hints: tuple[Hint, ...]
+    problems: tuple[LineProblem, ...]
+    hints: tuple[LineWarning, ...]
 
 
 @lru_cache(maxsize=_CACHED_FILES)
@@ -49,102 +48,102 @@ def parse(text: str) -> Parsed:
 
     Files are at most a megabyte, so that what is kept of them is bounded, too.
     """
-    calendars, faults = read(text)
+    calendars, problems = read(text)
     budget = Budget()
     try:
         series, found, hints = _assembled(calendars, budget)
     except TooMuchWork:
         series, hints = [], []
         found = [(0, "the file's rules take too much work to follow; write fewer, or simpler ones")]
-    if not series and not faults and not found:
-        hints.append(Hint(0, "no-events", "the calendar has no events"))
-    faults = _bounded(sorted({*faults, *found}))
-    return Parsed(tuple(series), tuple(faults), tuple(hints[:MAX_PROBLEMS]))
+    if not series and not problems and not found:
+        hints.append(LineWarning(0, "no-events", "the calendar has no events"))
+    problems = _bounded(sorted({*problems, *found}))
+    return Parsed(tuple(series), tuple(problems), tuple(hints[:MAX_PROBLEMS]))
 
 
-def _bounded(faults: list[Fault]) -> list[Fault]:
-    if len(faults) <= MAX_PROBLEMS:
-        return faults
-    more = len(faults) - MAX_PROBLEMS
-    return [*faults[:MAX_PROBLEMS], (0, f"{more:,} more problems like these")]
+def _bounded(problems: list[LineProblem]) -> list[LineProblem]:
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    more = len(problems) - MAX_PROBLEMS
+    return [*problems[:MAX_PROBLEMS], (0, f"{more:,} more problems like these")]
 
 
 def _assembled(
     calendars: list[Component], budget: Budget
-) -> tuple[list[Series], list[Fault], list[Hint]]:
+) -> tuple[list[Series], list[LineProblem], list[LineWarning]]:
     count = sum(len(calendar.named("VEVENT")) for calendar in calendars)
     if count > MAX_EVENTS:
         sentence = f"the file has {count:,} events; at most {MAX_EVENTS:,} are read; split it"
         return [], [(0, sentence)], []
-    entries: list[Entry] = []
-    faults: list[Fault] = []
+    events: list[VEvent] = []
+    problems: list[LineProblem] = []
     for calendar in calendars:
-        zones = ZoneNames(calendar, budget)
-        reader = CalendarReader(calendar, zones)
-        entries += reader.entries()
-        faults += reader.faults + zones.faults
-    series, doubled = _grouped(entries)
-    hints: list[Hint] = []
+        zones = TimezoneResolver(calendar, budget)
+        reader = CalendarParser(calendar, zones)
+        events += reader.events()
+        problems += reader.problems + zones.problems
+    series, duplicates = _grouped(events)
+    hints: list[LineWarning] = []
     for one in series:
-        faults += _rule_faults(one, budget) if len(faults) < MAX_PROBLEMS else []
-        hints += hints_of(one, budget) if len(hints) < MAX_PROBLEMS else []
-    return series, faults + doubled, hints
+        problems += _rule_problems(one, budget) if len(problems) < MAX_PROBLEMS else []
+        hints += unmatched_exceptions(one, budget) if len(hints) < MAX_PROBLEMS else []
+    return series, problems + duplicates, hints
 
 
-def _grouped(entries: Iterable[Entry]) -> tuple[list[Series], list[Fault]]:
+def _grouped(events: Iterable[VEvent]) -> tuple[list[Series], list[LineProblem]]:
     """Return the series by UID; of versions of one event the highest SEQUENCE counts."""
-    by_uid: defaultdict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
+    by_uid: defaultdict[str, list[VEvent]] = defaultdict(list)
+    for entry in events:
         by_uid[entry.uid].append(entry)
-    faults: list[Fault] = []
+    problems: list[LineProblem] = []
     series = []
     for uid in sorted(by_uid):
-        versions: defaultdict[When | None, list[Entry]] = defaultdict(list)
+        versions: defaultdict[DateOrTime | None, list[VEvent]] = defaultdict(list)
         for entry in by_uid[uid]:
             versions[_identity(entry)].append(entry)
-        faults += [fault for same in versions.values() for fault in _doubled(uid, same)]
+        problems += [fault for same in versions.values() for fault in _duplicates(uid, same)]
         latest = {key: max(same, key=lambda e: e.sequence) for key, same in versions.items()}
         master = latest.pop(None, None)
         changes = sorted(latest.values(), key=lambda e: (e.start.wall, e.line))
         series.append(Series(master, tuple(changes)))
-    return series, faults
+    return series, problems
 
 
-def _identity(entry: Entry) -> When | None:
+def _identity(entry: VEvent) -> DateOrTime | None:
     """Return which occurrence *entry* changes, the same for each way to write its time."""
     when = entry.changes
     if when is None or when.is_date or when.tz is None:
         return when
-    return When(wall_of(when.instant(when.tz), _UTC), tz=_UTC)
+    return DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
 
 
-def _doubled(uid: str, versions: list[Entry]) -> Iterator[Fault]:
+def _duplicates(uid: str, versions: list[VEvent]) -> Iterator[LineProblem]:
     versions = sorted(versions, key=lambda e: (e.sequence, e.line))
     for _, group in groupby(versions, key=lambda e: e.sequence):
         first, *others = group
         for other in others:
             yield (
                 other.at("UID"),
-                f"UID {shown(uid)} is used twice, first on line {first.at('UID')}; write another "
+                f"UID {quote(uid)} is used twice, first on line {first.at('UID')}; write another "
                 "one, or a higher SEQUENCE if this event replaces that one",
             )
 
 
-def _rule_faults(series: Series, budget: Budget) -> Iterator[Fault]:
+def _rule_problems(series: Series, budget: Budget) -> Iterator[LineProblem]:
     master = series.master
     if master is None or master.rule is None or master.cancelled:
         return
-    sentences = start_faults(master.rule, master.start.wall, master.start.tz, budget)
+    sentences = start_problems(master.rule, master.start.wall, master.start.tz, budget)
     if sentences and not (_is_left_out(master)):
         yield from ((master.at("RRULE"), f"RRULE: {sentence}") for sentence in sentences)
 
 
-def _is_left_out(master: Entry) -> bool:
+def _is_left_out(master: VEvent) -> bool:
     """Tell whether EXDATE takes the start away, so that nobody need ask if it counts.
 
     Under COUNT one would still have to ask.
     """
-    rule, zone = master.rule, master.writer_zone(_UTC)
+    rule, zone = master.rule, master.calendar_or_window_zone(_UTC)
     if rule is None or rule.by_the_clock or rule.count or rule.until:
         return False
     start = master.start.instant(zone)
@@ -192,12 +191,12 @@ def expand(file: IcsFile, match: IcalMatch, timezone: str, horizon: Horizon) -> 
     Raises:
         InputError: The file has problems, or more than `MAX_OCCURRENCES` occurrences.
     """
-    found = _happenings(file, timezone, horizon.start, horizon.end)
+    found = _instances(file, timezone, horizon.start, horizon.end)
     return sorted(
         (
-            _event(happening)
-            for happening in found
-            if happening.start in horizon and _matches(happening, match)
+            _event(instance)
+            for instance in found
+            if instance.start in horizon and _matches(instance, match)
         ),
         key=lambda event: (event.start, event.end, event.uid, event.summary),
     )
@@ -213,9 +212,9 @@ def spans(file: IcsFile, timezone: str, horizon: Horizon) -> list[tuple[datetime
     """
     begin = horizon.start - longest(file)
     return sorted(
-        (happening.start, happening.end, happening.entry.summary)
-        for happening in _happenings(file, timezone, begin, horizon.end)
-        if happening.start < horizon.end and happening.end > horizon.start
+        (instance.start, instance.end, instance.entry.summary)
+        for instance in _instances(file, timezone, begin, horizon.end)
+        if instance.start < horizon.end and instance.end > horizon.start
     )
 
 
@@ -233,30 +232,30 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
     begin = to_instant(datetime.combine(first, time()), tz) - longest(file) - 2 * _DAY
     end = to_instant(datetime.combine(last, time()), tz) + 3 * _DAY
     found: dict[date, str] = {}
-    happenings = _happenings(file, timezone, begin, end)
-    for happening in sorted(happenings, key=lambda h: (h.start, h.end, h.entry.summary)):
-        for day in _covered(happening, tz):
+    instances = _instances(file, timezone, begin, end)
+    for instance in sorted(instances, key=lambda h: (h.start, h.end, h.entry.summary)):
+        for day in _covered(instance, tz):
             if first <= day <= last:
-                found.setdefault(day, happening.entry.summary)
+                found.setdefault(day, instance.entry.summary)
     return dict(sorted(found.items()))
 
 
 def _problems(file: IcsFile, parsed: Parsed) -> list[Problem]:
-    return [Problem(file.path, line, message) for line, message in parsed.faults]
+    return [Problem(file.path, line, message) for line, message in parsed.problems]
 
 
-def _happenings(file: IcsFile, timezone: str, first: datetime, last: datetime) -> list[Happening]:
+def _instances(file: IcsFile, timezone: str, first: datetime, last: datetime) -> list[Instance]:
     """Return what starts between two instants, bounded in number."""
     parsed = parse(file.text)
-    if parsed.faults:
+    if parsed.problems:
         raise InputError(_problems(file, parsed))
     floating = timezones.zone(timezone)
     budget = Budget()
-    found: list[Happening] = []
+    found: list[Instance] = []
     try:
         for series in parsed.series:
             found += islice(
-                series.happenings(floating, first, last, budget), MAX_OCCURRENCES + 1 - len(found)
+                series.instances(floating, first, last, budget), MAX_OCCURRENCES + 1 - len(found)
             )
     except TooMuchWork:
         raise _refused(file, "the rules take too much work to follow", first, last) from None
@@ -280,14 +279,14 @@ def longest(file: IcsFile) -> timedelta:
     lengths = [
         length.total
         for series in parse(file.text).series
-        for entry in series.entries
+        for entry in series.events
         for length in (entry.length, *(extra.length for extra in entry.extra if extra.length))
     ]
     return max(lengths, default=timedelta()) + _DAY
 
 
-def _matches(happening: Happening, match: IcalMatch) -> bool:
-    entry = happening.entry
+def _matches(instance: Instance, match: IcalMatch) -> bool:
+    entry = instance.entry
     return (
         (match.transparent or not entry.transparent)
         and match.summary.casefold() in entry.summary.casefold()
@@ -296,26 +295,26 @@ def _matches(happening: Happening, match: IcalMatch) -> bool:
     )
 
 
-def _event(happening: Happening) -> Event:
-    entry = happening.entry
+def _event(instance: Instance) -> Event:
+    entry = instance.entry
     return Event(
-        start=happening.start,
-        end=happening.end,
+        start=instance.start,
+        end=instance.end,
         summary=entry.summary,
         uid=entry.uid,
         categories=entry.categories,
         all_day=entry.all_day,
         transparent=entry.transparent,
-        notes=happening.notes,
+        notes=instance.notes,
     )
 
 
-def _covered(happening: Happening, tz: ZoneInfo) -> Iterator[date]:
-    if happening.entry.all_day:
-        day, end = happening.wall.date(), (happening.wall + happening.length.clock).date()
+def _covered(instance: Instance, tz: ZoneInfo) -> Iterator[date]:
+    if instance.entry.all_day:
+        day, end = instance.wall.date(), (instance.wall + instance.length.clock).date()
     else:
-        day = to_wall(happening.start, tz).date()
-        end = to_wall(happening.end - timedelta(microseconds=1), tz).date() + _DAY
+        day = to_wall(instance.start, tz).date()
+        end = to_wall(instance.end - timedelta(microseconds=1), tz).date() + _DAY
     while day < end:
         yield day
         day += _DAY

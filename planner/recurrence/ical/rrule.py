@@ -10,15 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from planner.errors import quote
 from planner.recurrence.ical.syntax import (
     MAX_COUNT,
     MAX_INTERVAL,
     MAX_RULE,
     MAX_TIMES_A_DAY,
     BadValue,
-    When,
+    DateOrTime,
     parse_when,
-    shown,
 )
 
 FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY")
@@ -33,13 +33,13 @@ class ByDay:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RecurrenceRule:
     """A recurrence rule; an empty tuple is a part that isn't written."""
 
     frequency: str
     interval: int = 1
     count: int | None = None
-    until: When | None = None
+    until: DateOrTime | None = None
     week_start: int = 0
     by_day: tuple[ByDay, ...] = ()
     numbers: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -84,57 +84,57 @@ _DAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _KNOWN = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_RANGES})
 
 
-def parse(text: str) -> tuple[Rule | None, list[str]]:
+def parse(text: str) -> tuple[RecurrenceRule | None, list[str]]:
     """Return the rule that *text* writes, or sentences for everything that is wrong with it."""
     if len(text) > MAX_RULE:
         return None, [f"the rule has {len(text):,} characters; at most {MAX_RULE:,} are read"]
-    parts, faults = _parts(text)
-    if faults:
-        return None, faults
-    reader = _Reader(parts)
+    parts, problems = _parts(text)
+    if problems:
+        return None, problems
+    reader = _RuleParser(parts)
     rule = reader.rule()
-    if reader.faults:
-        return None, reader.faults
-    faults = disputes(rule)
-    return (None, faults) if faults else (rule, [])
+    if reader.problems:
+        return None, reader.problems
+    problems = conflicts(rule)
+    return (None, problems) if problems else (rule, [])
 
 
 def _parts(text: str) -> tuple[dict[str, str], list[str]]:
     """Split *text* at its semicolons, and refuse what no rule may contain."""
     parts: dict[str, str] = {}
-    faults = []
+    problems = []
     for part in text.strip().upper().rstrip(";").split(";"):
         name, equals, value = part.partition("=")
         if not equals or not value:
-            faults.append(
-                f"{shown(part)} is no part of a rule; write such as 'FREQ=WEEKLY;BYDAY=FR'"
+            problems.append(
+                f"{quote(part)} is no part of a rule; write such as 'FREQ=WEEKLY;BYDAY=FR'"
             )
         elif name in ("RSCALE", "SKIP"):
-            faults.append(f"{name} (RFC 7529) is not supported; write the rule without it")
+            problems.append(f"{name} (RFC 7529) is not supported; write the rule without it")
         elif name not in _KNOWN:
-            faults.append(f"a rule has no part {shown(name)}; it has {', '.join(sorted(_KNOWN))}")
+            problems.append(f"a rule has no part {quote(name)}; it has {', '.join(sorted(_KNOWN))}")
         elif name in parts:
-            faults.append(f"{name} is written twice; write it once, its values joined by commas")
+            problems.append(f"{name} is written twice; write it once, its values joined by commas")
         parts[name] = value
-    if not faults and "FREQ" not in parts:
-        faults.append("the rule has no FREQ; write such as 'FREQ=MONTHLY;BYMONTHDAY=-1'")
-    return parts, faults
+    if not problems and "FREQ" not in parts:
+        problems.append("the rule has no FREQ; write such as 'FREQ=MONTHLY;BYMONTHDAY=-1'")
+    return parts, problems
 
 
-class _Reader:
+class _RuleParser:
     """Reads the parts of one rule and collects what is wrong with their values."""
 
     def __init__(self, parts: dict[str, str]) -> None:
         self.parts = parts
-        self.faults: list[str] = []
+        self.problems: list[str] = []
 
-    def rule(self) -> Rule:
-        """Return the rule; only meaningful without faults."""
+    def rule(self) -> RecurrenceRule:
+        """Return the rule; only meaningful without problems."""
         if {"COUNT", "UNTIL"} <= self.parts.keys():
-            self.faults.append(
+            self.problems.append(
                 "the rule has both COUNT and UNTIL; write the one that should end it"
             )
-        return Rule(
+        return RecurrenceRule(
             frequency=self._frequency(),
             interval=self._whole("INTERVAL", MAX_INTERVAL) or 1,
             count=self._whole("COUNT", MAX_COUNT),
@@ -147,13 +147,13 @@ class _Reader:
     def _frequency(self) -> str:
         frequency = self.parts["FREQ"]
         if frequency == "SECONDLY":
-            self.faults.append(
+            self.problems.append(
                 "FREQ=SECONDLY is not supported: no window opens every second; "
                 "write such as 'FREQ=DAILY;BYHOUR=9,17'"
             )
         elif frequency not in FREQUENCIES:
-            self.faults.append(
-                f"FREQ={shown(frequency)} is no frequency; write one of {', '.join(FREQUENCIES)}"
+            self.problems.append(
+                f"FREQ={quote(frequency)} is no frequency; write one of {', '.join(FREQUENCIES)}"
             )
         return frequency
 
@@ -162,24 +162,26 @@ class _Reader:
         if value is None:
             return None
         if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= largest:
-            self.faults.append(f"{name}={shown(value)} is not a whole number from 1 to {largest:,}")
+            self.problems.append(
+                f"{name}={quote(value)} is not a whole number from 1 to {largest:,}"
+            )
             return None
         return int(value)
 
-    def _until(self) -> When | None:
+    def _until(self) -> DateOrTime | None:
         if "UNTIL" not in self.parts:
             return None
         try:
             return parse_when(self.parts["UNTIL"])
         except BadValue as error:
-            self.faults.append(f"UNTIL: {error}")
+            self.problems.append(f"UNTIL: {error}")
             return None
 
     def _week_start(self) -> int:
         value = self.parts.get("WKST", "MO")
         if value not in WEEKDAYS:
-            self.faults.append(
-                f"WKST={shown(value)} is no weekday; write one of {', '.join(WEEKDAYS)}"
+            self.problems.append(
+                f"WKST={quote(value)} is no weekday; write one of {', '.join(WEEKDAYS)}"
             )
             return 0
         return WEEKDAYS.index(value)
@@ -191,7 +193,7 @@ class _Reader:
             number = int(value) if _NUMBER.fullmatch(value) and value.isascii() else None
             if number is None or not least <= (abs(number) if signed else number) <= largest:
                 ends = f"{least} to {largest}" + (f" or -{largest} to -{least}" if signed else "")
-                self.faults.append(f"{name}: {shown(value)} is not a whole number from {ends}")
+                self.problems.append(f"{name}: {quote(value)} is not a whole number from {ends}")
                 return ()
             found.add(number)
         return tuple(sorted(found))
@@ -202,34 +204,34 @@ class _Reader:
             day = _DAY.fullmatch(value) if value.isascii() else None
             nth = int(day[1] or 0) if day else 0
             if not day or abs(nth) > 53 or (day[1] and nth == 0):
-                self.faults.append(
-                    f"BYDAY: {shown(value)} is no weekday; write such as 'FR', '1MO' or '-1FR'"
+                self.problems.append(
+                    f"BYDAY: {quote(value)} is no weekday; write such as 'FR', '1MO' or '-1FR'"
                 )
                 return ()
             found.add((nth, WEEKDAYS.index(day[2])))
         return tuple(ByDay(*day) for day in sorted(found))
 
 
-def disputes(rule: Rule) -> list[str]:
+def conflicts(rule: RecurrenceRule) -> list[str]:
     """Return a sentence for each part of *rule* that can't go with the others."""
-    return [sentence.format(rule) for wrong, sentence in _DISPUTES if wrong(rule)]
+    return [sentence.format(rule) for wrong, sentence in _CONFLICTS if wrong(rule)]
 
 
-def _has_sixth_weekday_of_month(rule: Rule) -> bool:
+def _has_sixth_weekday_of_month(rule: RecurrenceRule) -> bool:
     in_month = rule.frequency == "MONTHLY" or "BYMONTH" in rule.numbers
     return in_month and any(abs(day.nth) > 5 for day in rule.by_day)
 
 
-def _has_yearly_day_of_no_month(rule: Rule) -> bool:
+def _has_yearly_day_of_no_month(rule: RecurrenceRule) -> bool:
     settled = rule.numbers.keys() & {"BYMONTH", "BYYEARDAY", "BYWEEKNO"}
     return rule.frequency == "YEARLY" and "BYMONTHDAY" in rule.numbers and not settled
 
 
-def _has_position_among_nothing(rule: Rule) -> bool:
+def _has_position_among_nothing(rule: RecurrenceRule) -> bool:
     return rule.numbers.keys() == {"BYSETPOS"} and not rule.by_day
 
 
-_DISPUTES: tuple[tuple[Callable[[Rule], bool], str], ...] = (
+_CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
     (
         lambda rule: rule.numbers_weekdays and rule.frequency not in ("MONTHLY", "YEARLY"),
         "BYDAY with a number counts in a month or a year; write FREQ=MONTHLY or FREQ=YEARLY",

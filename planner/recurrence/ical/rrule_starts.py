@@ -18,15 +18,15 @@ from dateutil import rrule as dateutil
 from dateutil.relativedelta import relativedelta
 
 from planner import timezones
-from planner.recurrence.ical.rrule import Rule
+from planner.recurrence.ical.rrule import RecurrenceRule
 from planner.recurrence.ical.rrule import parse as parse_rrule
 from planner.recurrence.ical.syntax import (
     FIRST_YEAR,
     LAST_YEAR,
     MAX_OCCURRENCES,
     MAX_STEPS,
-    When,
-    instant_of,
+    DateOrTime,
+    to_utc,
 )
 
 _DAY = timedelta(days=1)
@@ -82,7 +82,7 @@ class Budget:
 
 
 def starts(
-    rule: Rule,
+    rule: RecurrenceRule,
     start: datetime,
     first: date,
     last: date,
@@ -112,13 +112,13 @@ def starts(
             yield wall
 
 
-def contains(rule: Rule, start: datetime, budget: Budget) -> bool:
+def contains(rule: RecurrenceRule, start: datetime, budget: Budget) -> bool:
     """Tell whether *rule* contains its own DTSTART."""
     endless = replace(rule, until=None, count=None)
     return start in starts(endless, start, start.date(), start.date(), None, budget)
 
 
-def _end_of(until: When | None, tz: tzinfo | None) -> Callable[[datetime], bool]:
+def _end_of(until: DateOrTime | None, tz: tzinfo | None) -> Callable[[datetime], bool]:
     """Return what tells whether a start is after *until*, whose day or time still counts."""
     if until is None:
         return lambda wall: False
@@ -128,10 +128,10 @@ def _end_of(until: When | None, tz: tzinfo | None) -> Callable[[datetime], bool]
     if until.tz is None or tz is None:
         return lambda wall: wall > until.wall
     instant = until.instant(until.tz)
-    return lambda wall: instant_of(wall, tz) > instant
+    return lambda wall: to_utc(wall, tz) > instant
 
 
-def _near(rule: Rule, start: datetime, first: date) -> datetime:
+def _near(rule: RecurrenceRule, start: datetime, first: date) -> datetime:
     """Return a time on a day before *first* from which *rule* goes on as from *start*.
 
     It is whole intervals after *start* and on the same day of the month, since what a rule
@@ -147,7 +147,7 @@ def _near(rule: Rule, start: datetime, first: date) -> datetime:
     return start
 
 
-def _walk(rule: Rule, begin: datetime, last: date, budget: Budget) -> Iterator[datetime]:
+def _walk(rule: RecurrenceRule, begin: datetime, last: date, budget: Budget) -> Iterator[datetime]:
     """Yield what dateutil finds from *begin* on, to the end of *last* or a little more."""
     unit = _UNITS[rule.frequency]
     span = datetime.combine(last, time()) + _DAY - begin
@@ -165,7 +165,7 @@ def _walk(rule: Rule, begin: datetime, last: date, budget: Budget) -> Iterator[d
         return
 
 
-def _followed(rule: Rule, begin: datetime, interval: _Interval) -> dateutil.rrule:
+def _followed(rule: RecurrenceRule, begin: datetime, interval: _Interval) -> dateutil.rrule:
     return dateutil.rrule(
         getattr(dateutil, rule.frequency),
         dtstart=begin,
@@ -211,7 +211,7 @@ class _Interval(int):
         return int(self)
 
 
-def _weekdays(rule: Rule) -> list[dateutil.weekday] | None:
+def _weekdays(rule: RecurrenceRule) -> list[dateutil.weekday] | None:
     """Return BYDAY for dateutil, which would join numbered and plain weekdays by *and*."""
     in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
     every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
@@ -222,7 +222,7 @@ def _weekdays(rule: Rule) -> list[dateutil.weekday] | None:
     ] or None
 
 
-def _in_week(rule: Rule, day: date) -> bool:
+def _in_week(rule: RecurrenceRule, day: date) -> bool:
     """Tell whether *day* is in one of the weeks, by the week-numbering year it belongs to.
 
     dateutil counts the weeks of the year before it wrongly: for it 1 January 1994 is in
@@ -247,7 +247,9 @@ _SEARCHED = timedelta(days=8 * 366)
 """How far a better start is looked for: 29 February can be eight years away."""
 
 
-def start_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget) -> list[str]:
+def start_problems(
+    rule: RecurrenceRule, start: datetime, tz: tzinfo | None, budget: Budget
+) -> list[str]:
     """Return what is wrong with *rule* for a DTSTART of *start* in *tz*, in sentences.
 
     RFC 5545 leaves open what a start means that its rule doesn't contain, so it is
@@ -257,21 +259,21 @@ def start_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget)
         written = f"{rule.until.wall:%Y-%m-%d %H:%M}"[: 10 if rule.until.is_date else None]
         return [f"UNTIL, {written}, is before the start, {start:%Y-%m-%d %H:%M}; write a later one"]
     if rule.by_the_clock:
-        return _clock_faults(rule, start, tz, budget)
+        return _clock_problems(rule, start, tz, budget)
     if contains(rule, start, budget):
         return []
     return [_start_sentence(rule, start, budget)]
 
 
-def _ends_before(until: When, start: datetime, tz: tzinfo | None) -> bool:
+def _ends_before(until: DateOrTime, start: datetime, tz: tzinfo | None) -> bool:
     if until.is_date:
         return until.wall.date() < start.date()
     if until.tz is None or tz is None:
         return until.wall < start
-    return until.instant(tz) < instant_of(start, tz)
+    return until.instant(tz) < to_utc(start, tz)
 
 
-def _start_sentence(rule: Rule, start: datetime, budget: Budget) -> str:
+def _start_sentence(rule: RecurrenceRule, start: datetime, budget: Budget) -> str:
     first = start.date()
     found = next(starts(rule, start, first, min(first + _SEARCHED, _LAST), None, budget), None)
     if found is None:
@@ -282,7 +284,9 @@ def _start_sentence(rule: Rule, start: datetime, budget: Budget) -> str:
     )
 
 
-def _clock_faults(rule: Rule, start: datetime, tz: tzinfo | None, budget: Budget) -> list[str]:
+def _clock_problems(
+    rule: RecurrenceRule, start: datetime, tz: tzinfo | None, budget: Budget
+) -> list[str]:
     """Return what is wrong with an HOURLY or MINUTELY *rule*.
 
     It counts real hours to one reader and hours on the wall to another: so it is only
@@ -329,7 +333,7 @@ def check_rule(rule: str, start: datetime, timezone: str | None = None) -> list[
         return [_TOO_MUCH]
 
 
-def _rule_sentences(rule: Rule, start: datetime, timezone: str | None) -> list[str]:
+def _rule_sentences(rule: RecurrenceRule, start: datetime, timezone: str | None) -> list[str]:
     tz = timezones.zone(timezone) if timezone else None
     until = rule.until
     if until and until.tz and tz is None:
@@ -337,7 +341,7 @@ def _rule_sentences(rule: Rule, start: datetime, timezone: str | None) -> list[s
             f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
             f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
         ]
-    return start_faults(rule, start, tz, Budget())
+    return start_problems(rule, start, tz, Budget())
 
 
 def expand_rule(

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from planner.errors import quote
 from workflows.contract import to_instant
 
 MAX_TEXT = 1024 * 1024
@@ -68,7 +69,15 @@ MAX_PROBLEMS = 100
 """Problems reported of one file; the rest is counted."""
 
 
-Fault = tuple[int, str]
+class LineError(Exception):
+    """A problem that ends the parsing of its component."""
+
+    def __init__(self, number: int, message: str) -> None:
+        self.number = number
+        super().__init__(message)
+
+
+LineProblem = tuple[int, str]
 """A line number, 0 for the whole file, and the sentence that mends it."""
 
 READ = frozenset(
@@ -112,7 +121,7 @@ class Component:
         return [child for child in self.children if child.name == name]
 
 
-def read(text: str) -> tuple[list[Component], list[Fault]]:
+def read(text: str) -> tuple[list[Component], list[LineProblem]]:
     """Return the VCALENDARs of *text*, and what is wrong with its grammar.
 
     Never raises. A byte order mark, any kind of line end, blank lines and lower-case names
@@ -122,21 +131,16 @@ def read(text: str) -> tuple[list[Component], list[Fault]]:
         return [], [(0, f"the file has {len(text):,} characters; at most {MAX_TEXT:,} are read")]
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:15].upper() != "BEGIN:VCALENDAR":
-        begins = f"it begins with {shown(text)}, not with 'BEGIN:VCALENDAR'"
+        begins = f"it begins with {quote(text)}, not with 'BEGIN:VCALENDAR'"
         return [], [(1, f"this is no iCalendar file: {begins}")]
     tree = _Tree()
     for number, content in _unfolded(text):
         tree.add(number, content)
-        if len(tree.faults) >= MAX_PROBLEMS:
+        if len(tree.problems) >= MAX_PROBLEMS:
             break
     else:
         tree.close()
-    return tree.root.named("VCALENDAR"), tree.faults
-
-
-def shown(value: str) -> str:
-    """Return *value* as error messages quote it: on one line, and never long."""
-    return repr(value if len(value) <= 60 else f"{value[:57]}...")
+    return tree.root.named("VCALENDAR"), tree.problems
 
 
 def unescaped(value: str) -> str:
@@ -164,21 +168,21 @@ class _Tree:
 
     def __init__(self) -> None:
         self.root = Component("", 0)
-        self.faults: list[Fault] = []
+        self.problems: list[LineProblem] = []
         self._open = [self.root]
 
     def add(self, number: int, content: str) -> None:
         """Take the next content line."""
         if len(content) > MAX_LINE:
-            self._fault(
+            self._problem(
                 number, f"the line has {len(content):,} characters; at most {MAX_LINE:,} are read"
             )
             return
         name = _NAME.match(content)
         if not name:
-            self._fault(
+            self._problem(
                 number,
-                f"{shown(content)} is no line of iCalendar; "
+                f"{quote(content)} is no line of iCalendar; "
                 "write NAME:value, such as 'SUMMARY:Launch'",
             )
         elif name[1].upper() in READ:
@@ -187,7 +191,7 @@ class _Tree:
     def close(self) -> None:
         """Report what is still open at the end of the file."""
         for component in self._open[1:]:
-            self._fault(
+            self._problem(
                 component.number,
                 f"'BEGIN:{component.name}' has no 'END:{component.name}'; is the file cut off?",
             )
@@ -198,8 +202,8 @@ class _Tree:
             parameters[parameter[1].upper()] = parameter[2].replace('"', "")
             at = parameter.end()
         if content[at : at + 1] != ":":
-            self._fault(
-                number, f"{shown(content[at:])} is no parameter; write NAME;PARAMETER=value:value"
+            self._problem(
+                number, f"{quote(content[at:])} is no parameter; write NAME;PARAMETER=value:value"
             )
             return
         value = content[at + 1 :]
@@ -208,25 +212,25 @@ class _Tree:
         elif name == "END":
             self._end(number, value.strip().upper())
         elif len(self._open) == 1:
-            self._fault(number, f"{name} stands outside of any VCALENDAR")
+            self._problem(number, f"{name} stands outside of any VCALENDAR")
         else:
             self._open[-1].lines.append(Line(number, name, parameters, value))
 
     def _begin(self, number: int, name: str) -> None:
         if len(self._open) > MAX_DEPTH:
-            self._fault(number, f"components are nested more than {MAX_DEPTH} deep")
+            self._problem(number, f"components are nested more than {MAX_DEPTH} deep")
             return
         if len(self._open) == 1 and name != "VCALENDAR":
-            self._fault(number, f"'BEGIN:{name[:40]}' stands outside of any VCALENDAR")
+            self._problem(number, f"'BEGIN:{name[:40]}' stands outside of any VCALENDAR")
         component = Component(name, number)
         self._open[-1].children.append(component)
         self._open.append(component)
 
     def _end(self, number: int, name: str) -> None:
         if len(self._open) == 1:
-            self._fault(number, f"'END:{name[:40]}' ends nothing that has begun")
+            self._problem(number, f"'END:{name[:40]}' ends nothing that has begun")
         elif self._open[-1].name != name:
-            self._fault(
+            self._problem(
                 number,
                 f"'END:{name[:40]}' comes where 'END:{self._open[-1].name[:40]}' "
                 f"is due (begun on line {self._open[-1].number})",
@@ -241,8 +245,8 @@ class _Tree:
         if name in names[1:]:
             del self._open[len(names) - 1 - names[::-1].index(name) :]
 
-    def _fault(self, number: int, message: str) -> None:
-        self.faults.append((number, message))
+    def _problem(self, number: int, message: str) -> None:
+        self.problems.append((number, message))
 
 
 _WHEN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T([0-9]{2})([0-9]{2})([0-9]{2})(Z)?)?")
@@ -257,7 +261,7 @@ class BadValue(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class When:
+class DateOrTime:
     """A date or a date-time as it is written.
 
     *wall* is midnight for a date. *tz* is None for a floating time of a calendar without
@@ -270,7 +274,7 @@ class When:
 
     def instant(self, floating: tzinfo) -> datetime:
         """Return its UTC instant; without a zone of its own it is read in *floating*."""
-        return instant_of(self.wall, self.tz or floating)
+        return to_utc(self.wall, self.tz or floating)
 
     def day(self, zone: tzinfo) -> date:
         """Return the day that it names: as it is written, a time in UTC as the day in *zone*.
@@ -279,11 +283,11 @@ class When:
         times, too: midnights of their own zone, as such or in UTC.
         """
         in_utc = self.tz is not None and str(self.tz) == "UTC"
-        return (wall_of(self.instant(zone), zone) if in_utc else self.wall).date()
+        return (to_local(self.instant(zone), zone) if in_utc else self.wall).date()
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class EventDuration:
     """How long an event lasts: first *clock* on the wall, then *elapsed* by the stopwatch."""
 
     clock: timedelta = timedelta()
@@ -300,13 +304,13 @@ class Length:
         A start that the clock skips may fall behind an end by the clock: it then lasts
         as long as it was written.
         """
-        start = instant_of(wall, tz)
-        end = instant_of(wall + self.clock, tz) + self.elapsed
+        start = to_utc(wall, tz)
+        end = to_utc(wall + self.clock, tz) + self.elapsed
         return end if end > start else start + self.total
 
 
 @lru_cache(maxsize=1024)
-def instant_of(wall: datetime, tz: tzinfo) -> datetime:
+def to_utc(wall: datetime, tz: tzinfo) -> datetime:
     """Return `to_instant` of *wall*, for the zones that a file defines itself, too.
 
     The last ones are remembered: a start is asked for by its end and its exceptions as well.
@@ -316,12 +320,12 @@ def instant_of(wall: datetime, tz: tzinfo) -> datetime:
     return wall.replace(tzinfo=tz, fold=0).astimezone(UTC)
 
 
-def wall_of(instant: datetime, tz: tzinfo) -> datetime:
+def to_local(instant: datetime, tz: tzinfo) -> datetime:
     """Return what a clock in *tz* shows at *instant*, as a naive time."""
     return instant.astimezone(tz).replace(tzinfo=None, fold=0)
 
 
-def parse_when(text: str, tz: tzinfo | None = None, *, first_year: int = FIRST_YEAR) -> When:
+def parse_when(text: str, tz: tzinfo | None = None, *, first_year: int = FIRST_YEAR) -> DateOrTime:
     """Return the date or date-time *text*; *tz* is the zone that its TZID names.
 
     Raises:
@@ -330,38 +334,40 @@ def parse_when(text: str, tz: tzinfo | None = None, *, first_year: int = FIRST_Y
     match = _WHEN.fullmatch(text.strip())
     if not match:
         raise BadValue(
-            f"{shown(text)} is no date or time; "
+            f"{quote(text)} is no date or time; "
             "write such as 20270131, 20270131T180000 or 20270131T230000Z"
         )
     year, month, day = (int(match[group]) for group in (1, 2, 3))
     if not first_year <= year <= LAST_YEAR:
-        raise BadValue(f"{shown(text)} is not between {first_year} and {LAST_YEAR}")
+        raise BadValue(f"{quote(text)} is not between {first_year} and {LAST_YEAR}")
     try:
         found = date(year, month, day)
     except ValueError:
         raise BadValue(
-            f"{shown(text)}: there is no such day; write a day that the month has"
+            f"{quote(text)}: there is no such day; write a day that the month has"
         ) from None
     if match[4] is None:
-        return When(datetime.combine(found, time()), is_date=True)
-    return When(datetime.combine(found, _time(match, text)), tz=ZoneInfo("UTC") if match[7] else tz)
+        return DateOrTime(datetime.combine(found, time()), is_date=True)
+    return DateOrTime(
+        datetime.combine(found, _time(match, text)), tz=ZoneInfo("UTC") if match[7] else tz
+    )
 
 
 def _time(match: re.Match[str], text: str) -> time:
     hour, minute, second = (int(match[group]) for group in (4, 5, 6))
     if hour == 24:
-        raise BadValue(f"{shown(text)}: there is no 24 o'clock; write 000000 of the next day")
+        raise BadValue(f"{quote(text)}: there is no 24 o'clock; write 000000 of the next day")
     if second == 60:
-        raise BadValue(f"{shown(text)}: leap seconds are not supported; write a second up to 59")
+        raise BadValue(f"{quote(text)}: leap seconds are not supported; write a second up to 59")
     try:
         return time(hour, minute, second)
     except ValueError:
         raise BadValue(
-            f"{shown(text)}: there is no such time; the last of a day is 235959"
+            f"{quote(text)}: there is no such time; the last of a day is 235959"
         ) from None
 
 
-def parse_length(text: str) -> Length:
+def parse_duration(text: str) -> EventDuration:
     """Return the DURATION *text*: days and weeks by the clock, the rest elapsed.
 
     RFC 5545, section 3.3.6: ``P1D`` ends at the same time of the next day, ``PT24H`` after
@@ -372,11 +378,11 @@ def parse_length(text: str) -> Length:
     """
     match = _LENGTH.fullmatch(text.strip().upper())
     if not match or not any(match.groups()[1:]) or text.strip().upper().endswith("T"):
-        raise BadValue(f"{shown(text)} is no duration; write such as PT2H30M, P1D or P2W")
+        raise BadValue(f"{quote(text)} is no duration; write such as PT2H30M, P1D or P2W")
     weeks, days, hours, minutes, seconds = (int(group or 0) for group in match.groups()[1:])
-    length = Length(
+    length = EventDuration(
         timedelta(weeks=weeks, days=days), timedelta(hours=hours, minutes=minutes, seconds=seconds)
     )
     if match[1] == "-" or not length.total:
-        raise BadValue(f"{shown(text)} is not longer than nothing; write such as PT2H")
+        raise BadValue(f"{quote(text)} is not longer than nothing; write such as PT2H")
     return length

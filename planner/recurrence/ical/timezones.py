@@ -17,6 +17,7 @@ from zoneinfo import available_timezones
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from planner import timezones
+from planner.errors import quote
 from planner.recurrence.ical.rrule import parse
 from planner.recurrence.ical.rrule_starts import Budget, starts
 from planner.recurrence.ical.syntax import (
@@ -25,10 +26,10 @@ from planner.recurrence.ical.syntax import (
     MAX_ZONES,
     BadValue,
     Component,
-    Fault,
     Line,
+    LineError,
+    LineProblem,
     parse_when,
-    shown,
 )
 
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])([0-5][0-9])?")
@@ -45,7 +46,7 @@ class Onset:
     after: timedelta
 
 
-class FileZone(tzinfo):
+class VTimezone(tzinfo):
     """A time zone made of onsets; before the first of them its earlier offset counts."""
 
     def __init__(self, name: str, onsets: list[Onset]) -> None:
@@ -82,10 +83,10 @@ class FileZone(tzinfo):
         return wall.replace(fold=0 if first == instant else 1)
 
     def __repr__(self) -> str:
-        return f"FileZone({self.name!r})"
+        return f"VTimezone({self.name!r})"
 
 
-def define(component: Component, budget: Budget) -> tuple[FileZone | None, list[Fault]]:
+def define(component: Component, budget: Budget) -> tuple[VTimezone | None, list[LineProblem]]:
     """Return the zone that a VTIMEZONE defines, or what is wrong with it."""
     observances = component.named("STANDARD") + component.named("DAYLIGHT")
     if not observances:
@@ -101,20 +102,14 @@ def define(component: Component, budget: Budget) -> tuple[FileZone | None, list[
             )
         ]
     onsets: list[Onset] = []
-    faults: list[Fault] = []
+    problems: list[LineProblem] = []
     for observance in observances:
         try:
             onsets += _onsets(observance, budget)
-        except _Fault as error:
-            faults.append((error.number, str(error)))
+        except LineError as error:
+            problems.append((error.number, str(error)))
     name = next((line.value for line in component.all("TZID")), "")
-    return (None, faults) if faults else (FileZone(name, onsets), [])
-
-
-class _Fault(Exception):
-    def __init__(self, number: int, message: str) -> None:
-        self.number = number
-        super().__init__(message)
+    return (None, problems) if problems else (VTimezone(name, onsets), [])
 
 
 def _onsets(observance: Component, budget: Budget) -> list[Onset]:
@@ -131,17 +126,17 @@ def _onsets(observance: Component, budget: Budget) -> list[Onset]:
 
 
 def _ruled(line: Line, start: datetime, before: timedelta, budget: Budget) -> list[datetime]:
-    rule, faults = parse(line.value)
+    rule, problems = parse(line.value)
     if rule is None:
-        raise _Fault(line.number, faults[0])
-    fixed = FileZone("", [Onset(datetime(1, 1, 2), before, before)])  # noqa: DTZ001 - a wall time
+        raise LineError(line.number, problems[0])
+    fixed = VTimezone("", [Onset(datetime(1, 1, 2), before, before)])  # noqa: DTZ001 - a wall time
     return list(starts(rule, start, _FIRST, _LAST, fixed, budget))
 
 
 def _only(observance: Component, name: str) -> Line:
     lines = observance.all(name)
     if len(lines) != 1:
-        raise _Fault(observance.number, f"the {observance.name} of a VTIMEZONE needs one {name}")
+        raise LineError(observance.number, f"the {observance.name} of a VTIMEZONE needs one {name}")
     return lines[0]
 
 
@@ -149,18 +144,18 @@ def _wall(line: Line, text: str) -> datetime:
     try:
         when = parse_when(text, first_year=1)
     except BadValue as error:
-        raise _Fault(line.number, f"{line.name}: {error}") from None
+        raise LineError(line.number, f"{line.name}: {error}") from None
     if when.wall.year < 2:
-        raise _Fault(line.number, f"{line.name}: {shown(text)} is too early for a clock change")
+        raise LineError(line.number, f"{line.name}: {quote(text)} is too early for a clock change")
     return when.wall
 
 
 def _offset(line: Line) -> timedelta:
     match = _OFFSET.fullmatch(line.value.strip())
     if not match or int(match[2]) > 15:
-        raise _Fault(
+        raise LineError(
             line.number,
-            f"{line.name}: {shown(line.value)} is no offset from UTC; write such as +0100 or -0500",
+            f"{line.name}: {quote(line.value)} is no offset from UTC; write such as +0100 or -0500",
         )
     size = timedelta(hours=int(match[2]), minutes=int(match[3]), seconds=int(match[4] or 0))
     return -size if match[1] == "-" else size
@@ -170,7 +165,7 @@ _GLOBAL = re.compile(r"/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}/(?:[0-9_]+/)?(.+)
 """A globally unique TZID (RFC 5545, section 3.8.3.1), as Evolution and Citadel write them."""
 
 
-class ZoneNames:
+class TimezoneResolver:
     """The zones of one VCALENDAR by their TZID; each is looked up once.
 
     A name of the tz database counts first, then one of Outlook's, then the file's own
@@ -178,12 +173,12 @@ class ZoneNames:
     """
 
     def __init__(self, calendar: Component, budget: Budget) -> None:
-        self.faults: list[Fault] = []
+        self.problems: list[LineProblem] = []
         self._budget = budget
         self._found: dict[str, tzinfo] = {}
         components = calendar.named("VTIMEZONE")
         if len(components) > MAX_ZONES:
-            self.faults.append(
+            self.problems.append(
                 (
                     components[MAX_ZONES].number,
                     f"the calendar defines {len(components)} time zones; "
@@ -220,15 +215,15 @@ class ZoneNames:
         if component:
             return self._define(component, tzid)
         raise BadValue(
-            f"TZID {shown(tzid)} is no time zone that is known, and the file has no "
+            f"TZID {quote(tzid)} is no time zone that is known, and the file has no "
             "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
         )
 
     def _define(self, component: Component, tzid: str) -> tzinfo:
-        zone, faults = define(component, self._budget)
+        zone, problems = define(component, self._budget)
         if zone is None:
-            self.faults += [fault for fault in faults if fault not in self.faults]
-            raise BadValue(f"the VTIMEZONE of TZID {shown(tzid)} can't be used")
+            self.problems += [fault for fault in problems if fault not in self.problems]
+            raise BadValue(f"the VTIMEZONE of TZID {quote(tzid)} can't be used")
         return zone
 
 
@@ -238,7 +233,7 @@ def known_name(tzid: str) -> str | None:
         return None
     unique = _GLOBAL.fullmatch(tzid)
     for name in (tzid, WINDOWS_TO_OLSON.get(tzid, ""), unique[1] if unique else ""):
-        if name in _candidates() and timezones.problem(name) is None:
+        if name in _candidates() and timezones.timezone_problem(name) is None:
             return name
     return None
 
