@@ -96,9 +96,9 @@ def mix(count: int, patterns: int) -> Iterator[Window]:
 
 def ours(windows: list[Window], horizon: Horizon) -> tuple[int, int]:
     """Expand and compile; return how many occurrences and calendars that made."""
-    from planner.occurrences import expand
-    from planner.schedules import compile_window
-    from planner.spec import stamped
+    from planner.occurrences.expand import expand
+    from planner.schedules.compile import compile_window
+    from planner.schedules.spec import stamped
 
     occurrences = calendars = 0
     for window in windows:

@@ -26,14 +26,14 @@ from planner.diff import Wanted, diff
 from planner.diff.plan import Live
 from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
-from planner.occurrences import expand_all
+from planner.occurrences.expand import expand_all
 from planner.render.html import preview_html
 from planner.render.ics import preview_ics
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import preview_text
 from planner.render.svg import preview_svg
-from planner.schedules import compile_project
-from planner.spec import Schedule, read_stamp, stamped
+from planner.schedules.compile import compile_project
+from planner.schedules.spec import Schedule, read_stamp, stamped
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 CHANGED = 10

@@ -38,9 +38,9 @@ from planner.diff import Wanted
 from planner.live.server import AT_ONCE, Server
 from planner.live.sync import Order, sync
 from planner.model import Cron, Duration, NamespaceCalendar, Project, Window
-from planner.schedules import compile_project
-from planner.spec import Ranges, StructuredCalendar
-from planner.spec import Schedule as Value
+from planner.schedules.compile import compile_project
+from planner.schedules.spec import Ranges, StructuredCalendar
+from planner.schedules.spec import Schedule as Value
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
 CHANGED = 10

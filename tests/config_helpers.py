@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from planner.config.load import read
 from planner.errors import InputError
 from planner.model import Project, Window
-from planner.source import read
 
 PLANNER = "project: tests\n"
 

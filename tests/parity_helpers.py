@@ -16,7 +16,7 @@ from temporalio.client import Client
 
 from planner.live.convert import to_message
 from planner.model import Horizon
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 
 SECOND = timedelta(seconds=1)
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from planner.model import BusinessDays, Cron, Duration, Horizon, Recurrence, Window
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 
 NAMESPACE = "payments-prod.a1b2c"
 PROJECT = "payments"

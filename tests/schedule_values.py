@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from planner.spec import Range, Schedule, StructuredCalendar, stamped
+from planner.schedules.spec import Range, Schedule, StructuredCalendar, stamped
 from workflows.contract import BoostRequest
 
 PROJECT = "payments"

@@ -19,7 +19,7 @@ from temporalio.client import Client
 from planner.errors import PlannerError, Refused
 from planner.live import turn
 from planner.live.sync import sync
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 
 WINDOWS = 12
 

@@ -30,8 +30,8 @@ from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server, server_of
 from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
-from planner.spec import Schedule as Value
-from planner.spec import stamped
+from planner.schedules.spec import Schedule as Value
+from planner.schedules.spec import stamped
 
 
 @dataclass

@@ -31,7 +31,7 @@ from planner.live.record import Record, read_record, record_id, write_record
 from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
-from planner.spec import Schedule, drafted, stamped
+from planner.schedules.spec import Schedule, drafted, stamped
 
 Result = TypeVar("Result")
 EXAMPLES = int(os.environ.get("PLANNER_EXAMPLES", "40"))

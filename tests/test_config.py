@@ -12,8 +12,9 @@ from config_helpers import project, window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner.config import TextFile, build
-from planner.config.values import parse_duration
+from planner.config.build import build
+from planner.config.fields import TextFile
+from planner.config.scalars import parse_duration
 from planner.model import (
     BusinessDays,
     Cron,

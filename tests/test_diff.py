@@ -13,7 +13,7 @@ from schedule_values import NOW, PROJECT, at, daily, on, schedule
 
 from planner.diff import Change, Field, Live, Plan, Wanted, diff, unsettled
 from planner.diff.fields import differences
-from planner.spec import Schedule, read_stamp, stamped
+from planner.schedules.spec import Schedule, read_stamp, stamped
 
 SOON = (NOW + timedelta(days=1),)
 

@@ -68,8 +68,8 @@ def test_links_between_pages_lead_somewhere() -> None:
     assert broken == []
 
 
-def test_the_rooms_are_those_of_the_code() -> None:
-    """The table of rooms names no place that is gone, and leaves none of planner/ out."""
+def test_the_packages_are_those_of_the_code() -> None:
+    """The table of packages names no place that is gone, and leaves none of planner/ out."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:planner|workflows)/[\w/.]+)`", text))
     modules = {f"planner/{path.name}" for path in ROOT.glob("planner/[!_]*.py")}

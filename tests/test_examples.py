@@ -13,16 +13,15 @@ import pytest
 from config_helpers import ICS, write
 from schema_helpers import KNOWN, documents, errors
 
-from planner import source
 from planner.cli.main import exit_code_of
-from planner.config import fields, sentences, values, yamltext
-from planner.config import project as project_module
-from planner.lints import CODES, inspect
-from planner.lints import horizon as lints_horizon
+from planner.config import build, fields, load, scalars, validate, yaml_nodes
+from planner.config.json_schema import Kind, schema
+from planner.config.load import read
+from planner.lints import inspect as lints
+from planner.lints.codes import CODES
+from planner.lints.inspect import inspect
 from planner.model import Horizon, Project, Window
-from planner.occurrences import expand
-from planner.schema import Kind, schema
-from planner.source import read
+from planner.occurrences.expand import expand
 
 ROOT = Path(__file__).parent.parent
 CALENDARS = ROOT / "calendars"
@@ -202,22 +201,22 @@ def test_the_manual_lists_every_warning() -> None:
 @pytest.mark.parametrize(
     ("words", "value"),
     [
-        ("1 MiB", source.MAX_FILE_BYTES / 2**20),
-        ("calendar files in a directory | 5,000", source.MAX_FILES),
-        ("levels of directories | 20", source.MAX_LEVELS),
-        ("nesting in a file | 20 levels", yamltext.MAX_DEPTH),
-        ("aliases resolved | 200,000", yamltext.MAX_VALUES),
-        ("documents in a file | 1,000", yamltext.MAX_DOCUMENTS),
-        ("windows in a file | 2,000", project_module.MAX_WINDOWS),
-        ("problems told of one file | 100", sentences.MAX_PROBLEMS),
+        ("1 MiB", load.MAX_FILE_BYTES / 2**20),
+        ("calendar files in a directory | 5,000", load.MAX_FILES),
+        ("levels of directories | 20", load.MAX_LEVELS),
+        ("nesting in a file | 20 levels", yaml_nodes.MAX_DEPTH),
+        ("aliases resolved | 200,000", yaml_nodes.MAX_VALUES),
+        ("documents in a file | 1,000", yaml_nodes.MAX_DOCUMENTS),
+        ("windows in a file | 2,000", build.MAX_WINDOWS),
+        ("problems told of one file | 100", validate.MAX_PROBLEMS),
         ("items in a list | 2,000", fields.MAX_ITEMS),
-        ("a window | 31 days", values.MAX_DURATION.days),
-        ("range of dates | 366 days", values.MAX_RANGE_DAYS),
-        ("in 400 days", lints_horizon.LOOK_AHEAD.days),
-        ("| 400,000;", lints_horizon.FEW_RUNS),
-        ("10,000 a window", lints_horizon.HOURLY_RUNS),
-        ("up to 1,000,000", lints_horizon.MAX_RUNS),
-        ("or 1,000 a window", lints_horizon.DAILY_RUNS),
+        ("a window | 31 days", scalars.MAX_DURATION.days),
+        ("range of dates | 366 days", scalars.MAX_RANGE_DAYS),
+        ("in 400 days", lints.LOOK_AHEAD.days),
+        ("| 400,000;", lints.FEW_RUNS),
+        ("10,000 a window", lints.HOURLY_RUNS),
+        ("up to 1,000,000", lints.MAX_RUNS),
+        ("or 1,000 a window", lints.DAILY_RUNS),
     ],
 )
 def test_the_manual_has_the_limits(words: str, value: float) -> None:

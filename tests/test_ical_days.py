@@ -9,7 +9,7 @@ import pytest
 from ical_helpers import BERLIN, NEW_YORK, YEARS, calendar, event, events, ics
 
 from planner.model import Cron, Duration, Horizon, Skip, Window
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 from planner.recurrence.ical import days, spans
 
 

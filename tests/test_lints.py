@@ -11,7 +11,9 @@ import pytest
 from config_helpers import ICS, project
 
 import planner
-from planner.lints import CODES, breaches, horizon, inspect, lint
+from planner.lints import inspect as module
+from planner.lints.codes import CODES
+from planner.lints.inspect import inspect
 from planner.model import Project
 
 TODAY = date(2026, 11, 21)
@@ -27,7 +29,7 @@ def calendar(*windows: str, head: str = HEAD) -> str:
 
 def warned(found: Project, today: date = TODAY) -> list[tuple[str, int, str]]:
     """Return code, line and message of every warning about *found*."""
-    lints = sorted({*found.warnings, *lint(found, today)})
+    lints = list(inspect(found, today).lints)
     assert {each.code for each in lints} <= set(CODES)
     return [(each.code, each.line, each.message) for each in lints]
 
@@ -38,8 +40,8 @@ def of_window(root: Path, *windows: str, head: str = HEAD) -> list[tuple[str, in
 
 
 def codes_in(path: Path) -> Iterator[str]:
-    """Yield each code that a module gives to a warning: `Lint`, the `.ics` `Hint`, `at`."""
-    places = {"Lint": 2, "Hint": 1, "at": 1}
+    """Yield each code that a module gives to a warning: `Lint`, the `.ics` `LineWarning`, `at`."""
+    places = {"Lint": 2, "LineWarning": 1, "at": 1}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             place = places.get(node.func.id, len(node.args))
@@ -376,7 +378,7 @@ def test_guard_rails_that_occurrences_break(
     """What only shows when a window runs is a problem all the same."""
     head = HEAD + f"guard_rails: {{{rails}}}\n"
     found = project(tmp_path, {"a.yaml": calendar(window, head=head), "x.ics": ICS})
-    (problem,) = breaches(found, TODAY)
+    (problem,) = inspect(found, TODAY).problems
     assert words in problem.message
 
 
@@ -389,7 +391,7 @@ def test_guard_rails_that_are_just_kept(tmp_path: Path) -> None:
         "p: {cron: '0 13 * * *', duration: 1h, tru: 6, paused: true}",
     )
     found = project(tmp_path, {"a.yaml": calendar(*windows, head=head)})
-    assert breaches(found, TODAY) == ()
+    assert inspect(found, TODAY).problems == ()
 
 
 def test_a_window_that_no_schedule_can_hold(tmp_path: Path) -> None:
@@ -406,7 +408,7 @@ def test_windows_that_run_more_often_than_can_be_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too much is refused at the window that runs most often; there are no warnings then."""
-    monkeypatch.setattr(horizon, "FEW_RUNS", 40_000)
+    monkeypatch.setattr(module, "FEW_RUNS", 40_000)
     found = project(
         tmp_path,
         {
@@ -433,15 +435,15 @@ def test_windows_that_run_more_often_than_can_be_looked_at(
 )
 def test_many_windows_may_run_more_often_together(windows: int, most: int) -> None:
     """What may run grows with the number of windows, and never falls below a daily one each."""
-    assert horizon.most_runs(windows) == most
+    assert module.most_runs(windows) == most
 
 
 def test_what_all_may_run_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit itself is allowed, one more run is not."""
     daily = [f"w{n}: {{cron: '0 9 * * *', duration: 1h, tru: {4 + 2 * n}}}" for n in range(2)]
     found = project(tmp_path, {"a.yaml": calendar(*daily)})
-    monkeypatch.setattr(horizon, "most_runs", {2: 800}.get)
+    monkeypatch.setattr(module, "most_runs", {2: 800}.get)
     assert inspect(found, TODAY).problems == ()
-    monkeypatch.setattr(horizon, "most_runs", {2: 799}.get)
+    monkeypatch.setattr(module, "most_runs", {2: 799}.get)
     (problem,) = inspect(found, TODAY).problems
     assert "with the others more than 799 times" in problem.message

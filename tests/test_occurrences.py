@@ -27,8 +27,8 @@ from planner.model import (
     Until,
     Window,
 )
-from planner.occurrences import expand, expand_all, pattern_of, timings
-from planner.occurrences.starts import START_LIMIT
+from planner.occurrences.expand import expand, expand_all, timings
+from planner.occurrences.starts import START_LIMIT, pattern_of
 from planner.occurrences.starts import starts as written
 from planner.recurrence.business_days import business_calendar
 from workflows.contract import end_by_clock, to_instant

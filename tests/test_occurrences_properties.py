@@ -27,7 +27,7 @@ from planner.model import (
     Until,
     Window,
 )
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 from planner.recurrence.business_days import business_calendar
 from planner.recurrence.cron import parse, wall_times
 from workflows.contract import end_by_clock, to_instant
@@ -201,7 +201,7 @@ import sys, time
 from datetime import datetime
 from time_helpers import horizon, window
 from planner.model import Holidays
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 for zone in ("Europe/Berlin", "America/New_York", "UTC"):
     w = window("30 2 * * *", timezone=zone, roll="previous", holidays=Holidays(("US",)))
     for o in expand(w, horizon("2027-01-01", "2028-01-01")):

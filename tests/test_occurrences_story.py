@@ -9,7 +9,7 @@ from time_helpers import day, starts, window
 
 from planner.errors import InputError
 from planner.model import BusinessDays, Duration, Holidays, Ical, IcsFile, Skip, Until, Window
-from planner.occurrences import explain_day
+from planner.occurrences.explain import explain_day
 
 US = Holidays(("US",))
 PAYROLL = window("0 5 15,L * *", roll="previous", holidays=US, timezone="America/New_York")

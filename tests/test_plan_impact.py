@@ -20,8 +20,8 @@ from planner.forecast.plan_impact import Outlook, Reader, outlook
 from planner.forecast.timeline import combine_steps
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
 from planner.render.plan import outlook_brief, outlook_sections
-from planner.schedules import compile_window
-from planner.spec import Schedule
+from planner.schedules.compile import compile_window
+from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, Rails
 
 DAY = timedelta(days=1)

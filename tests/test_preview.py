@@ -35,7 +35,7 @@ from planner.forecast import cost
 from planner.forecast.preview import Preview, preview, select
 from planner.forecast.timeline import timeline
 from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 from planner.render import format as fmt
 from planner.render import geometry
 from planner.render import preview_text as text_output

@@ -14,7 +14,7 @@ from planner.diff import Plan
 from planner.errors import Lint
 from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
 from planner.safety import Allowances, judge
-from planner.spec import Schedule, stamped
+from planner.schedules.spec import Schedule, stamped
 
 
 def in_new_york(window: str, **fields: object) -> Schedule:

@@ -25,18 +25,18 @@ from planner.model import (
     Until,
     Window,
 )
-from planner.occurrences import expand
-from planner.schedules import (
+from planner.occurrences.expand import expand
+from planner.schedules.compile import (
     CALENDAR_LIMIT,
     CALENDAR_WARNING,
     compile_project,
     compile_window,
-    firings,
     lints,
     schedule_id,
     span_of,
 )
-from planner.spec import COMMENT_LIMIT, read_stamp
+from planner.schedules.firings import firings
+from planner.schedules.spec import COMMENT_LIMIT, read_stamp
 from workflows.contract import Capacity, Rails, format_instant, occurrence_of, parse_instant
 
 SPAN = span_of(TODAY)

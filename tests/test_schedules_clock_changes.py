@@ -17,7 +17,8 @@ from schedule_helpers import (
 )
 
 from planner.model import Dates, Holidays, Skip, Span, Window
-from planner.schedules import compile_window, firings, span_of
+from planner.schedules.compile import compile_window, span_of
+from planner.schedules.firings import firings
 
 NEW_YORK = {"timezone": "America/New_York"}
 BERLIN = {"timezone": "Europe/Berlin"}

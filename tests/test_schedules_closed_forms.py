@@ -12,7 +12,8 @@ import pytest
 from schedule_helpers import HOUR, MINUTE, PROJECT, TO_2100, TODAY, business_days, window
 
 from planner.model import Holidays, Skip, Window
-from planner.schedules import compile_window, firings
+from planner.schedules.compile import compile_window
+from planner.schedules.firings import firings
 
 DAY = timedelta(days=1)
 DAYS = [date(2025, 12, 1) + n * DAY for n in range(75 * 366)]

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from schedule_helpers import HOUR, TODAY, wanted, window
 
 from planner.model import Cron, Holidays, Horizon, Rrule, Skip, Window
-from planner.schedules import compile_window, span_of
+from planner.schedules.boxes import numbers_of, ranges_of, rectangles, time_boxes
+from planner.schedules.compile import Rhythm, compile_window, span_of
 from planner.schedules.dated import date_boxes, dated_calendars
-from planner.schedules.firing import firings
-from planner.schedules.ranges import numbers_of, ranges_of, rectangles, time_boxes
-from planner.schedules.rhythm import Rhythm
-from planner.spec import Range
+from planner.schedules.firings import firings
+from planner.schedules.spec import Range
 from workflows.contract import BoostRequest
 
 PROFILE = settings(max_examples=150, deadline=None)

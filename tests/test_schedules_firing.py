@@ -13,8 +13,9 @@ from schedule_helpers import PROJECT, TODAY, window
 from window_strategies import windows
 
 from planner.model import Horizon, Window
-from planner.schedules import compile_window, firings, span_of, upcoming
-from planner.spec import Range, Schedule, StructuredCalendar
+from planner.schedules.compile import compile_window, span_of
+from planner.schedules.firings import firings, upcoming
+from planner.schedules.spec import Range, Schedule, StructuredCalendar
 from workflows.contract import BoostRequest
 
 REQUEST = BoostRequest(namespace="ns.a1", window="w", tru=4, ttl_seconds=3600)

@@ -21,9 +21,9 @@ from planner.model import (
     Until,
     Window,
 )
-from planner.schedules import compile_window
-from planner.schedules.notes import SUMMARY_LIMIT, note_of, rule_of, short, summary_of
-from planner.spec import Range, Schedule, stamped
+from planner.schedules.compile import compile_window
+from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, short, summary_of
+from planner.schedules.spec import Range, Schedule, stamped
 
 CLOSE = window(
     "0 18 L * *",

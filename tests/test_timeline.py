@@ -33,7 +33,7 @@ from planner.model import (
     NamespaceCalendar,
     Window,
 )
-from planner.occurrences import expand
+from planner.occurrences.expand import expand
 from workflows.contract import Capacity, Lease, Target, target_of
 
 NEW_YEAR = horizon("2027-01-01", "2027-01-02")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.cli.wanting import wanted_of
-from planner.source import read
+from planner.config.load import read
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 

@@ -6,10 +6,10 @@ import re
 from datetime import date
 from pathlib import Path
 
+from planner.config.load import read
 from planner.errors import InputError
-from planner.lints import inspect
-from planner.schedules import compile_project
-from planner.source import read
+from planner.lints.inspect import inspect
+from planner.schedules.compile import compile_project
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "calendars"

@@ -100,7 +100,7 @@ async def _release(namespace: str, window: str) -> None:
 
 def _length(text: str) -> timedelta:
     """Return how long a boost by hand shall be."""
-    from planner.config.values import parse_duration
+    from planner.config.scalars import parse_duration
 
     try:
         length = parse_duration(text)

@@ -78,7 +78,7 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
 
 def _near(name: str, known: Iterable[str]) -> str:
     """Return what else may have been meant: the nearest name, or else the first few there are."""
-    from planner.config.values import near
+    from planner.config.scalars import near
 
     names = sorted(known)
     if hint := near(name, names):

@@ -178,7 +178,7 @@ async def _perform(stack: Stack) -> int:
 
 def _read(text: str, directory: Path) -> Project:
     """Print the demo's calendar file, and read it from *directory* as any other."""
-    from planner.source import read
+    from planner.config.load import read
 
     print("calendars/orders.yaml\n")
     print("".join(f"    {line}\n" for line in text.splitlines()))

@@ -45,9 +45,9 @@ def explain(
     Shows the windows that make it so and by which rule, the firing that asks for each,
     the next transition, and for every other window why it does not run.
     """
+    from planner.config.load import read
     from planner.forecast.explain import explain as explained
     from planner.render.explain import explain_json, explain_text
-    from planner.source import read
 
     project = read(directory)
     check_names(project, [namespace], [window] if window else [])

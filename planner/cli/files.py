@@ -74,7 +74,7 @@ def schema(
     An editor that knows YAML checks and completes calendars by it: save it and name it
     in the first line of a file, "# yaml-language-server: $schema=calendar.schema.json".
     """
-    from planner.schema import schema as schema_of
+    from planner.config.json_schema import schema as schema_of
 
     print(json.dumps(schema_of(kind.value), indent=2, ensure_ascii=False))
 
@@ -83,15 +83,15 @@ def _checked(directory: Path) -> tuple[Project, tuple[Lint, ...]]:
     """Return the project with all its warnings, those that depend on today included."""
     from datetime import UTC, datetime
 
+    from planner.config.load import read
     from planner.errors import InputError
-    from planner.lints import inspect
-    from planner.source import read
+    from planner.lints.inspect import inspect
 
     project = read(directory)
     found = inspect(project, datetime.now(UTC).date())
     if found.problems:
         raise InputError(found.problems)
-    return project, tuple(sorted({*project.warnings, *found.lints}))
+    return project, found.lints
 
 
 def _print_text(project: Project, warnings: Sequence[Lint]) -> None:

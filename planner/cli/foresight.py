@@ -73,9 +73,9 @@ def preview(
     Nothing is contacted and nothing is changed. With --from, --to or --days the bill
     covers these days; without, the coming year.
     """
+    from planner.config.load import read
     from planner.forecast.preview import hull, select
     from planner.forecast.preview import preview as gather
-    from planner.source import read
 
     now = datetime.now(UTC)
     horizon = horizon_of(start, end, days or _usual_days(output), now)
@@ -98,7 +98,7 @@ def _refuse_too_many(directory: Path, project: Project, span: Horizon) -> None:
         InputError: The windows run more than `MOST_RUNS` times.
     """
     from planner.errors import InputError, Problem
-    from planner.occurrences import expand
+    from planner.occurrences.expand import expand
 
     runs = 0
     for window in project.windows:
@@ -141,9 +141,9 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
 
 def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, ...]:
     """Return the lints of *project* that are about files with a chosen window in them."""
-    from planner.lints import lint
+    from planner.lints.inspect import inspect
 
-    found = (*project.warnings, *lint(project, today))
+    found = inspect(project, today).lints
     if chosen == project:
         return found
     places = {(window.place.file, window.place.line) for window in chosen.windows}

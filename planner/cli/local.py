@@ -101,9 +101,9 @@ async def _sync(stack: Stack, directory: Path) -> None:
     """Sync the calendars; a fault is reported, and the next change of a file tries again."""
     from planner.cli.outcomes import Teller
     from planner.cli.wanting import wanted_of
+    from planner.config.load import read
     from planner.live.server import server_of
     from planner.live.sync import Order, sync
-    from planner.source import read
 
     now = datetime.now(UTC)
     server = server_of(stack.temporal.client)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from planner.diff import Plan
     from planner.model import Prices
     from planner.render.plan import Section
-    from planner.spec import Schedule
+    from planner.schedules.spec import Schedule
 
 
 def sections_of(

@@ -105,10 +105,10 @@ def plan(
 
 
 async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
+    from planner.config.load import read
     from planner.live.connect import connect
     from planner.live.server import server_of
     from planner.live.sync import look
-    from planner.source import read
 
     now = datetime.now(UTC)
     project = read(choices.directory)
@@ -149,10 +149,10 @@ def sync(
 
 
 async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
+    from planner.config.load import read
     from planner.live.connect import connect
     from planner.live.server import server_of
     from planner.live.sync import sync as write
-    from planner.source import read
 
     now = datetime.now(UTC)
     project = read(choices.directory)
@@ -175,12 +175,12 @@ def _inspected(project: Project, now: datetime) -> tuple[Lint, ...]:
     Raises:
         InputError: It breaks its guard rails, or no schedule can hold a window of it.
     """
-    from planner.lints import inspect
+    from planner.lints.inspect import inspect
 
     found = inspect(project, now.date())
     if found.problems:
         raise InputError(found.problems)
-    return tuple(dict.fromkeys((*project.warnings, *found.lints)))
+    return found.lints
 
 
 def _order(project: Project, now: datetime, choices: Choices) -> Order:

@@ -45,10 +45,10 @@ def rehearse(
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.
     """
     from planner.cli.choosing import horizon_of
+    from planner.config.load import read
     from planner.rehearsal.run import rehearse_project
     from planner.render.rehearsal import rehearsal_text
-    from planner.schedules import compile_project
-    from planner.source import read
+    from planner.schedules.compile import compile_project
 
     now = datetime.now(UTC).replace(microsecond=0)
     begin = start or (now + timedelta(minutes=1)).isoformat()

@@ -23,7 +23,7 @@ def wanted_of(project: Project, directory: Path, now: datetime, *, follow: bool 
         follow: Whether boosts that run now follow the change of their window.
     """
     from planner.diff import Wanted
-    from planner.schedules import compile_project
+    from planner.schedules.compile import compile_project
 
     return Wanted(
         project=project.name,

@@ -1,16 +1,8 @@
-"""Calendar files read: YAML text in, a `Project` or every problem of the run out. Pure.
+"""Calendar files: YAML text to a `Project`, or every problem at once.
 
-- `nodes`, `yamltext`: YAML as it was written, with lines; the limits on hostile files.
-- `values`, `readers`: what single values mean.
-- `fields`, `days_off`: the kinds of value there are, and how an editor is told of them.
-- `strict`, `window_document`, `documents`: the keys (pydantic).
-- `sentences`: their faults in our words.
-- `shape`: what the keys of a window must say together.
-- `rails`, `shared`, `windows`, `calendars`, `project`: from documents to `planner.model`.
-- `shelf`: files and what they may refer to, as `planner.source` brings them.
+- `yaml_nodes`: YAML with lines, and limits on hostile files; `scalars`: single values.
+- `fields`, `documents`: the types of keys, and the keys (pydantic); `json_schema` for editors.
+- `validate`: what is wrong with a document, in sentences.
+- `settings`: ``planner.yaml``; `build`: calendars and windows, to `planner.model`. Pure.
+- `load`: the directory, its files and their limits. All of the I/O.
 """
-
-from planner.config.project import build
-from planner.config.shelf import Shelf, TextFile
-
-__all__ = ["Shelf", "TextFile", "build"]

@@ -1,46 +1,75 @@
-"""The kinds of value that keys take: how each is read, and what an editor is told of it.
+"""The types of keys: how each is parsed, and its JSON Schema.
 
-Every kind reads the string that was written (`planner.config.nodes`); a `ValueError` from
-its reader is a sentence for the person who wrote it.
+Each type parses the string that stands in the file (`planner.config.yaml_nodes`); the
+`ValueError` of its parser is a sentence for the author of the file. Types that refer to
+``.ics`` files load them by the `FileResolver` in the validation context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, cast
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from planner.config.readers import (
+from planner.config.scalars import (
     MAX_APS,
     MAX_TRU,
     NAMESPACE_PATTERN,
     PROJECT_PATTERN,
     choice,
+    looks_like_days,
+    near,
+    parse_ahead,
     parse_amount,
     parse_baseline,
     parse_cron,
     parse_currency,
+    parse_date,
+    parse_days,
     parse_flag,
+    parse_length,
+    parse_month,
     parse_namespace,
     parse_ordinal,
     parse_project,
+    parse_region,
+    parse_time,
+    parse_wall,
+    parse_weekday,
     parse_zone,
     prose,
     text_of,
     whole_number,
 )
-from planner.config.values import (
-    parse_ahead,
-    parse_date,
-    parse_length,
-    parse_month,
-    parse_time,
-    parse_wall,
-    parse_weekday,
-)
+from planner.config.yaml_nodes import shown
+from planner.model import Holidays, IcsFile, Skip
 from workflows.contract import Capacity
+
+
+class Shelf(Protocol):
+    """The iCalendar files that one YAML file may refer to."""
+
+    def take(self, path: str) -> IcsFile:
+        """Return the file that is written as *path*, relative to the YAML file.
+
+        What is wrong inside of it, the shelf reports itself, with the file's own lines.
+
+        Raises:
+            ValueError: There is none to be had, in a sentence that names the path.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A YAML file: its name for people, its text, and the files that it may refer to."""
+
+    name: str
+    text: str
+    shelf: Shelf
+
 
 MAX_ITEMS = 2_000
 """Items in one list of dates, holidays or expressions."""
@@ -174,3 +203,90 @@ Weekdays = Annotated[
     one_or_more({"type": "string", "examples": ["fri", "sat"]}),
 ]
 TruList = Annotated[tuple[Tru, ...], BeforeValidator(as_list), one_or_more(_COUNT_SCHEMA)]
+
+
+def take_ics(text: str, info: ValidationInfo) -> IcsFile:
+    """Return the iCalendar file that *text* names, from the shelf of this reading."""
+    return cast(Shelf, info.context).take(text)
+
+
+def _read_file(raw: object, info: ValidationInfo) -> object:
+    if isinstance(raw, IcsFile):
+        return raw
+    text = text_of(raw)
+    if not text.endswith(".ics"):
+        raise ValueError(f"{shown(text)} is no .ics file; write launches.ics")
+    return take_ics(text, info)
+
+
+File = Annotated[
+    IcsFile, BeforeValidator(_read_file), WithJsonSchema({"type": "string", "pattern": r"\.ics$"})
+]
+
+HolidayItem = str | IcsFile | tuple[date, ...]
+
+
+def _read_days(raw: object, info: ValidationInfo) -> object:
+    """Read a date, a range of dates, or an iCalendar file; return any other text as it is."""
+    if not isinstance(raw, (str, list, dict)):
+        return raw
+    text = text_of(raw)
+    if text.endswith(".ics"):
+        return take_ics(text, info)
+    return parse_days(text) if looks_like_days(text) else text
+
+
+def _read_holiday(raw: object, info: ValidationInfo) -> object:
+    """Read a region's code, or days."""
+    read = _read_days(raw, info)
+    return parse_region(read) if isinstance(read, str) else read
+
+
+def _read_skip(raw: object, info: ValidationInfo) -> object:
+    """Read ``weekends``, ``holidays``, or days."""
+    read = _read_days(raw, info)
+    if not isinstance(read, str) or read in ("weekends", "holidays"):
+        return read
+    hint = near(read, ("weekends", "holidays"))
+    raise ValueError(
+        f"{shown(read)} can't be skipped; write weekends, holidays, 2027-12-24, "
+        f"2027-12-20..2028-01-03 or freeze.ics{hint}"
+    )
+
+
+HolidayList = Annotated[
+    tuple[Annotated[HolidayItem, BeforeValidator(_read_holiday)], ...],
+    BeforeValidator(as_list),
+    one_or_more(
+        {"type": "string", "examples": ["US", "US-CA", "XNYS", "company.ics", "2027-12-24"]}
+    ),
+]
+SkipList = Annotated[
+    tuple[Annotated[HolidayItem, BeforeValidator(_read_skip)], ...],
+    BeforeValidator(as_list),
+    one_or_more({"type": "string", "examples": ["weekends", "holidays", "2027-12-24"]}),
+]
+
+
+def holidays_of(items: tuple[HolidayItem, ...], weekend: tuple[int, ...]) -> Holidays:
+    """Return the holidays that a list writes, in an order of their own."""
+    return Holidays(
+        regions=tuple(dict.fromkeys(item for item in items if isinstance(item, str))),
+        calendars=tuple(dict.fromkeys(item for item in items if isinstance(item, IcsFile))),
+        days=_days(items),
+        weekend=tuple(sorted(set(weekend))),
+    )
+
+
+def skip_of(items: tuple[HolidayItem, ...]) -> Skip:
+    """Return what a window's ``skip`` list leaves out, in an order of its own."""
+    return Skip(
+        weekends="weekends" in items,
+        holidays="holidays" in items,
+        calendars=tuple(dict.fromkeys(item for item in items if isinstance(item, IcsFile))),
+        days=_days(items),
+    )
+
+
+def _days(items: tuple[HolidayItem, ...]) -> tuple[date, ...]:
+    return tuple(sorted({day for item in items if isinstance(item, tuple) for day in item}))

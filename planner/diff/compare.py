@@ -11,7 +11,7 @@ from planner.diff.operators import keep_operators
 from planner.diff.plan import Action, Change, Live, Plan
 from planner.errors import Lint
 from planner.model import Policy
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 
 LOW_HORIZON = timedelta(days=120)
 """A dated schedule that covers less than this is warned of."""

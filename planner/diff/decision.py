@@ -12,7 +12,7 @@ from planner.diff.operators import keep_operators, pause_remarks
 from planner.diff.pause import paused_note, why_paused
 from planner.diff.plan import Action, Change, Live
 from planner.model import Horizon
-from planner.spec import Schedule, Stamp, note_mark, read_stamp, stamped
+from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import to_wall
 
 ADOPTER = "somebody, before it was adopted"

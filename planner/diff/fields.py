@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from planner.spec import Schedule, StructuredCalendar, unstamped
+from planner.schedules.spec import Schedule, StructuredCalendar, unstamped
 from workflows.contract import BoostRequest, format_instant
 
 NONE = "none"

@@ -9,9 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.diff.plan import Live, Running
 from planner.model import Horizon
-from planner.schedules import upcoming
-from planner.schedules.firing import Firing
-from planner.spec import Schedule
+from planner.schedules.firings import Firing, upcoming
+from planner.schedules.spec import Schedule
 from workflows.contract import occurrence_of
 
 LOOK_AHEAD = timedelta(days=1300)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from planner.diff.pause import why_paused
 from planner.diff.plan import Live
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 
 IDLE_NOTES = ("(no reason provided)", "unpaused", "resumed")
 """What the UI, the CLI and the SDKs write over a note when a schedule is resumed."""

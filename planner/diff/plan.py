@@ -10,7 +10,7 @@ from typing import Literal
 
 from planner.diff.fields import Field
 from planner.errors import Lint
-from planner.spec import Schedule, Stamp, note_mark
+from planner.schedules.spec import Schedule, Stamp, note_mark
 
 Action = Literal["create", "update", "extend", "adopt", "delete", "unchanged"]
 """What becomes of a schedule.

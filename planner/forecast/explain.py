@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from planner.forecast.timeline import Step, combine_steps, running
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences import DayStory, explain_day
+from planner.occurrences.explain import DayStory, explain_day
 from workflows.contract import to_wall
 
 LOOKAHEAD = timedelta(days=400)

@@ -15,7 +15,7 @@ from planner.diff.firings import firings_in
 from planner.forecast.cost import TICK, Bill, Booked, Stay, compare, ticks
 from planner.forecast.timeline import Step, combine_steps
 from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurrence, Prices, Window
-from planner.spec import Schedule, StructuredCalendar
+from planner.schedules.spec import Schedule, StructuredCalendar
 from workflows.contract import BoostRequest, Capacity, occurrence_of
 
 LONGEST_NIGHT = timedelta(days=2)

@@ -14,7 +14,8 @@ from operator import attrgetter
 from typing import Literal
 
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences import expand, longest, pattern_of
+from planner.occurrences.expand import expand
+from planner.occurrences.starts import longest, pattern_of
 from workflows.contract import ON_DEMAND, Capacity, Combine, Rails, Target, target_of
 
 View = Literal["promised", "asked"]

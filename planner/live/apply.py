@@ -24,7 +24,7 @@ from planner.live.convert import backfill, owner_memo, to_message
 from planner.live.fetch import describe
 from planner.live.follow import follow
 from planner.live.server import AlreadyThere, Missing, Server
-from planner.spec import Schedule, drafted
+from planner.schedules.spec import Schedule, drafted
 
 DELETE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between attempts to make a schedule whose namesake is being deleted."""

@@ -22,7 +22,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.converter import DataConverter
 
-from planner.spec import Schedule, StructuredCalendar
+from planner.schedules.spec import Schedule, StructuredCalendar
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
 MARK = "planner"

@@ -11,7 +11,7 @@ from planner.diff import Change, Running, live_schedule
 from planner.diff.firings import under_way
 from planner.errors import ServerError
 from planner.live.server import Server
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 from workflows.contract import (
     LEASE_UPDATE,
     RELEASE_UPDATE,

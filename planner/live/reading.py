@@ -26,7 +26,7 @@ from planner.diff import Field, Live
 from planner.diff.plan import ID_PREFIX
 from planner.live.convert import CALENDAR_FIELDS, MARK, to_message
 from planner.live.deviations import deviations
-from planner.spec import Range, Schedule, StructuredCalendar, read_stamp
+from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp
 from workflows.contract import BoostRequest, parse_instant
 
 

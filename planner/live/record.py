@@ -28,7 +28,7 @@ from planner.diff.decision import stamp_of
 from planner.errors import ServerError
 from planner.live.server import REQUEST_TIMEOUT, Missing, Server
 from planner.live.turn import TURN_QUEUE
-from planner.spec import Stamp
+from planner.schedules.spec import Stamp
 
 RECORD_WORKFLOW = "PlannerRecord"
 

@@ -11,7 +11,7 @@ from planner.live.fetch import describe, list_schedules
 from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
 from planner.live.server import Server
 from planner.model import Horizon, NamespaceStatus, NextWindow
-from planner.schedules.firing import upcoming
+from planner.schedules.firings import upcoming
 from workflows.contract import KeeperStatus
 
 LOOK_AHEAD = timedelta(days=400)

@@ -1,4 +1,8 @@
-"""A recurrence as starts on the wall of its zone, before anything rolls or skips them."""
+"""The starts of a window on the wall clock of its zone, as its recurrence writes them.
+
+Before any roll, skip or clock change. What a new kind of recurrence starts at, and how long
+it may last, goes here.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,82 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from planner.model import (
     BusinessDays,
     Cron,
     Dates,
     Duration,
+    Holidays,
     Horizon,
     Ical,
+    Length,
     Recurrence,
+    Roll,
     Rrule,
+    Skip,
     Until,
+    Window,
 )
 from planner.recurrence import ical
-from planner.recurrence.business_days import BusinessCalendar
+from planner.recurrence.business_days import BusinessCalendar, business_calendar
 from planner.recurrence.cron import CronRule, days, parse, wall_times
 from planner.timezones import ZoneClock, zone, zone_clock
 from workflows.contract import to_wall
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """All that the times of a window depend on: windows that share it share the work."""
+
+    recurrence: Recurrence
+    length: Length | None
+    timezone: str
+    roll: Roll
+    skip: Skip
+    holidays: Holidays
+    not_before: date | None
+    not_after: date | None
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The zone its wall times are read in."""
+        return zone(self.timezone)
+
+    @property
+    def business(self) -> BusinessCalendar:
+        """Its business days."""
+        return business_calendar(self.holidays, self.timezone)
+
+
+def pattern_of(window: Window) -> Pattern:
+    """Return the pattern of *window*; its holidays only where the times depend on them."""
+    return Pattern(
+        recurrence=window.recurrence,
+        length=window.length,
+        timezone=window.timezone,
+        roll=window.roll,
+        skip=window.skip,
+        holidays=window.holidays if _heeds_business_days(window) else Holidays(),
+        not_before=window.not_before,
+        not_after=window.not_after,
+    )
+
+
+def _heeds_business_days(window: Window) -> bool:
+    return (
+        window.roll != "none"
+        or window.skip.weekends
+        or window.skip.holidays
+        or isinstance(window.recurrence, BusinessDays)
+    )
+
+
 START_LIMIT = 400_000
 """Starts of one cron that are looked at together: every five minutes for three years.
 
-Events and rules have limits of their own (planner/recurrence/ical/limits.py).
+Events and rules have limits of their own (planner.recurrence.ical).
 """
 
 EARLIEST = date(1971, 1, 1)
@@ -183,3 +241,27 @@ def _dates(recurrence: Dates, first: date, last: date) -> Iterator[Start]:
     for span in recurrence.spans:
         if first <= span.start.date() <= last:
             yield Start(span.start, Through(span.end) if span.end else None)
+
+
+LONGEST_NIGHT = timedelta(days=2)
+"""More than any window up to a wall time lasts, whatever the clock does."""
+
+
+def longest(pattern: Pattern) -> timedelta:
+    """Return a length that no run of *pattern* exceeds.
+
+    Spans and events are measured on the wall; the clock may change in them, by up to a
+    whole day where a zone skipped a date, and a day is there for a roll.
+
+    Raises:
+        InputError: Its iCalendar file has problems.
+    """
+    lengths = [LONGEST_NIGHT]
+    if isinstance(pattern.length, Duration):
+        lengths.append(pattern.length.elapsed)
+    match pattern.recurrence:
+        case Dates(spans):
+            lengths += [span.end - span.start + LONGEST_NIGHT for span in spans if span.end]
+        case Ical(file=file) if pattern.length is None:
+            lengths.append(ical.longest(file) + LONGEST_NIGHT)
+    return max(lengths)

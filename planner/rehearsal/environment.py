@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from temporalio.testing import WorkflowEnvironment
 
     from planner.model import NamespaceCalendar
+    from planner.schedules.spec import Schedule
     from planner.simulator import Simulator
-    from planner.spec import Schedule
 
 POLL_SECONDS = 0.5
 """Real seconds between two readings of an awaited clock."""

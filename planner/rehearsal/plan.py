@@ -17,8 +17,8 @@ from operator import attrgetter
 from planner.forecast.conformance import Held
 from planner.forecast.timeline import Step, combine_steps, running
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
-from planner.schedules import firings
-from planner.spec import Schedule
+from planner.schedules.firings import firings
+from planner.schedules.spec import Schedule
 from workflows.contract import Capacity
 
 

@@ -33,7 +33,7 @@ from planner.rehearsal.plan import (
     merge_results,
     split,
 )
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, format_instant, keeper_id
 
 if TYPE_CHECKING:

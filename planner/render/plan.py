@@ -15,7 +15,7 @@ from planner.diff import Change, Field, Plan
 from planner.forecast.cost import Bill
 from planner.forecast.plan_impact import Outlook, Stretch
 from planner.render import format as fmt
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 from workflows.contract import to_wall
 
 SIGNS = {

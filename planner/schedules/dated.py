@@ -10,8 +10,8 @@ from datetime import date, datetime, time
 from itertools import product
 from typing import TypeVar
 
-from planner.schedules.ranges import ranges_of, time_boxes
-from planner.spec import StructuredCalendar
+from planner.schedules.boxes import ranges_of, time_boxes
+from planner.schedules.spec import StructuredCalendar
 
 K = TypeVar("K", bound=Hashable)
 

@@ -1,4 +1,4 @@
-"""Windows that can be said for ever, as calendars on the wall of their own zone.
+"""Windows as recurring calendars: for ever, on the wall clock of their own zone.
 
 A window recurs when its firings follow from date, weekday and leap year alone, and none
 of them, ever, comes near a clock change: Temporal reads wall times around those in its
@@ -11,18 +11,51 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
 
+from planner import timezones
 from planner.model import BusinessDays, Cron, Holidays
-from planner.occurrences import Pattern
+from planner.occurrences.starts import Pattern
 from planner.recurrence import cron
-from planner.schedules.nearness import FIRST_YEAR, LAST_YEAR, near_walls
-from planner.schedules.ranges import ranges_of, time_boxes
-from planner.schedules.yearboxes import year_boxes
-from planner.schedules.yeardays import YearDays
-from planner.spec import StructuredCalendar
+from planner.schedules.boxes import ranges_of, time_boxes
+from planner.schedules.spec import StructuredCalendar
+from planner.schedules.year_days import YearDays, year_boxes
 from workflows.contract import to_instant
+
+MARGIN = timedelta(hours=1)
+"""How far a firing, and the start it is for, stay away from the wall times that a clock
+skips or shows twice; nearer ones are dated."""
+
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+"""The first and the last year that Temporal's calendars know."""
+
+_DAY = timedelta(days=1)
+_MIDNIGHT = time(0)
+
+
+@lru_cache(maxsize=1024)
+def near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the wall times around each clock change of *timezone* from *year* on."""
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+    return tuple(
+        _around(change) for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY)
+    )
+
+
+def _around(change: timezones.ClockChange) -> tuple[datetime, datetime]:
+    """Return the wall times within `MARGIN` of *change*.
+
+    Where a gap holds a midnight its whole day is near: Temporal takes the weekday from
+    that midnight, which falls on the day before.
+    """
+    low, high = change.low - MARGIN, change.high + MARGIN
+    midnight = datetime.combine(change.high, _MIDNIGHT)
+    if change.is_gap and change.low <= midnight:
+        low = min(low, datetime.combine(change.low, _MIDNIGHT))
+        high = max(high, midnight + _DAY)
+    return low, high
+
 
 SHIFT_LIMIT = 27
 """Days between firing and start up to which a recurring form is looked for."""

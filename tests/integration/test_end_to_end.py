@@ -11,13 +11,13 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.wanting import wanted_of
+from planner.config.load import read
 from planner.forecast.conformance import Held, breaches
 from planner.forecast.timeline import timeline
 from planner.live.server import server_of
 from planner.live.sync import Order, Report, sync
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
-from planner.source import read
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
 from workflows.worker import build_worker

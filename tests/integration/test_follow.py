@@ -14,8 +14,8 @@ from schedule_values import daily
 from sync_helpers import Shop, eventually
 from temporalio.testing import WorkflowEnvironment
 
+from planner.schedules.spec import Schedule
 from planner.simulator import Simulator
-from planner.spec import Schedule
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id
 from workflows.worker import build_worker

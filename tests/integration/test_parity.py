@@ -18,7 +18,8 @@ from temporalio.client import Client
 from window_strategies import ZONES, plain_windows, windows
 
 from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Until, Window
-from planner.schedules import compile_window, firings, span_of
+from planner.schedules.compile import compile_window, span_of
+from planner.schedules.firings import firings
 from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall
 

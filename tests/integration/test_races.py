@@ -27,7 +27,7 @@ from planner.live import turn
 from planner.live.fetch import fetch
 from planner.live.record import Record, read_record
 from planner.live.sync import sync
-from planner.spec import Schedule
+from planner.schedules.spec import Schedule
 
 pytestmark = pytest.mark.integration
 

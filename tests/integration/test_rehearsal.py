@@ -34,8 +34,8 @@ from planner.rehearsal.environment import (
 )
 from planner.rehearsal.plan import RehearsalResult
 from planner.rehearsal.run import Progress, _message, no_progress, rehearse_project
-from planner.schedules import compile_project
-from planner.spec import Range, Schedule
+from planner.schedules.compile import compile_project
+from planner.schedules.spec import Range, Schedule
 from workflows.contract import Capacity, Rails, Target, target_of
 
 pytestmark = pytest.mark.integration

@@ -17,11 +17,11 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.wanting import wanted_of
+from planner.config.load import read
 from planner.diff import Live
 from planner.live import fetch as fetch_module
 from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
-from planner.source import read
 
 pytestmark = pytest.mark.integration
 

@@ -27,8 +27,8 @@ from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server
 from planner.live.sync import sync
 from planner.safety import Allowances
-from planner.spec import Schedule as Value
-from planner.spec import stamped
+from planner.schedules.spec import Schedule as Value
+from planner.schedules.spec import stamped
 
 pytestmark = pytest.mark.integration
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 from config_helpers import ICS, keys, problems, project, write
 
+from planner.config.load import MAX_FILE_BYTES, MAX_LEVELS, display, read
 from planner.errors import InputError
-from planner.source import MAX_FILE_BYTES, MAX_LEVELS, display, read
 
 NIGHTLY = 'cron: "@daily"\nduration: 1h\ntru: 4'
 
@@ -194,7 +194,7 @@ MEASURED = """
 import json, resource, sys, time
 from pathlib import Path
 from planner.errors import InputError
-from planner.source import read
+from planner.config.load import read
 found = {}
 for directory in map(Path, sys.argv[1:]):
     begin = time.process_time()
@@ -248,9 +248,9 @@ def test_hostile_yaml_in_pure_python(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Where PyYAML comes without its C parser the same files are refused as well."""
     import yaml
 
-    from planner.config import yamltext
+    from planner.config import yaml_nodes
 
-    monkeypatch.setattr(yamltext, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_nodes, "_LOADER", yaml.SafeLoader)
     for name in ("aliases that explode", "an alias of itself", "nested lists", "many documents"):
         text = HOSTILE[name][:20_000]
         assert problems(tmp_path, {"a.yaml": text}), name

@@ -1,9 +1,9 @@
-"""YAML text as it was written: strings with their lines, nothing guessed.
+"""YAML as it is written: nodes that keep their text and their lines, nothing guessed.
 
 YAML 1.1 turns ``NO`` into false, ``18:00`` into 1080, ``2027-03-14`` into a date and
-``on`` into true. Here every scalar stays the text that somebody typed; what it means is
-decided by the key it stands under. Keys given twice are faults, and so is anything that
-grows beyond what a calendar needs: the limits below hold before memory is spent.
+``on`` into true. Here every scalar stays its text; the key it stands under decides what it
+means. Duplicate keys are errors, and so is any file beyond the limits below, which hold
+before memory is spent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,74 @@ from typing import Any
 
 import yaml
 
-from planner.config.nodes import Document, Node, shown
 from planner.errors import Problem
+
+MAX_SHOWN = 60
+"""Characters of a bad value that a sentence repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value with its line; *size* and *depth* count what hangs below it.
+
+    A scalar is its text, or None where nothing was written. A mapping keeps each key's
+    own line.
+    """
+
+    value: str | tuple[Node, ...] | dict[str, tuple[int, Node]] | None
+    line: int
+    size: int = 1
+    depth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document of a file: its root, and the file as people know it."""
+
+    file: str
+    root: Node
+
+    def line_of(self, path: tuple[object, ...]) -> int:
+        """Return the line of what *path* leads to, or of the last step that exists."""
+        return line_below(self.root, path)
+
+    def count_below(self, key: str) -> int:
+        """Return how many entries stand in the mapping or list under *key*."""
+        if not isinstance(self.root.value, dict) or key not in self.root.value:
+            return 0
+        below = self.root.value[key][1].value
+        return len(below) if isinstance(below, (dict, tuple)) else 0
+
+
+def line_below(node: Node, path: tuple[object, ...]) -> int:
+    """Return the line of what *path* leads to from *node*: of the key, if it has one."""
+    line = node.line
+    for step in path:
+        if isinstance(node.value, dict) and step in node.value:
+            line, node = node.value[str(step)]
+        elif isinstance(node.value, tuple) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.line
+        else:
+            break
+    return line
+
+
+def plain(node: Node) -> Any:
+    """Return *node* as strings, lists and dictionaries; what has no value is left out."""
+    if isinstance(node.value, dict):
+        entries = ((key, below) for key, (_, below) in node.value.items())
+        return {key: plain(below) for key, below in entries if below.value is not None}
+    if isinstance(node.value, tuple):
+        return [plain(below) for below in node.value if below.value is not None]
+    return node.value
+
+
+def shown(text: object) -> str:
+    """Return *text* in quotes for a sentence, cut where it gets long."""
+    words = str(text)
+    return f"'{words}'" if len(words) <= MAX_SHOWN else f"'{words[:MAX_SHOWN]}…'"
+
 
 MAX_DEPTH = 20
 """Levels of nesting in a YAML file; a calendar needs seven."""

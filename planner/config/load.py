@@ -1,7 +1,7 @@
-"""Reads a directory of calendars: all file I/O of the planner's input is here.
+"""Load a directory of calendars: the only file I/O of the planner's input.
 
-Files are looked at before they are read: their number, size and kind are bounded, and
-what they refer to stays inside the directory, symbolic links followed to their end.
+The number, size and kind of files are checked before they are read, and every path, its
+symbolic links resolved, must stay inside the directory.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from planner.config import TextFile, build, checks
-from planner.config.nodes import shown
-from planner.config.values import near
+from planner.config.build import build
+from planner.config.fields import TextFile
+from planner.config.scalars import near
+from planner.config.yaml_nodes import shown
 from planner.errors import InputError, Lint, Problem
-from planner.lints import static_lints
 from planner.model import IcsFile, Project
+from planner.recurrence import ical
 
 PROJECT_FILE = "planner.yaml"
 SUFFIXES = (".yaml", ".yml")
@@ -38,7 +39,8 @@ def read(directory: Path) -> Project:
 
     ``planner.yaml`` at its root says what is common; every other ``.yaml`` or ``.yml``
     file holds calendars. What begins with a dot is left alone. The order in which files
-    are found doesn't matter. The project's warnings are the lints that need no clock.
+    are found doesn't matter. The project's warnings are those about its
+    iCalendar files, and that there is no calendar.
 
     Raises:
         InputError: Anything in it can't be used: every problem of the run.
@@ -52,7 +54,7 @@ def read(directory: Path) -> Project:
     problems += reading.problems
     if problems or project is None:
         raise InputError(problems)
-    warnings = {*reading.lints, *static_lints(project)}
+    warnings = set(reading.lints)
     if not project.namespaces:
         home = display(directory / PROJECT_FILE)
         warnings.add(Lint(home, 0, "no-calendars", _NO_CALENDARS))
@@ -142,7 +144,7 @@ class _Shelf:
         target = self._inside(path)
         if target not in reading.taken:
             file = IcsFile(target.relative_to(reading.root).as_posix(), _text(target, reading.root))
-            problems, lints = checks.file_findings(file)
+            problems, lints = ical.check(file)
             name = display(reading.directory / file.path)
             reading.problems += [replace(problem, file=name) for problem in problems]
             reading.lints += [replace(lint, file=name) for lint in lints]

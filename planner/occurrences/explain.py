@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from planner.model import BusinessDays, Horizon, Occurrence, Window
-from planner.occurrences.candidates import Candidate, candidates
-from planner.occurrences.expansion import expand
-from planner.occurrences.lengths import longest
-from planner.occurrences.pattern import pattern_of
+from planner.occurrences.expand import Candidate, candidates, expand
+from planner.occurrences.starts import longest, pattern_of
 from planner.recurrence.business_days import ROLL_LIMIT
 from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from planner.config.values import short
+from planner.config.scalars import short
 from planner.errors import Problem
-from planner.lints.horizon import Occurrences
+from planner.lints.checks import Occurrences
 from planner.model import NamespaceCalendar, Occurrence, Project
 from workflows.contract import to_wall
 

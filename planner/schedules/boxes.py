@@ -1,4 +1,4 @@
-"""Sets of whole numbers as ranges, and sets of pairs and times as few rectangles."""
+"""Sets of numbers as ranges, sets of pairs and times as few rectangles."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator
 from datetime import time
 from typing import TypeVar
 
-from planner.spec import Range, Ranges
+from planner.schedules.spec import Range, Ranges
 
 A = TypeVar("A", bound=Hashable)
 B = TypeVar("B", bound=Hashable)

@@ -1,19 +1,25 @@
-"""The months ahead that warnings look at, expanded and compiled once."""
+"""Expand and compile the coming months once, and run every check on them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 
 from planner.errors import InputError, Lint, Problem
-from planner.model import Horizon, Occurrence, Project, Window
-from planner.occurrences import expand
-from planner.schedules import compile_window
-from planner.schedules import lints as schedule_lints
-
-LOOK_AHEAD = timedelta(days=400)
-"""How far ahead warnings look: a year and a month, so that a yearly window is seen."""
+from planner.lints.checks import (
+    LOOK_AHEAD,
+    Occurrences,
+    ahead_of,
+    crowding,
+    endings,
+    running,
+    static_lints,
+)
+from planner.lints.guard_rails import over_limits
+from planner.model import Horizon, Occurrence, Project
+from planner.occurrences.expand import expand
+from planner.schedules.compile import compile_window
+from planner.schedules.compile import lints as schedule_lints
 
 FEW_RUNS = 400_000
 """How often the windows of a project may run in `LOOK_AHEAD`, together, however few they are."""
@@ -26,9 +32,6 @@ MAX_RUNS = 1_000_000
 
 DAILY_RUNS = 1_000
 """How often each may run on average, where there are so many that this is more: twice a day."""
-
-Occurrences = Mapping[str, list[Occurrence]]
-"""Each window's occurrences by the window's key."""
 
 
 @dataclass(slots=True)
@@ -45,12 +48,6 @@ class Compiled:
 
     lints: list[Lint] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-
-
-def ahead_of(today: date) -> Horizon:
-    """Return the span that warnings look at, from the start of *today* in UTC."""
-    start = datetime.combine(today, time(), UTC)
-    return Horizon(start, start + LOOK_AHEAD)
 
 
 def expanded(project: Project, horizon: Horizon) -> Expanded:
@@ -105,7 +102,39 @@ def compiled(project: Project, today: date) -> Compiled:
     return result
 
 
-def at(window: Window, code: str, message: str) -> Lint:
-    """Return a warning about *window* at its place, beginning with its name."""
-    place = window.place
-    return Lint(place.file, place.line, code, f"window '{window.name}': {message}")
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the coming months show: warnings, and problems that no file shows by itself."""
+
+    lints: tuple[Lint, ...]
+    problems: tuple[Problem, ...]
+
+
+def inspect(project: Project, today: date) -> Findings:
+    """Return every warning about *project*, and the problems that show in when it runs.
+
+    Looks at the occurrences that start within `LOOK_AHEAD` from *today* on, and at the
+    schedules of that day. The problems are guard rails that an occurrence or a month
+    breaks, windows that start too often, and windows that no Temporal Schedule can hold. A
+    window with such a problem has no warnings about when it runs; where all windows
+    together run too often, none has.
+    """
+    written = {*project.warnings, *static_lints(project)}
+    try:
+        runs = expanded(project, ahead_of(today))
+    except InputError as error:
+        return Findings(tuple(sorted(written)), error.problems)
+    schedules = compiled(project, today)
+    lints = [
+        *written,
+        *schedules.lints,
+        *running(project, runs.occurrences),
+        *endings(project, runs.occurrences, today),
+        *crowding(runs.occurrences),
+    ]
+    problems = [
+        *runs.problems,
+        *schedules.problems,
+        *over_limits(project, runs.occurrences),
+    ]
+    return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))

@@ -1,12 +1,12 @@
-"""JSON Schema of the files, for editors: made from the very models that read them."""
+"""JSON Schema of the files, for editors: made from the models that parse them."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 from planner.config.documents import CalendarDocument, PlannerDocument
-from planner.config.readers import NAME_PATTERN
-from planner.config.shape import RECURRENCES
+from planner.config.scalars import NAME_PATTERN
+from planner.config.validate import RECURRENCES
 
 Schema = dict[str, Any]
 Kind = Literal["calendar", "planner"]

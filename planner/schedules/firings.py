@@ -1,4 +1,4 @@
-"""When a schedule fires, by our own reading of Temporal's structured calendars."""
+"""When a schedule fires: our own reading of Temporal's structured calendars."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from itertools import product
 from typing import Protocol
 
 from planner.model import Horizon
-from planner.schedules.ranges import numbers_of
-from planner.spec import StructuredCalendar
+from planner.schedules.boxes import numbers_of
+from planner.schedules.spec import StructuredCalendar
 from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall
 

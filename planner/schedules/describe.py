@@ -1,4 +1,4 @@
-"""The words that people read about a schedule in the Temporal UI."""
+"""The texts of a schedule that people read in the Temporal UI."""
 
 from __future__ import annotations
 

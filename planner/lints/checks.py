@@ -1,0 +1,424 @@
+"""The checks behind the warnings: of the files alone, and of the coming occurrences."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from planner.config.scalars import short
+from planner.errors import Lint
+from planner.forecast.timeline import combine_steps
+from planner.model import (
+    BusinessDays,
+    Cron,
+    Dates,
+    Horizon,
+    Ical,
+    IcsFile,
+    NamespaceCalendar,
+    Occurrence,
+    Project,
+    Rrule,
+    Window,
+)
+from planner.occurrences.expand import expand
+from planner.recurrence import cron, ical
+from workflows.contract import APS_PER_TRU, format_instant, to_wall
+
+LOOK_AHEAD = timedelta(days=400)
+"""How far ahead warnings look: a year and a month, so that a yearly window is seen."""
+
+PROVISIONING = timedelta(minutes=2)
+"""What Temporal Cloud aims at between a change of capacity being asked for and in force."""
+
+ON_DEMAND_APS = 500
+"""Actions per second that on-demand allows every namespace, at the least."""
+
+
+Occurrences = Mapping[str, list[Occurrence]]
+"""Each window's occurrences by the window's key."""
+
+
+def ahead_of(today: date) -> Horizon:
+    """Return the span that warnings look at, from the start of *today* in UTC."""
+    start = datetime.combine(today, time(), UTC)
+    return Horizon(start, start + LOOK_AHEAD)
+
+
+def at(window: Window, code: str, message: str) -> Lint:
+    """Return a warning about *window* at its place, beginning with its name."""
+    place = window.place
+    return Lint(place.file, place.line, code, f"window '{window.name}': {message}")
+
+
+def static_lints(project: Project) -> tuple[Lint, ...]:
+    """Return what is worth a look in *project*, whatever the time."""
+    found = [lint for window in project.windows for lint in _of_window(window)]
+    found += [lint for calendar in project.namespaces for lint in _of_calendar(calendar)]
+    return tuple(sorted(set(found)))
+
+
+def _of_calendar(calendar: NamespaceCalendar) -> Iterator[Lint]:
+    if not calendar.windows:
+        message = f"namespace '{calendar.namespace}' has no window: it is never boosted"
+        yield Lint(calendar.place.file, calendar.place.line, "no-windows", message)
+
+
+def _of_window(window: Window) -> Iterator[Lint]:
+    yield from _demand(window)
+    yield from _lead(window)
+    yield from _day_match(window)
+
+
+def _demand(window: Window) -> Iterator[Lint]:
+    baseline = window.baseline.tru if window.baseline else None
+    amount, unit = window.asked.split()
+    asked_aps = float(amount) * (APS_PER_TRU if unit == "TRU" else 1)
+    if window.combine == "add":
+        pass  # on top of whatever runs, however little it is
+    elif baseline is not None and window.tru <= baseline:
+        message = f"{window.asked} is no more than the baseline of {baseline:g} TRU; ask for more"
+        yield at(window, "needless-boost", message)
+    elif baseline is None and asked_aps <= ON_DEMAND_APS:
+        message = f"{window.asked} is within the {ON_DEMAND_APS} APS that on-demand always allows"
+        yield at(window, "needless-boost", message)
+    if unit == "TRU" and float(amount) != window.tru:
+        message = f"{window.asked} can't be had; it gets {window.tru} TRU, the next allowed value"
+        yield at(window, "rounded-up", message)
+
+
+def _lead(window: Window) -> Iterator[Lint]:
+    if window.lead < PROVISIONING:
+        seconds = int(window.lead.total_seconds())
+        yield at(
+            window,
+            "short-lead",
+            f"a lead of {seconds}s is shorter than the two minutes that provisioning takes: "
+            "it may start before its capacity is there; write lead: 5m",
+        )
+
+
+def _day_match(window: Window) -> Iterator[Lint]:
+    recurrence = window.recurrence
+    if not isinstance(recurrence, Cron) or recurrence.day_match is None:
+        return
+    rules = [cron.parse(expression) for expression in recurrence.expressions]
+    if not any(rule.restricts_day_of_month and rule.restricts_weekday for rule in rules):
+        yield at(
+            window,
+            "day-match-unneeded",
+            f"day_match: {recurrence.day_match} says nothing here, since the cron doesn't "
+            "restrict both day of month and day of week; remove it",
+        )
+
+
+CLOCK_WORDS = ("skipped by the clock", "the first counts")
+"""What an occurrence's notes say where a clock change moved or settled its start."""
+
+
+def running(project: Project, occurrences: Occurrences) -> Iterator[Lint]:
+    """Yield what is worth a look about the *occurrences* of *project*."""
+    for calendar in project.namespaces:
+        windows = [window for window in calendar.windows if occurrences.get(window.key)]
+        for window in windows:
+            yield from _clock_change(window, occurrences[window.key])
+            yield from _shorter_than_lead(window, occurrences[window.key])
+        yield from _always_covered(windows, occurrences)
+        yield from _capped(calendar, windows, occurrences)
+
+
+def _on(occurrence: Occurrence) -> str:
+    return f"{to_wall(occurrence.start, occurrence.window.tz):%a %Y-%m-%d}"
+
+
+def _more(count: int) -> str:
+    return f" (and {count} more like it in the coming year)" if count else ""
+
+
+def _clock_change(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
+    told = [
+        (occurrence, note)
+        for occurrence in occurrences
+        for note in occurrence.notes
+        if any(words in note for words in CLOCK_WORDS)
+    ]
+    if told:
+        first, note = told[0]
+        instant = format_instant(first.start)
+        message = f"on {_on(first)} {note}, at {instant}{_more(len(told) - 1)}"
+        yield at(window, "clock-change", message)
+
+
+def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
+    brief = [each for each in occurrences if each.end - each.start < window.lead]
+    if brief:
+        length, lead = brief[0].end - brief[0].start, window.lead
+        yield at(
+            window,
+            "shorter-than-lead",
+            f"on {_on(brief[0])} it lasts {short(length)}, less than its lead of {short(lead)}; "
+            f"write a shorter lead{_more(len(brief) - 1)}",
+        )
+
+
+# One window on another --------------------------------------------------------------
+
+
+def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iterator[Lint]:
+    """Yield each max window in whose every run another one asks for as much, and runs.
+
+    Of two that cover each other the one that comes later by name is told.
+    """
+    claims = [window for window in windows if window.combine == "max" and not window.paused]
+    spans = {window.key: _merged(occurrences[window.key]) for window in claims}
+    for window in claims:
+        for other in claims:
+            if other is window or other.tru < window.tru:
+                continue
+            if not _covers(spans[other.key], occurrences[window.key]):
+                continue
+            mutual = other.tru == window.tru and _covers(spans[window.key], occurrences[other.key])
+            if mutual and window.name < other.name:
+                continue
+            yield at(
+                window,
+                "always-covered",
+                f"whenever it runs, '{other.name}' runs too and asks for {other.tru} TRU; "
+                "remove one, or write combine: add",
+            )
+            break
+
+
+Spans = tuple[list[datetime], list[datetime]]
+
+
+def _merged(occurrences: Sequence[Occurrence]) -> Spans:
+    """Return the starts and ends of what *occurrences* cover together, apart and sorted."""
+    starts: list[datetime] = []
+    ends: list[datetime] = []
+    for each in occurrences:
+        if ends and each.start <= ends[-1]:
+            ends[-1] = max(ends[-1], each.end)
+        else:
+            starts.append(each.start)
+            ends.append(each.end)
+    return starts, ends
+
+
+def _covers(spans: Spans, occurrences: Sequence[Occurrence]) -> bool:
+    starts, ends = spans
+    for each in occurrences:
+        index = bisect_right(starts, each.start) - 1
+        if index < 0 or ends[index] < each.end:
+            return False
+    return True
+
+
+def _capped(
+    calendar: NamespaceCalendar, windows: Sequence[Window], occurrences: Occurrences
+) -> Iterator[Lint]:
+    """Yield the first time at which windows that add up ask for more than can be had."""
+    active = [window for window in windows if not window.paused]
+    if not any(window.combine == "add" for window in active):
+        return  # each window by itself is held to the guard rails when it is read
+    together = [each for window in active for each in occurrences[window.key]]
+    span = Horizon(min(each.start for each in together), max(each.end for each in together))
+    capped = [step for step in combine_steps(calendar, together, span) if step.target.falls_short]
+    if capped:
+        first, names = capped[0], ", ".join(capped[0].windows)
+        yield at(
+            next(window for window in active if window.name in first.windows),
+            "capped",
+            f"at {format_instant(first.start)} {names} ask for {first.target.asked} TRU together; "
+            f"they get {first.capacity}{_more(len(capped) - 1)}",
+        )
+
+
+LOW = timedelta(days=120)
+"""How far ahead the last written date of a series should lie."""
+
+SERIES = 4
+"""Written dates or events in the past year and the coming one that make a series.
+
+Fewer are single occasions, which are meant to pass.
+"""
+
+LOOK_BACK = timedelta(days=366)
+"""How far back the past of a series is looked at."""
+
+_LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
+
+
+def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator[Lint]:
+    """Yield what runs out in *project*, seen from *today*."""
+    horizon = ahead_of(today)
+    for window in project.windows:
+        ahead = occurrences.get(window.key)
+        if ahead is None:
+            continue  # it can't be expanded, which is a problem of its own
+        if not ahead:
+            yield from _over(window, horizon)
+        elif isinstance(window.recurrence, Dates | Ical):
+            yield from _low(window, ahead, horizon)
+        elif _is_limited(window):
+            yield from _ends(window, ahead, horizon)
+    yield from _calendars_low(project, horizon)
+
+
+def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
+    """Yield the .ics files of days off that know none ahead, though they knew some."""
+    told: set[tuple[str, IcsFile]] = set()
+    for window in project.windows:
+        for file in _heeded(window):
+            if (window.timezone, file) in told:
+                continue
+            told.add((window.timezone, file))
+            known = ical.days(
+                file, window.timezone, (horizon.start - LOOK_BACK).date(), horizon.end.date()
+            )
+            last = max(known, default=None)
+            if last and last < (horizon.start + LOW).date():
+                message = f"the days of {file.path} run out on {last}; write those that follow"
+                yield at(window, "horizon-low", message)
+
+
+def _heeded(window: Window) -> Iterator[IcsFile]:
+    """Yield the .ics files whose days move or stop the starts of *window*."""
+    yield from window.skip.calendars
+    counts_days = isinstance(window.recurrence, BusinessDays)
+    if counts_days or window.roll != "none" or window.skip.holidays:
+        yield from window.holidays.calendars
+
+
+def _day(occurrence: Occurrence) -> str:
+    return f"{to_wall(occurrence.start, occurrence.window.tz):%Y-%m-%d}"
+
+
+def _after(horizon: Horizon) -> Horizon:
+    return Horizon(horizon.end, horizon.end + LOOK_AHEAD)
+
+
+def _before(horizon: Horizon) -> Horizon:
+    return Horizon(horizon.start - LOOK_BACK, horizon.start)
+
+
+def _over(window: Window, horizon: Horizon) -> Iterator[Lint]:
+    if expand(window, _after(horizon)):
+        return
+    past = expand(window, _before(horizon))
+    last = f"its last start was on {_day(past[-1])}" if past else "nothing of it is left to come"
+    yield at(window, "window-over", f"{last}; remove it, or give it new dates")
+
+
+def _low(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iterator[Lint]:
+    if ahead[-1].start > horizon.start + LOW:
+        return
+    if len(ahead) + len(expand(window, _before(horizon))) < SERIES:
+        return
+    if not expand(window, _after(horizon)):
+        message = f"its dates run out on {_day(ahead[-1])}; write those that follow"
+        yield at(window, "horizon-low", message)
+
+
+def _is_limited(window: Window) -> bool:
+    match window.recurrence:
+        case Rrule(rule=rule) if _LIMITED.search(rule):
+            return True
+        case Cron() | BusinessDays() | Rrule():
+            return window.not_after is not None
+    return False
+
+
+def _ends(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iterator[Lint]:
+    if not expand(window, _after(horizon)):
+        message = f"its last start is on {_day(ahead[-1])}; after it nothing boosts in its place"
+        yield at(window, "recurrence-ends", message)
+
+
+AT_ONCE = 10
+"""Changes of one account that the Cloud Operations API works on at the same time."""
+
+CROWD = timedelta(minutes=5)
+"""Namespaces asked for within so long of each other are in each other's way."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Occurrences of different namespaces that are asked for together, the first of each."""
+
+    members: tuple[Occurrence, ...]
+
+    @property
+    def ready(self) -> list[datetime]:
+        """When each member's capacity is in force, asked for as late as jitter allows."""
+        busy: list[datetime] = []
+        found = []
+        for each in self.members:
+            begin = each.start - each.window.lead
+            if len(busy) == AT_ONCE:
+                begin = max(begin, heapq.heappop(busy))
+            heapq.heappush(busy, begin + PROVISIONING)
+            found.append(begin + PROVISIONING)
+        return found
+
+    @property
+    def late(self) -> timedelta:
+        """How long after its start the most belated member is ready; negative if in time."""
+        pairs = zip(self.ready, self.members, strict=True)
+        return max(ready - each.start for ready, each in pairs)
+
+    @property
+    def needed(self) -> timedelta:
+        """How long it takes to work off all of them."""
+        return math.ceil(len(self.members) / AT_ONCE) * PROVISIONING
+
+
+def crowding(occurrences: Occurrences) -> Iterator[Lint]:
+    """Yield one warning for the most belated crowd in *occurrences*, if there is any."""
+    claims = [each for found in occurrences.values() for each in found if not each.window.paused]
+    if len({each.window.namespace for each in claims}) <= AT_ONCE:
+        return
+    crowds = list(_crowds(claims))
+    if crowds:
+        worst = max(crowds, key=lambda crowd: (crowd.late, len(crowd.members)))
+        place = min(each.window.place for each in worst.members)
+        yield Lint(place.file, place.line, "crowded", _message(worst, len(crowds) - 1))
+
+
+def _crowds(occurrences: Sequence[Occurrence]) -> Iterator[_Crowd]:
+    """Yield what is asked for together, where more namespaces are in it than work at once."""
+    ordered = sorted(occurrences, key=lambda each: (each.start - each.window.lead, each.order))
+    group: dict[str, Occurrence] = {}
+    opened: datetime | None = None
+    for each in ordered:
+        asked = each.start - each.window.lead
+        if opened is None or asked - opened > CROWD:
+            if len(group) > AT_ONCE:
+                yield _Crowd(tuple(group.values()))
+            group, opened = {}, asked
+        group.setdefault(each.window.namespace, each)
+    if len(group) > AT_ONCE:
+        yield _Crowd(tuple(group.values()))
+
+
+def _message(crowd: _Crowd, others: int) -> str:
+    first = crowd.members[0]
+    count = len(crowd.members)
+    minutes = int(crowd.needed.total_seconds()) // 60
+    in_time = "in time" if crowd.late <= timedelta() else f"{_minutes(crowd.late)} late"
+    more = f" (and {others} more times in the coming year)" if others else ""
+    return (
+        f"{count} namespaces are asked for within {int(CROWD.total_seconds()) // 60} minutes of "
+        f"{format_instant(first.start - first.window.lead)}, and {AT_ONCE} are changed at a time: "
+        f"the last one is ready at {format_instant(max(crowd.ready))}, {in_time}; "
+        f"lead: {minutes}m is enough for all of them, or spread them with jitter: {minutes}m{more}"
+    )
+
+
+def _minutes(length: timedelta) -> str:
+    return f"{math.ceil(length.total_seconds() / 60)} min"
