@@ -195,12 +195,26 @@ async def test_a_passing_trouble_is_not_heard_of(reply: Reply) -> None:
 
 @pytest.mark.parametrize(
     ("header", "naps"),
-    [("3", (3.0, 3.75)), ("0", (0.0, 0.0)), ("soon", (0.5, 0.625)), ("-1", (0.5, 0.625))],
+    [
+        ("3", (3.0, 3.75)),
+        ("0", (0.0, 0.0)),
+        ("soon", (0.5, 0.625)),
+        ("-1", (0.5, 0.625)),
+        ("nan", (0.5, 0.625)),
+        ("Sun, 31 Jan 2027 23:00:04 GMT", (4.0, 5.0)),
+        ("Sunday, 31-Jan-27 23:00:04 GMT", (4.0, 5.0)),
+        ("Sun Jan 31 23:00:04 2027", (4.0, 5.0)),
+        ("Sun, 31 Jan 2027 22:00:00 GMT", (0.0, 0.0)),
+    ],
 )
 async def test_retry_after_is_heeded(header: str, naps: tuple[float, float]) -> None:
-    """The server's own waiting time counts, a little spread; without one ours does."""
+    """The server's own waiting time counts, a little spread; without one ours does.
+
+    A date is read by the server's own clock.
+    """
     time = SkippingTime()
-    script = Script(get=[no(429, "slow down", retry_after=header), namespace(2)])
+    refusal = no(429, "slow down", retry_after=header, date="Sun, 31 Jan 2027 23:00:00 GMT")
+    script = Script(get=[refusal, namespace(2)])
     await client_of(script, time).observe(NAMESPACE)
     assert naps[0] <= time.elapsed <= naps[1]
 
@@ -211,6 +225,15 @@ async def test_a_long_retry_after_is_handed_on() -> None:
     with pytest.raises(Throttled) as caught:
         await client_of(script).observe(NAMESPACE)
     assert (caught.value.retry_after, len(script.calls)) == (120, 1)
+
+
+@pytest.mark.parametrize("header", ["86400000", "inf", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_no_retry_after_is_longer_than_a_day(header: str) -> None:
+    """What is handed on can be reckoned with, whatever the server says."""
+    script = Script(get=[no(503, "down", retry_after=header)])
+    with pytest.raises(TemporaryError) as caught:
+        await client_of(script).observe(NAMESPACE)
+    assert (caught.value.retry_after, len(script.calls)) == (86_400, 1)
 
 
 async def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,15 @@ SLOW_KINDS = frozenset({"Unauthorized", "PermanentError", "NamespaceNotFound"})
 """Faults that a person has to mend: a rotated key, a name. They are tried again slowly."""
 
 
+RATE_LIMITED = "Throttled"
+"""The fault of a caller that asks too often: nothing wakes its wait."""
+
+RATE_LIMIT_AT_MOST = timedelta(minutes=5)
+TOLD_AT_MOST = timedelta(minutes=1)
+"""How long a server's ``Retry-After`` is kept to: after a rate limit, and otherwise. One
+reply, sent by whoever stood between, may not freeze a namespace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """A wait that doubles with every fault, from *first* to *longest*."""
@@ -30,14 +39,20 @@ SLOW = Pace(timedelta(seconds=30), timedelta(minutes=5))
 class Fault:
     """Why an attempt failed.
 
-    *is_definite* tells that the Cloud API answered; otherwise the change may still be
-    under way, and is asked for with the same key again.
+    *retry_after* is what the server asked for, within bounds. *is_definite* tells that the
+    Cloud API answered; otherwise the change may still be under way, and is asked for with
+    the same key again.
     """
 
     kind: str
     words: str
     retry_after: timedelta | None = None
     is_definite: bool = True
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether the server turned the caller away for asking too often."""
+        return self.kind == RATE_LIMITED and self.retry_after is not None
 
 
 def fault_of(error: ActivityError) -> Fault:
@@ -46,15 +61,21 @@ def fault_of(error: ActivityError) -> Fault:
     if not isinstance(cause, ApplicationError):
         words = f"an attempt was lost ({cause or error})"
         return Fault("Lost", words, is_definite=False)
+    kind = cause.type or "CloudError"
     seconds = next((value for value in cause.details if isinstance(value, int | float)), None)
-    wait = None if seconds is None else timedelta(seconds=seconds)
-    return Fault(cause.type or "CloudError", cause.message, wait)
+    return Fault(kind, cause.message, None if seconds is None else _kept_to(kind, seconds))
+
+
+def _kept_to(kind: str, seconds: float) -> timedelta:
+    """Return how long a server is left alone that asks for *seconds*."""
+    at_most = RATE_LIMIT_AT_MOST if kind == RATE_LIMITED else TOLD_AT_MOST
+    return timedelta(seconds=max(0.0, min(seconds, at_most.total_seconds())))
 
 
 def pause(fault: Fault, count: int, luck: float) -> timedelta:
     """Return how long to wait after the *count*-th fault in a row.
 
-    Never less than the server asked for. *luck*, from 0 to 1, takes up to a quarter off,
+    Never less than `Fault.retry_after`. *luck*, from 0 to 1, takes up to a quarter off,
     so that keepers that failed together don't come back together.
     """
     pace = SLOW if fault.kind in SLOW_KINDS else QUICK

@@ -180,6 +180,7 @@ def look(
         looked=now,
         claimed=bool(ledger.leases),
         trouble="",
+        resumes=None,
     )
     if seen.baseline is None:
         return seen
@@ -210,6 +211,11 @@ def take_over(ledger: Ledger, old: Ledger) -> Ledger:
         offer=old.offer,
         written=old.written,
     )
+
+
+def next_end(ledger: Ledger) -> datetime | None:
+    """Return when the next lease ends, None without any."""
+    return min((lease.until for lease in ledger.leases), default=None)
 
 
 def next_look(ledger: Ledger) -> datetime | None:

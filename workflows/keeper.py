@@ -35,6 +35,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.ledger import Ledger
     from workflows.orders import Drive, KeeperInput, Recall, Sight
 
+WAIT_PATCH = "only-a-rate-limit-forbids-to-look"
+"""Keepers that waited for as long as any server told them go on as they were recorded."""
+
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
@@ -230,19 +233,37 @@ class CapacityKeeper:
         return sight
 
     async def _back_off(self, error: ActivityError) -> None:
-        """Note the fault and wait, longer each time; a changed claim ends the wait."""
+        """Note the fault and wait, longer each time; a new lease, end or release ends the wait.
+
+        After a rate limit nothing does: the server said that it is asked too often.
+        """
         fault = backoff.fault_of(error)
         self._failures += 1
         self._attempts += 1
         if fault.is_definite:
             self._key = ""
-        self._ledger = replace(self._ledger, trouble=fault.words)
-        self._describe()
         workflow.logger.warning("%s: %s", self._ledger.namespace, fault.words)
         pause = backoff.pause(fault, self._failures, workflow.random().random())
-        self._is_told_to_wait = fault.retry_after is not None
+        self._is_told_to_wait = fault.is_rate_limit or self._waits_as_of_old(fault)
+        if not self._is_told_to_wait:
+            pause = self._until_the_next_end(pause)
+        resumes = workflow.now() + pause
+        self._ledger = replace(self._ledger, trouble=fault.words, resumes=resumes)
+        self._describe()
         await self._rest(pause, fault.words)
         self._is_told_to_wait = False
+        self._ledger = replace(self._ledger, resumes=None)
+
+    def _waits_as_of_old(self, fault: backoff.Fault) -> bool:
+        """Tell whether an earlier release recorded a wait here that nothing would end."""
+        return fault.retry_after is not None and not workflow.patched(WAIT_PATCH)
+
+    def _until_the_next_end(self, pause: timedelta) -> timedelta:
+        """Return *pause*, or less if a lease ends before."""
+        end = book.next_end(self._ledger)
+        if end is None:
+            return pause
+        return max(min(pause, end - workflow.now()), timedelta(seconds=1))
 
     async def _rest(self, length: timedelta, why: str) -> None:
         """Wait for *length*, or until a claim comes or goes."""

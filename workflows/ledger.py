@@ -60,6 +60,7 @@ class Ledger:
         look_every_seconds: How often a boosted namespace is looked at for what others
             changed.
         trouble: The latest fault in words, empty after a success.
+        resumes: Until when the keeper waits after a fault, at the latest.
         remark: What else people should know of how it came to this.
     """
 
@@ -81,6 +82,7 @@ class Ledger:
     cancelled: bool = False
     look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
     trouble: str = ""
+    resumes: datetime | None = None
     remark: str = ""
 
     @property

@@ -67,12 +67,19 @@ def _why(ledger: Ledger) -> list[str]:
     if ledger.baseline is not None and ledger.leases and ledger.target.reason:
         lines.append(f"Note: {ledger.target.reason}.")
     if ledger.trouble:
-        lines.append(f"Trouble, tried again: {ledger.trouble}.")
+        lines.append(f"Trouble, {_tried_again(ledger)}: {ledger.trouble}.")
     if ledger.remark:
         lines.append(f"Note: {ledger.remark}.")
     if ledger.cancelled:
         lines.append("Cancelled: going back to the baseline before it ends.")
     return lines
+
+
+def _tried_again(ledger: Ledger) -> str:
+    """Return when what went wrong is tried again; a new lease or an end may come before."""
+    if ledger.resumes is None:
+        return "tried again"
+    return f"waiting until {minute(ledger.resumes)} to try again"
 
 
 def answer(ledger: Ledger, lease: Lease) -> str:
@@ -81,7 +88,7 @@ def answer(ledger: Ledger, lease: Lease) -> str:
     reason = f"; {ledger.target.reason}" if ledger.baseline and ledger.target.reason else ""
     if ledger.covers(lease):
         return f"{known} in force until {minute(lease.until)}{reason}"
-    trouble = f"; {ledger.trouble}" if ledger.trouble else ""
+    trouble = f"; {_tried_again(ledger)}: {ledger.trouble}" if ledger.trouble else ""
     return f"{lease.tru} TRU asked for, {known} in force{reason}{trouble}"
 
 

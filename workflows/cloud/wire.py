@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import NoReturn
 
@@ -40,6 +42,9 @@ FIRST_BACKOFF = 0.5
 
 LONGEST_BACKOFF = 20.0
 """Seconds that a call waits by itself; whoever is told to wait longer tells the caller."""
+
+A_DAY = 86_400.0
+"""Seconds of the longest ``Retry-After`` that is handed on."""
 
 SHORTEST_SECRET = 8
 """Letters from which on a key counts as a secret."""
@@ -185,12 +190,30 @@ def _object_in(response: httpx.Response, what: str) -> Json:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return the seconds that the server asks for; a date counts as no answer."""
+    """Return the seconds for which the server asks to be left alone, a day at most.
+
+    RFC 9110, section 10.2.3: a number of seconds, or a date, which is read by the clock of
+    the server where it tells its time. None where it asks for nothing that can be read.
+    """
+    asked = response.headers.get("retry-after", "")
     try:
-        seconds = float(response.headers.get("retry-after", ""))
+        seconds = float(asked)
+    except ValueError:
+        until = _instant(asked)
+        if until is None:
+            return None
+        now = _instant(response.headers.get("date", "")) or datetime.now(UTC)
+        seconds = max(0.0, (until - now).total_seconds())
+    return min(seconds, A_DAY) if seconds >= 0 else None
+
+
+def _instant(date: str) -> datetime | None:
+    """Return the instant of an HTTP *date*, None if it is none."""
+    try:
+        instant = parsedate_to_datetime(date)
     except ValueError:
         return None
-    return seconds if 0 <= seconds < 86_400 else None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _delay(attempt: int, retry_after: float | None) -> float:

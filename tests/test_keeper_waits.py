@@ -1,0 +1,95 @@
+"""How long a keeper waits where the Cloud API asks it to, and what ends such a wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from keeper_helpers import staged
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.testing import WorkflowEnvironment
+
+from workflows.backoff import RATE_LIMIT_AT_MOST, TOLD_AT_MOST, fault_of
+from workflows.cloud import TemporaryError, Throttled
+from workflows.contract import Capacity
+
+A_DAY = 86_400.0
+DOWN = TemporaryError("the Cloud is down", retry_after=A_DAY)
+SLOW_DOWN = Throttled("too many requests", retry_after=A_DAY)
+
+
+@pytest.mark.parametrize(
+    ("fault", "at_most"),
+    [
+        pytest.param(DOWN, timedelta(minutes=2), id="unavailable"),
+        pytest.param(SLOW_DOWN, timedelta(minutes=6), id="rate limit"),
+    ],
+)
+async def test_a_reply_does_not_freeze_the_way_down(
+    skipping: WorkflowEnvironment, fresh: str, fault: Exception, at_most: timedelta
+) -> None:
+    """However long a server asks to be left alone, the baseline is back within minutes."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 1)
+        stage.cloud.faults = [fault]
+        await stage.end()
+        raised, lowered = (at for at, _ in stage.cloud.history)
+        assert stage.cloud.faults == []
+        assert lowered - raised < timedelta(hours=1) + at_most
+
+
+async def test_a_reply_does_not_freeze_the_way_up(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """Nor is a window left uncovered for it."""
+    async with staged(skipping, fresh) as stage:
+        stage.cloud.faults = [DOWN]
+        assert (await stage.boost(8, 1)).in_force
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "kind", "kept_to"),
+    [
+        pytest.param(30, "TemporaryError", timedelta(seconds=30), id="short"),
+        pytest.param(3600, "TemporaryError", TOLD_AT_MOST, id="an hour"),
+        pytest.param(1e300, "TemporaryError", TOLD_AT_MOST, id="longer than time"),
+        pytest.param(-5, "TemporaryError", timedelta(), id="negative"),
+        pytest.param(120, "Throttled", timedelta(minutes=2), id="a rate limit, short"),
+        pytest.param(3600, "Throttled", RATE_LIMIT_AT_MOST, id="a rate limit, an hour"),
+    ],
+)
+def test_what_a_server_asks_for_is_kept_to_within_a_bound(
+    seconds: float, kind: str, kept_to: timedelta
+) -> None:
+    """Whatever number an attempt brings, also one of an earlier release."""
+    cause = ApplicationError("no", seconds, type=kind)
+    failed = ActivityError(
+        "failed",
+        scheduled_event_id=1,
+        started_event_id=2,
+        identity="",
+        activity_type="",
+        activity_id="",
+        retry_state=None,
+    )
+    failed.__cause__ = cause
+    fault = fault_of(failed)
+    assert fault.retry_after == kept_to
+    assert fault.is_rate_limit == (kind == "Throttled")
+
+
+async def test_it_says_until_when_it_waits_and_why(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """The status names the time and the trouble, while nothing else is done."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 9)
+        stage.cloud.faults = [SLOW_DOWN]
+        await stage.release()
+        status = await stage.says(lambda status: "too many requests" in status.details)
+        assert "waiting until " in status.details
+        assert stage.cloud.capacity == Capacity(8)
+        await stage.end()
+        assert stage.cloud.steps == [8, None]
