@@ -53,7 +53,8 @@ WEEKDAYS = [
     pytest.param("7", [0], id="7 is Sunday"),
     pytest.param("0", [0], id="0 is Sunday"),
     pytest.param("*/2", [0, 2, 4, 6], id="every second from Sunday"),
-    pytest.param("3/2", [3, 5], id="a step ends with Saturday"),
+    pytest.param("2/2", [2, 4, 6], id="a step ends with Saturday"),
+    pytest.param("3-6/2", [3, 5], id="a step that stops before Sunday"),
     pytest.param("5-7/2", [0, 5], id="a step that reaches 7"),
 ]
 
@@ -181,6 +182,14 @@ REFUSED = [
     pytest.param("0 22-2 * * *", "write 22-23,0-2", id="hours that wrap"),
     pytest.param("0 0 1 nov-feb *", "write nov-dec,jan-feb", id="months that wrap"),
     pytest.param("0 0 28-3 * *", "write 28-31,1-3", id="days that wrap"),
+    pytest.param(
+        "0 0 1 apr-mar/2 *", "write feb,apr,jun,aug,oct,dec", id="months that wrap by a step"
+    ),
+    pytest.param("50-10/5 * * * *", "write 0,5,10,50,55", id="minutes that wrap by a step"),
+    pytest.param("0 0 * * fri-mon/2", "write sun,fri", id="weekdays that wrap by a step"),
+    pytest.param("0 0 * * 1/2", "write 1-6/2 or 1-7/2", id="a weekday's step that meets 7"),
+    pytest.param("0 0 * * mon/3", "write 1-6/3 or 1-7/3", id="a weekday's step from a name"),
+    pytest.param("0 0 * * 7/2", "write sun or 0-6/2", id="a step from the other Sunday"),
     pytest.param("60 * * * *", "'60' is no minute; it takes 0 to 59", id="minute 60"),
     pytest.param("0 24 * * *", "'24' is no hour; it takes 0 to 23", id="hour 24"),
     pytest.param("0 0 0 * *", "'0' is no day of the month; it takes 1 to 31", id="day 0"),

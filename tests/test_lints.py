@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -160,7 +162,7 @@ def test_a_window_that_deserves_a_second_look(
         pytest.param("w: {cron: '0 22 * * *', until: 06:00, tru: 4}", id="over the changes"),
         pytest.param("w: {dates: [2027-06-01T09:00], duration: 1h, tru: 4}", id="one occasion"),
         pytest.param("w: {ical: x.ics, tru: 4}", id="one event"),
-        pytest.param("w: {cron: '0 9 13 * 5', day_match: all, duration: 1h, tru: 4}", id="needed"),
+        pytest.param("w: {cron: '0 9 13 * 5', day_match: any, duration: 1h, tru: 4}", id="needed"),
         pytest.param(
             "w: {rrule: FREQ=WEEKLY;COUNT=300, start: 2027-01-04T09:00, duration: 1h, tru: 4}",
             id="an end far ahead",
@@ -447,3 +449,69 @@ def test_what_all_may_run_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "most_runs", {2: 799}.get)
     (problem,) = inspect(found, TODAY).problems
     assert "with the others more than 799 times" in problem.message
+
+
+CRON_DIALECT = [
+    # 1 January 2027 is a Friday, 15 January the third one, 28 February a Sunday.
+    pytest.param("0 9 13 * fri", "all", "Fri 2027-01-01 at 09:00", False, id="both day fields"),
+    pytest.param("0 9 */2 * mon", "all", "Fri 2027-01-01 at 09:00", False, id="a starred step"),
+    pytest.param("0 9 31W * *", None, "Fri 2027-02-26 at 09:00", False, id="31W in February"),
+    pytest.param("0 9 15 * fri#3", "any", "Mon 2027-02-15 at 09:00", True, id="# beside a day"),
+    pytest.param("0 9 15W * fri", "any", "Fri 2027-01-01 at 09:00", True, id="W beside a weekday"),
+    pytest.param("0 9 1-1 * *", None, "Sat 2027-01-02 at 09:00", False, id="a range of one day"),
+    pytest.param("0 9-9 1 * *", None, "Fri 2027-01-01 at 00:00", False, id="a range of one hour"),
+]
+
+
+@pytest.mark.parametrize(("cron", "day_match", "when", "ours"), CRON_DIALECT)
+def test_cron_dialect(
+    tmp_path: Path, cron: str, day_match: str | None, when: str, ours: bool
+) -> None:
+    """A cron that croniter reads differently is warned about with the first such time."""
+    match = f", day_match: {day_match}" if day_match else ""
+    window = f"w: {{cron: '{cron}'{match}, duration: 1h, tru: 4}}"
+    found = warned(project(tmp_path, {"a.yaml": calendar(window)}), date(2027, 1, 1))
+    [(line, message)] = [each[1:] for each in found if each[0] == "cron-dialect"]
+    does = "this window starts, there it doesn't" if ours else "this window doesn't start, there it"
+    assert line == 5
+    assert f"reads cron '{cron}' differently: on {when} {does}" in message
+
+
+@pytest.mark.parametrize(
+    ("cron", "day_match"),
+    [
+        pytest.param("0 9 13 * fri", "any", id="either, as croniter has it"),
+        pytest.param("0 9 L * *", None, id="L"),
+        pytest.param("0 9 15W * *", None, id="15W"),
+        pytest.param("0 9 * * fri#3", None, id="fri#3"),
+        pytest.param("5/15 9 * * *", None, id="a step from a value"),
+        pytest.param("0 9 5/7 * *", None, id="a day's step from a value"),
+        pytest.param("0 9 LW * *", None, id="LW, which croniter refuses"),
+        pytest.param("0 9 L-2 * *", None, id="L-2, which croniter refuses"),
+        pytest.param("0 9 * * friL", None, id="friL, which croniter refuses"),
+    ],
+)
+def test_no_cron_dialect(tmp_path: Path, cron: str, day_match: str | None) -> None:
+    """Where croniter agrees, or refuses at once, there is nothing to say."""
+    match = f", day_match: {day_match}" if day_match else ""
+    window = f"w: {{cron: '{cron}'{match}, duration: 1h, tru: 4}}"
+    assert of_window(tmp_path, window) == []
+
+
+def test_plain_crons_need_no_croniter(tmp_path: Path) -> None:
+    """A calendar of plain crons is checked without importing croniter."""
+    (tmp_path / "planner.yaml").write_text("project: p\n")
+    (tmp_path / "a.yaml").write_text(calendar(QUIET, "v: {cron: '@daily', duration: 1h, tru: 4}"))
+    script = (
+        "import sys\n"
+        "from datetime import date\n"
+        "from pathlib import Path\n"
+        "from planner.lints.inspect import inspect\n"
+        "from planner.config.load import read\n"
+        f"inspect(read(Path({str(tmp_path)!r})), date(2027, 1, 1))\n"
+        "print('croniter' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

@@ -15,6 +15,7 @@ from planner.lints.checks import (
     running,
     static_lints,
 )
+from planner.lints.cron_dialect import cron_dialect
 from planner.lints.guard_rails import over_limits
 from planner.model import Horizon, Occurrence, Project
 from planner.occurrences.expand import expand
@@ -131,6 +132,7 @@ def inspect(project: Project, today: date) -> Findings:
         *running(project, runs.occurrences),
         *endings(project, runs.occurrences, today),
         *crowding(runs.occurrences),
+        *cron_dialect(project, today),
     ]
     problems = [
         *runs.problems,

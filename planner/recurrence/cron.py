@@ -325,7 +325,26 @@ def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
         )
     if item.endswith("l"):
         return [LastWeekday(field.number(item[:-1], item) % 7)]
-    return [Weekday(number % 7) for number in _span(item, field)]
+    return [Weekday(number % 7) for number in _weekday_span(item, field)]
+
+
+def _weekday_span(item: str, field: Field) -> range:
+    """Return the numbers of an item; refuse a step from a value that engines end differently.
+
+    ``1/2`` ends on Friday where the field ends with 6 (croniter), and on Sunday where it ends
+    with 7 (cronsim, cron-parser).
+    """
+    found = _span(item, field)
+    value, slash, _ = item.partition("/")
+    alone = slash and value != "*" and "-" not in value
+    if alone and found.start and (7 - found.start) % found.step == 0:
+        first, step = found.start, found.step
+        good = f"{first}-6/{step} or {first}-7/{step}" if first < 7 else f"sun or 0-6/{step}"
+        raise _FieldError(
+            f"{quote(item)} means other days for other engines, which count a week to 6 or to 7; "
+            f"write {good}"
+        )
+    return found
 
 
 def numbers(text: str, field: Field) -> list[int]:
@@ -360,11 +379,12 @@ def _span(item: str, field: Field) -> range:
         last = _range_end(first, last_text, item, field) if dash else first
         if slash and not dash:
             last = max(first, field.high)
+    step = _step(step_text, item, field) if slash else 1
     if first > last:
         raise _FieldError(
-            f"the range {body} runs backwards; write {_unwrapped(first, last, body, field)}"
+            f"the range {item} runs backwards; write {_unwrapped(first, last, step, item, field)}"
         )
-    return range(first, last + 1, _step(step_text, item, field) if slash else 1)
+    return range(first, last + 1, step)
 
 
 def _range_end(first: int, text: str, item: str, field: Field) -> int:
@@ -382,9 +402,9 @@ def _step(text: str, item: str, field: Field) -> int:
     return int(text)
 
 
-def _unwrapped(first: int, last: int, body: str, field: Field) -> str:
-    """Return two ranges that together cover what a wrapping range covers, as a suggestion."""
-    named = body.split("-")[0] in field.names
+def _unwrapped(first: int, last: int, step: int, item: str, field: Field) -> str:
+    """Return what names the same values as a wrapping range, without wrapping."""
+    named = item.split("-")[0] in field.names
 
     def shown(number: int) -> str:
         return field.names[number - field.low] if named else str(number)
@@ -392,6 +412,10 @@ def _unwrapped(first: int, last: int, body: str, field: Field) -> str:
     def piece(low: int, high: int) -> str:
         return shown(low) if low == high else f"{shown(low)}-{shown(high)}"
 
+    if step > 1:  # two ranges would begin to count twice
+        size = field.high - field.low + 1
+        values = (field.low + (n - field.low) % size for n in range(first, last + size + 1, step))
+        return ",".join(map(shown, sorted(set(values))))
     if first > field.high:  # 7-2: the other Sunday
         return piece(field.low, last)
     return f"{piece(first, field.high)},{piece(field.low, last)}"
@@ -431,7 +455,7 @@ def parse(expression: str) -> CronRule:
     planner.recurrence.cron.CronError: cron '0 9 * * fri-mon': the range fri-mon runs \
 backwards; write fri-sat,sun-mon
     """
-    minute, hour, day, month, weekday = _split(expression)
+    minute, hour, day, month, weekday = split_fields(expression)
     _check_fields(
         expression,
         (numbers, minute, MINUTE),
@@ -453,8 +477,12 @@ backwards; write fri-sat,sun-mon
     )
 
 
-def _split(expression: str) -> list[str]:
-    """Return the five fields in lower case, a shorthand such as ``@daily`` expanded."""
+def split_fields(expression: str) -> list[str]:
+    """Return the five fields in lower case, a shorthand such as ``@daily`` expanded.
+
+    Raises:
+        CronError: There are more or fewer than five.
+    """
     fields = _expanded(expression).split()
     shown = quote(expression)
     if "=" in fields[0]:
