@@ -22,12 +22,16 @@ and a test compares it with the program.
 | 3 | refused by a safety rule; the message names the flag that allows it |
 | 4 | the plan is no longer the one whose checksum was given |
 | 64 | the command line itself is wrong |
+| 130, 143 | interrupted by Ctrl-C, by SIGTERM |
+
+A reader of stdout that leaves (`planner plan | head`) changes no exit code. Output that
+can't be written, on a full disk, is an error.
 """
 
 
 def help_of(*command: str) -> str:
     """Return what *command* prints for ``--help``, 80 columns wide."""
-    from planner.cli.main import exit_code_of
+    from planner.cli.commands import exit_code_of
 
     os.environ["COLUMNS"] = "80"
     with redirect_stdout(io.StringIO()) as printed:
@@ -39,7 +43,7 @@ def commands() -> list[str]:
     """Return the names of all commands, sorted."""
     import typer.main
 
-    from planner.cli.main import app
+    from planner.cli.commands import app
 
     group = typer.main.get_command(app)
     return sorted(group.commands)  # type: ignore[attr-defined]

@@ -105,7 +105,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
 def test_help_imports_nothing_slow() -> None:
     """Commands import the SDK, HTTP and the holiday data only where they are used."""
     slow = ["temporalio", "httpx", "holidays", "icalendar", "pydantic"]
-    code = f"import sys, planner.cli.main; print([m for m in {slow} if m in sys.modules])"
+    code = f"import sys, planner.cli.commands; print([m for m in {slow} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

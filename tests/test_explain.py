@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.cli.choosing import horizon_of, instant_of
-from planner.cli.main import exit_code_of
+from planner.cli.commands import exit_code_of
 from planner.forecast.explain import because, explain
 from planner.forecast.timeline import timeline
 from planner.model import (

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 
+from planner.cli.output import report, say
 from planner.errors import InputError, PlannerError
 
 EXIT_DONE = 0
@@ -18,6 +18,8 @@ EXIT_CHANGES = 2
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+__all__ = ["app", "exit_code_of", "report", "run_async", "say"]
 
 app = typer.Typer(
     name="planner",
@@ -31,11 +33,6 @@ app = typer.Typer(
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-def say(text: str = "") -> None:
-    """Print *text* for people: on stderr, since stdout is data."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def run_async(main: Coroutine[Any, Any, int | None]) -> None:
@@ -53,23 +50,13 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio takes over from that one
     try:
         raise typer.Exit(asyncio.run(cancellable()) or EXIT_DONE)
     except asyncio.CancelledError:
         raise typer.Exit(EXIT_TERMINATED) from None
-
-
-def leave(code: int) -> NoReturn:
-    """Flush what was printed and end the process with *code*, at once.
-
-    The Temporal SDK may abort the interpreter while it shuts down (temporalio/sdk-python,
-    issue 300), which would replace the exit code that a pipeline waits for: so the
-    interpreter's own shutdown is left out. Exit handlers do not run.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):  # the reader left: `planner preview | head`
-            stream.flush()
-    os._exit(code)
+    finally:
+        main.close()  # interrupted before it began, it would be complained about
 
 
 def exit_code_of(arguments: list[str] | None = None) -> int:
@@ -91,8 +78,6 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
         return EXIT_USAGE
     except (typer.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return EXIT_DONE
 
 
 def _show_usage(error: typer.TyperException) -> None:

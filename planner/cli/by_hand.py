@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli.app import app, run_async, say
+from planner.cli.app import app, report, run_async, say
 from planner.errors import Refused
 
 LONGEST_BY_HAND = timedelta(days=31)
@@ -72,10 +72,10 @@ async def _boost(
     started = await start_boost(await connect(), request, datetime.now(UTC))
     say(f"Started {started.id}; `planner release {namespace}` ends it early.")
     if not wait:
-        print(started.id)
+        report(started.id)
         return 0
     result = await result_of(started)
-    print(result.message)
+    report(result.message)
     return 0 if result.in_force else 1
 
 
@@ -95,7 +95,7 @@ async def _release(namespace: str, window: str) -> None:
         )
     for lease in gone:
         until = format_instant(lease.until)
-        print(f"released {lease.window}: {lease.tru} TRU, would have been until {until}")
+        report(f"released {lease.window}: {lease.tru} TRU, would have been until {until}")
 
 
 def _length(text: str) -> timedelta:

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from planner.cli.output import report
 from planner.cli.progress import Bar
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class Teller:
             self._bar.line(self._line(outcome))
         self._bar.advance()
 
-    def conclude(self, report: Report) -> None:
+    def conclude(self, done: Report) -> None:
         """Print what the sync came to."""
         if not self._aloud:
-            print(json.dumps(self._value(report), indent=2, ensure_ascii=False))
+            report(json.dumps(self._value(done), indent=2, ensure_ascii=False))
         else:
-            print(_sentence(report))
+            report(_sentence(done))
 
     def _line(self, outcome: Outcome) -> str:
         from planner.render.plan import SIGNS, painted
@@ -68,10 +69,10 @@ class Teller:
             return ""
         return schedule_page(self._server, outcome.change.id, self._ui)
 
-    def _value(self, report: Report) -> dict[str, Any]:
+    def _value(self, done: Report) -> dict[str, Any]:
         from planner.render.plan import plan_value
 
-        value = plan_value(report.plan)
+        value = plan_value(done.plan)
         value["outcomes"] = [
             {
                 "action": outcome.change.action,
@@ -80,23 +81,23 @@ class Teller:
                 "message": outcome.message,
                 "page": self._page(outcome),
             }
-            for outcome in report.outcomes
+            for outcome in done.outcomes
         ]
         return value
 
 
-def _sentence(report: Report) -> str:
+def _sentence(done: Report) -> str:
     """Return what was done, in one sentence."""
     from planner.render.plan import summary_sentence
 
-    if not report.outcomes:
-        return summary_sentence(report.plan)
+    if not done.outcomes:
+        return summary_sentence(done.plan)
     counts = [
         f"{count:,} {words}"
         for action, words in DONE.items()
-        if (count := sum(o.done and o.change.action == action for o in report.outcomes))
+        if (count := sum(o.done and o.change.action == action for o in done.outcomes))
     ]
-    failed = [f"{len(report.failed):,} failed"] if report.failed else []
-    unchanged = [f"{report.plan.unchanged:,} unchanged"] if report.plan.unchanged else []
+    failed = [f"{len(done.failed):,} failed"] if done.failed else []
+    unchanged = [f"{done.plan.unchanged:,} unchanged"] if done.plan.unchanged else []
     again = " Run it again: what is done stays done." if failed else ""
-    return f"Sync of {report.plan.project}: {', '.join(counts + failed + unchanged)}.{again}"
+    return f"Sync of {done.plan.project}: {', '.join(counts + failed + unchanged)}.{again}"

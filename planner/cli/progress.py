@@ -6,6 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from planner.cli.output import report
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -68,7 +70,7 @@ class Bar:
     def line(self, text: str) -> None:
         """Print *text* on stdout: above the bar, where both are on terminals."""
         if not (self._progress and sys.stdout.isatty()):
-            print(text, flush=True)
+            report(text)
             return
         from rich.text import Text
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+from planner.cli.output import is_lost
 
 if TYPE_CHECKING:
     from planner.live.server import Server
@@ -66,7 +67,7 @@ async def _status(namespace: str, format: Format, *, watch: bool, check: bool, r
     while True:
         situations = await fetch_situations(server, datetime.now(UTC), namespace=namespace)
         _show(situations, format, clear=watch and sys.stdout.isatty())
-        if not watch:
+        if not watch or is_lost():  # nobody looks any more
             break
         await asyncio.sleep(WATCH_EVERY)
     alarming = any(situation.is_alarming for situation in situations)

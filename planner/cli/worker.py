@@ -52,11 +52,11 @@ async def _work(health: str, metrics: str) -> None:
 
     log_to_stderr()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(_cloud())
         client = await connect(_runtime(metrics))
+        for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel, as ever
+            loop.add_signal_handler(number, stop.set)
         if health:
             await stack.enter_async_context(_health(health, stop))
         address = client.service_client.config.target_host

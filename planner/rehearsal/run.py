@@ -318,8 +318,12 @@ async def _run_in_process(part: Part, report: Callable[[int], None]) -> Rehearsa
 @asynccontextmanager
 async def _process() -> AsyncIterator[asyncio.subprocess.Process]:
     """Start a worker process; terminate it when the context is left early."""
+    # Modules are found as they are here, whatever lies in the current directory; and Ctrl-C
+    # on a terminal reaches it by way of this process alone.
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "planner.rehearsal.worker_process"),
+        *(sys.executable, "-P", "-m", "planner.rehearsal.worker_process"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        process_group=0,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
