@@ -19,7 +19,7 @@ HOUR = timedelta(hours=1)
 
 
 def lease(tru: int, hours: float = 1, *, combine: Combine = "max", start: float = 0) -> Lease:
-    """Return a claim from *start* hours from now on, for *hours*."""
+    """Return a claim from *start* hours from now on, for *hours*, as granted without rails."""
     begin = NOW + start * HOUR
     return Lease(
         key=f"w{tru}@{begin.isoformat()}",
@@ -28,6 +28,7 @@ def lease(tru: int, hours: float = 1, *, combine: Combine = "max", start: float 
         start=begin,
         until=begin + hours * HOUR,
         combine=combine,
+        rails=Rails(),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperState, Lease, LeaseRequest
+from workflows.declarations import declare, succeed, take_over_declaration, under_declaration
 from workflows.ledger import Ledger, Offer
 
 LOWER_WITHIN = timedelta(minutes=10)
@@ -23,9 +24,8 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
     """Return *ledger* with the lease of *request*, unless it has ended or was released.
 
     What it replaces ends in the same step. A lease that is held already keeps what it was
-    granted, unless the request says that it replaces that very lease. A declared baseline
-    counts from now on, the newest declaration before all; the rails of a schedule replace
-    earlier ones.
+    granted, unless the request says that it replaces that very lease. A new one is granted
+    under the declaration that holds then.
     """
     lease = request.lease
     if ledger.cancelled or _follows_nothing(ledger, request):
@@ -34,16 +34,11 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
     if lease.until <= now or was_released(ledger, lease.key):
         return release(ledger, lambda held: held.key == request.replaces)
     known = ledger if ledger.leases or not ledger.is_settled else _afresh(ledger)
-    declared = request.baseline is not None
+    known = declare(known, request)
     held = None if request.replaces == lease.key else held_as(ledger, lease.key)
-    return replace(
-        known,
-        leases=_sorted((*_others(known.leases, lease.key), held or lease)),
-        baseline=request.baseline if declared else known.baseline,
-        baseline_declared=declared or known.baseline_declared,
-        rails=request.rails or known.rails,
-        claimed=True,
-    )
+    taken = held or under_declaration(known, lease)
+    leases = _sorted((*_others(known.leases, lease.key), taken))
+    return replace(known, leases=leases, claimed=True)
 
 
 def _follows_nothing(ledger: Ledger, request: LeaseRequest) -> bool:
@@ -94,6 +89,8 @@ def _afresh(ledger: Ledger) -> Ledger:
         baseline=ledger.baseline if ledger.baseline_declared else None,
         baseline_declared=ledger.baseline_declared,
         rails=ledger.rails,
+        revision=ledger.revision,
+        project=ledger.project,
         look_every_seconds=ledger.look_every_seconds,
     )
 
@@ -104,7 +101,8 @@ def release(ledger: Ledger, chosen: Callable[[Lease], bool]) -> Ledger:
     kept: list[Lease] = []
     for lease in ledger.leases:
         (gone if chosen(lease) else kept).append(lease)
-    return replace(ledger, leases=tuple(kept), released=(*ledger.released, *gone))
+    left = replace(ledger, leases=tuple(kept), released=(*ledger.released, *gone))
+    return succeed(left)
 
 
 def refuse(ledger: Ledger, lease: Lease, now: datetime) -> Ledger:
@@ -124,11 +122,12 @@ def was_released(ledger: Ledger, key: str) -> bool:
 
 def expire(ledger: Ledger, now: datetime) -> Ledger:
     """Return *ledger* without what has ended by *now*: ends are exclusive."""
-    return replace(
+    left = replace(
         ledger,
         leases=tuple(lease for lease in ledger.leases if lease.until > now),
         released=tuple(lease for lease in ledger.released if lease.until > now),
     )
+    return succeed(left)
 
 
 def aim(ledger: Ledger, now: datetime) -> Ledger:
@@ -190,27 +189,21 @@ def look(
 def take_over(ledger: Ledger, old: Ledger) -> Ledger:
     """Return *ledger* with what the *old* ledger of a run that broke off adds to it.
 
-    What was claimed anew counts before the old, what was released stays released, and what
-    is in force is looked at again. A cancelled run has gone back by itself: nothing but
-    its released claims is left of it.
+    A lease that the old run held is as it was granted there, what was released stays
+    released, and what is in force is looked at again. A cancelled run has gone back by
+    itself: nothing but its released leases is left of it.
     """
     gone = {lease.key for lease in old.released}
     own = tuple(lease for lease in ledger.leases if lease.key not in gone)
     known = replace(ledger, leases=own, released=(*ledger.released, *old.released))
     if old.cancelled and old.is_settled:
         return known
-    settled = {lease.key for lease in (*own, *ledger.released)}
-    kept = tuple(lease for lease in old.leases if lease.key not in settled)
-    declared = ledger.baseline_declared
-    return replace(
-        known,
-        leases=_sorted((*own, *kept)),
-        baseline=ledger.baseline if declared else old.baseline,
-        baseline_declared=declared or old.baseline_declared,
-        rails=ledger.rails or old.rails,
-        offer=old.offer,
-        written=old.written,
-    )
+    given = {lease.key for lease in ledger.released}
+    kept = tuple(lease for lease in old.leases if lease.key not in given)
+    known = take_over_declaration(known, replace(old, leases=kept))
+    held = {lease.key for lease in kept}
+    fresh = (lease for lease in known.leases if lease.key not in held)
+    return replace(known, leases=_sorted((*fresh, *kept)), offer=old.offer, written=old.written)
 
 
 def next_end(ledger: Ledger) -> datetime | None:

@@ -88,6 +88,8 @@ class CapacityKeeper:
         the answer comes is asked for again, which renews nothing and costs nothing.
         """
         self._updates += 1
+        if request.replaces:  # which may be a lease of a run that broke off
+            await workflow.wait_condition(lambda: not self._broken_run)
         self._change(book.grant(self._ledger, request, workflow.now()))
         if self._ledger.holds(request.lease) and self._waiting < keeper_limits.WAITING_UPDATES:
             await self._until_answered(request.lease)

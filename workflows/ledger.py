@@ -6,7 +6,7 @@ and whether what is in force is that. `workflows.bookkeeping` has how it changes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from workflows.contract import (
     Lease,
     Rails,
     Target,
-    target_of,
+    target_of_leases,
 )
 
 LOOK_EVERY = timedelta(minutes=30)
@@ -36,6 +36,16 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What a project's calendar says of the namespace: how much, and what it comes back to."""
+
+    project: str
+    revision: int
+    baseline: Capacity | None
+    rails: Rails | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """All that a keeper knows of its namespace.
 
@@ -45,7 +55,11 @@ class Ledger:
         released: Claims that ended early; the same key is not granted again.
         baseline: What is in force when nothing is claimed; None until it is known.
         baseline_declared: Whether a calendar says so, or it was found before the first raise.
-        rails: The guard rails; None until a schedule brought them.
+        rails: The guard rails of the newest declaration, which the next lease is granted
+            under; None until a schedule brought them.
+        revision: The order of that declaration: one with a lower number is not taken.
+        project: Whose declaration it is; empty where that isn't known.
+        other: What another project declares for the same namespace, where that differs.
         offer: What the Cloud API offers.
         in_force: What was in force when last looked at; None if not known.
         written: Every capacity that was ever asked of the Cloud API on the way here, so
@@ -70,6 +84,9 @@ class Ledger:
     baseline: Capacity | None = None
     baseline_declared: bool = False
     rails: Rails | None = None
+    revision: int = 0
+    project: str = ""
+    other: Declaration | None = None
     offer: Offer = Offer()
     in_force: Capacity | None = None
     written: tuple[Capacity, ...] = ()
@@ -88,17 +105,18 @@ class Ledger:
     @property
     def target(self) -> Target:
         """What to drive to, given what can be had; the baseline must be known."""
-        return self._target(self.leases, self._rails(within_inventory=True))
+        return self._target(self.leases, within_inventory=True)
 
     @property
     def due(self) -> Target:
         """What the leases come to, whether or not the Cloud has as much."""
-        return self._target(self.leases, self._rails(within_inventory=False))
+        return self._target(self.leases)
 
     @property
     def allowed(self) -> tuple[int, ...]:
-        """The TRU values that rails and Cloud both allow, ascending."""
-        return self._rails(within_inventory=False).allowed
+        """The TRU values that the rails of any lease and the Cloud both allow, ascending."""
+        rails = {self._narrowed(lease.rails) for lease in self.leases} or {self._narrowed(None)}
+        return tuple(sorted({tru for each in rails for tru in each.allowed}))
 
     @property
     def is_short(self) -> bool:
@@ -153,20 +171,29 @@ class Ledger:
             return False
         there = min(self.level(capacity) for capacity in (self.in_force, *self.pending))
         alone = (lease,) if lease.combine == "max" else self.leases
-        wanted = self._target(alone, self._rails(within_inventory=False))
+        wanted = self._target(alone)
         return there >= self.level(wanted.capacity)
 
     def level(self, capacity: Capacity) -> float:
         """Return *capacity* in Actions per second, on-demand as the Cloud last told."""
         return self.offer.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU
 
-    def _target(self, leases: Iterable[Lease], rails: Rails) -> Target:
+    def _target(self, leases: Collection[Lease], *, within_inventory: bool = False) -> Target:
         assert self.baseline is not None, "nothing is aimed at before the baseline is known"
-        return target_of(leases, self.baseline, rails, on_demand_aps=self.offer.on_demand_aps)
+        narrowed = {
+            rails: self._narrowed(rails, within_inventory=within_inventory)
+            for rails in {lease.rails for lease in leases}
+        }
+        return target_of_leases(
+            leases,
+            self.baseline,
+            lambda lease: narrowed[lease.rails],
+            on_demand_aps=self.offer.on_demand_aps,
+        )
 
-    def _rails(self, *, within_inventory: bool) -> Rails:
-        """Return the guard rails, narrowed to what the Cloud API allows."""
-        rails = self.rails or Rails()
+    def _narrowed(self, granted: Rails | None, *, within_inventory: bool = False) -> Rails:
+        """Return the guard rails *granted*, narrowed to what the Cloud API allows."""
+        rails = granted or self.rails or Rails()
         allowed = tuple(int(tru) for tru in self.offer.allowed if tru == int(tru))
         common = tuple(tru for tru in rails.allowed if tru in allowed) or allowed
         ceiling = rails.max_tru

@@ -120,6 +120,7 @@ class ProvisionBoost:
                 lease=lease,
                 baseline=request.baseline,
                 rails=request.rails if by_schedule else None,
+                revision=request.revision,
             ),
             nominal=nominal,
         )

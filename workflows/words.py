@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from workflows.bookkeeping import state_of, was_released
-from workflows.contract import Capacity, Lease, format_instant
-from workflows.ledger import Ledger
+from workflows.contract import Capacity, Lease, Rails, format_instant
+from workflows.ledger import Declaration, Ledger
 
 
 def lease_in_words(lease: Lease) -> str:
@@ -70,6 +70,8 @@ def _why(ledger: Ledger) -> list[str]:
         lines.append(f"Trouble, {_tried_again(ledger)}: {ledger.trouble}.")
     if ledger.remark:
         lines.append(f"Note: {ledger.remark}.")
+    if ledger.other:
+        lines.append(f"Note: {_disagreement(ledger, ledger.other)}.")
     if ledger.cancelled:
         lines.append("Cancelled: going back to the baseline before it ends.")
     return lines
@@ -80,6 +82,18 @@ def _tried_again(ledger: Ledger) -> str:
     if ledger.resumes is None:
         return "tried again"
     return f"waiting until {minute(ledger.resumes)} to try again"
+
+
+def _disagreement(ledger: Ledger, other: Declaration) -> str:
+    """Return what another project declares for the same namespace, and whose word holds."""
+    baseline = "no baseline" if other.baseline is None else f"a baseline of {other.baseline}"
+    rails = other.rails or Rails()
+    ceiling = "no max_tru" if rails.max_tru is None else f"max_tru {rails.max_tru}"
+    allowed = ", ".join(map(str, rails.allowed))
+    return (
+        f"project {other.project} declares {baseline}, {ceiling} and {allowed} TRU; what "
+        f"{ledger.project} declares holds while its windows run"
+    )
 
 
 def answer(ledger: Ledger, lease: Lease) -> str:

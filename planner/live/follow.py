@@ -54,6 +54,7 @@ def order_for(change: Change, boost: Running, now: datetime) -> LeaseRequest | R
         lease=lease_of(desired.request, nominal),
         baseline=desired.request.baseline,
         rails=desired.request.rails,
+        revision=desired.request.revision,
         replaces=held,
     )
 

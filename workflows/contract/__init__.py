@@ -8,7 +8,14 @@ Standard library only, and no I/O: the planner draws the timeline with the very
 functions that the keeper drives to.
 """
 
-from workflows.contract.capacity import APS_PER_TRU, Target, combine, round_up, target_of
+from workflows.contract.capacity import (
+    APS_PER_TRU,
+    Target,
+    combine,
+    round_up,
+    target_of,
+    target_of_leases,
+)
 from workflows.contract.clock import end_by_clock, to_instant, to_wall
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
@@ -68,6 +75,7 @@ __all__ = [
     "parse_instant",
     "round_up",
     "target_of",
+    "target_of_leases",
     "to_instant",
     "to_wall",
 ]

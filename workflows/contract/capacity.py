@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from workflows.contract.messages import Capacity, Combine, Rails
+from workflows.contract.messages import Capacity, Combine, Lease, Rails
 
 APS_PER_TRU = 500
 """Actions per second that one Temporal Resource Unit allows."""
@@ -89,10 +89,85 @@ def target_of(
     return Target(Capacity(granted), asked, reason, short)
 
 
+@dataclass(frozen=True, slots=True)
+class _Capped:
+    """What a lease may ask for under the rails that it was granted under."""
+
+    tru: int
+    combine: Combine
+    revision: int
+    rails: Rails
+
+
+def target_of_leases(
+    leases: Iterable[Lease],
+    baseline: Capacity,
+    rails_of: Callable[[Lease], Rails],
+    *,
+    on_demand_aps: float = 0,
+) -> Target:
+    """Return the capacity a namespace should have while *leases* run, each under its own rails.
+
+    A lease keeps what it was granted: under each declaration counts what it and the ones
+    before it granted together, each lease no higher than its own rails let it, and the
+    highest of these is the target. So a lease that comes never lowers the target, whatever
+    rails it comes under, and takes none higher than its rails allow. Where all leases were
+    granted under one declaration, this is `target_of`.
+
+    Args:
+        leases: What runs now.
+        baseline: What is in force when nothing runs.
+        rails_of: The guard rails of a lease, as narrow as the Cloud makes them now.
+        on_demand_aps: The namespace's on-demand limit in Actions per second; 0 if unknown.
+    """
+    running = list(leases)
+    capped = [_capped(lease, rails_of(lease)) for lease in running]
+    declarations = sorted({(each.revision, each.rails) for each in capped}, key=_by_age)
+    if len(declarations) <= 1:
+        rails = declarations[0][1] if declarations else Rails()
+        return target_of(running, baseline, rails, on_demand_aps=on_demand_aps)
+    targets = [
+        target_of(
+            [each for each in capped if each.revision <= revision],
+            baseline,
+            rails,
+            on_demand_aps=on_demand_aps,
+        )
+        for revision, rails in declarations
+    ]
+    best = max(targets, key=lambda target: (_height(target, baseline), target.asked))
+    asked = combine(running)
+    if best.asked >= asked:
+        return best
+    held_back = f"{asked} TRU asked for, {best.capacity} within the rails of each window"
+    return Target(best.capacity, asked, held_back, falls_short=True)
+
+
+def _capped(lease: Lease, rails: Rails) -> _Capped:
+    return _Capped(
+        min(lease.tru, max(_usable(rails), default=0)), lease.combine, lease.revision, rails
+    )
+
+
+def _by_age(declaration: tuple[int, Rails]) -> tuple[int, str]:
+    """Return what orders declarations: the oldest first, and else always the same way."""
+    revision, rails = declaration
+    return revision, repr(rails)
+
+
+def _height(target: Target, baseline: Capacity) -> float:
+    """Return what orders the targets of one baseline, which none is below."""
+    return 0 if target.capacity == baseline else target.capacity.tru or 0
+
+
+def _usable(rails: Rails) -> list[int]:
+    """Return the values of *rails* that its ceiling leaves."""
+    return [value for value in rails.allowed if rails.max_tru is None or value <= rails.max_tru]
+
+
 def _within(asked: int, rails: Rails) -> tuple[int | None, str]:
     """Return the best allowed value for *asked* under the ceiling, and why it differs."""
-    ceiling = rails.max_tru
-    usable = [value for value in rails.allowed if ceiling is None or value <= ceiling]
+    usable = _usable(rails)
     granted = round_up(asked, usable)
     if granted is None:
         largest = max(usable, default=None)
