@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from planner.cli.outlook import sections_of
+from planner.cli.plan_impact import sections_of
 from planner.diff import Wanted, diff
 from planner.diff.plan import Live
 from planner.forecast.preview import preview

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
-from planner.forecast.conformance import Held, breaches, level
+from planner.forecast.conformance import CapacityRecord, level, violations
 from planner.simulator.faults import CALLS, KINDS
 from workflows.contract import ON_DEMAND, BoostRequest, Capacity, Combine
 
@@ -225,7 +225,7 @@ class Played:
 
     story: Story
     begin: datetime
-    history: list[Held] = field(default_factory=list)
+    history: list[CapacityRecord] = field(default_factory=list)
     done: list[tuple[timedelta, Deed]] = field(default_factory=list)
     foreign: list[datetime] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -285,27 +285,29 @@ def broken_promises(played: Played) -> list[str]:
             promised = _without(promised, played.begin + at, LOOK_EVERY + settle)
         if deed.what == "terminate":  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
-    bounds = breaches(_own(played, all_claims), (), asked, story.baseline, settle=settle)
+    bounds = violations(_own(played, all_claims), (), asked, story.baseline, settle=settle)
     # What is said without a promise is about the bounds, which the first line looks at.
     held = _limits(played)
-    known = breaches(held, (), (), story.baseline, settle=settle)
-    short = breaches(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
+    known = violations(held, (), (), story.baseline, settle=settle)
+    short = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
     return [*bounds, *short, *_not_back(played), *played.complaints]
 
 
-def _limits(played: Played) -> list[Held]:
+def _limits(played: Played) -> list[CapacityRecord]:
     """Return the history with on-demand that others set counted as what it allows.
 
     A keeper leaves it alone where it allows more than is due.
     """
     allowed = Capacity(played.story.on_demand_aps / APS_PER_TRU)
     return [
-        Held(held.at, allowed) if held.at in played.foreign and held.capacity == ON_DEMAND else held
+        CapacityRecord(held.at, allowed)
+        if held.at in played.foreign and held.capacity == ON_DEMAND
+        else held
         for held in played.history
     ]
 
 
-def _inherited(played: Played, all_claims: list[Claim], held: Held) -> bool:
+def _inherited(played: Played, all_claims: list[Claim], held: CapacityRecord) -> bool:
     """Tell whether *held* is what others had set, found as the baseline after a rest.
 
     Without a declaration it is left alone, and the next keeper comes back to it.
@@ -325,7 +327,7 @@ def _inherited(played: Played, all_claims: list[Claim], held: Held) -> bool:
     )
 
 
-def _own(played: Played, all_claims: list[Claim]) -> list[Held]:
+def _own(played: Played, all_claims: list[Claim]) -> list[CapacityRecord]:
     """Return the history with what others set counted as the baseline.
 
     With a declared baseline only up to the last claim's end: then it has to go.
@@ -334,7 +336,7 @@ def _own(played: Played, all_claims: list[Claim]) -> list[Held]:
     ends = [played.begin + claim.until for claim in all_claims]
     for held in played.history:
         foreign = held.at in played.foreign or _inherited(played, all_claims, held)
-        own.append(Held(held.at, story.baseline) if foreign else held)
+        own.append(CapacityRecord(held.at, story.baseline) if foreign else held)
     if not ends or story.declared is None or not played.foreign:
         return own
     last = max(ends) + story.settle
@@ -344,7 +346,7 @@ def _own(played: Played, all_claims: list[Claim]) -> list[Held]:
         and in_force.at in played.foreign
         and level(in_force.capacity) > level(story.baseline)
     ):
-        own.append(Held(last, in_force.capacity))
+        own.append(CapacityRecord(last, in_force.capacity))
     return sorted(own, key=lambda held: held.at)
 
 

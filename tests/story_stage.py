@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from planner.forecast.conformance import Held
+from planner.forecast.conformance import CapacityRecord
 from planner.live.telemetry import sdk_errors_only
 from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
@@ -187,7 +187,7 @@ class StoryStage:
         """Note what was in force when, and whether the keeper has ended."""
         await self.simulator.look()
         entries = self.simulator.history(played.story.name)
-        played.history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+        played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         played.foreign = [entry.at for entry in entries if entry.by == "foreign"]
         with suppress(RPCError):  # never started
             keeper = self.client.get_workflow_handle(keeper_id(played.story.name))

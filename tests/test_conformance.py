@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.forecast.conformance import Held, breaches
+from planner.forecast.conformance import CapacityRecord, violations
 from workflows.contract import ON_DEMAND, Capacity
 
 
@@ -30,9 +30,9 @@ def due(start: float, end: float, tru: int) -> Due:
     return Due(at(start), at(end), Capacity(tru))
 
 
-def held(*entries: tuple[float, int | None]) -> list[Held]:
+def held(*entries: tuple[float, int | None]) -> list[CapacityRecord]:
     """Return a history from its minutes and TRU; None is on-demand."""
-    return [Held(at(minute), Capacity(tru)) for minute, tru in entries]
+    return [CapacityRecord(at(minute), Capacity(tru)) for minute, tru in entries]
 
 
 PROMISED = [due(10, 20, 4), due(20, 30, 8), due(30, 40, 4)]
@@ -40,9 +40,9 @@ ASKED = [due(5, 15, 4), due(15, 30, 8), due(30, 40, 4)]
 KEPT = held((0, None), (8, 4), (18, 8), (30.5, 4), (40.5, None))
 
 
-def judge(history: list[Held], baseline: Capacity = ON_DEMAND) -> list[str]:
+def judge(history: list[CapacityRecord], baseline: Capacity = ON_DEMAND) -> list[str]:
     """Return each breach in short: what was in force, and the minute it began."""
-    found = breaches(history, PROMISED, ASKED, baseline, settle=timedelta(minutes=1))
+    found = violations(history, PROMISED, ASKED, baseline, settle=timedelta(minutes=1))
     return [fault.split("Z: ")[1].split(",")[0] + "@" + fault[14:16] for fault in found]
 
 
@@ -68,7 +68,7 @@ def judge(history: list[Held], baseline: Capacity = ON_DEMAND) -> list[str]:
                      [], id="two changes at one instant: the last counts"),
     ],
 )  # fmt: skip
-def test_breaches(history: list[Held], faults: list[str]) -> None:
+def test_breaches(history: list[CapacityRecord], faults: list[str]) -> None:
     """Each breach is named once, with the instant it begins."""
     assert judge(history) == faults
 
@@ -86,5 +86,5 @@ def test_the_baseline_itself_is_never_too_much() -> None:
 
 def test_nothing_seen_proves_nothing() -> None:
     """A promise without a history is not a kept one."""
-    (fault,) = breaches([], PROMISED, ASKED, ON_DEMAND, settle=timedelta(minutes=1))
+    (fault,) = violations([], PROMISED, ASKED, ON_DEMAND, settle=timedelta(minutes=1))
     assert fault == "no capacity was seen at all"

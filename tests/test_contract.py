@@ -21,6 +21,7 @@ from workflows.contract import (
     Rails,
     combine,
     end_by_clock,
+    format_duration,
     format_instant,
     lease_of,
     parse_instant,
@@ -143,3 +144,18 @@ def test_a_lease_is_its_occurrence(nominal: datetime, ahead: int, length: int) -
     assert lease.start == nominal + timedelta(seconds=ahead)
     assert lease.until - lease.start == timedelta(seconds=length)
     assert lease.key == f"w@{format_instant(lease.start)}"
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(), "0s"),
+        (timedelta(seconds=90), "1m30s"),
+        (timedelta(minutes=10), "10m"),
+        (timedelta(hours=26, minutes=5), "26h5m"),
+    ],
+    ids=["none", "seconds", "minutes", "more than a day"],
+)
+def test_durations_are_written_as_in_calendar_files(length: timedelta, words: str) -> None:
+    """The unit of a day is never used: 26 hours stay 26 hours."""
+    assert words == format_duration(length)

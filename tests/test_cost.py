@@ -22,15 +22,15 @@ from planner.forecast.cost import (
     ACTIONS_PER_TRU_HOUR,
     Bill,
     ceil_hour,
-    cost,
+    compute_bill,
     floor_hour,
-    minimum,
+    minimum_actions,
     months_of,
-    reckon,
+    price_of,
     whole_hours,
 )
-from planner.forecast.cost_hints import Hint, hints
-from planner.forecast.timeline import baseline_of, rails_of, running
+from planner.forecast.cost_hints import CostHint, cost_hints
+from planner.forecast.timeline import baseline_of, occurrences_in, rails_of
 from planner.model import GuardRails, Horizon, Prices, PriceTier, Window
 from workflows.contract import Capacity, target_of
 
@@ -40,7 +40,7 @@ DAY = "2027-01-04"
 
 def bill_of(*spans: Window, **fields: object) -> Bill:
     """Return January's bill of one namespace."""
-    return reckon([calendar(*spans, **fields)], JANUARY, Prices())
+    return compute_bill([calendar(*spans, **fields)], JANUARY, Prices())
 
 
 def one(start: str, end: str, tru: int, **fields: object) -> Window:
@@ -108,7 +108,7 @@ def test_hand_computed_bills(
     """Hours, Actions and money are those reckoned by hand from the documented rule."""
     bill = bill_of(*spans, **fields)
     (line,) = bill.lines
-    assert (line.meter.billed_hours, line.meter.actions) == (hours, actions)
+    assert (line.usage.billed_hours, line.usage.actions) == (hours, actions)
     if price is not None:
         assert line.price == pytest.approx(price)
         assert bill.price == pytest.approx(price)
@@ -129,18 +129,18 @@ def test_hand_computed_bills(
 )
 def test_tiers_are_graduated(actions: int, price: float) -> None:
     """Each tier's Actions cost that tier's price, up to its end."""
-    assert cost(actions, Prices()) == pytest.approx(price)
+    assert price_of(actions, Prices()) == pytest.approx(price)
 
 
 def test_the_last_tier_s_price_goes_on() -> None:
     """A list whose last tier ends prices what is beyond it likewise."""
-    assert cost(3_000_000, Prices((PriceTier(1_000_000, 10.0),))) == pytest.approx(30)
+    assert price_of(3_000_000, Prices((PriceTier(1_000_000, 10.0),))) == pytest.approx(30)
 
 
 def test_a_baseline_s_own_actions_use_up_the_dear_tiers() -> None:
     """A boost on top of a provisioned baseline is priced where the baseline leaves off."""
     below = ACTIONS_PER_TRU_HOUR * 24 * 31
-    expected = cost(below + 720_000, Prices()) - cost(below, Prices())
+    expected = price_of(below + 720_000, Prices()) - price_of(below, Prices())
     assert bill_of(one("09:00", "10:00", 4), baseline=Capacity(2)).price == pytest.approx(expected)
 
 
@@ -150,17 +150,17 @@ def test_namespaces_climb_the_tiers_together() -> None:
         calendar(window("w", (f"{DAY} 09:00", f"{DAY} 15:00"), namespace=name), namespace=name)
         for name in ("a.x", "b.x")
     ]
-    bill = reckon(twins, JANUARY, Prices())
-    assert bill.price == pytest.approx(cost(2 * 6_480_000, Prices()))
+    bill = compute_bill(twins, JANUARY, Prices())
+    assert bill.price == pytest.approx(price_of(2 * 6_480_000, Prices()))
     assert bill.namespaces[0].price == pytest.approx(bill.namespaces[1].price)
 
 
 def test_a_month_is_billed_where_its_hours_are() -> None:
     """A run over the end of a month is billed in both, hour by hour."""
     night = window("night", ("2027-01-31 22:00", "2027-02-01 03:00"))
-    bill = reckon([calendar(night)], horizon("2027-01-01", "2027-03-01"), Prices())
-    assert [(line.month.month, line.meter.billed_hours) for line in bill.lines] == [(1, 2), (2, 3)]
-    assert [line.meter.boosted for line in bill.lines] == [2 * HOUR, 3 * HOUR]
+    bill = compute_bill([calendar(night)], horizon("2027-01-01", "2027-03-01"), Prices())
+    assert [(line.month.month, line.usage.billed_hours) for line in bill.lines] == [(1, 2), (2, 3)]
+    assert [line.usage.boosted for line in bill.lines] == [2 * HOUR, 3 * HOUR]
 
 
 def test_beside_stand_always_and_the_window_alone() -> None:
@@ -168,7 +168,7 @@ def test_beside_stand_always_and_the_window_alone() -> None:
     bill = bill_of(one("08:55", "10:05", 4))
     (namespace,) = bill.namespaces
     (alone,) = namespace.windows
-    assert bill.always_price == pytest.approx(cost(1_080_000 * 31 * 24, Prices()))
+    assert bill.always_price == pytest.approx(price_of(1_080_000 * 31 * 24, Prices()))
     assert alone.price == pytest.approx(162)
     assert (alone.aligned_hours, alone.aligned_price) == (2, pytest.approx(108))
 
@@ -181,8 +181,8 @@ def test_the_bill_is_brute_force_over_every_hour(
     """The Actions are the sum over all hours of the highest target of any of its minutes."""
     namespace = calendar(*drawn, baseline=baseline)
     span = Horizon(START, START + timedelta(days=2))
-    runs = running(drawn, span, "asked")
-    own = minimum(baseline_of(namespace))
+    runs = occurrences_in(drawn, span, "requested")
+    own = minimum_actions(baseline_of(namespace))
     total = 0
     for hour in range(48):
         minutes = (START + (60 * hour + minute) * MINUTE for minute in range(60))
@@ -194,9 +194,9 @@ def test_the_bill_is_brute_force_over_every_hour(
             )
             for minute in minutes
         )
-        total += max(minimum(target.capacity) for target in targets) - own
-    bill = reckon([namespace], span, Prices())
-    assert sum(line.meter.actions for line in bill.lines) == total
+        total += max(minimum_actions(target.capacity) for target in targets) - own
+    bill = compute_bill([namespace], span, Prices())
+    assert sum(line.usage.actions for line in bill.lines) == total
 
 
 def test_hour_marks_are_utc_hours() -> None:
@@ -205,7 +205,7 @@ def test_hour_marks_are_utc_hours() -> None:
     assert ceil_hour(at("2027-01-01 10:01")) == at("2027-01-01 11:00")
     assert ceil_hour(at("2027-01-01 10:00")) == at("2027-01-01 10:00")
     half = window("half", (f"{DAY} 09:00", f"{DAY} 10:00"), timezone="Asia/Kolkata")
-    assert bill_of(half).lines[0].meter.billed_hours == 2
+    assert bill_of(half).lines[0].usage.billed_hours == 2
 
 
 def test_months_are_cut_at_the_horizon() -> None:
@@ -217,9 +217,9 @@ def test_months_are_cut_at_the_horizon() -> None:
     assert sum(map(whole_hours, months)) == whole_hours(span)
 
 
-def hints_of(*spans: Window, **fields: object) -> dict[str, Hint]:
+def hints_of(*spans: Window, **fields: object) -> dict[str, CostHint]:
     """Return January's hints by kind."""
-    return {hint.kind: hint for hint in hints(calendar(*spans, **fields), JANUARY)}
+    return {hint.kind: hint for hint in cost_hints(calendar(*spans, **fields), JANUARY)}
 
 
 def test_a_lead_before_the_hour_is_hinted_at_with_its_saving() -> None:
@@ -228,7 +228,7 @@ def test_a_lead_before_the_hour_is_hinted_at_with_its_saving() -> None:
     hint = hints_of(early)["early-start"]
     assert (hint.runs, hint.actions) == (12, 12 * 1_080_000)
     assert hint.message == (
-        "early is asked for at 08:50, 10 min before the hour: that adds a billed hour; "
+        "early is requested at 08:50, 10 min before the hour: that adds a billed hour; "
         "start the window 10 min later, or with a shorter lead"
     )
 
@@ -237,7 +237,7 @@ def test_following_the_hint_saves_what_it_says() -> None:
     """The bill of the mended window is lower by just the hint's Actions."""
     early = daily("early", "2027-01-04 09:00", 12, 1.5, lead=10 * MINUTE)
     mended = daily("early", "2027-01-04 09:10", 12, 1.5 - 1 / 6, lead=10 * MINUTE)
-    before, after = (bill_of(each).lines[0].meter.actions for each in (early, mended))
+    before, after = (bill_of(each).lines[0].usage.actions for each in (early, mended))
     assert before - after == hints_of(early)["early-start"].actions
 
 
@@ -295,7 +295,7 @@ def test_a_gap_with_an_unpaid_hour_in_it_is_none() -> None:
 def test_clock_times_of_hints_are_the_window_s_own() -> None:
     """A hint speaks in the wall time of the window's zone, also where that is off by 30."""
     early = daily("early", "2027-01-04 09:30", 1, 1.5, lead=10 * MINUTE, timezone="Asia/Kolkata")
-    assert "asked for at 09:20, 10 min before the hour" in hints_of(early)["early-start"].message
+    assert "requested at 09:20, 10 min before the hour" in hints_of(early)["early-start"].message
 
 
 def test_a_bill_names_its_namespaces() -> None:

@@ -1,4 +1,4 @@
-"""What runs ask for together, one claim at a time: the keeper's own arithmetic."""
+"""The combined TRU, one occurrence at a time: the keeper's own arithmetic."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from workflows.contract import Combine, combine
 
 
 @dataclass(frozen=True)
-class Claim:
-    """What combines."""
+class Request:
+    """A TRU and how it combines."""
 
     tru: int
     combine: Combine
 
 
-claims = st.builds(Claim, st.integers(1, 12), st.sampled_from(["max", "max", "add"]))
+requests = st.builds(Request, st.integers(1, 12), st.sampled_from(["max", "max", "add"]))
 
 
-@given(st.data(), st.lists(claims, max_size=12))
+@given(st.data(), st.lists(requests, max_size=12))
 def test_it_is_the_keepers_arithmetic_whatever_comes_and_goes(
-    data: st.DataObject, coming: list[Claim]
+    data: st.DataObject, coming: list[Request]
 ) -> None:
-    """After each claim that comes, and each that goes, in any order, `combine` says the same."""
+    """After each addition and removal, in any order, `combine` says the same."""
     demand, there = Demand(), []
-    for claim in coming:
-        demand.come(claim.tru, claim.combine)
-        there.append(claim)
-        assert demand.asked == combine(there)
+    for request in coming:
+        demand.add(request.tru, request.combine)
+        there.append(request)
+        assert demand.tru == combine(there)
         if data.draw(st.booleans()):
             gone = there.pop(data.draw(st.integers(0, len(there) - 1)))
-            demand.go(gone.tru, gone.combine)
-            assert demand.asked == combine(there)
+            demand.remove(gone.tru, gone.combine)
+            assert demand.tru == combine(there)
 
 
 def test_the_highest_of_two_alike_stays_when_one_goes() -> None:
-    """As long as one of them runs, what it asks for counts."""
+    """As long as one of them is active, its TRU counts."""
     demand = Demand()
     for tru in (8, 8, 4):
-        demand.come(tru, "max")
-    demand.go(8, "max")
-    assert demand.asked == 8
-    demand.go(8, "max")
-    assert demand.asked == 4
+        demand.add(tru, "max")
+    demand.remove(8, "max")
+    assert demand.tru == 8
+    demand.remove(8, "max")
+    assert demand.tru == 4

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from foresight_helpers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ical_helpers import ics
 
 from planner.cli.choosing import horizon_of, instant_of
 from planner.cli.commands import exit_code_of
-from planner.forecast.explain import because, explain
+from planner.forecast.explain import explain, reasons_of
 from planner.forecast.timeline import timeline
 from planner.model import (
     BusinessDays,
@@ -34,11 +35,13 @@ from planner.model import (
     GuardRails,
     Holidays,
     Horizon,
-    IcsFile,
+    Ical,
+    IcalMatch,
     Skip,
     Window,
 )
-from planner.render.explain import explain_json, explain_text, rule_words
+from planner.render.explain import explain_json, explain_text
+from planner.schedules.describe import note_of
 from workflows.contract import Capacity
 
 LONG = window("long", ("2027-01-04 08:00", "2027-01-04 12:00"))
@@ -46,9 +49,12 @@ SHORT = window("short", ("2027-01-04 09:00", "2027-01-04 10:00"), tru=8)
 ADDED = window("added", ("2027-01-04 09:00", "2027-01-04 10:00"), tru=2, combine="add")
 
 
+EVENTS = ics("DTSTART:20270301T090000Z DTEND:20270301T110000Z SUMMARY:Go-live")
+
+
 def reasons(when: str, *each: Window, **fields: object) -> tuple[str, ...]:
     """Return by which rules the capacity at *when* comes about."""
-    return because(explain(calendar(*each, **fields), at(when)).asked)
+    return reasons_of(explain(calendar(*each, **fields), at(when)).requested)
 
 
 def said(when: str, *each: Window, only: str = "", **fields: object) -> str:
@@ -61,10 +67,10 @@ def said(when: str, *each: Window, only: str = "", **fields: object) -> str:
 @pytest.mark.parametrize(
     ("when", "expected"),
     [
-        ("2027-01-04 08:30", ("long asks for 4 TRU",)),
+        ("2027-01-04 08:30", ("long needs 4 TRU",)),
         (
             "2027-01-04 09:30",
-            ("short asks for 8 TRU, the highest of 2", "on top of that: added 2 TRU"),
+            ("short needs 8 TRU, the highest of 2", "on top of that: added 2 TRU"),
         ),
         ("2027-01-04 12:00", ("no window runs: the baseline is in force",)),
     ],
@@ -77,7 +83,7 @@ def test_the_windows_that_make_it_so_are_named(when: str, expected: tuple[str, .
 
 def test_what_adds_to_nothing_is_not_on_top_of_anything() -> None:
     """Where only windows run that add, they are told as what asks, alone or added up."""
-    assert reasons("2027-01-04 09:30", ADDED) == ("added asks for 2 TRU",)
+    assert reasons("2027-01-04 09:30", ADDED) == ("added needs 2 TRU",)
     more = window("more", *_spans(ADDED), tru=4, combine="add")
     assert reasons("2027-01-04 09:30", ADDED, more) == ("added 2 TRU and more 4 TRU, added up",)
 
@@ -102,7 +108,7 @@ def _spans(each: Window) -> list[tuple[str, str]]:
 def test_the_next_transition_is_told() -> None:
     """What comes next is the next change of capacity, with its own reason."""
     text = said("2027-01-04 09:30", LONG, SHORT)
-    assert "Next: 4 TRU from Mon 04 Jan 2027 10:00 UTC: long asks for 4 TRU." in text
+    assert "Next: 4 TRU from Mon 04 Jan 2027 10:00 UTC: long needs 4 TRU." in text
 
 
 def test_nothing_ahead_is_said() -> None:
@@ -115,7 +121,7 @@ def test_in_the_lead_it_is_being_made_ready() -> None:
     early = daily("early", "2027-01-04 08:00", 1, 2, lead=10 * MINUTE, jitter=2 * MINUTE)
     text = said("2027-01-04 07:55", early)
     assert "It is being made ready: on-demand is what open windows need." in text
-    assert "early: 4 TRU, asked for and not open yet" in text
+    assert "early: 4 TRU, requested and not open yet" in text
     assert (
         "its schedule fires Mon 04 Jan 2027 07:48 UTC: 10m of lead and up to 2m of jitter" in text
     )
@@ -168,32 +174,60 @@ def test_one_window_can_be_asked_about_alone() -> None:
     text = said("2027-01-04 09:30", LONG, SHORT, only=f"{NAMESPACE}/long")
     assert "long: 4 TRU" in text
     assert "short: 8 TRU" not in text
-    assert "8 TRU: short asks for 8 TRU, the highest of 2." in text
+    assert "8 TRU: short needs 8 TRU, the highest of 2." in text
 
 
 @pytest.mark.parametrize(
-    ("each", "expected"),
+    ("each", "rule"),
     [
-        (payroll(), "cron: 0 5 15 * *, roll: previous, in UTC"),
+        (payroll(), "cron 0 5 15 * *, roll previous for 4h UTC"),
         (
             payroll(recurrence=Cron(("0 0 13 * 5",), "all"), roll="none"),
-            "cron: 0 0 13 * 5, day_match: all, in UTC",
+            "cron 0 0 13 * 5 (day_match all) for 4h UTC",
         ),
         (
-            payroll(recurrence=BusinessDays((3, -1), at("2027-01-01 07:00").time()), roll="none"),
-            "business_days: 3, -1 at 07:00, in UTC",
+            payroll(recurrence=BusinessDays((3, -1), time(7)), roll="none"),
+            "business_days 3, -1 at 07:00 for 4h UTC",
         ),
         (
-            payroll(roll="none", skip=Skip(weekends=True, calendars=(IcsFile("freeze.ics", ""),))),
-            "cron: 0 5 15 * *, skip: weekends, freeze.ics, in UTC",
+            payroll(
+                recurrence=BusinessDays((3,), time(7), (3, 6)),
+                length=Duration(36 * HOUR),
+                roll="none",
+            ),
+            "business_days 3 in mar, jun at 07:00 for 36h UTC",
         ),
-        (LONG, "dates: 1 date, in UTC"),
+        (
+            payroll(
+                recurrence=Ical(EVENTS, IcalMatch(summary="Go-live")),
+                length=None,
+                roll="none",
+            ),
+            "events of team.ics with summary Go-live UTC",
+        ),
+        (
+            payroll(roll="none", skip=Skip(weekends=True, calendars=(EVENTS,))),
+            "cron 0 5 15 * *, skip weekends, team.ics for 4h UTC",
+        ),
+        (LONG, "dates 2027-01-04 08:00 to 2027-01-04 12:00 UTC"),
     ],
-    ids=["cron and roll", "both day fields", "business days", "skips", "dates"],
+    ids=[
+        "cron and roll",
+        "both day fields",
+        "business days",
+        "business days of some months",
+        "a match of events",
+        "skips",
+        "dates",
+    ],
 )
-def test_rules_are_told_in_the_file_s_own_words(each: Window, expected: str) -> None:
-    """What is printed can be found in the calendar file."""
-    assert rule_words(each) == expected
+def test_a_rule_is_worded_as_in_the_note_of_its_schedule(each: Window, rule: str) -> None:
+    """Text, JSON and note have the same wording, which leaves nothing of the file out."""
+    explained = explain(calendar(each), at("2027-01-04 00:00"))
+    assert f"rule: {rule}" in said("2027-01-04 00:00", each)
+    (found,) = json.loads(explain_json(explained))["windows"]
+    assert found["rule"] == rule
+    assert rule in note_of(each)
 
 
 @given(windows(), baselines, st.integers(0, 4319))
@@ -206,11 +240,11 @@ def test_an_explanation_agrees_with_the_timeline(
     instant = START + minute * MINUTE
     span = Horizon(START, START + timedelta(days=3))
     explained = explain(namespace, instant)
-    for step, view in ((explained.asked, "asked"), (explained.promised, "promised")):
+    for step, view in ((explained.requested, "requested"), (explained.promised, "promised")):
         expected = step_at(timeline(namespace, span, view), instant)  # type: ignore[arg-type]
         assert step.target == expected.target
-    names = {claim.run.window.name for claim in explained.claims}
-    names |= {absence.window.name for absence in explained.absences}
+    names = {each.occurrence.window.name for each in explained.active}
+    names |= {each.window.name for each in explained.inactive}
     assert names == {each.name for each in drawn}
 
 
@@ -314,7 +348,7 @@ def test_explain_reads_times_by_the_namespace_s_clock(
     assert code == 0
     printed = capsys.readouterr().out
     assert "Fri 15 Jan 2027 06:00 EST (11:00Z)" in printed
-    assert "8 TRU: payroll asks for 8 TRU." in printed
+    assert "8 TRU: payroll needs 8 TRU." in printed
 
 
 def test_explain_says_what_the_clock_does_at_the_time_asked_for(
@@ -369,7 +403,7 @@ def test_json_is_the_documented_explanation() -> None:
             "tru": 10,
             "asked_tru": 10,
             "falls_short": False,
-            "reasons": ["short asks for 8 TRU, the highest of 3", "on top of that: added 2 TRU"],
+            "reasons": ["short needs 8 TRU, the highest of 3", "on top of that: added 2 TRU"],
         },
         "promised_tru": 10,
         "next": {
@@ -377,7 +411,7 @@ def test_json_is_the_documented_explanation() -> None:
             "tru": 4,
             "asked_tru": 4,
             "falls_short": False,
-            "reasons": ["long asks for 4 TRU, the highest of 2"],
+            "reasons": ["long needs 4 TRU, the highest of 2"],
         },
     }
     states = [(each["window"], each["state"]) for each in windows]
@@ -412,7 +446,7 @@ def test_json_says_why_a_window_does_not_run() -> None:
     assert (found["state"], found["run"], found["runs_on_day"]) == ("closed", None, [])
     assert any("Independence Day" in reason for reason in found["reasons"])
     assert found["next"]["start"] == "2027-07-06T09:00:00Z"
-    assert found["rule"] == "cron: 0 9 * * 1-5, skip: holidays, in UTC"
+    assert found["rule"] == "cron 0 9 * * 1-5, skip holidays for 2h UTC"
 
 
 def test_json_tells_a_paused_window_and_one_alone() -> None:

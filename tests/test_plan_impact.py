@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
-from planner.cli.outlook import sections_of
+from planner.cli.plan_impact import sections_of
 from planner.diff import Live, Plan
-from planner.forecast.cost import reckon
-from planner.forecast.plan_impact import Outlook, Reader, outlook
+from planner.forecast.cost import compute_bill
+from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
-from planner.render.plan import outlook_brief, outlook_sections
+from planner.render.plan import impact_sections, impact_summary
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, Rails
@@ -27,12 +27,12 @@ from workflows.contract import Capacity, Rails
 DAY = timedelta(days=1)
 
 
-def ahead(desired: list[Schedule], live: list[Live], **wanted: Any) -> Outlook:
+def ahead(desired: list[Schedule], live: list[Live], **wanted: Any) -> PlanImpact:
     """Return what the plan from *live* to *desired* makes of what is ahead."""
-    return outlook(plan_of(desired, live, **wanted), desired, Prices(), NOW)
+    return plan_impact(plan_of(desired, live, **wanted), desired, Prices(), NOW)
 
 
-def stretches(found: Outlook) -> list[tuple[str, str, str, tuple[str, ...]]]:
+def differences(found: PlanImpact) -> list[tuple[str, str, str, tuple[str, ...]]]:
     """Return the stretches of the first two days in plain words."""
     return [
         (
@@ -41,7 +41,7 @@ def stretches(found: Outlook) -> list[tuple[str, str, str, tuple[str, ...]]]:
             str(one.after),
             one.windows,
         )
-        for one in found.stretches
+        for one in found.differences
         if one.start < NOW + 1.5 * DAY
     ]
 
@@ -49,11 +49,11 @@ def stretches(found: Outlook) -> list[tuple[str, str, str, tuple[str, ...]]]:
 def test_a_new_window_is_a_difference_in_each_of_its_runs() -> None:
     """What isn't there yet adds its runs, from start to end, for sixty days."""
     found = ahead([schedule()], [])
-    assert stretches(found) == [
+    assert differences(found) == [
         ("21 18:10-21 20:10", "on-demand", "2 TRU", ("payroll",)),
         ("22 18:10-22 20:10", "on-demand", "2 TRU", ("payroll",)),
     ]
-    assert len(found.stretches) == 60
+    assert len(found.differences) == 60
 
 
 def test_a_window_that_goes_takes_away_what_no_other_asks_for() -> None:
@@ -61,7 +61,7 @@ def test_a_window_that_goes_takes_away_what_no_other_asks_for() -> None:
     low = schedule("low", ttl_seconds=3600, tru=4)
     high = schedule("high", ttl_seconds=7200, tru=8)
     found = ahead([low], [live_of(low), live_of(high)])
-    assert stretches(found)[:2] == [
+    assert differences(found)[:2] == [
         ("21 18:10-21 19:10", "8 TRU", "4 TRU", ("high", "low")),
         ("21 19:10-21 20:10", "8 TRU", "on-demand", ("high",)),
     ]
@@ -71,8 +71,8 @@ def test_a_window_that_another_covers_makes_no_difference() -> None:
     """What is in force counts, not what is asked for."""
     high = schedule("high", tru=8)
     found = ahead([high, schedule("low", tru=4)], [live_of(high)])
-    assert found.stretches == ()
-    assert found.difference == 0
+    assert found.differences == ()
+    assert found.added_price == 0
 
 
 def test_a_lead_that_grows_costs_an_hour_a_run_and_moves_no_window() -> None:
@@ -80,10 +80,10 @@ def test_a_lead_that_grows_costs_an_hour_a_run_and_moves_no_window() -> None:
     before = schedule(calendars=(daily(18, 0),), ahead_seconds=600, tru=4)
     after = schedule(calendars=(daily(17, 10),), ahead_seconds=3600, tru=4)
     found = ahead([after], [live_of(before)])
-    assert found.stretches == ()
-    december = [bill.lines[1].meter.billed_hours for bill in (found.before, found.after)]
+    assert found.differences == ()
+    december = [bill.lines[1].usage.billed_hours for bill in (found.before, found.after)]
     assert december == [31 * 3, 31 * 4]
-    assert found.difference > 0
+    assert found.added_price > 0
 
 
 def test_a_paused_schedule_counts_on_neither_side() -> None:
@@ -91,20 +91,20 @@ def test_a_paused_schedule_counts_on_neither_side() -> None:
     later = schedule(tru=8)
     live = live_of(schedule(), paused=True, note="not this month")
     found = ahead([later], [live])
-    assert found.stretches == ()
+    assert found.differences == ()
     assert (found.before.price, found.after.price) == (0, 0)
 
 
 def test_pausing_in_the_files_takes_its_runs_away() -> None:
     """A window that is paused by the change will not run."""
     found = ahead([schedule(paused=True)], [live_of(schedule())])
-    assert stretches(found)[0] == ("21 18:10-21 20:10", "2 TRU", "on-demand", ("payroll",))
+    assert differences(found)[0] == ("21 18:10-21 20:10", "2 TRU", "on-demand", ("payroll",))
 
 
 def test_somebody_elses_schedule_under_our_id_asks_for_nothing() -> None:
     """What is adopted wasn't a boost of ours: all of its runs are new."""
     found = ahead([schedule()], [live_of(schedule(), project="")])
-    assert len(found.stretches) == 60
+    assert len(found.differences) == 60
     assert found.before.price == 0
 
 
@@ -116,7 +116,7 @@ def test_a_boost_that_runs_keeps_what_it_was_granted() -> None:
     """A shorter, lower window counts from its next run on."""
     lower = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=7200, tru=2)
     found = ahead([lower], [live_of(RUNNING, fired=FIRED)])
-    assert stretches(found) == [
+    assert differences(found) == [
         ("22 08:00-22 10:00", "4 TRU", "2 TRU", ("payroll",)),
         ("22 10:00-22 12:00", "4 TRU", "on-demand", ("payroll",)),
     ]
@@ -126,19 +126,19 @@ def test_a_boost_that_runs_follows_where_asked_to() -> None:
     """With the flag the change counts at once."""
     lower = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=7200, tru=2)
     found = ahead([lower], [live_of(RUNNING, fired=FIRED)], follow=True)
-    assert stretches(found)[0] == ("21 09:00-21 10:00", "4 TRU", "2 TRU", ("payroll",))
+    assert differences(found)[0] == ("21 09:00-21 10:00", "4 TRU", "2 TRU", ("payroll",))
 
 
 def test_a_boost_that_runs_outlives_its_schedule() -> None:
     """A deleted window's boost goes on to its end; nothing follows it."""
     found = ahead([], [live_of(RUNNING, fired=FIRED)])
-    assert stretches(found) == [("22 08:00-22 12:00", "4 TRU", "on-demand", ("payroll",))]
+    assert differences(found) == [("22 08:00-22 12:00", "4 TRU", "on-demand", ("payroll",))]
 
 
 def test_an_occurrence_under_way_is_started_for_the_rest_of_it() -> None:
     """A window that is first synced in its midst counts from then on."""
     found = ahead([RUNNING], [])
-    assert stretches(found)[0] == ("21 09:00-21 12:00", "on-demand", "4 TRU", ("payroll",))
+    assert differences(found)[0] == ("21 09:00-21 12:00", "on-demand", "4 TRU", ("payroll",))
 
 
 def test_another_baseline_is_said_and_not_billed() -> None:
@@ -146,15 +146,17 @@ def test_another_baseline_is_said_and_not_billed() -> None:
     was = schedule(tru=4, baseline=Capacity())
     will = schedule(tru=4, baseline=Capacity(2))
     found = ahead([will], [live_of(was)])
-    assert [(each.before, each.after) for each in found.rebasings] == [(Capacity(), Capacity(2))]
-    assert found.stretches == ()
-    assert any("baseline on-demand → 2 TRU" in line for line in outlook_brief(found)[0].lines)
+    assert [(each.before, each.after) for each in found.baseline_changes] == [
+        (Capacity(), Capacity(2))
+    ]
+    assert found.differences == ()
+    assert any("baseline on-demand → 2 TRU" in line for line in impact_summary(found)[0].lines)
 
 
 def test_guard_rails_of_each_side_hold_on_it() -> None:
     """A ceiling that is new shows as less capacity, though no window changed."""
     was, will = schedule(tru=8), schedule(tru=8, rails=Rails(max_tru=6))
-    assert stretches(ahead([will], [live_of(was)]))[0][1:3] == ("8 TRU", "6 TRU")
+    assert differences(ahead([will], [live_of(was)]))[0][1:3] == ("8 TRU", "6 TRU")
 
 
 def test_what_does_not_change_climbs_the_price_tiers_too() -> None:
@@ -162,7 +164,7 @@ def test_what_does_not_change_climbs_the_price_tiers_too() -> None:
     big = schedule("big", tru=12, ttl_seconds=20 * 3600, namespace="other.acct")
     alone = ahead([schedule()], [])
     beside = ahead([schedule(), big], [live_of(big)])
-    assert alone.difference > beside.difference > 0
+    assert alone.added_price > beside.added_price > 0
 
 
 # Equal to a preview -------------------------------------------------------------------
@@ -178,10 +180,10 @@ def test_a_side_is_billed_as_a_preview_of_it_would_be(
     side = calendar(*(one for one in found if not one.paused), baseline=baseline)
     schedules = compiled(side, now)
     live = Plan(project="acme")
-    seen = outlook(live, schedules, Prices(), now)
-    expected = reckon([side], seen.after.horizon, Prices())
-    meters = [line.meter for line in seen.after.lines]
-    assert meters == ([line.meter for line in expected.lines] if schedules else [])
+    seen = plan_impact(live, schedules, Prices(), now)
+    expected = compute_bill([side], seen.after.horizon, Prices())
+    usages = [line.usage for line in seen.after.lines]
+    assert usages == ([line.usage for line in expected.lines] if schedules else [])
     assert seen.before == seen.after
 
 
@@ -199,7 +201,9 @@ def test_a_schedule_read_back_runs_when_it_did() -> None:
     """The runs that a schedule amounts to have the timeline of the window it was made from."""
     value = schedule(until="06:00", calendars=(daily(22, 0),), timezone="America/New_York")
     horizon = Horizon(NOW.replace(hour=4), NOW.replace(hour=4) + DAY)
-    steps = combine_steps(calendar(), Reader(horizon).read(value).occurrences(horizon), horizon)
+    steps = combine_steps(
+        calendar(), ScheduleExpander(horizon).expand(value).occurrences(horizon), horizon
+    )
     assert [(f"{s.start:%d %H:%M}", s.windows) for s in steps] == [
         ("21 04:00", ("payroll",)),  # fired at 22:00 in New York, 03:00 here, ten minutes ahead
         ("21 06:00", ()),
@@ -236,14 +240,14 @@ def test_a_pull_request_shows_capacity_and_bill() -> None:
 def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:
     """Only the months that differ, after what it all comes to."""
     once = schedule(calendars=(on(datetime(2027, 2, 1, 12, tzinfo=UTC)),), ahead_seconds=0, tru=4)
-    (bill,) = outlook_brief(ahead([once], []))
+    (bill,) = impact_summary(ahead([once], []))
     assert bill.title == "The bill at worst to Oct 2027: USD 0.00 → USD 108.00 (+108.00)"
     assert bill.lines == ("2027-02 +108.00",)
 
 
 def test_a_month_stays_beside_its_sum() -> None:
     """Lines of a terminal are broken between months only."""
-    (bill,) = outlook_brief(ahead([schedule(tru=12, ttl_seconds=20 * 3600)], []))
+    (bill,) = impact_summary(ahead([schedule(tru=12, ttl_seconds=20 * 3600)], []))
     entries = [entry for line in bill.lines for entry in line.rstrip(",").split(", ")]
     assert len(bill.lines) > 1
     assert len(entries) == 12
@@ -253,6 +257,6 @@ def test_a_month_stays_beside_its_sum() -> None:
 def test_no_difference_is_said_in_words() -> None:
     """A change of words alone, or of what another covers, is told to cost nothing."""
     found = ahead([schedule(note="new words")], [live_of(schedule())])
-    capacity, bill = outlook_sections(found)
+    capacity, bill = impact_sections(found)
     assert capacity.title == "Capacity in the next 60 days: no difference"
     assert bill.title.endswith(", no difference")

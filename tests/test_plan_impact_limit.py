@@ -1,4 +1,4 @@
-"""A plan of very many runs stays quick: the outlook is left out, and says so."""
+"""A plan of very many runs stays quick: its impact is left out, and says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.outlook import sections_of
+from planner.cli.plan_impact import sections_of
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
 from planner.diff import diff
@@ -31,7 +31,7 @@ windows:
         pytest.param(23, "Capacity in the next 60 days", id="just as many"),
     ],
 )
-def test_the_outlook_of_too_many_runs_is_left_out(
+def test_the_impact_of_too_many_runs_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, title: str
 ) -> None:
     """Above the limit one section says what was not reckoned, and what shows it."""

@@ -145,7 +145,7 @@ def test_json_lists_what_starts_in_the_horizon(drawn: list[Window]) -> None:
     runs.sort(key=lambda run: run.order)
     expected = [(run.window.name, format_instant(run.start)) for run in runs]
     assert [(o["window"], o["start"]) for o in document["occurrences"]] == expected
-    steps = [step for step in timeline(calendar(*drawn), span) if step.claims]
+    steps = [step for step in timeline(calendar(*drawn), span) if step.occurrences]
     assert [step["start"] for step in document["timeline"]] == [
         format_instant(step.start) for step in steps
     ]
@@ -286,7 +286,7 @@ def test_a_bar_is_the_highest_step_of_every_half_hour(
     tz, shift = ZoneInfo(zone), timedelta(days=day + after)
     span = Horizon(START + shift - timedelta(days=2), START + shift + timedelta(days=3))
     steps = timeline(calendar(*(moved(each, shift) for each in found)), span)
-    claimed = [step for step in steps if step.claims]
+    claimed = [step for step in steps if step.occurrences]
     highest: dict[int, float] = {}
     for minute in range(-14 * 60, 38 * 60):
         instant = START + shift + timedelta(minutes=minute)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
 
 import pytest
 from schedule_helpers import HOUR, MINUTE, PROJECT, TODAY, business_days, window
 
 from planner.model import (
+    BusinessDays,
     Cron,
     Dates,
+    Duration,
     Ical,
     IcalMatch,
     IcsFile,
@@ -22,7 +24,7 @@ from planner.model import (
     Window,
 )
 from planner.schedules.compile import compile_window
-from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, short, summary_of
+from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, summary_of
 from planner.schedules.spec import Range, Schedule, stamped
 
 CLOSE = window(
@@ -85,7 +87,15 @@ RULES: dict[str, tuple[Window, str]] = {
         window(Ical(IcsFile("launches.ics", ""), IcalMatch(category="BOOST")), length=None),
         "events of launches.ics with category BOOST UTC",
     ),
+    "events shown as free, too": (
+        window(Ical(IcsFile("launches.ics", ""), IcalMatch("go", "", "", True)), length=None),
+        "events of launches.ics with summary go, transparent ones too UTC",
+    ),
     "business days": (business_days(3, -1), "business_days 3, -1 at 12:00 for 2h UTC"),
+    "business days of some months": (
+        window(BusinessDays((3,), time(7), (3, 6)), length=Duration(36 * HOUR)),
+        "business_days 3 in mar, jun at 07:00 for 36h UTC",
+    ),
     "dates": (
         window(Dates((Span(datetime(2027, 3, 14, 1, 30), datetime(2027, 3, 14, 9)),))),
         "dates 2027-03-14 01:30 to 2027-03-14 09:00 for 2h UTC",
@@ -97,21 +107,6 @@ RULES: dict[str, tuple[Window, str]] = {
 def test_a_rule_is_told_in_the_words_of_its_file(window: Window, words: str) -> None:
     """What is shown is what was written, so that it can be found and changed."""
     assert words == rule_of(window)
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [
-        (timedelta(), "0s"),
-        (timedelta(seconds=90), "1m30s"),
-        (10 * MINUTE, "10m"),
-        (26 * HOUR + 5 * MINUTE, "26h5m"),
-    ],
-    ids=["none", "seconds", "minutes", "more than a day"],
-)
-def test_lengths_are_short(length: timedelta, words: str) -> None:
-    """A length reads as it is written in a file."""
-    assert words == short(length)
 
 
 def test_a_summary_fits_the_server() -> None:

@@ -23,8 +23,8 @@ from planner.forecast.timeline import (
     View,
     baseline_of,
     begin_of,
+    occurrences_in,
     rails_of,
-    running,
     timeline,
 )
 from planner.model import (
@@ -97,7 +97,7 @@ def test_a_written_span_longer_than_any_event_still_counts_at_its_end() -> None:
 def test_the_asked_view_begins_with_the_firing() -> None:
     """What the keeper may hold begins lead and jitter before the start."""
     early = daily("early", "2027-01-01 08:00", 1, 2, lead=10 * MINUTE, jitter=5 * MINUTE)
-    asked = timeline(calendar(early), NEW_YEAR, "asked")[1]
+    asked = timeline(calendar(early), NEW_YEAR, "requested")[1]
     promised = timeline(calendar(early), NEW_YEAR)[1]
     assert (asked.start, promised.start) == (at("2027-01-01 07:45"), at("2027-01-01 08:00"))
     assert asked.end == promised.end
@@ -106,7 +106,7 @@ def test_the_asked_view_begins_with_the_firing() -> None:
 def test_a_firing_before_the_horizon_s_end_counts_though_its_start_does_not() -> None:
     """In the asked view a run just after the horizon reaches into it by its lead."""
     after = daily("after", "2027-01-02 00:05", 1, 2, lead=10 * MINUTE)
-    assert timeline(calendar(after), NEW_YEAR, "asked")[-1].start == at("2027-01-01 23:55")
+    assert timeline(calendar(after), NEW_YEAR, "requested")[-1].start == at("2027-01-01 23:55")
     assert len(timeline(calendar(after), NEW_YEAR)) == 1
 
 
@@ -136,7 +136,7 @@ def brute_force(namespace: NamespaceCalendar, instant: datetime, view: View) -> 
     return target_of(claims, baseline_of(namespace), rails_of(namespace))
 
 
-@given(windows(), baselines, st.sampled_from(["promised", "asked"]), st.integers(-300, 300))
+@given(windows(), baselines, st.sampled_from(["promised", "requested"]), st.integers(-300, 300))
 @settings(max_examples=40, deadline=None)
 def test_the_timeline_is_brute_force_over_every_minute(
     drawn: list[Window], baseline: Capacity | None, view: View, shift: int
@@ -170,15 +170,15 @@ def test_the_keepers_target_is_the_timeline_s(
             until=run.end,
             combine=run.combine,
         )
-        for run in running(drawn, horizon, "asked")
+        for run in occurrences_in(drawn, horizon, "requested")
         if run.fires <= instant < run.end
     ]
     wanted = target_of(leases, baseline_of(namespace), rails_of(namespace))
-    found = step_at(timeline(namespace, horizon, "asked"), instant)
+    found = step_at(timeline(namespace, horizon, "requested"), instant)
     assert found.target == wanted
 
 
-@given(windows(), st.sampled_from(["promised", "asked"]), st.integers(1, 4319))
+@given(windows(), st.sampled_from(["promised", "requested"]), st.integers(1, 4319))
 @settings(max_examples=40, deadline=None)
 def test_adjacent_horizons_make_one(drawn: list[Window], view: View, cut: int) -> None:
     """Cut anywhere, the two halves say what the whole says at the cut and around it."""
@@ -193,10 +193,10 @@ def test_adjacent_horizons_make_one(drawn: list[Window], view: View, cut: int) -
     assert edges == {step.start for step in timeline(namespace, whole, view)} - {middle}
     for step in halves:
         found = step_at(timeline(namespace, whole, view), step.start)
-        assert (found.target, found.claims) == (step.target, step.claims)
+        assert (found.target, found.occurrences) == (step.target, step.occurrences)
 
 
-@given(windows(), st.sampled_from(["promised", "asked"]))
+@given(windows(), st.sampled_from(["promised", "requested"]))
 @settings(max_examples=40, deadline=None)
 def test_steps_meet_fill_the_horizon_and_each_changes_something(
     drawn: list[Window], view: View
@@ -207,7 +207,7 @@ def test_steps_meet_fill_the_horizon_and_each_changes_something(
     assert (steps[0].start, steps[-1].end) == (horizon.start, horizon.end)
     for before, after in pairwise(steps):
         assert before.end == after.start
-        assert before.claims != after.claims
+        assert before.occurrences != after.occurrences
     assert all(step.start < step.end for step in steps)
 
 
@@ -223,5 +223,5 @@ def test_ten_thousand_runs_are_no_matter() -> None:
     many = [daily(f"w{n}", f"2027-01-01 {2 * n:02}:00", 2000, 1) for n in range(5)]
     days = Horizon(START, START + timedelta(days=2000))
     steps = timeline(calendar(*many), days)
-    assert len([step for step in steps if step.claims]) == 10_000
+    assert len([step for step in steps if step.occurrences]) == 10_000
     assert len(steps) == 20_000

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR
-from planner.forecast.conformance import Held, breaches, level
+from planner.forecast.conformance import CapacityRecord, level, violations
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ class Show:
         count = int((min(until, self.ends) - self.begins).total_seconds())
         return [self.begins + timedelta(seconds=second) for second in range(count)]
 
-    def chart(self, history: Sequence[Held], now: datetime) -> str:
+    def chart(self, history: Sequence[CapacityRecord], now: datetime) -> str:
         """Draw plan and capacity second by second: what is due, and what was in force."""
         plan = "".join(_glyph(self.due(second)) for second in self.seconds(self.ends))
         seen = "".join(_glyph(in_force(history, second)) for second in self.seconds(now))
         return f"  calendar  {plan}\n  in force  {seen}"
 
 
-def in_force(history: Sequence[Held], instant: datetime) -> Capacity:
+def in_force(history: Sequence[CapacityRecord], instant: datetime) -> Capacity:
     """Return what *history* says was in force at *instant*."""
     return next((held.capacity for held in reversed(history) if held.at <= instant), Capacity())
 
@@ -102,7 +102,7 @@ def _glyph(capacity: Capacity) -> str:
 class Display(Protocol):
     """Where the show is seen."""
 
-    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+    def frame(self, now: datetime, history: Sequence[CapacityRecord]) -> None:
         """Show how it stands at *now*."""
 
 
@@ -114,7 +114,7 @@ class Lines:
         self._last: tuple[Capacity, Capacity] | None = None
         print(f"  {'time (UTC)':10}  {'calendar':10} in force", flush=True)
 
-    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+    def frame(self, now: datetime, history: Sequence[CapacityRecord]) -> None:
         """Print a line if anything is different from the last one."""
         due, held = self._show.due(now), in_force(history, now)
         if (due, held) != self._last:
@@ -131,7 +131,7 @@ class Screen:
         self._show = show
         self.live = Live(refresh_per_second=8, transient=True)
 
-    def frame(self, now: datetime, history: Sequence[Held]) -> None:
+    def frame(self, now: datetime, history: Sequence[CapacityRecord]) -> None:
         """Draw the chart up to *now*."""
         from rich.text import Text
 
@@ -173,7 +173,7 @@ async def _perform(stack: Stack) -> int:
     (calendar,) = project.namespaces
     show = Show(now, horizon.end, timeline(calendar, horizon))
     history = await _watch(stack, show)
-    return _judge(show, timeline(calendar, horizon, "asked"), history)
+    return _judge(show, timeline(calendar, horizon, "requested"), history)
 
 
 def _read(text: str, directory: Path) -> Project:
@@ -203,7 +203,7 @@ async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) 
     print()
 
 
-async def _watch(stack: Stack, show: Show) -> list[Held]:
+async def _watch(stack: Stack, show: Show) -> list[CapacityRecord]:
     """Show capacity against calendar until the show is over, and return what was seen."""
     on_terminal = sys.stdout.isatty()
     display: Display = Screen(show) if on_terminal else Lines(show)
@@ -218,16 +218,16 @@ def _drawing(display: Display) -> AbstractContextManager[object]:
     return display.live if isinstance(display, Screen) else nullcontext()
 
 
-def _history(stack: Stack) -> list[Held]:
+def _history(stack: Stack) -> list[CapacityRecord]:
     """Return what the simulated Cloud had in force, oldest first."""
     entries = stack.simulator.history(NAMESPACE)
-    return [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+    return [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
 
 
-def _judge(show: Show, asked: Sequence[Step], history: Sequence[Held]) -> int:
+def _judge(show: Show, asked: Sequence[Step], history: Sequence[CapacityRecord]) -> int:
     """Print the whole story and whether it went as planned."""
     print(f"\n{show.chart(history, show.ends)}\n")
-    faults = breaches(history, show.steps, asked, Capacity(), settle=SETTLE)
+    faults = violations(history, show.steps, asked, Capacity(), settle=SETTLE)
     went = " → ".join(str(held.capacity) for held in history)
     planned = " → ".join(str(step.capacity) for step in show.steps)
     if went == planned and not faults:

@@ -210,7 +210,7 @@ def _ahead(
     found: Plan, order: Order, project: Project, output: PlanFormat, now: datetime
 ) -> Sequence[Section]:
     """Return what people see of the days and the bill ahead; programs ask a preview."""
-    from planner.cli.outlook import sections_of
+    from planner.cli.plan_impact import sections_of
 
     if output is PlanFormat.json:
         return ()

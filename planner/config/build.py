@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from planner.config.documents import CalendarDocument, PlannerDocument, Refinements, WindowDocument
 from planner.config.fields import Shelf, TextFile, holidays_of, skip_of
-from planner.config.scalars import parse_name, short
+from planner.config.scalars import parse_name
 from planner.config.settings import (
     Shared,
     complaint,
@@ -47,7 +47,7 @@ from planner.model import (
     Until,
     Window,
 )
-from workflows.contract import APS_PER_TRU, Rails, round_up
+from workflows.contract import APS_PER_TRU, Rails, format_duration, round_up
 
 T = TypeVar("T")
 
@@ -167,9 +167,11 @@ def _objections(document: WindowDocument, rails: GuardRails) -> Iterator[Objecti
     longest = rails.max_duration
     if longest is None:
         return
-    good = f"longer than the guard rail max_duration: {short(longest)}; write that or less"
+    good = (
+        f"longer than the guard rail max_duration: {format_duration(longest)}; write that or less"
+    )
     if document.duration is not None and document.duration > longest:
-        yield Objection("duration", f"'duration': {short(document.duration)} is {good}")
+        yield Objection("duration", f"'duration': {format_duration(document.duration)} is {good}")
     for span in document.dates or ():
         if span.end and span.end - span.start > longest:
             yield Objection("dates", f"'dates': {span.start:%Y-%m-%dT%H:%M} lasts {good}")

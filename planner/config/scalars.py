@@ -70,18 +70,6 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**parts)
 
 
-def short(length: timedelta) -> str:
-    """Return *length* as people write it, to the second.
-
-    >>> short(timedelta(hours=36, minutes=5))
-    '36h5m'
-    """
-    minutes, seconds = divmod(int(length.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0"
-
-
 def parse_length(text: str) -> timedelta:
     """Return a window's duration: longer than nothing, at most `MAX_DURATION`."""
     length = parse_duration(text)

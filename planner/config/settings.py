@@ -9,11 +9,12 @@ from itertools import pairwise
 
 from planner.config.documents import GuardRailsDocument, PlannerDocument, PricesDocument
 from planner.config.fields import Shelf, TextFile, holidays_of
-from planner.config.scalars import parse_namespace, short
+from planner.config.scalars import parse_namespace
 from planner.config.validate import validate
 from planner.config.yaml_nodes import Document, Node, parse
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays, Prices, PriceTier
+from workflows.contract import format_duration
 
 
 def rails_of(document: GuardRailsDocument | None, inherited: GuardRails) -> GuardRails:
@@ -43,7 +44,7 @@ def loosened(document: GuardRailsDocument | None, project: GuardRails) -> Iterat
     for key in ceilings:
         own, limit = getattr(document, key), getattr(project, key)
         if own is not None and limit is not None and own > limit:
-            good = short(limit) if isinstance(limit, timedelta) else f"{limit:g}"
+            good = format_duration(limit) if isinstance(limit, timedelta) else f"{limit:g}"
             yield key, f"'{key}' is above planner.yaml's {good}; write {good} or less"
     extra = sorted(set(document.allowed_tru or ()) - set(project.allowed_tru))
     if extra:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from planner.schedules.spec import Schedule, StructuredCalendar, unstamped
-from workflows.contract import BoostRequest, format_instant
+from workflows.contract import BoostRequest, format_duration, format_instant
 
 NONE = "none"
 
@@ -40,17 +40,6 @@ def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
         for found in (*_of_request(live, desired), *_of_spec(live, desired))
         if found.before != found.after
     )
-
-
-def span_words(span: timedelta) -> str:
-    """Return a length as the calendar files have it.
-
-    >>> span_words(timedelta(hours=1, minutes=30)), span_words(timedelta(0))
-    ('1h30m', '0s')
-    """
-    seconds = int(span.total_seconds())
-    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def same_times(live: Schedule, desired: Schedule) -> bool:
@@ -109,15 +98,15 @@ _SPEC: dict[str, Callable[[Schedule], str]] = {
     "timezone": lambda schedule: schedule.timezone,
     "from": lambda schedule: _instant(schedule.start_at),
     "to": lambda schedule: _instant(schedule.end_at),
-    "jitter": lambda schedule: span_words(schedule.jitter),
+    "jitter": lambda schedule: format_duration(schedule.jitter),
     "horizon": lambda schedule: _day(schedule.covers_until),
-    "catch-up window": lambda schedule: span_words(schedule.catchup_window),
+    "catch-up window": lambda schedule: format_duration(schedule.catchup_window),
     "summary": lambda schedule: _quoted(schedule.summary),
 }
 
 
 def _lead(schedule: Schedule) -> str:
-    return span_words(timedelta(seconds=schedule.request.ahead_seconds) - schedule.jitter)
+    return format_duration(timedelta(seconds=schedule.request.ahead_seconds) - schedule.jitter)
 
 
 def _length(request: BoostRequest) -> str:
@@ -125,7 +114,7 @@ def _length(request: BoostRequest) -> str:
 
 
 def _seconds(seconds: int) -> str:
-    return span_words(timedelta(seconds=seconds))
+    return format_duration(timedelta(seconds=seconds))
 
 
 def _ends(request: BoostRequest, other: BoostRequest) -> str:

@@ -1,7 +1,7 @@
-"""Was the promise kept? A history of capacities held against the timeline.
+"""Whether a capacity history conforms to the timeline.
 
-The same judgement serves the demo and every proof: ready when a window opens, never cut
-short, always released, and never more than was asked for.
+The demo and every test of the whole judge by it: ready when a window opens, never cut short,
+always reverted, and never more than requested.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A capacity in force from *at* on, until the next one."""
+class CapacityRecord:
+    """A capacity in force from *at* on, up to the next record."""
 
     at: datetime
     capacity: Capacity
 
 
-class Step(Protocol):
-    """A half-open span of a timeline in which one capacity is due."""
+class ExpectedStep(Protocol):
+    """An interval ``[start, end)`` in UTC in which one capacity is due."""
 
     @property
     def start(self) -> datetime:
-        """When it begins, UTC."""
+        """The start, inclusive."""
 
     @property
     def end(self) -> datetime:
-        """When it ends, UTC, exclusive."""
+        """The end, exclusive."""
 
     @property
     def capacity(self) -> Capacity:
-        """What is due in it."""
+        """The capacity that is due."""
 
 
 def level(capacity: Capacity) -> float:
@@ -49,86 +49,92 @@ def level(capacity: Capacity) -> float:
     return capacity.tru or 0
 
 
-def breaches(
-    history: Sequence[Held],
-    promised: Iterable[Step],
-    asked: Iterable[Step],
+def violations(
+    history: Sequence[CapacityRecord],
+    promised: Iterable[ExpectedStep],
+    requested: Iterable[ExpectedStep],
     baseline: Capacity,
     *,
     settle: timedelta,
 ) -> tuple[str, ...]:
-    """Return a sentence for each way in which *history* breaks the promise; none is kept.
+    """Return a sentence for each violation in *history*; empty if it conforms.
 
     Args:
-        history: What was in force, oldest first; its last entry lasts for ever.
-        promised: What must be in force at least: windows from their start to their end.
-        asked: What may be in force at most: windows from their firing to their end.
-        baseline: What must be in force exactly where nothing is asked for.
-        settle: How long after an end the capacity may take to come down.
+        history: The capacities in force, oldest first; the last one lasts for ever.
+        promised: The least that must be in force: windows from start to end.
+        requested: The most that may be in force: windows from firing to end.
+        baseline: What must be in force where nothing is requested.
+        settle: How long after an end the revert may take.
     """
     if not history:
         return ("no capacity was seen at all",)
     return (
-        *_too_little(history, promised),
-        *_off_bounds(history, asked, baseline, settle),
+        *_too_low(history, promised),
+        *_out_of_bounds(history, requested, baseline, settle),
     )
 
 
-def _too_little(history: Sequence[Held], promised: Iterable[Step]) -> list[str]:
-    """Name the spans in which less was in force than a window asks for."""
-    times = [held.at for held in history]
-    faults = []
+def _too_low(history: Sequence[CapacityRecord], promised: Iterable[ExpectedStep]) -> list[str]:
+    """Return a sentence for each interval with less in force than promised."""
+    times = [record.at for record in history]
+    found = []
     for step in promised:
         first = max(bisect_right(times, step.start) - 1, 0)
         last = bisect_right(times, step.end - _TICK)
-        for held in history[first:last]:
-            if level(held.capacity) < level(step.capacity):
-                since = max(held.at, step.start)
-                faults.append(
-                    f"{format_instant(since)}: {held.capacity} in force, {step.capacity} due "
+        for record in history[first:last]:
+            if level(record.capacity) < level(step.capacity):
+                since = max(record.at, step.start)
+                found.append(
+                    f"{format_instant(since)}: {record.capacity} in force, {step.capacity} due "
                     f"from {format_instant(step.start)} to {format_instant(step.end)}"
                 )
-    return faults
+    return found
 
 
-def _off_bounds(
-    history: Sequence[Held], asked: Iterable[Step], baseline: Capacity, settle: timedelta
+def _out_of_bounds(
+    history: Sequence[CapacityRecord],
+    requested: Iterable[ExpectedStep],
+    baseline: Capacity,
+    settle: timedelta,
 ) -> list[str]:
-    """Name the spans with more in force than anything asked for, or less than the baseline."""
-    ceilings = _ceilings(asked, settle)
+    """Return a sentence for each record above everything requested, or below the baseline."""
+    ceilings = _ceilings(requested, settle)
     times = [since for since, _ in ceilings]
-    faults = []
-    for held, gone in _spans(history):
-        if level(held.capacity) < level(baseline):
-            faults.append(f"{format_instant(held.at)}: {held.capacity} in force, below {baseline}")
-        first = max(bisect_right(times, held.at) - 1, 0)
+    found = []
+    for record, gone in _lasting(history):
+        held, at = record.capacity, record.at
+        if level(held) < level(baseline):
+            found.append(f"{format_instant(at)}: {held} in force, below {baseline}")
+        first = max(bisect_right(times, at) - 1, 0)
         last = len(times) if gone is None else bisect_right(times, gone - _TICK)
         for since, ceiling in ceilings[first:last]:
-            if level(held.capacity) > max(ceiling, level(baseline)):
+            if level(held) > max(ceiling, level(baseline)):
                 due = Capacity(ceiling) if ceiling else baseline
-                at = format_instant(max(since, held.at))
-                faults.append(f"{at}: {held.capacity} in force, {due} at most was due")
+                above = format_instant(max(since, at))
+                found.append(f"{above}: {held} in force, {due} at most was due")
                 break
-    return faults
+    return found
 
 
-def _spans(history: Sequence[Held]) -> Iterator[tuple[Held, datetime | None]]:
-    """Yield each entry that lasted with the instant that ended it, None for the last one."""
-    for held, following in zip_longest(history, history[1:]):
-        if following is None or following.at > held.at:
-            yield held, following.at if following else None
+def _lasting(
+    history: Sequence[CapacityRecord],
+) -> Iterator[tuple[CapacityRecord, datetime | None]]:
+    """Yield each record that lasted with the instant of the next, None for the last one."""
+    for record, following in zip_longest(history, history[1:]):
+        if following is None or following.at > record.at:
+            yield record, following.at if following else None
 
 
-def _ceilings(asked: Iterable[Step], settle: timedelta) -> list[tuple[datetime, float]]:
-    """Return from when on how much may be in force at most, oldest first, for ever."""
+def _ceilings(requested: Iterable[ExpectedStep], settle: timedelta) -> list[tuple[datetime, float]]:
+    """Return the most that may be in force from each instant on, oldest first."""
     edges: list[tuple[datetime, int, float]] = []
-    for step in asked:
+    for step in requested:
         due = level(step.capacity)
         edges += [(step.start, 1, due), (step.end + settle, -1, due)]
-    open_now: Counter[float] = Counter()
+    active: Counter[float] = Counter()
     ceilings = [(datetime.min.replace(tzinfo=UTC), 0.0)]
     for since, group in groupby(sorted(edges), key=itemgetter(0)):
-        for _, opened, due in group:
-            open_now[due] += opened
-        ceilings.append((since, max((+open_now).keys(), default=0.0)))
+        for _, change, due in group:
+            active[due] += change
+        ceilings.append((since, max((+active).keys(), default=0.0)))
     return ceilings

@@ -1,4 +1,4 @@
-"""Where a few minutes change the bill: what they cost, and what to write instead."""
+"""Where a few minutes change the cost: how much is at stake, and what to write instead."""
 
 from __future__ import annotations
 
@@ -10,34 +10,40 @@ from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from planner.forecast.cost import HOUR, ceil_hour, floor_hour, hours_of, minimum
-from planner.forecast.timeline import Step, baseline_of, combine_steps, running, targets
+from planner.forecast.cost import HOUR, ceil_hour, floor_hour, hours_of, minimum_actions
+from planner.forecast.timeline import (
+    Step,
+    baseline_of,
+    combine_steps,
+    occurrences_in,
+    target_lookup,
+)
 from planner.model import Horizon, NamespaceCalendar, Occurrence
 from workflows.contract import combine, to_wall
 
 SLIVER = timedelta(minutes=20)
-"""So little of an hour can be given up: what is longer is taken as meant."""
+"""The longest part of an hour that a hint suggests to give up; more is taken as intended."""
 
 REVERT = timedelta(minutes=2)
-"""How long the way back to the baseline takes, by what the service aims at."""
+"""How long a revert takes, by the service's own target."""
 
 Kind = Literal["early-start", "late-end", "exact-end", "paid-gap", "free-until"]
-"""What a hint is about, as a stable name.
+"""What a hint is about; the names are stable.
 
-- ``early-start``: the lead alone reaches into an hour before, which is billed.
-- ``late-end``: the last few minutes reach into an hour, which is billed.
+- ``early-start``: the lead alone reaches into the hour before, which is billed.
+- ``late-end``: the last few minutes reach into another hour, which is billed.
 - ``exact-end``: it ends on an hour mark, so that the revert itself may cost an hour.
-- ``paid-gap``: between two boosts nothing is in force in hours that are paid anyway.
-- ``free-until``: the last hour is paid to its end, and not used to its end.
+- ``paid-gap``: between two boosts nothing is in force in hours that are billed anyway.
+- ``free-until``: the last hour is billed to its end and not used to its end.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """One thing to know about the bill, over all the runs that it is true of.
+class CostHint:
+    """One hint, for all the occurrences that it applies to.
 
-    *actions* are what the change saves in the horizon, or for ``exact-end`` what is at
-    stake; 0 where something is free to take.
+    *actions* are what the change saves over the horizon, or for ``exact-end`` what is at
+    stake; 0 where the hint offers time for free.
     """
 
     namespace: str
@@ -50,7 +56,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """One hint's worth in one run: *minutes* is the size of what it is about, *at* UTC."""
+    """A hint for a single occurrence; *at* is in UTC, *minutes* is the size of the sliver."""
 
     windows: tuple[str, ...]
     kind: Kind
@@ -60,121 +66,112 @@ class _Finding:
     tz: ZoneInfo
 
 
-def hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[Hint, ...]:
-    """Return what is to be known about the bill of a namespace, the greatest saving first.
+def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint, ...]:
+    """Return the hints for a namespace, largest saving first.
 
-    Savings are exact for each hint alone: an hour that another window needs anyway is
-    never counted as saved.
+    Each saving is exact if that one hint is followed: an hour that another window needs
+    anyway is never counted as saved.
     """
-    occurrences = running(calendar.windows, horizon, "asked")
-    steps = combine_steps(calendar, occurrences, horizon, "asked")
-    ledger = _Ledger(calendar, steps)
+    occurrences = occurrences_in(calendar.windows, horizon, "requested")
+    steps = combine_steps(calendar, occurrences, horizon, "requested")
+    hourly = _HourlyCost(calendar, steps)
     groups: dict[tuple[Kind, tuple[str, ...]], list[_Finding]] = defaultdict(list)
-    for finding in (*_edges(occurrences, ledger, horizon), *_gaps(steps, ledger)):
+    for occurrence in occurrences:
+        if occurrence.start in horizon:
+            for finding in (*_first_hour(occurrence, hourly), *_last_hour(occurrence, hourly)):
+                groups[finding.kind, finding.windows].append(finding)
+    for finding in _gaps(steps, hourly):
         groups[finding.kind, finding.windows].append(finding)
-    found = (_summed(calendar, group) for group in groups.values())
-    return tuple(sorted(found, key=lambda hint: (_WEIGHT[hint.kind], -hint.actions, hint.windows)))
+    found = (_summed_up(calendar, group) for group in groups.values())
+    return tuple(sorted(found, key=lambda hint: (_RANK[hint.kind], -hint.actions, hint.windows)))
 
 
-class _Ledger:
-    """The steps of a namespace by the calendar hours they touch."""
+class _HourlyCost:
+    """The minimum of Actions of each calendar hour, and what a single occurrence adds to it."""
 
     def __init__(self, calendar: NamespaceCalendar, steps: Iterable[Step]) -> None:
-        self._baseline = minimum(baseline_of(calendar))
-        self._target = targets(calendar)
-        self._paid: dict[datetime, int] = {}
+        self._baseline = minimum_actions(baseline_of(calendar))
+        self._target = target_lookup(calendar)
+        self._known: dict[datetime, int] = {}
         self._steps: Mapping[datetime, list[Step]] = defaultdict(list)
         for step in steps:
-            if step.claims:
+            if step.occurrences:
                 for hour in hours_of(step.start, step.end):
                     self._steps[hour].append(step)
 
-    def is_paid(self, hour: datetime) -> bool:
+    def is_billed(self, hour: datetime) -> bool:
         """Tell whether *hour* is billed more than the baseline."""
-        return self._billed(hour) > self._baseline
+        return self._actions(hour) > self._baseline
 
     def saving(self, hour: datetime, without: Occurrence) -> int:
-        """Return the Actions that *hour* costs on account of *without* alone."""
+        """Return the Actions that *hour* costs because of *without* alone."""
         least = self._baseline
         for step in self._steps.get(hour, ()):
-            asked = combine(claim for claim in step.claims if claim is not without)
-            least = max(least, minimum(self._target(asked).capacity))
-        return self._billed(hour) - least
+            tru = combine(each for each in step.occurrences if each is not without)
+            least = max(least, minimum_actions(self._target(tru).capacity))
+        return self._actions(hour) - least
 
-    def _billed(self, hour: datetime) -> int:
-        """Return the minimum of *hour*."""
-        if hour not in self._paid:
-            levels = (minimum(step.capacity) for step in self._steps.get(hour, ()))
-            self._paid[hour] = max(levels, default=self._baseline)
-        return self._paid[hour]
-
-
-def _edges(
-    occurrences: Sequence[Occurrence], ledger: _Ledger, horizon: Horizon
-) -> Iterator[_Finding]:
-    """Yield what is to be said of each run's first and last hour."""
-    for occurrence in occurrences:
-        if occurrence.start in horizon:
-            yield from _first_hour(occurrence, ledger)
-            yield from _last_hour(occurrence, ledger)
+    def _actions(self, hour: datetime) -> int:
+        if hour not in self._known:
+            levels = (minimum_actions(step.capacity) for step in self._steps.get(hour, ()))
+            self._known[hour] = max(levels, default=self._baseline)
+        return self._known[hour]
 
 
-def _first_hour(occurrence: Occurrence, ledger: _Ledger) -> Iterator[_Finding]:
+def _first_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
     """Find a sliver before an hour mark that is billed as an hour of its own."""
     fires = occurrence.fires
     sliver = ceil_hour(fires) - fires
     if timedelta() < sliver <= SLIVER and ceil_hour(fires) < occurrence.end:
-        saved = ledger.saving(floor_hour(fires), occurrence)
+        saved = hourly.saving(floor_hour(fires), occurrence)
         if saved:
             yield _finding(occurrence, "early-start", sliver, saved, fires)
 
 
-def _last_hour(occurrence: Occurrence, ledger: _Ledger) -> Iterator[_Finding]:
-    """Find a sliver after an hour mark, a rest that is paid, or an end at its very edge."""
+def _last_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
+    """Find a sliver after an hour mark, an unused rest of an hour, or an end on the mark."""
     end = occurrence.end
     mark = floor_hour(end)
     sliver = end - mark
     if not sliver:
-        at_stake = _overtime(occurrence, ledger)
+        # If the revert is slow, the hour after the end costs what the one before does.
+        at_stake = 0 if hourly.is_billed(end) else hourly.saving(end - HOUR, occurrence)
         if at_stake:
             yield _finding(occurrence, "exact-end", REVERT, at_stake, end)
-    elif (
-        sliver <= SLIVER and occurrence.fires < mark and (saved := ledger.saving(mark, occurrence))
-    ):
+        return
+    saved = hourly.saving(mark, occurrence)
+    if saved and sliver <= SLIVER and occurrence.fires < mark:
         yield _finding(occurrence, "late-end", sliver, saved, end)
-    elif ledger.saving(mark, occurrence):
+    elif saved:
         yield _finding(occurrence, "free-until", HOUR - sliver, 0, end)
 
 
-def _overtime(occurrence: Occurrence, ledger: _Ledger) -> int:
-    """Return what the hour after the end costs if the capacity is still up in it."""
-    if ledger.is_paid(occurrence.end):
-        return 0
-    return ledger.saving(occurrence.end - HOUR, occurrence)
-
-
-def _gaps(steps: Sequence[Step], ledger: _Ledger) -> Iterator[_Finding]:
-    """Yield the pauses between two boosts that lie in paid hours entirely."""
+def _gaps(steps: Sequence[Step], hourly: _HourlyCost) -> Iterator[_Finding]:
+    """Yield the gaps between two boosts all of whose hours are billed."""
     for (before, gap), (_, after) in pairwise(pairwise(steps)):
-        if gap.claims or not (before.claims and after.claims):
+        if gap.occurrences or not (before.occurrences and after.occurrences):
             continue
-        if all(ledger.is_paid(hour) for hour in hours_of(gap.start, gap.end)):
-            names = (before.claims[-1].window.name, after.claims[0].window.name)
-            length = -(-(gap.end - gap.start) // timedelta(minutes=1))
-            tz = after.claims[0].window.tz
-            yield _Finding(names, "paid-gap", length, 0, gap.start, tz)
+        if all(hourly.is_billed(hour) for hour in hours_of(gap.start, gap.end)):
+            following = after.occurrences[0].window
+            names = (before.occurrences[-1].window.name, following.name)
+            minutes = _minutes(gap.end - gap.start)
+            yield _Finding(names, "paid-gap", minutes, 0, gap.start, following.tz)
 
 
 def _finding(
     occurrence: Occurrence, kind: Kind, length: timedelta, actions: int, at: datetime
 ) -> _Finding:
-    minutes = -(-length // timedelta(minutes=1))
     window = occurrence.window
-    return _Finding((window.name,), kind, minutes, actions, at, window.tz)
+    return _Finding((window.name,), kind, _minutes(length), actions, at, window.tz)
 
 
-def _summed(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Hint:
-    """Put the runs that one hint is true of into one sentence."""
+def _minutes(length: timedelta) -> int:
+    """Return *length* in minutes, rounded up."""
+    return -(-length // timedelta(minutes=1))
+
+
+def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> CostHint:
+    """Return one hint for *findings* that have kind and windows in common."""
     first = findings[0]
     sizes = {finding.minutes for finding in findings}
     message = _SENTENCES[first.kind].format(
@@ -186,26 +183,26 @@ def _summed(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Hint:
         free=_clock(ceil_hour(first.at) - timedelta(minutes=1), first.tz),
     )
     actions = sum(finding.actions for finding in findings)
-    return Hint(calendar.namespace, first.windows, first.kind, len(findings), actions, message)
+    return CostHint(calendar.namespace, first.windows, first.kind, len(findings), actions, message)
 
 
 def _clock(instant: datetime, tz: ZoneInfo) -> str:
-    """Return *instant* by the clock on the wall; hour marks are UTC's, wherever that is."""
+    """Return *instant* as wall time; hour marks are UTC's, whatever the zone shows then."""
     return f"{to_wall(instant, tz):%H:%M}"
 
 
-_WEIGHT: Mapping[Kind, int] = {
+_RANK: Mapping[Kind, int] = {
     "early-start": 0,
     "late-end": 0,
     "paid-gap": 1,
     "exact-end": 2,
     "free-until": 3,
 }
-"""What comes first: savings, then pauses that are paid, then risks, then what is free."""
+"""The order of hints: savings, gaps that are billed, risks, free time."""
 
 _SENTENCES: Mapping[Kind, str] = {
     "early-start": (
-        "{first} is asked for at {at}, {size} before the hour: that adds a billed hour; "
+        "{first} is requested at {at}, {size} before the hour: that adds a billed hour; "
         "start the window {size} later, or with a shorter lead"
     ),
     "late-end": (

@@ -1,121 +1,116 @@
-"""Why the capacity of a namespace is what it is at an instant, and what comes next."""
+"""Why a namespace has its capacity at an instant, and what comes next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from planner.forecast.timeline import Step, combine_steps, running
+from planner.forecast.timeline import Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences.explain import DayStory, explain_day
 from workflows.contract import to_wall
 
 LOOKAHEAD = timedelta(days=400)
-"""How far the next transition is looked for: whatever recurs within a year is found."""
+"""How far to look for the next change: everything that recurs within a year is found."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A window that counts at the instant: its run, and whether it is open yet.
+class ActiveWindow:
+    """A window that counts at the instant, with its occurrence.
 
-    *is_open* is False in the lead: it was asked for, and its start is still ahead.
+    *is_open* is False during the lead: the schedule has fired, the start is still ahead.
     """
 
-    run: Occurrence
+    occurrence: Occurrence
     is_open: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Absence:
-    """A window without a run at the instant: why, and its next run if there is one.
+class InactiveWindow:
+    """A window that doesn't count at the instant.
 
-    *story* is that of the local day: runs at other times of it, or why there is none.
+    Attributes:
+        story: The local day: its occurrences at other times, or why there are none.
+        next_occurrence: The next one within `LOOKAHEAD`, None without any.
     """
 
     window: Window
     story: DayStory
-    following: Occurrence | None
+    next_occurrence: Occurrence | None
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is in force at *at*, by which windows, and when that changes.
+    """The capacity of a namespace at an instant, with its reasons.
 
-    *promised* counts open windows only; *asked* counts what schedules have asked for by
-    then, so also windows whose lead has begun. *until* is the next step of what is asked
-    for; None if nothing changes within `LOOKAHEAD`.
+    Attributes:
+        at: The instant, UTC.
+        promised: The step by open windows only.
+        requested: The step that also counts windows whose schedule has fired.
+        active: The windows that count in *requested*.
+        inactive: All other windows, paused ones included, in the order of the file.
+        next_step: The next change of the requested capacity within `LOOKAHEAD`, or None.
     """
 
     calendar: NamespaceCalendar
     at: datetime
     promised: Step
-    asked: Step
-    claims: tuple[Claim, ...]
-    absences: tuple[Absence, ...]
-    until: Step | None
+    requested: Step
+    active: tuple[ActiveWindow, ...]
+    inactive: tuple[InactiveWindow, ...]
+    next_step: Step | None
 
 
 def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
-    """Return why the capacity of a namespace is what it is at *at*, by its calendar."""
+    """Return why a namespace has its capacity at *at*, according to its calendar."""
     horizon = Horizon(at, at + LOOKAHEAD)
-    ahead = running(calendar.windows, horizon, "asked")
-    asked = combine_steps(calendar, ahead, horizon, "asked")
-    now = asked[0]
-    promised = combine_steps(calendar, now.claims, horizon, "promised")
+    ahead = occurrences_in(calendar.windows, horizon, "requested")
+    steps = combine_steps(calendar, ahead, horizon, "requested")
+    now = steps[0]
+    counting = {occurrence.window for occurrence in now.occurrences}
     return Explanation(
         calendar,
         at,
-        promised[0],
+        combine_steps(calendar, now.occurrences, horizon, "promised")[0],
         now,
-        tuple(Claim(run, run.start <= at) for run in now.claims),
-        _absences(calendar, at, now, ahead),
-        next((step for step in asked[1:] if step.capacity != now.capacity), None),
+        tuple(ActiveWindow(each, each.start <= at) for each in now.occurrences),
+        tuple(
+            InactiveWindow(
+                window,
+                explain_day(window, to_wall(at, window.tz).date()),
+                next((each for each in ahead if each.window == window), None),
+            )
+            for window in calendar.windows
+            if window not in counting
+        ),
+        next((step for step in steps[1:] if step.capacity != now.capacity), None),
     )
 
 
-def because(step: Step) -> tuple[str, ...]:
-    """Return by which rules the capacity of *step* comes about, a sentence each."""
-    if not step.claims:
+def reasons_of(step: Step) -> tuple[str, ...]:
+    """Return the rules that lead to the capacity of *step*, one phrase each."""
+    if not step.occurrences:
         return ("no window runs: the baseline is in force",)
-    sentences = [sentence for sentence in (_highest(step), _added(step)) if sentence]
-    if step.target.reason:
-        sentences.append(step.target.reason)
-    return tuple(sentences)
+    phrases = [_highest(step), _added(step), step.target.reason]
+    return tuple(phrase for phrase in phrases if phrase)
 
 
 def _highest(step: Step) -> str:
-    """Say which window sets the level, and over how many others."""
-    rivals = [claim for claim in step.claims if claim.combine == "max"]
+    """Return which window sets the level, and of how many; empty if all of them add."""
+    rivals = [each for each in step.occurrences if each.combine == "max"]
     if not rivals:
         return ""
-    first = max(rivals, key=lambda claim: claim.tru)
-    asks = f"{first.window.name} asks for {first.tru} TRU"
-    return f"{asks}, the highest of {len(rivals)}" if len(rivals) > 1 else asks
+    first = max(rivals, key=lambda each: each.tru)
+    needs = f"{first.window.name} needs {first.tru} TRU"
+    return f"{needs}, the highest of {len(rivals)}" if len(rivals) > 1 else needs
 
 
 def _added(step: Step) -> str:
-    """Say what comes on top, or what those that add make by themselves."""
-    adding = [claim for claim in step.claims if claim.combine == "add"]
-    names = " and ".join(f"{claim.window.name} {claim.tru} TRU" for claim in adding)
-    if len(adding) < len(step.claims):
+    """Return what ``combine: add`` puts on top, or what it makes without a level below."""
+    adding = [each for each in step.occurrences if each.combine == "add"]
+    names = " and ".join(f"{each.window.name} {each.tru} TRU" for each in adding)
+    if len(adding) < len(step.occurrences):
         return f"on top of that: {names}" if names else ""
     if len(adding) == 1:
-        return f"{adding[0].window.name} asks for {adding[0].tru} TRU"
+        return f"{adding[0].window.name} needs {adding[0].tru} TRU"
     return f"{names}, added up"
-
-
-def _absences(
-    calendar: NamespaceCalendar, at: datetime, now: Step, ahead: Sequence[Occurrence]
-) -> tuple[Absence, ...]:
-    """Return the windows that don't count at *at*, in their order."""
-    counting = {claim.window for claim in now.claims}
-    return tuple(
-        Absence(
-            window,
-            explain_day(window, to_wall(at, window.tz).date()),
-            next((run for run in ahead if run.window == window), None),
-        )
-        for window in calendar.windows
-        if window not in counting
-    )

@@ -1,4 +1,8 @@
-"""Where capacity and bill differ once a plan is applied."""
+"""What a plan changes: the capacity of the days ahead and the cost of the coming year.
+
+Both sides, live and desired, are expanded from schedules in the same way and then combined
+and billed like the occurrences of a preview.
+"""
 
 from __future__ import annotations
 
@@ -6,282 +10,50 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain, pairwise
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
 from planner.diff import Change, Plan
 from planner.diff.firings import firings_in
-from planner.forecast.cost import TICK, Bill, Booked, Stay, compare, ticks
+from planner.forecast.cost import (
+    TICK,
+    Bill,
+    BilledInterval,
+    NamespaceIntervals,
+    compare_bills,
+    ticks,
+)
 from planner.forecast.timeline import Step, combine_steps
 from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurrence, Prices, Window
 from planner.schedules.spec import Schedule, StructuredCalendar
 from workflows.contract import BoostRequest, Capacity, occurrence_of
 
-LONGEST_NIGHT = timedelta(days=2)
-"""More than any boost up to a wall time lasts, whatever the clock does."""
-
-
-MOST_RUNS = 1_000_000
-"""Runs of a year that are read back: some ten seconds' work, of 2,500 daily windows or more."""
-
-
-class TooManyRuns(Exception):
-    """There are more than `MOST_RUNS`: to reckon with them would take too long."""
-
-
-class Run(NamedTuple):
-    """One run, from *start* to *end*, both as instants and as the numbers of a bill."""
-
-    start: datetime
-    end: datetime
-    first: int
-    last: int
-
-    @classmethod
-    def of(cls, start: datetime, end: datetime) -> Run:
-        """Return the run from *start* to *end*."""
-        return cls(start, end, ticks(start), ticks(end))
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a schedule amounts to: *runs* of a *window* that has no recurrence of its own."""
-
-    window: Window
-    runs: Sequence[Run]
-
-    def without(self, starts: Collection[datetime]) -> Reading:
-        """Return it without the runs that have one of these *starts*."""
-        if not starts:
-            return self
-        return replace(self, runs=[run for run in self.runs if run.start not in starts])
-
-    def asked_after(self, now: datetime, at_once: Collection[datetime]) -> Reading:
-        """Return the runs that are asked for after *now*, and those that start *at_once*."""
-        opens = now + self.window.lead
-        chosen = [run for run in self.runs if run.start > opens or run.start in at_once]
-        return replace(self, runs=chosen)
-
-    def occurrences(self, horizon: Horizon) -> list[Occurrence]:
-        """Return the runs that are open in *horizon*."""
-        return [
-            Occurrence(run.start, run.end, self.window)
-            for run in self.runs
-            if run.start < horizon.end and run.end > horizon.start
-        ]
-
-    def stays(self) -> list[Stay]:
-        """Return the runs as a bill counts them."""
-        ahead, tru, combine = self.window.ahead // TICK, self.window.tru, self.window.combine
-        return [Stay(first - ahead, first, last, tru, combine) for _, _, first, last in self.runs]
-
-
-class Reader:
-    """Reads schedules over one *horizon*, and each pattern of times once."""
-
-    def __init__(self, horizon: Horizon) -> None:
-        self._horizon = horizon
-        self._known: dict[_Times, list[Run]] = {}
-        self._count = 0
-
-    def read(self, schedule: Schedule) -> Reading:
-        """Return the runs of *schedule* that have a part in the horizon, lead included.
-
-        Raises:
-            TooManyRuns: With those that were read before there are too many.
-        """
-        times = _times(schedule)
-        if times not in self._known:
-            self._known[times] = list(self._runs(schedule))
-        runs = self._known[times]
-        self._count += len(runs)
-        if self._count > MOST_RUNS:
-            raise TooManyRuns
-        return Reading(window_of(schedule), runs)
-
-    def _runs(self, schedule: Schedule) -> Iterable[Run]:
-        request, horizon = schedule.request, self._horizon
-        usual = timedelta(seconds=request.ttl_seconds)
-        longest = max(usual, schedule.catchup_window, LONGEST_NIGHT)
-        ahead = timedelta(seconds=request.ahead_seconds)
-        reach = Horizon(horizon.start - longest - ahead, horizon.end)
-        for nominal in firings_in(schedule, reach):
-            start, end = occurrence_of(request, nominal)
-            if end > horizon.start:
-                yield Run.of(start, end)
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """All that the runs of a schedule depend on: windows that share it share the work."""
-
-    calendars: tuple[StructuredCalendar, ...]
-    timezone: str
-    bounds: tuple[datetime | None, datetime | None]
-    lengths: tuple[int, int, timedelta]
-    ends: tuple[str, str, frozenset[tuple[str, str]]]
-
-
-def _times(schedule: Schedule) -> _Times:
-    request = schedule.request
-    return _Times(
-        tuple(replace(calendar, comment="") for calendar in schedule.calendars),
-        schedule.timezone,
-        (schedule.start_at, schedule.end_at),
-        (request.ahead_seconds, request.ttl_seconds, schedule.catchup_window),
-        (request.until, request.timezone, frozenset(request.ends.items())),
-    )
-
-
-def window_of(schedule: Schedule) -> Window:
-    """Return what *schedule* asks for as a window; when, is left to its runs."""
-    request = schedule.request
-    return Window(
-        namespace=request.namespace,
-        name=request.window,
-        recurrence=Dates(()),
-        tru=request.tru,
-        asked=f"{request.tru} TRU",
-        lead=timedelta(seconds=request.ahead_seconds),
-        combine=request.combine,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A namespace on one side: baseline and guard rails, and all that runs."""
-
-    calendar: NamespaceCalendar
-    readings: tuple[Reading, ...]
-
-    def occurrences(self, horizon: Horizon) -> list[Occurrence]:
-        """Return the runs that are open in *horizon*."""
-        return [run for reading in self.readings for run in reading.occurrences(horizon)]
-
-    def booked(self) -> Booked:
-        """Return the runs as a bill counts them."""
-        return self.calendar, sorted(
-            (stay for reading in self.readings for stay in reading.stays()),
-            key=attrgetter("start", "end"),
-        )
-
-
-@dataclass(slots=True)
-class _Gathered:
-    """What there is of one namespace on one side: runs, and whose word counts for it."""
-
-    readings: list[Reading] = field(default_factory=list)
-    requests: list[BoostRequest] = field(default_factory=list)
-
-    def add(self, schedule: Schedule, readings: Iterable[Reading]) -> None:
-        """Take *schedule* in, which runs as *readings* say."""
-        self.readings += readings
-        self.requests.append(schedule.request)
-
-
-def sides(
-    plan: Plan, desired: Iterable[Schedule], span: Horizon, now: datetime
-) -> list[tuple[Side, Side]]:
-    """Return each namespace as it is and as it will be, in order of their names."""
-    reader = Reader(span)
-    changes = {change.id: change for change in plan.changes}
-    before: dict[str, _Gathered] = defaultdict(_Gathered)
-    after: dict[str, _Gathered] = defaultdict(_Gathered)
-    for schedule in desired:
-        if schedule.id not in changes:
-            readings = () if schedule.paused else (reader.read(schedule),)
-            for side in (before, after):
-                side[schedule.request.namespace].add(schedule, readings)
-    for change in changes.values():
-        live = _ours(change, plan.project)
-        if live:
-            before[change.namespace].add(live, _as_it_is(change, live, reader))
-        if known := change.desired or live:
-            after[change.namespace].add(known, _as_it_will_be(change, live, reader, now))
-    return [
-        (_side(name, before[name], after[name]), _side(name, after[name], before[name]))
-        for name in sorted({*before, *after})
-    ]
-
-
-def _ours(change: Change, project: str) -> Schedule | None:
-    """Return the live side of *change*; a schedule that isn't ours asks for nothing of ours."""
-    if change.live is None or change.live.project != project:
-        return None
-    live = change.live.schedule or change.desired
-    return replace(live, paused=change.live.paused) if live else None
-
-
-def _as_it_is(change: Change, live: Schedule, reader: Reader) -> list[Reading]:
-    """Return what runs by the *live* schedule, and the boosts of it that run now."""
-    started = {boost.start for boost in change.running}
-    readings = [] if live.paused else [reader.read(live).without(started)]
-    return [*readings, *_boosts(change, live)]
-
-
-def _as_it_will_be(
-    change: Change, live: Schedule | None, reader: Reader, now: datetime
-) -> list[Reading]:
-    """Return what runs once *change* is made.
-
-    Boosts that run now keep what they have, unless they follow; what was asked for before
-    *now* starts only where the plan says so.
-    """
-    kept = _boosts(change, live) if live and not change.follow else []
-    desired = change.desired
-    if desired is None or desired.paused:
-        return kept
-    reading = reader.read(desired)
-    if change.follow or change.action == "unchanged":
-        return [reading]
-    at_once = {nominal + reading.window.lead for nominal in change.starts}
-    return [reading.asked_after(now, at_once), *kept]
-
-
-def _boosts(change: Change, live: Schedule) -> list[Reading]:
-    """Return the boosts of *change* that run now, each with the TRU and lead that it has."""
-    window = window_of(live)
-    return [
-        Reading(
-            replace(window, tru=boost.tru, lead=boost.start - boost.nominal),
-            [Run.of(boost.start, boost.end)],
-        )
-        for boost in change.running
-    ]
-
-
-def _side(name: str, own: _Gathered, other: _Gathered) -> Side:
-    """Return what is on one side of a namespace.
-
-    Baseline and guard rails are the schedules' word; where there is none, that of the
-    *other* side. A sync gives all schedules of a namespace the same.
-    """
-    requests = own.requests or other.requests
-    baselines = [request.baseline for request in requests if request.baseline]
-    rails = requests[0].rails
-    calendar = NamespaceCalendar(
-        namespace=name,
-        timezone="UTC",
-        windows=(),
-        baseline=baselines[0] if baselines else None,
-        guard_rails=GuardRails(allowed_tru=rails.allowed, max_tru=rails.max_tru),
-    )
-    return Side(calendar, tuple(own.readings))
-
-
 DAYS = timedelta(days=60)
-"""How far the capacity is compared, stretch by stretch."""
+"""How far ahead the capacity is compared."""
 
 MONTHS = 12
-"""Months over which the bill is compared, this one's rest included."""
+"""Months over which the bill is compared, the rest of the current one included."""
+
+LONGEST_NIGHT = timedelta(days=2)
+"""Longer than any boost up to a wall time, whatever the clock does."""
+
+MOST_RUNS = 1_000_000
+"""Most occurrences in a year: some ten seconds' work, 2,500 daily windows or more."""
+
+
+class TooManyOccurrences(Exception):
+    """There are more than `MOST_RUNS` occurrences: comparing them would take too long."""
+
+
+# The comparison -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A time, ``[start, end)`` in UTC, in which another capacity will be in force than now.
+class CapacityDifference:
+    """An interval ``[start, end)`` in UTC in which the plan changes the capacity.
 
-    *windows* are those that run in it, on either side.
+    *windows* are those active in it, before or after.
     """
 
     namespace: str
@@ -293,8 +65,8 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Rebasing:
-    """Another baseline for a namespace: it counts from the next boost on."""
+class BaselineChange:
+    """A new baseline of a namespace; it takes effect with the next boost."""
 
     namespace: str
     before: Capacity | None
@@ -302,75 +74,75 @@ class Rebasing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a plan changes: capacity over *days*, and the bill as it is and as it will be.
+class PlanImpact:
+    """What a plan changes.
 
-    Bills hold only what goes beyond the baseline; *rebasings* say where that is another.
+    Attributes:
+        days: The interval over which the capacity is compared.
+        differences: Where the capacity differs within *days*, in order of time.
+        baseline_changes: Baselines that change: bills contain only what exceeds them.
+        before: The bill without the plan.
+        after: The bill with all of the plan applied.
     """
 
     days: Horizon
-    stretches: tuple[Stretch, ...]
-    rebasings: tuple[Rebasing, ...]
+    differences: tuple[CapacityDifference, ...]
+    baseline_changes: tuple[BaselineChange, ...]
     before: Bill
     after: Bill
 
     @property
-    def difference(self) -> float:
-        """What the plan adds to the bill; less than zero where it saves."""
+    def added_price(self) -> float:
+        """What the plan adds to the bill; negative where it saves."""
         return self.after.price - self.before.price
 
 
-def outlook(plan: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime) -> Outlook:
-    """Return what *plan* changes from *now* on, were all of it applied.
+def plan_impact(
+    plan: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime
+) -> PlanImpact:
+    """Return what *plan* changes from *now* on if all of it is applied.
 
     Args:
         plan: The changes, each with its live side described.
-        desired: Every schedule that the files ask for; what *plan* doesn't change is
-            live just so.
-        prices: What the bill is reckoned with.
-        now: When; whole hours count.
+        desired: All schedules compiled from the files; those that *plan* doesn't change are
+            live as they are.
+        prices: The price list.
+        now: The start of the comparison, rounded down to the hour.
 
     Raises:
-        TooManyRuns: The schedules run more than `MOST_RUNS` times in these months.
+        TooManyOccurrences: The schedules have more than `MOST_RUNS` occurrences.
     """
     start = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    days, months = Horizon(start, start + DAYS), _months_from(start)
-    span = Horizon(start, max(days.end, months.end))
-    pairs = sides(plan, desired, span, now)
-    differing = [(was, will) for was, will in pairs if was != will]
-    return Outlook(
+    number = start.year * 12 + start.month - 1 + MONTHS
+    year = Horizon(start, start.replace(year=number // 12, month=number % 12 + 1, day=1, hour=0))
+    days = Horizon(start, start + DAYS)
+    pairs = _sides(plan, desired, Horizon(start, max(days.end, year.end)), now)
+    changed = [(was, will) for was, will in pairs if was != will]
+    baselines = ((was.calendar, will.calendar) for was, will in changed)
+    return PlanImpact(
         days,
-        tuple(chain.from_iterable(_stretches(*pair, days) for pair in differing)),
-        tuple(_rebasings(differing)),
-        *compare(((was.booked(), will.booked()) for was, will in pairs), months, prices),
+        tuple(found for was, will in changed for found in _differences(was, will, days)),
+        tuple(
+            BaselineChange(was.namespace, was.baseline, will.baseline)
+            for was, will in baselines
+            if was.baseline != will.baseline
+        ),
+        *compare_bills(((was.intervals(), will.intervals()) for was, will in pairs), year, prices),
     )
 
 
-def _months_from(start: datetime) -> Horizon:
-    """Return the rest of this month and the months that follow."""
-    number = start.year * 12 + start.month - 1 + MONTHS
-    end = start.replace(year=number // 12, month=number % 12 + 1, day=1, hour=0)
-    return Horizon(start, end)
-
-
-def _rebasings(
-    pairs: Iterable[tuple[Side, Side]],
-) -> Iterator[Rebasing]:
-    """Yield the namespaces whose baseline isn't what it was."""
-    for was, will in pairs:
-        before, after = was.calendar.baseline, will.calendar.baseline
-        if before != after:
-            yield Rebasing(was.calendar.namespace, before, after)
-
-
-def _stretches(was: Side, will: Side, days: Horizon) -> Iterator[Stretch]:
-    """Yield where both sides of a namespace differ in what is in force, in order."""
+def _differences(was: _Side, will: _Side, days: Horizon) -> Iterator[CapacityDifference]:
+    """Yield where the capacity of a namespace differs, adjacent equal pieces merged."""
     before, after = (
         combine_steps(side.calendar, side.occurrences(days), days) for side in (was, will)
     )
-    pending: Stretch | None = None
-    for found in _cut(before, after):
-        if pending and pending.end == found.start and _alike(pending, found):
+    pending: CapacityDifference | None = None
+    for found in _pieces(before, after):
+        if (
+            pending
+            and replace(pending, start=found.start, end=found.end) == found
+            and (pending.end == found.start)
+        ):
             pending = replace(pending, end=found.end)
             continue
         if pending:
@@ -380,10 +152,10 @@ def _stretches(was: Side, will: Side, days: Horizon) -> Iterator[Stretch]:
         yield pending
 
 
-def _cut(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Stretch]:
-    """Yield the pieces that differ, cut at every edge of either side.
+def _pieces(before: Sequence[Step], after: Sequence[Step]) -> Iterator[CapacityDifference]:
+    """Yield the intervals that differ, cut at every edge of either side.
 
-    Where nothing is boosted, another baseline makes no difference by itself.
+    Where no occurrence is active, a new baseline is no difference by itself.
     """
     edges = sorted({step.start for step in (*before, *after)} | {before[-1].end})
     old, new = iter(before), iter(after)
@@ -393,10 +165,258 @@ def _cut(before: Sequence[Step], after: Sequence[Step]) -> Iterator[Stretch]:
             was = next(old)
         while will.end <= start:
             will = next(new)
-        if was.capacity != will.capacity and (was.claims or will.claims):
-            windows = tuple(sorted({each.window.name for each in (*was.claims, *will.claims)}))
-            yield Stretch(was.namespace, start, end, was.capacity, will.capacity, windows)
+        if was.capacity != will.capacity and (was.occurrences or will.occurrences):
+            windows = tuple(sorted({*was.windows, *will.windows}))
+            yield CapacityDifference(
+                was.namespace, start, end, was.capacity, will.capacity, windows
+            )
 
 
-def _alike(one: Stretch, other: Stretch) -> bool:
-    return (one.before, one.after, one.windows) == (other.before, other.after, other.windows)
+# Both sides of a plan -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A namespace before or after the plan: baseline, guard rails, and its occurrences."""
+
+    calendar: NamespaceCalendar
+    expanded: tuple[ExpandedSchedule, ...]
+
+    def occurrences(self, horizon: Horizon) -> list[Occurrence]:
+        """Return the occurrences that overlap *horizon*."""
+        return [each for schedule in self.expanded for each in schedule.occurrences(horizon)]
+
+    def intervals(self) -> NamespaceIntervals:
+        """Return the occurrences as billed intervals."""
+        return self.calendar, sorted(
+            (each for schedule in self.expanded for each in schedule.billed_intervals()),
+            key=attrgetter("start", "end"),
+        )
+
+
+@dataclass(slots=True)
+class _Collected:
+    """The schedules of a namespace on one side, and the requests that they start."""
+
+    expanded: list[ExpandedSchedule] = field(default_factory=list)
+    requests: list[BoostRequest] = field(default_factory=list)
+
+    def add(self, schedule: Schedule, expanded: Iterable[ExpandedSchedule]) -> None:
+        """Add *schedule*, whose occurrences are *expanded*."""
+        self.expanded += expanded
+        self.requests.append(schedule.request)
+
+
+def _sides(
+    plan: Plan, desired: Iterable[Schedule], span: Horizon, now: datetime
+) -> list[tuple[_Side, _Side]]:
+    """Return each namespace before and after *plan*, sorted by name."""
+    expander = ScheduleExpander(span)
+    changes = {change.id: change for change in plan.changes}
+    before: dict[str, _Collected] = defaultdict(_Collected)
+    after: dict[str, _Collected] = defaultdict(_Collected)
+    for schedule in desired:
+        if schedule.id not in changes:
+            expanded = () if schedule.paused else (expander.expand(schedule),)
+            for side in (before, after):
+                side[schedule.request.namespace].add(schedule, expanded)
+    for change in changes.values():
+        live = _own_live_side(change, plan.project)
+        if live:
+            before[change.namespace].add(live, _before(change, live, expander))
+        if known := change.desired or live:
+            after[change.namespace].add(known, _after(change, live, expander, now))
+    return [
+        (_side(name, before[name], after[name]), _side(name, after[name], before[name]))
+        for name in sorted({*before, *after})
+    ]
+
+
+def _own_live_side(change: Change, project: str) -> Schedule | None:
+    """Return the live schedule of *change* if *project* owns it."""
+    if change.live is None or change.live.project != project:
+        return None
+    live = change.live.schedule or change.desired
+    return replace(live, paused=change.live.paused) if live else None
+
+
+def _before(change: Change, live: Schedule, expander: ScheduleExpander) -> list[ExpandedSchedule]:
+    """Return the occurrences of the *live* schedule, running boosts as they are."""
+    started = {boost.start for boost in change.running}
+    expanded = [] if live.paused else [expander.expand(live).without(started)]
+    return [*expanded, *_running(change, live)]
+
+
+def _after(
+    change: Change, live: Schedule | None, expander: ScheduleExpander, now: datetime
+) -> list[ExpandedSchedule]:
+    """Return the occurrences once *change* is applied.
+
+    Running boosts keep their lease unless they follow the change; of the occurrences that
+    should have fired before *now*, only those start that the plan starts.
+    """
+    kept = _running(change, live) if live and not change.follow else []
+    desired = change.desired
+    if desired is None or desired.paused:
+        return kept
+    expanded = expander.expand(desired)
+    if change.follow or change.action == "unchanged":
+        return [expanded]
+    at_once = {nominal + expanded.window.lead for nominal in change.starts}
+    return [expanded.firing_after(now, at_once), *kept]
+
+
+def _running(change: Change, live: Schedule) -> list[ExpandedSchedule]:
+    """Return the running boosts of *change*, each with its own TRU and lead."""
+    window = _window_of(live)
+    return [
+        ExpandedSchedule(
+            replace(window, tru=boost.tru, lead=boost.start - boost.nominal),
+            [_Interval.of(boost.start, boost.end)],
+        )
+        for boost in change.running
+    ]
+
+
+def _side(name: str, own: _Collected, other: _Collected) -> _Side:
+    """Return a namespace on one side.
+
+    The schedules bear baseline and guard rails, the same in all of a namespace; where there
+    are none, those of the *other* side apply.
+    """
+    requests = own.requests or other.requests
+    baselines = [request.baseline for request in requests if request.baseline]
+    rails = requests[0].rails
+    calendar = NamespaceCalendar(
+        namespace=name,
+        timezone="UTC",
+        windows=(),
+        baseline=baselines[0] if baselines else None,
+        guard_rails=GuardRails(allowed_tru=rails.allowed, max_tru=rails.max_tru),
+    )
+    return _Side(calendar, tuple(own.expanded))
+
+
+# Schedules as occurrences ---------------------------------------------------------------------
+
+
+class _Interval(NamedTuple):
+    """``[start, end)`` as instants, and as the ticks of a bill."""
+
+    start: datetime
+    end: datetime
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, start: datetime, end: datetime) -> _Interval:
+        """Return the interval from *start* to *end*."""
+        return cls(start, end, ticks(start), ticks(end))
+
+
+@dataclass(frozen=True, slots=True)
+class ExpandedSchedule:
+    """The occurrences of a schedule, as intervals of a *window* without a recurrence."""
+
+    window: Window
+    intervals: Sequence[_Interval]
+
+    def without(self, starts: Collection[datetime]) -> ExpandedSchedule:
+        """Return it without the occurrences that start at one of *starts*."""
+        if not starts:
+            return self
+        return replace(self, intervals=[one for one in self.intervals if one.start not in starts])
+
+    def firing_after(self, now: datetime, at_once: Collection[datetime]) -> ExpandedSchedule:
+        """Return the occurrences that fire after *now*, and those that start *at_once*."""
+        opens = now + self.window.lead
+        chosen = [one for one in self.intervals if one.start > opens or one.start in at_once]
+        return replace(self, intervals=chosen)
+
+    def occurrences(self, horizon: Horizon) -> list[Occurrence]:
+        """Return the occurrences that overlap *horizon*."""
+        return [
+            Occurrence(one.start, one.end, self.window)
+            for one in self.intervals
+            if one.start < horizon.end and one.end > horizon.start
+        ]
+
+    def billed_intervals(self) -> list[BilledInterval]:
+        """Return the occurrences as billed intervals."""
+        ahead, tru, combine = self.window.ahead // TICK, self.window.tru, self.window.combine
+        return [
+            BilledInterval(first - ahead, first, last, tru, combine)
+            for _, _, first, last in self.intervals
+        ]
+
+
+class ScheduleExpander:
+    """Expands schedules over one *horizon*, each pattern of times only once."""
+
+    def __init__(self, horizon: Horizon) -> None:
+        self._horizon = horizon
+        self._known: dict[_Times, list[_Interval]] = {}
+        self._count = 0
+
+    def expand(self, schedule: Schedule) -> ExpandedSchedule:
+        """Return the occurrences of *schedule* that overlap the horizon, lead included.
+
+        Raises:
+            TooManyOccurrences: All schedules expanded so far have more than `MOST_RUNS`.
+        """
+        times = _Times.of(schedule)
+        if times not in self._known:
+            self._known[times] = list(self._intervals(schedule))
+        intervals = self._known[times]
+        self._count += len(intervals)
+        if self._count > MOST_RUNS:
+            raise TooManyOccurrences
+        return ExpandedSchedule(_window_of(schedule), intervals)
+
+    def _intervals(self, schedule: Schedule) -> Iterator[_Interval]:
+        request, horizon = schedule.request, self._horizon
+        usual = timedelta(seconds=request.ttl_seconds)
+        longest = max(usual, schedule.catchup_window, LONGEST_NIGHT)
+        ahead = timedelta(seconds=request.ahead_seconds)
+        reach = Horizon(horizon.start - longest - ahead, horizon.end)
+        for nominal in firings_in(schedule, reach):
+            start, end = occurrence_of(request, nominal)
+            if end > horizon.start:
+                yield _Interval.of(start, end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Everything that the intervals of a schedule depend on: equal ones are expanded once."""
+
+    calendars: tuple[StructuredCalendar, ...]
+    timezone: str
+    bounds: tuple[datetime | None, datetime | None]
+    lengths: tuple[int, int, timedelta]
+    ends: tuple[str, str, frozenset[tuple[str, str]]]
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> _Times:
+        """Return the times of *schedule*."""
+        request = schedule.request
+        return cls(
+            tuple(replace(calendar, comment="") for calendar in schedule.calendars),
+            schedule.timezone,
+            (schedule.start_at, schedule.end_at),
+            (request.ahead_seconds, request.ttl_seconds, schedule.catchup_window),
+            (request.until, request.timezone, frozenset(request.ends.items())),
+        )
+
+
+def _window_of(schedule: Schedule) -> Window:
+    """Return the window that *schedule* requests, without a recurrence."""
+    request = schedule.request
+    return Window(
+        namespace=request.namespace,
+        name=request.window,
+        recurrence=Dates(()),
+        tru=request.tru,
+        asked=f"{request.tru} TRU",
+        lead=timedelta(seconds=request.ahead_seconds),
+        combine=request.combine,
+    )

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from planner.config.scalars import short
 from planner.errors import Lint
 from planner.forecast.timeline import combine_steps
 from planner.model import (
@@ -28,7 +27,7 @@ from planner.model import (
 )
 from planner.occurrences.expand import expand
 from planner.recurrence import cron, ical
-from workflows.contract import APS_PER_TRU, format_instant, to_wall
+from workflows.contract import APS_PER_TRU, format_duration, format_instant, to_wall
 
 LOOK_AHEAD = timedelta(days=400)
 """How far ahead warnings look: a year and a month, so that a yearly window is seen."""
@@ -161,8 +160,8 @@ def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Ite
         yield at(
             window,
             "shorter-than-lead",
-            f"on {_on(brief[0])} it lasts {short(length)}, less than its lead of {short(lead)}; "
-            f"write a shorter lead{_more(len(brief) - 1)}",
+            f"on {_on(brief[0])} it lasts {format_duration(length)}, less than its lead of "
+            f"{format_duration(lead)}; write a shorter lead{_more(len(brief) - 1)}",
         )
 
 

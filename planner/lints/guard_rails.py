@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from planner.config.scalars import short
 from planner.errors import Problem
 from planner.lints.checks import Occurrences
 from planner.model import NamespaceCalendar, Occurrence, Project
-from workflows.contract import to_wall
+from workflows.contract import format_duration, to_wall
 
 _HOUR = timedelta(hours=1)
 
@@ -38,8 +37,9 @@ def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
         yield Problem(
             window.place.file,
             window.place.line,
-            f"window '{window.name}': on {day:%Y-%m-%d} it lasts {short(each.end - each.start)}, "
-            f"longer than the guard rail max_duration: {short(longest)}; end it earlier",
+            f"window '{window.name}': on {day:%Y-%m-%d} it lasts "
+            f"{format_duration(each.end - each.start)}, longer than the guard rail "
+            f"max_duration: {format_duration(longest)}; end it earlier",
         )
 
 

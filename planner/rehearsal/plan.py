@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from operator import attrgetter
 
-from planner.forecast.conformance import Held
-from planner.forecast.timeline import Step, combine_steps, running
+from planner.forecast.conformance import CapacityRecord
+from planner.forecast.timeline import Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
 from planner.schedules.firings import firings
 from planner.schedules.spec import Schedule
@@ -117,16 +117,20 @@ def expected_steps(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[Step,
     runs = fired_in(calendar, horizon)
     last = max((run.end for run in runs), default=horizon.end)
     until = max(last, horizon.end) + AFTERWARDS
-    return combine_steps(calendar, runs, Horizon(horizon.start, until), "asked")
+    return combine_steps(calendar, runs, Horizon(horizon.start, until), "requested")
 
 
 def fired_in(calendar: NamespaceCalendar, horizon: Horizon) -> list[Occurrence]:
     """Return the occurrences of a namespace whose schedules fire in *horizon*."""
-    return [run for run in running(calendar.windows, horizon, "asked") if run.fires in horizon]
+    return [
+        run
+        for run in occurrences_in(calendar.windows, horizon, "requested")
+        if run.fires in horizon
+    ]
 
 
 def differences(
-    history: Sequence[Held], steps: Iterable[Step], tolerance: timedelta
+    history: Sequence[CapacityRecord], steps: Iterable[Step], tolerance: timedelta
 ) -> tuple[Difference, ...]:
     """Return where *history* is not what *steps* say, each step given *tolerance* to begin.
 
@@ -144,7 +148,7 @@ def differences(
 
 
 def _mismatches(
-    history: Sequence[Held], times: Sequence[datetime], step: Step, start: datetime
+    history: Sequence[CapacityRecord], times: Sequence[datetime], step: Step, start: datetime
 ) -> Iterator[Difference]:
     """Yield the parts of *step* from *start* on in which something else was in force."""
     while start < step.end:

@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import ServerError
-from planner.forecast.conformance import Held
+from planner.forecast.conformance import CapacityRecord
 from planner.model import Horizon, Project
 from planner.rehearsal.environment import Environment, start_environment
 from planner.rehearsal.plan import (
@@ -214,7 +214,7 @@ async def _compare(environment: Environment, part: Part) -> tuple[Difference, ..
     found: list[Difference] = []
     for namespace, expected in steps.items():
         entries = environment.simulator.history(namespace)
-        history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+        history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         found += differences(history, expected, tolerance)
     return tuple(found)
 

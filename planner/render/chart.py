@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from planner.forecast.preview import Lane
 from planner.model import Horizon, Occurrence, Window
-from planner.render import geometry, reasons
-from planner.render.preview_text import change_words, touched_words
+from planner.render import format as fmt
+from planner.render import geometry
 
 WIDTH = 1000
 """Pixels of a chart's time axis, at least: it grows with the page and with the days."""
@@ -136,8 +136,8 @@ def _signs(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[_Mark]:
             yield _Mark((left + right) / 2, "holiday", text)
     for item in lane.clock_changes:
         if item.change.at in horizon:
-            head = f"{item.change.low:%a %d %b %Y}: {change_words(item)}"
-            text = "\n".join((head, *(touched_words(run) for run in item.touched)))
+            head = f"{item.change.low:%a %d %b %Y}: {fmt.clock_change(item)}"
+            text = "\n".join((head, *(fmt.affected(run) for run in item.affected)))
             yield _Mark(geometry.fraction(item.change.at, horizon), "clock", text)
 
 
@@ -148,10 +148,10 @@ def _level(lane: Lane, horizon: Horizon, width: float) -> str:
     drawn = " ".join(f"{x * 1000:.2f},{96 - y * 88:.2f}" for x, y in points)
     path = f"M0,100 L{drawn.replace(' ', ' L')} L1000,100 Z" if drawn else ""
     buttons = "".join(
-        _button("step", _place(s.left, s.right), reasons.of_steps(s.steps, tz), n == 0)
+        _button("step", _place(s.left, s.right), fmt.reason_of_steps(s.steps, tz), n == 0)
         for n, s in enumerate(geometry.stretches(lane.steps, horizon, LEAST / width))
     )
-    ground = geometry.ground(lane.calendar.baseline)
+    ground = fmt.ground(lane.calendar.baseline)
     scale = (
         f"<span><i>{lane.peak:g} TRU</i><i>{ground}</i></span>"
         if lane.peak
@@ -170,7 +170,7 @@ def _row(window: Window, runs: Sequence[Occurrence], horizon: Horizon, width: fl
     kind = "bar add" if window.combine == "add" else "bar"
     plus = "+" if window.combine == "add" else ""
     inner = "".join(
-        _button(kind, _place(bar.left, bar.right), reasons.of_runs(bar.runs), n == 0)
+        _button(kind, _place(bar.left, bar.right), fmt.reason_of_occurrences(bar.runs), n == 0)
         for n, bar in enumerate(geometry.bars(runs, horizon, LEAST / width))
     )
     return (

@@ -1,31 +1,47 @@
-"""Times, lengths and sums in words, the same wherever a preview is read."""
+"""Times, amounts and reasons in words, the same in every output format."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
-from planner.model import Occurrence
-from workflows.contract import to_wall
+from planner.forecast.explain import reasons_of
+from planner.model import Occurrence, Prices, PriceTier, Window
+from workflows.contract import Capacity, format_duration, to_wall
+
+if TYPE_CHECKING:
+    from planner.forecast.cost import Bill, NamespaceBill
+    from planner.forecast.cost_hints import CostHint
+    from planner.forecast.preview import Lane, Preview, ZoneChange
+    from planner.forecast.timeline import Step
 
 DASH = "–"
 
+MOST_DETAILED = 4
+"""Occurrences or steps that a tooltip lists one by one; the rest is counted."""
+
+
+# Times ---------------------------------------------------------------------------------------
+
 
 def local_span(start: datetime, end: datetime, tz: ZoneInfo) -> str:
-    """Return a span by the clock of *tz*, with the zone's short name where it matters.
+    """Return a span as wall times in *tz*, both abbreviations where the offset changes.
 
     >>> new_york = ZoneInfo("America/New_York")
     >>> night = datetime(2027, 3, 14, 3, tzinfo=UTC), datetime(2027, 3, 14, 10, tzinfo=UTC)
     >>> local_span(*night, new_york)
     '22:00 EST–06:00+1 EDT'
     """
-    here, there = start.astimezone(tz), end.astimezone(tz)
-    first = f"{here:%H:%M}" if here.tzname() == there.tzname() else f"{here:%H:%M %Z}"
-    return f"{first}{DASH}{there:%H:%M}{later(start, end, tz)} {there:%Z}"
+    first, last = start.astimezone(tz), end.astimezone(tz)
+    opening = f"{first:%H:%M}" if first.tzname() == last.tzname() else f"{first:%H:%M %Z}"
+    return f"{opening}{DASH}{last:%H:%M}{days_later(start, end, tz)} {last:%Z}"
 
 
 def utc_span(start: datetime, end: datetime, tz: ZoneInfo) -> str:
-    """Return a span in UTC, with how many days its start is off the one in *tz*.
+    """Return a span in UTC, after the days by which its date differs from the one in *tz*.
 
     >>> new_york = ZoneInfo("America/New_York")
     >>> night = datetime(2027, 3, 14, 3, tzinfo=UTC), datetime(2027, 3, 14, 10, tzinfo=UTC)
@@ -34,51 +50,39 @@ def utc_span(start: datetime, end: datetime, tz: ZoneInfo) -> str:
     """
     days = (start.astimezone(UTC).date() - to_wall(start, tz).date()).days
     shown = f"{days:+d} " if days else ""
-    return f"{shown}{start:%H:%M}{DASH}{end:%H:%M}{later(start, end, ZoneInfo('UTC'))}Z"
+    return f"{shown}{start:%H:%M}{DASH}{end:%H:%M}{days_later(start, end, ZoneInfo('UTC'))}Z"
 
 
-def later(start: datetime, end: datetime, tz: ZoneInfo) -> str:
-    """Return how many days after *start* the *end* is on the wall: ``+1``, or nothing."""
+def days_later(start: datetime, end: datetime, tz: ZoneInfo) -> str:
+    """Return by how many dates *end* is later than *start*: ``+1``, empty on the same date."""
     days = (to_wall(end, tz).date() - to_wall(start, tz).date()).days
     return f"+{days}" if days else ""
 
 
 def day(instant: datetime, tz: ZoneInfo) -> str:
-    """Return the local day of *instant*: ``Mon 30 Nov 2026``."""
+    """Return the local date of *instant*: ``Mon 30 Nov 2026``."""
     return f"{to_wall(instant, tz):%a %d %b %Y}"
 
 
 def moment(instant: datetime, tz: ZoneInfo) -> str:
-    """Return *instant* by the clock of *tz* and in UTC, in full."""
-    local, there = instant.astimezone(tz), instant.astimezone(UTC)
-    here = f"{local:%a %d %b %Y %H:%M %Z}"
+    """Return *instant* in full, in *tz* and in UTC."""
+    local, utc = instant.astimezone(tz), instant.astimezone(UTC)
+    shown = f"{local:%a %d %b %Y %H:%M %Z}"
     if local.utcoffset() == timedelta():
-        return here
-    return f"{here} ({there:%H:%M}Z)" if local.day == there.day else f"{here} ({there:%a %H:%M}Z)"
+        return shown
+    return f"{shown} ({utc:%H:%M}Z)" if local.day == utc.day else f"{shown} ({utc:%a %H:%M}Z)"
 
 
-def length(elapsed: timedelta) -> str:
-    """Return a length as calendars write it: ``2h``, ``1h30m``, ``3d``, ``45s``.
-
-    >>> length(timedelta(hours=26)), length(timedelta(minutes=90)), length(timedelta())
-    ('1d2h', '1h30m', '0m')
-    """
-    seconds = int(elapsed.total_seconds())
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0m"
+# Amounts -------------------------------------------------------------------------------------
 
 
 def hours(elapsed: timedelta) -> str:
-    """Return a length in hours, for a table: ``62.5``."""
+    """Return a duration in hours, for a table: ``62.5``."""
     return f"{elapsed / timedelta(hours=1):,.1f}"
 
 
 def money(amount: float, currency: str = "") -> str:
-    """Return a sum of money with two decimals: ``USD 1,234.50``."""
+    """Return an amount with two decimals: ``USD 1,234.50``."""
     return f"{currency} {amount:,.2f}".strip()
 
 
@@ -87,11 +91,150 @@ def actions(count: int) -> str:
     return f"{count / 1_000_000:,.2f} M" if count >= 1_000_000 else f"{count:,}"
 
 
-def demand(occurrence: Occurrence) -> str:
-    """Return what an occurrence asks for: ``8 TRU``, or ``+6 TRU`` on top of the others."""
-    return f"{'+' if occurrence.combine == 'add' else ''}{occurrence.tru} TRU"
+def demand(of: Occurrence | Window) -> str:
+    """Return the TRU of a window: ``8 TRU``, or ``+6 TRU`` with ``combine: add``."""
+    return f"{'+' if of.combine == 'add' else ''}{of.tru} TRU"
+
+
+def peak(tru: float | None) -> str:
+    """Return the highest TRU, or a dash without any."""
+    return f"{tru:g}" if tru else DASH
+
+
+def number(tru: float | None) -> float | int | None:
+    """Return whole TRU as an integer, as JSON has them everywhere."""
+    return int(tru) if tru is not None and tru == int(tru) else tru
 
 
 def counted(count: int, noun: str) -> str:
-    """Return *count* with *noun*, in the plural but for one: ``1 run``, ``3 runs``."""
+    """Return *count* with *noun*, in the plural unless it is one: ``1 run``, ``3 runs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+T = TypeVar("T")
+
+
+def grouped(items: Iterable[T], look: Callable[[T], Hashable], least: int) -> list[list[T]]:
+    """Return *items* in groups of at least *least* that look alike; the others stay alone."""
+    alike: dict[Hashable, list[T]] = defaultdict(list)
+    for item in items:
+        alike[look(item)].append(item)
+    return [
+        part
+        for group in alike.values()
+        for part in ([group] if len(group) >= least else [[item] for item in group])
+    ]
+
+
+# Namespaces and clock changes ----------------------------------------------------------------
+
+
+def summary(lane: Lane, now: datetime) -> str:
+    """Return how often, how long and how high a namespace is boosted, and what comes next."""
+    if not lane.occurrences:
+        return "Nothing runs in these days."
+    open_time = sum((s.end - s.start for s in lane.steps if s.occurrences), timedelta())
+    text = (
+        f"{counted(len(lane.occurrences), 'run')}, {hours(open_time)} h open, "
+        f"peak {lane.peak:g} TRU."
+    )
+    following = next((each for each in lane.occurrences if each.start > now), None)
+    if following:
+        when = moment(following.start, following.window.tz)
+        text += f" Next: {following.window.name}, {when}, {demand(following)}."
+    return text
+
+
+def ground(baseline: Capacity | None) -> str:
+    """Return what the lowest line of a drawing stands for."""
+    return "0 TRU" if baseline and baseline.tru is not None else "on-demand"
+
+
+def clock_change(item: ZoneChange) -> str:
+    """Return a clock change: ``the clock goes forward 02:00 → 03:00 in Europe/Berlin``."""
+    change = item.change
+    first, last = (change.low, change.high) if change.is_gap else (change.high, change.low)
+    way = "forward" if change.is_gap else "back"
+    return f"the clock goes {way} {first:%H:%M} → {last:%H:%M} in {item.timezone}"
+
+
+def affected(occurrence: Occurrence) -> str:
+    """Return when an occurrence runs that a clock change affects."""
+    start, end, window = occurrence.start, occurrence.end, occurrence.window
+    moved = f"; {'; '.join(occurrence.notes)}" if occurrence.notes else ""
+    span = local_span(start, end, window.tz)
+    return f"{window.key} runs {span}, {format_duration(end - start)} in all{moved}"
+
+
+# Reasons, as tooltips show them --------------------------------------------------------------
+
+
+def reason_of_occurrences(occurrences: Sequence[Occurrence]) -> str:
+    """Return the lines that explain a bar: *occurrences* of one window."""
+    window = occurrences[0].window
+    lines = [f"{window.name}: {demand(window)}"]
+    for each in occurrences[:MOST_DETAILED]:
+        span = local_span(each.start, each.end, window.tz)
+        lines.append(f"{day(each.start, window.tz)}, {span}")
+        lines += each.notes
+    if len(occurrences) > MOST_DETAILED:
+        more = counted(len(occurrences) - MOST_DETAILED, "more run")
+        lines.append(f"and {more} up to {moment(occurrences[-1].end, window.tz)}")
+    when = moment(occurrences[0].fires, window.tz)
+    jitter = f", up to {format_duration(window.jitter)} later" if window.jitter else ""
+    lines.append(f"requested {format_duration(window.ahead)} ahead: {when}{jitter}")
+    if window.description:
+        lines.append(window.description)
+    return "\n".join(lines)
+
+
+def reason_of_steps(steps: Sequence[Step], tz: ZoneInfo) -> str:
+    """Return the lines that explain a piece of the step line."""
+    lines = []
+    for step in steps[:MOST_DETAILED]:
+        span = local_span(step.start, step.end, tz)
+        lines.append(f"{step.capacity} in force, {day(step.start, tz)}, {span}")
+        lines += reasons_of(step)
+    if len(steps) > MOST_DETAILED:
+        highest = max(step.capacity.tru or 0 for step in steps)
+        more = counted(len(steps) - MOST_DETAILED, "more step")
+        lines.append(f"and {more}, up to {highest:g} TRU, until {moment(steps[-1].end, tz)}")
+    return "\n".join(lines)
+
+
+# The bill ------------------------------------------------------------------------------------
+
+
+def hint_sentences(shown: Preview) -> tuple[str, ...]:
+    """Return the hints of all namespaces, each with the money that it is about."""
+    return tuple(
+        f"{hint.namespace}: {hint_sentence(hint, namespace, shown.bill)}"
+        for namespace, lane in zip(shown.bill.namespaces, shown.lanes, strict=True)
+        for hint in lane.hints
+    )
+
+
+def hint_sentence(hint: CostHint, namespace: NamespaceBill, bill: Bill) -> str:
+    """Return a hint, how many occurrences it applies to, and the money that it is about.
+
+    Actions are priced at the average of the *namespace* over the bill.
+    """
+    worth = ""
+    total = sum(line.usage.actions for line in namespace.lines)
+    if hint.actions:
+        verb = "at stake" if hint.kind == "exact-end" else "saves"
+        rate = namespace.price / total if total else 0.0
+        worth = f", {verb} about {money(hint.actions * rate, bill.currency)}"
+    return f"{hint.message} ({counted(hint.runs, 'run')}{worth})"
+
+
+def price_list(prices: Prices) -> str:
+    """Return the price tiers as a sentence."""
+    tiers = ", ".join(_tier(tier) for tier in prices.tiers)
+    return f"{prices.currency} a million Actions in a month: {tiers}."
+
+
+def _tier(tier: PriceTier) -> str:
+    if tier.up_to is None:
+        return f"{tier.per_million:g} beyond"
+    return f"{tier.per_million:g} up to {tier.up_to / 1_000_000:g} M"

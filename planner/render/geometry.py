@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from planner.forecast.timeline import RANK, Step
+from planner.forecast.timeline import OCCURRENCE_ORDER, Step
 from planner.model import Horizon, Occurrence
-from workflows.contract import Capacity, to_instant, to_wall
+from workflows.contract import to_instant, to_wall
 
 DAY = timedelta(days=1)
 
@@ -27,7 +27,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CapacityDifference:
     """Steps that are drawn as one, for the same reason."""
 
     left: float
@@ -81,7 +81,7 @@ def bars(occurrences: Iterable[Occurrence], horizon: Horizon, least: float) -> l
     Each is at least *least* wide, and *least* away from the next.
     """
     found: list[tuple[float, float, list[Occurrence]]] = []
-    for run in sorted(occurrences, key=RANK):
+    for run in sorted(occurrences, key=OCCURRENCE_ORDER):
         left, right = _span(run.start, run.end, horizon, least)
         if found and left < found[-1][1] + least:
             first, last, runs = found.pop()
@@ -92,14 +92,14 @@ def bars(occurrences: Iterable[Occurrence], horizon: Horizon, least: float) -> l
     return [Bar(left, right, tuple(runs)) for left, right, runs in found]
 
 
-def stretches(steps: Iterable[Step], horizon: Horizon, least: float) -> list[Stretch]:
+def stretches(steps: Iterable[Step], horizon: Horizon, least: float) -> list[CapacityDifference]:
     """Return where something is claimed, none overlapping, each at least *least* wide.
 
     Steps narrower than that join a neighbour that is no further away.
     """
     found: list[tuple[float, float, list[Step]]] = []
     for step in steps:
-        if not step.claims:
+        if not step.occurrences:
             continue
         left, right = _span(step.start, step.end, horizon, least)
         narrow = (step.end - step.start) / (horizon.end - horizon.start) < least
@@ -109,7 +109,7 @@ def stretches(steps: Iterable[Step], horizon: Horizon, least: float) -> list[Str
             found.append((first, max(last, right), joined))
         else:
             found.append((left, right, [step]))
-    return [Stretch(left, right, tuple(joined)) for left, right, joined in found]
+    return [CapacityDifference(left, right, tuple(joined)) for left, right, joined in found]
 
 
 def step_points(steps: Sequence[Step], horizon: Horizon, peak: float) -> list[tuple[float, float]]:
@@ -119,11 +119,6 @@ def step_points(steps: Sequence[Step], horizon: Horizon, peak: float) -> list[tu
         y = (step.capacity.tru or 0) / (peak or 1)
         points += [(fraction(step.start, horizon), y), (fraction(step.end, horizon), y)]
     return points
-
-
-def ground(baseline: Capacity | None) -> str:
-    """Return what the lowest line of a lane stands for."""
-    return "0 TRU" if baseline and baseline.tru is not None else "on-demand"
 
 
 def _span(start: datetime, end: datetime, horizon: Horizon, least: float) -> tuple[float, float]:

@@ -17,7 +17,6 @@ from planner.render import format as fmt
 from planner.render.chart import chart
 from planner.render.html_bill import bill_section
 from planner.render.page import SCRIPT, STYLE
-from planner.render.preview_text import change_words, summary, touched_words
 from workflows.contract import format_instant
 
 MOST_ROWS = 5000
@@ -118,7 +117,7 @@ def _section(shown: Preview, lane: Lane, index: int, now: datetime) -> str:
         f'<section aria-labelledby="ns{index}">\n'
         f'<h2 id="ns{index}">{escape(calendar.namespace)}</h2>\n'
         f'<p class="soft">{escape(calendar.timezone)}, {escape(baseline)}. '
-        f"{escape(summary(lane, now))}{escape(paused)}</p>\n"
+        f"{escape(fmt.summary(lane, now))}{escape(paused)}</p>\n"
         f"{chart(lane, shown.horizon, now)}\n</section>"
     )
 
@@ -126,12 +125,12 @@ def _section(shown: Preview, lane: Lane, index: int, now: datetime) -> str:
 def _clock_changes(shown: Preview) -> str:
     """Return the clock changes of all lanes, with what becomes of the runs."""
     items = {
-        (item.change.at, f"{item.change.low:%a %d %b %Y}: {change_words(item)}"): [
-            touched_words(run)
+        (item.change.at, f"{item.change.low:%a %d %b %Y}: {fmt.clock_change(item)}"): [
+            fmt.affected(run)
             for lane in shown.lanes
             for other in lane.clock_changes
             if (other.change.at, other.timezone) == (item.change.at, item.timezone)
-            for run in other.touched
+            for run in other.affected
         ]
         for lane in shown.lanes
         for item in lane.clock_changes

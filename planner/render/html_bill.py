@@ -8,7 +8,6 @@ from html import escape
 from planner.forecast.cost import ASSUMPTIONS, NamespaceBill
 from planner.forecast.preview import Preview
 from planner.render import format as fmt
-from planner.render.preview_text import hint_sentences, price_list
 
 
 def bill_section(shown: Preview) -> str:
@@ -20,8 +19,10 @@ def bill_section(shown: Preview) -> str:
         f"<p>{escape(_against(shown))}</p>",
         _months(shown),
         *(_windows(namespace) for namespace in shown.bill.namespaces if namespace.windows),
-        _listed("Where a few minutes change it", hint_sentences(shown)),
-        _listed("What this bill takes for granted", (*ASSUMPTIONS, price_list(shown))),
+        _listed("Where a few minutes change it", fmt.hint_sentences(shown)),
+        _listed(
+            "What this bill takes for granted", (*ASSUMPTIONS, fmt.price_list(shown.project.prices))
+        ),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -39,10 +40,10 @@ def _months(shown: Preview) -> str:
     rows = [
         (
             f"{line.month:%Y-%m}",
-            fmt.hours(line.meter.boosted),
-            f"{line.meter.billed_hours:,}",
-            fmt.actions(line.meter.actions),
-            f"{line.meter.peak:g}" if line.meter.peak is not None else "–",
+            fmt.hours(line.usage.boosted),
+            f"{line.usage.billed_hours:,}",
+            fmt.actions(line.usage.actions),
+            f"{line.usage.peak:g}" if line.usage.peak is not None else "–",
             fmt.money(line.price),
         )
         for line in shown.bill.lines
@@ -55,7 +56,7 @@ def _windows(namespace: NamespaceBill) -> str:
     rows = [
         (
             window.window,
-            f"{sum(line.meter.billed_hours for line in window.lines):,}",
+            f"{sum(line.usage.billed_hours for line in window.lines):,}",
             fmt.money(window.price),
             f"{window.aligned_hours:,}",
             fmt.money(window.aligned_price),

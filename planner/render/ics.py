@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from planner.forecast.preview import Preview
-from planner.forecast.timeline import RANK
+from planner.forecast.timeline import OCCURRENCE_ORDER
 from planner.model import Occurrence
 from planner.render import format as fmt
 
@@ -44,7 +44,7 @@ def preview_ics(shown: Preview) -> str:
         f"X-WR-CALNAME:{_text(f'Capacity of {shown.project.name}')}",
     ]
     runs = (run for lane in shown.lanes for run in lane.occurrences if run.start in shown.horizon)
-    for run in sorted(runs, key=RANK):
+    for run in sorted(runs, key=OCCURRENCE_ORDER):
         lines += _event(run)
     lines.append("END:VCALENDAR")
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))

@@ -1,21 +1,19 @@
-"""What there is to say of a change and of a plan, wherever they are printed."""
+"""A plan as text, as Markdown for a pull request, and as JSON of format version 1."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.diff import Change, Field, Plan
-from planner.forecast.cost import Bill
-from planner.forecast.plan_impact import Outlook, Stretch
+from planner.forecast.cost import MonthlyCost
+from planner.forecast.plan_impact import CapacityDifference, PlanImpact
 from planner.render import format as fmt
-from planner.schedules.spec import Schedule
 from workflows.contract import to_wall
 
 SIGNS = {
@@ -28,7 +26,7 @@ SIGNS = {
     "unchanged": "=",
 }
 
-WORDS_SHOWN = 160
+VALUE_LIMIT = 160
 """Characters of a field's value that are shown: a note can be long."""
 
 _VERBS = {
@@ -44,14 +42,14 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What else belongs in a plan, such as the difference of the bill: plain lines."""
+    """A titled block of plain lines beside the changes, such as the cost of a plan."""
 
     title: str
     lines: tuple[str, ...]
 
 
 def summary_sentence(plan: Plan) -> str:
-    """Return what the plan comes to, in one sentence; what is nought goes unsaid."""
+    """Return how many schedules *plan* changes and how, in one sentence without zeros."""
     if not plan.pending:
         return f"Nothing to do: {fmt.counted(plan.unchanged, 'schedule')} as the files have it."
     parts = [f"{count:,} {_VERBS[what]}" for what, count in plan.summary.items() if count]
@@ -59,14 +57,17 @@ def summary_sentence(plan: Plan) -> str:
 
 
 def reason_of(change: Change) -> str:
-    """Return why a change is made, or why it is held back."""
+    """Return why a change is made or held back; may be empty."""
     return f"{change.action} held back: {change.refusal}" if change.refusal else change.reason
 
 
 def details(change: Change) -> Iterator[str]:
-    """Yield what more there is to say of *change*: fields, occurrences, boosts, remarks."""
+    """Yield the fields, next occurrences, running boosts and remarks of *change*."""
     if change.action == "create" and change.desired:
-        yield _demand(change.desired)
+        request = change.desired.request
+        how = " on top of others" if request.combine == "add" else ""
+        why = f": {request.reason}" if request.reason else ""
+        yield f"{request.tru} TRU{how}{why}{', paused' if change.desired.paused else ''}"
     yield from map(field_words, change.fields)
     yield from _occurrences(change)
     yield from _running(change)
@@ -79,16 +80,10 @@ def field_words(field: Field) -> str:
     return f"{field.name} {_short(field.before)} → {_short(field.after)}{since}"
 
 
-def _demand(schedule: Schedule) -> str:
-    request = schedule.request
-    how = " on top of others" if request.combine == "add" else ""
-    why = f": {request.reason}" if request.reason else ""
-    return f"{request.tru} TRU{how}{why}{', paused' if schedule.paused else ''}"
-
-
 def _occurrences(change: Change) -> Iterator[str]:
-    """Yield the next occurrences; before and after where they differ."""
-    tz = _zone(change)
+    """Yield the next occurrences in the window's zone, before and after where they differ."""
+    schedule = change.desired or (change.live and change.live.schedule)
+    tz = ZoneInfo(schedule.request.timezone if schedule else "UTC")
     if change.action in ("create", "delete"):
         yield f"next {_spans(change.after or change.before, tz)}"
     elif change.action in ("update", "adopt") and change.before != change.after:
@@ -99,7 +94,7 @@ def _occurrences(change: Change) -> Iterator[str]:
 
 
 def _running(change: Change) -> Iterator[str]:
-    """Yield what becomes of the boosts that run now."""
+    """Yield how *change* affects the running boosts."""
     for boost in change.running:
         until = f"{boost.end:%Y-%m-%d %H:%M}Z"
         if change.follow:
@@ -111,48 +106,40 @@ def _running(change: Change) -> Iterator[str]:
             )
 
 
-def _zone(change: Change) -> ZoneInfo:
-    """Return the zone whose wall clock the window is written in."""
-    schedule = change.desired or (change.live and change.live.schedule)
-    return ZoneInfo(schedule.request.timezone if schedule else "UTC")
-
-
 def _spans(spans: tuple[tuple[datetime, datetime], ...], tz: ZoneInfo) -> str:
     if not spans:
         return "none"
-    return f"{', '.join(_span(start, end, tz) for start, end in spans)} {tz.key}"
+    shown = [
+        f"{to_wall(start, tz):%Y-%m-%d %H:%M}{fmt.DASH}{to_wall(end, tz):%H:%M}"
+        f"{fmt.days_later(start, end, tz)}"
+        for start, end in spans
+    ]
+    return f"{', '.join(shown)} {tz.key}"
 
 
-def _span(start: datetime, end: datetime, tz: ZoneInfo) -> str:
-    here, there = to_wall(start, tz), to_wall(end, tz)
-    days = (there.date() - here.date()).days
-    return f"{here:%Y-%m-%d %H:%M}–{there:%H:%M}{f'+{days}' if days else ''}"
+def _short(value: str) -> str:
+    return value if len(value) <= VALUE_LIMIT else f"{value[: VALUE_LIMIT - 1]}…"
 
 
-def _short(words: str) -> str:
-    return words if len(words) <= WORDS_SHOWN else f"{words[: WORDS_SHOWN - 1]}…"
-
+# Text ----------------------------------------------------------------------------------------
 
 COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "-": "31", "!": "1;31", "=": "2"}
-"""What a terminal shows the signs in: ANSI colours."""
+"""The ANSI colour of each sign on a terminal."""
 
 
 def plan_text(plan: Plan, *, colour: bool = False, sections: Sequence[Section] = ()) -> str:
-    """Return *plan* as text, its changes first and what they come to last.
+    """Return *plan* as text: the changes, the *sections*, and a summary last.
 
-    Args:
-        plan: What to print.
-        colour: Whether signs and names are coloured, by ANSI sequences.
-        sections: What else belongs to it, between the changes and the summary.
+    With *colour*, signs and names are coloured by ANSI sequences.
     """
     blocks = ["\n".join(_text_block(change, colour)) for change in plan.changes]
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
     return "\n".join([*blocks, *([""] if blocks else []), summary_sentence(plan)]) + "\n"
 
 
-def painted(words: str, sign: str, colour: bool) -> str:
-    """Return *words* in the colour of *sign*, where colours are wanted."""
-    return f"\x1b[{COLOURS[sign]}m{words}\x1b[0m" if colour else words
+def painted(text: str, sign: str, colour: bool) -> str:
+    """Return *text* in the colour of *sign*, or as it is without *colour*."""
+    return f"\x1b[{COLOURS[sign]}m{text}\x1b[0m" if colour else text
 
 
 def _text_block(change: Change, colour: bool) -> list[str]:
@@ -162,16 +149,18 @@ def _text_block(change: Change, colour: bool) -> list[str]:
     return [head, *(f"      {line}" for line in details(change))]
 
 
+# JSON ----------------------------------------------------------------------------------------
+
 FORMAT_VERSION = 1
 
 
 def plan_json(plan: Plan) -> str:
-    """Return *plan* as JSON, its changes sorted by schedule id; unchanged ones are counted."""
+    """Return *plan* as JSON; changes are sorted by schedule id, unchanged ones only counted."""
     return json.dumps(plan_value(plan), indent=2, ensure_ascii=False)
 
 
 def plan_value(plan: Plan) -> dict[str, Any]:
-    """Return *plan* as plain values."""
+    """Return *plan* as the values of its JSON."""
     return {
         "format_version": FORMAT_VERSION,
         "checksum": plan.checksum,
@@ -195,30 +184,30 @@ def _change_value(change: Change) -> dict[str, Any]:
         "schedule_id": change.id,
         "namespace": change.namespace,
         "window": change.window,
-        "fields": [_field_value(field) for field in change.fields],
+        "fields": [
+            {"name": field.name, "before": field.before, "after": field.after}
+            for field in change.fields
+        ],
         "reason": reason_of(change),
     }
 
 
-def _field_value(field: Field) -> dict[str, str]:
-    return {"name": field.name, "before": field.before, "after": field.after}
-
+# Markdown ------------------------------------------------------------------------------------
 
 LIMIT = 65_000
-"""Characters that a comment may have."""
+"""Characters that a comment on GitHub may have."""
 
 FOLD_OVER = 12
-"""Changes from which on the list of them is folded."""
+"""Changes from which on their list is folded."""
 
 RESERVE = 300
-"""Characters kept free for what frames a list: its fold, and the line that cuts it."""
+"""Characters kept free for the frame of a list: its fold, and the line that cuts it."""
 
 
 def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     """Return *plan* in GitHub's Markdown, under `LIMIT` characters.
 
-    Whatever a calendar says is quoted: no word of a description becomes a link, a
-    mention or HTML.
+    Text from calendars is escaped: nothing in it becomes a link, a mention or HTML.
     """
     head = f"### Capacity calendar: {plan.project}\n\n{quoted(summary_sentence(plan))}\n"
     share = LIMIT // 4
@@ -227,9 +216,9 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     return head + _markdown_changes(plan, LIMIT - len(head) - len(tail) - RESERVE) + tail
 
 
-def quoted(words: str) -> str:
-    """Return *words* with everything escaped that Markdown or HTML would read."""
-    escaped = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def quoted(text: str) -> str:
+    """Return *text* with all Markdown and HTML markup escaped, on one line."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     for sign in "\\`*_[]|~#":
         escaped = escaped.replace(sign, f"\\{sign}")
     return escaped.replace("@", "@\u200b").replace("\n", " ")
@@ -253,7 +242,7 @@ def _markdown_block(change: Change) -> Iterator[str]:
 
 
 def _markdown_section(section: Section, room: int) -> str:
-    """Return a section: its lines as they are, since they are laid out in columns."""
+    """Return *section* with its lines as a code block, since they are laid out in columns."""
     lines = [line.replace("```", "'''") + "\n" for line in section.lines]
     text = "".join(_fitting(lines, room - RESERVE, "… and {} more lines\n"))
     return _folded(section.title, f"```text\n{text}```\n")
@@ -282,141 +271,110 @@ def _folded(title: str, body: str) -> str:
     return f"\n<details><summary>{quoted(title)}</summary>\n\n{body}\n</details>\n"
 
 
+# What a plan changes -------------------------------------------------------------------------
+
 WIDTH = 80
 
 GLUE = "\N{NO-BREAK SPACE}"
-"""What holds a month and its sum together when lines are broken."""
+"""Keeps a month and its amount on one line."""
 
 WORTH_A_GROUP = 4
-"""So many stretches that differ in their day alone are told together."""
+"""Differences from which on those that differ in their day alone are one entry."""
 
 UTC = ZoneInfo("UTC")
 
 
-def outlook_sections(found: Outlook) -> tuple[Section, ...]:
-    """Return what a pull request shows: the capacity of the days ahead, and the bill by month."""
-    return _capacity(found), Section(_bill_title(found), (*_table(found), *_terms(found)))
+def impact_sections(impact: PlanImpact) -> tuple[Section, ...]:
+    """Return what a pull request shows: the capacity of the days ahead, the bill by month."""
+    days, found = (impact.days.end - impact.days.start).days, impact.differences
+    title = f"Capacity in the next {days} days: no difference"
+    if found:
+        total = sum((one.end - one.start for one in found), timedelta())
+        title = f"Capacity in the next {days} days: another one for {fmt.hours(total)} h"
+    return (
+        Section(title, tuple(_difference_lines(found))),
+        Section(_bill_title(impact), tuple(_bill_table(impact))),
+    )
 
 
-def outlook_brief(found: Outlook) -> tuple[Section, ...]:
+def impact_summary(impact: PlanImpact) -> tuple[Section, ...]:
     """Return what a terminal shows: the bill, with the months in which it differs."""
     months = [
-        f"{month:%Y-%m}{GLUE}{_signed(after - before)}"
-        for month, before, after in _months(found)
-        if _differ(before, after)
+        f"{after.month:%Y-%m}{GLUE}{_signed(after.price - before.price)}"
+        for before, after in _months(impact)
+        if _differ(before.price, after.price)
     ]
     wrapped = textwrap.wrap(", ".join(months), WIDTH - 2, break_on_hyphens=False)
     lines = (line.replace(GLUE, " ") for line in wrapped)
-    return (Section(_bill_title(found), (*lines, *_rebasings(found))),)
+    return (Section(_bill_title(impact), (*lines, *_baseline_lines(impact))),)
 
 
-# Capacity ------------------------------------------------------------------------------
-
-
-def _capacity(found: Outlook) -> Section:
-    days = (found.days.end - found.days.start).days
-    if not found.stretches:
-        return Section(f"Capacity in the next {days} days: no difference", ())
-    total = sum((one.end - one.start for one in found.stretches), timedelta())
-    title = f"Capacity in the next {days} days: another one for {fmt.hours(total)} h"
-    return Section(title, tuple(_capacity_lines(found.stretches)))
-
-
-def _capacity_lines(stretches: Sequence[Stretch]) -> Iterator[str]:
-    """Yield the stretches by namespace, those that differ in their day alone together."""
+def _difference_lines(differences: Sequence[CapacityDifference]) -> Iterator[str]:
+    """Yield the differences by namespace; those that differ in their day alone are one entry."""
+    groups = fmt.grouped(
+        differences,
+        lambda one: (
+            (one.namespace, one.start.time(), one.end - one.start),
+            (one.before, one.after, one.windows),
+        ),
+        WORTH_A_GROUP,
+    )
     namespace = ""
-    for group in _grouped(stretches):
+    for group in sorted(groups, key=lambda group: (group[0].namespace, group[0].start)):
         first = group[0]
         if first.namespace != namespace:
             namespace = first.namespace
             yield f"{namespace} (times in UTC)"
-        yield f"  {_when(group)}  {first.before} → {first.after}  {', '.join(first.windows)}"
+        span = f"{first.start:%H:%M}{fmt.DASH}{first.end:%H:%M}"
+        span += fmt.days_later(first.start, first.end, UTC)
+        when = f"{first.start:%a %d %b %Y}" if len(group) == 1 else f"{len(group)} times"
+        yield f"  {when} {span}  {first.before} → {first.after}  {', '.join(first.windows)}"
         if len(group) > 1:
-            yield f"      {_days(group)}"
+            yield f"      {_days([one.start for one in group])}"
 
 
-def _grouped(stretches: Sequence[Stretch]) -> list[list[Stretch]]:
-    """Return *stretches* in groups, in the order of their first ones."""
-    alike: dict[object, list[Stretch]] = defaultdict(list)
-    for one in stretches:
-        look = (one.namespace, one.start.time(), one.end - one.start)
-        alike[look, one.before, one.after, one.windows].append(one)
-    groups = [
-        part
-        for group in alike.values()
-        for part in ([group] if len(group) >= WORTH_A_GROUP else [[one] for one in group])
-    ]
-    return sorted(groups, key=lambda group: (group[0].namespace, group[0].start))
-
-
-def _when(group: Sequence[Stretch]) -> str:
-    first = group[0]
-    span = f"{first.start:%H:%M}{fmt.DASH}{first.end:%H:%M}"
-    span += fmt.later(first.start, first.end, UTC)
-    if len(group) > 1:
-        return f"{len(group)} times {span}"
-    return f"{first.start:%a %d %b %Y} {span}"
-
-
-def _days(group: Sequence[Stretch]) -> str:
-    """Return the days of stretches that are alike: the first few, and the last one."""
-    days = [one.start for one in group]
+def _days(days: Sequence[datetime]) -> str:
+    """Return the first few of *days* and the last one."""
+    shown = [f"{day:%a %d %b}" for day in days]
     if days[-1] - days[0] == timedelta(days=len(days) - 1):
-        return f"daily, {_day(days[0])} {fmt.DASH} {_day(days[-1])}"
-    shown = ", ".join(_day(day) for day in days[: WORTH_A_GROUP - 1])
-    return f"{shown}, … {_day(days[-1])}"
+        return f"daily, {shown[0]} {fmt.DASH} {shown[-1]}"
+    return f"{', '.join(shown[: WORTH_A_GROUP - 1])}, … {shown[-1]}"
 
 
-def _day(instant: datetime) -> str:
-    return f"{instant:%a %d %b}"
+def _bill_title(impact: PlanImpact) -> str:
+    """Return the price of the whole bill before and after."""
+    before, after = impact.before, impact.after
+    span = f"The bill at worst to {after.horizon.end - timedelta(seconds=1):%b %Y}"
+    if not _differ(before.price, after.price):
+        return f"{span}: {fmt.money(after.price, after.currency)}, no difference"
+    prices = " → ".join(fmt.money(bill.price, after.currency) for bill in (before, after))
+    return f"{span}: {prices} ({_signed(impact.added_price)})"
 
 
-# The bill ------------------------------------------------------------------------------
-
-
-def _bill_title(found: Outlook) -> str:
-    """Return what the whole bill comes to, before and after, in one line."""
-    currency, last = found.after.currency, found.after.horizon.end - timedelta(seconds=1)
-    span = f"The bill at worst to {last:%b %Y}"
-    if not _differ(found.before.price, found.after.price):
-        return f"{span}: {fmt.money(found.after.price, currency)}, no difference"
-    before, after = (fmt.money(bill.price, currency) for bill in (found.before, found.after))
-    return f"{span}: {before} → {after} ({_signed(found.difference)})"
-
-
-def _table(found: Outlook) -> Iterator[str]:
-    """Yield the months in columns: before, after, difference, and billed hours likewise."""
+def _bill_table(impact: PlanImpact) -> Iterator[str]:
+    """Yield the months as columns: before, after, difference, billed hours; then the terms."""
     yield "month               now            then      difference   billed h"
-    hours = zip(_hours(found.before), _hours(found.after), strict=True)
-    for (month, before, after), (was, will) in zip(_months(found), hours, strict=True):
+    for before, after in _months(impact):
+        was, will = before.usage.billed_hours, after.usage.billed_hours
         changed = f"{was} → {will}" if was != will else f"{will}"
-        difference = _signed(after - before) if _differ(before, after) else fmt.DASH
+        differ = _differ(before.price, after.price)
+        difference = _signed(after.price - before.price) if differ else fmt.DASH
         yield (
-            f"{month:%Y-%m}{fmt.money(before):>16}{fmt.money(after):>16}"
+            f"{after.month:%Y-%m}{fmt.money(before.price):>16}{fmt.money(after.price):>16}"
             f"{difference:>16}   {changed}"
         )
-
-
-def _months(found: Outlook) -> Iterator[tuple[date, float, float]]:
-    """Yield each month with what it costs before and after."""
-    for was, will in zip(found.before.lines, found.after.lines, strict=True):
-        yield will.month, was.price, will.price
-
-
-def _hours(bill: Bill) -> list[int]:
-    return [line.meter.billed_hours for line in bill.lines]
-
-
-def _terms(found: Outlook) -> Iterator[str]:
-    """Yield what the table takes for granted."""
     yield ""
     yield "At worst: namespaces that do nothing in boosted hours. Hours and months: UTC."
-    yield from _rebasings(found)
+    yield from _baseline_lines(impact)
 
 
-def _rebasings(found: Outlook) -> Iterator[str]:
-    """Yield a line for each namespace whose baseline changes, which no bill counts."""
-    for one in found.rebasings:
+def _months(impact: PlanImpact) -> Iterator[tuple[MonthlyCost, MonthlyCost]]:
+    return zip(impact.before.lines, impact.after.lines, strict=True)
+
+
+def _baseline_lines(impact: PlanImpact) -> Iterator[str]:
+    """Yield a line for each namespace whose baseline changes, which no bill contains."""
+    for one in impact.baseline_changes:
         before, after = (str(each) if each else "as found" for each in (one.before, one.after))
         yield (
             f"{one.namespace}: baseline {before} → {after} from the next boost on; "
@@ -425,7 +383,7 @@ def _rebasings(found: Outlook) -> Iterator[str]:
 
 
 def _differ(one: float, other: float) -> bool:
-    """Tell whether two sums of money differ by what can be shown."""
+    """Tell whether two amounts of money differ as shown."""
     return f"{one:.2f}" != f"{other:.2f}"
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from planner.errors import Lint
 from planner.forecast.preview import Preview
-from planner.forecast.timeline import RANK, Step
+from planner.forecast.timeline import OCCURRENCE_ORDER, Step
 from planner.model import Occurrence
+from planner.render import format as fmt
 from workflows.contract import format_instant
 
 FORMAT_VERSION = 1
@@ -28,7 +29,9 @@ def preview_json(shown: Preview) -> str:
         "from": format_instant(shown.horizon.start),
         "to": format_instant(shown.horizon.end),
         "occurrences": _occurrences(shown),
-        "timeline": [_step(step) for lane in shown.lanes for step in lane.steps if step.claims],
+        "timeline": [
+            _step(step) for lane in shown.lanes for step in lane.steps if step.occurrences
+        ],
         "warnings": [_warning(lint) for lint in shown.warnings],
     }
     return _printed(document)
@@ -57,7 +60,7 @@ def _occurrences(shown: Preview) -> list[dict[str, Any]]:
         for occurrence in lane.occurrences
         if occurrence.start in shown.horizon
     )
-    return [_occurrence(o) for o in sorted(starting, key=RANK)]
+    return [_occurrence(o) for o in sorted(starting, key=OCCURRENCE_ORDER)]
 
 
 def _occurrence(occurrence: Occurrence) -> dict[str, Any]:
@@ -80,14 +83,9 @@ def _step(step: Step) -> dict[str, Any]:
         "namespace": step.namespace,
         "start": format_instant(step.start),
         "end": format_instant(step.end),
-        "tru": number(step.capacity.tru),
+        "tru": fmt.number(step.capacity.tru),
         "windows": list(step.windows),
     }
-
-
-def number(tru: float | None) -> float | int | None:
-    """Return whole TRU as whole numbers, as the occurrences have them."""
-    return int(tru) if tru is not None and tru == int(tru) else tru
 
 
 def _warning(lint: Lint) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from zoneinfo import ZoneInfo
 from planner.forecast.preview import Lane, Preview
 from planner.model import Horizon, Occurrence, Window
 from planner.render import format as fmt
-from planner.render import geometry, reasons
-from planner.render.preview_text import change_words
+from planner.render import geometry
 
 LEFT = 230
 """Pixels for the names."""
@@ -126,7 +125,7 @@ def _marks(lane: Lane, canvas: _Canvas, top: float, bottom: float) -> Iterator[s
             x = canvas.x(geometry.fraction(item.change.at, canvas.horizon))
             yield (
                 f'<path class="clock" d="M{x:.2f},{top} V{bottom}"><title>'
-                f"{item.change.low:%a %d %b %Y}: {escape(change_words(item))}</title></path>"
+                f"{item.change.low:%a %d %b %Y}: {escape(fmt.clock_change(item))}</title></path>"
             )
 
 
@@ -147,7 +146,7 @@ def _demand(window: Window) -> str:
 
 def _level(lane: Lane, canvas: _Canvas, y: float) -> Iterator[str]:
     """Yield the step line, its area, and what to point at."""
-    ground = geometry.ground(lane.calendar.baseline)
+    ground = fmt.ground(lane.calendar.baseline)
     if lane.peak:
         yield f'<text class="soft" x="{EDGE}" y="{y + 12}">{lane.peak:g} TRU</text>'
     yield f'<text class="soft" x="{EDGE}" y="{y + LEVEL - 2}">{ground}</text>'
@@ -164,7 +163,7 @@ def _level(lane: Lane, canvas: _Canvas, y: float) -> Iterator[str]:
         yield (
             f'<rect fill="transparent" x="{canvas.x(stretch.left):.2f}" y="{y}" '
             f'width="{(stretch.right - stretch.left) * canvas.width:.2f}" height="{LEVEL}">'
-            f"<title>{escape(reasons.of_steps(stretch.steps, tz))}</title></rect>"
+            f"<title>{escape(fmt.reason_of_steps(stretch.steps, tz))}</title></rect>"
         )
 
 
@@ -179,5 +178,5 @@ def _row(
         yield (
             f'<rect class="{kind}" x="{canvas.x(bar.left):.2f}" y="{y + 2}" '
             f'width="{(bar.right - bar.left) * canvas.width:.2f}" height="{LINE - 4}" rx="2">'
-            f"<title>{escape(reasons.of_runs(bar.runs))}</title></rect>"
+            f"<title>{escape(fmt.reason_of_occurrences(bar.runs))}</title></rect>"
         )

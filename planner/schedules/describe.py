@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from planner.model import (
     BusinessDays,
@@ -18,6 +18,9 @@ from planner.model import (
     Until,
     Window,
 )
+from workflows.contract import format_duration
+
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 SUMMARY_LIMIT = 200
 """Bytes that the server allows in a workflow's static summary."""
@@ -78,8 +81,8 @@ def _recurrence(recurrence: Recurrence) -> str:
 
 def _business_days(recurrence: BusinessDays) -> str:
     ordinals = ", ".join(str(n) for n in recurrence.ordinals)
-    whole_year = len(recurrence.months) == 12
-    months = "" if whole_year else f" in months {', '.join(map(str, recurrence.months))}"
+    names = ", ".join(MONTHS[month - 1] for month in recurrence.months)
+    months = f" in {names}" if len(recurrence.months) < 12 else ""
     return f"business_days {ordinals}{months} at {recurrence.at:%H:%M}"
 
 
@@ -102,6 +105,7 @@ def _matching(match: IcalMatch) -> str:
         )
         if value
     ]
+    conditions += ["transparent ones too"] if match.transparent else []
     return f" with {', '.join(conditions)}" if conditions else ""
 
 
@@ -125,23 +129,16 @@ def _bounds(window: Window) -> str:
 def _length(length: Length | None) -> str:
     match length:
         case Duration(elapsed):
-            return f"for {short(elapsed)}"
+            return f"for {format_duration(elapsed)}"
         case Until(wall):
             return f"until {wall:%H:%M}"
     return ""
 
 
 def _readiness(window: Window) -> str:
-    jitter = f", jitter {short(window.jitter)}" if window.jitter else ""
-    return f", ready {short(window.lead)} before{jitter}" if window.lead or jitter else ""
+    jitter = f", jitter {format_duration(window.jitter)}" if window.jitter else ""
+    return f", ready {format_duration(window.lead)} before{jitter}" if window.lead or jitter else ""
 
 
 def _wall(wall: datetime) -> str:
     return f"{wall:%Y-%m-%d %H:%M}"
-
-
-def short(length: timedelta) -> str:
-    """Return *length* as it is written in a file: ``1h30m``."""
-    seconds = length // timedelta(seconds=1)
-    units = (("h", seconds // 3600), ("m", seconds // 60 % 60), ("s", seconds % 60))
-    return "".join(f"{count}{unit}" for unit, count in units if count) or "0s"

@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
-from planner.forecast.conformance import Held, breaches
+from planner.forecast.conformance import CapacityRecord, violations
 from planner.forecast.timeline import timeline
 from planner.live.server import server_of
 from planner.live.sync import Order, Report, sync
@@ -64,15 +64,15 @@ async def sync_now(client: Client, project: Project, directory: Path) -> Report:
 
 
 def equals_the_timeline(
-    calendar: NamespaceCalendar, horizon: Horizon, history: list[Held]
+    calendar: NamespaceCalendar, horizon: Horizon, history: list[CapacityRecord]
 ) -> tuple[str, ...]:
     """Return how *history* differs from the calendar's own timeline."""
     steps = timeline(calendar, horizon)
     wanted = [step.capacity for step in steps]
     seen = [held.capacity for held in history]
     faults = () if seen == wanted else (f"{seen} instead of {wanted}",)
-    asked = timeline(calendar, horizon, "asked")
-    return faults + breaches(history, steps, asked, Capacity(2), settle=SETTLE)
+    asked = timeline(calendar, horizon, "requested")
+    return faults + violations(history, steps, asked, Capacity(2), settle=SETTLE)
 
 
 async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
@@ -98,6 +98,6 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
             assert (await sync_now(environment.client, project, tmp_path)).outcomes == ()
         await cloud.aclose()
         entries = simulator.history(NAMESPACE)
-    history = [Held(entry.at, Capacity(entry.tru)) for entry in entries]
+    history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
     horizon = Horizon(began, began + timedelta(seconds=40))
     assert equals_the_timeline(calendar, horizon, history) == ()

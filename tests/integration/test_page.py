@@ -223,11 +223,11 @@ def test_hovering_reads_the_reason(browser: Browser, tmp_path: Path) -> None:
     assert shown_tip(browser).split("\n") == [
         "payroll: 8 TRU",
         "Mon 15 Mar 2027, 05:00–09:00 EDT",
-        "asked for 10m ahead: Mon 15 Mar 2027 04:50 EDT (08:50Z)",
+        "requested 10m ahead: Mon 15 Mar 2027 04:50 EDT (08:50Z)",
         "<b>Pay</b> everybody",
     ]
     browser.hover(".step")
-    assert "payroll asks for 8 TRU" in shown_tip(browser)
+    assert "payroll needs 8 TRU" in shown_tip(browser)
     inside = "const r = document.getElementById('tip').getBoundingClientRect();"
     inside += "return r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight"
     assert browser.run(inside) is True

@@ -210,6 +210,17 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def format_duration(duration: timedelta) -> str:
+    """Return *duration* as calendar files write it, to the second.
+
+    >>> format_duration(timedelta(hours=36, minutes=5)), format_duration(timedelta())
+    ('36h5m', '0s')
+    """
+    seconds = duration // timedelta(seconds=1)
+    units = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in units if count) or "0s"
+
+
 def parse_instant(text: str) -> datetime:
     """Return the aware UTC instant that `format_instant` wrote."""
     return datetime.fromisoformat(text).astimezone(UTC)

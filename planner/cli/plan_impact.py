@@ -1,4 +1,4 @@
-"""What a plan makes of the days and the bill ahead, for those who read the plan."""
+"""The impact of a plan as sections of its output."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 def sections_of(
     found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
 ) -> tuple[Section, ...]:
-    """Return what belongs beside *found*, all of it or in *brief*; nothing where nothing changes.
+    """Return the impact of the plan *found*, summed up if *brief*; nothing without changes.
 
-    A plan without changes stays as quick as it was.
+    A plan without changes imports and computes nothing more.
     """
     if not found.pending:
         return ()
-    from planner.forecast.plan_impact import MOST_RUNS, TooManyRuns, outlook
-    from planner.render.plan import Section, outlook_brief, outlook_sections
+    from planner.forecast.plan_impact import MOST_RUNS, TooManyOccurrences, plan_impact
+    from planner.render.plan import Section, impact_sections, impact_summary
 
     try:
-        ahead = outlook(found, desired, prices, now)
-    except TooManyRuns:
+        ahead = plan_impact(found, desired, prices, now)
+    except TooManyOccurrences:
         left_out = (
-            f"Not reckoned: in a year the schedules run more than {MOST_RUNS:,} times. "
+            f"Not computed: in a year the schedules run more than {MOST_RUNS:,} times. "
             "`planner preview --namespace NAMESPACE` shows one namespace's.",
         )
         return (Section("Capacity and bill ahead", left_out),)
-    return outlook_brief(ahead) if brief else outlook_sections(ahead)
+    return impact_summary(ahead) if brief else impact_sections(ahead)
