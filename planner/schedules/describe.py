@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from planner.config.scalars import MONTHS
 from planner.model import (
     BusinessDays,
     Cron,
@@ -19,8 +20,6 @@ from planner.model import (
     Window,
 )
 from workflows.contract import format_duration
-
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 SUMMARY_LIMIT = 200
 """Bytes that the server allows in a workflow's static summary."""
@@ -81,7 +80,7 @@ def _recurrence(recurrence: Recurrence) -> str:
 
 def _business_days(recurrence: BusinessDays) -> str:
     ordinals = ", ".join(str(n) for n in recurrence.ordinals)
-    names = ", ".join(MONTHS[month - 1] for month in recurrence.months)
+    names = ", ".join(MONTHS[month - 1][:3] for month in recurrence.months)
     months = f" in {names}" if len(recurrence.months) < 12 else ""
     return f"business_days {ordinals}{months} at {recurrence.at:%H:%M}"
 
