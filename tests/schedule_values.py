@@ -63,3 +63,10 @@ def schedule(window: str = "payroll", **fields: Any) -> Schedule:
         summary=f"{window}: {request.tru} TRU",
     )
     return stamped(replace(value, **own))
+
+
+def unrevised(value: Schedule | None) -> Schedule:
+    """Return a live schedule as the files have it: its revision was given as it was written."""
+    assert value is not None
+    assert value.request.revision > 0
+    return replace(value, request=replace(value.request, revision=0))

@@ -16,6 +16,7 @@ from fake_schedules import FakeTemporal, Killed, Stored, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, daily, schedule
+from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.service import RPCStatusCode
 
 from planner.diff import Wanted, diff
@@ -32,6 +33,7 @@ from planner.live.server import Server
 from planner.live.sync import Order, Report, look, sync
 from planner.safety import Allowances
 from planner.schedules.spec import Schedule, drafted, stamped
+from workflows.contract import BoostRequest
 
 Result = TypeVar("Result")
 EXAMPLES = int(os.environ.get("PLANNER_EXAMPLES", "40"))
@@ -380,6 +382,24 @@ def there_and_back() -> list[list[Schedule]]:
     return [[one, schedule("b")], [other, schedule("c")], [], [one, schedule("b")]]
 
 
+async def as_written(
+    fake: FakeTemporal, desired: list[Schedule]
+) -> dict[str, ScheduleMessage | None]:
+    """Return the messages of *desired*, each with the revision that it was given."""
+    messages: dict[str, ScheduleMessage | None] = {}
+    for one in desired:
+        stored = fake.schedules.get(one.id)
+        if stored is None:
+            messages[one.id] = None
+            continue
+        payloads = stored.message.action.start_workflow.input.payloads
+        (request,) = await fake.data_converter.decode(payloads, [BoostRequest])
+        assert request.revision > 0
+        revised = replace(one, request=replace(one.request, revision=request.revision))
+        messages[one.id] = await to_message(revised, fake.data_converter)
+    return messages
+
+
 @pytest.mark.parametrize("lag", [0, 1, 2, 3, 5, 99])
 def test_a_list_that_lags_is_never_taken_for_the_present(lag: int) -> None:
     """However far it is behind, each of several quick syncs leaves just what it desires."""
@@ -391,7 +411,7 @@ def test_a_list_that_lags_is_never_taken_for_the_present(lag: int) -> None:
             report = await sync(fake.server(), order(*desired), NOW)
             assert report.failed == ()
             found = {id: stored.message for id, stored in fake.schedules.items()}
-            assert found == {one.id: await to_message(one, fake.data_converter) for one in desired}
+            assert found == await as_written(fake, desired)
 
     run(story())
 
@@ -417,9 +437,8 @@ def test_however_syncs_follow_each_other(
             with contextlib.suppress(Killed):
                 report = await sync(fake.server(), order(*desired), NOW)
                 assert report.failed == ()
-                assert {id: stored.message for id, stored in fake.schedules.items()} == {
-                    one.id: await to_message(one, fake.data_converter) for one in desired
-                }
+                found = {id: stored.message for id, stored in fake.schedules.items()}
+                assert found == await as_written(fake, desired)
 
     run(told())
 

@@ -6,6 +6,7 @@
 - `operators`, `pause`: what people left there by hand, and its words.
 - `decision`: what becomes of one schedule.
 - `compare`: the plan for all of them, within the project's policy.
+- `revisions`: the order of what is declared, set as it is written.
 """
 
 from planner.diff.compare import Wanted, diff, unsettled

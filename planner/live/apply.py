@@ -19,6 +19,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from planner.diff import Change, Live, Plan, Wanted, diff
 from planner.diff.firings import next_firings
+from planner.diff.revisions import with_revisions
 from planner.errors import ServerError
 from planner.live.convert import backfill, owner_memo, to_message
 from planner.live.fetch import describe
@@ -59,6 +60,7 @@ async def apply(
         insist: Raises where writing must stop; called before each write.
         told: Called with each outcome as it comes.
     """
+    plan = with_revisions(plan, now)
     writer = _Writer(server, plan.project, now, insist)
 
     async def one(change: Change) -> Outcome:

@@ -229,7 +229,7 @@ def compile_window(window: Window, project: str, today: date) -> Schedule | None
         id=schedule_id(window.namespace, window.name),
         project=project,
         calendars=tuple(replace(calendar, comment=rule) for calendar in rhythm.calendars),
-        request=_request_of(window, rhythm),
+        request=_request_of(window, project, rhythm),
         timezone=rhythm.timezone,
         start_at=rhythm.start_at,
         end_at=rhythm.end_at,
@@ -259,7 +259,7 @@ def _problem(window: Window, fault: str) -> Problem:
     return Problem(place.file, place.line, f"window {window.name!r} {fault}")
 
 
-def _request_of(window: Window, rhythm: Rhythm) -> BoostRequest:
+def _request_of(window: Window, project: str, rhythm: Rhythm) -> BoostRequest:
     """Return what each firing hands to the boost that it starts."""
     return replace(
         rhythm.request,
@@ -270,6 +270,7 @@ def _request_of(window: Window, rhythm: Rhythm) -> BoostRequest:
         baseline=window.baseline,
         rails=window.rails,
         reason=window.description,
+        project=project,
     )
 
 

@@ -94,12 +94,16 @@ class Schedule:
     def digest(self) -> str:
         """A short fingerprint of everything that a sync writes, pause and note apart.
 
-        Comments don't count, and neither does the order of calendars. It travels in the
+        Comments don't count, and neither do the order of calendars and what a request says
+        besides of its declaration: the revision is set as it is written, and the project is
+        the schedule's own. It travels in the
         first calendar's comment (`stamped`), which the server's list of schedules
         returns: so an unchanged schedule is known without describing it.
         """
         value = _plain(self)
         del value["note"], value["paused"]
+        value["request"] = _plain(self.request)
+        del value["request"]["revision"], value["request"]["project"]
         value["calendars"] = sorted(calendar.numbers for calendar in self.calendars)
         return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:DIGEST_LENGTH]
 
