@@ -1,26 +1,29 @@
-"""What can go wrong, drawn as a tree by what a caller should do about it.
+"""Problems, warnings and errors, and the wording that their messages share.
+
+The errors are a tree, by what a caller should do about them:
 
     PlannerError                reported in a sentence, without a traceback
-    ├── InputError              what was written can't be used      → exit code 1
-    ├── ServerError             Temporal or the Cloud API said no   → exit code 1
-    │   └── ServerUnreachable   nobody answered at the address      → exit code 1
+    ├── InputError              the files can't be used             → exit code 1
+    ├── ServerError             Temporal or the Cloud API refused   → exit code 1
+    │   └── ServerUnreachable   no answer at the address            → exit code 1
     ├── Refused                 a safety rule holds it back         → exit code 3
-    └── StalePlan               the plan isn't what was looked at   → exit code 4
+    └── StalePlan               the plan has changed since          → exit code 4
 
-Anything else that is raised is a bug of ours and shows its traceback.
+Any other exception is a bug of the planner and shows its traceback.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One fault in what was written: where, and the sentence that mends it.
+    """One problem in a file: where it is, and a sentence that says how to fix it.
 
-    The message names the bad value and a good one. *line* counts from 1; 0 means the
+    The message quotes the bad value and shows a good one. *line* counts from 1; 0 means the
     whole file.
     """
 
@@ -35,7 +38,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lint:
-    """One warning about what was written: it works, but look at it.
+    """One warning about a file: it works as written, but is probably not meant.
 
     *code* is a short kebab-case name, stable across releases (``short-lead``).
     """
@@ -55,8 +58,37 @@ def quote(text: str, limit: int = 60) -> str:
     return repr(text if len(text) <= limit else f"{text[: limit - 3]}...")
 
 
+Names = Iterable[str] | Mapping[str, str]
+"""Valid names; a mapping has other spellings, in lower case, with the name each stands for."""
+
+
+def nearest(text: str, names: Names, count: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return up to *count* of *names* close to *text*, best first; case doesn't matter.
+
+    Args:
+        text: What was written.
+        names: The valid names.
+        count: How many to return at most.
+        cutoff: How close they must be, from 0 to 1 (`difflib.SequenceMatcher.ratio`).
+    """
+    known = names if isinstance(names, Mapping) else {name.casefold(): name for name in names}
+    wanted = text.casefold()[:60]
+    found = [wanted] if wanted in known else get_close_matches(wanted, known, count, cutoff)
+    return list(dict.fromkeys(known[spelling] for spelling in found))
+
+
+def did_you_mean(text: str, names: Names, count: int = 1) -> str:
+    """Return ``; did you mean 'x'?`` with the `nearest` names; empty if none is close.
+
+    >>> did_you_mean("weekend", ("weekends", "holidays"))
+    "; did you mean 'weekends'?"
+    """
+    found = nearest(text, names, count)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
 class PlannerError(Exception):
-    """The root: everything that is reported in a sentence, without a traceback."""
+    """The root: every error that is reported in a sentence, without a traceback."""
 
     exit_code = 1
 
@@ -70,7 +102,7 @@ class InputError(PlannerError):
 
 
 class ServerError(PlannerError):
-    """A server that answered, but not with what was asked for."""
+    """A server that answered with an error."""
 
 
 class ServerUnreachable(ServerError):
@@ -84,6 +116,6 @@ class Refused(PlannerError):
 
 
 class StalePlan(PlannerError):
-    """A plan that is no longer the one somebody looked at."""
+    """A plan that is no longer the one with the given checksum."""
 
     exit_code = 4

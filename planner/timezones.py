@@ -6,12 +6,13 @@ same answers from a table of clock changes, for callers that convert thousands.
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
+
+from planner.errors import nearest, quote
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2200
@@ -67,10 +68,10 @@ def timezone_problem(name: str) -> str | None:
     """
     if name in _names():
         return None
-    shown = name if len(name) <= 60 else f"{name[:57]}..."
     near = _near(name) or ["Europe/Berlin"]
-    return f"unknown time zone {shown!r}; write a name of the tz database such as " + " or ".join(
-        repr(candidate) for candidate in near
+    return (
+        f"unknown time zone {quote(name)}; write a name of the tz database such as "
+        + " or ".join(repr(candidate) for candidate in near)
     )
 
 
@@ -86,8 +87,7 @@ def _near(name: str) -> list[str]:
     same_city = sorted(n for n in _names() if city and n.lower().rpartition("/")[2] == city)
     if same_city:
         return same_city[:3]
-    known = {candidate.lower(): candidate for candidate in sorted(_names())}
-    return [known[near] for near in difflib.get_close_matches(wanted, known, n=3, cutoff=0.7)]
+    return nearest(wanted, sorted(_names()), count=3, cutoff=0.7)
 
 
 @lru_cache(maxsize=1024)

@@ -542,6 +542,7 @@ def test_every_problem_of_a_run_at_once(tmp_path: Path) -> None:
         ("head.yaml", 3),
         ("broken.yaml", 1),
         ("window.yaml", 3),
+        ("window.yaml", 4),
         ("window.yaml", 5),
         ("window.yaml", 7),
         ("sub/file.yaml", 4),

@@ -78,10 +78,10 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
 
 def _near(name: str, known: Iterable[str]) -> str:
     """Return what else may have been meant: the nearest name, or else the first few there are."""
-    from planner.config.scalars import near
+    from planner.errors import did_you_mean
 
     names = sorted(known)
-    if hint := near(name, names):
+    if hint := did_you_mean(name, names):
         return hint
     shown = ", ".join(names[:MOST_NAMED])
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""

@@ -1,11 +1,13 @@
 """The keys of calendar files and of ``planner.yaml``, with their types and descriptions.
 
 Editors show the descriptions and examples (`planner.config.json_schema`), and error
-sentences quote them. What several keys must say together is in `planner.config.validate`.
+messages quote them. Which keys of a window go together is a table here, from which both
+the problems (`planner.config.validate`) and the JSON Schema follow.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -51,7 +53,7 @@ class Strict(BaseModel):
 
 
 def example_of(model: type[BaseModel], key: str) -> Any:
-    """Return a good value for *key* of *model*, as people write it; None if none is given."""
+    """Return the example value of *key* in *model*; None if it has none."""
     for name, info in model.model_fields.items():
         if key in (name, info.alias):
             return next(iter(info.examples or ()), None)
@@ -59,12 +61,12 @@ def example_of(model: type[BaseModel], key: str) -> Any:
 
 
 def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys of *model* as they are written in a file."""
+    """Return the keys of *model* as a file has them."""
     return tuple(info.alias or name for name, info in model.model_fields.items())
 
 
 class MatchDocument(Strict):
-    """Which events of an iCalendar file count; every condition given must hold."""
+    """Which events of an iCalendar file count: those that meet every condition."""
 
     summary: Label | None = Field(
         default=None, description="Words in the event's summary, upper and lower case alike."
@@ -79,7 +81,7 @@ class MatchDocument(Strict):
 
 
 class SpanDocument(Strict):
-    """One written date: a start, and an end unless the window has a length."""
+    """One date: a start, and an end unless the window has a length."""
 
     start: Wall = Field(description="Local time of the start.", examples=["2027-03-14T01:30"])
     end: Wall | None = Field(default=None, description="Local time of the end.")
@@ -99,16 +101,16 @@ SpanList = Annotated[
 
 
 class Refinements(Strict):
-    """What windows have in common with the defaults they fall back on."""
+    """The keys that windows and ``defaults`` share."""
 
     lead: Ahead | None = Field(
         default=None,
-        description="How long before its start the capacity is asked for. Default: 10m.",
+        description="How long before its start the capacity is requested. Default: 10m.",
     )
     jitter: Ahead | None = Field(
         default=None,
-        description="Spread the asking over so long before the lead, so that many windows "
-        "of one moment don't queue up. Default: 0.",
+        description="Spread the requests of windows with the same start over so long before "
+        "the lead, so that they don't queue up. Default: 0.",
     )
     roll: RollWord | None = Field(
         default=None, description="Which business day stands in for a start that falls on none."
@@ -120,15 +122,19 @@ class Refinements(Strict):
     )
     combine: CombineWord | None = Field(
         default=None,
-        description="The highest of all running windows counts (max), or it comes on top (add).",
+        description="The highest of all running windows counts (max), or its own is added to the "
+        "others' (add).",
     )
     owner: Label | None = Field(
-        default=None, description="Who to ask: a team, a channel, an address."
+        default=None, description="Its contact: a team, a channel, an address."
     )
 
 
 class WindowDocument(Refinements):
-    """A time in which the namespace needs more capacity: one recurrence, length and demand."""
+    """A time in which the namespace needs more capacity: one recurrence, length and demand.
+
+    `RECURRENCES`, `DEMANDS`, `LENGTHS` and `COMPANIONS` say which keys go together.
+    """
 
     description: Description | None = Field(
         default=None, description="What runs in it, in a few words."
@@ -207,8 +213,58 @@ class WindowDocument(Refinements):
     )
 
 
+# Which keys of a window go together ---------------------------------------------------
+
+RECURRENCES = ("cron", "rrule", "ical", "business_days", "dates")
+"""A window has exactly one of these."""
+
+DEMANDS = ("tru", "aps")
+"""A window has exactly one of these."""
+
+LENGTHS = ("duration", "until")
+"""A window has at most one of these; none only if its recurrence is in `OWN_LENGTH`."""
+
+OWN_LENGTH = ("ical", "dates")
+"""Recurrences whose events or dates may have ends of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A key that is valid only beside *owner*, because of *why*.
+
+    *example* is set where the owner can't do without it: what to add, in words.
+    """
+
+    key: str
+    owner: str
+    why: str
+    example: str = ""
+
+
+COMPANIONS = (
+    Companion(
+        "start",
+        "rrule",
+        "it is the first start of an rrule",
+        "its first start, such as start: 2027-01-08T16:00",
+    ),
+    Companion("match", "ical", "it chooses among the events of an .ics file"),
+    Companion("day_match", "cron", "it settles the two day fields of a cron"),
+    Companion(
+        "at",
+        "business_days",
+        "it is the time of day of business_days",
+        'the time of day, such as at: "07:00"',
+    ),
+    Companion("months", "business_days", "it chooses the months of business_days"),
+)
+
+
+# Calendars and planner.yaml -----------------------------------------------------------
+
+
 class GuardRailsDocument(Strict):
-    """What no window may exceed."""
+    """Limits that no window may exceed."""
 
     allowed_tru: TruList | None = Field(
         default=None, description="The TRU values that can be had. Default: 2, 3, 4, 6, 8, 10, 12."
@@ -246,12 +302,14 @@ class CalendarDocument(Strict):
     weekend: Weekdays | None = Field(
         default=None, description="The days of the weekend. Default: the first country's."
     )
-    defaults: Refinements | None = Field(default=None, description="What its windows fall back on.")
+    defaults: Refinements | None = Field(
+        default=None, description="Values for the keys that its windows leave out."
+    )
     guard_rails: GuardRailsDocument | None = Field(
         default=None, description="Limits of this namespace, tighter than the project's."
     )
     windows: dict[str, WindowDocument] = Field(
-        description="Its windows by name.", examples=["{month-end-close: …}"]
+        description="Its windows, by name.", examples=["{month-end-close: …}"]
     )
 
 
@@ -265,7 +323,7 @@ class TierDocument(Strict):
 
 
 class PricesDocument(Strict):
-    """The price list that bills are reckoned with."""
+    """The price list of the bill."""
 
     tiers: Annotated[tuple[TierDocument, ...], BeforeValidator(as_list)] = Field(
         description="Prices by monthly volume, ascending.", examples=["[{per_million: 50}]"]
@@ -274,7 +332,7 @@ class PricesDocument(Strict):
 
 
 class NamespaceRailsDocument(Strict):
-    """What planner.yaml says about one namespace."""
+    """The settings of one namespace in planner.yaml."""
 
     guard_rails: GuardRailsDocument = Field(
         description="Its limits, in place of the project's.", examples=["{max_tru: 8}"]
@@ -282,7 +340,7 @@ class NamespaceRailsDocument(Strict):
 
 
 class PlannerDocument(Strict):
-    """What all calendars of a directory have in common: ``planner.yaml`` at its root."""
+    """``planner.yaml`` at the root of a directory: the settings of all its calendars."""
 
     project: ProjectName = Field(
         description="The owner mark: only schedules that carry it are ever changed or deleted. "
@@ -299,13 +357,13 @@ class PlannerDocument(Strict):
     weekend: Weekdays | None = Field(
         default=None, description="The weekend of calendars that name none."
     )
-    defaults: Refinements | None = Field(default=None, description="What all windows fall back on.")
+    defaults: Refinements | None = Field(
+        default=None, description="Values for the keys that windows and calendars leave out."
+    )
     guard_rails: GuardRailsDocument | None = Field(
         default=None, description="Limits that hold for every namespace."
     )
     namespaces: dict[str, NamespaceRailsDocument] | None = Field(
         default=None, description="Limits for single namespaces, in place of those for all."
     )
-    prices: PricesDocument | None = Field(
-        default=None, description="The prices that bills are made with."
-    )
+    prices: PricesDocument | None = Field(default=None, description="The price list of the bill.")

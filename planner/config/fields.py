@@ -15,15 +15,13 @@ from typing import Annotated, Any, Literal, Protocol, cast
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from planner.config.scalars import (
-    MAX_APS,
-    MAX_TRU,
     NAMESPACE_PATTERN,
     PROJECT_PATTERN,
     choice,
     looks_like_days,
-    near,
     parse_ahead,
     parse_amount,
+    parse_aps,
     parse_baseline,
     parse_cron,
     parse_currency,
@@ -37,6 +35,7 @@ from planner.config.scalars import (
     parse_project,
     parse_region,
     parse_time,
+    parse_tru,
     parse_wall,
     parse_weekday,
     parse_zone,
@@ -44,31 +43,31 @@ from planner.config.scalars import (
     text_of,
     whole_number,
 )
-from planner.config.yaml_nodes import shown
+from planner.errors import did_you_mean, quote
 from planner.model import Holidays, IcsFile, Skip
 from workflows.contract import Capacity
 
 
-class Shelf(Protocol):
+class FileResolver(Protocol):
     """The iCalendar files that one YAML file may refer to."""
 
-    def take(self, path: str) -> IcsFile:
-        """Return the file that is written as *path*, relative to the YAML file.
+    def load(self, path: str) -> IcsFile:
+        """Return the file at *path*, relative to the YAML file.
 
-        What is wrong inside of it, the shelf reports itself, with the file's own lines.
+        Problems in its text are reported by the resolver, with the lines of that file.
 
         Raises:
-            ValueError: There is none to be had, in a sentence that names the path.
+            ValueError: It can't be loaded; the sentence names the path.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class TextFile:
-    """A YAML file: its name for people, its text, and the files that it may refer to."""
+    """A YAML file: its name for messages, its text, and the files it may refer to."""
 
     name: str
     text: str
-    shelf: Shelf
+    resolver: FileResolver
 
 
 MAX_ITEMS = 2_000
@@ -77,15 +76,15 @@ MAX_ITEMS = 2_000
 Schema = dict[str, Any]
 
 
-def _reader(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Return a validator that reads one string by *parse*; values already read pass."""
+def _parsed(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Return a validator that parses a string; values that are parsed already pass."""
     return BeforeValidator(
         lambda raw: parse(text_of(raw)) if isinstance(raw, (str, list, dict)) else raw
     )
 
 
 def as_list(raw: object) -> list[Any]:
-    """Return *raw* as a list: one value may stand without brackets."""
+    """Return *raw* as a list: a single value needs no brackets."""
     items = raw if isinstance(raw, list) else [raw]
     if not items:
         raise ValueError("an empty list; name at least one, or remove the key")
@@ -95,7 +94,7 @@ def as_list(raw: object) -> list[Any]:
 
 
 def one_or_more(schema: Schema) -> WithJsonSchema:
-    """Return the schema of a value that may stand alone or in a list."""
+    """Return the JSON Schema of a single value or a list of such values."""
     return WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]})
 
 
@@ -115,51 +114,51 @@ _WALL_SCHEMA = {
 }
 _COUNT_SCHEMA = {"type": "integer", "minimum": 1}
 
-WallTime = Annotated[time, _reader(parse_time), WithJsonSchema(_TIME_SCHEMA)]
-Wall = Annotated[datetime, _reader(parse_wall), WithJsonSchema(_WALL_SCHEMA)]
-Day = Annotated[date, _reader(parse_date), WithJsonSchema(_DATE_SCHEMA)]
-Length = Annotated[timedelta, _reader(parse_length), WithJsonSchema(_LENGTH_SCHEMA)]
+WallTime = Annotated[time, _parsed(parse_time), WithJsonSchema(_TIME_SCHEMA)]
+Wall = Annotated[datetime, _parsed(parse_wall), WithJsonSchema(_WALL_SCHEMA)]
+Day = Annotated[date, _parsed(parse_date), WithJsonSchema(_DATE_SCHEMA)]
+Length = Annotated[timedelta, _parsed(parse_length), WithJsonSchema(_LENGTH_SCHEMA)]
 Ahead = Annotated[
     timedelta,
-    _reader(parse_ahead),
+    _parsed(parse_ahead),
     WithJsonSchema({"anyOf": [_LENGTH_SCHEMA, {"const": 0}]}),
 ]
-Tru = Annotated[int, _reader(whole_number(1, MAX_TRU, "8")), WithJsonSchema(_COUNT_SCHEMA)]
-Aps = Annotated[int, _reader(whole_number(1, MAX_APS, "4000")), WithJsonSchema(_COUNT_SCHEMA)]
-Count = Annotated[int, _reader(whole_number(1, 10**12, "5000000")), WithJsonSchema(_COUNT_SCHEMA)]
+Tru = Annotated[int, _parsed(parse_tru), WithJsonSchema(_COUNT_SCHEMA)]
+Aps = Annotated[int, _parsed(parse_aps), WithJsonSchema(_COUNT_SCHEMA)]
+Count = Annotated[int, _parsed(whole_number(1, 10**12, "5000000")), WithJsonSchema(_COUNT_SCHEMA)]
 Amount = Annotated[
-    float, _reader(parse_amount), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+    float, _parsed(parse_amount), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
 ]
-Flag = Annotated[bool, _reader(parse_flag), WithJsonSchema({"type": "boolean"})]
+Flag = Annotated[bool, _parsed(parse_flag), WithJsonSchema({"type": "boolean"})]
 Zone = Annotated[
-    str, _reader(parse_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})
+    str, _parsed(parse_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})
 ]
 Namespace = Annotated[
     str,
-    _reader(parse_namespace),
+    _parsed(parse_namespace),
     WithJsonSchema({"type": "string", "pattern": f"^{NAMESPACE_PATTERN}$"}),
 ]
 ProjectName = Annotated[
     str,
-    _reader(parse_project),
+    _parsed(parse_project),
     WithJsonSchema({"type": "string", "pattern": f"^{PROJECT_PATTERN}$"}),
 ]
 Description = Annotated[
-    str, _reader(prose(500)), WithJsonSchema({"type": "string", "maxLength": 500})
+    str, _parsed(prose(500)), WithJsonSchema({"type": "string", "maxLength": 500})
 ]
-Label = Annotated[str, _reader(prose(200)), WithJsonSchema({"type": "string", "maxLength": 200})]
+Label = Annotated[str, _parsed(prose(200)), WithJsonSchema({"type": "string", "maxLength": 200})]
 Currency = Annotated[
-    str, _reader(parse_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
+    str, _parsed(parse_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
 ]
-CombineWord = Annotated[Literal["max", "add"], _reader(choice("max", "add"))]
-DayMatchWord = Annotated[Literal["any", "all"], _reader(choice("any", "all"))]
+CombineWord = Annotated[Literal["max", "add"], _parsed(choice("max", "add"))]
+DayMatchWord = Annotated[Literal["any", "all"], _parsed(choice("any", "all"))]
 RollWord = Annotated[
     Literal["none", "previous", "next", "nearest"],
-    _reader(choice("none", "previous", "next", "nearest")),
+    _parsed(choice("none", "previous", "next", "nearest")),
 ]
 PolicyWord = Annotated[
     Literal["sync", "upsert-only", "create-only"],
-    _reader(choice("sync", "upsert-only", "create-only")),
+    _parsed(choice("sync", "upsert-only", "create-only")),
 ]
 Baseline = Annotated[
     Capacity,
@@ -183,93 +182,92 @@ Baseline = Annotated[
 # Lists ------------------------------------------------------------------------------
 
 _CRON_SCHEMA = {"type": "string", "maxLength": 200, "examples": ["0 18 L * *"]}
-CronExpression = Annotated[str, _reader(parse_cron)]
+CronExpression = Annotated[str, _parsed(parse_cron)]
 CronList = Annotated[
     tuple[CronExpression, ...], BeforeValidator(as_list), one_or_more(_CRON_SCHEMA)
 ]
 Ordinals = Annotated[
-    tuple[Annotated[int, _reader(parse_ordinal)], ...],
+    tuple[Annotated[int, _parsed(parse_ordinal)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": "integer", "minimum": -23, "maximum": 23, "not": {"const": 0}}),
 ]
 Months = Annotated[
-    tuple[Annotated[int, _reader(parse_month)], ...],
+    tuple[Annotated[int, _parsed(parse_month)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": ["integer", "string"], "examples": [3, "mar"]}),
 ]
 Weekdays = Annotated[
-    tuple[Annotated[int, _reader(parse_weekday)], ...],
+    tuple[Annotated[int, _parsed(parse_weekday)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": "string", "examples": ["fri", "sat"]}),
 ]
 TruList = Annotated[tuple[Tru, ...], BeforeValidator(as_list), one_or_more(_COUNT_SCHEMA)]
 
 
-def take_ics(text: str, info: ValidationInfo) -> IcsFile:
-    """Return the iCalendar file that *text* names, from the shelf of this reading."""
-    return cast(Shelf, info.context).take(text)
+def _load_ics(path: str, info: ValidationInfo) -> IcsFile:
+    """Return the iCalendar file at *path*, by the resolver of this validation."""
+    return cast(FileResolver, info.context).load(path)
 
 
-def _read_file(raw: object, info: ValidationInfo) -> object:
+def _parse_file(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, IcsFile):
         return raw
     text = text_of(raw)
     if not text.endswith(".ics"):
-        raise ValueError(f"{shown(text)} is no .ics file; write launches.ics")
-    return take_ics(text, info)
+        raise ValueError(f"{quote(text)} is no .ics file; write launches.ics")
+    return _load_ics(text, info)
 
 
 File = Annotated[
-    IcsFile, BeforeValidator(_read_file), WithJsonSchema({"type": "string", "pattern": r"\.ics$"})
+    IcsFile, BeforeValidator(_parse_file), WithJsonSchema({"type": "string", "pattern": r"\.ics$"})
 ]
 
-HolidayItem = str | IcsFile | tuple[date, ...]
+DayItem = str | IcsFile | tuple[date, ...]
+"""An item of ``holidays`` or ``skip``: a region or word, an ``.ics`` file, or dates."""
 
 
-def _read_days(raw: object, info: ValidationInfo) -> object:
-    """Read a date, a range of dates, or an iCalendar file; return any other text as it is."""
+def _parse_days(raw: object, info: ValidationInfo) -> object:
+    """Return dates or an iCalendar file; other text as it is."""
     if not isinstance(raw, (str, list, dict)):
         return raw
     text = text_of(raw)
     if text.endswith(".ics"):
-        return take_ics(text, info)
+        return _load_ics(text, info)
     return parse_days(text) if looks_like_days(text) else text
 
 
-def _read_holiday(raw: object, info: ValidationInfo) -> object:
-    """Read a region's code, or days."""
-    read = _read_days(raw, info)
-    return parse_region(read) if isinstance(read, str) else read
+def _parse_holiday(raw: object, info: ValidationInfo) -> object:
+    days = _parse_days(raw, info)
+    return parse_region(days) if isinstance(days, str) else days
 
 
-def _read_skip(raw: object, info: ValidationInfo) -> object:
-    """Read ``weekends``, ``holidays``, or days."""
-    read = _read_days(raw, info)
-    if not isinstance(read, str) or read in ("weekends", "holidays"):
-        return read
-    hint = near(read, ("weekends", "holidays"))
+def _parse_skip(raw: object, info: ValidationInfo) -> object:
+    days = _parse_days(raw, info)
+    if not isinstance(days, str) or days in ("weekends", "holidays"):
+        return days
+    hint = did_you_mean(days, ("weekends", "holidays"))
     raise ValueError(
-        f"{shown(read)} can't be skipped; write weekends, holidays, 2027-12-24, "
+        f"{quote(days)} can't be skipped; write weekends, holidays, 2027-12-24, "
         f"2027-12-20..2028-01-03 or freeze.ics{hint}"
     )
 
 
 HolidayList = Annotated[
-    tuple[Annotated[HolidayItem, BeforeValidator(_read_holiday)], ...],
+    tuple[Annotated[DayItem, BeforeValidator(_parse_holiday)], ...],
     BeforeValidator(as_list),
     one_or_more(
         {"type": "string", "examples": ["US", "US-CA", "XNYS", "company.ics", "2027-12-24"]}
     ),
 ]
 SkipList = Annotated[
-    tuple[Annotated[HolidayItem, BeforeValidator(_read_skip)], ...],
+    tuple[Annotated[DayItem, BeforeValidator(_parse_skip)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": "string", "examples": ["weekends", "holidays", "2027-12-24"]}),
 ]
 
 
-def holidays_of(items: tuple[HolidayItem, ...], weekend: tuple[int, ...]) -> Holidays:
-    """Return the holidays that a list writes, in an order of their own."""
+def holidays_of(items: tuple[DayItem, ...], weekend: tuple[int, ...]) -> Holidays:
+    """Return the holidays of a ``holidays`` list, with their order normalized."""
     return Holidays(
         regions=tuple(dict.fromkeys(item for item in items if isinstance(item, str))),
         calendars=tuple(dict.fromkeys(item for item in items if isinstance(item, IcsFile))),
@@ -278,8 +276,8 @@ def holidays_of(items: tuple[HolidayItem, ...], weekend: tuple[int, ...]) -> Hol
     )
 
 
-def skip_of(items: tuple[HolidayItem, ...]) -> Skip:
-    """Return what a window's ``skip`` list leaves out, in an order of its own."""
+def skip_of(items: tuple[DayItem, ...]) -> Skip:
+    """Return the exclusions of a ``skip`` list, with their order normalized."""
     return Skip(
         weekends="weekends" in items,
         holidays="holidays" in items,
@@ -288,5 +286,5 @@ def skip_of(items: tuple[HolidayItem, ...]) -> Skip:
     )
 
 
-def _days(items: tuple[HolidayItem, ...]) -> tuple[date, ...]:
+def _days(items: tuple[DayItem, ...]) -> tuple[date, ...]:
     return tuple(sorted({day for item in items if isinstance(item, tuple) for day in item}))

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from planner.config.documents import CalendarDocument, PlannerDocument
+from planner.config.documents import (
+    COMPANIONS,
+    DEMANDS,
+    LENGTHS,
+    OWN_LENGTH,
+    RECURRENCES,
+    CalendarDocument,
+    PlannerDocument,
+)
 from planner.config.scalars import NAME_PATTERN
-from planner.config.validate import RECURRENCES
 
 Schema = dict[str, Any]
 Kind = Literal["calendar", "planner"]
@@ -18,43 +25,41 @@ _NOTES = {"^x-": {"description": "Room for anchors and notes; not read."}}
 def schema(kind: Kind) -> Schema:
     """Return the JSON Schema of a calendar file's documents, or of ``planner.yaml``.
 
-    What passes here may still be refused: whether a cron ever fires or a file exists, a
-    schema can't say. What is refused here, reading refuses too.
+    A file that the schema accepts may still have problems: whether a cron ever fires or a
+    file exists, a schema can't say. A file that it refuses always has some.
     """
     model = CalendarDocument if kind == "calendar" else PlannerDocument
     found = _tidied(model.model_json_schema(by_alias=True, mode="validation"))
     found["patternProperties"] = _NOTES
     if kind == "calendar":
         found["properties"]["windows"]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$"}
-        found["$defs"]["WindowDocument"] |= _one_of_each()
+        found["$defs"]["WindowDocument"] |= _combinations()
     return {"$schema": DIALECT, **found}
 
 
-def _one_of_each() -> Schema:
-    """Return what a window's keys must say together."""
+def _combinations() -> Schema:
+    """Return which keys of a window go together."""
+    dependent: dict[str, list[str]] = {}
+    for companion in COMPANIONS:
+        dependent.setdefault(companion.key, []).append(companion.owner)
+        if companion.example:
+            dependent.setdefault(companion.owner, []).append(companion.key)
     return {
         "allOf": [
             {"oneOf": [{"required": [key]} for key in RECURRENCES]},
-            {"oneOf": [{"required": [key]} for key in ("tru", "aps")]},
-            {"not": {"required": ["duration", "until"]}},
+            {"oneOf": [{"required": [key]} for key in DEMANDS]},
+            {"not": {"required": list(LENGTHS)}},
+            {"anyOf": [{"required": [key]} for key in (*LENGTHS, *OWN_LENGTH)]},
         ],
-        "dependentRequired": {
-            "rrule": ["start"],
-            "start": ["rrule"],
-            "business_days": ["at"],
-            "at": ["business_days"],
-            "months": ["business_days"],
-            "match": ["ical"],
-            "day_match": ["cron"],
-        },
+        "dependentRequired": dependent,
     }
 
 
 def _tidied(node: Any) -> Any:
-    """Return a schema in which a key that may be left out can't be written as null.
+    """Return *node* without the nulls and titles that pydantic adds.
 
-    pydantic says "or null, by default null" of such keys; the files refuse a blank. Its
-    titles only repeat the keys.
+    It makes a key that may be left out nullable, but the files refuse a blank; its titles
+    only repeat the keys.
     """
     if isinstance(node, list):
         return [_tidied(item) for item in node]

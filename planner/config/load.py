@@ -13,9 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from planner.config.build import build
 from planner.config.fields import TextFile
-from planner.config.scalars import near
-from planner.config.yaml_nodes import shown
-from planner.errors import InputError, Lint, Problem
+from planner.errors import InputError, Lint, Problem, did_you_mean, quote
 from planner.model import IcsFile, Project
 from planner.recurrence import ical
 
@@ -35,26 +33,26 @@ _NO_CALENDARS = "there is no calendar beside it: a sync deletes every schedule o
 
 
 def read(directory: Path) -> Project:
-    """Return the project that is written in *directory* and below it.
+    """Return the project that the files in *directory* and below define.
 
-    ``planner.yaml`` at its root says what is common; every other ``.yaml`` or ``.yml``
-    file holds calendars. What begins with a dot is left alone. The order in which files
-    are found doesn't matter. The project's warnings are those about its
-    iCalendar files, and that there is no calendar.
+    ``planner.yaml`` at its root has the settings; every other ``.yaml`` or ``.yml`` file
+    holds calendars. Names that begin with a dot are skipped. The order of files doesn't
+    matter. The project's warnings are those about its iCalendar files, and that there is no
+    calendar.
 
     Raises:
-        InputError: Anything in it can't be used: every problem of the run.
+        InputError: The files can't be used: every problem in them.
     """
     if not directory.is_dir():
         what = "is no directory" if directory.exists() else "does not exist"
         raise InputError([Problem(str(directory), 0, f"{what}; name a directory of calendars")])
-    reading = _Reading(directory, directory.resolve())
-    planner, calendars = reading.files()
+    loader = _Loader(directory, directory.resolve())
+    planner, calendars = loader.files()
     project, problems = build(planner, calendars)
-    problems += reading.problems
+    problems += loader.problems
     if problems or project is None:
         raise InputError(problems)
-    warnings = set(reading.lints)
+    warnings = set(loader.lints)
     if not project.namespaces:
         home = display(directory / PROJECT_FILE)
         warnings.add(Lint(home, 0, "no-calendars", _NO_CALENDARS))
@@ -62,7 +60,7 @@ def read(directory: Path) -> Project:
 
 
 def display(path: Path) -> str:
-    """Return *path* as people find it: relative to where they are, if it is below."""
+    """Return *path* for messages: relative to the working directory if it is below it."""
     try:
         return path.absolute().relative_to(Path.cwd()).as_posix()
     except ValueError:
@@ -70,47 +68,47 @@ def display(path: Path) -> str:
 
 
 @dataclass(slots=True)
-class _Reading:
-    """One reading of a directory: what was found, and what was wrong on the way."""
+class _Loader:
+    """One load of a directory: the ``.ics`` files and the problems so far."""
 
     directory: Path
     root: Path
     problems: list[Problem] = field(default_factory=list)
     lints: list[Lint] = field(default_factory=list)
-    taken: dict[Path, IcsFile] = field(default_factory=dict)
+    ics_files: dict[Path, IcsFile] = field(default_factory=dict)
 
     def files(self) -> tuple[TextFile | None, list[TextFile]]:
-        """Return planner.yaml and the calendar files, as far as they can be read."""
+        """Return planner.yaml and the calendar files that can be read."""
         found = {path: self.text_file(path) for path in self.candidates()}
         home = self.directory / PROJECT_FILE
         if home not in found:
-            self.fault(home, "is missing; write it with one line, project: payments-platform")
+            self.problem(home, "is missing; write it with one line, project: payments-platform")
         planner = found.pop(home, None)
         for path in found:
             if path.name == PROJECT_FILE:
-                self.fault(path, f"belongs at the root of the directory, {display(home)}")
+                self.problem(path, f"belongs at the root of the directory, {display(home)}")
         calendars = [file for path, file in found.items() if path.name != PROJECT_FILE and file]
         return planner, calendars
 
     def candidates(self) -> list[Path]:
-        """Return the YAML files below the directory, sorted; hidden ones are left out."""
+        """Return the YAML files below the directory, sorted, without hidden ones."""
         found = []
         for path in self.below(self.directory):
             if path.suffix in SUFFIXES:
                 found.append(path)
             if len(found) > MAX_FILES:
-                self.fault(self.directory, f"more than {MAX_FILES:,} calendar files; split it")
+                self.problem(self.directory, f"more than {MAX_FILES:,} calendar files; split it")
                 break
         return sorted(found)
 
     def below(self, directory: Path, levels: int = MAX_LEVELS) -> Iterator[Path]:
         if not levels:
-            self.fault(directory, f"deeper than {MAX_LEVELS} levels of directories; move it up")
+            self.problem(directory, f"deeper than {MAX_LEVELS} levels of directories; move it up")
             return
         try:
             entries = sorted(directory.iterdir())
         except OSError as error:
-            self.fault(directory, _reason(error))
+            self.problem(directory, _reason(error))
             return
         for entry in entries:
             if entry.name.startswith("."):
@@ -120,60 +118,66 @@ class _Reading:
             else:
                 yield entry
 
-    def fault(self, path: Path, message: str, line: int = 0) -> None:
+    def problem(self, path: Path, message: str, line: int = 0) -> None:
         self.problems.append(Problem(display(path), line, message))
 
     def text_file(self, path: Path) -> TextFile | None:
         try:
             text = _text(path, self.root)
         except ValueError as error:
-            self.fault(path, str(error))
+            self.problem(path, str(error))
             return None
-        return TextFile(display(path), text, _Shelf(self, path.parent))
+        return TextFile(display(path), text, _Resolver(self, path.parent))
 
 
 @dataclass(frozen=True, slots=True)
-class _Shelf:
-    """The iCalendar files beside one YAML file, read once each and checked."""
+class _Resolver:
+    """Loads the iCalendar files that a YAML file in *home* refers to, each once."""
 
-    reading: _Reading
+    loader: _Loader
     home: Path
 
-    def take(self, path: str) -> IcsFile:
-        reading = self.reading
+    def load(self, path: str) -> IcsFile:
+        loader = self.loader
         target = self._inside(path)
-        if target not in reading.taken:
-            file = IcsFile(target.relative_to(reading.root).as_posix(), _text(target, reading.root))
+        if target not in loader.ics_files:
+            file = IcsFile(target.relative_to(loader.root).as_posix(), _text(target, loader.root))
             problems, lints = ical.check(file)
-            name = display(reading.directory / file.path)
-            reading.problems += [replace(problem, file=name) for problem in problems]
-            reading.lints += [replace(lint, file=name) for lint in lints]
-            reading.taken[target] = file
-        return reading.taken[target]
+            name = display(loader.directory / file.path)
+            loader.problems += [replace(problem, file=name) for problem in problems]
+            loader.lints += [replace(lint, file=name) for lint in lints]
+            loader.ics_files[target] = file
+        return loader.ics_files[target]
 
     def _inside(self, path: str) -> Path:
-        """Return where *path* leads, which is a file inside the calendars' directory."""
+        """Return the file at *path*, which must be inside the calendars' directory."""
         written = PurePosixPath(path)
         if written.is_absolute() or "\\" in path or "\0" in path:
             raise ValueError(
-                f"{shown(path)} is no relative path; write launches.ics, from this file's directory"
+                f"{quote(path)} is no relative path; write launches.ics, from this file's directory"
             )
         try:
             target = (self.home / written).resolve()
         except (OSError, RuntimeError) as error:
-            raise ValueError(f"{shown(path)} leads nowhere; write launches.ics") from error
-        if not target.is_relative_to(self.reading.root):
+            raise ValueError(f"{quote(path)} leads nowhere; write launches.ics") from error
+        if not target.is_relative_to(self.loader.root):
             raise ValueError(
-                f"{shown(path)} leads out of the calendars' directory; keep the file inside of it"
+                f"{quote(path)} leads out of the calendars' directory; keep the file inside of it"
             )
         if not target.exists():
             beside = [file.name for file in sorted(self.home.glob("*.ics"))[:1000]]
-            raise ValueError(f"there is no file {shown(path)}{near(path, beside) or ' here'}")
+            raise ValueError(
+                f"there is no file {quote(path)}{did_you_mean(path, beside) or ' here'}"
+            )
         return target
 
 
 def _text(path: Path, root: Path) -> str:
-    """Return the text of a file inside *root*; `ValueError` says why it can't be had."""
+    """Return the text of a file inside *root*.
+
+    Raises:
+        ValueError: It can't be read, in words.
+    """
     try:
         if not path.resolve().is_relative_to(root):
             raise ValueError("leads out of the calendars' directory; keep the file inside of it")
@@ -189,10 +193,6 @@ def _text(path: Path, root: Path) -> str:
             data = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, RuntimeError) as error:
         raise ValueError(_reason(error)) from error
-    return _decoded(data)
-
-
-def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from difflib import get_close_matches
 
 from planner import timezones
-from planner.config.yaml_nodes import shown
+from planner.errors import did_you_mean, quote
 from planner.recurrence import business_days, cron
 from workflows.contract import Capacity
 
@@ -53,7 +52,7 @@ _WALL = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{1,2}:\d{2}(?::\d{2})?)", re.ASCI
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the elapsed time that *text* writes; a day is 24 hours, whatever the clock does.
+    """Return the elapsed time that *text* writes; a day is 24 hours on every date.
 
     >>> parse_duration("1h30m") == parse_duration("PT1H30M") == parse_duration("90m")
     True
@@ -66,99 +65,92 @@ def parse_duration(text: str) -> timedelta:
     if words == "0":
         return timedelta()
     if not parts:
-        raise ValueError(f"{shown(text)} is no length of time; write 90s, 10m, 2h, 1h30m or PT2H")
+        raise ValueError(f"{quote(text)} is no length of time; write 90s, 10m, 2h, 1h30m or PT2H")
     return timedelta(**parts)
 
 
 def parse_length(text: str) -> timedelta:
-    """Return a window's duration: longer than nothing, at most `MAX_DURATION`."""
+    """Return a window's duration: above zero, at most `MAX_DURATION`."""
     length = parse_duration(text)
     if not length:
-        raise ValueError(f"{shown(text)} is no time at all; a window lasts, such as 2h")
+        raise ValueError(f"{quote(text)} is no time at all; a window lasts, such as 2h")
     if length > MAX_DURATION:
-        raise ValueError(f"{shown(text)} is longer than {MAX_DURATION.days} days; write 12h or so")
+        raise ValueError(f"{quote(text)} is longer than {MAX_DURATION.days} days; write 12h or so")
     return length
 
 
 def parse_ahead(text: str) -> timedelta:
-    """Return a lead or a jitter: nothing, or up to `MAX_LEAD`."""
+    """Return a lead or a jitter: zero to `MAX_LEAD`."""
     ahead = parse_duration(text)
     if ahead > MAX_LEAD:
-        raise ValueError(f"{shown(text)} is longer than a day; write 10m or so")
+        raise ValueError(f"{quote(text)} is longer than a day; write 10m or so")
     return ahead
 
 
 def parse_time(text: str) -> time:
-    """Return a time on the wall, to the second; ``24:00`` is midnight."""
+    """Return a wall-clock time of day, to the second; ``24:00`` is midnight."""
     match = _TIME.fullmatch(text.strip())
     hour, minute, second = (int(part or 0) for part in match.groups()) if match else (99, 0, 0)
     if (hour, minute, second) == (24, 0, 0):
         hour = 0
     if hour > 23 or minute > 59 or second > 59:
-        raise ValueError(f"{shown(text)} is no time of day; write 06:00 or 18:30")
+        raise ValueError(f"{quote(text)} is no time of day; write 06:00 or 18:30")
     return time(hour, minute, second)
 
 
 def parse_date(text: str) -> date:
-    """Return a calendar date, in years that schedules know."""
+    """Return a date from `FIRST_YEAR` to `LAST_YEAR`."""
     words = text.strip()
     try:
         day = date.fromisoformat(words) if _DATE.fullmatch(words) else None
     except ValueError as error:
-        raise ValueError(f"{shown(text)} is on no calendar; write 2027-12-24") from error
+        raise ValueError(f"{quote(text)} is on no calendar; write 2027-12-24") from error
     if day is None:
-        raise ValueError(f"{shown(text)} is no date; write 2027-12-24")
+        raise ValueError(f"{quote(text)} is no date; write 2027-12-24")
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise ValueError(f"{shown(text)} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
+        raise ValueError(f"{quote(text)} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
     return day
 
 
 def parse_wall(text: str) -> datetime:
-    """Return a date with its time on the wall; the window's zone gives it meaning."""
+    """Return a naive wall-clock time, to be read in the window's zone."""
     match = _WALL.fullmatch(text.strip())
     if match:
         return datetime.combine(parse_date(match[1]), parse_time(match[2]))
     if _DATE.fullmatch(text.strip()):
-        raise ValueError(f"{shown(text)} has no time; write {text.strip()}T09:00")
+        raise ValueError(f"{quote(text)} has no time; write {text.strip()}T09:00")
     if re.search(r"(Z|[+-]\d\d:?\d\d)$", text.strip()):
         raise ValueError(
-            f"{shown(text)} brings an offset; write the local time, 2027-03-14T01:30, "
+            f"{quote(text)} brings an offset; write the local time, 2027-03-14T01:30, "
             "and its zone as 'timezone'"
         )
-    raise ValueError(f"{shown(text)} is no date with a time; write 2027-03-14T01:30")
+    raise ValueError(f"{quote(text)} is no date with a time; write 2027-03-14T01:30")
 
 
 def parse_days(text: str) -> tuple[date, ...]:
-    """Return one date, or all of ``2027-12-20..2028-01-03``, both ends included."""
+    """Return the dates of ``2027-12-24`` or of ``2027-12-20..2028-01-03``, ends included."""
     first, dots, last = text.partition("..")
     start, end = parse_date(first), parse_date(last if dots else first)
     if end < start:
-        raise ValueError(f"{shown(text)} ends before it starts; write {end}..{start}")
+        raise ValueError(f"{quote(text)} ends before it starts; write {end}..{start}")
     if (end - start).days >= MAX_RANGE_DAYS:
-        raise ValueError(f"{shown(text)} is longer than {MAX_RANGE_DAYS} days; write a shorter one")
+        raise ValueError(f"{quote(text)} is longer than {MAX_RANGE_DAYS} days; write a shorter one")
     return tuple(start + timedelta(days=n) for n in range((end - start).days + 1))
 
 
 def looks_like_days(text: str) -> bool:
-    """Tell whether *text* means to be a date or a range of dates."""
+    """Tell whether *text* looks like a date or a range of dates."""
     return bool(re.match(r"\d", text))
 
 
 def parse_month(text: str) -> int:
-    """Return a month's number from its number or its name."""
+    """Return the number of a month, January as 1, from its number or name."""
     return _ordinal(text, MONTHS, "month", "3 or mar", first=1)
 
 
 def parse_weekday(text: str) -> int:
-    """Return a weekday, Monday as 0, from its name."""
+    """Return the number of a weekday, Monday as 0, from its name."""
     return _ordinal(text, WEEKDAYS, "weekday", "fri or sat", first=None)
-
-
-def near(text: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest of *known*, or nothing."""
-    folded = {name.casefold(): name for name in known}
-    found = get_close_matches(text.casefold(), folded, n=1, cutoff=0.6)
-    return f"; did you mean '{folded[found[0]]}'?" if found else ""
 
 
 def _ordinal(text: str, names: tuple[str, ...], kind: str, good: str, *, first: int | None) -> int:
@@ -171,11 +163,11 @@ def _ordinal(text: str, names: tuple[str, ...], kind: str, good: str, *, first: 
         for number, name in enumerate(names, start=first or 0):
             if name.startswith(words):
                 return number
-    raise ValueError(f"{shown(text)} is no {kind}; write {good}")
+    raise ValueError(f"{quote(text)} is no {kind}; write {good}")
 
 
 MAX_TRU = 1_000
-"""The largest TRU value that anybody can write; self-serve ends at 12."""
+"""The largest TRU value that is accepted; self-serve ends at 12."""
 
 MAX_APS = MAX_TRU * 500
 
@@ -188,7 +180,11 @@ NAME_HINT = "letters, digits, '.', '_' and '-', at most 63 characters, such as m
 
 
 def text_of(raw: object) -> str:
-    """Return *raw* as the one string it must be."""
+    """Return *raw*, which must be one string.
+
+    Raises:
+        ValueError: It is a list or a mapping.
+    """
     if isinstance(raw, (list, dict)):
         kind = "a list" if isinstance(raw, list) else "a mapping"
         raise ValueError(f"{kind} stands where one value is wanted")
@@ -196,91 +192,95 @@ def text_of(raw: object) -> str:
 
 
 def whole_number(low: int, high: int, good: str) -> Callable[[str], int]:
-    """Return a reader of whole numbers from *low* to *high*."""
+    """Return a parser of whole numbers from *low* to *high*; *good* is an example."""
 
     def parse(text: str) -> int:
         words = text.strip()
         number = int(words) if re.fullmatch(r"-?[0-9]{1,12}", words) else None
         if number is None or not low <= number <= high:
             raise ValueError(
-                f"{shown(text)} is no whole number from {low:,} to {high:,}; write {good}"
+                f"{quote(text)} is no whole number from {low:,} to {high:,}; write {good}"
             )
         return number
 
     return parse
 
 
+parse_tru = whole_number(1, MAX_TRU, "8")
+parse_aps = whole_number(1, MAX_APS, "4000")
+
+
 def parse_amount(text: str) -> float:
-    """Return an amount above zero: hours, a price, Actions per second."""
+    """Return an amount above zero: hours, a price."""
     words = text.strip()
     number = float(words) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", words) else 0.0
     if not 0 < number < math.inf:
-        raise ValueError(f"{shown(text)} is no number above zero; write 40 or 0.5")
+        raise ValueError(f"{quote(text)} is no number above zero; write 40 or 0.5")
     return number
 
 
 def parse_flag(text: str) -> bool:
-    """Return what ``true`` or ``false`` says; YAML 1.1's other words count as well."""
+    """Return a boolean: ``true`` or ``false``, or one of YAML 1.1's other words."""
     words = text.strip().lower()
     if words in ("true", "yes", "on"):
         return True
     if words in ("false", "no", "off"):
         return False
-    raise ValueError(f"{shown(text)} is neither true nor false; write true")
+    raise ValueError(f"{quote(text)} is neither true nor false; write true")
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """Return a reader of one of the words *allowed*."""
+    """Return a parser of one of the words *allowed*."""
 
     def parse(text: str) -> str:
         words = text.strip()
         if words in allowed:
             return words
         listed = ", ".join(allowed[:-1]) + f" or {allowed[-1]}"
-        raise ValueError(f"{shown(text)} is none of {listed}{near(words, allowed)}")
+        raise ValueError(f"{quote(text)} is none of {listed}{did_you_mean(words, allowed)}")
 
     return parse
 
 
 def parse_namespace(text: str) -> str:
-    """Return a namespace as Temporal Cloud writes it, with its account."""
+    """Return a Temporal Cloud namespace with its account: ``payments-prod.a1b2c``."""
     if re.fullmatch(NAMESPACE_PATTERN, text):
         return text
     if "." not in text:
         raise ValueError(
-            f"namespace {shown(text)} names no account; write it as Temporal Cloud shows it, "
+            f"namespace {quote(text)} names no account; write it as Temporal Cloud shows it, "
             "payments-prod.a1b2c"
         )
     raise ValueError(
-        f"{shown(text)} is no Temporal Cloud namespace; write it in lower case with its account, "
+        f"{quote(text)} is no Temporal Cloud namespace; write it in lower case with its account, "
         "payments-prod.a1b2c"
     )
 
 
 def parse_name(text: str) -> str:
-    """Return a window's name: a part of its schedule's id."""
+    """Return a window's name, which is a part of its schedule's id."""
     if re.fullmatch(NAME_PATTERN, text):
         return text
-    raise ValueError(f"{shown(text)} is no name for a window; write {NAME_HINT}")
+    raise ValueError(f"{quote(text)} is no name for a window; write {NAME_HINT}")
 
 
 def parse_project(text: str) -> str:
-    """Return a project's name: the mark by which its schedules are known as its own."""
+    """Return a project's name, the owner mark of its schedules."""
     if re.fullmatch(PROJECT_PATTERN, text):
         return text
     raise ValueError(
-        f"{shown(text)} is no name for a project; write lower-case letters, digits and '-', "
+        f"{quote(text)} is no name for a project; write lower-case letters, digits and '-', "
         "beginning with a letter, at most 63, such as payments-platform"
     )
 
 
 def prose(limit: int) -> Callable[[str], str]:
-    """Return a reader of words for people, in one paragraph of at most *limit* characters."""
+    """Return a parser of prose: one paragraph of at most *limit* characters."""
 
     def parse(text: str) -> str:
         words = " ".join(text.split())
         if _CONTROL.search(words):
-            raise ValueError(f"{shown(ascii(words))} holds a control character; write plain text")
+            raise ValueError(f"{quote(ascii(words))} holds a control character; write plain text")
         if len(words) > limit:
             raise ValueError(f"{len(words):,} characters; write at most {limit}")
         return words
@@ -289,7 +289,7 @@ def prose(limit: int) -> Callable[[str], str]:
 
 
 def parse_zone(text: str) -> str:
-    """Return a time zone by its name in the tz database."""
+    """Return the name of a time zone in the tz database."""
     problem = timezones.timezone_problem(text)
     if problem:
         raise ValueError(problem)
@@ -297,30 +297,30 @@ def parse_zone(text: str) -> str:
 
 
 def parse_cron(text: str) -> str:
-    """Return a cron expression that can be read; whether it ever fires is asked elsewhere."""
+    """Return a valid cron expression with single spaces; it may still never fire."""
     cron.parse(text)
     return " ".join(text.split())
 
 
 def parse_currency(text: str) -> str:
-    """Return a currency by its three letters."""
+    """Return the three letters of a currency."""
     if re.fullmatch(r"[A-Z]{3}", text):
         return text
-    raise ValueError(f"{shown(text)} is no currency; write three letters, such as USD")
+    raise ValueError(f"{quote(text)} is no currency; write three letters, such as USD")
 
 
 def parse_ordinal(text: str) -> int:
-    """Return which business day of a month: 1 to 23, or −1 to −23 from its end."""
+    """Return the ordinal of a business day: 1 to 23, or −1 to −23 from the month's end."""
     number = whole_number(-23, 23, "3, or -1 for the last")(text)
     if not number:
         raise ValueError(
-            f"{shown(text)} is no business day; write 1 for the first, -1 for the last"
+            f"{quote(text)} is no business day; write 1 for the first, -1 for the last"
         )
     return number
 
 
 def parse_region(text: str) -> str:
-    """Return the code of a country, a subdivision or a market that has holidays."""
+    """Return the code of a country, subdivision or market with known holidays."""
     problem = business_days.region_problem(text)
     if problem:
         raise ValueError(problem)
@@ -328,12 +328,12 @@ def parse_region(text: str) -> str:
 
 
 def parse_baseline(raw: object) -> object:
-    """Return the capacity that ``on-demand`` or ``{tru: 2}`` declares."""
+    """Return the capacity of ``on-demand`` or ``{tru: 2}``."""
     if raw == "on-demand":
         return Capacity()
     if isinstance(raw, dict) and set(raw) == {"tru"}:
         return Capacity(float(whole_number(1, MAX_TRU, "2")(text_of(raw["tru"]))))
     if isinstance(raw, Capacity):
         return raw
-    words = shown(raw) if isinstance(raw, str) else "this"
+    words = quote(raw) if isinstance(raw, str) else "this"
     raise ValueError(f"{words} is no baseline; write on-demand or {{tru: 2}}")

@@ -1,4 +1,4 @@
-"""``planner.yaml``: the project's settings, guard rails and prices."""
+"""``planner.yaml``: the settings of a project, with its guard rails and prices."""
 
 from __future__ import annotations
 
@@ -8,17 +8,77 @@ from datetime import timedelta
 from itertools import pairwise
 
 from planner.config.documents import GuardRailsDocument, PlannerDocument, PricesDocument
-from planner.config.fields import Shelf, TextFile, holidays_of
+from planner.config.fields import TextFile, holidays_of
 from planner.config.scalars import parse_namespace
-from planner.config.validate import validate
-from planner.config.yaml_nodes import Document, Node, parse
+from planner.config.validate import Path, validate
+from planner.config.yaml_nodes import Node, parse
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays, Prices, PriceTier
 from workflows.contract import format_duration
 
+_NO_GUARD_RAILS = GuardRails()
 
-def rails_of(document: GuardRailsDocument | None, inherited: GuardRails) -> GuardRails:
-    """Return *inherited* with what *document* writes in its place."""
+
+@dataclass(frozen=True, slots=True)
+class ProjectSettings:
+    """The settings that planner.yaml gives to every calendar."""
+
+    document: PlannerDocument
+    guard_rails: GuardRails = _NO_GUARD_RAILS
+    by_namespace: Mapping[str, GuardRails] = field(default_factory=dict)
+    holidays: Holidays = Holidays()
+
+    def guard_rails_of(self, namespace: str) -> GuardRails:
+        """Return the guard rails that planner.yaml sets for *namespace*."""
+        return self.by_namespace.get(namespace, self.guard_rails)
+
+
+def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | None:
+    """Return the settings of planner.yaml; None if it can't be used. Adds to *problems*."""
+    documents, syntax = parse(file.text, file.name)
+    problems += syntax
+    if not documents:
+        if not syntax:
+            problems.append(Problem(file.name, 0, "is empty; write project: payments-platform"))
+        return None
+    for extra in documents[1:]:
+        problems.append(extra.problem((), "a second document; planner.yaml holds one"))
+    document = documents[0]
+    root = without_notes(document.root)
+    model, found = validate(PlannerDocument, root, document, file.resolver)
+    problems += found
+    if model is None:
+        return None
+    guard_rails = guard_rails_of(model.guard_rails, GuardRails())
+    by_namespace = {
+        namespace: guard_rails_of(each.guard_rails, guard_rails)
+        for namespace, each in (model.namespaces or {}).items()
+    }
+    settings = ProjectSettings(
+        model, guard_rails, by_namespace, holidays_of(model.holidays or (), model.weekend or ())
+    )
+    problems += [
+        document.problem(path, sentence) for path, sentence in _findings(settings) if sentence
+    ]
+    return settings
+
+
+def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
+    rails = settings.guard_rails
+    yield ("guard_rails", "max_tru"), unusable(rails)
+    yield ("prices", "tiers"), _price_problem(prices_of(settings.document.prices))
+    for namespace, each in settings.by_namespace.items():
+        path = ("namespaces", namespace)
+        yield path, problem_with(parse_namespace, namespace)
+        if each.max_tru != rails.max_tru or each.allowed_tru != rails.allowed_tru:
+            yield (*path, "guard_rails"), unusable(each)
+
+
+# Guard rails -------------------------------------------------------------------------
+
+
+def guard_rails_of(document: GuardRailsDocument | None, inherited: GuardRails) -> GuardRails:
+    """Return the guard rails of *document*, with those *inherited* where it sets none."""
     if document is None:
         return inherited
     return replace(
@@ -33,10 +93,10 @@ def rails_of(document: GuardRailsDocument | None, inherited: GuardRails) -> Guar
 
 
 def loosened(document: GuardRailsDocument | None, project: GuardRails) -> Iterator[tuple[str, str]]:
-    """Yield the keys by which a calendar would allow more than the project does.
+    """Yield the keys by which a calendar would allow more than *project* does.
 
-    Who may write a calendar may not lift what the platform's owner set for it in
-    planner.yaml: with both files in one repository, that is what code owners are for.
+    A calendar's author may not lift the limits of the platform's owner: with both files in
+    one repository, code owners of planner.yaml decide.
     """
     if document is None:
         return
@@ -57,7 +117,7 @@ def loosened(document: GuardRailsDocument | None, project: GuardRails) -> Iterat
 
 
 def unusable(rails: GuardRails) -> str | None:
-    """Return why no boost fits within *rails*, in a sentence; None if one does."""
+    """Return why no boost can keep to *rails*, in a sentence; None if one can."""
     smallest = min(rails.allowed_tru)
     if rails.max_tru is not None and rails.max_tru < smallest:
         return (
@@ -67,16 +127,18 @@ def unusable(rails: GuardRails) -> str | None:
     return None
 
 
+# Prices ------------------------------------------------------------------------------
+
+
 def prices_of(document: PricesDocument | None) -> Prices:
-    """Return the price list that planner.yaml writes, or the published one."""
+    """Return the price list of planner.yaml, else the published one."""
     if document is None:
         return Prices()
     tiers = tuple(PriceTier(tier.up_to, tier.per_million) for tier in document.tiers)
     return Prices(tiers, document.currency or Prices().currency)
 
 
-def price_problem(prices: Prices) -> str | None:
-    """Return why the tiers of *prices* are no price list; None if they are one."""
+def _price_problem(prices: Prices) -> str | None:
     *bounded, last = prices.tiers
     limits = [tier.up_to for tier in bounded]
     if last.up_to is not None or None in limits:
@@ -86,81 +148,19 @@ def price_problem(prices: Prices) -> str | None:
     return None
 
 
-_NO_RAILS = GuardRails()
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What planner.yaml says for all calendars."""
-
-    document: PlannerDocument
-    guard_rails: GuardRails = _NO_RAILS
-    by_namespace: Mapping[str, GuardRails] = field(default_factory=dict)
-    holidays: Holidays = Holidays()
-
-    def rails_for(self, namespace: str) -> GuardRails:
-        """Return the guard rails that planner.yaml sets for *namespace*."""
-        return self.by_namespace.get(namespace, self.guard_rails)
-
-
-def read_shared(file: TextFile, problems: list[Problem]) -> Shared | None:
-    """Return what planner.yaml says; None, with *problems* added, where it can't be used."""
-    documents, faults = parse(file.text, file.name)
-    problems += faults
-    if not documents:
-        if not faults:
-            problems.append(Problem(file.name, 0, "is empty; write project: payments-platform"))
-        return None
-    for extra in documents[1:]:
-        problems.append(
-            Problem(file.name, extra.root.line, "a second document; planner.yaml holds one")
-        )
-    return _shared_of(documents[0], file.shelf, problems)
-
-
-def _shared_of(document: Document, shelf: Shelf, problems: list[Problem]) -> Shared | None:
-    model, faults = validate(PlannerDocument, without_notes(document.root), document, shelf)
-    problems += faults
-    if model is None:
-        return None
-    rails = rails_of(model.guard_rails, GuardRails())
-    own = {
-        namespace: rails_of(each.guard_rails, rails)
-        for namespace, each in (model.namespaces or {}).items()
-    }
-    problems += _shared_problems(document, model, rails, own)
-    return Shared(model, rails, own, holidays_of(model.holidays or (), model.weekend or ()))
-
-
-def _shared_problems(
-    document: Document, model: PlannerDocument, rails: GuardRails, own: dict[str, GuardRails]
-) -> list[Problem]:
-    findings: list[tuple[tuple[object, ...], str | None]] = [
-        (("guard_rails", "max_tru"), unusable(rails)),
-        (("prices", "tiers"), price_problem(prices_of(model.prices))),
-    ]
-    for namespace, each in own.items():
-        path = ("namespaces", namespace)
-        findings.append((path, complaint(parse_namespace, namespace)))
-        if each.max_tru != rails.max_tru or each.allowed_tru != rails.allowed_tru:
-            findings.append(((*path, "guard_rails"), unusable(each)))
-    return [
-        Problem(document.file, document.line_of(path), sentence)
-        for path, sentence in findings
-        if sentence
-    ]
+# Shared with calendars ---------------------------------------------------------------
 
 
 def without_notes(root: Node) -> Node:
-    """Return *root* without keys that begin with ``x-``: room for anchors and for notes."""
+    """Return *root* without keys that begin with ``x-``, which hold anchors and notes."""
     if not isinstance(root.value, dict):
         return root
     kept = {key: entry for key, entry in root.value.items() if not key.startswith("x-")}
     return Node(kept, root.line)
 
 
-def complaint(parse_one: Callable[[str], object], text: str) -> str | None:
-    """Return the sentence with which *parse_one* refuses *text*; None if it takes it."""
+def problem_with(parse_one: Callable[[str], object], text: str) -> str | None:
+    """Return the sentence with which *parse_one* refuses *text*; None if it accepts it."""
     try:
         parse_one(text)
     except ValueError as error:

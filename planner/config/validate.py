@@ -1,12 +1,13 @@
 """Problems of a YAML document: unknown keys, bad values, keys that don't go together.
 
-pydantic finds what is wrong with single keys, and the sentences are ours. Combinations are
+pydantic finds the problems of single keys, and the sentences are ours. Combinations are
 checked on the strings themselves, so that a bad ``lead`` doesn't hide a cron that never
 fires: every problem of a window shows in one run.
 """
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -16,38 +17,59 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from planner import timezones
-from planner.config.documents import example_of, keys_of
-from planner.config.fields import Shelf
-from planner.config.scalars import HOUR, MAX_DURATION, near, parse_date, parse_wall
-from planner.config.yaml_nodes import Document, Node, line_below, plain, shown
-from planner.errors import Lint, Problem
-from planner.model import IcsFile
+from planner.config.documents import (
+    COMPANIONS,
+    DEMANDS,
+    LENGTHS,
+    OWN_LENGTH,
+    RECURRENCES,
+    example_of,
+    keys_of,
+)
+from planner.config.fields import FileResolver
+from planner.config.scalars import (
+    HOUR,
+    MAX_DURATION,
+    parse_aps,
+    parse_date,
+    parse_length,
+    parse_tru,
+    parse_wall,
+)
+from planner.config.yaml_nodes import Document, Node
+from planner.errors import Problem, did_you_mean, quote
+from planner.model import GuardRails
 from planner.recurrence import cron, ical
+from workflows.contract import APS_PER_TRU, format_duration, round_up
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 Path = tuple[object, ...]
+Raw = dict[str, Any]
+Finding = tuple[Path, str]
+"""The path of a key below the window, and what is wrong with it, in a sentence."""
 
 MAX_PROBLEMS = 100
-"""Problems of one mapping, and of one file, that are told; the rest is counted."""
+"""Problems of one mapping, and of one file, that are reported; the rest is counted."""
 
 
 def validate(
-    model: type[M], node: Node, document: Document, shelf: Shelf
+    model: type[M], node: Node, document: Document, resolver: FileResolver
 ) -> tuple[M | None, list[Problem]]:
-    """Return *node* read as *model*, or everything that keeps it from being one."""
+    """Return *node* parsed as *model*; or None, and every problem of it."""
     try:
-        return model.model_validate(plain(node), context=shelf), []
+        return model.model_validate(node.plain(), context=resolver), []
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         return None, [
-            _problem(model, node, document, detail)
+            Problem(document.file, node.line_of(detail["loc"]), _sentence(model, detail))
             for detail in details[:MAX_PROBLEMS]
             if not (detail["type"] == "missing" and _is_blank(node, detail["loc"]))
         ]
 
 
-def told(file: str, problems: list[Problem]) -> list[Problem]:
-    """Return the first of a file's *problems*, and how many more there are."""
+def limited(file: str, problems: list[Problem]) -> list[Problem]:
+    """Return the first `MAX_PROBLEMS` of a file's *problems*, and how many more there are."""
     more = len(problems) - MAX_PROBLEMS
     if more <= 0:
         return problems
@@ -55,8 +77,11 @@ def told(file: str, problems: list[Problem]) -> list[Problem]:
     return [*sorted(problems)[:MAX_PROBLEMS], rest]
 
 
+# Single keys -------------------------------------------------------------------------
+
+
 def _is_blank(node: Node, path: Path) -> bool:
-    """Tell whether *path* leads to a key without a value, which is reported as such."""
+    """Tell whether *path* leads to a key without a value, which is reported already."""
     for step in path:
         if not isinstance(node.value, dict) or step not in node.value:
             return False
@@ -64,49 +89,31 @@ def _is_blank(node: Node, path: Path) -> bool:
     return node.value is None
 
 
-def _problem(
-    model: type[BaseModel], node: Node, document: Document, detail: ErrorDetails
-) -> Problem:
+def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
+    """Return pydantic's error as a sentence for the author of the file."""
     path = tuple(detail["loc"])
-    line = line_below(node, path)
-    return Problem(document.file, line, _sentence(model, path, detail))
-
-
-def _sentence(model: type[BaseModel], path: Path, detail: ErrorDetails) -> str:
-    key = _key(path)
+    last = str(path[-1]) if path else ""
+    key = next((quote(step) for step in reversed(path) if isinstance(step, str)), "")
     owner = _model_at(model, path[:-1])
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), owner)
-    if kind == "missing":
-        return f"{shown(path[-1])} is missing; write {_example(owner, str(path[-1]))}"
-    if kind == "value_error":
-        return f"{key}: {detail['ctx']['error']}"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{key or 'this'} holds keys of its own; write them below it, key: value"
-    if kind == "tuple_type":
-        return f"{key} is a list; write one item a line, each after a dash"
+    match detail["type"]:
+        case "extra_forbidden":
+            known = keys_of(owner) if owner else ()
+            hint = did_you_mean(last, known) or f"; known here: {', '.join(known)}"
+            return f"unknown key {quote(last)}{hint}"
+        case "missing":
+            example = example_of(owner, last) if owner else None
+            return f"{quote(last)} is missing; write {last}: {'…' if example is None else example}"
+        case "value_error":
+            return f"{key}: {detail['ctx']['error']}"
+        case "model_type" | "dict_type" | "model_attributes_type":
+            return f"{key or 'this'} holds keys of its own; write them below it, key: value"
+        case "tuple_type":
+            return f"{key} is a list; write one item a line, each after a dash"
     return f"{key}: {detail['msg']}"
 
 
-def _key(path: Path) -> str:
-    """Return the last key of *path*: what people look for near the line."""
-    return next((f"'{step}'" for step in reversed(path) if isinstance(step, str)), "")
-
-
-def _unknown(key: str, owner: type[BaseModel] | None) -> str:
-    known = keys_of(owner) if owner else ()
-    hint = near(key, known) or f"; known here: {', '.join(known)}"
-    return f"unknown key {shown(key)}{hint}"
-
-
-def _example(owner: type[BaseModel] | None, key: str) -> str:
-    example = example_of(owner, key) if owner else None
-    return f"{key}: {example}" if example is not None else f"{key}: …"
-
-
 def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """Return the model that the mapping at *path* is read as."""
+    """Return the model of the mapping at *path* in *model*."""
     current: Any = model
     for step in path:
         current = _step(current, step)
@@ -118,11 +125,11 @@ def _step(annotation: Any, step: object) -> Any:
         for name, info in model.model_fields.items():
             if step in (name, info.alias):
                 return info.annotation
-    return annotation  # an index of a list, a name in a mapping: its items are what counts
+    return annotation  # *step* is an index or a name: the type of all items follows
 
 
 def _models(annotation: Any) -> Iterator[Any]:
-    """Yield the models that *annotation* holds, through unions and containers."""
+    """Yield the models in *annotation*, through unions and containers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Union, types.UnionType, tuple, dict, list):
@@ -132,46 +139,42 @@ def _models(annotation: Any) -> Iterator[Any]:
         yield from _models(get_args(annotation)[0])
 
 
-T = TypeVar("T")
-Raw = dict[str, Any]
-Finding = tuple[tuple[object, ...], str]
-"""The path of the key that is at fault, and the sentence."""
-
-RECURRENCES = ("cron", "rrule", "ical", "business_days", "dates")
-_COMPANIONS = {
-    "start": ("rrule", "it is the first start of an rrule"),
-    "match": ("ical", "it chooses among the events of an .ics file"),
-    "day_match": ("cron", "it settles the two day fields of a cron"),
-    "at": ("business_days", "it is the time of day of business_days"),
-    "months": ("business_days", "it chooses the months of business_days"),
-}
-_NEEDED = {
-    "rrule": ("start", "its first start, such as start: 2027-01-08T16:00"),
-    "business_days": ("at", 'the time of day, such as at: "07:00"'),
-}
+# Keys that go together ---------------------------------------------------------------
 
 
-def shape_problems(name: str, node: Node, document: Document, timezone: str) -> list[Problem]:
-    """Return what is wrong between the keys of the window *name*, by default in *timezone*."""
-    raw = plain(node)
+def window_problems(
+    name: str, node: Node, document: Document, timezone: str, guard_rails: GuardRails
+) -> list[Problem]:
+    """Return the problems between the keys of the window *name*, and with its guard rails.
+
+    Args:
+        name: The window's name.
+        node: The window.
+        document: The calendar that it is in.
+        timezone: Its zone, unless it names its own.
+        guard_rails: The limits of its namespace.
+    """
+    raw = node.plain()
     if not isinstance(raw, dict):
-        return []  # the model says what is wrong with it
-    line = document.line_of(("windows", name))
+        return []  # `validate` reports it
+    line = document.root.line_of(("windows", name))
     return [
-        Problem(document.file, line_below(node, path) if path else line, sentence)
-        for path, sentence in _findings(name, raw, timezone)
+        Problem(document.file, node.line_of(path) if path else line, sentence)
+        for path, sentence in _findings(name, raw, timezone, guard_rails)
     ]
 
 
-def _findings(name: str, raw: Raw, timezone: str) -> Iterator[Finding]:
+def _findings(name: str, raw: Raw, timezone: str, guard_rails: GuardRails) -> Iterator[Finding]:
     yield from _one_recurrence(name, raw)
     yield from _one_length(name, raw)
     yield from _one_demand(name, raw)
     yield from _companions(raw)
     yield from _crons(raw)
-    yield from _rule(raw, timezone)
+    yield from _rrule(raw, timezone)
     yield from _spans(raw)
     yield from _bounds(raw)
+    yield from _demand(raw, guard_rails)
+    yield from _lengths(raw, guard_rails)
 
 
 def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:
@@ -179,7 +182,7 @@ def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:
     if not given:
         yield (
             (),
-            f"window {shown(name)} never starts; write one of {', '.join(RECURRENCES)}, "
+            f"window {quote(name)} never starts; write one of {', '.join(RECURRENCES)}, "
             'such as cron: "0 18 L * *"',
         )
     for other in given[1:]:
@@ -191,9 +194,13 @@ def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:
 
 
 def _one_length(name: str, raw: Raw) -> Iterator[Finding]:
-    if "duration" in raw and "until" in raw:
-        yield ("until",), "both 'duration' and 'until': a window has one length; keep one of them"
-    if "duration" in raw or "until" in raw or "ical" in raw:
+    given = [key for key in LENGTHS if key in raw]
+    for other in given[1:]:
+        yield (
+            (other,),
+            f"both '{given[0]}' and '{other}': a window has one length; keep one of them",
+        )
+    if given:
         return
     if "dates" in raw:
         for index, span in enumerate(_listed(raw["dates"])):
@@ -203,32 +210,36 @@ def _one_length(name: str, raw: Raw) -> Iterator[Finding]:
                     "a date without an end in a window without a length; "
                     "write an end, or duration: 2h for the window",
                 )
-    else:
+    elif not any(key in raw for key in OWN_LENGTH):
         yield (
             (),
-            f"window {shown(name)} never ends; write duration: 2h, "
+            f"window {quote(name)} never ends; write duration: 2h, "
             'or until: "06:00" for a time on the clock',
         )
 
 
 def _one_demand(name: str, raw: Raw) -> Iterator[Finding]:
-    if "tru" in raw and "aps" in raw:
-        yield ("aps",), "both 'tru' and 'aps': a window has one demand; keep one of them"
-    elif "tru" not in raw and "aps" not in raw:
-        yield (), f"window {shown(name)} asks for nothing; write tru: 8, or aps: 4000"
+    given = [key for key in DEMANDS if key in raw]
+    for other in given[1:]:
+        yield (
+            (other,),
+            f"both '{given[0]}' and '{other}': a window has one demand; keep one of them",
+        )
+    if not given:
+        yield (), f"window {quote(name)} asks for nothing; write tru: 8, or aps: 4000"
 
 
 def _companions(raw: Raw) -> Iterator[Finding]:
-    for key, (owner, why) in _COMPANIONS.items():
+    for each in COMPANIONS:
+        key, owner = each.key, each.owner
         if key in raw and owner not in raw:
-            yield (key,), f"'{key}' without '{owner}': {why}; remove it, or write {owner}"
-    for owner, (key, good) in _NEEDED.items():
-        if owner in raw and key not in raw:
-            yield (owner,), f"'{owner}' without '{key}'; add {good}"
+            yield (key,), f"'{key}' without '{owner}': {each.why}; remove it, or write {owner}"
+        if each.example and owner in raw and key not in raw:
+            yield (owner,), f"'{owner}' without '{key}'; add {each.example}"
 
 
 def _crons(raw: Raw) -> Iterator[Finding]:
-    """Judge the expressions that can be read; a bad one is reported where it is read."""
+    """Check the expressions that can be parsed; `validate` reports the others."""
     day_match = raw.get("day_match")
     for index, expression in enumerate(_listed(raw.get("cron"))):
         rule = _attempt(cron.parse, expression)
@@ -238,47 +249,42 @@ def _crons(raw: Raw) -> Iterator[Finding]:
         if both and "day_match" not in raw:
             yield (
                 ("cron", index),
-                f"{shown(expression)} restricts day of month and day of week; "
+                f"{quote(expression)} restricts day of month and day of week; "
                 "write day_match: any (either) or day_match: all (both)",
             )
         if cron.never_fires(rule, day_match if both and day_match in ("any", "all") else None):
             yield (
                 ("cron", index),
-                f"{shown(expression)} never fires: there is no such day; "
+                f"{quote(expression)} never fires: there is no such day; "
                 'the last day of a month is "0 18 L * *"',
             )
 
 
-def _rule(raw: Raw, timezone: str) -> Iterator[Finding]:
+def _rrule(raw: Raw, timezone: str) -> Iterator[Finding]:
     start = _attempt(parse_wall, raw.get("start"))
     own = raw.get("timezone")
     if isinstance(own, str) and timezones.timezone_problem(own) is None:
         timezone = own
     if isinstance(raw.get("rrule"), str) and start is not None:
-        for sentence in rule_problems(raw["rrule"], start, timezone):
+        for sentence in ical.check_rule(raw["rrule"], start, timezone):
             yield ("rrule",), sentence
 
 
 def _spans(raw: Raw) -> Iterator[Finding]:
-    for index, span in enumerate(_listed(raw.get("dates"))):
-        if not isinstance(span, dict):
-            continue
-        start = _attempt(parse_wall, span.get("start"))
-        end = _attempt(parse_wall, span.get("end"))
-        if start is None or end is None:
-            continue
+    for index, start, end in _parsed_spans(raw):
         path = ("dates", index, "end")
+        span = raw["dates"][index] if isinstance(raw["dates"], list) else raw["dates"]
         if end <= start:
             yield (
                 path,
-                f"{shown(span['end'])} is not after its start, {shown(span['start'])}; "
+                f"{quote(span['end'])} is not after its start, {quote(span['start'])}; "
                 f"write an end after it, such as {start + HOUR:%Y-%m-%dT%H:%M}",
             )
         elif end - start > MAX_DURATION:
             yield (
                 path,
-                f"{shown(span['end'])} is more than {MAX_DURATION.days} days after "
-                f"{shown(span['start'])}; write a shorter window",
+                f"{quote(span['end'])} is more than {MAX_DURATION.days} days after "
+                f"{quote(span['start'])}; write a shorter window",
             )
 
 
@@ -289,6 +295,56 @@ def _bounds(raw: Raw) -> Iterator[Finding]:
         yield ("to",), f"'{last}' is before 'from', '{first}'; write to: {first} or later"
 
 
+# Guard rails -------------------------------------------------------------------------
+
+
+def _demand(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
+    for key, parse, unit in (("tru", parse_tru, "TRU"), ("aps", parse_aps, "APS")):
+        asked = _attempt(parse, raw.get(key))
+        if asked is None:
+            continue
+        needed = asked if key == "tru" else math.ceil(asked / APS_PER_TRU)
+        granted = round_up(needed, rails.allowed_tru)
+        largest = max(rails.allowed_tru)
+        if granted is None:
+            yield (
+                (key,),
+                f"'{key}': {asked} {unit} is above the largest allowed value; write {largest} TRU "
+                f"({largest * APS_PER_TRU:,} APS) or less",
+            )
+        elif rails.max_tru is not None and granted > rails.max_tru:
+            good = max((tru for tru in rails.allowed_tru if tru <= rails.max_tru), default=0)
+            yield (
+                (key,),
+                f"'{key}': {asked} {unit} needs {granted} TRU, above the guard rail max_tru: "
+                f"{rails.max_tru}; write {good} TRU ({good * APS_PER_TRU:,} APS) or less",
+            )
+
+
+def _lengths(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
+    longest = rails.max_duration
+    if longest is None:
+        return
+    limit = format_duration(longest)
+    good = f"longer than the guard rail max_duration: {limit}; write that or less"
+    duration = _attempt(parse_length, raw.get("duration"))
+    if duration is not None and duration > longest:
+        yield ("duration",), f"'duration': {format_duration(duration)} is {good}"
+    for _, start, end in _parsed_spans(raw):
+        if end - start > longest:
+            yield ("dates",), f"'dates': {start:%Y-%m-%dT%H:%M} lasts {good}"
+
+
+def _parsed_spans(raw: Raw) -> Iterator[tuple[int, datetime, datetime]]:
+    """Yield the dates that have an end, by index, as far as they can be parsed."""
+    for index, span in enumerate(_listed(raw.get("dates"))):
+        if isinstance(span, dict):
+            start = _attempt(parse_wall, span.get("start"))
+            end = _attempt(parse_wall, span.get("end"))
+            if start is not None and end is not None:
+                yield index, start, end
+
+
 def _listed(raw: object) -> list[Any]:
     if raw is None:
         return []
@@ -296,20 +352,10 @@ def _listed(raw: object) -> list[Any]:
 
 
 def _attempt(parse: Callable[[str], T], raw: object) -> T | None:
-    """Return *raw* read by *parse*; None where it can't be, which is reported elsewhere."""
+    """Return *raw* parsed; None where it can't be, which `validate` reports."""
     if not isinstance(raw, str):
         return None
     try:
         return parse(raw)
     except ValueError:
         return None
-
-
-def rule_problems(rule: str, start: datetime, timezone: str) -> list[str]:
-    """Return what is wrong with an RFC 5545 recurrence rule, in sentences."""
-    return ical.check_rule(rule, start, timezone)
-
-
-def file_findings(file: IcsFile) -> tuple[list[Problem], list[Lint]]:
-    """Return what is wrong in an iCalendar file, and what to look at, with its lines."""
-    return ical.check(file)

@@ -7,7 +7,6 @@ English, whatever the machine's language.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,7 +16,7 @@ from itertools import chain
 import holidays as library
 from holidays.registry import COUNTRIES, FINANCIAL
 
-from planner.errors import quote
+from planner.errors import did_you_mean, quote
 from planner.model import Holidays, IcsFile, Roll
 from planner.recurrence import ical
 
@@ -192,24 +191,18 @@ def region_problem(code: str) -> str | None:
     if code != code.upper() and region_problem(code.upper()) is None:
         return f"unknown holidays {quote(code, 40)}; did you mean {code.upper()!r}?"
     if subdivisions is None:
-        return f"unknown holidays {quote(code, 40)}; {_suggestion(code, _codes())}"
+        return f"unknown holidays {quote(code, 40)}{_suggestion(code, _codes(), 'US')}"
     if subdivision in subdivisions:
         return None
     if not subdivisions:
         return f"{country} has no subdivisions in holidays {quote(code, 40)}; write {country!r}"
     known = {known.lower(): f"{country}-{known}" for known in subdivisions}
-    near = _suggestion(subdivision, known, fallback=f"{country}-{subdivisions[0]}")
-    return f"unknown subdivision {quote(subdivision, 40)} in holidays {quote(code, 40)}; {near}"
+    hint = _suggestion(subdivision, known, f"{country}-{subdivisions[0]}")
+    return f"unknown subdivision {quote(subdivision, 40)} in holidays {quote(code, 40)}{hint}"
 
 
-def _suggestion(text: str, known: dict[str, str], fallback: str = "US") -> str:
-    """Return "did you mean" with the codes nearest to *text*, else an example."""
-    wanted = text.lower()[:40]
-    near = [wanted] * (wanted in known) or difflib.get_close_matches(wanted, known, 3, cutoff=0.6)
-    codes = list(dict.fromkeys(known[name] for name in near))
-    if not codes:
-        return f"write a code such as {fallback!r}"
-    return f"did you mean {' or '.join(map(repr, codes))}?"
+def _suggestion(text: str, known: dict[str, str], example: str) -> str:
+    return did_you_mean(text, known, count=3) or f"; write a code such as {example!r}"
 
 
 @lru_cache(maxsize=1)
