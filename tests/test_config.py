@@ -289,7 +289,7 @@ def test_a_file_may_be_empty_or_hold_comments_only(tmp_path: Path) -> None:
 class NoFiles:
     """A resolver that has no files."""
 
-    def take(self, path: str) -> IcsFile:
+    def load(self, path: str) -> IcsFile:
         """Refuse every file."""
         raise ValueError(path)
 
