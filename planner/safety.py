@@ -6,18 +6,24 @@ reached whole or not touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from planner.diff import Change, Plan
-from planner.errors import Refused, StalePlan
+from planner.errors import Lint, Refused, StalePlan
 
 MAX_DELETE_SHARE = 0.30
 """Deleting a larger share of the owned schedules than this is held back …"""
 
 MIN_DELETES = 3
 """… unless fewer than so many are deleted: small projects change in large shares."""
+
+WRITES = ("create", "update", "extend", "adopt")
+"""Changes that declare something for their namespace."""
+
+SHOWN_WINDOWS = 5
+"""Windows of another project that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +33,39 @@ class Allowances:
     Attributes:
         delete: Windows that may be deleted, as ``NAMESPACE/WINDOW``; ``*`` matches any.
         adopt: Whether schedules under our ids without a mark may be taken over.
+        share: Namespaces that other projects may have windows for, too; ``*`` matches any.
     """
 
     delete: tuple[str, ...] = ()
     adopt: bool = False
+    share: tuple[str, ...] = ()
 
     def deletes(self, key: str) -> bool:
         """Tell whether the window *key* may be deleted whatever the rules say."""
         return any(fnmatchcase(key, pattern) for pattern in self.delete)
 
+    def shares(self, namespace: str) -> bool:
+        """Tell whether another project may have windows for *namespace*, too."""
+        return any(fnmatchcase(namespace, pattern) for pattern in self.share)
+
 
 def judge(plan: Plan, allowed: Allowances) -> Plan:
     """Return *plan* with a refusal on each change that is held back.
 
-    Creates, updates and extensions never count against anything.
+    Creates, updates and extensions count against nothing but another project's windows for
+    the same namespace.
     """
-    crowd = _too_many(plan, allowed)
-    return replace(
-        plan,
-        changes=tuple(
-            replace(change, refusal=_refusal(change, plan.project, allowed, crowd))
-            for change in plan.changes
-        ),
+    crowd, others = _too_many(plan, allowed), _neighbours(plan)
+    changes = tuple(
+        replace(change, refusal=_refusal(change, others, allowed, crowd)) for change in plan.changes
     )
+    refused = {change.namespace for change in changes if change.refusal}
+    told = tuple(
+        Lint("", 0, "shared-namespace", f"{namespace}: {words} too")
+        for namespace, words in others.items()
+        if namespace not in refused
+    )
+    return replace(plan, changes=changes, warnings=(*plan.warnings, *told))
 
 
 def insist_on_checksum(plan: Plan, expected: str) -> None:
@@ -84,10 +100,37 @@ def unused(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
     )
 
 
-def _refusal(change: Change, project: str, allowed: Allowances, crowd: str) -> str:
+def _neighbours(plan: Plan) -> dict[str, str]:
+    """Return who else has which windows for a namespace, in words, by namespace."""
+    windows: dict[str, dict[str, list[str]]] = {}
+    for live in plan.neighbours:
+        windows.setdefault(live.namespace, {}).setdefault(live.project, []).append(live.window)
+    return {
+        namespace: " and ".join(
+            f"the project {project!r} has {_listed(names)}" for project, names in owners.items()
+        )
+        for namespace, owners in windows.items()
+    }
+
+
+def _listed(windows: Sequence[str]) -> str:
+    """Return the names of *windows*, the first few of many."""
+    more = f" and {len(windows) - SHOWN_WINDOWS} more" if len(windows) > SHOWN_WINDOWS else ""
+    kind = "window" if len(windows) == 1 else "windows"
+    return f"the {kind} {', '.join(windows[:SHOWN_WINDOWS])}{more}"
+
+
+def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, crowd: str) -> str:
     """Return why *change* is held back; empty if it isn't."""
-    if change.action == "adopt" and change.live:
-        return _foreign(change, change.live.project, allowed)
+    namespace = change.namespace
+    if change.action == "adopt" and change.live and (words := _foreign(change, allowed)):
+        return words
+    if change.action in WRITES and namespace in others and not allowed.shares(namespace):
+        return (
+            f"{others[namespace]} for {namespace} too, and a namespace has one baseline and one "
+            f"set of guard rails: move the windows to one project, or allow both with "
+            f"--share {namespace}"
+        )
     if change.action != "delete" or allowed.deletes(change.key):
         return ""
     if change.running:
@@ -98,8 +141,9 @@ def _refusal(change: Change, project: str, allowed: Allowances, crowd: str) -> s
     return crowd if _counts(change) else ""
 
 
-def _foreign(change: Change, owner: str, allowed: Allowances) -> str:
+def _foreign(change: Change, allowed: Allowances) -> str:
     """Return why a schedule that isn't ours is left alone; empty where it may be adopted."""
+    owner = change.live.project if change.live else ""
     if owner:
         return (
             f"the schedule {change.id} belongs to the project {owner!r}: remove the window "

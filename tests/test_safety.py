@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
-from planner.diff import Change, Live, Plan, Running
+from planner.diff import Change, Live, Plan, Running, Wanted, diff
 from planner.errors import Refused, StalePlan
 from planner.safety import (
     Allowances,
@@ -142,3 +142,38 @@ def test_deletes_never_exceed_what_was_allowed(count: int, owned: int, named: se
     if not judged([delete(f"w{n}") for n in range(count)], owned, allowed):
         unnamed = len(set(range(count)) - named)
         assert unnamed <= 2 or unnamed <= 0.3 * owned
+
+
+def theirs(window: str, *, ended: bool = False) -> Live:
+    """Return another project's schedule for the same namespace."""
+    id = schedule(window).id
+    return Live(id=id, project="billing", upcoming=() if ended else SOON)
+
+
+def shared(action: str, neighbours: tuple[Live, ...], *share: str) -> Plan:
+    """Return the judged plan of one change in a namespace that *neighbours* are in."""
+    change = replace(adoption(""), action=action, live=None if action == "create" else theirs("w"))
+    plan = diff(Wanted(project=PROJECT, schedules=()), {live.id: live for live in neighbours}, NOW)
+    return judge(replace(plan, changes=(change,)), Allowances(share=share))
+
+
+@pytest.mark.parametrize("action", ["create", "update", "extend"])
+def test_a_namespace_of_two_projects(action: str) -> None:
+    """It is refused by naming the project and its windows, and allowed by name."""
+    neighbours = (theirs("close"), theirs("batch"))
+    (change,) = shared(action, neighbours).refused
+    assert change.refusal.startswith("the project 'billing' has the windows batch, close for pay")
+    assert "--share payments-prod.a1b2c" in change.refusal
+    for pattern in ("payments-prod.a1b2c", "payments-*"):
+        allowed = shared(action, neighbours, pattern)
+        assert allowed.refused == ()
+        assert [lint.code for lint in allowed.warnings] == ["shared-namespace"]
+    assert len(shared(action, neighbours, "other.a1b2c").refused) == 1
+
+
+def test_what_shares_nothing() -> None:
+    """A window that is taken away is never refused for it, and what has ended doesn't count."""
+    assert shared("delete", (theirs("close"),)).refused == ()
+    assert shared("create", (theirs("close", ended=True),)).refused == ()
+    many = shared("create", tuple(theirs(f"w{n}") for n in range(8))).refused[0].refusal
+    assert "the windows w0, w1, w2, w3, w4 and 3 more for" in many

@@ -65,6 +65,14 @@ Adopt = Annotated[
     bool,
     typer.Option("--adopt", help="Take over schedules under our ids that bear nobody's mark."),
 ]
+Share = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share",
+        metavar="NAMESPACE",
+        help="Let another project have windows for this namespace, too; * matches any.",
+    ),
+]
 Follow = Annotated[
     InFlight,
     typer.Option("--in-flight", help="Whether running boosts keep what they have or follow."),
@@ -79,6 +87,7 @@ class Choices:
     full: bool
     allow_delete: tuple[str, ...]
     adopt: bool
+    share: tuple[str, ...]
     in_flight: InFlight
 
 
@@ -94,13 +103,16 @@ def plan(
     full: Full = False,
     allow_delete: AllowDelete = None,
     adopt: Adopt = False,
+    share: Share = None,
     in_flight: Follow = InFlight.keep,
 ) -> None:
     """Show what a sync would change, and why. Changes nothing.
 
     Exits with 3 if a sync would be refused as it stands.
     """
-    choices = Choices(directory, full, tuple(allow_delete or ()), adopt, in_flight)
+    choices = Choices(
+        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+    )
     run_async(_plan(choices, output, detailed_exitcode))
 
 
@@ -136,6 +148,7 @@ def sync(
     full: Full = False,
     allow_delete: AllowDelete = None,
     adopt: Adopt = False,
+    share: Share = None,
     in_flight: Follow = InFlight.keep,
 ) -> None:
     """Make the server's schedules what the files ask for.
@@ -144,7 +157,9 @@ def sync(
     Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;
     nothing is changed then.
     """
-    choices = Choices(directory, full, tuple(allow_delete or ()), adopt, in_flight)
+    choices = Choices(
+        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+    )
     run_async(_sync(choices, checksum, output))
 
 
@@ -190,7 +205,7 @@ def _order(project: Project, now: datetime, choices: Choices) -> Order:
     follow = choices.in_flight is InFlight.follow
     return Order(
         wanted=wanted_of(project, choices.directory, now, follow=follow),
-        allowed=Allowances(choices.allow_delete, choices.adopt),
+        allowed=Allowances(choices.allow_delete, choices.adopt, choices.share),
         full=choices.full,
         say=say,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -47,15 +47,23 @@ def unsettled(wanted: Wanted, listed: Mapping[str, Live]) -> tuple[str, ...]:
     )
 
 
+def is_neighbour(live: Live, project: str, desired: Collection[str]) -> bool:
+    """Tell whether *live* is of another than *project*, and under none of the *desired* ids."""
+    return live.project not in ("", project) and live.id not in desired
+
+
 def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
     """Return the plan that makes *live* what is *wanted*.
 
     Args:
         wanted: What the files ask for.
-        live: The schedules that bear the project's mark, and any other under a desired id.
+        live: The schedules that bear the project's mark, any other under a desired id, and
+            what other projects have for the same namespaces.
         now: When; an ended schedule is neither made nor missed.
     """
     desired = {schedule.id: schedule for schedule in wanted.schedules}
+    neighbours = {id: one for id, one in live.items() if is_neighbour(one, wanted.project, desired)}
+    live = {id: one for id, one in live.items() if id not in neighbours}
     decided = [
         *(decide(schedule, live.get(id), wanted.project, now) for id, schedule in desired.items()),
         *(delete(live[id], now) for id in live.keys() - desired.keys()),
@@ -71,6 +79,9 @@ def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
         unchanged=sum(change.action == "unchanged" for change in kept),
         owned=sum(one.project == wanted.project and not one.has_ended for one in live.values()),
         warnings=(*left, *_warnings(kept, now)),
+        neighbours=tuple(
+            neighbours[id] for id in sorted(neighbours) if not neighbours[id].has_ended
+        ),
     )
 
 

@@ -60,6 +60,16 @@ class Live:
     token: bytes = field(default=b"", compare=False)
 
     @property
+    def namespace(self) -> str:
+        """The namespace whose capacity it is about."""
+        return namespace_of(self.id)
+
+    @property
+    def window(self) -> str:
+        """The window's name in its namespace."""
+        return self.id.removeprefix(ID_PREFIX).partition("/")[2]
+
+    @property
     def note_is_ours(self) -> bool:
         """Whether the note is the one that the planner wrote, untouched since."""
         return self.stamp is not None and self.stamp.note == note_mark(self.note)
@@ -147,7 +157,8 @@ class Plan:
 
     *changes* hold an ``unchanged`` schedule only where there is something to say of it;
     *unchanged* counts them all. *owned* counts the live schedules that bear our mark and
-    will fire again: what deletes are measured against.
+    will fire again: what deletes are measured against. *neighbours* are the live schedules
+    of other projects for namespaces that the files name.
     """
 
     project: str
@@ -155,6 +166,7 @@ class Plan:
     unchanged: int = 0
     owned: int = 0
     warnings: tuple[Lint, ...] = ()
+    neighbours: tuple[Live, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:
@@ -182,6 +194,12 @@ class Plan:
         lines = [f"{c.action} {c.id} {_state(c.live)} {_digest(c.desired)}" for c in self.pending]
         text = "\n".join([self.project, *sorted(lines)])
         return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
+
+
+def namespace_of(id: str) -> str:
+    """Return the namespace that the schedule *id* is about; empty where it isn't like ours."""
+    namespace, slash, _ = id.removeprefix(ID_PREFIX).partition("/")
+    return namespace if slash and id.startswith(ID_PREFIX) else ""
 
 
 def live_schedule(change: Change) -> Schedule:

@@ -31,6 +31,7 @@ CODES = {
     "change-of-nothing": "A RECURRENCE-ID names no occurrence of its series: the event counts by "
     "itself, besides.",
     "left-by-policy": "The project's policy leaves a change undone.",
+    "shared-namespace": "Another project has windows for this namespace, too.",
     "extend-soon": "The dates of a schedule end within 120 days; sync again before.",
     "paused": "An operator paused the schedule; a sync leaves it so.",
 }

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 
-from planner.diff import Live, Wanted, unsettled
+from planner.diff import Live, Wanted, is_neighbour, unsettled
+from planner.diff.plan import namespace_of
 from planner.live.reading import EntryReader, read_description
 from planner.live.record import Record, doubtful, mark
 from planner.live.server import Missing, Server
@@ -28,8 +29,8 @@ class Seen:
     """What is live, and what of it the server's list doesn't show yet.
 
     Attributes:
-        live: The schedules that bear the project's mark, and whatever is there under a
-            wanted id.
+        live: The schedules that bear the project's mark, whatever is there under a wanted
+            id, and what other projects have for the namespaces that are wanted.
         left: What still holds of the last sync's record.
     """
 
@@ -55,7 +56,10 @@ async def fetch(server: Server, wanted: Wanted, record: Record, *, full: bool = 
         """Tell whether few enough are in doubt; of a sync that broke off, all are."""
         return not record.is_settled or len(doubtful(record, listed)) <= FEW
 
-    listed = await list_showing(server, wanted.project, desired, shows)
+    namespaces = {namespace_of(id) for id in desired}
+    seen = await list_showing(server, wanted.project, desired, shows, namespaces)
+    neighbours = {id: one for id, one in seen.items() if is_neighbour(one, wanted.project, desired)}
+    listed = {id: one for id, one in seen.items() if id not in neighbours}
     doubts = doubtful(record, listed)
     ids = sorted(doubts | set(listed if full else unsettled(wanted, listed)))
     described = dict(zip(ids, await describe_all(server, ids), strict=True))
@@ -65,7 +69,7 @@ async def fetch(server: Server, wanted: Wanted, record: Record, *, full: bool = 
     }
     marks = {id: mark(there.get(id)) for id in record.marks}
     pauses = {id: note for id, note in record.pauses.items() if id in desired - there.keys()}
-    return Seen(ours, Record(marks, pauses))
+    return Seen({**neighbours, **ours}, Record(marks, pauses))
 
 
 async def list_showing(
@@ -73,6 +77,7 @@ async def list_showing(
     project: str,
     ids: Collection[str],
     shows: Callable[[Mapping[str, Live]], bool],
+    namespaces: Collection[str] = (),
 ) -> dict[str, Live]:
     """Return the list once it *shows* what it should, or as it is after the last wait.
 
@@ -80,11 +85,11 @@ async def list_showing(
     right after they were made.
     """
     for wait in LIST_WAITS:
-        listed = await list_schedules(server, project, ids)
+        listed = await list_schedules(server, project, ids, namespaces)
         if shows(listed):
             return listed
         await asyncio.sleep(wait)
-    return await list_schedules(server, project, ids)
+    return await list_schedules(server, project, ids, namespaces)
 
 
 async def describe_all(server: Server, ids: Iterable[str]) -> list[Live | None]:
@@ -93,11 +98,12 @@ async def describe_all(server: Server, ids: Iterable[str]) -> list[Live | None]:
 
 
 async def list_schedules(
-    server: Server, project: str, ids: Collection[str] = ()
+    server: Server, project: str, ids: Collection[str] = (), namespaces: Collection[str] = ()
 ) -> dict[str, Live]:
     """Return what the server's list shows of *project*, and of anybody's under *ids*.
 
-    An empty *project* means every one: whatever bears a planner's mark.
+    An empty *project* means every one: whatever bears a planner's mark. What other projects
+    have for *namespaces* is returned too.
     """
     reader = EntryReader(server.converter)
     found: dict[str, Live] = {}
@@ -109,8 +115,10 @@ async def list_schedules(
         reply = await server.ask(server.service.list_schedules, request)
         for entry in reply.schedules:
             owner = await reader.owner(entry)
-            if (owner and project in ("", owner)) or entry.schedule_id in ids:
-                found[entry.schedule_id] = reader.read(entry, owner)
+            id = entry.schedule_id
+            is_meant = project in ("", owner) or namespace_of(id) in namespaces
+            if (owner and is_meant) or id in ids:
+                found[id] = reader.read(entry, owner)
         token = reply.next_page_token
         if not token:
             return found

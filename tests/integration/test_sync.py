@@ -192,7 +192,7 @@ async def test_another_projects_schedules(shop: Shop) -> None:
     await other.sync(theirs, other.value("more"))
     with pytest.raises(Refused, match=f"belongs to the project '{other.project}'"):
         await shop.sync(shop.value("theirs"), allowed=Allowances(adopt=True))
-    await shop.sync(shop.value("ours"))
+    await shop.sync(shop.value("ours"), allowed=Allowances(share=(shop.namespace,)))
     plan = await shop.plan()
     assert [change.window for change in plan.changes] == ["ours"]
     assert plan.owned == 1
@@ -302,3 +302,23 @@ async def test_the_request_is_what_a_boost_gets(shop: Shop) -> None:
         8,
         "06:00",
     )
+
+
+async def test_two_projects_that_name_one_namespace(shop: Shop) -> None:
+    """The second is refused by the first one's windows, unless it is allowed; none is touched."""
+    await shop.sync(shop.value("close"))
+    other = Shop(shop.client, f"{shop.project}-other")
+    own = stamped(replace(shop.value("batch"), project=other.project))
+    await eventually(lambda: shop._listed(shop.value("close").id))
+    with pytest.raises(Refused, match=f"the project '{shop.project}' has the window close for"):
+        await other.sync(own)
+    assert await describe(shop.server, own.id) is None
+    share = Allowances(share=(shop.namespace,))
+    report = await other.sync(own, allowed=share)
+    assert [lint.code for lint in report.plan.warnings] == ["shared-namespace"]
+    assert (await other.plan(own, allowed=share)).pending == ()
+    assert (await shop.live("close")).project == shop.project
+    await eventually(lambda: shop._listed(own.id))
+    plan = await shop.plan(shop.value("close", tru=4))
+    assert plan.refused[0].window == "close"
+    assert (await shop.plan(shop.value("close"))).pending == ()
