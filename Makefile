@@ -78,9 +78,11 @@ bench-latency:  ## from a schedule's firing to the capacity request on the wire
 bench-actions:  ## what a boost costs in Actions, beside the published pattern
 	$(PYTHON) benchmarks/actions.py
 
-lock:  ## pin today's versions, for every platform (needs uv)
-	uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
+UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+  --no-emit-index-url --no-emit-find-links pyproject.toml
+lock:  ## pin today's versions for every platform: all of them, and the run time's with hashes (needs uv)
+	$(UV_COMPILE) --all-extras -o requirements.lock
+	$(UV_COMPILE) --generate-hashes -c requirements.lock -o requirements-runtime.lock
 
 AT ?=
 shape:  ## sizes, imports, and what a plan runs through (AT=<revision or directory> beside it)
