@@ -27,11 +27,10 @@ from planner.diff.plan import Live
 from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
 from planner.occurrences.expand import expand_all
-from planner.render.html import preview_html
-from planner.render.ics import preview_ics
+from planner.render.preview_html import preview_html, preview_svg
+from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import preview_text
-from planner.render.svg import preview_svg
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule, read_stamp, stamped
 

@@ -36,11 +36,11 @@ from planner.forecast.preview import Preview, preview, select
 from planner.forecast.timeline import timeline
 from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
 from planner.occurrences.expand import expand
+from planner.render import drawing
 from planner.render import format as fmt
-from planner.render import geometry
 from planner.render import preview_text as text_output
-from planner.render.html import preview_html
-from planner.render.ics import preview_ics
+from planner.render.preview_html import preview_html, preview_svg
+from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import (
     LEVELS,
@@ -51,7 +51,6 @@ from planner.render.preview_text import (
     preview_text,
     which_days,
 )
-from planner.render.svg import preview_svg
 from workflows.contract import Capacity, format_instant, to_wall
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -435,12 +434,12 @@ def test_bars_never_touch_and_are_never_too_narrow(
     span = Horizon(START, START + timedelta(days=3))
     runs = [run for run in expand(window("w", *dict.fromkeys(spans)), span) if run.start < span.end]
     least = share / 1000
-    bars = geometry.bars(runs, span, least)
-    assert [run for each in bars for run in each.runs] == runs
-    for before, after in pairwise(bars):
-        assert after.left - before.right >= least - 1e-9
-    assert all(each.left >= 0 and each.right <= 1 + 1e-9 for each in bars)
-    assert all(each.right - each.left >= least - 1e-9 for each in bars)
+    bars = drawing.bars(runs, span, least)
+    assert [run for _, _, found in bars for run in found] == runs
+    for (_, before, _), (after, _, _) in pairwise(bars):
+        assert after - before >= least - 1e-9
+    assert all(left >= 0 and right <= 1 + 1e-9 for left, right, _ in bars)
+    assert all(right - left >= least - 1e-9 for left, right, _ in bars)
 
 
 # Choosing ------------------------------------------------------------------------------

@@ -123,15 +123,15 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
 
         return preview_json(shown) + "\n"
     if output is Format.html:
-        from planner.render.html import preview_html
+        from planner.render.preview_html import preview_html
 
         return preview_html(shown, now)
     if output is Format.svg:
-        from planner.render.svg import preview_svg
+        from planner.render.preview_html import preview_svg
 
         return preview_svg(shown)
     if output is Format.ics:
-        from planner.render.ics import preview_ics
+        from planner.render.preview_ics import preview_ics
 
         return preview_ics(shown)
     from planner.render.preview_text import preview_text

@@ -13,7 +13,7 @@ from foresight_helpers import calendar, daily, horizon, project, window
 
 from planner.forecast.preview import preview
 from planner.model import Holidays, Horizon, NamespaceCalendar, Window
-from planner.render.html import preview_html
+from planner.render.preview_html import preview_html
 
 pytestmark = pytest.mark.integration
 
