@@ -56,8 +56,8 @@ bench-sync:  ## sync 1,000 windows, beside the bare client making the same sched
 	$(PYTHON) benchmarks/sync.py $(SYNC_WINDOWS) $(SYNC_ROUNDS)
 
 FORESIGHT_WINDOWS ?= 1000
-bench-foresight:  ## a plan's outlook and a year's preview of so many windows
-	$(PYTHON) benchmarks/foresight.py --windows $(FORESIGHT_WINDOWS) --only outlook
+bench-foresight:  ## a plan's impact and a year's preview of so many windows
+	$(PYTHON) benchmarks/foresight.py --windows $(FORESIGHT_WINDOWS) --only impact
 	$(PYTHON) benchmarks/foresight.py --windows 200 --only preview
 
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop

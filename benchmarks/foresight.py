@@ -1,6 +1,6 @@
-"""What looking ahead costs: a plan's outlook, and previews near their limits.
+"""What looking ahead costs: a plan's impact, and previews near their limits.
 
-    python benchmarks/foresight.py [--windows 1000] [--each 10] [--days 365] [--only outlook]
+    python benchmarks/foresight.py [--windows 1000] [--each 10] [--days 365] [--only impact]
 
 Windows are spread over namespaces, so many *each*, and run by a mix of patterns: business
 days, nights, month ends, every six hours. Processor time is what is printed: it says the
@@ -90,8 +90,8 @@ def lived(schedule: Schedule, was_another: bool) -> Live:
     )
 
 
-def outlook(windows: int, each: int, days: int, *, changed: int) -> dict[str, Any]:
-    """Reckon the outlook of a plan that creates all windows but those left as they are."""
+def impact(windows: int, each: int, days: int, *, changed: int) -> dict[str, Any]:
+    """Measure the impact of a plan that creates all windows but those left as they are."""
     found = project(windows, each)
     schedules = compile_project(found, NOW.date())
     wanted = Wanted(project=found.name, schedules=schedules, policy="sync", follow=False)
@@ -132,8 +132,8 @@ def previewed(windows: int, each: int, days: int) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[int, int, int], dict[str, Any]]] = {
-    "outlook, all new": lambda w, e, d: outlook(w, e, d, changed=w),
-    f"outlook, {CHANGED} changed": lambda w, e, d: outlook(w, e, d, changed=CHANGED),
+    "impact, all new": lambda w, e, d: impact(w, e, d, changed=w),
+    f"impact, {CHANGED} changed": lambda w, e, d: impact(w, e, d, changed=CHANGED),
     "preview": previewed,
 }
 
