@@ -320,7 +320,7 @@ class Project:
 
 # A namespace as it is now --------------------------------------------------------------
 
-ALARMING: frozenset[KeeperState] = frozenset({"uncovered", "overdue"})
+ALARMING: frozenset[KeeperState] = frozenset({"uncovered", "overdue", "unknown"})
 """States that need attention: a window without its capacity, a capacity without a window."""
 
 

@@ -14,15 +14,25 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from planner.rehearsal.environment import SkippingClock, connect, end_of
-from workflows.cloud import InsufficientCapacity, Observation, Options, TemporaryError
+from planner.simulator import Simulator
+from workflows.cloud import (
+    CloudClient,
+    InsufficientCapacity,
+    Observation,
+    OneKey,
+    Options,
+    TemporaryError,
+)
 from workflows.contract import (
     BOOST_WORKFLOW,
+    KEEPER_WORKFLOW,
     ON_DEMAND,
     RELEASE_UPDATE,
     STATUS_QUERY,
     BoostRequest,
     BoostResult,
     Capacity,
+    KeeperStart,
     KeeperStatus,
     Lease,
     ReleaseRequest,
@@ -61,11 +71,13 @@ class ScriptedCloud:
     most_in_flight: int = 0
     hold: asyncio.Event | None = None
     pending: Capacity | None = None
+    request: str = ""
     loses_replies: int = 0
 
-    async def set(self, capacity: Capacity) -> None:
+    async def set(self, capacity: Capacity, request: str = "by-hand") -> None:
         """Put *capacity* in force, as somebody else would."""
         now = await self.clock()  # first: while it is asked, another change may come
+        self.request = request
         if capacity != self.capacity:
             self.history.append((now, capacity))
             self.capacity = capacity
@@ -103,7 +115,7 @@ class ScriptedCloud:
             if self.available is not None and (capacity.tru or 0) > self.available:
                 raise InsufficientCapacity("not enough", available=self.available)
             self.writes.append(capacity)
-            await self.set(capacity)
+            await self.set(capacity, key)
             if self.loses_replies:
                 self.loses_replies -= 1
                 raise TemporaryError("the reply was lost")
@@ -118,7 +130,7 @@ class ScriptedCloud:
 
     def _seen(self) -> Observation:
         limit = self.on_demand_aps if self.capacity.tru is None else self.capacity.tru * 500
-        return Observation(self.capacity, self.pending, "", "", limit)
+        return Observation(self.capacity, self.pending, self.request, "", limit)
 
 
 @dataclass
@@ -169,6 +181,15 @@ class Stage:
             result_type=BoostResult,
         )
         return boost
+
+    async def start_keeper(self, *, broken_run: str = "") -> None:
+        """Start a keeper that nobody asks anything of, as a repair does."""
+        await self.client.start_workflow(
+            KEEPER_WORKFLOW,
+            KeeperStart(namespace=self.namespace, broken_run=broken_run),
+            id=self.keeper.id,
+            task_queue=self.queue,
+        )
 
     async def status(self) -> KeeperStatus:
         """Return what the keeper says of itself now."""
@@ -243,3 +264,22 @@ async def staged(
     ):
         async with asyncio.timeout(within):
             yield Stage(environment, scripted, f"{name}.acct", name)
+
+
+@asynccontextmanager
+async def simulated(
+    environment: WorkflowEnvironment, name: str, *, tru: float | None = None
+) -> AsyncIterator[tuple[Stage, Simulator]]:
+    """Run a worker against a simulated Cloud with one namespace, which has *tru* in force.
+
+    The stage's own scripted Cloud stays unused.
+    """
+    async with Simulator(provisioning=0.2, check=0.1) as simulator:
+        cloud = CloudClient(simulator.url, OneKey("a-key-of-the-test"), poll=0.1)
+        unused = ScriptedCloud(clock=environment.get_current_time)
+        stage = Stage(environment, unused, f"{name}.acct", name)
+        await simulator.create(stage.namespace, tru=tru)
+        worker = build_worker(environment.client, cloud, task_queue=name, grace=timedelta())
+        async with worker, asyncio.timeout(20):
+            yield stage, simulator
+        await cloud.aclose()

@@ -115,7 +115,7 @@ async def test_a_name_stays_within_its_path() -> None:
         ),
         pytest.param(
             namespace(8, request=request_of("COMPLETED", 8)),
-            Observation(Capacity(8), None, "", "", 4000),
+            Observation(Capacity(8), None, "step-1", "", 4000),
             id="a request completed",
         ),
     ],

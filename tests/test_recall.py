@@ -64,9 +64,9 @@ async def test_it_is_on_record_before_the_first_write(
         told: list[Capacity | None] = []
         write = stage.cloud.set
 
-        async def watched(capacity: Capacity) -> None:
+        async def watched(capacity: Capacity, request: str) -> None:
             told.append(await baseline_on_record(stage.client, stage.keeper))
-            await write(capacity)
+            await write(capacity, request)
 
         stage.cloud.set = watched  # type: ignore[method-assign]
         await stage.boost(8, 1)

@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows import metrics, orders
 from workflows.beats import Beats, beating
+from workflows.bookkeeping import recognize
 from workflows.cloud import (
     CloudError,
     InsufficientCapacity,
@@ -25,6 +26,7 @@ from workflows.cloud import (
 )
 from workflows.contract import Capacity
 from workflows.ledger import Ledger, Offer
+from workflows.operation_ids import origin_of
 from workflows.orders import Drive, Sight
 
 PATIENCE = 200.0
@@ -65,7 +67,7 @@ class CapacityActivities:
             async with beating(f"looking at {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
-        return Sight(capacity=found, found=found)
+        return Sight(capacity=found, found=found, request=_request_behind(seen, namespace))
 
     @activity.defn(name=orders.DRIVE)
     async def drive(self, order: Drive) -> Sight:
@@ -81,8 +83,16 @@ class CapacityActivities:
         return sight
 
     async def _step(self, order: Drive, beats: Beats) -> Sight:
+        namespace = order.ledger.namespace
+        seen = await self._cloud.observe(namespace)
+        request = _request_behind(seen, namespace)
+        coming = seen.pending or seen.capacity
+        known = replace(order, ledger=recognize(order.ledger, coming, request))
+        return replace(await self._toward(known, seen, beats), request=request)
+
+    async def _toward(self, order: Drive, seen: Observation, beats: Beats) -> Sight:
+        """Go to the target of *order* from what was *seen*, as far as it may be gone."""
         ledger, wanted = order.ledger, order.ledger.target.capacity
-        seen = await self._cloud.observe(ledger.namespace)
         coming = seen.pending or seen.capacity
         if seen.pending is None and seen.capacity == wanted:
             return Sight(capacity=wanted, found=wanted)
@@ -142,6 +152,19 @@ class CapacityActivities:
             less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))
             return Sight(capacity=seen.capacity, found=found, coming=seen.pending, offer=less)
         return Sight(capacity=done.capacity, found=found, offer=offer)
+
+
+def _request_behind(seen: Observation, namespace: str) -> str:
+    """Return the id of the request that what was *seen* goes back to.
+
+    The latest one, unless it was a keeper's that has ended well, and something else is in
+    force than it can have led to.
+    """
+    origin = origin_of(seen.operation_id, namespace)
+    has_ended_well = seen.pending is None and not seen.failure
+    if origin and has_ended_well and seen.capacity not in (origin.requested, origin.baseline):
+        return ""
+    return seen.operation_id
 
 
 def _less(ledger: Ledger, error: InsufficientCapacity) -> float:

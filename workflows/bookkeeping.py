@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from workflows.contract import Capacity, KeeperState, Lease, LeaseRequest
 from workflows.declarations import declare, succeed, take_over_declaration, under_declaration
 from workflows.ledger import Ledger, Offer
+from workflows.operation_ids import is_own, origin_of
 
 LOWER_WITHIN = timedelta(minutes=10)
 """How long a way down may take before it is overdue: provisioning takes two minutes."""
@@ -33,8 +34,8 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
     ledger = _without_replaced(ledger, request)
     if lease.until <= now or was_released(ledger, lease.key):
         return release(ledger, lambda held: held.key == request.replaces)
-    known = ledger if ledger.leases or not ledger.is_settled else _afresh(ledger)
-    known = declare(known, request)
+    is_idle = not ledger.leases and ledger.is_settled and not ledger.doubt
+    known = declare(_afresh(ledger) if is_idle else ledger, request)
     held = None if request.replaces == lease.key else held_as(ledger, lease.key)
     taken = held or under_declaration(known, lease)
     leases = _sorted((*_others(known.leases, lease.key), taken))
@@ -177,6 +178,7 @@ def look(
         pending=() if pending is None else (pending,),
         offer=offer or ledger.offer,
         looked=now,
+        unseen=False,
         claimed=bool(ledger.leases),
         trouble="",
         resumes=None,
@@ -184,6 +186,47 @@ def look(
     if seen.baseline is None:
         return seen
     return replace(seen, foreign=seen.leaves_alone(found))
+
+
+def find_baseline(ledger: Ledger, found: Capacity, request: str) -> Ledger:
+    """Return *ledger* with the baseline, where *found* was found before any raise of this run.
+
+    What a keeper itself had requested is not the baseline, but its *request* says what is:
+    a run that was reset, deleted or lost leaves that behind. Where it can't be known, the
+    ledger says why, and *found* is neither left for less nor taken for the baseline.
+    """
+    origin = origin_of(request, ledger.namespace)
+    if origin is not None:
+        known = replace(ledger, baseline=origin.baseline, doubt="", doubted_request="")
+        return recognize(known, found, request)
+    doubt = ledger.doubt
+    if is_own(request, ledger.namespace):
+        doubt = f"{found} was requested by a keeper ({request}), which does not say what was before"
+    if not doubt or found.tru is None:  # no keeper boosts to on-demand
+        return replace(ledger, baseline=found, doubt="", doubted_request="")
+    return replace(ledger, baseline=found, doubt=doubt, doubted_request=request)
+
+
+def recognize(ledger: Ledger, found: Capacity, request: str) -> Ledger:
+    """Return *ledger* with *found* as written by a keeper, if its *request* says so.
+
+    A run that was reset has forgotten what it wrote after the point that it was reset to.
+    """
+    origin = origin_of(request, ledger.namespace)
+    if origin is None or origin.requested != found:
+        return ledger
+    return replace(ledger, written=_with(ledger.written, found))
+
+
+def resolve(ledger: Ledger, found: Capacity, request: str) -> Ledger:
+    """Return *ledger* without its doubt, if what was *found* settles it.
+
+    It does where somebody else has set another capacity since: that is the baseline then.
+    """
+    is_others = bool(request) and not is_own(request, ledger.namespace)
+    if not ledger.doubt or not is_others or request == ledger.doubted_request:
+        return ledger
+    return replace(ledger, baseline=found, doubt="", doubted_request="")
 
 
 def take_over(ledger: Ledger, old: Ledger) -> Ledger:
@@ -203,7 +246,13 @@ def take_over(ledger: Ledger, old: Ledger) -> Ledger:
     known = take_over_declaration(known, replace(old, leases=kept))
     held = {lease.key for lease in kept}
     fresh = (lease for lease in known.leases if lease.key not in held)
-    return replace(known, leases=_sorted((*fresh, *kept)), offer=old.offer, written=old.written)
+    return replace(
+        known,
+        leases=_sorted((*fresh, *kept)),
+        offer=old.offer,
+        written=old.written,
+        unseen=old.baseline is not None,
+    )
 
 
 def next_end(ledger: Ledger) -> datetime | None:
@@ -214,7 +263,7 @@ def next_end(ledger: Ledger) -> datetime | None:
 def next_look(ledger: Ledger) -> datetime | None:
     """Return when something is due of itself: a lease's end, or a look at the namespace."""
     ends = [lease.until for lease in (*ledger.leases, *ledger.released)]
-    if ledger.leases and ledger.looked is not None:
+    if (ledger.leases or ledger.doubt) and ledger.looked is not None:
         usual = timedelta(seconds=ledger.look_every_seconds)
         ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else usual))
     return min(ends, default=None)
@@ -226,6 +275,8 @@ def state_of(ledger: Ledger, now: datetime) -> KeeperState:
     short = [lease for lease in running if not ledger.covers(lease)]
     if short:
         return "uncovered" if any(lease.start <= now for lease in short) else "raising"
+    if ledger.doubt:
+        return "unknown"
     if ledger.foreign:
         return "foreign"
     if expire(ledger, now).is_settled:

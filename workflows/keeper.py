@@ -17,7 +17,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import backoff, keeper_limits, orders, words
+    from workflows import backoff, keeper_limits, operation_ids, orders, words
     from workflows import bookkeeping as book
     from workflows.contract import (
         KEEPER_WORKFLOW,
@@ -38,6 +38,10 @@ with workflow.unsafe.imports_passed_through():
 WAIT_PATCH = "only-a-rate-limit-forbids-to-look"
 """Keepers that waited for as long as any server told them go on as they were recorded."""
 
+RESET_PATCH = "a-reset-run-takes-over"
+"""Recorded by a run that was reset to its beginning, before it has done anything else; one
+that was reset to a later point goes on as it was recorded."""
+
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
@@ -48,6 +52,8 @@ class CapacityKeeper:
     @workflow.init
     def __init__(self, start: KeeperInput) -> None:
         self._broken_run = start.broken_run
+        self._is_reset = _was_made_by_a_reset(workflow.info())
+        self._is_recovering = bool(self._broken_run) or self._is_reset
         self._ledger = start.ledger or Ledger(
             namespace=start.namespace, look_every_seconds=start.look_every_seconds
         )
@@ -111,7 +117,7 @@ class CapacityKeeper:
     async def release(self, request: ReleaseRequest) -> tuple[Lease, ...]:
         """End claims before their time, and return those that were ended."""
         self._updates += 1
-        await workflow.wait_condition(lambda: not self._broken_run)
+        await workflow.wait_condition(lambda: not self._is_recovering)
         ended = [lease for lease in self._ledger.leases if _is_meant(lease, request)]
         known = book.release(self._ledger, lambda lease: _is_meant(lease, request))
         if request.lease is not None:
@@ -129,7 +135,7 @@ class CapacityKeeper:
             state=book.state_of(known, now),
             capacity=known.in_force,
             target=known.target.capacity if known.baseline is not None else None,
-            baseline=known.baseline,
+            baseline=None if known.doubt else known.baseline,
             baseline_declared=known.baseline_declared,
             leases=known.leases,
             details=words.details(known, now),
@@ -150,8 +156,10 @@ class CapacityKeeper:
             self._ledger = book.expire(self._ledger, workflow.now())
             if self._is_done:
                 await self._leave()
-                if self._is_done:
+                if self._is_done and not self._is_reset:
                     return
+                if self._is_done:
+                    self._look_again()
             if self._turns_over:
                 await self._turn_over()
             self._describe()
@@ -160,7 +168,7 @@ class CapacityKeeper:
     async def _step(self) -> None:
         """Do the one next thing: find the baseline, drive, or rest until something is due."""
         now = workflow.now()
-        if self._ledger.baseline is None and self._ledger.leases:
+        if self._ledger.baseline is None and self._ledger.needs_a_baseline:
             await self._find_baseline()
             return
         due = book.next_look(self._ledger)
@@ -185,7 +193,7 @@ class CapacityKeeper:
             return
         self._failures = 0
         if self._ledger.baseline is None:
-            self._ledger = replace(self._ledger, baseline=sight.capacity)
+            self._ledger = book.find_baseline(self._ledger, sight.found, sight.request)
 
     async def _drive(self) -> None:
         """Take one step to the target, and note what is in force after it."""
@@ -194,7 +202,7 @@ class CapacityKeeper:
         self._ledger = book.aim(book.write(self._ledger, wanted), now)
         self._describe()
         if not self._key or self._key_for != wanted:
-            self._key, self._key_for = str(workflow.uuid4()), wanted
+            self._key, self._key_for = self._new_key(wanted), wanted
         try:
             order = Drive(ledger=self._ledger, key=self._key)
             sight = await self._activity(orders.DRIVE, order, words.purpose(self._ledger, wanted))
@@ -207,7 +215,8 @@ class CapacityKeeper:
 
     async def _take_in(self, sight: Sight, wanted: Capacity) -> None:
         """Note what a step has seen; wait a moment where its change is not over yet."""
-        known = self._ledger
+        known = book.recognize(self._ledger, sight.found, sight.request)
+        known = book.resolve(known, sight.found, sight.request)
         changed_by_others = known.in_force is not None and sight.found not in (
             known.in_force,
             *known.written,
@@ -220,6 +229,17 @@ class CapacityKeeper:
         if sight.waits_for:
             self._ledger = replace(seen, trouble=sight.waits_for)
             await self._rest(backoff.PENDING, sight.waits_for)
+
+    def _new_key(self, wanted: Capacity) -> str:
+        """Return a new id for the request of *wanted*: it tells the baseline to a successor."""
+        known = self._ledger
+        return operation_ids.compose(
+            known.namespace,
+            words.step(known),
+            wanted,
+            None if known.doubt else known.baseline,
+            workflow.uuid4().hex[:12],
+        )
 
     async def _activity(self, name: str, order: object, summary: str) -> Sight:
         """Run one attempt of an activity that looks at the namespace."""
@@ -284,27 +304,56 @@ class CapacityKeeper:
     # How it begins, hands over and ends
 
     async def _recall(self) -> None:
-        """Take over what a terminated or failed run knew."""
-        if not self._broken_run:
-            return
-        order = Recall(namespace=self._ledger.namespace, run=self._broken_run)
-        old: Ledger | None = await workflow.execute_activity(
-            orders.RECALL,
-            order,
-            result_type=Ledger | None,  # type: ignore[arg-type]
-            start_to_close_timeout=orders.ATTEMPT_WITHIN,
-            summary="Take over from the run that was terminated",
-        )
-        if old:
-            self._ledger = book.take_over(self._ledger, old)
+        """Take over what a terminated or failed run knew, or the one that was reset.
+
+        Where that can't be read, a capacity that is up may be its doing.
+        """
+        order = self._recall_order()
+        if order is not None:
+            try:
+                old: Ledger | None = await workflow.execute_activity(
+                    orders.RECALL,
+                    order,
+                    result_type=Ledger | None,  # type: ignore[arg-type]
+                    start_to_close_timeout=orders.ATTEMPT_WITHIN,
+                    schedule_to_close_timeout=orders.RECALL_WITHIN,
+                    summary="Take over from the run that was terminated",
+                )
+            except ActivityError as error:
+                workflow.logger.warning("%s: %s", self._ledger.namespace, error.cause)
+                old = None
+            if old is not None:
+                self._ledger = book.take_over(self._ledger, old)
+            elif self._ledger.baseline is None:
+                doubt = "the run of the keeper before this one can't be read any more"
+                self._ledger = replace(self._ledger, doubt=doubt)
         self._broken_run = ""
+        self._is_recovering = False
+
+    def _recall_order(self) -> Recall | None:
+        """Return whose knowledge is to be taken over, None if nobody's."""
+        namespace = self._ledger.namespace
+        if self._broken_run:
+            return Recall(namespace=namespace, run=self._broken_run)
+        if self._is_reset and workflow.patched(RESET_PATCH):
+            return Recall(namespace=namespace, run=workflow.info().run_id, is_reset=True)
+        return None
+
+    def _look_again(self) -> None:
+        """Have a run that was reset look once more before it ends.
+
+        What it was reset to may be long ago, and what it knows with it.
+        """
+        self._is_reset = False
+        self._ledger = replace(self._ledger, unseen=True)
 
     @property
     def _is_done(self) -> bool:
         """Whether nothing is left to keep, nor a released claim to be remembered."""
         known = self._ledger
         remembers = bool(known.released) and not known.cancelled
-        return not known.leases and known.is_settled and not remembers
+        in_doubt = bool(known.doubt) and not known.cancelled
+        return not known.leases and known.is_settled and not remembers and not in_doubt
 
     @property
     def _turns_over(self) -> bool:
@@ -377,6 +426,11 @@ class CapacityKeeper:
 
     def _describe(self) -> None:
         workflow.set_current_details(words.details(self._ledger, workflow.now()))
+
+
+def _was_made_by_a_reset(info: workflow.Info) -> bool:
+    """Tell whether this run is another one's past under a new id."""
+    return info.original_execution_run_id not in ("", info.run_id)
 
 
 def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:

@@ -55,6 +55,9 @@ class Ledger:
         released: Claims that ended early; the same key is not granted again.
         baseline: What is in force when nothing is claimed; None until it is known.
         baseline_declared: Whether a calendar says so, or it was found before the first raise.
+        doubt: Why the baseline isn't known although capacity may be up; empty where it is.
+            *baseline* is then what was found: never gone below, and not gone back to either.
+        doubted_request: The id of the latest request when the doubt came up.
         rails: The guard rails of the newest declaration, which the next lease is granted
             under; None until a schedule brought them.
         revision: The order of that declaration: one with a lower number is not taken.
@@ -69,6 +72,8 @@ class Ledger:
         foreign: Whether what is in force was set by somebody else, and is left alone.
         aim: The capacity last aimed at, and since when.
         looked: When the namespace was last looked at.
+        unseen: Whether the namespace has to be looked at, whatever is known of it: that was
+            handed on by a run that broke off or was reset, and others may have come by.
         claimed: Whether a claim came since it was last looked at without one.
         cancelled: Whether an operator cancelled the keeper: it only goes back.
         look_every_seconds: How often a boosted namespace is looked at for what others
@@ -83,6 +88,8 @@ class Ledger:
     released: tuple[Lease, ...] = ()
     baseline: Capacity | None = None
     baseline_declared: bool = False
+    doubt: str = ""
+    doubted_request: str = ""
     rails: Rails | None = None
     revision: int = 0
     project: str = ""
@@ -95,6 +102,7 @@ class Ledger:
     aim: Capacity | None = None
     aimed_since: datetime | None = None
     looked: datetime | None = None
+    unseen: bool = False
     claimed: bool = False
     cancelled: bool = False
     look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
@@ -127,13 +135,18 @@ class Ledger:
     def is_settled(self) -> bool:
         """Whether nothing is left to drive: the target is in force, or left to others."""
         if self.baseline is None:
-            return not (self.leases or self.written)
-        if self.pending or self.owes_a_look:
+            return not (self.written or self.needs_a_baseline)
+        if self.pending or self.owes_a_look or self.unseen:
             return False
         wanted = self.target.capacity
         if self.in_force is None:
             return not (self.leases or self.written)
         return self.in_force == wanted or (self.foreign and self.leaves_alone(self.in_force))
+
+    @property
+    def needs_a_baseline(self) -> bool:
+        """Whether the baseline has to be found, should it not be known."""
+        return bool(self.leases or self.doubt) or self.unseen
 
     @property
     def owes_a_look(self) -> bool:

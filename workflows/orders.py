@@ -29,6 +29,9 @@ cost twice that, and take a worker for dead that is only busy.
 ATTEMPT_WITHIN = timedelta(minutes=5)
 """How long one attempt may take, whatever it waits for."""
 
+RECALL_WITHIN = timedelta(minutes=2)
+"""How long a successor tries to learn what the run before it knew, while a window waits."""
+
 LEDGER_QUERY = "ledger"
 """The query for all that a keeper knows, from which a broken one's successor goes on."""
 
@@ -57,7 +60,8 @@ class Sight:
     """What was seen of a namespace: in force at the end, and before anything was done.
 
     *coming* is a change still under way, and *waits_for* says why it has to be waited for.
-    *offer* is None where the Cloud wasn't asked for it.
+    *offer* is None where the Cloud wasn't asked for it. *request* is the id of the request
+    that *found* goes back to, empty where none is known.
     """
 
     capacity: Capacity
@@ -65,6 +69,7 @@ class Sight:
     offer: Offer | None = None
     coming: Capacity | None = None
     waits_for: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +90,11 @@ class GiveBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """A broken run of the keeper of *namespace*, whose ledger is wanted."""
+    """A broken run of the keeper of *namespace*, whose ledger is wanted.
+
+    Where *is_reset*, *run* was made by a reset, and the run that was reset is meant.
+    """
 
     namespace: str
     run: str
+    is_reset: bool = False

@@ -8,13 +8,15 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import orders
 from workflows.contract import LEASE_UPDATE, Capacity, LeaseRequest, keeper_id
 from workflows.ledger import Ledger
+from workflows.operation_ids import is_own, origin_of
 from workflows.orders import KeeperInput, Sight
 
 ANSWERS_WITHIN = timedelta(seconds=30)
@@ -29,9 +31,21 @@ async def recall(client: Client, order: orders.Recall) -> Ledger | None:
 
     The run answers for itself, by a query that replays it. Should it not be able to, its
     history still has the baseline: it was there before the first write. What was raised is
-    not known then, so that baseline is one to be enforced.
+    not known then, so that baseline is one to be enforced. None where the run is gone.
     """
+    try:
+        return await _recall(client, order)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        activity.logger.warning("run %s is gone: %s", order.run, error)
+        return None
+
+
+async def _recall(client: Client, order: orders.Recall) -> Ledger:
     run = client.get_workflow_handle(keeper_id(order.namespace), run_id=order.run)
+    if order.is_reset:
+        run = client.get_workflow_handle(run.id, run_id=await _run_that_was_reset(run))
     try:
         ledger: Ledger = await run.query(
             orders.LEDGER_QUERY, result_type=Ledger, rpc_timeout=ANSWERS_WITHIN
@@ -42,10 +56,20 @@ async def recall(client: Client, order: orders.Recall) -> Ledger | None:
         return ledger
     baseline = await baseline_on_record(client, run)
     if baseline is None:
-        return None
+        return Ledger(namespace=order.namespace)
     return Ledger(
         namespace=order.namespace, baseline=baseline, baseline_declared=True, written=(baseline,)
     )
+
+
+async def _run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:
+    """Return the id of the run that *run* was made of: it says so itself."""
+    base = ""
+    async for event in run.fetch_history_events():
+        failed = event.workflow_task_failed_event_attributes
+        if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
+            base = failed.base_run_id
+    return base
 
 
 async def baseline_on_record(client: Client, run: WorkflowHandle[Any, Any]) -> Capacity | None:
@@ -56,14 +80,22 @@ async def baseline_on_record(client: Client, run: WorkflowHandle[Any, Any]) -> C
     found, declared = None, None
     async for said in _on_record(client, run):
         if isinstance(said, Sight):
-            found = said.capacity
+            found = _baseline_in(said, run.id.removeprefix(keeper_id("")))
         elif isinstance(said, LeaseRequest):
             declared = said.baseline or declared
         elif said.baseline_declared:
             declared = said.baseline
-        else:
+        elif not said.doubt:
             found = said.baseline
     return declared or found
+
+
+def _baseline_in(sight: Sight, namespace: str) -> Capacity | None:
+    """Return the baseline that *sight* shows, None where a keeper's own doing hides it."""
+    origin = origin_of(sight.request, namespace)
+    if origin is not None:
+        return origin.baseline
+    return None if is_own(sight.request, namespace) else sight.capacity
 
 
 async def _on_record(

@@ -42,7 +42,7 @@ def details(ledger: Ledger, now: datetime) -> str:
     """Return all that *ledger* says at *now*, for the keeper's page in the UI."""
     lines = [_headline(ledger, now), *_why(ledger)]
     lines += [f"- {lease_in_words(lease)}" for lease in ledger.leases]
-    if ledger.baseline is not None:
+    if ledger.baseline is not None and not ledger.doubt:
         origin = "declared in the calendar" if ledger.baseline_declared else "found"
         lines.append(f"Baseline: {ledger.baseline} ({origin}).")
     return "\n".join(lines)
@@ -54,6 +54,8 @@ def _headline(ledger: Ledger, now: datetime) -> str:
         return f"In force: {known}. Looking for the baseline."
     wanted = ledger.target.capacity
     state = state_of(ledger, now)
+    if state == "unknown":
+        return f"In force: {known}. It stays: what was there before the boosts isn't known."
     if state == "ok":
         return f"In force: {known}, as it should be."
     if state == "foreign":
@@ -66,6 +68,11 @@ def _why(ledger: Ledger) -> list[str]:
     lines = []
     if ledger.baseline is not None and ledger.leases and ledger.target.reason:
         lines.append(f"Note: {ledger.target.reason}.")
+    if ledger.doubt:
+        lines.append(
+            f"Baseline not known: {ledger.doubt}. Declare one in the calendar, or set the capacity "
+            "by hand: that is the baseline then."
+        )
     if ledger.trouble:
         lines.append(f"Trouble, {_tried_again(ledger)}: {ledger.trouble}.")
     if ledger.remark:
@@ -113,6 +120,12 @@ def denial(ledger: Ledger, lease: Lease) -> str:
     if ledger.cancelled:
         return "the keeper was cancelled and is going back to the baseline"
     return f"{lease.window} has ended at {minute(lease.until)}"
+
+
+def step(ledger: Ledger) -> str:
+    """Return what the next step is for, in a word or two: the window that asks for most."""
+    asking = max(ledger.leases, key=lambda lease: lease.tru, default=None)
+    return "baseline" if asking is None else asking.window
 
 
 def purpose(ledger: Ledger, wanted: Capacity) -> str:

@@ -44,6 +44,7 @@ PURE_MODULES = (
     "contract",
     "keeper_limits",
     "ledger",
+    "operation_ids",
     "orders",
     "words",
 )

@@ -49,7 +49,8 @@ def status(
 
     The states: ok; raising and reverting, under way and in time; uncovered, a window
     without its capacity; overdue, a capacity that should be down; foreign, set by
-    somebody else and left alone.
+    somebody else and left alone; unknown, a capacity is up, and what was there before
+    it can't be known any more.
     """
     run_async(_status(namespace, format, watch=watch, check=check, repair=repair))
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 
 import pytest
-from keeper_helpers import Stage, staged
+from keeper_helpers import Stage, simulated, staged
 from temporalio.testing import WorkflowEnvironment
 
 from planner.simulator import Simulator
-from workflows.cloud import CloudClient, OneKey, Throttled
+from workflows.cloud import Throttled
 from workflows.contract import Capacity
-from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
 
@@ -23,22 +18,6 @@ SECONDS = 1 / 3600
 AN_HOUR = 3600.0
 PROMPTLY = 12.0
 """Real seconds, on a machine that is busy: far less than any wait of a keeper's own here."""
-
-
-@asynccontextmanager
-async def simulated(
-    server: WorkflowEnvironment, name: str
-) -> AsyncIterator[tuple[Stage, Simulator]]:
-    """Run a worker against a simulated Cloud with one namespace."""
-    async with Simulator(provisioning=0.2, check=0.1) as simulator:
-        cloud = CloudClient(simulator.url, OneKey("a-key-of-the-test"), poll=0.1)
-        worker = build_worker(server.client, cloud, task_queue=name, grace=timedelta())
-        async with worker, asyncio.timeout(60):
-            # The stage's own scripted Cloud stays unused: the worker has the simulated one.
-            stage = Stage(server, None, f"{name}.acct", name)  # type: ignore[arg-type]
-            await simulator.create(stage.namespace)
-            yield stage, simulator
-        await cloud.aclose()
 
 
 async def refuse_the_way_down(stage: Stage, simulator: Simulator) -> None:

@@ -47,7 +47,8 @@ class Observation:
     """What the API said about one namespace.
 
     *capacity* is in force; *pending* is what a capacity request in progress asks for, None
-    without one; *operation_id* belongs to that request. *failure* holds the words of the
+    without one; *operation_id* is the id of the latest request, in progress or ended, empty
+    if there never was one. *failure* holds the words of the
     latest request where that failed. *aps_limit* is the limit in force, 0 if not told.
     """
 
@@ -108,7 +109,7 @@ class NamespaceReply:
     def observed(self, failure: str = "") -> Observation:
         """Return this reading in the words of the run time."""
         pending = self.request.asked if self.is_changing else None
-        operation = self.request.operation_id if self.is_changing else ""
+        operation = self.request.operation_id
         return Observation(self.capacity, pending, operation, failure, self.aps_limit)
 
     def spec_with(self, capacity: Capacity) -> Json:

@@ -24,7 +24,7 @@ STATUS_QUERY = "status"
 Combine = Literal["max", "add"]
 """How a lease meets the others of its namespace: the highest counts, or it comes on top."""
 
-KeeperState = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign"]
+KeeperState = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign", "unknown"]
 """A namespace in one word.
 
 - ``ok``: in force is what should be.
@@ -32,6 +32,7 @@ KeeperState = Literal["ok", "raising", "uncovered", "reverting", "overdue", "for
 - ``uncovered``: a window is open and has less than it asks for.
 - ``overdue``: no window is open, and the baseline is not in force again in time.
 - ``foreign``: somebody else set another capacity, which is left alone.
+- ``unknown``: a capacity is up, and what was there before the boosts isn't known any more.
 """
 
 

@@ -1,0 +1,104 @@
+"""The ids of a keeper's writes, and what a successor concludes from them."""
+
+from __future__ import annotations
+
+import doctest
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflows import bookkeeping as book
+from workflows import operation_ids
+from workflows.contract import ON_DEMAND, Capacity
+from workflows.ledger import Ledger
+from workflows.operation_ids import Origin, compose, is_own, origin_of
+
+NAMESPACE = "payments-prod.a1b2c"
+OWN = compose(NAMESPACE, "payroll", Capacity(8), ON_DEMAND, "3f2a")
+MUTE = compose(NAMESPACE, "payroll", Capacity(8), None, "3f2a")
+OTHERS = "f49d28b3-cc36-4e28-89fb-4c0bc70852c3"
+
+capacities = st.sampled_from([ON_DEMAND, Capacity(2), Capacity(2.5), Capacity(12)])
+
+
+def test_examples() -> None:
+    """The examples in the docstrings are right."""
+    assert doctest.testmod(operation_ids).failed == 0
+
+
+@given(st.text(max_size=80), capacities, capacities, st.sampled_from(["", ".0a1b2c3d"]))
+def test_an_id_says_what_was_put_in(
+    step: str, requested: Capacity, baseline: Capacity, repeat: str
+) -> None:
+    """Whatever a window is called, both capacities are read back, from repeats too."""
+    written = compose(NAMESPACE, step, requested, baseline, "3f2a") + repeat
+    assert origin_of(written, NAMESPACE) == Origin(requested, baseline)
+    assert len(written) < 120
+    assert written.isascii()
+    assert not set(written) & set("/ ?#%")
+
+
+@pytest.mark.parametrize(
+    ("written", "own"),
+    [
+        pytest.param("", False, id="none"),
+        pytest.param(OTHERS, False, id="another client's"),
+        pytest.param(OWN.replace("a1b2c", "zzzzz"), False, id="of another namespace"),
+        pytest.param(MUTE, True, id="baseline not known"),
+        pytest.param(OWN[:-12], True, id="cut off"),
+    ],
+)
+def test_what_cannot_be_read(written: str, own: bool) -> None:
+    """An id that says no baseline is told from one that isn't a keeper's."""
+    assert origin_of(written, NAMESPACE) is None
+    assert is_own(written, NAMESPACE) is own
+
+
+NEW = Ledger(namespace=NAMESPACE)
+AFTER_A_LOSS = replace(NEW, doubt="the run before can't be read")
+
+
+@pytest.mark.parametrize(
+    ("known", "found", "request_id", "baseline", "doubts"),
+    [
+        pytest.param(NEW, Capacity(8), "", Capacity(8), False, id="never changed"),
+        pytest.param(NEW, Capacity(8), OTHERS, Capacity(8), False, id="set by others"),
+        pytest.param(NEW, Capacity(8), OWN, ON_DEMAND, False, id="an own boost"),
+        pytest.param(NEW, Capacity(4), OWN, ON_DEMAND, False, id="below a raise that failed"),
+        pytest.param(NEW, Capacity(8), MUTE, Capacity(8), True, id="own, and not said"),
+        pytest.param(NEW, ON_DEMAND, MUTE, ON_DEMAND, False, id="never boosted to"),
+        pytest.param(AFTER_A_LOSS, Capacity(8), OTHERS, Capacity(8), True, id="after a loss"),
+        pytest.param(AFTER_A_LOSS, Capacity(8), OWN, ON_DEMAND, False, id="a loss made good"),
+        pytest.param(AFTER_A_LOSS, ON_DEMAND, "", ON_DEMAND, False, id="a loss of nothing"),
+    ],
+)
+def test_the_baseline_of_a_successor(
+    known: Ledger, found: Capacity, request_id: str, baseline: Capacity, doubts: bool
+) -> None:
+    """An own boost is never the baseline; where the baseline isn't known that is said."""
+    learned = book.find_baseline(known, found, request_id)
+    assert (learned.baseline, bool(learned.doubt)) == (baseline, doubts)
+
+
+@pytest.mark.parametrize(
+    ("request_id", "doubts"),
+    [(MUTE, True), ("", True), (OTHERS, False)],
+    ids=["still the same", "nothing known", "set by others since"],
+)
+def test_a_doubt_ends_with_somebody_s_word(request_id: str, doubts: bool) -> None:
+    """What somebody else has set since is the baseline."""
+    doubting = book.find_baseline(NEW, Capacity(8), MUTE)
+    known = book.resolve(doubting, Capacity(3), request_id)
+    assert bool(known.doubt) is doubts
+    assert known.baseline == (Capacity(8) if doubts else Capacity(3))
+
+
+def test_what_was_written_is_recognized() -> None:
+    """What a reset run has forgotten to have written is not taken for somebody else's."""
+    known = replace(NEW, baseline=ON_DEMAND, written=(Capacity(4),))
+    assert known.leaves_alone(Capacity(8))
+    assert not book.recognize(known, Capacity(8), OWN).leaves_alone(Capacity(8))
+    assert book.recognize(known, Capacity(12), OWN) == known
+    assert book.recognize(known, Capacity(8), OTHERS) == known
