@@ -32,11 +32,10 @@ from planner.schedules.compile import (
     compile_project,
     compile_window,
     lints,
-    schedule_id,
     span_of,
 )
 from planner.schedules.firings import firings
-from planner.schedules.spec import COMMENT_LIMIT, read_stamp
+from planner.schedules.spec import COMMENT_LIMIT, read_stamp, schedule_id
 from workflows.contract import Capacity, Rails, format_instant, occurrence_of, parse_instant
 
 SPAN = span_of(TODAY)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from planner.diff.fields import Field
 from planner.errors import Lint
-from planner.schedules.spec import Schedule, Stamp, note_mark
+from planner.schedules.spec import Schedule, Stamp, note_mark, window_key
 
 Action = Literal["create", "update", "extend", "adopt", "delete", "unchanged"]
 """What becomes of a schedule.
@@ -27,8 +27,6 @@ ACTIONS: tuple[Action, ...] = ("create", "update", "extend", "adopt", "delete", 
 
 CHECKSUM_LENGTH = 12
 """Hexadecimal characters of a plan's checksum."""
-
-ID_PREFIX = "boost/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +141,7 @@ class Change:
     @property
     def key(self) -> str:
         """The window's name in full, as allowances name it: ``payments-prod.a1b2c/payroll``."""
-        return self.id.removeprefix(ID_PREFIX)
+        return window_key(self.id)
 
     @property
     def outcome(self) -> str:

@@ -22,6 +22,7 @@ from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
+from planner.schedules.spec import schedule_id
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -74,7 +75,7 @@ async def start_boost(
         return await client.start_workflow(
             BOOST_WORKFLOW,
             request,
-            id=f"boost/{request.namespace}/{request.window}-{stamp}",
+            id=f"{schedule_id(request.namespace, request.window)}-{stamp}",
             task_queue=TASK_QUEUE,
             result_type=BoostResult,
             static_summary=f"{request.tru} TRU for {request.namespace}, by {request.by}",

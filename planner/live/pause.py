@@ -15,11 +15,11 @@ from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 from planner.diff import Live
 from planner.diff.firings import unfired
 from planner.diff.pause import paused_note, resumed_note
-from planner.diff.plan import ID_PREFIX
 from planner.errors import Refused, ServerError
 from planner.live.apply import starting
 from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server
+from planner.schedules.spec import is_window_id, window_key
 
 UNNAMED = "resumed"
 """The note of a resumed schedule that had none; the next sync writes its own."""
@@ -69,7 +69,7 @@ async def pause(
     """Pause the *chosen* schedules; their notes say who did and why."""
 
     async def one(id: str, live: Live) -> Handled:
-        key = id.removeprefix(ID_PREFIX)
+        key = window_key(id)
         if live.paused_by_operator:
             return Handled(key, False, f"is paused already: {live.note}")
         note = paused_note(by, reason, live.note)
@@ -86,7 +86,7 @@ async def resume(server: Server, chosen: Mapping[str, Live], now: datetime) -> l
 
 
 async def _resume(server: Server, live: Live, now: datetime) -> Handled:
-    key = live.id.removeprefix(ID_PREFIX)
+    key = window_key(live.id)
     if not live.paused:
         return Handled(key, False, "is not paused")
     if live.note_is_ours:
@@ -112,7 +112,5 @@ async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:
 
 def _named(id: str, target: str) -> bool:
     """Tell whether *target* names the schedule *id*."""
-    key = id.removeprefix(ID_PREFIX)
-    return id.startswith(ID_PREFIX) and (
-        fnmatchcase(key, target) or key.partition("/")[0] == target
-    )
+    key = window_key(id)
+    return is_window_id(id) and (fnmatchcase(key, target) or key.partition("/")[0] == target)

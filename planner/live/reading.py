@@ -23,10 +23,9 @@ from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
 from temporalio.converter import DataConverter
 
 from planner.diff import Field, Live
-from planner.diff.plan import ID_PREFIX
 from planner.live.convert import CALENDAR_FIELDS, MARK, to_message
 from planner.live.deviations import deviations
-from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp
+from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
 from workflows.contract import BoostRequest, parse_instant
 
 
@@ -122,7 +121,7 @@ async def _value(
 
 def _unknown_request(id: str) -> BoostRequest:
     """Return a request that differs from every real one, for an input that isn't ours."""
-    namespace, _, window = id.removeprefix(ID_PREFIX).partition("/")
+    namespace, _, window = window_key(id).partition("/")
     return BoostRequest(namespace=namespace, window=window, tru=0, ttl_seconds=0)
 
 

@@ -12,11 +12,10 @@ from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
 from planner.live.server import Server
 from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.schedules.firings import upcoming
+from planner.schedules.spec import is_window_id, window_key
 from workflows.contract import KeeperStatus
 
 LOOK_AHEAD = timedelta(days=400)
-ID_PARTS = 3
-"""The parts of a schedule's id: ``boost/NAMESPACE/WINDOW``."""
 
 
 async def fetch_situations(
@@ -104,5 +103,4 @@ async def _next_of(server: Server, id: str, now: datetime) -> NextWindow | None:
 
 def _namespace(id: str) -> str:
     """Return the namespace in a schedule's *id*; empty where it isn't one of ours."""
-    parts = id.split("/", ID_PARTS - 1)
-    return parts[1] if len(parts) == ID_PARTS and parts[0] == "boost" else ""
+    return window_key(id).partition("/")[0] if is_window_id(id) else ""

@@ -17,7 +17,7 @@ from planner.schedules.dated import dated_calendars
 from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming
 from planner.schedules.recurring import Recurring, recurring
-from planner.schedules.spec import COMMENT_LIMIT, Schedule, StructuredCalendar, stamped
+from planner.schedules.spec import COMMENT_LIMIT, Schedule, StructuredCalendar, schedule_id, stamped
 from workflows.contract import BoostRequest, format_instant, occurrence_of
 
 YEARS = 3
@@ -165,11 +165,6 @@ _LIMITED = (
     f"of a Temporal Schedule, which bears {CALENDAR_LIMIT}; "
     "split it into several windows, or start at fewer times of day"
 )
-
-
-def schedule_id(namespace: str, window: str) -> str:
-    """Return the id of the schedule of a window: stable while its times change."""
-    return f"boost/{namespace}/{window}"
 
 
 def span_of(today: date) -> Horizon:

@@ -18,10 +18,30 @@ NOTE_MARK_LENGTH = 6
 """Hexadecimal characters of a note's fingerprint."""
 
 DRAFT_DIGEST = "0" * DIGEST_LENGTH
-"""Stands for the digest until all that belongs to a change is done."""
+"""The digest of a schedule whose change isn't complete yet."""
 
 COMMENT_LIMIT = 200
 """Bytes that the server allows in a calendar's comment."""
+
+_ID_PREFIX = "boost/"
+
+
+def schedule_id(namespace: str, window: str) -> str:
+    """Return the id of a window's schedule: stable while its times change."""
+    return f"{_ID_PREFIX}{namespace}/{window}"
+
+
+def window_key(id: str) -> str:
+    """Return the window of the schedule *id*: ``payments-prod.a1b2c/payroll``.
+
+    An id that isn't made by `schedule_id` is returned as it is.
+    """
+    return id.removeprefix(_ID_PREFIX)
+
+
+def is_window_id(id: str) -> bool:
+    """Tell whether *id* has the form of `schedule_id`."""
+    return id.startswith(_ID_PREFIX) and id.count("/") >= 2
 
 
 class Range(NamedTuple):
@@ -72,8 +92,8 @@ class Schedule:
 
     It fires at the union of *calendars*, read in *timezone*, delayed by up to *jitter*.
     *start_at* and *end_at* bound the nominal times, both inclusive, in whole seconds.
-    The horizon of a dated schedule is in *calendars* themselves: *covers_until* says, in
-    UTC and exclusive, how far they reach; None means for ever.
+    *covers_until* is the end of a dated schedule's calendars, in UTC and exclusive; None
+    means for ever.
     """
 
     id: str
@@ -109,19 +129,19 @@ class Schedule:
 
 
 def _plain(value: Any) -> Any:
-    """Return *value* as JSON can hold it; not by `asdict`, which copies all of it first."""
+    """Return *value* for the JSON encoder; `asdict` would copy all of it first."""
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     return str(value)
 
 
 _JSON = json.JSONEncoder(sort_keys=True, default=_plain, check_circular=False)
-"""One encoder for all digests, which looks for no cycles: that saves a third of their time."""
+"""The encoder of all digests; without the check for cycles it takes a third less time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What the first calendar's comment says of the whole schedule.
+    """The digest, horizon and note mark of a schedule, from its first calendar's comment.
 
     *note* is the `note_mark` of the note that was written with it.
     """
@@ -132,7 +152,7 @@ class Stamp:
 
     @property
     def is_draft(self) -> bool:
-        """Whether the sync that wrote it had something left to do, and never came to it."""
+        """Whether the sync that wrote it was interrupted before it was complete."""
         return self.digest == DRAFT_DIGEST
 
 
@@ -143,14 +163,14 @@ _STAMP = re.compile(
 
 
 def note_mark(note: str) -> str:
-    """Return a short fingerprint of *note*: so a note that an operator wrote is told from ours."""
+    """Return a short hash of *note*, to tell an operator's note from the planner's."""
     return hashlib.sha256(note.encode()).hexdigest()[:NOTE_MARK_LENGTH]
 
 
 def stamped(schedule: Schedule) -> Schedule:
-    """Return *schedule* with its digest, note mark and horizon before its first calendar's comment.
+    """Return *schedule* with its stamp at the head of its first calendar's comment.
 
-    A comment too long for the server is cut at the end.
+    A comment too long for the server is cut at its end.
     """
     first, *others = schedule.calendars
     until = f" to {schedule.covers_until:%Y-%m-%d}" if schedule.covers_until else ""
@@ -160,14 +180,14 @@ def stamped(schedule: Schedule) -> Schedule:
 
 
 def drafted(schedule: Schedule) -> Schedule:
-    """Return the stamped *schedule* with a stamp that settles nothing: a digest of zeros."""
+    """Return the stamped *schedule* with `DRAFT_DIGEST` in place of its digest."""
     first, *others = schedule.calendars
     comment = f"[{DRAFT_DIGEST}{first.comment[DIGEST_LENGTH + 1 :]}"
     return replace(schedule, calendars=(replace(first, comment=comment), *others))
 
 
 def read_stamp(comment: str) -> Stamp | None:
-    """Return the stamp at the head of a calendar's *comment*; None if it bears none."""
+    """Return the stamp at the head of a calendar's *comment*; None if it has none."""
     match = _STAMP.match(comment)
     if not match:
         return None
@@ -177,7 +197,7 @@ def read_stamp(comment: str) -> Stamp | None:
 
 
 def unstamped(comment: str) -> str:
-    """Return a calendar's *comment* without a stamp."""
+    """Return a calendar's *comment* without its stamp."""
     return _STAMP.sub("", comment)
 
 
