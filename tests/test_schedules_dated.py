@@ -11,7 +11,7 @@ from schedule_helpers import HOUR, TODAY, wanted, window
 
 from planner.model import Cron, Holidays, Horizon, Rrule, Skip, Window
 from planner.schedules.boxes import numbers_of, ranges_of, rectangles, time_boxes
-from planner.schedules.compile import Rhythm, compile_window, span_of
+from planner.schedules.compile import CompiledTimes, compile_window, span_of
 from planner.schedules.dated import date_boxes, dated_calendars
 from planner.schedules.firings import firings
 from planner.schedules.spec import Range
@@ -23,7 +23,7 @@ US = Holidays(regions=("US",))
 
 def read_back(instants: list[datetime]) -> list[datetime]:
     """Return when the calendars of *instants* fire, over all years that there are."""
-    rhythm = Rhythm(
+    times = CompiledTimes(
         calendars=dated_calendars(instants),
         timezone="UTC",
         start_at=None,
@@ -33,7 +33,7 @@ def read_back(instants: list[datetime]) -> list[datetime]:
         request=BoostRequest(namespace="", window="", tru=0, ttl_seconds=0),
     )
     first = datetime(min(instants).year, 1, 1, tzinfo=UTC)
-    return firings(rhythm, Horizon(first, datetime(max(instants).year + 1, 1, 1, tzinfo=UTC)))
+    return firings(times, Horizon(first, datetime(max(instants).year + 1, 1, 1, tzinfo=UTC)))
 
 
 SOME_INSTANTS = st.lists(
@@ -75,7 +75,7 @@ def test_boxes_cover_dates_exactly(dates: set[date]) -> None:
         day
         for day in days
         for box in boxes
-        if day.year in box.years
+        if day.year in numbers_of(box.years)
         and day.month in box.months
         and day.day in box.days
         and day.isoweekday() % 7 in box.weekdays

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.diff.plan import Live, Running
 from planner.model import Horizon
-from planner.schedules.firings import Firing, upcoming
+from planner.schedules.firings import ScheduleTimes, upcoming
 from planner.schedules.spec import Schedule
 from workflows.contract import occurrence_of
 
@@ -36,7 +36,7 @@ def occurrences(schedule: Schedule, horizon: Horizon) -> list[tuple[datetime, da
     return [occurrence_of(schedule.request, at) for at in _upcoming(schedule, horizon)]
 
 
-def firings_in(times: Firing, horizon: Horizon) -> tuple[datetime, ...]:
+def firings_in(times: ScheduleTimes, horizon: Horizon) -> tuple[datetime, ...]:
     """Return the nominal times in *horizon*, of a schedule or of its times alone."""
     return tuple(_upcoming(times, horizon))
 
@@ -93,7 +93,7 @@ def _start(schedule: Schedule, nominal: datetime) -> datetime:
     return occurrence_of(schedule.request, nominal)[0]
 
 
-def _upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
+def _upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
     """Yield the firings in *horizon*; none for a zone that nobody but the server knows."""
     try:
         ZoneInfo(schedule.timezone)

@@ -1,19 +1,49 @@
-"""Sets of numbers as ranges, sets of pairs and times as few rectangles."""
+"""Sets of numbers, days and times as the fields of few structured calendars."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import time
 from typing import TypeVar
 
-from planner.schedules.spec import Range, Ranges
+from planner.schedules.spec import Range, Ranges, StructuredCalendar
 
 A = TypeVar("A", bound=Hashable)
 B = TypeVar("B", bound=Hashable)
 
 TimeBox = tuple[frozenset[int], frozenset[int], frozenset[int]]
-"""Hours, minutes and seconds: each combination of them is meant."""
+"""Hours, minutes and seconds; it holds every combination of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayBox:
+    """Every day whose year, month, day and weekday (Sunday as 0) are all among these.
+
+    No *years* means every year.
+    """
+
+    years: Ranges
+    months: frozenset[int]
+    days: frozenset[int]
+    weekdays: frozenset[int]
+
+
+def calendars_of(boxes: Iterable[DayBox], times: Collection[time]) -> Iterator[StructuredCalendar]:
+    """Yield the calendars that fire at *times* on the days of *boxes*."""
+    of_day = time_boxes(times)
+    for box in boxes:
+        for hours, minutes, seconds in of_day:
+            yield StructuredCalendar(
+                year=box.years,
+                month=ranges_of(box.months),
+                day_of_month=ranges_of(box.days),
+                day_of_week=ranges_of(box.weekdays),
+                hour=ranges_of(hours),
+                minute=ranges_of(minutes),
+                second=ranges_of(seconds),
+            )
 
 
 def ranges_of(numbers: Collection[int]) -> Ranges:
@@ -37,13 +67,13 @@ Range(start=15, end=15, step=1), Range(start=31, end=31, step=1)))
 
 
 def numbers_of(ranges: Ranges) -> Iterator[int]:
-    """Yield the numbers that *ranges* hold; those in several come several times."""
+    """Yield the numbers in *ranges*; a number in several comes several times."""
     for piece in ranges:
         yield from range(piece.start, piece.end + 1, piece.step)
 
 
 def _even_run(ordered: list[int], index: int) -> int:
-    """Return how many from *index* on lie at one distance; a lone pair only if adjacent."""
+    """Return how many numbers from *index* on are evenly spaced; a pair only if adjacent."""
     if index + 1 == len(ordered):
         return 1
     step = ordered[index + 1] - ordered[index]
@@ -57,8 +87,7 @@ def _even_run(ordered: list[int], index: int) -> int:
 def rectangles(pairs: Collection[tuple[A, B]]) -> list[tuple[frozenset[A], frozenset[B]]]:
     """Cover *pairs* exactly by rectangles, each the product of two sets.
 
-    Rows with equal columns go together, or columns with equal rows: whichever gives
-    fewer.
+    Groups rows with equal columns, or columns with equal rows, whichever gives fewer.
     """
     by_row = _alike(pairs)
     by_column = _alike([(column, row) for row, column in pairs])

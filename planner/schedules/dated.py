@@ -1,42 +1,31 @@
-"""Instants as UTC calendars: exact whatever a zone's clock does, and few when grouped."""
+"""Instants as few UTC calendars, which no clock change affects."""
 
 from __future__ import annotations
 
 from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import product
 from typing import TypeVar
 
-from planner.schedules.boxes import ranges_of, time_boxes
+from planner.schedules.boxes import DayBox, calendars_of, ranges_of
 from planner.schedules.spec import StructuredCalendar
 
 K = TypeVar("K", bound=Hashable)
 
 Month = tuple[int, int]
-"""A year and a month of it."""
+"""A year and a month."""
 
 _WEEK = frozenset(range(7))
 _ALL_DAYS = (1 << 31) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class DateBox:
-    """Every date whose year, month, day and weekday (Sunday as 0) are all among these."""
-
-    years: frozenset[int]
-    months: frozenset[int]
-    days: frozenset[int]
-    weekdays: frozenset[int]
-
-
 def dated_calendars(instants: Iterable[datetime]) -> tuple[StructuredCalendar, ...]:
-    """Return UTC calendars that fire at *instants*, at each of them and at nothing else.
+    """Return UTC calendars that fire at *instants* and at nothing else.
 
-    Times of day that share their dates go together. Sorted, so that equal instants give
-    equal calendars.
+    Times of day with equal dates share calendars. Sorted, so that equal instants give equal
+    calendars.
 
     Args:
         instants: Aware, in UTC and in whole seconds.
@@ -49,59 +38,50 @@ def dated_calendars(instants: Iterable[datetime]) -> tuple[StructuredCalendar, .
         times[frozenset(days)].append(at)
     return tuple(
         sorted(
-            StructuredCalendar(
-                year=ranges_of(box.years),
-                month=ranges_of(box.months),
-                day_of_month=ranges_of(box.days),
-                day_of_week=ranges_of(box.weekdays),
-                hour=ranges_of(hours),
-                minute=ranges_of(minutes),
-                second=ranges_of(seconds),
-            )
+            calendar
             for shared, group in times.items()
-            for box in date_boxes(shared)
-            for hours, minutes, seconds in time_boxes(group)
+            for calendar in calendars_of(date_boxes(shared), group)
         )
     )
 
 
-def date_boxes(dates: Collection[date]) -> list[DateBox]:
+def date_boxes(dates: Collection[date]) -> list[DayBox]:
     """Cover *dates* exactly by few boxes.
 
-    Several groupings are tried, and the smallest is taken. What makes months alike is
-    what doesn't matter in them: days that a month doesn't have, and days of a weekday
+    Tries several groupings of months and takes the smallest. Months with different days can
+    share a box, since days that a month doesn't have don't matter, nor do days on weekdays
     that the box leaves out (all business days of a month without a holiday are "1 to 31,
     Monday to Friday").
     """
     wanted = _days_by_month(dates)
     seen = frozenset(day.isoweekday() % 7 for day in dates)
     tries = (
-        [DateBox(years, months, days, weekdays) for years, months, days in grouped]
+        [DayBox(ranges_of(years), months, days, weekdays) for years, months, days in grouped]
         for weekdays, filled in product(dict.fromkeys((_WEEK, seen)), (False, True))
-        for grouped in _groupings(_likened(wanted, weekdays, filled=filled))
+        for grouped in _groupings(_canonical(wanted, weekdays, filled=filled))
     )
     return min(tries, key=len)
 
 
 def _days_by_month(dates: Iterable[date]) -> dict[Month, int]:
-    """Return the days of each month as a mask: bit 0 is the first day."""
+    """Return the days of each month as a mask; bit 0 is the first day."""
     days: dict[Month, int] = defaultdict(int)
     for day in sorted(dates):
         days[day.year, day.month] |= 1 << (day.day - 1)
     return days
 
 
-def _likened(
+def _canonical(
     wanted: dict[Month, int], weekdays: frozenset[int], *, filled: bool
 ) -> dict[Month, int]:
-    """Return masks as equal as can be that mean the same days, on *weekdays* alone.
+    """Canonicalize day masks, so that months selecting the same days share one.
 
     Longer months come first, since a shorter one can take over the mask of a longer one.
 
     Args:
         wanted: The days of each month.
-        weekdays: The days of the week that count at all.
-        filled: Whether a mask is first tried with every day that doesn't matter.
+        weekdays: The weekdays that are selected at all.
+        filled: Whether a new mask has every bit set that doesn't matter.
     """
     chosen: dict[Month, int] = {}
     pool: dict[int, None] = {}
@@ -126,7 +106,7 @@ Group = tuple[frozenset[int], frozenset[int], frozenset[int]]
 
 
 def _groupings(masks: dict[Month, int]) -> Iterator[list[Group]]:
-    """Yield two ways to group months with equal days: by years first, by months first."""
+    """Yield both groupings of months with equal days: by years first, and by months first."""
     years = _joined(((month, days), year) for (year, month), days in masks.items())
     yearly = _joined(((days, found), month) for (month, days), found in years.items())
     yield [(found, group, _members(days)) for (days, found), group in yearly.items()]
@@ -136,7 +116,7 @@ def _groupings(masks: dict[Month, int]) -> Iterator[list[Group]]:
 
 
 def _joined(pairs: Iterable[tuple[K, int]]) -> dict[K, frozenset[int]]:
-    """Return the set of numbers that come with each key."""
+    """Return the set of numbers of each key."""
     groups: dict[K, set[int]] = defaultdict(set)
     for key, number in pairs:
         groups[key].add(number)

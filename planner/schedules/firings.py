@@ -16,40 +16,40 @@ from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall
 
 
-class Firing(Protocol):
-    """What fires: a whole schedule, or its times alone."""
+class ScheduleTimes(Protocol):
+    """The times of a schedule: a `Schedule`, or what it is compiled from."""
 
     @property
     def calendars(self) -> tuple[StructuredCalendar, ...]:
-        """The union of these is when it fires."""
+        """It fires at the union of these."""
 
     @property
     def timezone(self) -> str:
-        """The zone on whose wall they are read."""
+        """The zone of the calendars' wall-clock times."""
 
     @property
     def start_at(self) -> datetime | None:
-        """The first nominal time that counts, if bounded."""
+        """The first possible nominal time, if bounded."""
 
     @property
     def end_at(self) -> datetime | None:
-        """The last nominal time that counts, if bounded."""
+        """The last possible nominal time, if bounded."""
 
 
-def firings(schedule: Firing, horizon: Horizon) -> list[datetime]:
+def firings(schedule: ScheduleTimes, horizon: Horizon) -> list[datetime]:
     """Return the nominal times in *horizon* at which *schedule* fires, without jitter.
 
-    In order and without repeats. True to the server for every schedule that is compiled
-    here: in UTC, or in a zone whose clock changes lie far from its times. Whether it is
-    paused makes no difference.
+    In order and without repeats. Equal to the server's own for every schedule that the
+    planner compiles: in UTC, or in a zone whose clock changes are far from its times. A
+    paused schedule fires like any other here.
     """
     return list(upcoming(schedule, horizon))
 
 
-def upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
-    """Yield what `firings` returns, one by one: for those who need the first few only."""
+def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
+    """Yield the times of `firings` lazily."""
     start, end = _bounds(schedule, horizon)
-    calendars = [_Reading.of(calendar) for calendar in schedule.calendars]
+    calendars = [_Sets.of(calendar) for calendar in schedule.calendars]
     if start >= end or not calendars:
         return
     tz = zone(schedule.timezone)
@@ -66,8 +66,8 @@ def upcoming(schedule: Firing, horizon: Horizon) -> Iterator[datetime]:
     yield from (at for at in late if start <= at < end)
 
 
-def _bounds(schedule: Firing, horizon: Horizon) -> tuple[datetime, datetime]:
-    """Return the half-open span in which the schedule may fire within *horizon*."""
+def _bounds(schedule: ScheduleTimes, horizon: Horizon) -> tuple[datetime, datetime]:
+    """Return the half-open span of *horizon* in which the schedule may fire."""
     start, end = horizon.start, horizon.end
     if schedule.start_at:
         start = max(start, schedule.start_at)
@@ -87,8 +87,8 @@ def _first_of_next(year: int, month: int) -> date:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """A structured calendar as sets: quick to ask, month by month."""
+class _Sets:
+    """The fields of a structured calendar as sets, for fast lookups month by month."""
 
     years: frozenset[int]
     months: frozenset[int]
@@ -97,8 +97,8 @@ class _Reading:
     times: tuple[time, ...]
 
     @classmethod
-    def of(cls, calendar: StructuredCalendar) -> _Reading:
-        """Read *calendar*; numbers that no clock has match nothing."""
+    def of(cls, calendar: StructuredCalendar) -> _Sets:
+        """Return the sets of *calendar*; numbers that no clock shows match nothing."""
         hours = [n for n in numbers_of(calendar.hour) if 0 <= n < 24]
         minutes = [n for n in numbers_of(calendar.minute) if 0 <= n < 60]
         seconds = [n for n in numbers_of(calendar.second) if 0 <= n < 60]
@@ -111,7 +111,7 @@ class _Reading:
         )
 
     def times_in(self, year: int, month: int) -> Iterator[datetime]:
-        """Yield the wall times of a month that match, in any order."""
+        """Yield the matching wall times of a month, in any order."""
         if month not in self.months or (self.years and year not in self.years):
             return
         first, length = monthrange(year, month)  # Monday is 0 here, Sunday is 0 in weekdays

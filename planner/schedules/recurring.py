@@ -15,62 +15,33 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
 
 from planner import timezones
+from planner.config.scalars import FIRST_YEAR, LAST_YEAR
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences.starts import Pattern
 from planner.recurrence import cron
-from planner.schedules.boxes import ranges_of, time_boxes
+from planner.schedules.boxes import calendars_of
 from planner.schedules.spec import StructuredCalendar
 from planner.schedules.year_days import YearDays, year_boxes
 from workflows.contract import to_instant
 
 MARGIN = timedelta(hours=1)
-"""How far a firing, and the start it is for, stay away from the wall times that a clock
-skips or shows twice; nearer ones are dated."""
-
-FIRST_YEAR, LAST_YEAR = 2000, 2100
-"""The first and the last year that Temporal's calendars know."""
-
-_DAY = timedelta(days=1)
-_MIDNIGHT = time(0)
-
-
-@lru_cache(maxsize=1024)
-def near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the wall times around each clock change of *timezone* from *year* on."""
-    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-    return tuple(
-        _around(change) for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY)
-    )
-
-
-def _around(change: timezones.ClockChange) -> tuple[datetime, datetime]:
-    """Return the wall times within `MARGIN` of *change*.
-
-    Where a gap holds a midnight its whole day is near: Temporal takes the weekday from
-    that midnight, which falls on the day before.
-    """
-    low, high = change.low - MARGIN, change.high + MARGIN
-    midnight = datetime.combine(change.high, _MIDNIGHT)
-    if change.is_gap and change.low <= midnight:
-        low = min(low, datetime.combine(change.low, _MIDNIGHT))
-        high = max(high, midnight + _DAY)
-    return low, high
-
+"""The least distance of a firing, and of its start, from the wall times that a clock change
+skips or repeats; windows with nearer ones are dated."""
 
 SHIFT_LIMIT = 27
-"""Days between firing and start up to which a recurring form is looked for."""
+"""The most days between firing and start of a recurring window."""
 
 _DAY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
 _MIDNIGHT = time(0)
 
 Times = dict[time, YearDays]
-"""For each time of day, the days on which it counts."""
+"""The days of each time of day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recurring:
-    """Calendars on the wall of a zone, with the first and last nominal time they count for."""
+    """Calendars on the wall clock of a zone, between the first and last nominal time."""
 
     calendars: tuple[StructuredCalendar, ...]
     timezone: str
@@ -81,18 +52,20 @@ class Recurring:
 def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None:
     """Return the calendars that fire exactly for *pattern*, from *year* on and for ever.
 
-    None where there are none: the window must be dated.
+    None if there are none: the window must be dated.
 
     Args:
-        pattern: All that the times of a window depend on.
+        pattern: The times of a window.
         ahead: How long before its start a firing is.
-        year: The first year that counts.
+        year: The first year in which they must be exact.
     """
     starts = _starts(pattern)
     fires = starts and _moved_ahead(_kept(starts, pattern, year), ahead)
     if not fires:
         return None
-    together = _by_days(fires)
+    together: dict[YearDays, list[time]] = defaultdict(list)
+    for at in sorted(fires):
+        together[fires[at]].append(at)
     if any(
         _fires_between(days, times, low, high)
         for low, high in _walls_to_avoid(pattern, ahead, year)
@@ -100,7 +73,9 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
     ):
         return None
     calendars = sorted(
-        calendar for days, times in together.items() for calendar in _calendars(days, times)
+        calendar
+        for days, times in together.items()
+        for calendar in calendars_of(year_boxes(days), times)
     )
     return Recurring(tuple(calendars), pattern.timezone, *_bounds(pattern, ahead))
 
@@ -109,7 +84,7 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
 
 
 def _starts(pattern: Pattern) -> Times | None:
-    """Return the starts as the recurrence names them; None if they can't be said so."""
+    """Return the starts of the recurrence before roll and skip; None if not by `YearDays`."""
     match pattern.recurrence:
         case Cron(expressions, day_match):
             return _cron_starts(expressions, day_match)
@@ -129,20 +104,16 @@ def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) 
     starts: Times = {}
     for expression in expressions:
         rule = cron.parse(expression)
-        days = _cron_days(_without_times(rule), day_match)
+        # Rules with equal day fields share the work of finding their days.
+        of_days = replace(rule, expression="", minutes=(), hours=(), every_hour=False)
+        days = _cron_days(of_days, day_match)
         for at in rule.times:
             starts[at] = starts[at] | days if at in starts else days
     return starts
 
 
-def _without_times(rule: cron.CronRule) -> cron.CronRule:
-    """Return *rule* with nothing but its day fields, which many rules have in common."""
-    return replace(rule, expression="", minutes=(), hours=(), every_hour=False)
-
-
 @lru_cache(maxsize=1024)
 def _cron_days(rule: cron.CronRule, day_match: cron.DayMatch | None) -> YearDays:
-    """Return the days of *rule*; those that differ in times of day alone share the work."""
     return YearDays.sampled(partial(cron.days_in_month, rule, day_match))
 
 
@@ -151,7 +122,7 @@ def _has_holidays(holidays: Holidays) -> bool:
 
 
 def _kept(starts: Times, pattern: Pattern, year: int) -> Times | None:
-    """Return *starts* after roll and skip; None if more than weekdays decides on them."""
+    """Return *starts* after roll and skip; None if those depend on more than weekdays."""
     skip, holidays = pattern.skip, pattern.holidays
     if skip.days or skip.calendars or (_has_holidays(holidays) and skip.holidays):
         return None
@@ -168,10 +139,10 @@ def _kept(starts: Times, pattern: Pattern, year: int) -> Times | None:
 
 
 def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
-    """Return the weekdays of the weekend, Sunday as 0; None if some of them are worked.
+    """Return the weekdays of the weekend, Sunday as 0; None if it isn't the same every week.
 
-    A region's own weekend is looked up for *year* and the two after it, as far as a dated
-    schedule would reach: whatever changes later is seen by then.
+    A region's weekend is looked up for *year* and the two after it, the span of a dated
+    schedule: a later change is seen by a later compile.
     """
     calendar = pattern.business
     first, end = date(year, 1, 1), date(year + 3, 1, 1)
@@ -182,7 +153,7 @@ def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
 
 
 def _shifts(pattern: Pattern) -> dict[int, int]:
-    """Return by how many days a start on each weekday rolls where only weekends count."""
+    """Return by how many days a start on each weekday, Sunday as 0, rolls off a weekend."""
     calendar = pattern.business
     week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
     return {n: (calendar.roll(day, pattern.roll) - day).days for n, day in enumerate(week)}
@@ -192,7 +163,7 @@ def _shifts(pattern: Pattern) -> dict[int, int]:
 
 
 def _moved_ahead(starts: Times | None, ahead: timedelta) -> Times | None:
-    """Return the firings for *starts*: so much earlier, on the day before where need be."""
+    """Return the firings for *starts*, which are *ahead* earlier, maybe on a day before."""
     if starts is None or ahead > SHIFT_LIMIT * _DAY:
         return None
     fires: Times = {}
@@ -205,34 +176,11 @@ def _moved_ahead(starts: Times | None, ahead: timedelta) -> Times | None:
     return fires
 
 
-def _by_days(fires: Times) -> dict[YearDays, list[time]]:
-    """Return the times, in order, that share their days."""
-    together: dict[YearDays, list[time]] = defaultdict(list)
-    for at in sorted(fires):
-        together[fires[at]].append(at)
-    return together
-
-
-def _calendars(days: YearDays, times: list[time]) -> Iterator[StructuredCalendar]:
-    """Yield the calendars of *times* on *days*: each box of days with each box of times."""
-    for box in year_boxes(days):
-        for hours, minutes, seconds in time_boxes(times):
-            yield StructuredCalendar(
-                year=box.years,
-                month=ranges_of(box.months),
-                day_of_month=ranges_of(box.days),
-                day_of_week=ranges_of(box.weekdays),
-                hour=ranges_of(hours),
-                minute=ranges_of(minutes),
-                second=ranges_of(seconds),
-            )
-
-
 # From and to ---------------------------------------------------------------------------
 
 
 def _bounds(pattern: Pattern, ahead: timedelta) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last instant that the window's dates leave to its firings."""
+    """Return the first and the last instant for firings within the pattern's dates."""
     first, last = _dates(pattern)
     start = _midnight(pattern, first) - ahead if first else None
     end = _midnight(pattern, last + _DAY) - ahead - _SECOND if last else None
@@ -240,7 +188,7 @@ def _bounds(pattern: Pattern, ahead: timedelta) -> tuple[datetime | None, dateti
 
 
 def _dates(pattern: Pattern) -> tuple[date | None, date | None]:
-    """Return the pattern's first and last day; None for those that bound nothing."""
+    """Return the pattern's first and last day; None for those beyond Temporal's years."""
     first, last = pattern.not_before, pattern.not_after
     return (
         first if first and first.year >= FIRST_YEAR else None,
@@ -258,12 +206,13 @@ def _midnight(pattern: Pattern, day: date) -> datetime:
 def _walls_to_avoid(
     pattern: Pattern, ahead: timedelta, year: int
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Yield between which wall times a firing, or the time from it to its start, is near.
+    """Yield the open intervals of wall times in which no firing of *pattern* may be.
 
-    Both are excluded. What lies outside of the pattern's own dates is left out.
+    From so long before a clock change that the start would come near it, to its end. Clock
+    changes outside the pattern's own dates are left out.
     """
     first, last = _dates(pattern)
-    for low, high in near_walls(pattern.timezone, year):
+    for low, high in _near_walls(pattern.timezone, year):
         if first:
             low = max(low, datetime.combine(first, _MIDNIGHT) - _SECOND)
         if last:
@@ -271,8 +220,31 @@ def _walls_to_avoid(
         yield low - ahead, high
 
 
+@lru_cache(maxsize=1024)
+def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the interval of wall times around each clock change from *year* on."""
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+    return tuple(
+        _around(change) for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY)
+    )
+
+
+def _around(change: timezones.ClockChange) -> tuple[datetime, datetime]:
+    """Return the wall times within `MARGIN` of *change*.
+
+    A gap over midnight takes its whole day along: Temporal derives the weekday from that
+    midnight, which falls on the day before.
+    """
+    low, high = change.low - MARGIN, change.high + MARGIN
+    midnight = datetime.combine(change.high, _MIDNIGHT)
+    if change.is_gap and change.low <= midnight:
+        low = min(low, datetime.combine(change.low, _MIDNIGHT))
+        high = max(high, midnight + _DAY)
+    return low, high
+
+
 def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
-    """Tell whether there is a wall time between *low* and *high*, both excluded."""
+    """Tell whether one of *times* on *days* is between *low* and *high*, both excluded."""
     for offset in range((high.date() - low.date()).days + 1):  # none where low is after high
         day = low.date() + offset * _DAY
         if day in days:

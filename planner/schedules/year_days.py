@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from planner.schedules.boxes import rectangles
+from planner.schedules.boxes import DayBox, rectangles
 from planner.schedules.spec import Range, Ranges
 
 _COMMON = 365
@@ -27,30 +27,30 @@ _INDEX = {
         (month, day) for month in range(1, 13) for day in range(1, monthrange(year, month)[1] + 1)
     )
 }
-"""Where a table keeps a day: those of a common year, then those of a leap year."""
+"""The index of a day in a table: first a common year's days, then a leap year's."""
 
 _SAMPLES = {
     (isleap(year), date(year, 1, 1).isoweekday() % 7): year for year in range(2027, 1999, -1)
 }
-"""A year of each of the fourteen kinds: leap or not, and the weekday it begins on."""
+"""A year of each of the fourteen kinds, by leap or not and its first weekday."""
 
 
 @dataclass(frozen=True, slots=True)
 class YearDays:
-    """For each day of a common and of a leap year, the weekdays on which it counts.
+    """For each day of a common and of a leap year, the weekdays on which it is selected.
 
-    A mask of weekdays for each day: bit 0 is Sunday.
+    One mask of weekdays a day; bit 0 is Sunday.
     """
 
     masks: tuple[int, ...]
 
     @classmethod
     def sampled(cls, days_of: Callable[[int, int], Iterable[int]]) -> YearDays:
-        """Return the days that a rule means, asked of a year of each kind.
+        """Return the days of a rule, sampled in a year of each kind.
 
         Args:
-            days_of: The days of the month that the rule means, by year and month. It must
-                depend on nothing but the lengths and the weekdays of the year's months.
+            days_of: Returns the days that the rule selects in a year and month. It must
+                depend on nothing but the lengths and weekdays of the year's months.
         """
         masks = [0] * len(_INDEX)
         for (leap, _), year in _SAMPLES.items():
@@ -61,27 +61,27 @@ class YearDays:
         return cls(tuple(masks))
 
     def __contains__(self, day: date) -> bool:
-        """Tell whether *day* counts."""
+        """Tell whether *day* is selected."""
         return self.has(day, day.isoweekday() % 7)
 
     def has(self, day: date, weekday: int) -> bool:
-        """Tell whether the date of *day* counts where it is a *weekday*, Sunday as 0."""
+        """Tell whether the date of *day* is selected when it is a *weekday*, Sunday as 0."""
         return bool(self.masks[_INDEX[isleap(day.year), day.month, day.day]] >> weekday & 1)
 
     def __or__(self, other: YearDays) -> YearDays:
         return YearDays(tuple(a | b for a, b in zip(self.masks, other.masks, strict=True)))
 
     def on(self, weekdays: Collection[int]) -> YearDays:
-        """Return those of the days that fall on *weekdays*, Sunday as 0."""
+        """Return the days that fall on *weekdays*, Sunday as 0."""
         kept = sum(1 << weekday for weekday in set(weekdays))
         return YearDays(tuple(mask & kept for mask in self.masks))
 
     def moved(self, days: int) -> YearDays | None:
-        """Return each day so many days later, or earlier where *days* is negative.
+        """Return each day moved by *days*, earlier if negative.
 
-        None where that can't be said by date, weekday and leap year: days that only leap
-        years have (or lack) don't cross the year's end, since the year beside may be of
-        either kind.
+        None where date, weekday and leap year don't determine the result: days that only
+        leap years have (or lack) can't cross the year's end, since the adjacent year may be
+        of either kind.
         """
         moved: YearDays | None = self
         for _ in range(abs(days)):
@@ -113,10 +113,12 @@ class YearDays:
         )
 
     def rolled(self, shifts: Mapping[int, int]) -> YearDays | None:
-        """Return the days with each weekday moved by its own number of days, together.
+        """Return the days moved by a number of days that depends on their weekday.
+
+        None where `moved` is.
 
         Args:
-            shifts: By how many days a start on a weekday (Sunday as 0) moves.
+            shifts: The number of days for each weekday, Sunday as 0.
         """
         together: YearDays | None = YearDays((0,) * len(self.masks))
         for shift in set(shifts.values()):
@@ -126,7 +128,7 @@ class YearDays:
         return together
 
     def of_month(self, month: int, *, leap: bool) -> Iterator[tuple[int, int]]:
-        """Yield the days of *month* with each weekday they count on, Sunday as 0."""
+        """Yield each day of *month* with each weekday on which it is selected, Sunday as 0."""
         for day in range(1, monthrange(_YEARS[leap], month)[1] + 1):
             mask = self.masks[_INDEX[leap, month, day]]
             yield from ((day, weekday) for weekday in range(7) if mask >> weekday & 1)
@@ -145,38 +147,28 @@ COMMON_YEARS: Ranges = (
 _SAMPLE_YEAR = {False: 2001, True: 2000}
 
 Part = tuple[frozenset[int], frozenset[int]]
-"""Days of a month, and the weekdays on which all of them count."""
-
-
-@dataclass(frozen=True, slots=True)
-class YearBox:
-    """Every day whose month, day and weekday (Sunday as 0) are among these, in *years*."""
-
-    years: Ranges
-    months: frozenset[int]
-    days: frozenset[int]
-    weekdays: frozenset[int]
+"""Days of a month, and the weekdays on which all of them are selected."""
 
 
 @lru_cache(maxsize=1024)
-def year_boxes(days: YearDays) -> tuple[YearBox, ...]:
+def year_boxes(days: YearDays) -> tuple[DayBox, ...]:
     """Cover *days* exactly by few boxes.
 
-    Months with the same days go together. Where February's part holds in both kinds of
-    years it isn't bound to either: "29 February" needs no list of leap years.
+    Months with equal days share boxes. February's part is bound to leap or common years only
+    where it differs between them: "29 February" needs no list of leap years.
     """
     months: dict[tuple[Ranges, Part], set[int]] = defaultdict(set)
     for leap, month, part in _parts(days):
         years = _years(days, month, part, leap=leap)
         months[years, part].add(month)
-    return tuple(YearBox(years, frozenset(group), *part) for (years, part), group in months.items())
+    return tuple(DayBox(years, frozenset(group), *part) for (years, part), group in months.items())
 
 
 def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
-    """Yield what each month of both kinds of years is made of.
+    """Yield the parts of each month, in leap and in common years.
 
-    Longer months come first: a part of a shorter one that differs only by days which
-    the month doesn't have is given as the longer one's.
+    Longer months come first: a part of a shorter month that differs only by days which the
+    month doesn't have is yielded as the longer one's.
     """
     seen: dict[Part, None] = {}
     kinds = [(leap, month) for month in range(1, 13) for leap in (True, False)]
@@ -196,7 +188,7 @@ def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
 
 
 def _years(days: YearDays, month: int, part: Part, *, leap: bool) -> Ranges:
-    """Return the years in which all of *part* counts; it does in years that are *leap*."""
+    """Return the years in which all of *part* is selected, which *leap* years are."""
     others = set(days.of_month(month, leap=not leap))
     length = _length(not leap, month)
     wanted = {(day, weekday) for day in part[0] if day <= length for weekday in part[1]}
