@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from planner.forecast.timeline import Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences.explain import DayStory, explain_day
+from planner.occurrences.explain import DayExplanation, explain_day
 from workflows.contract import to_wall
 
 LOOKAHEAD = timedelta(days=400)
@@ -35,7 +35,7 @@ class InactiveWindow:
     """
 
     window: Window
-    story: DayStory
+    story: DayExplanation
     next_occurrence: Occurrence | None
 
 

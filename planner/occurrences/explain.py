@@ -14,21 +14,21 @@ from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall
 
 LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
-"""How far the next run is looked for, nearest first: a frequent one is found at once."""
+"""How far to look for the next run, in widening steps: frequent runs are found at once."""
 
-STARTS_TOLD = 20
-"""Starts of one day whose stories are told; of the others there is only their number."""
+MAX_STARTS = 20
+"""Starts of one day that are explained; the others are counted."""
 
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class DayStory:
-    """A local day of a window: the runs that touch it, and the reasons in words.
+class DayExplanation:
+    """The runs of a window on a local day, and the reasons in words.
 
-    *runs* start on the day; *under_way* began before it and reach into it. *reasons* say
-    what was rolled, skipped or out of range, and what the clock does on that day; there
-    is always one where nothing starts.
+    *runs* start on the day; *under_way* started before it and end in it or later. *reasons*
+    say what was rolled, skipped or out of range, and what the clock does on that day; there
+    is at least one where nothing starts.
     """
 
     day: date
@@ -37,29 +37,29 @@ class DayStory:
     reasons: tuple[str, ...]
 
 
-def explain_day(window: Window, day: date) -> DayStory:
+def explain_day(window: Window, day: date) -> DayExplanation:
     """Return why *window* runs or doesn't run on *day*, a date of its own zone.
 
     Raises:
-        InputError: It starts more often than can be looked at.
+        InputError: It starts too often.
     """
     begin, end = (to_instant(_midnight(d), window.tz) for d in (day, day + _DAY))
     around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
     runs = tuple(o for o in around if o.start >= begin)
     under_way = tuple(o for o in around if o.start < begin < o.end)
-    named = _named(window, day)
-    reasons = [*_verdicts(named), *_calendar(window, day, named), *_clock(window, begin, end)]
+    found = _candidates_on(window, day)
+    reasons = [*_verdicts(found), *_calendar(window, day, found), *_clock(window, begin, end)]
     if not runs:
         reasons.append(_next(window, day, end))
-    return DayStory(day, runs, under_way, tuple(dict.fromkeys(reasons)))
+    return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
 
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time())
 
 
-def _named(window: Window, day: date) -> list[Candidate]:
-    """Return the starts of *window* that were written for *day* or moved to it."""
+def _candidates_on(window: Window, day: date) -> list[Candidate]:
+    """Return the starts of *window* that are written for *day* or rolled to it."""
     reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
     return [
         candidate
@@ -68,15 +68,14 @@ def _named(window: Window, day: date) -> list[Candidate]:
     ]
 
 
-def _verdicts(named: Iterable[Candidate]) -> list[str]:
-    """Return what happened to the starts *named*."""
-    found = [
+def _verdicts(found: Iterable[Candidate]) -> list[str]:
+    words = [
         f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
-        for candidate in named
+        for candidate in found
         if (verdict := _verdict(candidate))
     ]
-    more = len(found) - STARTS_TOLD
-    return found if more <= 0 else [*found[:STARTS_TOLD], f"and {more:,} more starts alike"]
+    more = len(words) - MAX_STARTS
+    return words if more <= 0 else [*words[:MAX_STARTS], f"and {more:,} more starts alike"]
 
 
 def _verdict(candidate: Candidate) -> str:
@@ -85,13 +84,13 @@ def _verdict(candidate: Candidate) -> str:
     return "; ".join((*candidate.timing.notes, *excluded))
 
 
-def _calendar(window: Window, day: date, named: Iterable[Candidate]) -> list[str]:
-    """Return why *day* is no business day, where that is why *window* doesn't start on it.
+def _calendar(window: Window, day: date, found: Iterable[Candidate]) -> list[str]:
+    """Return why *day* is no business day, if that decides about the starts on it.
 
-    It is where the window counts business days, or rolls a start *named* for the day.
+    It does if the window counts business days, or rolls one of *found* that is written for it.
     """
     pattern = pattern_of(window)
-    rolls = pattern.roll != "none" and any(start.written.date() == day for start in named)
+    rolls = pattern.roll != "none" and any(start.written.date() == day for start in found)
     if not rolls and not isinstance(pattern.recurrence, BusinessDays):
         return []
     why = pattern.business.why_not(day)
@@ -99,7 +98,7 @@ def _calendar(window: Window, day: date, named: Iterable[Candidate]) -> list[str
 
 
 def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
-    """Return what the clock does on the local day from *begin* to *end*."""
+    """Return the clock changes on the local day from *begin* to *end*, in words."""
     return [
         f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
         f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
@@ -108,7 +107,7 @@ def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
 
 
 def _next(window: Window, day: date, end: datetime) -> str:
-    """Return that nothing starts on *day*, and when the next run does."""
+    """Return that nothing starts on *day*, and when the next run starts."""
     none = f"nothing starts on {day:%a %Y-%m-%d}"
     for look_ahead in LOOKS_AHEAD:
         if following := expand(window, Horizon(end, end + look_ahead)):

@@ -34,10 +34,29 @@ from planner.recurrence.cron import CronRule, days, parse, wall_times
 from planner.timezones import ZoneClock, zone, zone_clock
 from workflows.contract import to_wall
 
+START_LIMIT = 400_000
+"""Starts of one cron in one expansion: every five minutes for three years.
+
+Events and rules have limits of their own (`planner.recurrence.ical`).
+"""
+
+EARLIEST = date(1971, 1, 1)
+LATEST = date(2199, 12, 31)
+"""The first and last local date with starts."""
+
+LONGEST_NIGHT = timedelta(days=2)
+"""Longer than any window with `until`, whatever the clock does."""
+
+_DAY = timedelta(days=1)
+
+
+class TooManyStarts(ValueError):
+    """A recurrence has more starts in the span than the limit, in a sentence."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """All that the times of a window depend on: windows that share it share the work."""
+    """Everything that the times of a window depend on; windows with equal ones share results."""
 
     recurrence: Recurrence
     length: Length | None
@@ -50,7 +69,7 @@ class Pattern:
 
     @property
     def tz(self) -> ZoneInfo:
-        """The zone its wall times are read in."""
+        """The zone of its wall times."""
         return zone(self.timezone)
 
     @property
@@ -60,20 +79,21 @@ class Pattern:
 
 
 def pattern_of(window: Window) -> Pattern:
-    """Return the pattern of *window*; its holidays only where the times depend on them."""
+    """Return the pattern of *window*; with its holidays only if the times depend on them."""
     return Pattern(
         recurrence=window.recurrence,
         length=window.length,
         timezone=window.timezone,
         roll=window.roll,
         skip=window.skip,
-        holidays=window.holidays if _heeds_business_days(window) else Holidays(),
+        holidays=window.holidays if depends_on_business_days(window) else Holidays(),
         not_before=window.not_before,
         not_after=window.not_after,
     )
 
 
-def _heeds_business_days(window: Window) -> bool:
+def depends_on_business_days(window: Window) -> bool:
+    """Tell whether the weekends and holidays of *window* decide when it runs."""
     return (
         window.roll != "none"
         or window.skip.weekends
@@ -82,44 +102,26 @@ def _heeds_business_days(window: Window) -> bool:
     )
 
 
-START_LIMIT = 400_000
-"""Starts of one cron that are looked at together: every five minutes for three years.
-
-Events and rules have limits of their own (planner.recurrence.ical).
-"""
-
-EARLIEST = date(1971, 1, 1)
-LATEST = date(2199, 12, 31)
-"""The local dates between which there are starts; nothing recurs outside of them."""
-
-_DAY = timedelta(days=1)
-
-
-class TooManyStarts(ValueError):
-    """A recurrence with more starts in the span than are looked at, in a sentence."""
-
-
 @dataclass(frozen=True, slots=True)
-class Through:
-    """A length up to a written wall time, naive; it moves along with a rolled start."""
+class EndsAt:
+    """A length up to a naive wall time on a date; a roll moves it along with the start."""
 
     wall: datetime
 
 
-Lasts = Duration | Until | Through
+StartLength = Duration | Until | EndsAt
 
 
 class Start(NamedTuple):
-    """One start as it is written: naive wall time, and how long it lasts by itself.
+    """One start as the recurrence writes it: a naive wall time, maybe with a length.
 
-    A tuple, as are those it becomes: there are hundreds of thousands of them.
-
-    *instant* and *end* are set where the wall time alone doesn't say them: the second
-    showing of a repeated hour, an iCal event with its own zone. A roll drops them.
+    *instant* and *end* are set where they don't follow from the wall time: in the second
+    showing of a repeated hour, for an iCal event with its own zone. A roll drops them. A
+    named tuple, like what it becomes, since there are hundreds of thousands of them.
     """
 
     wall: datetime
-    lasts: Lasts | None = None
+    length: StartLength | None = None
     instant: datetime | None = None
     end: datetime | None = None
     notes: tuple[str, ...] = ()
@@ -132,13 +134,13 @@ def starts(
 
     Args:
         recurrence: What the window recurs by.
-        business: Its business days; only `BusinessDays` asks for them.
+        business: Its business days; only `BusinessDays` depends on them.
         timezone: The zone of the wall times.
         first: The first local date.
         last: The last local date.
 
     Raises:
-        TooManyStarts: There are more than are looked at.
+        TooManyStarts: There are more than the limit.
     """
     first, last = max(first, EARLIEST), min(last, LATEST)
     if first > last:
@@ -174,7 +176,7 @@ def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]
 
 
 def _refuse_too_many(rules: Iterable[CronRule], cron: Cron, first: date, last: date) -> None:
-    """Raise if the rules name more than `START_LIMIT` wall times; none is made to know it."""
+    """Raise if *rules* have more than `START_LIMIT` wall times, without generating them."""
     most = sum(len(rule.times) for rule in rules) * ((last - first).days + 1)
     if most <= START_LIMIT:
         return
@@ -189,7 +191,7 @@ def _refuse_too_many(rules: Iterable[CronRule], cron: Cron, first: date, last: d
 
 
 def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:
-    """Yield the starts of a rule for every hour: each time that the clock shows them."""
+    """Yield the starts of a rule for every hour: twice in an hour that the clock repeats."""
     for wall in walls:
         first, change = table.read(wall)
         if change is None:
@@ -211,14 +213,14 @@ def _rrule(rrule: Rrule, timezone: str, first: date, last: date) -> Iterator[Sta
 
 
 def _ical(recurrence: Ical, timezone: str, first: date, last: date) -> Iterator[Start]:
-    """Yield the events as starts; a day of margin on each side, since zones differ."""
+    """Yield the events as starts; with a day of margin on each side, since zones differ."""
     tz = zone(timezone)
     horizon = Horizon(_midnight(first - _DAY), _midnight(last + 2 * _DAY))
     for event in ical.expand(recurrence.file, recurrence.match, timezone, horizon):
         wall, end_wall = to_wall(event.start, tz), to_wall(event.end, tz)
         if first <= wall.date() <= last:
-            lasts = Through(end_wall) if event.all_day else Duration(event.end - event.start)
-            yield Start(wall, lasts, event.start, event.end, event.notes)
+            length = EndsAt(end_wall) if event.all_day else Duration(event.end - event.start)
+            yield Start(wall, length, event.start, event.end, event.notes)
 
 
 def _midnight(day: date) -> datetime:
@@ -240,18 +242,14 @@ def _business_days(
 def _dates(recurrence: Dates, first: date, last: date) -> Iterator[Start]:
     for span in recurrence.spans:
         if first <= span.start.date() <= last:
-            yield Start(span.start, Through(span.end) if span.end else None)
-
-
-LONGEST_NIGHT = timedelta(days=2)
-"""More than any window up to a wall time lasts, whatever the clock does."""
+            yield Start(span.start, EndsAt(span.end) if span.end else None)
 
 
 def longest(pattern: Pattern) -> timedelta:
     """Return a length that no run of *pattern* exceeds.
 
-    Spans and events are measured on the wall; the clock may change in them, by up to a
-    whole day where a zone skipped a date, and a day is there for a roll.
+    Dates and events are measured by the wall clock, which may change by up to a day where
+    a zone skipped a date; another day allows for a roll.
 
     Raises:
         InputError: Its iCalendar file has problems.
