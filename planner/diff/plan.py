@@ -10,7 +10,7 @@ from typing import Literal
 
 from planner.diff.fields import Field
 from planner.errors import Lint
-from planner.schedules.spec import Schedule, Stamp, note_mark, window_key
+from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 
 Action = Literal["create", "update", "extend", "adopt", "delete", "unchanged"]
 """What becomes of a schedule.
@@ -65,7 +65,7 @@ class Live:
     @property
     def window(self) -> str:
         """The window's name in its namespace."""
-        return self.id.removeprefix(ID_PREFIX).partition("/")[2]
+        return window_key(self.id).partition("/")[2]
 
     @property
     def note_is_ours(self) -> bool:
@@ -192,12 +192,6 @@ class Plan:
         lines = [f"{c.action} {c.id} {_state(c.live)} {_digest(c.desired)}" for c in self.pending]
         text = "\n".join([self.project, *sorted(lines)])
         return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
-
-
-def namespace_of(id: str) -> str:
-    """Return the namespace that the schedule *id* is about; empty where it isn't like ours."""
-    namespace, slash, _ = id.removeprefix(ID_PREFIX).partition("/")
-    return namespace if slash and id.startswith(ID_PREFIX) else ""
 
 
 def live_schedule(change: Change) -> Schedule:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 
 from planner.diff import Live, Wanted, is_neighbour, unsettled
-from planner.diff.plan import namespace_of
 from planner.live.reading import EntryReader, read_description
 from planner.live.record import Record, doubtful, mark
 from planner.live.server import Missing, Server
+from planner.schedules.spec import namespace_of
 
 PAGE_SIZE = 1000
 """Schedules a page of the list; the server may send fewer."""

@@ -19,7 +19,7 @@ from planner.errors import Refused, ServerError
 from planner.live.apply import starting
 from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server
-from planner.schedules.spec import is_window_id, window_key
+from planner.schedules.spec import namespace_of, window_key
 
 UNNAMED = "resumed"
 """The note of a resumed schedule that had none; the next sync writes its own."""
@@ -112,5 +112,5 @@ async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:
 
 def _named(id: str, target: str) -> bool:
     """Tell whether *target* names the schedule *id*."""
-    key = window_key(id)
-    return is_window_id(id) and (fnmatchcase(key, target) or key.partition("/")[0] == target)
+    namespace = namespace_of(id)
+    return bool(namespace) and (fnmatchcase(window_key(id), target) or namespace == target)

@@ -12,7 +12,7 @@ from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
 from planner.live.server import Server
 from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.schedules.firings import upcoming
-from planner.schedules.spec import is_window_id, window_key
+from planner.schedules.spec import namespace_of
 from workflows.contract import KeeperStatus
 
 LOOK_AHEAD = timedelta(days=400)
@@ -77,7 +77,7 @@ async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[
     """Return the next window of each namespace: of the schedule that fires first."""
     first: dict[str, tuple[datetime, str]] = {}
     for id, live in (await list_schedules(server, "")).items():
-        name = _namespace(id)
+        name = namespace_of(id)
         if name and namespace in ("", name) and live.upcoming and not live.paused:
             entry = (live.upcoming[0], id)
             first[name] = min(first.get(name, entry), entry)
@@ -99,8 +99,3 @@ async def _next_of(server: Server, id: str, now: datetime) -> NextWindow | None:
     if fires is None:
         return None
     return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
-
-
-def _namespace(id: str) -> str:
-    """Return the namespace in a schedule's *id*; empty where it isn't one of ours."""
-    return window_key(id).partition("/")[0] if is_window_id(id) else ""

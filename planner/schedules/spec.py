@@ -39,9 +39,10 @@ def window_key(id: str) -> str:
     return id.removeprefix(_ID_PREFIX)
 
 
-def is_window_id(id: str) -> bool:
-    """Tell whether *id* has the form of `schedule_id`."""
-    return id.startswith(_ID_PREFIX) and id.count("/") >= 2
+def namespace_of(id: str) -> str:
+    """Return the namespace of the schedule *id*; empty if `schedule_id` didn't make it."""
+    namespace, slash, _ = window_key(id).partition("/")
+    return namespace if slash and id.startswith(_ID_PREFIX) else ""
 
 
 class Range(NamedTuple):
