@@ -121,9 +121,9 @@ class StoryStage:
     async def _skip_to(self, instant: datetime) -> None:
         left = instant - await self.clock.now()
         if left > timedelta():
-            skipping = asyncio.ensure_future(self.clock.ask_to_skip(left))
+            skipping = asyncio.ensure_future(self.clock.request_skip(left))
             try:
-                if not await self.clock.goes_on(skipping, STANDS):
+                if not await self.clock.advances(skipping, STANDS):
                     raise ClockStands(f"on the way to {instant}")
                 await skipping
             finally:
