@@ -6,7 +6,7 @@ import heapq
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -26,6 +26,7 @@ from planner.model import (
     Window,
 )
 from planner.occurrences.expand import expand
+from planner.occurrences.starts import depends_on_holidays
 from planner.recurrence import cron, ical
 from workflows.contract import APS_PER_TRU, format_duration, format_instant, to_wall
 
@@ -33,11 +34,10 @@ LOOK_AHEAD = timedelta(days=400)
 """How far ahead warnings look: a year and a month, so that a yearly window is seen."""
 
 PROVISIONING = timedelta(minutes=2)
-"""What Temporal Cloud aims at between a change of capacity being asked for and in force."""
+"""How long Temporal Cloud aims to take from a request of capacity until it is in force."""
 
 ON_DEMAND_APS = 500
-"""Actions per second that on-demand allows every namespace, at the least."""
-
+"""Actions per second that on-demand allows every namespace, at least."""
 
 Occurrences = Mapping[str, list[Occurrence]]
 """Each window's occurrences by the window's key."""
@@ -50,28 +50,35 @@ def ahead_of(today: date) -> Horizon:
 
 
 def at(window: Window, code: str, message: str) -> Lint:
-    """Return a warning about *window* at its place, beginning with its name."""
+    """Return a warning about *window*; the message begins with its name."""
     place = window.place
     return Lint(place.file, place.line, code, f"window '{window.name}': {message}")
 
 
-def static_lints(project: Project) -> tuple[Lint, ...]:
-    """Return what is worth a look in *project*, whatever the time."""
-    found = [lint for window in project.windows for lint in _of_window(window)]
-    found += [lint for calendar in project.namespaces for lint in _of_calendar(calendar)]
-    return tuple(sorted(set(found)))
+def covered(occurrences: Iterable[Occurrence]) -> list[tuple[datetime, datetime]]:
+    """Return the disjoint spans that *occurrences* cover together, in order."""
+    spans: list[tuple[datetime, datetime]] = []
+    for each in sorted(occurrences, key=lambda each: each.order):
+        if spans and each.start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], each.end)
+        else:
+            spans.append((each.start, each.end))
+    return spans
 
 
-def _of_calendar(calendar: NamespaceCalendar) -> Iterator[Lint]:
-    if not calendar.windows:
-        message = f"namespace '{calendar.namespace}' has no window: it is never boosted"
-        yield Lint(calendar.place.file, calendar.place.line, "no-windows", message)
+# The files alone ---------------------------------------------------------------------
 
 
-def _of_window(window: Window) -> Iterator[Lint]:
-    yield from _demand(window)
-    yield from _lead(window)
-    yield from _day_match(window)
+def static_lints(project: Project) -> Iterator[Lint]:
+    """Yield the warnings that don't depend on the date."""
+    for calendar in project.namespaces:
+        if not calendar.windows:
+            message = f"namespace '{calendar.namespace}' has no window: it is never boosted"
+            yield Lint(calendar.place.file, calendar.place.line, "no-windows", message)
+    for window in project.windows:
+        yield from _demand(window)
+        yield from _lead(window)
+        yield from _day_match(window)
 
 
 def _demand(window: Window) -> Iterator[Lint]:
@@ -79,7 +86,7 @@ def _demand(window: Window) -> Iterator[Lint]:
     amount, unit = window.asked.split()
     asked_aps = float(amount) * (APS_PER_TRU if unit == "TRU" else 1)
     if window.combine == "add":
-        pass  # on top of whatever runs, however little it is
+        pass  # even a little is added to what else runs
     elif baseline is not None and window.tru <= baseline:
         message = f"{window.asked} is no more than the baseline of {baseline:g} TRU; ask for more"
         yield at(window, "needless-boost", message)
@@ -116,12 +123,14 @@ def _day_match(window: Window) -> Iterator[Lint]:
         )
 
 
+# Occurrences -------------------------------------------------------------------------
+
 CLOCK_WORDS = ("skipped by the clock", "the first counts")
-"""What an occurrence's notes say where a clock change moved or settled its start."""
+"""Words in the notes of an occurrence whose start a clock change affects."""
 
 
 def running(project: Project, occurrences: Occurrences) -> Iterator[Lint]:
-    """Yield what is worth a look about the *occurrences* of *project*."""
+    """Yield the warnings about lengths, clock changes and windows on top of each other."""
     for calendar in project.namespaces:
         windows = [window for window in calendar.windows if occurrences.get(window.key)]
         for window in windows:
@@ -140,16 +149,16 @@ def _more(count: int) -> str:
 
 
 def _clock_change(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
-    told = [
+    affected = [
         (occurrence, note)
         for occurrence in occurrences
         for note in occurrence.notes
         if any(words in note for words in CLOCK_WORDS)
     ]
-    if told:
-        first, note = told[0]
+    if affected:
+        first, note = affected[0]
         instant = format_instant(first.start)
-        message = f"on {_on(first)} {note}, at {instant}{_more(len(told) - 1)}"
+        message = f"on {_on(first)} {note}, at {instant}{_more(len(affected) - 1)}"
         yield at(window, "clock-change", message)
 
 
@@ -165,18 +174,15 @@ def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Ite
         )
 
 
-# One window on another --------------------------------------------------------------
-
-
 def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iterator[Lint]:
-    """Yield each max window in whose every run another one asks for as much, and runs.
+    """Yield each max window that another one with as much demand covers in every run.
 
-    Of two that cover each other the one that comes later by name is told.
+    Of two that cover each other, the later one by name.
     """
-    claims = [window for window in windows if window.combine == "max" and not window.paused]
-    spans = {window.key: _merged(occurrences[window.key]) for window in claims}
-    for window in claims:
-        for other in claims:
+    raising = [window for window in windows if window.combine == "max" and not window.paused]
+    spans = {window.key: covered(occurrences[window.key]) for window in raising}
+    for window in raising:
+        for other in raising:
             if other is window or other.tru < window.tru:
                 continue
             if not _covers(spans[other.key], occurrences[window.key]):
@@ -193,27 +199,12 @@ def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iter
             break
 
 
-Spans = tuple[list[datetime], list[datetime]]
-
-
-def _merged(occurrences: Sequence[Occurrence]) -> Spans:
-    """Return the starts and ends of what *occurrences* cover together, apart and sorted."""
-    starts: list[datetime] = []
-    ends: list[datetime] = []
-    for each in occurrences:
-        if ends and each.start <= ends[-1]:
-            ends[-1] = max(ends[-1], each.end)
-        else:
-            starts.append(each.start)
-            ends.append(each.end)
-    return starts, ends
-
-
-def _covers(spans: Spans, occurrences: Sequence[Occurrence]) -> bool:
-    starts, ends = spans
+def _covers(spans: Sequence[tuple[datetime, datetime]], occurrences: Sequence[Occurrence]) -> bool:
+    """Tell whether each of *occurrences* is within one of *spans*."""
+    starts = [start for start, _ in spans]
     for each in occurrences:
         index = bisect_right(starts, each.start) - 1
-        if index < 0 or ends[index] < each.end:
+        if index < 0 or spans[index][1] < each.end:
             return False
     return True
 
@@ -221,10 +212,10 @@ def _covers(spans: Spans, occurrences: Sequence[Occurrence]) -> bool:
 def _capped(
     calendar: NamespaceCalendar, windows: Sequence[Window], occurrences: Occurrences
 ) -> Iterator[Lint]:
-    """Yield the first time at which windows that add up ask for more than can be had."""
+    """Yield the first time at which windows need more together than the guard rails allow."""
     active = [window for window in windows if not window.paused]
     if not any(window.combine == "add" for window in active):
-        return  # each window by itself is held to the guard rails when it is read
+        return  # a single window is checked against the guard rails when the files are read
     together = [each for window in active for each in occurrences[window.key]]
     span = Horizon(min(each.start for each in together), max(each.end for each in together))
     capped = [step for step in combine_steps(calendar, together, span) if step.target.falls_short]
@@ -238,28 +229,30 @@ def _capped(
         )
 
 
+# Endings -----------------------------------------------------------------------------
+
 LOW = timedelta(days=120)
-"""How far ahead the last written date of a series should lie."""
+"""How far ahead the last date of a series should be."""
 
 SERIES = 4
-"""Written dates or events in the past year and the coming one that make a series.
+"""Dates or events in the past year and the coming one that make a series.
 
-Fewer are single occasions, which are meant to pass.
+Fewer are single occasions, which are meant to end.
 """
 
 LOOK_BACK = timedelta(days=366)
-"""How far back the past of a series is looked at."""
+"""How much of the past of a series counts."""
 
 _LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
 
 
 def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator[Lint]:
-    """Yield what runs out in *project*, seen from *today*."""
+    """Yield the warnings about windows and calendars that end soon after *today*."""
     horizon = ahead_of(today)
     for window in project.windows:
         ahead = occurrences.get(window.key)
         if ahead is None:
-            continue  # it can't be expanded, which is a problem of its own
+            continue  # it can't be expanded, which is a problem
         if not ahead:
             yield from _over(window, horizon)
         elif isinstance(window.recurrence, Dates | Ical):
@@ -270,13 +263,13 @@ def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator
 
 
 def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
-    """Yield the .ics files of days off that know none ahead, though they knew some."""
-    told: set[tuple[str, IcsFile]] = set()
+    """Yield the .ics files of skip and holidays whose days end soon."""
+    seen: set[tuple[str, IcsFile]] = set()
     for window in project.windows:
         for file in _heeded(window):
-            if (window.timezone, file) in told:
+            if (window.timezone, file) in seen:
                 continue
-            told.add((window.timezone, file))
+            seen.add((window.timezone, file))
             known = ical.days(
                 file, window.timezone, (horizon.start - LOOK_BACK).date(), horizon.end.date()
             )
@@ -287,10 +280,9 @@ def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
 
 
 def _heeded(window: Window) -> Iterator[IcsFile]:
-    """Yield the .ics files whose days move or stop the starts of *window*."""
+    """Yield the .ics files whose days move or exclude starts of *window*."""
     yield from window.skip.calendars
-    counts_days = isinstance(window.recurrence, BusinessDays)
-    if counts_days or window.roll != "none" or window.skip.holidays:
+    if depends_on_holidays(window):
         yield from window.holidays.calendars
 
 
@@ -339,22 +331,24 @@ def _ends(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iter
         yield at(window, "recurrence-ends", message)
 
 
+# Crowding ----------------------------------------------------------------------------
+
 AT_ONCE = 10
 """Changes of one account that the Cloud Operations API works on at the same time."""
 
 CROWD = timedelta(minutes=5)
-"""Namespaces asked for within so long of each other are in each other's way."""
+"""Requests within so long of the first one queue up behind each other."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Crowd:
-    """Occurrences of different namespaces that are asked for together, the first of each."""
+    """The first occurrence of each namespace among requests at about the same time."""
 
     members: tuple[Occurrence, ...]
 
     @property
     def ready(self) -> list[datetime]:
-        """When each member's capacity is in force, asked for as late as jitter allows."""
+        """When each member's capacity is in force, if requested as late as jitter allows."""
         busy: list[datetime] = []
         found = []
         for each in self.members:
@@ -367,22 +361,26 @@ class _Crowd:
 
     @property
     def late(self) -> timedelta:
-        """How long after its start the most belated member is ready; negative if in time."""
+        """How long after its start the latest member is ready; negative if in time."""
         pairs = zip(self.ready, self.members, strict=True)
         return max(ready - each.start for ready, each in pairs)
 
     @property
     def needed(self) -> timedelta:
-        """How long it takes to work off all of them."""
+        """How long it takes to change all of them."""
         return math.ceil(len(self.members) / AT_ONCE) * PROVISIONING
 
 
 def crowding(occurrences: Occurrences) -> Iterator[Lint]:
-    """Yield one warning for the most belated crowd in *occurrences*, if there is any."""
-    claims = [each for found in occurrences.values() for each in found if not each.window.paused]
-    if len({each.window.namespace for each in claims}) <= AT_ONCE:
+    """Yield one warning, for the crowd that is ready latest, if there is any.
+
+    The Cloud Operations API works on `AT_ONCE` changes of an account at a time, so forty
+    namespaces that boost at midnight queue up four deep.
+    """
+    raising = [each for found in occurrences.values() for each in found if not each.window.paused]
+    if len({each.window.namespace for each in raising}) <= AT_ONCE:
         return
-    crowds = list(_crowds(claims))
+    crowds = list(_crowds(raising))
     if crowds:
         worst = max(crowds, key=lambda crowd: (crowd.late, len(crowd.members)))
         place = min(each.window.place for each in worst.members)
@@ -390,16 +388,16 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
 
 
 def _crowds(occurrences: Sequence[Occurrence]) -> Iterator[_Crowd]:
-    """Yield what is asked for together, where more namespaces are in it than work at once."""
+    """Yield the crowds of more namespaces than the API changes at a time."""
     ordered = sorted(occurrences, key=lambda each: (each.start - each.window.lead, each.order))
     group: dict[str, Occurrence] = {}
     opened: datetime | None = None
     for each in ordered:
-        asked = each.start - each.window.lead
-        if opened is None or asked - opened > CROWD:
+        requested = each.start - each.window.lead
+        if opened is None or requested - opened > CROWD:
             if len(group) > AT_ONCE:
                 yield _Crowd(tuple(group.values()))
-            group, opened = {}, asked
+            group, opened = {}, requested
         group.setdefault(each.window.namespace, each)
     if len(group) > AT_ONCE:
         yield _Crowd(tuple(group.values()))

@@ -1,7 +1,7 @@
-"""The codes of all warnings, each with what it says: stable, and what the manual lists.
+"""The codes of all warnings with their meanings, as in the manual; codes are stable.
 
-Of the files as they are written, of when their windows run, of the contents of ``.ics``
-files, and of a plan. Whatever module warns, its code stands here (a test looks).
+Warnings about the files, about when windows run, about ``.ics`` files, and about a plan:
+every module's codes are here, which a test proves.
 """
 
 from __future__ import annotations

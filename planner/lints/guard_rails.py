@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from planner.errors import Problem
-from planner.lints.checks import Occurrences
+from planner.lints.checks import Occurrences, covered
 from planner.model import NamespaceCalendar, Occurrence, Project
 from workflows.contract import format_duration, to_wall
 
@@ -15,9 +15,9 @@ _HOUR = timedelta(hours=1)
 
 
 def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]:
-    """Yield what is longer, or more in a month, than the guard rails allow.
+    """Yield the occurrences that are too long and the namespaces boosted too long in a month.
 
-    Months are calendar months in UTC; of the first one only what is still to come counts.
+    Months are calendar months in UTC; in the first one, only the rest of it counts.
     """
     for calendar in project.namespaces:
         found = [each for window in calendar.windows for each in occurrences.get(window.key, ())]
@@ -27,12 +27,12 @@ def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]
 
 def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
     longest = calendar.guard_rails.max_duration
-    told = set()
+    reported = set()
     for each in found:
         window = each.window
-        if longest is None or each.end - each.start <= longest or window.key in told:
+        if longest is None or each.end - each.start <= longest or window.key in reported:
             continue
-        told.add(window.key)
+        reported.add(window.key)
         day = to_wall(each.start, window.tz)
         yield Problem(
             window.place.file,
@@ -48,7 +48,7 @@ def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
     if most is None:
         return
     hours: dict[tuple[int, int], timedelta] = defaultdict(timedelta)
-    for start, end in _merged(found):
+    for start, end in covered(found):
         for month, length in _by_month(start, end):
             hours[month] += length
     for (year, number), together in sorted(hours.items()):
@@ -63,22 +63,8 @@ def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
             return
 
 
-def _merged(found: list[Occurrence]) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the stretches that the occurrences cover together."""
-    opened: tuple[datetime, datetime] | None = None
-    for each in sorted(found, key=lambda each: each.order):
-        if opened and each.start <= opened[1]:
-            opened = opened[0], max(opened[1], each.end)
-            continue
-        if opened:
-            yield opened
-        opened = each.start, each.end
-    if opened:
-        yield opened
-
-
 def _by_month(start: datetime, end: datetime) -> Iterator[tuple[tuple[int, int], timedelta]]:
-    """Yield the part of a stretch that lies in each calendar month."""
+    """Yield the part of a span in each calendar month."""
     while start < end:
         first = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         following = (first + timedelta(days=32)).replace(day=1)

@@ -23,7 +23,7 @@ from planner.schedules.compile import compile_window
 from planner.schedules.compile import lints as schedule_lints
 
 FEW_RUNS = 400_000
-"""How often the windows of a project may run in `LOOK_AHEAD`, together, however few they are."""
+"""How often the windows of a project may run in `LOOK_AHEAD`, together, at least."""
 
 HOURLY_RUNS = 10_000
 """How often each may run on average, up to `MAX_RUNS` together: a little more than hourly."""
@@ -35,77 +35,9 @@ DAILY_RUNS = 1_000
 """How often each may run on average, where there are so many that this is more: twice a day."""
 
 
-@dataclass(slots=True)
-class Expanded:
-    """The occurrences of a project's windows, and why some have none."""
-
-    occurrences: dict[str, list[Occurrence]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Compiled:
-    """What compiling a project's windows says about them."""
-
-    lints: list[Lint] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-
-def expanded(project: Project, horizon: Horizon) -> Expanded:
-    """Return the occurrences of every window of *project* in *horizon*.
-
-    Raises:
-        InputError: All of them together are more than can be looked at.
-    """
-    most = most_runs(len(project.windows))
-    result = Expanded()
-    count = 0
-    for window in project.windows:
-        try:
-            found = expand(window, horizon)
-        except InputError as error:
-            result.problems += error.problems
-            continue
-        result.occurrences[window.key] = found
-        count += len(found)
-        if count > most:
-            raise InputError([*result.problems, _too_many(result.occurrences, most)])
-    return result
-
-
-def most_runs(windows: int) -> int:
-    """Return how often so many *windows* may run in `LOOK_AHEAD`, together."""
-    return max(FEW_RUNS, min(HOURLY_RUNS * windows, MAX_RUNS), DAILY_RUNS * windows)
-
-
-def _too_many(occurrences: Occurrences, most: int) -> Problem:
-    """Return the problem that there are too many, at the window that has most of them."""
-    found = max(occurrences.values(), key=len)
-    window = found[0].window
-    message = (
-        f"window '{window.name}' runs {len(found):,} times in {LOOK_AHEAD.days} days, and with "
-        f"the others more than {most:,} times; start it less often, and let it last longer"
-    )
-    return Problem(window.place.file, window.place.line, message)
-
-
-def compiled(project: Project, today: date) -> Compiled:
-    """Return what the compiler says against and about the windows of *project*."""
-    result = Compiled()
-    for window in project.windows:
-        try:
-            schedule = compile_window(window, project.name, today)
-        except InputError as error:
-            result.problems += error.problems
-            continue
-        if schedule is not None:
-            result.lints += schedule_lints(window, schedule)
-    return result
-
-
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the coming months show: warnings, and problems that no file shows by itself."""
+    """Warnings, and problems that show only in when the windows run."""
 
     lints: tuple[Lint, ...]
     problems: tuple[Problem, ...]
@@ -140,3 +72,63 @@ def inspect(project: Project, today: date) -> Findings:
         *over_limits(project, runs.occurrences),
     ]
     return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))
+
+
+@dataclass(slots=True)
+class Expanded:
+    """The occurrences of a project's windows, and the problems of those without."""
+
+    occurrences: dict[str, list[Occurrence]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def expanded(project: Project, horizon: Horizon) -> Expanded:
+    """Return the occurrences of every window of *project* in *horizon*.
+
+    Raises:
+        InputError: There are more than `most_runs` together.
+    """
+    most = most_runs(len(project.windows))
+    result = Expanded()
+    count = 0
+    for window in project.windows:
+        try:
+            found = expand(window, horizon)
+        except InputError as error:
+            result.problems += error.problems
+            continue
+        result.occurrences[window.key] = found
+        count += len(found)
+        if count > most:
+            raise InputError([*result.problems, _too_many(result.occurrences, most)])
+    return result
+
+
+def most_runs(windows: int) -> int:
+    """Return how often a project of so many *windows* may run in `LOOK_AHEAD`."""
+    return max(FEW_RUNS, min(HOURLY_RUNS * windows, MAX_RUNS), DAILY_RUNS * windows)
+
+
+def _too_many(occurrences: Occurrences, most: int) -> Problem:
+    """Return the problem that there are too many, at the window with most of them."""
+    found = max(occurrences.values(), key=len)
+    window = found[0].window
+    message = (
+        f"window '{window.name}' runs {len(found):,} times in {LOOK_AHEAD.days} days, and with "
+        f"the others more than {most:,} times; start it less often, and let it last longer"
+    )
+    return Problem(window.place.file, window.place.line, message)
+
+
+def compiled(project: Project, today: date) -> Findings:
+    """Return the warnings and problems of compiling the windows of *project*."""
+    lints: list[Lint] = []
+    problems: list[Problem] = []
+    for window in project.windows:
+        try:
+            schedule = compile_window(window, project.name, today)
+        except InputError as error:
+            problems += error.problems
+        else:
+            lints += schedule_lints(window, schedule) if schedule else ()
+    return Findings(tuple(lints), tuple(problems))

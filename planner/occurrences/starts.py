@@ -80,25 +80,24 @@ class Pattern:
 
 def pattern_of(window: Window) -> Pattern:
     """Return the pattern of *window*; with its holidays only if the times depend on them."""
+    # A region's holidays also say which weekdays are its weekend.
+    needs_holidays = window.skip.weekends or depends_on_holidays(window)
     return Pattern(
         recurrence=window.recurrence,
         length=window.length,
         timezone=window.timezone,
         roll=window.roll,
         skip=window.skip,
-        holidays=window.holidays if depends_on_business_days(window) else Holidays(),
+        holidays=window.holidays if needs_holidays else Holidays(),
         not_before=window.not_before,
         not_after=window.not_after,
     )
 
 
-def depends_on_business_days(window: Window) -> bool:
-    """Tell whether the weekends and holidays of *window* decide when it runs."""
+def depends_on_holidays(window: Window) -> bool:
+    """Tell whether the holidays of *window* decide when it runs."""
     return (
-        window.roll != "none"
-        or window.skip.weekends
-        or window.skip.holidays
-        or isinstance(window.recurrence, BusinessDays)
+        window.roll != "none" or window.skip.holidays or isinstance(window.recurrence, BusinessDays)
     )
 
 
