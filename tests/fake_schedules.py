@@ -36,6 +36,8 @@ from temporalio.api.workflowservice.v1 import (
     DeleteScheduleResponse,
     DescribeScheduleRequest,
     DescribeScheduleResponse,
+    DescribeWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
     ListSchedulesRequest,
@@ -52,6 +54,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.live.server import Server
+from planner.live.turn import turn_id
 
 LISTED_CALENDARS = 10
 
@@ -85,6 +88,7 @@ class FakeTemporal:
         requests: The name of every request so far, in order.
         before: Called with each request's name before it is served: raises to fail it.
         lag: So many of the newest writes the list doesn't show yet.
+        now: What its clock shows.
     """
 
     namespace = "default"
@@ -95,6 +99,8 @@ class FakeTemporal:
         self.requests: list[str] = []
         self.before: Callable[[str, Any], None] = lambda name, request: None
         self.lag = 0
+        self.now = NOW
+        self.started: dict[str, datetime] = {}
         self.runs: dict[str, str] = {}
         self.inputs: dict[str, Payloads] = {}
         self.data_converter = DataConverter.default
@@ -110,7 +116,15 @@ class FakeTemporal:
     @property
     def writes(self) -> list[str]:
         """The names of the requests that write."""
-        reading = ("list_schedules", "describe_schedule", "describe_workflow", "read_record")
+        reading = (
+            "list_schedules",
+            "describe_schedule",
+            "describe_workflow",
+            "describe_execution",
+            "query_keeper",
+            "read_clock",
+            "read_record",
+        )
         return [name for name in self.requests if name not in reading]
 
     def catch_up(self) -> None:
@@ -201,6 +215,7 @@ class FakeTemporal:
             notes=stored.message.state.notes,
             paused=stored.message.state.paused,
             future_action_times=self._upcoming(),
+            recent_actions=stored.actions[-5:],
         )
         del info.spec.structured_calendar[LISTED_CALENDARS:]
         return ScheduleListEntry(schedule_id=id, memo=stored.memo, info=info)
@@ -244,6 +259,7 @@ class FakeTemporal:
             raise WorkflowAlreadyStartedError(id, name, run_id=self.runs[id])
         self._count += 1
         self.runs[id] = f"run-{self._count}"
+        self.started[id] = self.now
         self.inputs[id] = Payloads(payloads=await self.data_converter.encode(args))
         return SimpleNamespace(id=id, result_run_id=self.runs[id])
 
@@ -251,16 +267,31 @@ class FakeTemporal:
         self, req: GetWorkflowExecutionHistoryRequest, **_: object
     ) -> GetWorkflowExecutionHistoryResponse:
         """Return the first event of a workflow: with what input it was started."""
-        self._serve("read_record", req)
         id = req.execution.workflow_id
+        self._serve("read_clock" if id.startswith(turn_id("")) else "read_record", req)
         if id not in self.runs:
             raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
+        self.inputs.setdefault(id, Payloads())  # a turn of another's, that a test put there
         started = WorkflowExecutionStartedEventAttributes(
             input=self.inputs[id], original_execution_run_id=self.runs[id]
         )
         event = HistoryEvent(workflow_execution_started_event_attributes=started)
-        event.event_time.FromDatetime(NOW)
+        event.event_time.FromDatetime(self.started.get(id, NOW))
         return GetWorkflowExecutionHistoryResponse(history=History(events=[event]))
+
+    async def describe_workflow_execution(
+        self, req: DescribeWorkflowExecutionRequest, **_: object
+    ) -> DescribeWorkflowExecutionResponse:
+        """Return nothing of a boost that was started, an error for any other."""
+        self._serve("describe_execution", req)
+        begun = {
+            action.start_workflow_result.workflow_id
+            for stored in self.schedules.values()
+            for action in stored.actions
+        }
+        if req.execution.workflow_id not in begun:
+            raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
+        return DescribeWorkflowExecutionResponse()
 
     def get_workflow_handle(self, id: str, *, run_id: str | None = None) -> FakeHandle:
         """Return a handle of a workflow, of one run or whichever is current."""
@@ -287,6 +318,11 @@ class FakeHandle:
         running = self._is_current()
         status = WorkflowExecutionStatus.RUNNING if running else WorkflowExecutionStatus.TERMINATED
         return SimpleNamespace(status=status, history_length=2)
+
+    async def query(self, name: str, **_: object) -> Any:
+        """Fail: there are no keepers here."""
+        self.server._serve("query_keeper", self.id)
+        raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
 
     async def signal(self, name: str, **_: object) -> None:
         """Signal it, if it runs."""

@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 EXAMPLES = int(os.environ.get("PLANNER_EXAMPLES", "40"))
 """Examples of each property: thousands are run before a release, few in every check."""
 
-ANY_DELETE = Allowances(delete=("*",), adopt=True)
+ANY_DELETE = Allowances(delete=("*",), adopt=True, share=("*",))
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +95,7 @@ async def left_over(fake: FakeTemporal, *desired: Schedule) -> list[str]:
     """Return what a full look still finds to change."""
     wanted = order(*desired).wanted
     seen = await fetch(fake.server(), wanted, Record(), full=True)
-    return [change.id for change in diff(wanted, seen.live, NOW).pending]
+    return [change.id for change in diff(wanted, seen.live, fake.now).pending]
 
 
 # Properties -------------------------------------------------------------------------
@@ -293,6 +293,7 @@ def test_only_what_changed_is_described() -> None:
         await synced(fake, *busy()[:-1], schedule("e", tru=12))
         assert Counter(fake.requests) == {
             "read_record": 2,
+            "read_clock": 1,
             "list_schedules": 3,
             "start_workflow": 1,
             "write_record": 2,
@@ -454,7 +455,7 @@ def test_what_the_list_does_not_show_yet_stays_on_record() -> None:
         record = await read_record(fake.server(), PROJECT, NOW)
         assert set(record.marks) == {schedule("a").id, schedule("b").id}
         fake.catch_up()
-        later = NOW + timedelta(hours=2)
+        fake.now = later = NOW + timedelta(hours=2)
         await sync(fake.server(), order(schedule("a"), schedule("b"), schedule("c")), later)
         record = await read_record(fake.server(), PROJECT, NOW)
         assert set(record.marks) == {schedule("c").id}
@@ -513,7 +514,7 @@ def test_a_silent_holder_is_outlived() -> None:
     async def story() -> None:
         fake = FakeTemporal()
         await synced(fake, *busy())
-        fake.before, desired = dying_after(9), [*busy()[:-1], schedule("e", tru=12)]
+        fake.before, desired = dying_after(10), [*busy()[:-1], schedule("e", tru=12)]
         with pytest.raises(Killed):
             await sync(fake.server(), order(*desired), NOW)
         assert "update_schedule" in fake.requests
@@ -711,7 +712,7 @@ async def paused_strangely(fake: FakeTemporal, there: Schedule) -> None:
     fake.catch_up()
 
 
-@pytest.mark.parametrize("last", range(16))
+@pytest.mark.parametrize("last", range(18))
 @pytest.mark.parametrize("lag", [0, 1, 99])
 def test_an_adoption_that_is_killed_loses_no_pause(last: int, lag: int) -> None:
     """Whatever request was the last one, between delete and create too: it stays paused."""
@@ -835,7 +836,7 @@ def moved_under_way() -> tuple[Schedule, Schedule]:
     return schedule("a", calendars=(daily(3),)), schedule("a", calendars=(daily(8, 30),))
 
 
-@pytest.mark.parametrize("last", range(14))
+@pytest.mark.parametrize("last", range(18))
 def test_a_start_that_a_kill_prevented_is_made_by_the_next_sync(last: int) -> None:
     """Whatever request was the last one: what is under way is started, and once."""
 
@@ -887,7 +888,8 @@ def test_a_draft_whose_occurrence_is_over_is_only_finished() -> None:
         fake = FakeTemporal()
         _, moved = moved_under_way()
         await put(fake, drafted(moved))
-        await sync(fake.server(), order(moved), NOW + timedelta(hours=4))
+        fake.now = NOW + timedelta(hours=4)
+        await sync(fake.server(), order(moved), fake.now)
         fake.catch_up()
         assert begun_at(fake, moved.id) == []
         assert await left_over(fake, moved) == []

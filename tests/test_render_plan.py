@@ -109,6 +109,7 @@ def test_json() -> None:
         "update": 1,
         "extend": 0,
         "adopt": 1,
+        "start": 0,
         "delete": 0,
         "unchanged": 1,
         "refused": 1,

@@ -20,6 +20,7 @@ DONE = {
     "update": "updated",
     "extend": "extended",
     "adopt": "adopted",
+    "start": "started",
     "delete": "deleted",
 }
 

@@ -9,7 +9,7 @@
 - `revisions`: the order of what is declared, set as it is written.
 """
 
-from planner.diff.compare import Wanted, diff, is_neighbour, unsettled
+from planner.diff.compare import Wanted, diff, is_neighbour, near, undecided, unsettled
 from planner.diff.fields import Field
 from planner.diff.plan import ACTIONS, Action, Change, Live, Plan, Running, live_schedule
 
@@ -25,5 +25,7 @@ __all__ = [
     "diff",
     "is_neighbour",
     "live_schedule",
+    "near",
+    "undecided",
     "unsettled",
 ]

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from planner.diff.decision import decide, delete, stamp_of
+from planner.diff.firings import missed
 from planner.diff.operators import keep_operators
 from planner.diff.plan import Action, Change, Live, Plan
 from planner.errors import Lint
-from planner.model import Policy
+from planner.model import Horizon, Policy
 from planner.schedules.spec import Schedule
+from workflows.contract import occurrence_of
 
 LOW_HORIZON = timedelta(days=120)
 """A dated schedule that covers less than this is warned of."""
@@ -52,7 +54,40 @@ def is_neighbour(live: Live, project: str, desired: Collection[str]) -> bool:
     return live.project not in ("", project) and live.id not in desired
 
 
-def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
+def near(wanted: Wanted, live: Mapping[str, Live], horizon: Horizon) -> dict[str, Schedule]:
+    """Return the desired schedules with a firing due in *horizon* that *live* doesn't show.
+
+    Paused ones are left alone, whoever paused them.
+    """
+    found = {}
+    for schedule in wanted.schedules:
+        there = live.get(schedule.id, Live(id=schedule.id))
+        kept = keep_operators(schedule, there)
+        if not kept.paused and missed(kept, there, horizon):
+            found[schedule.id] = kept
+    return found
+
+
+def undecided(near: Mapping[str, Schedule], live: Mapping[str, Live], horizon: Horizon) -> bool:
+    """Tell whether it depends on the moment within *horizon* what there is to be started.
+
+    That is so where an occurrence that nothing shows to have been asked for becomes due in
+    it, or ends in it.
+    """
+    return any(
+        nominal > horizon.start or occurrence_of(schedule.request, nominal)[1] <= horizon.end
+        for id, schedule in near.items()
+        for nominal in missed(schedule, live.get(id, Live(id=id)), horizon)
+    )
+
+
+def diff(
+    wanted: Wanted,
+    live: Mapping[str, Live],
+    now: datetime,
+    *,
+    near: Collection[str] | None = None,
+) -> Plan:
     """Return the plan that makes *live* what is *wanted*.
 
     Args:
@@ -60,12 +95,19 @@ def diff(wanted: Wanted, live: Mapping[str, Live], now: datetime) -> Plan:
         live: The schedules that bear the project's mark, any other under a desired id, and
             what other projects have for the same namespaces.
         now: When; an ended schedule is neither made nor missed.
+        near: The ids among which there may be something to start, where that is known
+            (`near`): it spares looking at each.
     """
     desired = {schedule.id: schedule for schedule in wanted.schedules}
     neighbours = {id: one for id, one in live.items() if is_neighbour(one, wanted.project, desired)}
     live = {id: one for id, one in live.items() if id not in neighbours}
     decided = [
-        *(decide(schedule, live.get(id), wanted.project, now) for id, schedule in desired.items()),
+        *(
+            decide(
+                one, live.get(id), wanted.project, now, settled=near is not None and id not in near
+            )
+            for id, one in desired.items()
+        ),
         *(delete(live[id], now) for id in live.keys() - desired.keys()),
     ]
     changes = sorted(
@@ -112,7 +154,7 @@ def _within(policy: Policy, changes: list[Change]) -> tuple[list[Change], list[L
 
 def _lets_through(policy: Policy, action: Action) -> bool:
     if policy == "create-only":
-        return action in ("create", "unchanged")
+        return action in ("create", "start", "unchanged")
     return policy == "sync" or action != "delete"
 
 

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from planner.diff.fields import Field, differences
-from planner.diff.firings import next_occurrences, occurrences, running, unasked, unfired
+from planner.diff.firings import missed, next_occurrences, occurrences, running, under_way
 from planner.diff.operators import keep_operators, pause_remarks
 from planner.diff.pause import paused_note, why_paused
 from planner.diff.plan import Action, Change, Live
 from planner.model import Horizon
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
-from workflows.contract import to_wall
+from workflows.contract import occurrence_of, to_wall
 
 ADOPTER = "somebody, before it was adopted"
 
@@ -32,8 +32,13 @@ def stamp_of(schedule: Schedule) -> Stamp | None:
     return read_stamp(comment) or read_stamp(stamped(schedule).calendars[0].comment)
 
 
-def decide(desired: Schedule, live: Live | None, project: str, now: datetime) -> Change | None:
-    """Return what becomes of *desired*; None where it has ended and isn't there."""
+def decide(
+    desired: Schedule, live: Live | None, project: str, now: datetime, *, settled: bool = False
+) -> Change | None:
+    """Return what becomes of *desired*; None where it has ended and isn't there.
+
+    *settled* says that nothing of it is under way without having been asked for.
+    """
     if live is None:
         return _create(desired, now)
     if live.project != project:
@@ -46,7 +51,11 @@ def decide(desired: Schedule, live: Live | None, project: str, now: datetime) ->
         live=live,
         remarks=pause_remarks(live),
     )
-    return change if live.schedule is None else _update(change, desired, live.schedule, now)
+    if live.schedule is not None:
+        change = _update(change, desired, live.schedule, now)
+    if settled or change.action != "unchanged":
+        return change
+    return _start(change, desired, live, now)
 
 
 def delete(live: Live, now: datetime) -> Change:
@@ -64,7 +73,7 @@ def delete(live: Live, now: datetime) -> Change:
 
 def _create(desired: Schedule, now: datetime) -> Change | None:
     """Return the making of *desired*; None where nothing of it is left to come."""
-    starts = () if desired.paused else unasked(desired, None, now)
+    starts = () if desired.paused else tuple(under_way(desired, now))
     after = next_occurrences(desired, now)
     if not after and not starts:
         return None
@@ -96,7 +105,7 @@ def _adopt(desired: Schedule, live: Live, now: datetime) -> Change:
         "so it is deleted and made anew, its pause kept",
         before=next_occurrences(live.schedule, now) if live.schedule else (),
         after=next_occurrences(desired, now),
-        starts=() if desired.paused else unasked(desired, live.schedule, now),
+        starts=_missed(desired, live, now),
         running=running(live, now),
     )
 
@@ -108,12 +117,12 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     fields = (*change.live.deviations, *fields)
     after = next_occurrences(desired, now)
     boosts = running(change.live, now)
-    if not after and not boosts and change.live.has_ended:
+    starts = _missed(desired, change.live, now)
+    if not after and not boosts and not starts and change.live.has_ended:
         return change
     action, reason = _kind(fields, there, desired, change.live, now)
     if action == "unchanged":
         return change
-    starts = () if desired.paused or there.paused else _starts(desired, change.live, now)
     return replace(
         change,
         action=action,
@@ -127,14 +136,27 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     )
 
 
-def _starts(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings under way that an update of *live* has to start.
+def _start(change: Change, desired: Schedule, live: Live, now: datetime) -> Change:
+    """Return *change* as the start of what is under way and did not fire, if anything is.
 
-    A draft was left by a sync that broke off before it could start them.
+    Whoever caused that: a pause that ended in the middle, a server that was down for too
+    long, a sync that came too close to a firing.
     """
-    if live.stamp and live.stamp.is_draft:
-        return unfired(desired, live, now)
-    return unasked(desired, live.schedule, now)
+    starts = _missed(desired, live, now)
+    if not starts:
+        return change
+    return replace(
+        change,
+        action="start",
+        reason="under way and not started",
+        before=tuple(occurrence_of(desired.request, nominal) for nominal in starts),
+        starts=starts,
+    )
+
+
+def _missed(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings of *desired* to be started at once; none of what is to be paused."""
+    return () if desired.paused else missed(desired, live, Horizon(now, now))
 
 
 def _kind(

@@ -48,32 +48,55 @@ def next_firings(schedule: Schedule, now: datetime, count: int = SHOWN) -> list[
 
 
 def under_way(schedule: Schedule, now: datetime) -> list[datetime]:
-    """Return the nominal times of the occurrences asked for by *now* that haven't ended.
+    """Return the nominal times of the occurrences due by *now* that haven't ended.
 
     None reaches back further than the catch-up window: it is as long as the longest one.
     """
-    past = Horizon(now - schedule.catchup_window, now + _INSTANT)
+    return due(schedule, Horizon(now, now))
+
+
+def due(schedule: Schedule, horizon: Horizon) -> list[datetime]:
+    """Return the nominal times of the occurrences that are under way anywhere in *horizon*.
+
+    They are due by its end, that one included, and have not ended at its start.
+    """
+    past = Horizon(horizon.start - schedule.catchup_window, horizon.end + _INSTANT)
     return [
         nominal
         for nominal in _upcoming(schedule, past)
-        if occurrence_of(schedule.request, nominal)[1] > now
+        if occurrence_of(schedule.request, nominal)[1] > horizon.start
     ]
 
 
-def unasked(desired: Schedule, live: Schedule | None, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings of *desired* under way that *live* has not seen to.
+def missed(desired: Schedule, live: Live, horizon: Horizon) -> tuple[datetime, ...]:
+    """Return the firings of *desired* due in *horizon* that nothing shows to have come.
 
-    What counts is the occurrence's start: a longer lead asks for the same one again.
+    What counts is the occurrence's start: a longer lead asks for the same one again. Not
+    missed is what *live* has fired or is about to, and what is asked for otherwise.
     """
-    seen = set() if live is None else {_start(live, nominal) for nominal in under_way(live, now)}
+    own = live.schedule or desired
+    seen = {_start(own, nominal) for nominal in live.fired} | live.asked | live.awaited
     return tuple(
-        nominal for nominal in under_way(desired, now) if _start(desired, nominal) not in seen
+        nominal for nominal in due(desired, horizon) if _start(desired, nominal) not in seen
     )
 
 
-def unfired(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings of *desired* under way that *live* has not had, whatever its times."""
-    return tuple(nominal for nominal in under_way(desired, now) if nominal not in live.fired)
+def awaited(desired: Schedule, live: Live, since: datetime) -> frozenset[datetime]:
+    """Return the starts of the occurrences of *desired* that the server is about to fire.
+
+    A firing is delayed by less than the jitter. One that should have come before *since*
+    will not come any more. The server tells a limited number of firings: what lies beyond
+    the last one is not among these.
+    """
+    coming = [at for at in live.upcoming if at > since]
+    if not coming:
+        return frozenset()
+    span = Horizon(coming[0] - desired.jitter, coming[-1] + _INSTANT)
+    return frozenset(
+        _start(desired, nominal)
+        for nominal in _upcoming(desired, span)
+        if any(nominal <= at <= nominal + desired.jitter for at in coming)
+    )
 
 
 def running(live: Live, now: datetime) -> tuple[Running, ...]:
@@ -82,7 +105,7 @@ def running(live: Live, now: datetime) -> tuple[Running, ...]:
         return ()
     request = live.schedule.request
     found = []
-    for nominal in live.fired:
+    for nominal in dict.fromkeys(live.fired):
         start, end = occurrence_of(request, nominal)
         if nominal <= now < end:
             found.append(Running(start, end, request.tru, nominal))

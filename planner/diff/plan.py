@@ -12,18 +12,27 @@ from planner.diff.fields import Field
 from planner.errors import Lint
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 
-Action = Literal["create", "update", "extend", "adopt", "delete", "unchanged"]
+Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unchanged"]
 """What becomes of a schedule.
 
 - ``create``: it isn't there yet.
 - ``update``: it is there and ours, and differs.
 - ``extend``: only the horizon of a dated schedule moved; its firings so far are the same.
 - ``adopt``: it bears our id but nobody's mark; it is made anew with ours.
+- ``start``: it is as it should be, but did not fire for an occurrence that is under way.
 - ``delete``: it is ours, and its window is gone from the files.
 - ``unchanged``: it is as it should be.
 """
 
-ACTIONS: tuple[Action, ...] = ("create", "update", "extend", "adopt", "delete", "unchanged")
+ACTIONS: tuple[Action, ...] = (
+    "create",
+    "update",
+    "extend",
+    "adopt",
+    "start",
+    "delete",
+    "unchanged",
+)
 
 CHECKSUM_LENGTH = 12
 """Hexadecimal characters of a plan's checksum."""
@@ -42,7 +51,10 @@ class Live:
         upcoming: Its next firings, jitter included; none where it has ended.
         schedule: All of it; None where only the list was read.
         deviations: What it has that a schedule of ours never has, as fields that differ.
-        fired: The nominal times of its last firings.
+        fired: The nominal times of its last firings, as far as the server tells.
+        asked: The starts of occurrences that are asked for although *fired* does not have
+            them: by a firing longer ago, or by a lease.
+        awaited: The starts of occurrences that the server is about to fire.
         token: What an update must bring along to be taken.
     """
 
@@ -55,6 +67,8 @@ class Live:
     schedule: Schedule | None = None
     deviations: tuple[Field, ...] = ()
     fired: tuple[datetime, ...] = ()
+    asked: frozenset[datetime] = frozenset()
+    awaited: frozenset[datetime] = frozenset()
     token: bytes = field(default=b"", compare=False)
 
     @property
@@ -107,7 +121,8 @@ class Change:
         live: How the server has it; None for a create.
         before: Its next occurrences as they are, each ``[start, end)``.
         after: Its next occurrences as they will be.
-        starts: Nominal times of occurrences under way that nothing has asked for yet.
+        starts: Nominal times of occurrences under way that nothing has asked for yet: to
+            be started at once.
         running: The boosts of it that run now.
         follow: Whether these boosts follow the change, rather than keep what they have.
         remarks: What else a reader should know, in words.
@@ -187,9 +202,14 @@ class Plan:
     def checksum(self) -> str:
         """A fingerprint of the changes: what they start from and what they make of it.
 
-        The same for the same files and the same server, however late it is reckoned.
+        The same for the same files and the same server, however late it is reckoned: what
+        is only to be started comes and goes with the time, and does not count.
         """
-        lines = [f"{c.action} {c.id} {_state(c.live)} {_digest(c.desired)}" for c in self.pending]
+        lines = [
+            f"{change.action} {change.id} {_state(change.live)} {_digest(change.desired)}"
+            for change in self.pending
+            if change.action != "start"
+        ]
         text = "\n".join([self.project, *sorted(lines)])
         return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
 

@@ -21,6 +21,7 @@ from planner.diff import Change, Live, Plan, Wanted, diff
 from planner.diff.firings import next_firings
 from planner.diff.revisions import with_revisions
 from planner.errors import ServerError
+from planner.live.clock import ServerClock
 from planner.live.convert import backfill, owner_memo, to_message
 from planner.live.fetch import describe
 from planner.live.follow import follow
@@ -43,7 +44,7 @@ class Outcome:
 async def apply(
     server: Server,
     plan: Plan,
-    now: datetime,
+    clock: ServerClock,
     *,
     insist: Callable[[], None],
     told: Callable[[Outcome], None],
@@ -56,15 +57,17 @@ async def apply(
     Args:
         server: Where to.
         plan: What; nothing in it may be held back.
-        now: When, for occurrences under way.
+        clock: The server's, for occurrences under way.
         insist: Raises where writing must stop; called before each write.
         told: Called with each outcome as it comes.
     """
-    plan = with_revisions(plan, now)
-    writer = _Writer(server, plan.project, now, insist)
+    plan = with_revisions(plan, clock.now())
+    writer = _Writer(server, plan.project, clock, insist)
+    untold = await follow(server, plan, clock.now())
 
     async def one(change: Change) -> Outcome:
-        outcome = await writer.write(change)
+        left = untold.get(change.id, "")
+        outcome = Outcome(change, False, left) if left else await writer.write(change)
         told(outcome)
         return outcome
 
@@ -78,19 +81,17 @@ class _Writer:
     """Writes one change after the other, each by its kind."""
 
     def __init__(
-        self, server: Server, project: str, now: datetime, insist: Callable[[], None]
+        self, server: Server, project: str, clock: ServerClock, insist: Callable[[], None]
     ) -> None:
         self._server = server
         self._project = project
         self._memo: Memo | None = None
-        self._now = now
+        self._clock = clock
         self._insist = insist
 
     async def write(self, change: Change) -> Outcome:
         """Write *change* and return how it went; what the server refuses is an outcome."""
         try:
-            if change.follow and change.live:
-                await follow(self._server, change, self._now)
             self._insist()
             return Outcome(change, True, await self._by_kind(change))
         except ServerError as error:
@@ -105,6 +106,9 @@ class _Writer:
             return await self._create(change.desired, change.starts)
         if change.action == "adopt":
             return await self._adopt(change.desired, change.starts)
+        if change.action == "start":
+            await start(self._server, change.desired, change.starts)
+            return _started(change.starts)
         return await self._update(change)
 
     async def _create(self, desired: Schedule, starts: Sequence[datetime]) -> str:
@@ -174,7 +178,7 @@ class _Writer:
         if change.starts and change.desired:
             draft = replace(change, desired=drafted(change.desired), starts=())
             await self._put(draft)
-            await self._start(change.desired, change.starts)
+            await start(self._server, change.desired, change.starts)
             change = replace(change, live=await self._there(change.id))
         await self._put(change)
         return _started(change.starts)
@@ -212,24 +216,32 @@ class _Writer:
         return live
 
     def _still(self, desired: Schedule, live: Live) -> Change | None:
-        return still_to_change(self._project, desired, live, self._now)
+        return still_to_change(self._project, desired, live, self._clock.now())
 
-    async def _start(self, desired: Schedule, starts: Sequence[datetime]) -> None:
-        """Start what is under way of a schedule that is there."""
-        request = PatchScheduleRequest(
-            namespace=self._server.namespace,
-            schedule_id=desired.id,
-            patch=starting(desired, starts),
-            identity=self._server.identity,
-            request_id=str(uuid.uuid4()),
-        )
-        await self._server.ask(self._server.service.patch_schedule, request)
+
+async def start(server: Server, schedule: Schedule, firings: Sequence[datetime]) -> None:
+    """Have the server fire a *schedule* that is there, now, for the nominal times *firings*.
+
+    One whose boost still runs is refused there; one whose boost has ended runs once more,
+    and renews its lease.
+    """
+    request = PatchScheduleRequest(
+        namespace=server.namespace,
+        schedule_id=schedule.id,
+        patch=starting(schedule, firings),
+        identity=server.identity,
+        request_id=str(uuid.uuid4()),
+    )
+    await server.ask(server.service.patch_schedule, request)
 
 
 def still_to_change(project: str, desired: Schedule, live: Live, now: datetime) -> Change | None:
-    """Return what of *live* still differs from *desired*; None if nothing."""
+    """Return what of *live* still differs from *desired*; None if nothing.
+
+    What is under way is another matter.
+    """
     wanted = Wanted(project=project, schedules=(desired,))
-    pending = diff(wanted, {live.id: live}, now).pending
+    pending = diff(wanted, {live.id: live}, now, near=()).pending
     return pending[0] if pending else None
 
 

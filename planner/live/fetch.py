@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from temporalio.api.schedule.v1 import ScheduleListEntry
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest, ListSchedulesRequest
 
 from planner.diff import Live, Wanted, is_neighbour, unsettled
@@ -107,6 +108,16 @@ async def list_schedules(
     """
     reader = EntryReader(server.converter)
     found: dict[str, Live] = {}
+    async for entry in list_entries(server):
+        owner, id = await reader.owner(entry), entry.schedule_id
+        is_meant = project in ("", owner) or namespace_of(id) in namespaces
+        if (owner and is_meant) or id in ids:
+            found[id] = reader.read(entry, owner)
+    return found
+
+
+async def list_entries(server: Server) -> AsyncIterator[ScheduleListEntry]:
+    """Yield every entry of the server's list, whosever it is."""
     token = b""
     while True:
         request = ListSchedulesRequest(
@@ -114,14 +125,10 @@ async def list_schedules(
         )
         reply = await server.ask(server.service.list_schedules, request)
         for entry in reply.schedules:
-            owner = await reader.owner(entry)
-            id = entry.schedule_id
-            is_meant = project in ("", owner) or namespace_of(id) in namespaces
-            if (owner and is_meant) or id in ids:
-                found[id] = reader.read(entry, owner)
+            yield entry
         token = reply.next_page_token
         if not token:
-            return found
+            return
 
 
 async def describe(server: Server, id: str) -> Live | None:

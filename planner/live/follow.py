@@ -1,13 +1,15 @@
-"""Running boosts that follow the change of their window: the keeper is told first."""
+"""Running boosts that follow the change of their window: the keeper takes it first."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
 from temporalio.service import RPCError, RPCStatusCode
 
-from planner.diff import Change, Running, live_schedule
+from planner.diff import Change, Plan, live_schedule
 from planner.diff.firings import under_way
 from planner.errors import ServerError
 from planner.live.server import Server
@@ -26,55 +28,119 @@ KEEPER_TIMEOUT = timedelta(seconds=10)
 """How long a keeper may take to accept; without a worker none ever does."""
 
 
-async def follow(server: Server, change: Change, now: datetime) -> None:
-    """Tell the keeper what each running boost of *change* is to have from now on.
+async def follow(server: Server, plan: Plan, now: datetime) -> Mapping[str, str]:
+    """Tell each keeper what the running boosts of *plan* that follow are to have from now on.
 
-    To be called before the schedule is written: should the keeper not answer, the change
-    is still pending, and the next sync tries again.
+    To be called before any schedule is written: should a keeper not answer, the changes
+    are still pending, and the next sync tries again.
 
-    Raises:
-        ServerError: The keeper did not take it.
+    Returns:
+        Why the changes with these ids must not be written: their keeper did not take it.
     """
-    for boost in change.running:
-        order = order_for(change, boost, now)
-        update = RELEASE_UPDATE if isinstance(order, ReleaseRequest) else LEASE_UPDATE
-        await _tell(server, change.namespace, update, order)
+    refused: dict[str, str] = {}
+    for namespace, changes in _by_namespace(plan).items():
+        try:
+            for order in orders_for(changes, now):
+                await _tell(server, namespace, order)
+        except ServerError as error:
+            refused |= {change.id: str(error) for change in changes if change.follow}
+    return refused
 
 
-def order_for(change: Change, boost: Running, now: datetime) -> LeaseRequest | ReleaseRequest:
-    """Return what becomes of *boost*: its claim as the changed window has it, or its end."""
-    there = live_schedule(change)
-    held = lease_of(there.request, boost.nominal).key
-    desired = change.desired
-    nominal = _same_start(desired, boost.start, now) if desired else None
-    if desired is None or nominal is None or desired.paused:
-        return ReleaseRequest(key=held, by="sync")
-    return LeaseRequest(
-        namespace=change.namespace,
-        lease=lease_of(desired.request, nominal),
-        baseline=desired.request.baseline,
-        rails=desired.request.rails,
-        revision=desired.request.revision,
-        replaces=held,
-    )
+def orders_for(changes: Sequence[Change], now: datetime) -> list[LeaseRequest | ReleaseRequest]:
+    """Return what the keeper of the one namespace of *changes* is to do, in this order.
+
+    Every lease comes before any release, those of windows that are only to be started with
+    this sync included: whatever takes the place of what ends is there already. An
+    occurrence whose start moves takes the place of the old one in one step. A boost whose
+    window has no occurrence under way any more is released.
+    """
+    leases: list[LeaseRequest] = []
+    releases: list[ReleaseRequest] = []
+    for change in changes:
+        there = _Leases.of(change, now)
+        leases += there.wanted()
+        releases += [ReleaseRequest(key=key, by="sync") for key in there.ending()]
+    return [*leases, *releases]
 
 
-def _same_start(desired: Schedule, start: datetime, now: datetime) -> datetime | None:
-    """Return the firing of *desired* for the occurrence that began at *start*, if it has one."""
-    return next(
-        (
-            nominal
-            for nominal in under_way(desired, now)
-            if occurrence_of(desired.request, nominal)[0] == start
-        ),
-        None,
-    )
+@dataclass(frozen=True, slots=True)
+class _Leases:
+    """The leases of one window, before and after its change.
+
+    Attributes:
+        namespace: Whose capacity.
+        desired: The changed schedule; None where nothing of it is to run any more.
+        running: The keys of the boosts that run and follow, by their start.
+        due: The firings of *desired* that are to have a lease, by the start they are for.
+    """
+
+    namespace: str
+    desired: Schedule | None
+    running: Mapping[datetime, str]
+    due: Mapping[datetime, datetime]
+
+    @classmethod
+    def of(cls, change: Change, now: datetime) -> _Leases:
+        """Return the leases of *change*, which follows or is started at *now*."""
+        boosts = change.running if change.follow else ()
+        desired = None if change.desired is None or change.desired.paused else change.desired
+        firings = under_way(desired, now) if desired else []
+        starts = {occurrence_of(desired.request, at)[0]: at for at in firings} if desired else {}
+        running = {
+            boost.start: lease_of(live_schedule(change).request, boost.nominal).key
+            for boost in boosts
+        }
+        due = {start: at for start, at in starts.items() if start in running or at in change.starts}
+        return cls(change.namespace, desired, running, due)
+
+    def wanted(self) -> Iterator[LeaseRequest]:
+        """Yield what is to be leased: what stays where it is, what moves, what is new."""
+        moving = iter(self._moving())
+        for start, nominal in self.due.items():
+            yield self._lease(nominal, replaces=self.running.get(start) or next(moving, ""))
+
+    def ending(self) -> list[str]:
+        """Return the keys of the boosts that nothing takes the place of."""
+        new = [start for start in self.due if start not in self.running]
+        return self._moving()[len(new) :]
+
+    def _moving(self) -> list[str]:
+        """Return the keys of the boosts whose occurrence isn't there any more."""
+        return [key for start, key in self.running.items() if start not in self.due]
+
+    def _lease(self, nominal: datetime, replaces: str) -> LeaseRequest:
+        assert self.desired is not None
+        request = self.desired.request
+        return LeaseRequest(
+            namespace=self.namespace,
+            lease=lease_of(request, nominal),
+            baseline=request.baseline,
+            rails=request.rails,
+            revision=request.revision,
+            replaces=replaces,
+        )
 
 
-async def _tell(
-    server: Server, namespace: str, update: str, order: LeaseRequest | ReleaseRequest
-) -> None:
-    """Send *update* to the keeper of *namespace*; none running means nothing to tell."""
+def _by_namespace(plan: Plan) -> dict[str, list[Change]]:
+    """Return the changes that concern running boosts: those that follow, by namespace.
+
+    With them come the others of such a namespace that start something.
+    """
+    following = {change.namespace for change in plan.pending if change.follow}
+    return {
+        namespace: [
+            change
+            for change in plan.pending
+            if change.namespace == namespace and (change.follow or change.starts)
+        ]
+        for namespace in sorted(following)
+    }
+
+
+async def _tell(server: Server, namespace: str, order: LeaseRequest | ReleaseRequest) -> None:
+    """Hand *order* to the keeper of *namespace*; none running means nothing to tell."""
+    update = RELEASE_UPDATE if isinstance(order, ReleaseRequest) else LEASE_UPDATE
     handle = server.client.get_workflow_handle(keeper_id(namespace))
     try:
         await handle.start_update(

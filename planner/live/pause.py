@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -13,12 +13,14 @@ from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 
 from planner.diff import Live
-from planner.diff.firings import unfired
+from planner.diff.firings import missed
 from planner.diff.pause import paused_note, resumed_note
 from planner.errors import Refused, ServerError
 from planner.live.apply import starting
+from planner.live.evidence import gather_evidence
 from planner.live.fetch import describe, list_schedules
 from planner.live.server import Server
+from planner.model import Horizon
 from planner.schedules.spec import namespace_of, window_key
 
 UNNAMED = "resumed"
@@ -91,12 +93,26 @@ async def _resume(server: Server, live: Live, now: datetime) -> Handled:
         return Handled(key, False, "is not paused")
     if live.note_is_ours:
         return Handled(key, False, "is paused by its file: take `paused: true` out and sync")
-    missed = unfired(live.schedule, live, now) if live.schedule else ()
+    left_out = await _left_out(server, live, now)
     patch = SchedulePatch(unpause=resumed_note(live.note) or UNNAMED)
-    if live.schedule and missed:
-        patch.MergeFrom(starting(live.schedule, missed))
+    if live.schedule and left_out:
+        patch.MergeFrom(starting(live.schedule, left_out))
     await _patch(server, live.id, patch)
-    return Handled(key, True, "resumed" + (", and its occurrence under way started" * bool(missed)))
+    words = ", and its occurrence under way started" if left_out else ""
+    return Handled(key, True, f"resumed{words}")
+
+
+async def _left_out(server: Server, live: Live, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings under way that the pause left out, and nothing else asked for.
+
+    What the server has in view counts among them: a resumed schedule forgets a firing that
+    its jitter delays.
+    """
+    if live.schedule is None:
+        return ()
+    moment = Horizon(now, now)
+    found = await gather_evidence(server, {live.id: live.schedule}, {live.id: live}, moment)
+    return missed(live.schedule, replace(found[live.id], awaited=frozenset()), moment)
 
 
 async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from planner.diff import Change, Live, Wanted, unsettled
 from planner.live.apply import Outcome, still_to_change
+from planner.live.clock import ServerClock
 from planner.live.fetch import FEW, describe_all, list_showing
 from planner.live.server import Server
 
@@ -17,7 +18,7 @@ LIST_LAG = 0.2
 
 
 async def read_back(
-    server: Server, project: str, outcomes: Iterable[Outcome], now: datetime
+    server: Server, project: str, outcomes: Iterable[Outcome], clock: ServerClock
 ) -> tuple[Outcome, ...]:
     """Return *outcomes*, after a look at all that was made or deleted.
 
@@ -32,7 +33,7 @@ async def read_back(
     ids = await _unlisted(server, project, made) if len(made) > FEW else list(made)
     described = dict(zip(ids, await describe_all(server, ids), strict=True))
     return tuple(
-        _checked(outcome, project, described[outcome.change.id], now)
+        _checked(outcome, project, described[outcome.change.id], clock.now())
         if outcome.change.id in described
         else outcome
         for outcome in outcomes

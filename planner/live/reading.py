@@ -7,6 +7,7 @@ wherever that differs from what was read, somebody else put it there: a deviatio
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +28,9 @@ from planner.live.convert import CALENDAR_FIELDS, MARK, to_message
 from planner.live.deviations import deviations
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
 from workflows.contract import BoostRequest, parse_instant
+
+LISTED_CALENDARS = 10
+"""So many calendars of a schedule the server shows in its list."""
 
 
 class EntryReader:
@@ -56,7 +60,36 @@ class EntryReader:
             note=info.notes,
             stamp=read_stamp(calendars[0].comment) if calendars else None,
             upcoming=_instants(info.future_action_times),
+            fired=tuple(_nominal_times(entry.schedule_id, info.recent_actions)),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTimes:
+    """When a schedule fires, as far as the list shows it.
+
+    Attributes:
+        is_cut: Whether there may be more calendars than the list shows.
+    """
+
+    calendars: tuple[StructuredCalendar, ...]
+    timezone: str
+    start_at: datetime | None
+    end_at: datetime | None
+    is_cut: bool
+
+
+def read_times(entry: ScheduleListEntry) -> ListedTimes:
+    """Return when the schedule of *entry* fires, as far as the list shows it."""
+    spec = entry.info.spec
+    calendars = tuple(_read_calendar(calendar) for calendar in spec.structured_calendar)
+    return ListedTimes(
+        calendars=calendars,
+        timezone=spec.timezone_name or "UTC",
+        start_at=_instant(spec.start_time) if spec.HasField("start_time") else None,
+        end_at=_instant(spec.end_time) if spec.HasField("end_time") else None,
+        is_cut=len(calendars) >= LISTED_CALENDARS,
+    )
 
 
 async def read_description(

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from planner.live.fetch import describe, list_schedules
+from planner.live.fetch import describe, list_entries
+from planner.live.gaps import Listed, fetch_gaps, with_gaps
 from planner.live.keepers import WORKER_HINT, Keeper, fetch_keepers
+from planner.live.reading import EntryReader, read_times
 from planner.live.server import Server
 from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.schedules.firings import upcoming
@@ -22,12 +24,21 @@ async def fetch_situations(
     server: Server, now: datetime, *, namespace: str = ""
 ) -> list[NamespaceStatus]:
     """Return each namespace that a keeper or a schedule knows, sorted by name."""
-    keepers, nexts = await asyncio.gather(
-        fetch_keepers(server.client, now, namespace), _fetch_next(server, now, namespace)
+    keepers, listed = await asyncio.gather(
+        fetch_keepers(server.client, now, namespace), _fetch_listed(server, namespace)
+    )
+    nexts, gaps = await asyncio.gather(
+        _fetch_next(server, listed, now), fetch_gaps(server, listed, now)
     )
     known = {keeper.namespace: keeper for keeper in keepers}
-    names = sorted({*known, *nexts})
-    return [situation(name, known.get(name), nexts.get(name)) for name in names]
+    return [
+        with_gaps(
+            situation(name, known.get(name), nexts.get(name)),
+            [gap for gap in gaps if gap.namespace == name],
+            now,
+        )
+        for name in sorted({*known, *nexts, *(gap.namespace for gap in gaps)})
+    ]
 
 
 def situation(
@@ -73,14 +84,25 @@ def _left_something(status: KeeperStatus) -> bool:
     return bool(status.leases) or status.capacity != status.baseline
 
 
-async def _fetch_next(server: Server, now: datetime, namespace: str) -> Mapping[str, NextWindow]:
+async def _fetch_listed(server: Server, namespace: str) -> list[Listed]:
+    """Return what the list shows of the schedules of *namespace*; of all where that is empty."""
+    reader, found = EntryReader(server.converter), []
+    async for entry in list_entries(server):
+        name = namespace_of(entry.schedule_id)
+        if name and namespace in ("", name) and (owner := await reader.owner(entry)):
+            found.append(Listed(name, reader.read(entry, owner), read_times(entry)))
+    return found
+
+
+async def _fetch_next(
+    server: Server, listed: Iterable[Listed], now: datetime
+) -> Mapping[str, NextWindow]:
     """Return the next window of each namespace: of the schedule that fires first."""
     first: dict[str, tuple[datetime, str]] = {}
-    for id, live in (await list_schedules(server, "")).items():
-        name = namespace_of(id)
-        if name and namespace in ("", name) and live.upcoming and not live.paused:
-            entry = (live.upcoming[0], id)
-            first[name] = min(first.get(name, entry), entry)
+    for one in listed:
+        if one.live.upcoming and not one.live.paused:
+            entry = (one.live.upcoming[0], one.live.id)
+            first[one.namespace] = min(first.get(one.namespace, entry), entry)
     read = await asyncio.gather(*(_next_of(server, id, now) for _, id in first.values()))
     return _by_name(first, read)
 

@@ -1,20 +1,23 @@
-"""Plan and sync: look, judge, take the turn, write, and read back what was written."""
+"""Plan and sync: look, judge, take the turn, write, read back, and see what is under way."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from planner.diff import Plan, Wanted, diff
+from planner.diff import Live, Plan, Wanted, diff, near, undecided
 from planner.errors import ServerError
 from planner.live.apply import Outcome, apply
+from planner.live.clock import ServerClock, desk_clock
+from planner.live.evidence import gather_evidence
 from planner.live.fetch import fetch
 from planner.live.read_back import read_back
 from planner.live.record import Record, ahead_of, behind, read_record, write_record
 from planner.live.server import Server
+from planner.live.starts import see_started
 from planner.live.turn import Turn, take_turn
 from planner.safety import Allowances, insist_on_checksum, insist_on_permission, judge
 
@@ -63,46 +66,84 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
-    """A plan, and what still holds of the last sync's record that it was made with."""
+class _Seen:
+    """What is wanted and what is live; *left* still holds of the last sync's record."""
 
-    plan: Plan
+    wanted: Wanted
+    live: Mapping[str, Live]
     left: Record
 
 
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A plan, and what it was made with.
+
+    Attributes:
+        plan: What there is to do.
+        left: What still holds of the last sync's record.
+        at: The instant that it is for.
+        is_undecided: Whether it would have been another plan had the clock been off.
+    """
+
+    plan: Plan
+    left: Record
+    at: datetime
+    is_undecided: bool
+
+
 async def look(server: Server, order: Order, now: datetime) -> Plan:
-    """Return the plan for what is live at this moment, each change judged."""
+    """Return the plan for what is live at this moment, each change judged.
+
+    Args:
+        server: Where; nothing is written there.
+        order: What is wanted.
+        now: By this machine's clock: nothing that is only read has the server's time.
+    """
+    desk = desk_clock(now)
     record = await read_record(server, order.wanted.project, now)
-    return (await _see(server, order, record, now)).plan
+    seen = await _see(server, order, record)
+    return (await _judged(server, order, seen, desk)).plan
 
 
 async def sync(server: Server, order: Order, now: datetime) -> Report:
-    """Make the live schedules what is wanted.
+    """Make the live schedules what is wanted, and start what is under way and did not fire.
 
     With nothing to do, nothing is written: no turn is taken either. What was seen before
     the turn was ours is seen again, unless the record proves that nobody wrote meanwhile.
+    Under the turn it is the server's clock that counts; where less than the slack of *now*
+    decides whether something is to be started, the turn is taken to know.
+
+    Args:
+        server: Where.
+        order: What is wanted.
+        now: By this machine's clock.
 
     Raises:
         Refused: A change is held back; nothing was written.
         StalePlan: The plan isn't the one with the order's checksum; nothing was written.
         ServerError: The server could not be read.
     """
-    project, sight = order.wanted.project, None
+    desk, project, seen = desk_clock(now), order.wanted.project, None
     record = await read_record(server, project, now)
     if record.is_settled:  # else somebody writes now, or broke off: the turn will tell
-        sight = await _see(server, order, record, now)
-        if not sight.plan.pending:
+        seen = await _see(server, order, record)
+        sight = await _judged(server, order, seen, desk)
+        if not (sight.plan.pending or sight.is_undecided):
             return Report(_checked(sight.plan, order))
     async with take_turn(server.client, project, order.say) as turn:
-        latest = await read_record(server, project, now)
-        if sight is None or latest.version != record.version:
-            sight = await _see(server, order, latest, now)
+        clock = await turn.clock(server)
+        latest = await read_record(server, project, clock.now())
+        if seen is None or latest.version != record.version:
+            seen = await _see(server, order, latest)
+        sight = await _judged(server, order, seen, clock)
         _checked(sight.plan, order)
-        return await _write(server, order, sight, turn, now)
+        if latest.is_settled and not sight.plan.pending:
+            return Report(sight.plan)
+        return await _write(server, order, sight, turn, clock)
 
 
-async def _see(server: Server, order: Order, record: Record, now: datetime) -> _Sight:
-    """Return what there is to do; what was paused when it was to be adopted stays so."""
+async def _see(server: Server, order: Order, record: Record) -> _Seen:
+    """Return what there is; what was paused when it was to be adopted is wanted so."""
     seen = await fetch(server, order.wanted, record, full=order.full)
     schedules = tuple(
         replace(one, paused=True, note=seen.left.pauses[one.id])
@@ -110,8 +151,23 @@ async def _see(server: Server, order: Order, record: Record, now: datetime) -> _
         else one
         for one in order.wanted.schedules
     )
-    plan = diff(replace(order.wanted, schedules=schedules), seen.live, now)
-    return _Sight(judge(plan, order.allowed), seen.left)
+    return _Seen(replace(order.wanted, schedules=schedules), seen.live, seen.left)
+
+
+async def _judged(server: Server, order: Order, seen: _Seen, clock: ServerClock) -> _Sight:
+    """Return what there is to do about what was *seen*, by *clock*."""
+    around = clock.around()
+    open_ = near(seen.wanted, seen.live, around)
+    evidence = await gather_evidence(server, open_, seen.live, around)
+    live = {**seen.live, **evidence}
+    now = around.start + clock.slack
+    plan = diff(seen.wanted, live, now, near=open_)
+    return _Sight(
+        plan=judge(plan, order.allowed),
+        left=seen.left,
+        at=now,
+        is_undecided=clock.slack > timedelta() and undecided(open_, live, around),
+    )
 
 
 def _checked(plan: Plan, order: Order) -> Plan:
@@ -122,7 +178,9 @@ def _checked(plan: Plan, order: Order) -> Plan:
     return plan
 
 
-async def _write(server: Server, order: Order, sight: _Sight, turn: Turn, now: datetime) -> Report:
+async def _write(
+    server: Server, order: Order, sight: _Sight, turn: Turn, clock: ServerClock
+) -> Report:
     """Apply the plan between two records: what may be touched, and what became of it."""
     plan, project = sight.plan, order.wanted.project
     record = ahead_of(plan, sight.left)
@@ -131,7 +189,7 @@ async def _write(server: Server, order: Order, sight: _Sight, turn: Turn, now: d
         turn.insist()
         await write_record(server, project, record)
     try:
-        report = Report(plan, await _applied(server, order, plan, turn, now))
+        report = Report(plan, await _applied(server, order, sight, turn, clock))
     except BaseException:  # interrupted: what was sent may still be on its way to the server
         await asyncio.shield(asyncio.sleep(INTERRUPT_SECONDS))
         raise
@@ -144,12 +202,18 @@ async def _write(server: Server, order: Order, sight: _Sight, turn: Turn, now: d
 
 
 async def _applied(
-    server: Server, order: Order, plan: Plan, turn: Turn, now: datetime
+    server: Server, order: Order, sight: _Sight, turn: Turn, clock: ServerClock
 ) -> tuple[Outcome, ...]:
-    """Apply *plan* and read it back; an outcome that came out otherwise is told again."""
-    outcomes = await apply(server, plan, now, insist=turn.insist, told=order.told)
-    checked = await read_back(server, order.wanted.project, outcomes, now)
+    """Apply the plan and read it back, then see to what is under way by then.
+
+    An outcome that came out otherwise is told again.
+    """
+    outcomes = await apply(server, sight.plan, clock, insist=turn.insist, told=order.told)
+    checked = await read_back(server, order.wanted.project, outcomes, clock)
     for before, after in zip(outcomes, checked, strict=True):
         if after is not before:
             order.told(after)
-    return checked
+    return (
+        *checked,
+        *await see_started(server, checked, clock, sight.at, insist=turn.insist, told=order.told),
+    )

@@ -20,6 +20,8 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
+from planner.live.clock import ServerClock, read_clock
+from planner.live.server import Server
 
 TURN_WORKFLOW = "PlannerSync"
 TURN_QUEUE = "planner-sync"
@@ -45,8 +47,9 @@ Handle = WorkflowHandle[object, object]
 class Turn:
     """A turn that is ours."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, sent: float) -> None:
         self._handle = handle
+        self._sent = sent
         self._renewed = time.monotonic()
         self._words = "nothing was changed"
 
@@ -61,6 +64,14 @@ class Turn:
                 "the server could not be told that this sync goes on, so another may have "
                 "taken over; run it again"
             )
+
+    async def clock(self, server: Server) -> ServerClock:
+        """Return the server's clock, by the moment at which the turn began there.
+
+        Raises:
+            ServerError: It could not be read.
+        """
+        return await read_clock(server, self._handle.id, self._handle.run_id or "", self._sent)
 
     def ends_with(self, words: str) -> None:
         """Say how the sync ended, for people who look at the turn in the UI."""
@@ -114,8 +125,9 @@ async def take_turn(
 async def _take(client: Client, project: str, say: Callable[[str], None]) -> Turn:
     """Start the turn, after waiting for its holder or outliving it."""
     while True:
+        sent = time.monotonic()
         try:
-            return Turn(await _start(client, project))
+            return Turn(await _start(client, project), sent)
         except WorkflowAlreadyStartedError as error:
             say(f"another sync of {project} is under way; waiting for it")
             holder = client.get_workflow_handle(turn_id(project), run_id=error.run_id)

@@ -21,6 +21,7 @@ SIGNS = {
     "update": "~",
     "extend": ">",
     "adopt": "^",
+    "start": "*",
     "delete": "-",
     "refused": "!",
     "unchanged": "=",
@@ -34,6 +35,7 @@ _VERBS = {
     "update": "to update",
     "extend": "to extend",
     "adopt": "to adopt",
+    "start": "to start",
     "delete": "to delete",
     "unchanged": "unchanged",
     "refused": "refused",
@@ -91,6 +93,8 @@ def _occurrences(change: Change) -> Iterator[str]:
         yield f"  →  {_spans(change.after, tz)}"
     elif change.action == "update":
         yield f"next {_spans(change.after, tz)}, as before"
+    elif change.action == "start":
+        yield f"{_spans(change.before, tz)}: started at once, for the rest of it"
 
 
 def _running(change: Change) -> Iterator[str]:
@@ -123,7 +127,7 @@ def _short(value: str) -> str:
 
 # Text ----------------------------------------------------------------------------------------
 
-COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "-": "31", "!": "1;31", "=": "2"}
+COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "*": "33", "-": "31", "!": "1;31", "=": "2"}
 """The ANSI colour of each sign on a terminal."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import product
@@ -11,9 +11,12 @@ from typing import Protocol
 
 from planner.model import Horizon
 from planner.schedules.boxes import numbers_of
-from planner.schedules.spec import StructuredCalendar
+from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall
+
+FEW_DAYS = 8
+"""Days up to which a calendar is first asked whether it has any of them."""
 
 
 class ScheduleTimes(Protocol):
@@ -49,11 +52,13 @@ def firings(schedule: ScheduleTimes, horizon: Horizon) -> list[datetime]:
 def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
     """Yield the times of `firings` lazily."""
     start, end = _bounds(schedule, horizon)
-    calendars = [_Sets.of(calendar) for calendar in schedule.calendars]
-    if start >= end or not calendars:
+    if start >= end:
         return
     tz = zone(schedule.timezone)
     first, last = to_wall(start, tz).date(), to_wall(end, tz).date()
+    calendars = [_Sets.of(calendar) for calendar in _within(schedule.calendars, first, last)]
+    if not calendars:
+        return
     table = zone_clock(schedule.timezone, first.year, last.year)
     late: list[datetime] = []
     for year, month in _months(first, last):
@@ -74,6 +79,36 @@ def _bounds(schedule: ScheduleTimes, horizon: Horizon) -> tuple[datetime, dateti
     if schedule.end_at:
         end = min(end, schedule.end_at + timedelta(microseconds=1))  # inclusive there
     return start.astimezone(UTC), end.astimezone(UTC)
+
+
+def _within(
+    calendars: tuple[StructuredCalendar, ...], first: date, last: date
+) -> Iterable[StructuredCalendar]:
+    """Return the *calendars* that may match a day from *first* to *last*.
+
+    To read a calendar takes longer than to see that it has none of a few days.
+    """
+    count = (last - first).days + 1
+    if count > FEW_DAYS:
+        return calendars
+    days = [first + timedelta(days=number) for number in range(count)]
+    return (calendar for calendar in calendars if any(_has(calendar, day) for day in days))
+
+
+def _has(calendar: StructuredCalendar, day: date) -> bool:
+    """Tell whether *calendar* matches *day*, at whatever time."""
+    return (
+        _holds(calendar.month, day.month)
+        and _holds(calendar.day_of_month, day.day)
+        and (not calendar.year or _holds(calendar.year, day.year))
+        and _holds(calendar.day_of_week, day.isoweekday() % 7)
+    )
+
+
+def _holds(ranges: Ranges, number: int) -> bool:
+    return any(
+        one.start <= number <= one.end and (number - one.start) % one.step == 0 for one in ranges
+    )
 
 
 def _months(first: date, last: date) -> Iterator[tuple[int, int]]:

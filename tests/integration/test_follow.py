@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.schedules.spec import Schedule
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
-from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id
+from workflows.contract import BOOST_WORKFLOW, STATUS_QUERY, KeeperStatus, keeper_id
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
@@ -44,6 +44,15 @@ class Stage:
         """Wait until exactly *capacities* were in force, in this order."""
         await self.simulator.until(lambda: len(self.capacities) >= len(capacities), timeout=40)
         assert self.capacities == list(capacities)
+
+    async def boosted(self, count: int) -> None:
+        """Wait until so many boosts have ended, each with its capacity in force."""
+
+        async def ended() -> None:
+            query = f"WorkflowType = '{BOOST_WORKFLOW}' AND ExecutionStatus = 'Completed'"
+            assert len([one async for one in self.shop.client.list_workflows(query)]) == count
+
+        await eventually(ended)
 
     async def claims(self) -> list[tuple[int, datetime]]:
         """Return what the keeper has been asked for: how much, and until when."""
@@ -100,3 +109,53 @@ async def test_a_running_boost_keeps_what_it_was_granted(fresh: str) -> None:
         await stage.shop.sync()
         assert await stage.claims() == granted
         await stage.reaches(None, 4)
+
+
+def moved(stage: Stage, minutes: int, window: str = "payroll", **fields: Any) -> Schedule:
+    """Return the payroll window with its start so many minutes from where `payroll` has it."""
+    fired = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=minutes - 15)
+    fields = {"tru": 4, "calendars": (daily(fired.hour, fired.minute),), **fields}
+    return stage.shop.value(window, **fields)
+
+
+@pytest.mark.parametrize("combine", ["max", "add"])
+@pytest.mark.parametrize("minutes", [-2, 2, 10])
+async def test_a_start_that_moves_changes_no_capacity(
+    fresh: str, minutes: int, combine: str
+) -> None:
+    """The new lease takes the place of the old one: neither a dip nor a peak in between."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(moved(stage, 0, combine=combine))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        ((_, end),) = await stage.claims()
+        await stage.shop.sync(moved(stage, minutes, combine=combine), follow=True)
+        assert await stage.claims() == [(4, end + timedelta(minutes=minutes))]
+        await stage.boosted(2)
+        assert await stage.claims() == [(4, end + timedelta(minutes=minutes))]
+        assert stage.capacities == [None, 4]
+
+
+async def test_a_window_that_is_renamed_changes_no_capacity(fresh: str) -> None:
+    """One window goes, another comes with the same hours: its lease is there before."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(moved(stage, 0))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        (granted,) = await stage.claims()
+        await stage.shop.sync(moved(stage, 0, "wages"), follow=True)
+        await stage.boosted(2)
+        assert await stage.claims() == [granted]
+        assert stage.capacities == [None, 4]
+
+
+async def test_a_start_that_moves_out_of_reach_releases(fresh: str) -> None:
+    """What is not under way any more is given back; another window of the sync comes first."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(moved(stage, 0))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        desired = (moved(stage, 600), moved(stage, 0, "wages", tru=2))
+        await stage.shop.sync(*desired, follow=True)
+        await stage.reaches(None, 4, 2)
+        assert [tru for tru, _ in await stage.claims()] == [2]

@@ -1,0 +1,349 @@
+"""Windows near the present on the real dev server: none opens without having been asked for.
+
+A few of each in every run. The whole matrix: ``make near-now``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from conftest import binary
+from schedule_values import on
+from sync_helpers import Shop, eventually
+from temporalio.api.schedule.v1 import SchedulePatch
+from temporalio.api.workflowservice.v1 import (
+    CreateScheduleRequest,
+    PatchScheduleRequest,
+    UpdateScheduleRequest,
+)
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.testing import WorkflowEnvironment
+
+from planner.errors import ServerError
+from planner.live.apply import start
+from planner.live.convert import owner_memo, to_message
+from planner.live.evidence import boost_id, has_begun
+from planner.live.server import Server
+from planner.live.situation import fetch_situations
+from planner.live.sync import Report, sync
+from planner.render.plan import plan_json, plan_markdown, plan_text
+from planner.schedules.spec import Schedule
+
+pytestmark = pytest.mark.integration
+
+SEED = int(os.environ.get("PLANNER_SEED", "20261121"))
+ROUNDS = int(os.environ.get("PLANNER_NEAR_ROUNDS", "1"))
+SIZES = [int(size) for size in os.environ.get("PLANNER_NEAR_SIZES", "20").split()]
+"""How many schedules a sync writes."""
+
+SPREAD = 15
+"""Seconds ahead of a sync's begin within which its windows open."""
+
+SETTLE = 10.0
+"""Seconds after the last opening within which the server has fired for all, also when busy."""
+
+
+@pytest.fixture
+def shop(client: Client, fresh: str) -> Shop:
+    """A project that no other test has."""
+    return Shop(client, fresh)
+
+
+def second() -> datetime:
+    """Return the present, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def opening(shop: Shop, at: datetime, window: str = "payroll", **fields: Any) -> Schedule:
+    """Return a window that is asked for at *at*, once, and again in a year."""
+    calendars = (on(at), on(at + timedelta(days=365)))
+    return shop.value(window, **{"calendars": calendars, "ahead_seconds": 0, **fields})
+
+
+async def unasked(shop: Shop, due: Iterable[tuple[Schedule, datetime]]) -> list[str]:
+    """Return which of *due* no boost was started for."""
+    server = shop.server
+    pairs = list(due)
+    begun = await asyncio.gather(*(has_begun(server, one, at) for one, at in pairs))
+    return [boost_id(one, at) for (one, at), done in zip(pairs, begun, strict=True) if not done]
+
+
+async def all_asked(shop: Shop, due: Iterable[tuple[Schedule, datetime]]) -> None:
+    """Fail unless all of *due* were asked for."""
+    assert await unasked(shop, due) == []
+
+
+async def patch(shop: Shop, id: str, change: SchedulePatch) -> None:
+    """Patch a schedule as the UI does."""
+    request = PatchScheduleRequest(
+        namespace="default", schedule_id=id, patch=change, request_id=str(uuid.uuid4())
+    )
+    await shop.client.workflow_service.patch_schedule(request)
+
+
+async def make(shop: Shop, value: Schedule) -> None:
+    """Make a schedule as a sync does that starts nothing: what is under way is missed."""
+    converter = shop.client.data_converter
+    request = CreateScheduleRequest(
+        namespace="default",
+        schedule_id=value.id,
+        schedule=await to_message(value, converter),
+        memo=await owner_memo(shop.project, converter),
+        request_id=str(uuid.uuid4()),
+    )
+    await shop.client.workflow_service.create_schedule(request)
+    await eventually(lambda: listed(shop, value.id))
+
+
+async def listed(shop: Shop, id: str) -> None:
+    """Fail unless the list shows *id*."""
+    assert id in {one.id async for one in await shop.client.list_schedules()}
+
+
+# While a sync writes ----------------------------------------------------------------
+
+
+class Slow(Server):
+    """A server to which a create or an update takes until *at* has gone by."""
+
+    at = datetime.min.replace(tzinfo=UTC)
+
+    async def ask(self, call: Any, request: Any) -> Any:
+        """Send *request*, once it is time."""
+        if isinstance(request, CreateScheduleRequest | UpdateScheduleRequest):
+            await asyncio.sleep(max(0.0, (self.at - datetime.now(UTC)).total_seconds()))
+        return await super().ask(call, request)
+
+
+@pytest.mark.parametrize("kind", ["new", "changed"])
+async def test_a_window_that_opens_while_the_sync_writes(shop: Shop, kind: str) -> None:
+    """It opened between the plan and the write: it is started, and that is said."""
+    later = second() + timedelta(days=2)
+    if kind == "changed":
+        await shop.sync(opening(shop, later))
+    slow, at = Slow(shop.client), second() + timedelta(seconds=2)
+    slow.at = at + timedelta(seconds=1)
+    value = opening(shop, at)
+    report = await sync(slow, shop.order(value), datetime.now(UTC))
+    assert report.failed == ()
+    assert await unasked(shop, [(value, at)]) == []
+    assert [outcome.change.action for outcome in report.outcomes][1:] == ["start"]
+    assert report.outcomes[1].message == "it became due while the sync wrote"
+    assert (await shop.plan(value)).pending == ()
+
+
+class Refusing(Slow):
+    """A server that starts nothing."""
+
+    async def ask(self, call: Any, request: Any) -> Any:
+        """Send *request*, unless it is to start something."""
+        if isinstance(request, PatchScheduleRequest):
+            raise ServerError("not now")
+        return await super().ask(call, request)
+
+
+async def test_what_can_not_be_started_is_named(shop: Shop) -> None:
+    """The sync fails and says which; the plan goes on saying so; the next sync starts it."""
+    slow, at = Refusing(shop.client), second() + timedelta(seconds=2)
+    slow.at = at + timedelta(seconds=1)
+    value = opening(shop, at)
+    report = await sync(slow, shop.order(value), datetime.now(UTC))
+    (failed,) = report.failed
+    assert (failed.change.id, failed.change.action) == (value.id, "start")
+    assert "not now" in failed.message
+    (change,) = (await shop.plan(value)).pending
+    assert (change.action, change.starts) == ("start", (at,))
+    await shop.sync(value)
+    assert await unasked(shop, [(value, at)]) == []
+
+
+async def test_a_window_that_is_over_before_it_could_be_started(shop: Shop) -> None:
+    """It came and went while the sync wrote: the sync says which, and fails."""
+    slow, at = Slow(shop.client), second() + timedelta(seconds=2)
+    slow.at = at + timedelta(seconds=3)
+    value = opening(shop, at, ttl_seconds=2, catchup_window=timedelta(seconds=10))
+    report = await sync(slow, shop.order(value), datetime.now(UTC))
+    (failed,) = report.failed
+    assert failed.change.id == value.id
+    assert "was over before it could be started" in failed.message
+
+
+@pytest.fixture
+async def alone(fresh: str) -> AsyncIterator[Shop]:
+    """A project on a server of its own: what hundreds of schedules do there disturbs nobody."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
+    ) as environment:
+        yield Shop(environment.client, fresh)
+
+
+def spread(shop: Shop, size: int, chance: random.Random) -> list[tuple[Schedule, datetime]]:
+    """Return *size* windows that open within `SPREAD` seconds, with when each is due."""
+    now = second()
+    found = []
+    for number in range(size):
+        at = now + timedelta(seconds=chance.randint(0, SPREAD))
+        jitter = timedelta(seconds=chance.choice([0, 0, 0, 2]))
+        found.append((opening(shop, at, f"w{number:03}", jitter=jitter), at))
+    return found
+
+
+async def told_or_asked(
+    shop: Shop, due: list[tuple[Schedule, datetime]], report: Report
+) -> tuple[int, list[str]]:
+    """Return how many of *due* the sync named as not started, and which nobody asked for."""
+    last = max(at + one.jitter for one, at in due)
+    await asyncio.sleep(max(0.0, (last - datetime.now(UTC)).total_seconds()))
+    named = {outcome.change.id for outcome in report.failed}
+    others = [(one, at) for one, at in due if one.id not in named]
+    with contextlib.suppress(TimeoutError):
+        await eventually(lambda: all_asked(shop, others), within=SETTLE)
+    return len(named), await unasked(shop, others)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_many_windows_that_open_within_moments(alone: Shop, size: int) -> None:
+    """New ones, then the same ones moved: each is asked for, or the sync says which isn't."""
+    chance = random.Random(SEED)  # repeatable, that is all
+    for round in range(ROUNDS):
+        shop = Shop(alone.client, f"{alone.project}r{round}")
+        for kind in ("new", "changed"):
+            due = spread(shop, size, chance)
+            begun = time.monotonic()
+            order = shop.order(*(one for one, _ in due))
+            report = await sync(shop.server, order, datetime.now(UTC))
+            took = time.monotonic() - begun
+            named, left = await told_or_asked(shop, due, report)
+            late = sum(outcome.change.action == "start" for outcome in report.outcomes)
+            print(
+                f"{size} {kind}, round {round}: {took:.1f} s, {late} started afterwards, "
+                f"{named} named as not started, {len(left)} missed"
+            )
+            assert left == [], f"{kind} in round {round} of seed {SEED}"
+        await shop.sync()  # so that the next round's server is not busy with this one's
+
+
+# Whoever caused it ------------------------------------------------------------------
+
+
+async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None:
+    """The plan says that it is under way and not started, in each format; a sync starts it."""
+    at = second() + timedelta(seconds=3)
+    value = opening(shop, at)
+    await shop.sync(value)
+    await patch(shop, value.id, SchedulePatch(pause="Paused via UI"))
+    await asyncio.sleep((at - datetime.now(UTC)).total_seconds() + 0.5)
+    assert (await shop.plan(value)).pending == ()
+    await patch(shop, value.id, SchedulePatch(unpause=value.note))
+
+    async def shown() -> None:
+        (change,) = (await shop.plan(value)).pending
+        assert (change.action, change.reason) == ("start", "under way and not started")
+
+    await eventually(shown)
+    plan = await shop.plan(value)
+    assert plan_text(plan).startswith(f"* {shop.namespace}/payroll  (under way and not started)")
+    assert "under way and not started" in plan_markdown(plan)
+    assert json.loads(plan_json(plan))["changes"][0]["action"] == "start"
+    (status,) = await fetch_situations(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    assert (status.state, status.is_alarming) == ("uncovered", True)
+    assert "payroll" in status.details
+    assert "is under way and not started: `planner sync` starts it" in status.details
+    report = await shop.sync(value)
+    assert [outcome.change.action for outcome in report.outcomes] == ["start"]
+    assert await unasked(shop, [(value, at)]) == []
+    assert (await shop.plan(value)).pending == ()
+    assert (await shop.sync(value)).outcomes == ()
+    (status,) = await fetch_situations(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    assert (status.state, status.details) == ("ok", "")
+
+
+async def test_a_firing_that_was_missed(shop: Shop) -> None:
+    """A schedule that never fired for what is under way, as after a long outage, is started."""
+    at = second() - timedelta(minutes=5)
+    value = opening(shop, at)
+    await make(shop, value)
+    (change,) = (await shop.plan(value)).pending
+    assert (change.action, change.starts) == ("start", (at,))
+    await shop.sync(value)
+    assert await unasked(shop, [(value, at)]) == []
+    assert (await shop.plan(value, full=True)).pending == ()
+
+
+async def test_a_boost_that_ended_early_is_no_gap(shop: Shop) -> None:
+    """It did fire: what became of it is not the schedule's affair."""
+    at = second() - timedelta(minutes=5)
+    value = opening(shop, at)
+    await shop.sync(value)
+    await shop.end(at)
+    assert (await shop.plan(value, full=True)).pending == ()
+
+
+async def test_a_firing_that_its_jitter_delays_is_left_to_the_server(shop: Shop) -> None:
+    """It is due, the server has it in view: neither a plan nor a sync starts it early."""
+    at = second() + timedelta(seconds=2)
+    value = opening(shop, at, jitter=timedelta(minutes=30))
+    await shop.sync(value)
+    await asyncio.sleep((at - datetime.now(UTC)).total_seconds() + 0.5)
+    assert (await shop.plan(value)).pending == ()
+    assert (await shop.sync(value)).outcomes == ()
+    assert await unasked(shop, [(value, at)]) == [boost_id(value, at)]
+
+
+async def test_a_doubled_start_is_one_boost(shop: Shop) -> None:
+    """Started again while its boost runs: the server refuses, and nothing more runs."""
+    at = second() - timedelta(minutes=5)
+    value = opening(shop, at)
+    await shop.sync(value)
+    handle = shop.client.get_workflow_handle(boost_id(value, at))
+    first = (await eventually(handle.describe)).run_id
+    await start(shop.server, value, [at])
+    await shop.live()  # answered once the server is through with it
+    again = await handle.describe()
+    assert (again.run_id, again.status) == (first, WorkflowExecutionStatus.RUNNING)
+    await handle.terminate()
+
+
+# A clock that is off ----------------------------------------------------------------
+
+MINUTES = [-5, 5]
+
+
+@pytest.mark.parametrize("off", MINUTES)
+async def test_new_windows_by_a_clock_that_is_off(shop: Shop, off: int) -> None:
+    """By the server's clock one is under way, one soon over, one not due yet."""
+    desk = datetime.now(UTC) + timedelta(minutes=off)
+    begun, soon = second() - timedelta(minutes=2), second() + timedelta(minutes=2)
+    values = [
+        opening(shop, begun, "under-way"),
+        shop.value("last", calendars=(on(begun),), ahead_seconds=0, ttl_seconds=300),
+        opening(shop, soon, "not-yet"),
+    ]
+    report = await sync(shop.server, shop.order(*values), desk)
+    assert report.failed == ()
+    assert len([one for one in report.outcomes if one.change.action == "create"]) == 3
+    await eventually(lambda: all_asked(shop, [(values[0], begun), (values[1], begun)]))
+    assert await unasked(shop, [(values[2], soon)]) == [boost_id(values[2], soon)]
+    assert (await sync(shop.server, shop.order(*values), desk)).outcomes == ()
+
+
+@pytest.mark.parametrize("off", MINUTES)
+async def test_a_missed_window_by_a_clock_that_is_off(shop: Shop, off: int) -> None:
+    """Nothing else is to be written, and still the sync finds what is under way."""
+    at = second() - timedelta(minutes=2)
+    value = opening(shop, at, ttl_seconds=300)
+    await make(shop, value)
+    desk = datetime.now(UTC) + timedelta(minutes=off)
+    (outcome,) = (await sync(shop.server, shop.order(value), desk)).outcomes
+    assert (outcome.change.action, outcome.done) == ("start", True)
+    assert await unasked(shop, [(value, at)]) == []
