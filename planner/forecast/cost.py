@@ -17,7 +17,13 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-from planner.forecast.timeline import Demand, baseline_of, occurrences_in, target_lookup
+from planner.forecast.timeline import (
+    Demand,
+    baseline_of,
+    merge_spans,
+    occurrences_in,
+    target_lookup,
+)
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
 from workflows.contract import Capacity, Combine, Target
 
@@ -476,13 +482,13 @@ def open_durations(intervals: Iterable[BilledInterval], edges: Sequence[int]) ->
         edges: Instants in ticks, sorted.
     """
     durations = [0] * (len(edges) - 1)
-    reached, place = edges[0], 0
-    for interval in intervals:
-        begin, end = max(interval.start, reached), min(interval.end, edges[-1])
-        while begin < end:
+    place = 0
+    for start, end in merge_spans((interval.start, interval.end) for interval in intervals):
+        begin, until = max(start, edges[0]), min(end, edges[-1])
+        while begin < until:
             while begin >= edges[place + 1]:
                 place += 1
-            reached = min(end, edges[place + 1])
+            reached = min(until, edges[place + 1])
             durations[place] += reached - begin
             begin = reached
     return [duration * TICK for duration in durations]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Literal
+from typing import Literal, TypeVar
 
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences.expand import expand
@@ -136,6 +136,27 @@ def baseline_of(calendar: NamespaceCalendar) -> Capacity:
 def rails_of(calendar: NamespaceCalendar) -> Rails:
     """Return the guard rails of a namespace in the form that the run time uses."""
     return Rails(calendar.guard_rails.allowed_tru, calendar.guard_rails.max_tru)
+
+
+T = TypeVar("T", datetime, int)
+
+
+def merge_spans(spans: Iterable[tuple[T, T]]) -> Iterator[tuple[T, T]]:
+    """Yield what *spans* cover together, as spans that neither overlap nor touch.
+
+    Each span is a start and an end; they are sorted by start, and so is the result.
+    """
+    merged: tuple[T, T] | None = None
+    for start, end in spans:
+        if merged and start <= merged[1]:
+            if end > merged[1]:
+                merged = merged[0], end
+            continue
+        if merged:
+            yield merged
+        merged = start, end
+    if merged:
+        yield merged
 
 
 class Demand:

@@ -6,12 +6,13 @@ import heapq
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from operator import itemgetter
 
 from planner.errors import Lint
-from planner.forecast.timeline import combine_steps
+from planner.forecast.timeline import combine_steps, merge_spans
 from planner.model import (
     BusinessDays,
     Cron,
@@ -53,17 +54,6 @@ def at(window: Window, code: str, message: str) -> Lint:
     """Return a warning about *window*; the message begins with its name."""
     place = window.place
     return Lint(place.file, place.line, code, f"window '{window.name}': {message}")
-
-
-def covered(occurrences: Iterable[Occurrence]) -> list[tuple[datetime, datetime]]:
-    """Return the disjoint spans that *occurrences* cover together, in order."""
-    spans: list[tuple[datetime, datetime]] = []
-    for each in sorted(occurrences, key=lambda each: each.order):
-        if spans and each.start <= spans[-1][1]:
-            spans[-1] = spans[-1][0], max(spans[-1][1], each.end)
-        else:
-            spans.append((each.start, each.end))
-    return spans
 
 
 # The files alone ---------------------------------------------------------------------
@@ -180,7 +170,10 @@ def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iter
     Of two that cover each other, the later one by name.
     """
     raising = [window for window in windows if window.combine == "max" and not window.paused]
-    spans = {window.key: covered(occurrences[window.key]) for window in raising}
+    spans = {
+        window.key: list(merge_spans((each.start, each.end) for each in occurrences[window.key]))
+        for window in raising
+    }
     for window in raising:
         for other in raising:
             if other is window or other.tru < window.tru:
@@ -201,9 +194,8 @@ def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iter
 
 def _covers(spans: Sequence[tuple[datetime, datetime]], occurrences: Sequence[Occurrence]) -> bool:
     """Tell whether each of *occurrences* is within one of *spans*."""
-    starts = [start for start, _ in spans]
     for each in occurrences:
-        index = bisect_right(starts, each.start) - 1
+        index = bisect_right(spans, each.start, key=itemgetter(0)) - 1
         if index < 0 or spans[index][1] < each.end:
             return False
     return True

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from planner.errors import Problem
-from planner.lints.checks import Occurrences, covered
-from planner.model import NamespaceCalendar, Occurrence, Project
+from planner.forecast.cost import HOUR, billed_intervals, months_of, open_durations, ticks
+from planner.forecast.timeline import OCCURRENCE_ORDER
+from planner.lints.checks import Occurrences
+from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
 from workflows.contract import format_duration, to_wall
-
-_HOUR = timedelta(hours=1)
 
 
 def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]:
@@ -45,28 +44,19 @@ def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
 
 def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
     most = calendar.guard_rails.max_boost_hours_per_month
-    if most is None:
+    if most is None or not found:
         return
-    hours: dict[tuple[int, int], timedelta] = defaultdict(timedelta)
-    for start, end in covered(found):
-        for month, length in _by_month(start, end):
-            hours[month] += length
-    for (year, number), together in sorted(hours.items()):
+    found = sorted(found, key=OCCURRENCE_ORDER)
+    span = Horizon(found[0].start, max(each.end for each in found))
+    months = list(months_of(span))
+    edges = [ticks(month.start) for month in months] + [ticks(span.end)]
+    for month, together in zip(months, open_durations(billed_intervals(found), edges), strict=True):
         if together > timedelta(hours=most):
             yield Problem(
                 calendar.place.file,
                 calendar.place.line,
-                f"namespace '{calendar.namespace}' is boosted {together / _HOUR:g} hours in "
-                f"{year}-{number:02d}, more than the guard rail max_boost_hours_per_month: "
+                f"namespace '{calendar.namespace}' is boosted {together / HOUR:g} hours in "
+                f"{month.start:%Y-%m}, more than the guard rail max_boost_hours_per_month: "
                 f"{most:g}; shorten or remove windows",
             )
             return
-
-
-def _by_month(start: datetime, end: datetime) -> Iterator[tuple[tuple[int, int], timedelta]]:
-    """Yield the part of a span in each calendar month."""
-    while start < end:
-        first = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        following = (first + timedelta(days=32)).replace(day=1)
-        yield (start.year, start.month), min(end, following) - start
-        start = following

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.forecast.preview import Lane
@@ -190,16 +191,8 @@ def bars(
 
     Each is at least *least* wide and *least* away from the next; what lies closer is one bar.
     """
-    found: list[tuple[float, float, list[Occurrence]]] = []
-    for occurrence in sorted(occurrences, key=OCCURRENCE_ORDER):
-        left, right = _widened(occurrence.start, occurrence.end, horizon, least)
-        if found and left < found[-1][1] + least:
-            first, last, merged = found.pop()
-            merged.append(occurrence)
-            found.append((first, max(last, right), merged))
-        else:
-            found.append((left, right, [occurrence]))
-    return found
+    ordered = sorted(occurrences, key=OCCURRENCE_ORDER)
+    return _put_together(ordered, horizon, least, lambda gap, _: gap < least)
 
 
 def pieces(
@@ -209,28 +202,38 @@ def pieces(
 
     Each is at least *least* wide; a narrower step joins a neighbour within that distance.
     """
-    found: list[tuple[float, float, list[Step]]] = []
-    for step in steps:
-        if not step.occurrences:
-            continue
-        left, right = _widened(step.start, step.end, horizon, least)
-        narrow = (step.end - step.start) / (horizon.end - horizon.start) < least
-        if found and (left < found[-1][1] or (narrow and left - found[-1][1] < least)):
-            first, last, merged = found.pop()
-            merged.append(step)
-            found.append((first, max(last, right), merged))
+    narrow = (horizon.end - horizon.start) * least
+    return _put_together(
+        [step for step in steps if step.occurrences],
+        horizon,
+        least,
+        lambda gap, step: gap < 0 or (gap < least and step.end - step.start < narrow),
+    )
+
+
+T = TypeVar("T", Occurrence, Step)
+
+
+def _put_together(
+    items: Iterable[T], horizon: Horizon, least: float, joins: Callable[[float, T], bool]
+) -> list[tuple[float, float, list[T]]]:
+    """Return where *items* lie, in order, at least *least* wide and inside the drawing.
+
+    An item joins the one before if *joins* says so of the gap between them and the item.
+    """
+    found: list[tuple[float, float, list[T]]] = []
+    for item in items:
+        left, right = fraction(item.start, horizon), fraction(item.end, horizon)
+        if right - left < least:
+            left = min(left, 1.0 - least)
+            right = left + least
+        if found and joins(left - found[-1][1], item):
+            first, last, together = found.pop()
+            together.append(item)
+            found.append((first, max(last, right), together))
         else:
-            found.append((left, right, [step]))
+            found.append((left, right, [item]))
     return found
-
-
-def _widened(start: datetime, end: datetime, horizon: Horizon, least: float) -> tuple[float, float]:
-    """Return where a span lies, at least *least* wide and inside the drawing."""
-    left, right = fraction(start, horizon), fraction(end, horizon)
-    if right - left < least:
-        left = min(left, 1.0 - least)
-        right = left + least
-    return left, right
 
 
 def step_line(

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import available_timezones
-
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 from planner import timezones
 from planner.errors import quote
@@ -231,11 +230,21 @@ def known_name(tzid: str) -> str | None:
     """Return the name in the tz database that *tzid* means, if it is known by itself."""
     if len(tzid) > 100:
         return None
-    unique = _GLOBAL.fullmatch(tzid)
-    for name in (tzid, WINDOWS_TO_OLSON.get(tzid, ""), unique[1] if unique else ""):
+    for name in _meanings(tzid):
         if name in _candidates() and timezones.timezone_problem(name) is None:
             return name
     return None
+
+
+def _meanings(tzid: str) -> Iterator[str]:
+    """Yield the names of the tz database that *tzid* may mean, most likely first."""
+    yield tzid
+    # Imported here because it takes longer than everything else, and few files need it.
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+    yield WINDOWS_TO_OLSON.get(tzid, "")
+    if unique := _GLOBAL.fullmatch(tzid):
+        yield unique[1]
 
 
 @lru_cache(maxsize=1)
