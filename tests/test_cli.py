@@ -104,10 +104,25 @@ def test_help_is_quick(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     """Commands import the SDK, HTTP and the holiday data only where they are used."""
-    slow = ["temporalio", "httpx", "holidays", "icalendar", "pydantic"]
+    slow = ["temporalio", "httpx", "holidays", "icalendar", "jinja2", "pydantic"]
     code = f"import sys, planner.cli.commands; print([m for m in {slow} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_validate_imports_no_output_formats(tmp_path: Path) -> None:
+    """The template engine and icalendar are imported by what needs them."""
+    where = write(tmp_path, **{"a.yaml": GOOD})
+    code = (
+        "import sys\n"
+        "from planner.cli.commands import exit_code_of\n"
+        "code = exit_code_of(['validate', 'calendars'])\n"
+        "print(code, [m for m in ('jinja2', 'icalendar') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=where, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "0 []"
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from foresight_helpers import (
+from forecast_helpers import (
     HOUR,
     MINUTE,
     NAMESPACE,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer
-from foresight_helpers import (
+from forecast_helpers import (
     HOUR,
     MINUTE,
     NAMESPACE,

@@ -3,8 +3,8 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 
 import pytest
-from foresight_helpers import calendar as namespace
-from foresight_helpers import daily, window
+from forecast_helpers import calendar as namespace
+from forecast_helpers import daily, window
 from hypothesis import given, settings
 from ical_helpers import ics
 from window_strategies import windows

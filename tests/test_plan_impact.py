@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from foresight_helpers import calendar, windows
-from foresight_helpers import project as project_of
+from forecast_helpers import calendar, windows
+from forecast_helpers import project as project_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule

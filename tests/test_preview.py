@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import recurring_ical_events
-from foresight_helpers import (
+from forecast_helpers import (
     HOUR,
     MINUTE,
     NAMESPACE,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from foresight_helpers import HOUR, START, calendar, daily, horizon, project, windows
+from forecast_helpers import HOUR, START, calendar, daily, horizon, project, windows
 from hypothesis import given
 from hypothesis import strategies as st
 

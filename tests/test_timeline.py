@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from foresight_helpers import (
+from forecast_helpers import (
     HOUR,
     MINUTE,
     START,
@@ -20,9 +21,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from planner.forecast.timeline import (
+    Demand,
     View,
     baseline_of,
     begin_of,
+    merge_spans,
     occurrences_in,
     rails_of,
     timeline,
@@ -34,7 +37,7 @@ from planner.model import (
     Window,
 )
 from planner.occurrences.expand import expand
-from workflows.contract import Capacity, Lease, Target, target_of
+from workflows.contract import Capacity, Combine, Lease, Target, combine, target_of
 
 NEW_YEAR = horizon("2027-01-01", "2027-01-02")
 
@@ -225,3 +228,55 @@ def test_ten_thousand_runs_are_no_matter() -> None:
     steps = timeline(calendar(*many), days)
     assert len([step for step in steps if step.occurrences]) == 10_000
     assert len(steps) == 20_000
+
+
+# The combined TRU, one occurrence at a time ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Request:
+    """A TRU and how it combines."""
+
+    tru: int
+    combine: Combine
+
+
+requests = st.builds(Request, st.integers(1, 12), st.sampled_from(["max", "max", "add"]))
+
+
+@given(st.data(), st.lists(requests, max_size=12))
+def test_it_is_the_keepers_arithmetic_whatever_comes_and_goes(
+    data: st.DataObject, coming: list[Request]
+) -> None:
+    """After each addition and removal, in any order, `combine` says the same."""
+    demand, there = Demand(), []
+    for request in coming:
+        demand.add(request.tru, request.combine)
+        there.append(request)
+        assert demand.tru == combine(there)
+        if data.draw(st.booleans()):
+            gone = there.pop(data.draw(st.integers(0, len(there) - 1)))
+            demand.remove(gone.tru, gone.combine)
+            assert demand.tru == combine(there)
+
+
+def test_the_highest_of_two_alike_stays_when_one_goes() -> None:
+    """As long as one of them is active, its TRU counts."""
+    demand = Demand()
+    for tru in (8, 8, 4):
+        demand.add(tru, "max")
+    demand.remove(8, "max")
+    assert demand.tru == 8
+    demand.remove(8, "max")
+    assert demand.tru == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12))
+def test_merged_spans_cover_the_same_and_keep_apart(drawn: list[tuple[int, int]]) -> None:
+    """Every instant is covered exactly if one of the spans covers it."""
+    spans = sorted((start, start + length) for start, length in drawn)
+    merged = list(merge_spans(spans))
+    assert all(before[1] < after[0] for before, after in pairwise(merged))
+    for instant in range(81):
+        covered = any(start <= instant < end for start, end in spans)
+        assert covered == any(start <= instant < end for start, end in merged)

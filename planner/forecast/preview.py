@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from planner.errors import Lint
 from planner.forecast.cost import Bill, compute_bill
 from planner.forecast.cost_hints import CostHint, cost_hints
-from planner.forecast.timeline import Step, combine_steps, occurrences_in
+from planner.forecast.timeline import OCCURRENCE_ORDER, Step, combine_steps, occurrences_in
 from planner.model import (
     BusinessDays,
     Horizon,
@@ -93,6 +93,17 @@ class Preview:
     lanes: tuple[Lane, ...]
     bill: Bill
     warnings: tuple[Lint, ...] = ()
+
+    @property
+    def starting(self) -> list[Occurrence]:
+        """The occurrences of all namespaces that start in the horizon, sorted."""
+        found = (
+            occurrence
+            for lane in self.lanes
+            for occurrence in lane.occurrences
+            if occurrence.start in self.horizon
+        )
+        return sorted(found, key=OCCURRENCE_ORDER)
 
 
 def preview(

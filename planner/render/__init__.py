@@ -1,1 +1,1 @@
-"""What is printed for people and programs: plans, previews, pages. Pure functions to text."""
+"""Values to text, Markdown, JSON, HTML, SVG and iCalendar, as pure functions."""

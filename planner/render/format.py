@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
+from planner.errors import Lint
 from planner.forecast.explain import reasons_of
 from planner.model import Occurrence, Prices, PriceTier, Window
 from workflows.contract import Capacity, format_duration, to_wall
@@ -109,6 +110,11 @@ def number(tru: float | None) -> float | int | None:
 def counted(count: int, noun: str) -> str:
     """Return *count* with *noun*, in the plural unless it is one: ``1 run``, ``3 runs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def lint_value(lint: Lint) -> dict[str, str | int]:
+    """Return a warning as the values of its JSON."""
+    return {"code": lint.code, "message": lint.message, "file": lint.file, "line": lint.line}
 
 
 T = TypeVar("T")

@@ -170,15 +170,7 @@ def plan_value(plan: Plan) -> dict[str, Any]:
         "checksum": plan.checksum,
         "changes": [_change_value(change) for change in plan.pending],
         "summary": plan.summary,
-        "warnings": [
-            {
-                "code": lint.code,
-                "message": lint.message,
-                "file": lint.file,
-                "line": lint.line,
-            }
-            for lint in plan.warnings
-        ],
+        "warnings": [fmt.lint_value(lint) for lint in plan.warnings],
     }
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from icalendar import Calendar, Event
 
 from planner.forecast.preview import Preview
-from planner.forecast.timeline import OCCURRENCE_ORDER
 from planner.model import Occurrence
 from planner.render import format as fmt
 
@@ -36,13 +35,7 @@ def preview_ics(shown: Preview) -> str:
     calendar.add("PRODID", PRODUCT)
     calendar.add("METHOD", "PUBLISH")
     calendar.add("X-WR-CALNAME", _clean(f"Capacity of {shown.project.name}"))
-    found = (
-        occurrence
-        for lane in shown.lanes
-        for occurrence in lane.occurrences
-        if occurrence.start in shown.horizon
-    )
-    for occurrence in sorted(found, key=OCCURRENCE_ORDER):
+    for occurrence in shown.starting:
         calendar.add_component(_event(occurrence))
     text: bytes = calendar.to_ical(sorted=False)
     return text.decode()

@@ -1,4 +1,4 @@
-"""What a rehearsal showed, as text."""
+"""The result of a rehearsal as text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COUNTING = (
     "3 a firing, 1 each for keepers, activities with their retries, timers, updates and "
     "memos; looks at quiet namespaces, one each half hour of a boost, come on top"
 )
-"""How Actions are counted, in words."""
+"""What the number of Actions includes."""
 
 
 def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
-    """Return the result: how much was played, and every difference, or that there is none."""
+    """Return how much was played over *horizon*, the differences, and the failed boosts."""
     lines = [
         f"{format_instant(horizon.start)} to {format_instant(horizon.end)}: "
         f"{fmt.counted(result.fired, 'firing')}, "
@@ -42,7 +42,7 @@ def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
 
 
 def _some(sentences: Sequence[str], noun: str) -> list[str]:
-    """Return the first of *sentences*, and how many more there are."""
+    """Return the first of *sentences* as a list, and the number of the others."""
     shown = [f"  - {sentence}" for sentence in sentences[:MOST_SHOWN]]
     if len(sentences) > MOST_SHOWN:
         shown.append(f"    and {fmt.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")

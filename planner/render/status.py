@@ -1,4 +1,4 @@
-"""The namespaces as they are now: a table for people, JSON for programs."""
+"""The status of namespaces as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planner.model import NamespaceStatus
-from workflows.contract import Capacity, Lease, format_instant
+from workflows.contract import Capacity, format_instant
 
 HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "BASELINE", "BOOSTS", "NEXT")
 
 
 def status_json(statuses: Sequence[NamespaceStatus]) -> dict[str, Any]:
-    """Return *statuses* as the values of the JSON that programs read."""
-    return {"namespaces": [_as_json(one) for one in statuses]}
+    """Return *statuses* as the values of their JSON."""
+    return {"namespaces": [_status_value(one) for one in statuses]}
 
 
 def status_text(statuses: Sequence[NamespaceStatus]) -> str:
-    """Return *statuses* as a table, with a line of reasons under what isn't as it should be."""
+    """Return *statuses* as a table; below each one that isn't ``ok`` stand its details."""
     if not statuses:
         return "No namespace yet: `planner sync` makes the schedules of your calendars."
     rows = [HEADINGS, *(_row(one) for one in statuses)]
@@ -47,29 +47,33 @@ def _row(one: NamespaceStatus) -> tuple[str, ...]:
     return (
         one.namespace,
         one.state,
-        _known(one.capacity),
-        _known(one.baseline),
+        str(one.capacity or "-"),
+        str(one.baseline or "-"),
         boosts or "-",
         then or "-",
     )
-
-
-def _known(capacity: Capacity | None) -> str:
-    return "-" if capacity is None else str(capacity)
 
 
 def _minute(instant: datetime) -> str:
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%MZ}"
 
 
-def _as_json(one: NamespaceStatus) -> dict[str, Any]:
+def _status_value(one: NamespaceStatus) -> dict[str, Any]:
     capacity, following = one.capacity, one.next_window
     return {
         "namespace": one.namespace,
-        "mode": _mode(capacity),
+        "mode": capacity and ("on-demand" if capacity.tru is None else "provisioned"),
         "tru": None if capacity is None else capacity.tru,
-        "baseline": _as_written(one.baseline),
-        "leases": [_lease_json(lease) for lease in one.leases],
+        "baseline": _baseline_value(one.baseline),
+        "leases": [
+            {
+                "window": lease.window,
+                "tru": lease.tru,
+                "until": format_instant(lease.until),
+                "by": lease.by,
+            }
+            for lease in one.leases
+        ],
         "next": None
         if following is None
         else {
@@ -82,23 +86,8 @@ def _as_json(one: NamespaceStatus) -> dict[str, Any]:
     }
 
 
-def _mode(capacity: Capacity | None) -> str | None:
-    if capacity is None:
-        return None
-    return "on-demand" if capacity.tru is None else "provisioned"
-
-
-def _as_written(baseline: Capacity | None) -> str | dict[str, float] | None:
-    """Return *baseline* as calendar files have it; None where it isn't known."""
+def _baseline_value(baseline: Capacity | None) -> str | dict[str, float] | None:
+    """Return *baseline* as calendar files declare it; None while it isn't known."""
     if baseline is None:
         return None
     return "on-demand" if baseline.tru is None else {"tru": baseline.tru}
-
-
-def _lease_json(lease: Lease) -> dict[str, Any]:
-    return {
-        "window": lease.window,
-        "tru": lease.tru,
-        "until": format_instant(lease.until),
-        "by": lease.by,
-    }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, chromium
-from foresight_helpers import calendar, daily, horizon, project, window
+from forecast_helpers import calendar, daily, horizon, project, window
 
 from planner.forecast.preview import preview
 from planner.model import Holidays, Horizon, NamespaceCalendar, Window

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from foresight_helpers import HOUR, MINUTE, calendar, daily, project
+from forecast_helpers import HOUR, MINUTE, calendar, daily, project
 from temporalio.api.testservice.v1 import (
     LockTimeSkippingRequest,
     UnlockTimeSkippingRequest,

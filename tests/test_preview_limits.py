@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from foresight_helpers import START, calendar, daily, project
+from forecast_helpers import START, calendar, daily, project
 
 from planner.cli.foresight import MOST_RUNS, _refuse_too_many
 from planner.errors import InputError
