@@ -1,4 +1,4 @@
-"""The values everything else speaks in: windows, what they recur by, and their occurrences.
+"""The values of the whole program: windows, their recurrences, their occurrences.
 
 Frozen, and free of I/O and of the clock. The text of an ``.ics`` file that a window
 refers to is part of its value: nothing below `source` opens a file.
@@ -16,7 +16,7 @@ from planner.errors import Lint
 from workflows.contract import Capacity, Combine, KeeperState, Lease, Rails
 
 Roll = Literal["none", "previous", "next", "nearest"]
-"""Which business day stands in for a start that falls on none."""
+"""The business day to which a start on another day moves."""
 
 Policy = Literal["sync", "upsert-only", "create-only"]
 """How far a sync may go: everything, never delete, or only create."""
@@ -24,7 +24,7 @@ Policy = Literal["sync", "upsert-only", "create-only"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where something is written; *line* counts from 1."""
+    """A place in a file; *line* counts from 1."""
 
     file: str
     line: int
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class IcsFile:
-    """An iCalendar file by its path as written, with its whole text."""
+    """An iCalendar file: its path below the calendars' directory, and its text."""
 
     path: str
     text: str = field(repr=False)
@@ -43,7 +43,10 @@ class IcsFile:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Starts by cron expressions, together; *day_match* settles two restricted day fields."""
+    """Starts at the union of cron expressions.
+
+    *day_match* says whether any or all of two restricted day fields must match.
+    """
 
     expressions: tuple[str, ...]
     day_match: Literal["any", "all"] | None = None
@@ -59,7 +62,7 @@ class Rrule:
 
 @dataclass(frozen=True, slots=True)
 class IcalMatch:
-    """Which events of an iCalendar file count; every given condition must hold.
+    """Which events of an iCalendar file count: those that meet every condition given.
 
     *summary* is looked for in the summary, case folded; *category* and *uid* are equal.
     Transparent events (shown as free) count only where *transparent* is set.
@@ -90,7 +93,7 @@ class BusinessDays:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One written date: naive wall times; without an end the window's length counts."""
+    """One date, in naive wall times; without an end the window's length counts."""
 
     start: datetime
     end: datetime | None = None
@@ -98,7 +101,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Dates:
-    """Starts written out one by one."""
+    """Starts listed one by one."""
 
     spans: tuple[Span, ...]
 
@@ -138,7 +141,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Holidays:
-    """What makes a day no business day, besides the weekend.
+    """Which days are no business days, besides the weekend.
 
     *regions* are codes of the ``holidays`` package: countries with or without a
     subdivision (``US``, ``US-CA``) and markets (``XNYS``). *weekend* holds weekdays,
@@ -197,7 +200,7 @@ class Window:
 
     @property
     def tz(self) -> ZoneInfo:
-        """The zone its wall times are read in."""
+        """The zone of its wall times."""
         return _zone(self.timezone)
 
     @property
@@ -208,7 +211,7 @@ class Window:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Occurrence:
-    """One ``[start, end)`` of a window, in UTC; nobody assigns to it.
+    """One run of a window, ``[start, end)`` in UTC; immutable.
 
     *notes* say in words what moved it: a roll, a clock change, an iCal override.
     """
@@ -222,22 +225,22 @@ class Occurrence:
 
     @property
     def fires(self) -> datetime:
-        """The nominal time of the firing that asks for it; jitter only delays it."""
+        """The nominal time of its firing, which jitter may delay."""
         return self.start - self.window.ahead
 
     @property
     def tru(self) -> int:
-        """How many TRU it asks for."""
+        """Its demand in TRU."""
         return self.window.tru
 
     @property
     def combine(self) -> Combine:
-        """How it meets the others of its namespace."""
+        """How its demand combines with the others of its namespace."""
         return self.window.combine
 
     @property
     def order(self) -> tuple[datetime, datetime, str, str]:
-        """What occurrences are sorted by: start, end, then namespace and window."""
+        """The sort key of occurrences: start, end, then namespace and window."""
         return self.start, self.end, self.window.namespace, self.window.name
 
 
@@ -254,7 +257,7 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardRails:
-    """What the windows of a namespace may not exceed; None means no limit."""
+    """The limits of a namespace's windows; None means no limit."""
 
     allowed_tru: tuple[int, ...] = Rails().allowed
     max_tru: int | None = None
@@ -264,7 +267,7 @@ class GuardRails:
 
 @dataclass(frozen=True, slots=True)
 class PriceTier:
-    """What a million Actions costs in *currency* units, up to so many Actions a month."""
+    """The price of a million Actions, for those up to *up_to* a month."""
 
     up_to: int | None
     per_million: float
@@ -272,7 +275,7 @@ class PriceTier:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The price list that bills are reckoned with."""
+    """The price list of bills."""
 
     tiers: tuple[PriceTier, ...] = (
         PriceTier(5_000_000, 50.0),
@@ -287,7 +290,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceCalendar:
-    """All that is written about one namespace."""
+    """The calendar of one namespace."""
 
     namespace: str
     timezone: str
@@ -300,7 +303,7 @@ class NamespaceCalendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A whole directory of calendars: what a sync reconciles.
+    """A directory of calendars, which a sync reconciles as a whole.
 
     *name* is the owner mark. Namespaces are sorted by name, windows likewise, so that
     the order of files doesn't matter.

@@ -28,9 +28,9 @@ _SHOWN_DATES = 3
 
 
 def note_of(window: Window) -> str:
-    """Return what the schedule of *window* is for: how much, for whom, when, by which file.
+    """Return the note of a window's schedule: demand, description, rule, owner, file.
 
-    Neither line nor commit: they would change with every edit of the file around it.
+    Without line or commit, which would change with every other edit of the file.
     """
     demand = f"{window.tru} TRU for {window.namespace}"
     described = window.description.strip().rstrip(".")
@@ -45,14 +45,14 @@ def note_of(window: Window) -> str:
 
 
 def summary_of(window: Window) -> str:
-    """Return one line for the workflows that the schedule of *window* starts."""
+    """Return the static summary of the workflows that a window's schedule starts."""
     length = f" {words}" if (words := _length(window.length)) else ""
     text = f"{window.name}: {window.tru} TRU for {window.namespace}{length}"
     return text.encode()[:SUMMARY_LIMIT].decode(errors="ignore")
 
 
 def rule_of(window: Window) -> str:
-    """Return when *window* runs, in the words of its file."""
+    """Return the rule by which *window* runs, in the words of its file."""
     parts = [
         _recurrence(window.recurrence),
         f"roll {window.roll}" if window.roll != "none" else "",
