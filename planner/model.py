@@ -1,7 +1,7 @@
 """The values of the whole program: windows, their recurrences, their occurrences.
 
 Frozen, and free of I/O and of the clock. The text of an ``.ics`` file that a window
-refers to is part of its value: nothing below `source` opens a file.
+refers to is part of its value: only `planner.config.load` opens files.
 """
 
 from __future__ import annotations
