@@ -87,6 +87,19 @@ def test_planner_yaml_is_needed_at_the_root_only(tmp_path: Path) -> None:
     assert messages[1].startswith("belongs at the root of the directory")
 
 
+@pytest.mark.parametrize("beside", [{}, {"planner.yaml": "project: a\n"}], ids=["alone", "both"])
+def test_planner_yml_is_no_other_spelling(beside: dict[str, str], tmp_path: Path) -> None:
+    """The settings have one name, which code owners can guard; no second problem comes of it."""
+    files = {"planner.yml": "project: b\nguard_rails: {max_tru: 12}\n", **beside}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read(tmp_path)
+    (problem,) = caught.value.problems
+    assert problem.file.endswith("planner.yml")
+    assert problem.message == "is not read; rename it planner.yaml, which has the settings"
+
+
 def test_a_project_without_calendars_is_warned_of(tmp_path: Path) -> None:
     """An empty directory is allowed, and said to delete everything."""
     (lint,) = project(tmp_path, {}).warnings

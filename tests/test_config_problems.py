@@ -400,6 +400,39 @@ def test_what_is_wrong_with_a_window(text: str, line: int, sentence: str, tmp_pa
         pytest.param(
             "namespace: *a\nwindows: {}", 1, "alias '*a' stands for nothing", id="unknown alias"
         ),
+        *(
+            pytest.param(
+                f"namespace: a.b1\nwindows:\n  w:\n    cron: {cron}\n    duration: 1h\n    tru: 4",
+                4,
+                'a text that begins with * needs quotes, such as cron: "*/5 * * * *"',
+                id=f"unquoted {cron}",
+            )
+            for cron in ("*/5 * * * *", "* * * * *", "*15 9 * * *", "[0 9 * * *, */5 * * * *]")
+        ),
+        pytest.param(
+            "namespace: a.b1\nwindows:\n  w: {cron: @daily, duration: 1h, tru: 4}",
+            3,
+            'a text that begins with @ needs quotes, such as cron: "@daily"',
+            id="unquoted macro",
+        ),
+        pytest.param(
+            'namespace: a.b1\n"win\\ndows": {}\nwindows: {}',
+            2,
+            r"unknown key 'win\ndows'; did you mean 'windows'?",
+            id="line break in a key",
+        ),
+        pytest.param(
+            'namespace: a.b1\nwindows:\n  "a\\nb": {cron: "@daily", duration: 1h, tru: 4}',
+            3,
+            r"'a\nb' is no name for a window",
+            id="line break in a name",
+        ),
+        pytest.param(
+            "namespace: a.b1\nwindows: {}\n? |\n  two\n  lines\n: 1",
+            3,
+            r"unknown key 'two\nlines\n'",
+            id="a block as a key",
+        ),
         pytest.param("namespace: !!python/name:os.system x\nwindows: {}", 1, "a tag", id="tag"),
         pytest.param("? [a]\n: b", 1, "a key that is no plain word", id="odd key"),
         pytest.param("namespace: a.b1\nwindows: {}\nx: \x00", 3, "a control character", id="NUL"),
@@ -548,6 +581,68 @@ def test_every_problem_of_a_run_at_once(tmp_path: Path) -> None:
         ("sub/file.yaml", 4),
     }
     assert places == expected
+
+
+@pytest.mark.parametrize(
+    ("window", "sentences"),
+    [
+        pytest.param(
+            "rrule: FREQ=MONTLY\nduration: 1h\ntru: 40",
+            ["'rrule' without 'start'", "'tru': 40 TRU is above", "FREQ='MONTLY' is no frequency"],
+            id="a rule without its start",
+        ),
+        pytest.param(
+            "rrule: FREQ=MONTLY\nstart: soon\nduration: 1h\ntru: 4",
+            ["'start': 'soon' is no date", "FREQ='MONTLY' is no frequency"],
+            id="a rule with a bad start",
+        ),
+        pytest.param(
+            "cron: '@daily'\nduration: 1x\ntru: 40",
+            ["'duration': '1x' is no length", "'tru': 40 TRU is above the largest"],
+            id="a demand beside a bad length",
+        ),
+        pytest.param(
+            "cron: '@daily'\nduration: 3h\naps: 20001\nowner: [a]",
+            [
+                "'aps': 20001 APS is above the largest",
+                "'duration': 3h is longer than the guard rail",
+                "'owner': a list stands",
+            ],
+            id="two guard rails beside a bad key",
+        ),
+        pytest.param(
+            "dates: [{start: 2027-01-01T00:00, end: 2027-01-01T03:00}]\ntru: 4\naps: 1",
+            ["'dates': 2027-01-01T00:00 lasts longer", "both 'tru' and 'aps'"],
+            id="a long date beside two demands",
+        ),
+    ],
+)
+def test_a_window_has_all_its_problems_at_once(
+    window: str, sentences: list[str], tmp_path: Path
+) -> None:
+    """A bad key hides neither a rule that can't be parsed nor a broken guard rail."""
+    files = {
+        "planner.yaml": "project: a\nguard_rails: {max_duration: 2h}\n",
+        "a.yaml": keys(window),
+    }
+    found = sorted(message for _, _, message in problems(tmp_path, files))
+    assert len(found) == len(sentences)
+    for message, sentence in zip(found, sorted(sentences), strict=True):
+        assert message.startswith(sentence)
+
+
+def test_a_bad_head_does_not_hide_a_guard_rail(tmp_path: Path) -> None:
+    """Windows of a calendar with a bad head are held to planner.yaml's rails for its name."""
+    files = {
+        "planner.yaml": "project: a\nguard_rails: {max_tru: 4}\n"
+        "namespaces: {b.c1: {guard_rails: {max_tru: 8}}}\n",
+        "a.yaml": "namespace: a.b1\ntimezone: Mars\nwindows:\n"
+        "  w: {cron: '@daily', duration: 1h, tru: 8}\n",
+        "b.yaml": "namespace: b.c1\ntimezone: Mars\nwindows:\n"
+        "  w: {cron: '@daily', duration: 1h, tru: 8}\n",
+    }
+    places = [(file, line) for file, line, _ in problems(tmp_path, files)]
+    assert places == [("a.yaml", 2), ("a.yaml", 4), ("b.yaml", 2)]
 
 
 def test_faults_inside_an_ics_file_have_its_own_lines(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from planner.recurrence import ical
 PROJECT_FILE = "planner.yaml"
 SUFFIXES = (".yaml", ".yml")
 
+_MISNAMED = "planner.yml"
+"""Refused, not read: who guards planner.yaml, as code owners do, guards all settings."""
+
 MAX_FILE_BYTES = 1024 * 1024
 """Bytes in one YAML or iCalendar file."""
 
@@ -81,13 +84,16 @@ class _Loader:
         """Return planner.yaml and the calendar files that can be read."""
         found = {path: self.text_file(path) for path in self.candidates()}
         home = self.directory / PROJECT_FILE
-        if home not in found:
+        if home not in found and home.with_name(_MISNAMED) not in found:
             self.problem(home, "is missing; write it with one line, project: payments-platform")
         planner = found.pop(home, None)
         for path in found:
             if path.name == PROJECT_FILE:
                 self.problem(path, f"belongs at the root of the directory, {display(home)}")
-        calendars = [file for path, file in found.items() if path.name != PROJECT_FILE and file]
+            elif path.name == _MISNAMED:
+                self.problem(path, f"is not read; rename it {PROJECT_FILE}, which has the settings")
+        others = (PROJECT_FILE, _MISNAMED)
+        calendars = [file for path, file in found.items() if path.name not in others and file]
         return planner, calendars
 
     def candidates(self) -> list[Path]:

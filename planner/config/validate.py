@@ -265,7 +265,7 @@ def _rrule(raw: Raw, timezone: str) -> Iterator[Finding]:
     own = raw.get("timezone")
     if isinstance(own, str) and timezones.timezone_problem(own) is None:
         timezone = own
-    if isinstance(raw.get("rrule"), str) and start is not None:
+    if isinstance(raw.get("rrule"), str):
         for sentence in ical.check_rule(raw["rrule"], start, timezone):
             yield ("rrule",), sentence
 

@@ -30,6 +30,8 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
 _NULLS = ("", "~", "null", "Null", "NULL")
 
+_QUOTE = 'a text that begins with * needs quotes, such as cron: "*/5 * * * *"'
+
 Entries = dict[str, tuple[int, "Node"]]
 """The entries of a mapping: for each key its line and its value."""
 
@@ -175,7 +177,8 @@ class _Parser:
     def alias(self, event: Any, line: int) -> Node:
         if event.anchor not in self.anchors:
             name = quote(f"*{event.anchor}")
-            raise _Unreadable(line, f"alias {name} stands for nothing that was finished before it")
+            message = f"alias {name} stands for nothing that was finished before it"
+            raise _Unreadable(line, f"{message}; {_QUOTE}")
         return self.anchors[event.anchor]
 
     def sequence(self, line: int, depth: int) -> Node:
@@ -255,9 +258,22 @@ def _key(event: Any) -> tuple[int, str]:
 
 
 def _reason(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
+    """Return what is wrong in words: those of PyYAML, or how to mend a usual mistake."""
+    if error.context == "while scanning an alias":
+        return _QUOTE
+    if error.context == "while scanning for the next token" and _at(error, text) == "@":
+        return 'a text that begins with @ needs quotes, such as cron: "@daily"'
     parts = [part for part in (error.context, error.problem) if part]
     lines = text.splitlines()
     bad = lines[line - 1] if 0 < line <= len(lines) else ""
     indent = bad[: len(bad) - len(bad.lstrip())]
     hint = "; a tab indents the line: write spaces" if "\t" in indent else ""
     return ", ".join(parts) + hint
+
+
+def _at(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Return the character of *text* at which parsing ended; empty at its end."""
+    mark, lines = error.problem_mark, text.splitlines()
+    if mark is None or mark.line >= len(lines):
+        return ""
+    return lines[mark.line][mark.column : mark.column + 1]

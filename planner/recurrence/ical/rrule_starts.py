@@ -314,16 +314,17 @@ def _clock_problems(
 _TOO_MUCH = "the rule takes too much work to follow; write a simpler one"
 
 
-def check_rule(rule: str, start: datetime, timezone: str | None = None) -> list[str]:
+def check_rule(rule: str, start: datetime | None, timezone: str | None = None) -> list[str]:
     """Return what is wrong with a rule that is written beside its *start*, in sentences.
 
     Args:
         rule: The RRULE, without its name.
-        start: Its first start on the wall, naive: the rule must contain it.
+        start: Its first start on the wall, naive, which the rule must contain. Without it
+            only the rule itself is checked.
         timezone: The zone of *start*; without it, what depends on one is refused.
     """
     parsed, sentences = parse_rrule(rule)
-    if parsed is None:
+    if parsed is None or start is None:
         return sentences
     if not FIRST_YEAR <= start.year <= LAST_YEAR:
         return [f"the start {start:%Y-%m-%d} is not between {FIRST_YEAR} and {LAST_YEAR}"]
