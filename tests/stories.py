@@ -2,7 +2,9 @@
 
 A story is one namespace's half day: windows that overlap, boosts by hand, firings that
 come late or twice, releases, changes by others, faults of the Cloud API at any call,
-keepers cancelled or terminated. Many are played side by side on one server whose clock
+keepers cancelled or terminated; boosts cancelled at any moment, replies that tell the keeper
+to wait for up to a day, rails that change under running leases, two projects, and running
+boosts that follow their window. Many are played side by side on one server whose clock
 skips, with a simulated Cloud over HTTP and a worker that is restarted now and then; what
 was in force when is then held against what the leases came to, by an arithmetic of its own.
 
@@ -12,6 +14,7 @@ Run by hand: ``make stories STORIES=10000 STORY_SEED=1``.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -19,10 +22,26 @@ from typing import Literal
 
 from planner.forecast.conformance import CapacityRecord, level, violations
 from planner.simulator.faults import CALLS, KINDS
-from workflows.contract import ON_DEMAND, BoostRequest, Capacity, Combine
+from workflows.contract import (
+    ON_DEMAND,
+    BoostRequest,
+    Capacity,
+    Combine,
+    LeaseRequest,
+    Rails,
+    format_instant,
+    lease_of,
+)
 
-ALLOWED = (2, 3, 4, 6, 8, 10, 12)
 APS_PER_TRU = 500
+
+Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow"]
+"""What a story may have besides, each to be had or left out by itself."""
+
+EXTRAS: frozenset[Extra] = frozenset({"cancel-boost", "retry-after", "rails", "projects", "follow"})
+
+UNDER_WAY = timedelta(minutes=3)
+"""How long a change may be under way, stuck or not, when a lease comes that it takes from."""
 
 SETTLE = timedelta(minutes=3)
 """How long a change may take without faults: provisioning, and looking again."""
@@ -49,6 +68,14 @@ class Firing:
     combine: Combine = "max"
     late: timedelta = timedelta()
     by: str = "schedule"
+    rails: Rails = Rails()
+    revision: int = 0
+    project: str = ""
+
+    @property
+    def key(self) -> tuple[str, timedelta]:
+        """What tells its occurrence from others."""
+        return self.window, self.start
 
     @property
     def start(self) -> timedelta:
@@ -74,6 +101,8 @@ class Fault:
     on: str
     kind: str
     times: int
+    status: int | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +110,13 @@ class Deed:
     """What an operator does to a keeper, or somebody else to the namespace."""
 
     at: timedelta
-    what: Literal["release", "release-all", "cancel", "terminate", "foreign"]
+    what: Literal[
+        "release", "release-all", "cancel", "terminate", "foreign", "cancel-boost", "follow"
+    ]
     window: str = ""
     tru: float | None = None
+    of: Firing | None = None
+    to: Firing | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +158,40 @@ class Story:
             combine=firing.combine,
             baseline=self.declared,
             by=firing.by,
+            rails=firing.rails,
+            revision=firing.revision,
+            project=firing.project,
+        )
+
+    def follows(self, of: Firing, to: Firing, begin: datetime) -> LeaseRequest:
+        """Return what a sync sends whose running boost *of* follows its window's change *to*."""
+        request = self.request(to)
+        return LeaseRequest(
+            namespace=self.name,
+            lease=lease_of(request, begin + to.nominal),
+            baseline=request.baseline,
+            rails=request.rails,
+            revision=request.revision,
+            replaces=f"{of.window}@{format_instant(begin + of.start)}",
         )
 
 
 # Telling --------------------------------------------------------------------------------
 
 
-def tell(seed: int, number: int) -> Story:
-    """Return the story *number* of *seed*: always the same one."""
+def tell(seed: int, number: int, extras: frozenset[Extra] = frozenset()) -> Story:
+    """Return the story *number* of *seed*: always the same one for the same *extras*.
+
+    What the extras add leaves the rest of it as it is.
+    """
+    story = _tell(seed, number)
+    for extra, add in _ADDS.items():
+        if extra in extras:
+            story = add(random.Random(f"{seed}/{number}/{extra}"), story)
+    return story
+
+
+def _tell(seed: int, number: int) -> Story:
     luck = random.Random(f"{seed}/{number}")
     troubled = luck.random() < 0.5
     ahead = timedelta(minutes=50 if troubled else 10)
@@ -196,18 +255,141 @@ def _deeds(luck: random.Random, firings: list[Firing]) -> tuple[Deed, ...]:
     return (Deed(middle, what, chosen.window, tru),)  # type: ignore[arg-type]
 
 
+RAILS = (
+    Rails(),
+    Rails(),
+    Rails(max_tru=4),
+    Rails(max_tru=8),
+    Rails(allowed=(2, 4, 8, 12)),
+    Rails(allowed=(3, 6, 10), max_tru=6),
+)
+
+
+def _change_rails(luck: random.Random, story: Story) -> Story:
+    """Return *story* with other rails declared as it goes on; some schedules are updated late."""
+    if luck.random() < 0.4:
+        return story
+    times = [timedelta(), *sorted(_minutes(luck, 1, 150) for _ in range(luck.randint(1, 3)))]
+    told = [(at, luck.choice(RAILS)) for at in times]
+
+    def declares(firing: Firing) -> Firing:
+        newest = max(place for place, (at, _) in enumerate(told) if at <= firing.nominal)
+        place = luck.randint(0, newest) if luck.random() < 0.3 else newest
+        return replace(firing, rails=told[place][1], revision=place + 1)
+
+    return replace(story, firings=tuple(declares(firing) for firing in story.firings))
+
+
+def _share(luck: random.Random, story: Story) -> Story:
+    """Return *story* with the windows of two projects, which declare other rails."""
+    if luck.random() < 0.6:
+        return story
+    theirs, revision = luck.choice(RAILS), luck.randint(0, 5)
+    windows = {firing.window for firing in story.firings}
+    others = {window for window in sorted(windows) if luck.random() < 0.5}
+
+    def owned(firing: Firing) -> Firing:
+        if firing.by != "schedule":
+            return firing
+        if firing.window in others:
+            return replace(firing, project="b", rails=theirs, revision=revision)
+        return replace(firing, project="a")
+
+    return replace(story, firings=tuple(owned(firing) for firing in story.firings))
+
+
+def _ask_to_wait(luck: random.Random, story: Story) -> Story:
+    """Return *story* with replies that ask the keeper to wait, for nothing up to a day."""
+    if luck.random() < 0.6:
+        return story
+    told = tuple(
+        Fault(
+            at=_minutes(luck, 0, 300),
+            on=luck.choice(CALLS),
+            kind="error",
+            times=luck.randint(1, 2),
+            status=luck.choice([429, 503, 503]),
+            wait=luck.choice([0.0, 1.0, 30.0, 600.0, 3600.0, 86400.0]),
+        )
+        for _ in range(luck.randint(1, 2))
+    )
+    return replace(story, faults=(*story.faults, *told))
+
+
+def _cancel_a_boost(luck: random.Random, story: Story) -> Story:
+    """Return *story* with a boost that is cancelled, mostly in the middle of its raise."""
+    if luck.random() < 0.6:
+        return story
+    chosen = luck.choice(story.firings)
+    soon = timedelta(seconds=luck.choice([0, 1, 4, 10, 16, 30, 90, 600]))
+    deed = Deed(chosen.asked + soon, "cancel-boost", chosen.window, of=chosen)
+    return replace(story, deeds=(*story.deeds, deed))
+
+
+def _follow(luck: random.Random, story: Story) -> Story:
+    """Return *story* with a sync whose running boost follows its window, the start moved too."""
+    scheduled = [firing for firing in story.firings if firing.by == "schedule"]
+    if not scheduled or luck.random() < 0.6:
+        return story
+    of = luck.choice(scheduled)
+    at = of.asked + timedelta(seconds=luck.choice([2, 20, 60, 300, 900]))
+    moved = timedelta(minutes=luck.choice([-20, -5, -1, 0, 0, 1, 5]))
+    length = max(of.length + timedelta(minutes=luck.choice([-10, 0, 0, 30])), timedelta(minutes=15))
+    to = replace(
+        of,
+        nominal=of.nominal + moved,
+        length=length,
+        tru=luck.choice([of.tru, of.tru, 4, 8]),
+        rails=luck.choice([of.rails, of.rails, Rails(max_tru=6)]),
+        revision=of.revision + luck.randint(0, 4),
+        late=timedelta(),
+    )
+    if not (to.nominal <= at < min(of.end, to.end)):
+        return story
+    return replace(story, deeds=(*story.deeds, Deed(at, "follow", of.window, of=of, to=to)))
+
+
+_ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
+    "rails": _change_rails,
+    "projects": _share,
+    "retry-after": _ask_to_wait,
+    "cancel-boost": _cancel_a_boost,
+    "follow": _follow,
+}
+
+
 # What it comes to, reckoned without the keeper ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A lease as it should have been: asked for, running, ended."""
+    """A lease as it should have been: asked for, running, ended; and what it was granted under.
+
+    *since* is since when it, or the one whose place it took, was asked for.
+    """
 
     asked: timedelta
     start: timedelta
     until: timedelta
     tru: int
     combine: Combine
+    since: timedelta
+    project: str = ""
+    rails: Rails = Rails()
+    revision: int = 0
+
+    def runs(self, at: timedelta) -> bool:
+        """Tell whether it runs at *at*."""
+        return self.asked <= at < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a project declares, by its order."""
+
+    project: str
+    revision: int
+    rails: Rails
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,34 +413,162 @@ class Played:
     complaints: list[str] = field(default_factory=list)
 
 
+class Reckoning:
+    """The leases of a story, as its events come one after the other.
+
+    Whether a keeper that has nothing to do still knows what was declared to it depends on
+    the moment: so there are two, and the run time may be as either says.
+    """
+
+    def __init__(self, *, forgets: bool) -> None:
+        self.forgets = forgets
+        self.past: list[Claim] = []
+        self.kept: dict[tuple[str, timedelta], Claim] = {}  # what a follow may not take away
+        self.now: dict[tuple[str, timedelta], Claim] = {}
+        self.known: Declared | None = None
+        self.other: Declared | None = None
+
+    @property
+    def all(self) -> list[Claim]:
+        """Every lease, those that were replaced too."""
+        return [*self.past, *self.now.values()]
+
+    def running(self, at: timedelta, project: str | None = None) -> list[Claim]:
+        """Return what runs at *at*, of *project* if that is given."""
+        return [
+            claim
+            for claim in self.all
+            if claim.runs(at) and (project is None or claim.project == project)
+        ]
+
+    def fires(self, firing: Firing, at: timedelta) -> None:
+        """Count a lease in, unless it has ended or was there before."""
+        if at >= firing.end or firing.key in self.now:
+            return
+        self._declare(firing, at)
+        known = self.known or Declared("", 0, Rails())
+        self.now[firing.key] = Claim(
+            asked=at,
+            start=firing.start,
+            until=firing.end,
+            tru=firing.tru,
+            combine=firing.combine,
+            since=at,
+            project=firing.project,
+            rails=known.rails,
+            revision=known.revision,
+        )
+
+    def ends(self, window: str, at: timedelta) -> None:
+        """End the leases of *window*, or all of them."""
+        for held in (self.now, self.kept):
+            for key, claim in held.items():
+                if window in ("", key[0]) and claim.runs(at):
+                    held[key] = replace(claim, until=at)
+
+    def follows(self, of: Firing, to: Firing, at: timedelta) -> None:
+        """Put the lease of *to* in the place of the one of *of*, if that runs."""
+        old = self.now.get(of.key)
+        if old is None or not old.runs(at):
+            return
+        self.now[of.key] = replace(old, until=at)
+        if of.key == to.key:
+            self.past.append(self.now.pop(of.key))
+        self.fires(to, at)
+        new = self.now.get(to.key)
+        if new and new.asked == at:
+            self.kept[to.key] = replace(new, tru=min(new.tru, old.tru), since=old.since)
+
+    def _declare(self, firing: Firing, at: timedelta) -> None:
+        self._succeed(at)
+        if self.forgets and not self.running(at):
+            self.known = self.other = None
+        if firing.by != "schedule":
+            return
+        said = Declared(firing.project, firing.revision, firing.rails)
+        known = self.known
+        if known is None:
+            self.known = said
+        elif known.project and said.project and known.project != said.project:
+            if self.running(at, known.project):
+                self.other = said
+            else:
+                self.known, self.other = said, None
+        elif said.revision >= known.revision:
+            self.known, self.other = replace(said, project=said.project or known.project), None
+
+    def _succeed(self, at: timedelta) -> None:
+        """Let the other project's declaration hold once none but its leases ran."""
+        known, other = self.known, self.other
+        if known is None or other is None or self.running(at, known.project):
+            return
+        last = max(claim.until for claim in self.all if claim.project == known.project)
+        if self.running(last, other.project):
+            self.known = other
+        self.other = None
+
+
 def claims(played: Played) -> list[Claim]:
     """Return the leases of a story: by key, ended by releases and cancels."""
-    found: dict[tuple[str, timedelta], Claim] = {}
-    for firing in sorted(played.story.firings, key=lambda firing: firing.asked):
-        key = (firing.window, firing.start)
-        if firing.asked < firing.end and key not in found:
-            found[key] = Claim(firing.asked, firing.start, firing.end, firing.tru, firing.combine)
-    for at, deed in played.done:
-        ends = {"release": deed.window, "release-all": "", "cancel": ""}.get(deed.what)
-        for key, claim in found.items():
-            if ends is not None and ends in ("", key[0]) and claim.asked <= at < claim.until:
-                found[key] = replace(claim, until=at)
-    return list(found.values())
+    return reckon(played, forgets=False).all
+
+
+def reckon(played: Played, *, forgets: bool) -> Reckoning:
+    """Return the reckoning of a story at its end."""
+    reckoning = Reckoning(forgets=forgets)
+    events: list[tuple[timedelta, Firing | Deed]] = [
+        *((firing.asked, firing) for firing in played.story.firings),
+        *played.done,
+    ]
+    for at, event in sorted(events, key=lambda entry: entry[0]):
+        if isinstance(event, Firing):
+            reckoning.fires(event, at)
+        elif event.what == "follow" and event.of and event.to:
+            reckoning.follows(event.of, event.to, at)
+        elif event.what in ("release", "cancel-boost"):
+            reckoning.ends(event.window, at)
+        elif event.what in ("release-all", "cancel"):
+            reckoning.ends("", at)
+    return reckoning
 
 
 def demand(running: list[Claim], story: Story) -> Capacity:
-    """Return what *running* comes to: the highest, plus what adds, rounded up."""
-    highest = max((claim.tru for claim in running if claim.combine == "max"), default=0)
-    asked = highest + sum(claim.tru for claim in running if claim.combine == "add")
-    if asked == 0:
-        return story.baseline
-    granted = next((tru for tru in ALLOWED if tru >= asked), ALLOWED[-1])
+    """Return what *running* comes to: the most that the leases of any declaration were granted.
+
+    Each counts as high as its own rails let it: the highest, plus what adds, rounded up.
+    """
+    capacities = [
+        _under(rails, [claim for claim in running if claim.revision <= revision], story)
+        for revision, rails in {(claim.revision, claim.rails) for claim in running}
+    ]
+    return max(capacities, key=lambda each: _height(each, story), default=story.baseline)
+
+
+def _height(capacity: Capacity, story: Story) -> float:
+    """Return what orders the capacities of a story, none of which is below the baseline."""
+    return 0 if capacity == story.baseline else level(capacity)
+
+
+def _under(rails: Rails, counted: list[Claim], story: Story) -> Capacity:
+    """Return what *counted* come to under *rails*."""
+    highest = max((_held(claim) for claim in counted if claim.combine == "max"), default=0)
+    asked = highest + sum(_held(claim) for claim in counted if claim.combine == "add")
+    usable = _usable(rails)
+    granted = next((tru for tru in usable if tru >= asked), usable[-1])
     enough = (
         story.on_demand_aps >= granted * APS_PER_TRU
         if story.baseline.tru is None
         else story.baseline.tru >= granted
     )
     return story.baseline if enough else Capacity(granted)
+
+
+def _held(claim: Claim) -> int:
+    return min(claim.tru, _usable(claim.rails)[-1])
+
+
+def _usable(rails: Rails) -> list[int]:
+    return [tru for tru in rails.allowed if rails.max_tru is None or tru <= rails.max_tru]
 
 
 def dues(played: Played, spans: list[tuple[timedelta, timedelta, Claim]]) -> list[Due]:
@@ -275,22 +585,51 @@ def dues(played: Played, spans: list[tuple[timedelta, timedelta, Claim]]) -> lis
 
 def broken_promises(played: Played) -> list[str]:
     """Return a sentence for each way in which a story's promises were broken."""
-    story, all_claims = played.story, claims(played)
-    settle = story.settle
+    story = played.story
+    both = [reckon(played, forgets=forgets) for forgets in (False, True)]
+    asked = [
+        due
+        for reckoning in both
+        for due in dues(played, [(claim.asked, claim.until, claim) for claim in reckoning.all])
+    ]
+    bounds = violations(_own(played, both[0].all), (), asked, story.baseline, settle=story.settle)
+    # Kept is what is kept by either reckoning.
+    short = min((_short(played, reckoning) for reckoning in both), key=len)
+    return [*bounds, *short, *_not_back(played), *played.complaints]
+
+
+def _short(played: Played, reckoning: Reckoning) -> list[str]:
+    """Return a sentence for each promise to a lease of *reckoning* that was not kept."""
+    story, settle, all_claims = played.story, played.story.settle, reckoning.all
     firm = [(max(claim.start, claim.asked + settle), claim.until, claim) for claim in all_claims]
-    asked = dues(played, [(claim.asked, claim.until, claim) for claim in all_claims])
     promised = dues(played, firm)
     for at, deed in played.done:
         if deed.what == "foreign":
             promised = _without(promised, played.begin + at, LOOK_EVERY + settle)
         if deed.what == "terminate":  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
-    bounds = violations(_own(played, all_claims), (), asked, story.baseline, settle=settle)
-    # What is said without a promise is about the bounds, which the first line looks at.
+    # What is said without a promise is about the bounds, which are looked at elsewhere.
     held = _limits(played)
     known = violations(held, (), (), story.baseline, settle=settle)
-    short = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
-    return [*bounds, *short, *_not_back(played), *played.complaints]
+    low = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
+    return [*low, *_dips(played, [*all_claims, *reckoning.kept.values()])]
+
+
+def _dips(played: Played, all_claims: list[Claim]) -> list[str]:
+    """Complain of each own write that took from a lease what it had.
+
+    A change that was under way as it came may still take it; after that nothing of ours may,
+    before its end.
+    """
+    found = []
+    for claim in all_claims:
+        due = demand([claim], played.story)
+        since, until = played.begin + claim.since + UNDER_WAY, played.begin + claim.until
+        for before, record in pairwise(played.history):
+            is_own = record.at not in played.foreign and since < record.at < until
+            if is_own and level(before.capacity) >= level(due) > level(record.capacity):
+                found.append(f"{record.at}: {record.capacity} dips below {due} of {claim}")
+    return found
 
 
 def _limits(played: Played) -> list[CapacityRecord]:

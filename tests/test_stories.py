@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 from conftest import binary
-from stories import Played, Story, broken_promises, tell, tells
+from stories import EXTRAS, Extra, Played, Story, broken_promises, tell, tells
 from story_stage import KEY, ClockStands, story_stage
 from temporalio.testing import WorkflowEnvironment
 
@@ -25,6 +25,13 @@ RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
 ANY = 1 if os.environ.get("CI") else random.Random(RUN).randrange(1_000_000)
 SEED = int(os.environ.get("STORY_SEED") or ANY)
 """Each run plays others, but in CI, where a change is judged by the same ones each time."""
+
+ACTIONS: frozenset[Extra] = frozenset(
+    extra
+    for extra in EXTRAS
+    if extra in os.environ.get("STORY_ACTIONS", ",".join(EXTRAS)).split(",")
+)
+"""What the stories have besides; left out, all of it: ``STORY_ACTIONS=rails,follow``."""
 
 COUNT = int(os.environ.get("STORY_COUNT") or 200)
 ATTEMPTS = 4
@@ -86,14 +93,14 @@ def named(numbers: range) -> str:
 @pytest.mark.parametrize("numbers", batches(0, COUNT - FORGETFUL, AT_ONCE), ids=named)
 async def test_promises_are_kept(numbers: range) -> None:
     """Ready, never cut short, always released, never worse: in every story of this run."""
-    await play([tell(SEED, number) for number in numbers])
+    await play([tell(SEED, number, ACTIONS) for number in numbers])
     warn(f"{named(numbers)} of STORY_SEED={SEED} kept their promises")
 
 
 @pytest.mark.parametrize("numbers", batches(COUNT - FORGETFUL, COUNT, FORGETFUL_AT_ONCE), ids=named)
 async def test_promises_are_kept_by_a_worker_without_memory(numbers: range) -> None:
     """What a worker has in memory is never needed: another takes over in the middle."""
-    await play([tell(SEED, number) for number in numbers], forgetful=True)
+    await play([tell(SEED, number, ACTIONS) for number in numbers], forgetful=True)
     warn(f"{named(numbers)} of STORY_SEED={SEED} kept theirs, without memory")
 
 
@@ -101,9 +108,14 @@ FINDINGS = [(1, 723), (2, 476), (2026, 6), (2026, 218), (20261121, 702)]
 """Stories that once broke a promise, or were judged to, by seed and number."""
 
 
+LATER_FINDINGS: list[tuple[int, int]] = []
+"""Others, told with all that stories have by now."""
+
+
 async def test_what_was_found_stays_mended() -> None:
     """A story that broke a promise is told for ever after."""
-    await play([tell(seed, number) for seed, number in FINDINGS])
+    first = [tell(seed, number) for seed, number in FINDINGS]
+    await play([*first, *(tell(seed, number, EXTRAS) for seed, number in LATER_FINDINGS)])
 
 
 def forgets_others(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
@@ -118,23 +130,36 @@ def returns_to_on_demand(ledger: Ledger, request: LeaseRequest, now: object) -> 
     return replace(granted, baseline=ON_DEMAND)
 
 
+def lets_the_last_rails_win(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
+    """Grant a claim under its own rails, and hold all others to them."""
+    granted = book_grant(ledger, request, now)  # type: ignore[arg-type]
+    rails = request.rails or granted.rails
+    held = tuple(replace(lease, rails=rails) for lease in granted.leases)
+    return replace(granted, leases=held, rails=rails)
+
+
 book_grant = book.grant
 
 
-@pytest.mark.parametrize("defect", [forgets_others, returns_to_on_demand])
+@pytest.mark.parametrize("defect", [forgets_others, returns_to_on_demand, lets_the_last_rails_win])
 async def test_a_planted_defect_is_found(
     skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch, defect: object
 ) -> None:
     """The judge sees a keeper that forgets a lease, or the original capacity."""
     monkeypatch.setattr(book, "grant", defect)
     async with story_stage(skipping) as stage:
-        assert report(await stage.play([tell(7, number) for number in range(15)])) != ""
+        extras: frozenset[Extra] = frozenset({"rails"})
+        assert report(await stage.play([tell(7, number, extras) for number in range(15)])) != ""
 
 
 def test_a_story_is_told_again() -> None:
     """The same seed and number make the same story."""
-    stories: list[Story] = [tell(3, number) for number in range(50)]
-    assert stories == [tell(3, number) for number in range(50)]
+    stories: list[Story] = [tell(3, number, EXTRAS) for number in range(50)]
+    assert stories == [tell(3, number, EXTRAS) for number in range(50)]
     assert any(story.faults for story in stories)
     assert any(story.deeds for story in stories)
     assert any(firing.late for story in stories for firing in story.firings)
+    assert any(firing.project == "b" for story in stories for firing in story.firings)
+    assert any(firing.rails.max_tru for story in stories for firing in story.firings)
+    assert {"cancel-boost", "follow"} <= {deed.what for story in stories for deed in story.deeds}
+    assert {fault.wait for story in stories for fault in story.faults} >= {None, 0.0, 86400.0}
