@@ -6,7 +6,7 @@ import os
 from datetime import UTC, date, datetime
 
 from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical import Event, check, expand
+from planner.recurrence.ical import Instance, check, expand
 
 EXAMPLES = int(os.environ.get("ICAL_EXAMPLES", "40"))
 """How many random cases each property is tried with; ``ICAL_EXAMPLES=2000`` is a good hour."""
@@ -48,18 +48,18 @@ def zone_of(tzid: str, observances: str) -> str:
 
 def events(
     file: IcsFile, timezone: str = "UTC", horizon: Horizon = YEARS, **match: object
-) -> list[Event]:
+) -> list[Instance]:
     """Return the events of *file*, which must be without fault."""
     assert check(file)[0] == []
     return expand(file, IcalMatch(**match), timezone, horizon)  # type: ignore[arg-type]
 
 
-def times(found: list[Event]) -> list[str]:
+def times(found: list[Instance]) -> list[str]:
     """Return start and end of each event as ``2027-03-14T16:00Z/17:00Z``; other days in full."""
     return [f"{_short(one.start)}/{_short(one.end, one.start.date())}" for one in found]
 
 
-def starts(found: list[Event]) -> list[str]:
+def starts(found: list[Instance]) -> list[str]:
     """Return the start of each event as ``2027-03-14T16:00Z``."""
     return [_short(one.start) for one in found]
 

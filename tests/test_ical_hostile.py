@@ -18,7 +18,7 @@ from planner.model import IcsFile
 
 SECONDS = 5
 MEGABYTES = 500
-"""What a question may cost, by the clock on the wall and with all of Python."""
+"""What a question may cost, in processor time and with all of Python."""
 
 ASK = Path(__file__).parent / "ical_hostile.py"
 

@@ -36,12 +36,6 @@ from planner.recurrence.ical.syntax import (
             id="backwards",
         ),
         pytest.param(
-            "DTSTART;VALUE=DATE:20270105 DTEND;VALUE=DATE:20270105",
-            7,
-            "the first day after",
-            id="a whole day of no days",
-        ),
-        pytest.param(
             "DTSTART:20270105T090000Z DURATION:PT0S",
             7,
             "not longer than nothing",
@@ -229,19 +223,10 @@ from planner.recurrence.ical.syntax import (
             id="THISANDPRIOR",
         ),
         pytest.param(
-            f"{WHEN} RECURRENCE-ID:20270105T090000Z RRULE:FREQ=DAILY",
-            9,
-            "can't have RRULE itself",
-            id="a change with a rule",
-        ),
-        pytest.param(
             f"{WHEN} SEQUENCE:new", 8, "SEQUENCE 'new' is no whole number", id="SEQUENCE in words"
         ),
         pytest.param(
             f"{WHEN} SUMMARY:a SUMMARY:b", 9, "SUMMARY is written twice", id="a property twice"
-        ),
-        pytest.param(
-            f"{WHEN} nonsense", 8, "'nonsense' is no line of iCalendar", id="no content line"
         ),
         pytest.param(f"{WHEN} RRULE;X:FREQ=DAILY", 8, "is no parameter", id="no parameter"),
     ],
@@ -284,12 +269,6 @@ def test_a_fault_of_an_event(lines: str, line: int, said: str) -> None:
             id="a line outside",
         ),
         pytest.param(
-            "BEGIN:VCALENDAR\nX-WR-TIMEZONE:Mars\nEND:VCALENDAR",
-            2,
-            "X-WR-TIMEZONE 'Mars'",
-            id="unknown zone of a calendar",
-        ),
-        pytest.param(
             "BEGIN:VCALENDAR\n" + "BEGIN:X\n" * MAX_DEPTH,
             1 + MAX_DEPTH,
             "nested more than 10 deep",
@@ -319,7 +298,7 @@ def test_every_fault_at_once() -> None:
     file = calendar(
         event("DTSTART:20270230T090000Z DURATION:PT1H", uid="a"),
         event(f"{WHEN} RRULE:FREQ=DAILY;COUNT=0;BYDAY=XX", uid="b"),
-        event(WHEN, uid=""),
+        event(f"RECURRENCE-ID:20270106T090000Z {WHEN}", uid=""),
     )
     assert [problem.line for problem in check(file)[0]] == [6, 13, 13, 15]
 

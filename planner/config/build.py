@@ -37,6 +37,7 @@ from planner.model import (
     Holidays,
     Ical,
     IcalMatch,
+    IcsFile,
     Length,
     NamespaceCalendar,
     Place,
@@ -47,6 +48,7 @@ from planner.model import (
     Until,
     Window,
 )
+from planner.recurrence.ical import Use
 from workflows.contract import APS_PER_TRU, Rails, round_up
 
 T = TypeVar("T")
@@ -158,6 +160,8 @@ def _read_calendar(
             windows.append(build_window(name, window, context, place))
     if not context:
         return None
+    for file, use in _ics_uses(context, windows):
+        resolver.note_use(file, use)
     problems += [
         document.problem(path, sentence)
         for path, sentence in _head_findings(context, settings)
@@ -221,6 +225,18 @@ def _head_findings(
             ("baseline", "tru"),
             f"'baseline': {baseline:g} TRU can't be had; choose from {listed}",
         )
+
+
+def _ics_uses(context: WindowContext, windows: list[Window]) -> Iterator[tuple[IcsFile, Use]]:
+    """Yield each ``.ics`` file of a calendar with what it is read for."""
+    yield from ((f, Use("holidays", timezone=context.timezone)) for f in context.holidays.calendars)
+    for window in windows:
+        zone = window.timezone
+        if isinstance(window.recurrence, Ical):
+            match, has_length = window.recurrence.match, window.length is not None
+            yield window.recurrence.file, Use("window", match, has_length, zone)
+        yield from ((file, Use("skip", timezone=zone)) for file in window.skip.calendars)
+        yield from ((file, Use("holidays", timezone=zone)) for file in window.holidays.calendars)
 
 
 # Windows -----------------------------------------------------------------------------

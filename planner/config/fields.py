@@ -45,6 +45,7 @@ from planner.config.scalars import (
 )
 from planner.errors import did_you_mean, quote
 from planner.model import Holidays, IcsFile, Skip
+from planner.recurrence.ical import Use
 from workflows.contract import Capacity
 
 
@@ -54,10 +55,15 @@ class FileResolver(Protocol):
     def load(self, path: str) -> IcsFile:
         """Return the file at *path*, relative to the YAML file.
 
-        Problems in its text are reported by the resolver, with the lines of that file.
-
         Raises:
             ValueError: It can't be loaded; the sentence names the path.
+        """
+
+    def note_use(self, file: IcsFile, use: Use) -> None:
+        """Note what *file* is read for.
+
+        The resolver checks it for that, and reports problems with the lines of that file; one
+        without any use, since its window has problems, is checked in full.
         """
 
 

@@ -52,6 +52,7 @@ def read(directory: Path) -> Project:
     loader = _Loader(directory, directory.resolve())
     planner, calendars = loader.files()
     project, problems = build(planner, calendars)
+    loader.check_ics_files()
     problems += loader.problems
     if problems or project is None:
         raise InputError(problems)
@@ -79,6 +80,7 @@ class _Loader:
     problems: list[Problem] = field(default_factory=list)
     lints: list[Lint] = field(default_factory=list)
     ics_files: dict[Path, IcsFile] = field(default_factory=dict)
+    uses: dict[IcsFile, dict[ical.Use, None]] = field(default_factory=dict)
 
     def files(self) -> tuple[TextFile | None, list[TextFile]]:
         """Return planner.yaml and the calendar files that can be read."""
@@ -124,6 +126,15 @@ class _Loader:
             else:
                 yield entry
 
+    def check_ics_files(self) -> None:
+        """Add the problems and warnings of every iCalendar file that was loaded."""
+        for file in self.ics_files.values():
+            name = display(self.directory / file.path)
+            for use in self.uses.get(file) or [ical.Use()]:
+                problems, lints = ical.check(file, use)
+                self.problems += [replace(problem, file=name) for problem in problems]
+                self.lints += [replace(lint, file=name) for lint in lints]
+
     def problem(self, path: Path, message: str, line: int = 0) -> None:
         self.problems.append(Problem(display(path), line, message))
 
@@ -148,12 +159,11 @@ class _Resolver:
         target = self._inside(path)
         if target not in loader.ics_files:
             file = IcsFile(target.relative_to(loader.root).as_posix(), _text(target, loader.root))
-            problems, lints = ical.check(file)
-            name = display(loader.directory / file.path)
-            loader.problems += [replace(problem, file=name) for problem in problems]
-            loader.lints += [replace(lint, file=name) for lint in lints]
             loader.ics_files[target] = file
         return loader.ics_files[target]
+
+    def note_use(self, file: IcsFile, use: ical.Use) -> None:
+        self.loader.uses.setdefault(file, {})[use] = None
 
     def _inside(self, path: str) -> Path:
         """Return the file at *path*, which must be inside the calendars' directory."""

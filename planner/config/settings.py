@@ -14,6 +14,7 @@ from planner.config.validate import Path, validate
 from planner.config.yaml_nodes import Node, parse
 from planner.errors import Problem
 from planner.model import GuardRails, Holidays, Prices, PriceTier
+from planner.recurrence.ical import Use
 from workflows.contract import format_duration
 
 _NO_GUARD_RAILS = GuardRails()
@@ -49,14 +50,15 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
     problems += found
     if model is None:
         return None
+    holidays = holidays_of(model.holidays or (), model.weekend or ())
+    for ics_file in holidays.calendars:
+        file.resolver.note_use(ics_file, Use("holidays"))
     guard_rails = guard_rails_of(model.guard_rails, GuardRails())
     by_namespace = {
         namespace: guard_rails_of(each.guard_rails, guard_rails)
         for namespace, each in (model.namespaces or {}).items()
     }
-    settings = ProjectSettings(
-        model, guard_rails, by_namespace, holidays_of(model.holidays or (), model.weekend or ())
-    )
+    settings = ProjectSettings(model, guard_rails, by_namespace, holidays)
     problems += [
         document.problem(path, sentence) for path, sentence in _findings(settings) if sentence
     ]

@@ -26,6 +26,11 @@ CODES = {
     "horizon-low": "Written dates, events or holidays run out soon.",
     "window-over": "The window has no start ahead of today.",
     "many-calendars": "The window takes more calendars of a Temporal Schedule than is good.",
+    "ics-ignored": "Something broken in an `.ics` file is ignored: nothing that counts depends "
+    "on it.",
+    "ics-tolerated": "An event breaks RFC 5545; the warning says how it is read.",
+    "ambiguous-day": "A day of an event of whole days is written as a time in UTC, and the file "
+    "names no zone.",
     "no-events": "The `.ics` file has no event.",
     "exdate-excludes-nothing": "An EXDATE names no occurrence of its event: nothing is excluded.",
     "change-of-nothing": "A RECURRENCE-ID names no occurrence of its series: the event counts by "

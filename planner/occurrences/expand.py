@@ -179,7 +179,14 @@ def candidates(pattern: Pattern, first: date, last: date) -> Iterator[Candidate]
     Raises:
         TooManyStarts: There are more starts than the limit.
     """
-    found = starts(pattern.recurrence, pattern.business, pattern.timezone, first, last)
+    found = starts(
+        pattern.recurrence,
+        pattern.business,
+        pattern.timezone,
+        first,
+        last,
+        has_length=pattern.length is not None,
+    )
     if not found:
         return
     table = zone_clock(pattern.timezone, first.year, last.year)

@@ -127,7 +127,13 @@ class Start(NamedTuple):
 
 
 def starts(
-    recurrence: Recurrence, business: BusinessCalendar, timezone: str, first: date, last: date
+    recurrence: Recurrence,
+    business: BusinessCalendar,
+    timezone: str,
+    first: date,
+    last: date,
+    *,
+    has_length: bool = False,
 ) -> tuple[Start, ...]:
     """Return the starts from the local date *first* to *last*, both included.
 
@@ -137,6 +143,7 @@ def starts(
         timezone: The zone of the wall times.
         first: The first local date.
         last: The last local date.
+        has_length: The window brings its own length, so that iCal events need none.
 
     Raises:
         TooManyStarts: There are more than the limit.
@@ -144,19 +151,23 @@ def starts(
     first, last = max(first, EARLIEST), min(last, LATEST)
     if first > last:
         return ()
+    if isinstance(recurrence, Ical):
+        return tuple(_ical(recurrence, timezone, first, last, has_length))
     return tuple(_written(recurrence, business, timezone, first, last))
 
 
 def _written(
-    recurrence: Recurrence, business: BusinessCalendar, timezone: str, first: date, last: date
+    recurrence: Cron | Rrule | BusinessDays | Dates,
+    business: BusinessCalendar,
+    timezone: str,
+    first: date,
+    last: date,
 ) -> Iterator[Start]:
     match recurrence:
         case Cron():
             return _cron(recurrence, timezone, first, last)
         case Rrule():
             return _rrule(recurrence, timezone, first, last)
-        case Ical():
-            return _ical(recurrence, timezone, first, last)
         case BusinessDays():
             return _business_days(recurrence, business, first, last)
         case Dates():
@@ -211,11 +222,14 @@ def _rrule(rrule: Rrule, timezone: str, first: date, last: date) -> Iterator[Sta
     return map(Start, walls)
 
 
-def _ical(recurrence: Ical, timezone: str, first: date, last: date) -> Iterator[Start]:
+def _ical(
+    recurrence: Ical, timezone: str, first: date, last: date, has_length: bool
+) -> Iterator[Start]:
     """Yield the events as starts; with a day of margin on each side, since zones differ."""
     tz = zone(timezone)
     horizon = Horizon(_midnight(first - _DAY), _midnight(last + 2 * _DAY))
-    for event in ical.expand(recurrence.file, recurrence.match, timezone, horizon):
+    file, match = recurrence.file, recurrence.match
+    for event in ical.expand(file, match, timezone, horizon, has_length=has_length):
         wall, end_wall = to_wall(event.start, tz), to_wall(event.end, tz)
         if first <= wall.date() <= last:
             length = EndsAt(end_wall) if event.all_day else Duration(event.end - event.start)
@@ -259,6 +273,6 @@ def longest(pattern: Pattern) -> timedelta:
     match pattern.recurrence:
         case Dates(spans):
             lengths += [span.end - span.start + LONGEST_NIGHT for span in spans if span.end]
-        case Ical(file=file) if pattern.length is None:
-            lengths.append(ical.longest(file) + LONGEST_NIGHT)
+        case Ical(file, match) if pattern.length is None:
+            lengths.append(ical.longest(file, match) + LONGEST_NIGHT)
     return max(lengths)

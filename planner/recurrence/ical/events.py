@@ -1,12 +1,14 @@
-"""The events of a file: each VEVENT as a value, and every problem with its line."""
+"""The events of a file: each VEVENT as a value, with its problems and their lines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import NamedTuple
 
 from planner.errors import quote
+from planner.model import IcalMatch
 from planner.recurrence.ical.rrule import RecurrenceRule
 from planner.recurrence.ical.rrule import parse as parse_rrule
 from planner.recurrence.ical.syntax import (
@@ -15,61 +17,93 @@ from planner.recurrence.ical.syntax import (
     MAX_LISTED_DATES,
     BadValue,
     Component,
+    Concern,
     DateOrTime,
     EventDuration,
     Line,
     LineError,
     LineProblem,
+    LineWarning,
+    NoLength,
+    ignored,
     parse_duration,
     parse_when,
     to_local,
     to_utc,
+    tolerated,
     unescaped,
 )
-from planner.recurrence.ical.timezones import TimezoneResolver
+from planner.recurrence.ical.timezones import TimezoneResolver, UnusableTimezone
+
+_DAY = timedelta(days=1)
+_ONE_DAY = EventDuration(nominal=_DAY)
+_NO_LENGTH = EventDuration()
+
+_ONCE = (
+    *("UID", "SUMMARY", "DTSTART", "DTEND", "DURATION"),
+    *("STATUS", "TRANSP", "SEQUENCE", "RECURRENCE-ID"),
+)
+_OF_SERIES = ("RRULE", "RDATE", "EXDATE", "EXRULE")
 
 
 @dataclass(frozen=True, slots=True)
 class RDate:
-    """One RDATE; a PERIOD brings its own length."""
+    """One value of an RDATE; a PERIOD brings its own duration."""
 
     when: DateOrTime
-    length: EventDuration | None = None
+    duration: EventDuration | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExDate:
-    """One EXDATE, with the line that it stands on."""
+    """One value of an EXDATE, with its line."""
 
     when: DateOrTime
-    line: int
+    line: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VEvent:
-    """One VEVENT: a single event, the master of a series, or a change of one occurrence.
+class EventLabel:
+    """The properties by which events are chosen; they are known of broken events, too."""
 
-    *changes* is its RECURRENCE-ID; *this_and_future* says that it changes all later occurrences,
-    too. *end* is the written end of the first occurrence, where one is written.
-    *calendar_zone* is the one that ``X-WR-TIMEZONE`` names; *lines* has the line number of
-    each property.
-    """
-
-    uid: str
-    line: int
-    start: DateOrTime
-    length: EventDuration
-    end: DateOrTime | None = None
-    rule: RecurrenceRule | None = None
-    extra: tuple[RDate, ...] = ()
-    excluded: tuple[ExDate, ...] = ()
-    changes: DateOrTime | None = None
-    this_and_future: bool = False
-    sequence: int = 0
+    uid: str = ""
     summary: str = ""
     categories: tuple[str, ...] = ()
     cancelled: bool = False
     transparent: bool = False
+
+    def counts(self, match: IcalMatch) -> bool:
+        """Tell whether *match* chooses the event; cancelled ones never count."""
+        return (
+            not self.cancelled
+            and (match.transparent or not self.transparent)
+            and match.summary.casefold() in self.summary.casefold()
+            and (not match.category or match.category in self.categories)
+            and (not match.uid or match.uid == self.uid)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VEvent:
+    """One VEVENT: a single event, the master of a series, or an override of one instance.
+
+    *recurrence_id* names the instance it overrides, with *this_and_future* all later ones as
+    well. *end* is the DTEND of the first instance, where there is one. *calendar_zone* names
+    the days of whole-day events that are written as times in UTC. *lines* has the line
+    number of each property.
+    """
+
+    label: EventLabel
+    line: int = field(compare=False)
+    start: DateOrTime
+    duration: EventDuration
+    end: DateOrTime | None = None
+    rule: RecurrenceRule | None = None
+    rdates: tuple[RDate, ...] = ()
+    exdates: tuple[ExDate, ...] = ()
+    recurrence_id: DateOrTime | None = None
+    this_and_future: bool = False
+    sequence: int = 0
     calendar_zone: tzinfo | None = None
     lines: dict[str, int] = field(default_factory=dict, compare=False)
 
@@ -78,98 +112,194 @@ class VEvent:
         """Whether it lasts whole days."""
         return self.start.is_date
 
+    @property
+    def own_zone(self) -> tzinfo | None:
+        """The zone in which the file reads its times; None where the window's zone decides."""
+        return self.calendar_zone if self.all_day else self.start.tz
+
     def zone(self, floating: tzinfo) -> tzinfo:
-        """Return the zone that its wall times are read in; for whole days always *floating*."""
+        """Return the zone of its wall times; whole days are always in *floating*."""
         return self.start.tz or floating
 
-    def calendar_or_window_zone(self, floating: tzinfo) -> tzinfo:
-        """Return the zone in which times in UTC name its days: the calendar's, if it has one."""
-        return self.start.tz or self.calendar_zone or floating
+    def naming_zone(self, floating: tzinfo) -> tzinfo:
+        """Return the zone in which UNTIL, EXDATE and RECURRENCE-ID name its instances."""
+        return self.own_zone or floating
 
     def end_at(self, wall: datetime, floating: tzinfo) -> datetime:
-        """Return the UTC instant at which its occurrence that starts at *wall* ends."""
+        """Return the UTC instant at which its instance that starts at *wall* ends."""
         if self.end and wall == self.start.wall:
             end = self.end.instant(self.zone(floating))
             if end > self.start.instant(floating):
                 return end
-        return self.length.end(wall, self.zone(floating))
+        return self.duration.end(wall, self.zone(floating))
 
     def at(self, name: str) -> int:
-        """Return the line of the property *name*, else where the event begins."""
+        """Return the line of the property *name*, else that of its BEGIN."""
         return self.lines.get(name, self.line)
 
 
-class _TimeParser:
-    """Reads the times and lengths of one VEVENT; problems that leave a meaning go to *problems*.
+class ParsedEvent(NamedTuple):
+    """A VEVENT as far as it can be parsed; *event* is None where its times can't be."""
 
-    Floating times are read in *floating*, the calendar's own zone, where it has one.
+    label: EventLabel
+    line: int
+    event: VEvent | None
+    problems: tuple[LineProblem, ...]
+    warnings: tuple[LineWarning, ...]
+
+
+class CalendarParser:
+    """Parses the events of one VCALENDAR.
+
+    Floating times are in ``X-WR-TIMEZONE`` where that is written, else in the window's zone.
+    Whole days that are written as times in UTC are named in ``X-WR-TIMEZONE``, else in the
+    calendar's only VTIMEZONE, as Outlook and Exchange write them.
+    """
+
+    def __init__(self, calendar: Component, zones: TimezoneResolver) -> None:
+        self.warnings: list[LineWarning] = []
+        self._calendar = calendar
+        self._zones = zones
+        self._unknown_zone: LineProblem | None = None
+        self._floating = self._own_zone()
+        self._day_zone = self._floating or zones.only_defined()
+        self._cancelled = any(
+            line.value.strip().upper() == "CANCEL" for line in calendar.all("METHOD")
+        )
+
+    def events(self) -> list[ParsedEvent]:
+        """Return its events, in file order; never raises for what they contain."""
+        found = [
+            _EventParser(
+                component,
+                _TimeParser(self._zones, self._floating, self._unknown_zone),
+                self._day_zone,
+                self._cancelled,
+            ).parsed()
+            for component in self._calendar.named("VEVENT")
+        ]
+        unknown = self._unknown_zone
+        if unknown and not any(unknown in event.problems for event in found):
+            self.warnings.append(ignored(unknown))
+        return found
+
+    def _own_zone(self) -> tzinfo | None:
+        for line in self._calendar.all("X-WR-TIMEZONE"):
+            try:
+                return self._zones.zone(line.value)
+            except BadValue:
+                self._unknown_zone = LineProblem(
+                    line.number,
+                    f"X-WR-TIMEZONE {quote(line.value)} is no time zone "
+                    "that is known; write such as Europe/Berlin",
+                )
+        return None
+
+
+class _TimeParser:
+    """Parses the times and durations of one VEVENT.
+
+    Floating times are in *floating*, the calendar's own zone, where it has one; where that
+    zone is unknown they are a problem.
     """
 
     def __init__(
-        self, zones: TimezoneResolver, floating: tzinfo | None, problems: list[LineProblem]
+        self,
+        zones: TimezoneResolver,
+        floating: tzinfo | None,
+        unknown_zone: LineProblem | None,
     ) -> None:
+        self.problems: list[LineProblem] = []
+        self.warnings: list[LineWarning] = []
         self._zones = zones
         self._floating = floating
-        self._problems = problems
+        self._unknown_zone = unknown_zone
 
     def when(self, line: Line, text: str | None = None) -> DateOrTime:
-        """Return the date or time of *line*, floating times in the calendar's own zone."""
+        """Return the date or time *text*, by default the value of *line*."""
+        text = line.value if text is None else text
         try:
             tzid = line.parameters.get("TZID")
             tz = self._zones.zone(tzid) if tzid else self._floating
-            when = parse_when(line.value if text is None else text, tz)
+            when = parse_when(text, tz)
+        except UnusableTimezone as error:
+            message = f"{line.name}: {error}"
+            raise LineError(line.number, message, error.problems) from None
         except BadValue as error:
             raise LineError(line.number, f"{line.name}: {error}") from None
-        if when.is_date and line.parameters.get("VALUE", "").upper() == "DATE-TIME":
+        kind = line.parameters.get("VALUE", "").upper()
+        if when.is_date and kind == "DATE-TIME":
             raise LineError(
                 line.number, f"{line.name}: {quote(line.value)} is a date, not a DATE-TIME"
             )
-        if not when.is_date and line.parameters.get("VALUE", "").upper() == "DATE":
+        if not when.is_date and kind == "DATE":
             raise LineError(
                 line.number,
                 f"{line.name}: {quote(line.value)} is a time, not a DATE; write such as 20270131",
             )
+        if self._unknown_zone and not when.is_date and when.tz is None:
+            raise LineError(*self._unknown_zone[:2])
         return when
 
     def between(self, start: DateOrTime, end: DateOrTime, line: Line) -> EventDuration:
-        """Return how long an event lasts from *start* to the *end* that *line* writes."""
+        """Return how long an event lasts from *start* to *end*, which *line* writes."""
         self._same_kind(start, end, line)
         if (start.tz is None) != (end.tz is None):
             raise LineError(
                 line.number, "only one of DTSTART and DTEND has a time zone; write it at both"
             )
+        if start.is_date and end.wall == start.wall:
+            self.warnings.append(
+                tolerated(
+                    line.number,
+                    f"{line.name} {quote(line.value)} is the event's own day; RFC 5545 wants the "
+                    "day after it; it is read as one day",
+                )
+            )
+            return _ONE_DAY
         length = _length_between(start, end)
         if length is None:
             good = "it is the first day after the event" if start.is_date else "write a later time"
-            raise LineError(
-                line.number, f"{line.name} {quote(line.value)} is not after the start; {good}"
-            )
+            same = start.instant(start.tz or UTC) == end.instant(end.tz or UTC)
+            message = f"{line.name} {quote(line.value)} is not after the start; {good}"
+            raise LineError(line.number, message, concerns="missing length" if same else "length")
         self._not_too_long(length, start, line)
         return length
 
     def duration(self, start: DateOrTime, line: Line) -> EventDuration:
-        """Return how long the DURATION of *line* makes an event that begins at *start*."""
+        """Return the DURATION of *line* for an event that starts at *start*."""
         try:
             length = parse_duration(line.value)
         except BadValue as error:
-            raise LineError(line.number, f"DURATION: {error}") from None
-        if start.is_date and length.elapsed:
-            self._problem(
-                line.number,
-                f"DURATION {quote(line.value)}: an event of whole days lasts "
-                "whole days; write such as P1D",
-            )
+            concerns: Concern = "missing length" if isinstance(error, NoLength) else "length"
+            raise LineError(line.number, f"DURATION: {error}", concerns=concerns) from None
+        if start.is_date and length.exact:
+            if length.exact % _DAY:
+                raise LineError(
+                    line.number,
+                    f"DURATION {quote(line.value)}: an event of whole days lasts "
+                    "whole days; write such as P1D",
+                )
+            length = EventDuration(nominal=length.total)
+            good = f"P{length.total.days}D"
+            message = f"DURATION {quote(line.value)} of whole days is read as {good}"
+            self.warnings.append(tolerated(line.number, message))
         self._not_too_long(length, start, line)
         return length
 
     def _not_too_long(self, length: EventDuration, start: DateOrTime, line: Line) -> None:
-        longest = MAX_ALL_DAY_LENGTH if start.is_date else MAX_LENGTH
-        if length.total > longest:
-            self._problem(
-                line.number,
-                f"{line.name} {quote(line.value)}: the event lasts longer than "
-                f"{longest.days} days; write the right end, or several events",
-            )
+        """Record a length over a limit; freezes and holidays may last as long as whole days."""
+        if length.total > MAX_ALL_DAY_LENGTH:
+            self._too_long(MAX_ALL_DAY_LENGTH, line, LineProblem(0, "", "length"))
+        elif not start.is_date and length.total > MAX_LENGTH:
+            self._too_long(MAX_LENGTH, line, LineProblem(0, "", "window length"))
+
+    def _too_long(self, longest: timedelta, line: Line, problem: LineProblem) -> None:
+        message = (
+            f"{line.name} {quote(line.value)}: the event lasts longer than "
+            f"{longest.days} days; write the right end, or several events"
+        )
+        self.problems.append(problem._replace(line=line.number, message=message))
 
     def _same_kind(self, start: DateOrTime, other: DateOrTime, line: Line) -> None:
         if start.is_date != other.is_date:
@@ -180,8 +310,8 @@ class _TimeParser:
                 f"{kinds[1]}; write both in the same way",
             )
 
-    def extra(self, start: DateOrTime, value: str, line: Line) -> RDate:
-        """Return one *value* of the RDATE *line* of an event that begins at *start*."""
+    def rdate(self, start: DateOrTime, value: str, line: Line) -> RDate:
+        """Return one *value* of the RDATE *line* of an event that starts at *start*."""
         first, slash, last = value.partition("/")
         when = self.when(_without_kind(line) if slash else line, first)
         self._same_kind(start, when, line)
@@ -198,9 +328,6 @@ class _TimeParser:
         self._not_too_long(length, start, line)
         return length
 
-    def _problem(self, number: int, message: str) -> None:
-        self._problems.append((number, message))
-
 
 def _without_kind(line: Line) -> Line:
     """Return *line* without its VALUE: the parts of a PERIOD are times."""
@@ -209,128 +336,106 @@ def _without_kind(line: Line) -> Line:
 
 
 def _length_between(start: DateOrTime, end: DateOrTime) -> EventDuration | None:
-    """Return how long it is from *start* to *end* by the clock of *start*; None if not forwards.
+    """Return the length from *start* to *end* on the clock of *start*; None if it isn't positive.
 
-    A start that the clock skips may be read as later than its end; then what is written
-    counts. Only around a repeated hour can the clock show less than what elapses.
+    Where the clock skips the start, its instant may be later than the end's; the written
+    times count then. Around a repeated hour the clock can show less than what elapses.
     """
     if start.tz is None or end.tz is None or start.tz == end.tz:
-        clock = end.wall - start.wall
-        if clock > timedelta():
-            return EventDuration(clock=clock)
+        nominal = end.wall - start.wall
+        if nominal > timedelta():
+            return EventDuration(nominal=nominal)
     if start.tz is None or end.tz is None:
         return None
-    elapsed = to_utc(end.wall, end.tz) - to_utc(start.wall, start.tz)
-    if elapsed <= timedelta():
+    exact = to_utc(end.wall, end.tz) - to_utc(start.wall, start.tz)
+    if exact <= timedelta():
         return None
-    clock = to_local(to_utc(end.wall, end.tz), start.tz) - start.wall
-    return EventDuration(clock=clock) if clock > timedelta() else EventDuration(elapsed=elapsed)
-
-
-_ONCE = (
-    *("UID", "SUMMARY", "DTSTART", "DTEND", "DURATION"),
-    *("STATUS", "TRANSP", "SEQUENCE", "RECURRENCE-ID"),
-)
-_ALL_DAY = EventDuration(clock=timedelta(days=1))
-
-
-class CalendarParser:
-    """Reads the events of one VCALENDAR.
-
-    Its floating times are read in ``X-WR-TIMEZONE`` where that is written. Times in UTC
-    stay in UTC, and days are nobody's: their midnights are those of who asks.
-    """
-
-    def __init__(self, calendar: Component, zones: TimezoneResolver) -> None:
-        self.problems: list[LineProblem] = []
-        self._calendar = calendar
-        self._zones = zones
-        self._zone = self._own_zone()
-        self._cancelled = any(
-            line.value.strip().upper() == "CANCEL" for line in calendar.all("METHOD")
-        )
-
-    def events(self) -> Iterator[VEvent]:
-        """Yield its events; those that can't be read are in `problems` instead."""
-        for component in self._calendar.named("VEVENT"):
-            reader = _EventParser(component, self._zones, self._zone)
-            try:
-                entry = reader.entry(self._cancelled)
-            except LineError as fault:
-                reader.problems.append((fault.number, str(fault)))
-                entry = None
-            self.problems += reader.problems
-            if entry and not reader.problems:
-                yield entry
-
-    def _own_zone(self) -> tzinfo | None:
-        for line in self._calendar.all("X-WR-TIMEZONE"):
-            try:
-                return self._zones.zone(line.value)
-            except BadValue:
-                self.problems.append(
-                    (
-                        line.number,
-                        f"X-WR-TIMEZONE {quote(line.value)} is no time zone "
-                        "that is known; write such as Europe/Berlin",
-                    )
-                )
-        return None
+    nominal = to_local(to_utc(end.wall, end.tz), start.tz) - start.wall
+    positive = nominal > timedelta()
+    return EventDuration(nominal=nominal) if positive else EventDuration(exact=exact)
 
 
 class _EventParser:
-    """Reads one VEVENT."""
+    """Parses one VEVENT and collects its problems."""
 
     def __init__(
-        self, component: Component, zones: TimezoneResolver, floating: tzinfo | None
+        self, component: Component, times: _TimeParser, day_zone: tzinfo | None, cancelled: bool
     ) -> None:
-        self.component = component
-        self.problems: list[LineProblem] = []
-        self._zone = floating
-        self._times = _TimeParser(zones, floating, self.problems)
+        self._component = component
+        self._times = times
+        self._day_zone = day_zone
+        self._cancelled = cancelled
+        self._problems = times.problems
+        self._warnings = times.warnings
+        self._problems += component.problems
 
-    def entry(self, cancelled: bool) -> VEvent:
-        """Return the event; only meaningful without problems."""
-        self._refuse_what_is_not_supported()
-        uid = self._uid()
-        start = self._start()
-        cancelled = cancelled or self._word("STATUS") == "CANCELLED"
-        end, length = self._end(start, cancelled)
-        changes, this_and_future = self._changes(start)
-        return VEvent(
-            uid=uid,
-            line=self.component.number,
-            start=start,
-            end=end,
-            length=length,
-            rule=self._rule(),
-            extra=tuple(self._extra(start)),
-            excluded=tuple(self._excluded(start)),
-            changes=changes,
-            this_and_future=this_and_future,
-            sequence=self._sequence(),
-            summary=self._text("SUMMARY"),
-            categories=tuple(self._categories()),
-            cancelled=cancelled,
-            transparent=self._word("TRANSP") == "TRANSPARENT",
-            calendar_zone=self._zone,
-            lines={line.name: line.number for line in self.component.lines},
+    def parsed(self) -> ParsedEvent:
+        """Return the event with its problems; never raises."""
+        label = self._label()
+        event = None
+        try:
+            event = self._event(label)
+        except LineError as error:
+            self._problems += error.problems
+        if any(problem.concerns == "time" for problem in self._problems):
+            event = None
+        return ParsedEvent(
+            label, self._component.number, event, tuple(self._problems), tuple(self._warnings)
         )
 
-    def _refuse_what_is_not_supported(self) -> None:
-        for line in self.component.all("EXRULE"):
+    def _label(self) -> EventLabel:
+        return EventLabel(
+            uid=self._text("UID"),
+            # Written twice is a problem; both then count, so that it isn't overlooked.
+            summary="\n".join(
+                unescaped(line.value).strip() for line in self._component.all("SUMMARY")
+            ),
+            categories=tuple(self._categories()),
+            cancelled=self._cancelled or self._text("STATUS").upper() == "CANCELLED",
+            transparent=self._text("TRANSP").upper() == "TRANSPARENT",
+        )
+
+    def _event(self, label: EventLabel) -> VEvent:
+        """Return the event; it is only valid where no problem concerns its times."""
+        recurrence_id, this_and_future = self._recurrence_id()
+        self._refuse_unsupported(recurrence_id is not None and not this_and_future)
+        self._check_uid(label, recurrence_id)
+        start = self._start()
+        end, duration = self._length(start, label.cancelled)
+        single = recurrence_id is not None  # what an override says of a series is ignored
+        return VEvent(
+            label=label,
+            line=self._component.number,
+            start=start,
+            end=end,
+            duration=duration,
+            rule=None if single else self._rule(),
+            rdates=() if single else tuple(self._rdates(start)),
+            exdates=() if single else tuple(self._exdates()),
+            recurrence_id=recurrence_id,
+            this_and_future=this_and_future,
+            sequence=self._sequence(),
+            calendar_zone=self._day_zone,
+            lines={line.name: line.number for line in self._component.lines},
+        )
+
+    def _refuse_unsupported(self, is_override: bool) -> None:
+        component = self._component
+        for line in [] if is_override else component.all("EXRULE"):
             self._problem(
                 line.number,
                 "EXRULE is not supported (RFC 5545 dropped it); write the excluded dates as EXDATE",
             )
-        for line in self.component.all("RRULE")[1:]:
+        for line in [] if is_override else component.all("RRULE")[1:]:
             self._problem(
                 line.number, "the event has a second RRULE; write an event of its own for each rule"
             )
         for name in _ONCE:
-            for line in self.component.all(name)[1:]:
-                self._problem(line.number, f"{name} is written twice; write it once")
-        listed = [line for line in self.component.lines if line.name in ("RDATE", "EXDATE")]
+            for line in component.all(name)[1:]:
+                problem = LineProblem(line.number, f"{name} is written twice; write it once")
+                of_length = name in ("DTEND", "DURATION")
+                self._problems.append(problem._replace(concerns="length") if of_length else problem)
+        listed = [line for line in component.lines if line.name in ("RDATE", "EXDATE")]
         if sum(line.value.count(",") + 1 for line in listed) > MAX_LISTED_DATES:
             raise LineError(
                 listed[0].number,
@@ -338,69 +443,86 @@ class _EventParser:
                 "RDATE and EXDATE; write them as a rule",
             )
 
-    def _uid(self) -> str:
-        line = self._one("UID")
-        uid = line.value.strip() if line else ""
-        if not uid:
+    def _check_uid(self, label: EventLabel, recurrence_id: DateOrTime | None) -> None:
+        if label.uid:
+            return
+        number = self._component.number
+        if recurrence_id is None:
+            message = "the event has no UID, which RFC 5545 requires; it is read as a single event"
+            self._warnings.append(tolerated(number, message))
+        else:
             self._problem(
-                self.component.number,
-                "the event has no UID; write such as UID:launch-7@example.com",
+                number, "the event changes a series but has no UID; write that of the series"
             )
-        return uid
 
-    # DateOrTime -------------------------------------------------------------------------------
+    # Start and length -------------------------------------------------------------------
 
     def _start(self) -> DateOrTime:
         line = self._one("DTSTART")
         if line is None:
             raise LineError(
-                self.component.number,
+                self._component.number,
                 "the event has no DTSTART; "
                 "write such as DTSTART;TZID=Europe/Berlin:20270131T180000",
             )
         return self._times.when(line)
 
-    def _end(self, start: DateOrTime, cancelled: bool) -> tuple[DateOrTime | None, EventDuration]:
-        """Return the written end, if there is one, and how long each occurrence lasts."""
-        end, duration = self._one("DTEND"), self._one("DURATION")
-        if end and duration:
-            self._problem(
-                duration.number, "the event has both DTEND and DURATION; write one of them"
-            )
-        if end:
-            when = self._times.when(end)
-            return when, self._times.between(start, when, end)
-        if duration:
-            return None, self._times.duration(start, duration)
-        if not start.is_date and not cancelled:
-            self._problem(
-                self.component.number,
-                "the event has no DTEND and no DURATION, so it lasts no "
-                "time; write such as DURATION:PT2H",
-            )
-        return None, _ALL_DAY
+    def _length(
+        self, start: DateOrTime, cancelled: bool
+    ) -> tuple[DateOrTime | None, EventDuration]:
+        """Return DTEND, if there is one, and the duration of each instance.
 
-    # How often --------------------------------------------------------------------------
+        Problems concern the length only: a window with a `duration` doesn't need it.
+        """
+        end, duration = self._one("DTEND"), self._one("DURATION")
+        try:
+            if end and duration:
+                message = "the event has both DTEND and DURATION; write one of them"
+                raise LineError(duration.number, message)
+            if end:
+                when = self._times.when(end)
+                return when, self._times.between(start, when, end)
+            if duration:
+                return None, self._times.duration(start, duration)
+        except LineError as error:
+            self._problems += [
+                problem._replace(concerns="length") if problem.concerns == "time" else problem
+                for problem in error.problems
+            ]
+            return None, _NO_LENGTH
+        if start.is_date:
+            return None, _ONE_DAY
+        if not cancelled:
+            message = (
+                "the event has no DTEND and no DURATION, so it lasts no "
+                "time; write such as DURATION:PT2H"
+            )
+            self._problems.append(LineProblem(self._component.number, message, "missing length"))
+        return None, _NO_LENGTH
+
+    # Recurrence -------------------------------------------------------------------------
 
     def _rule(self) -> RecurrenceRule | None:
-        for line in self.component.all("RRULE")[:1]:
+        for line in self._component.all("RRULE")[:1]:
             rule, sentences = parse_rrule(line.value)
-            self.problems += [(line.number, f"RRULE: {sentence}") for sentence in sentences]
+            for sentence in sentences:
+                self._problem(line.number, f"RRULE: {sentence}")
             return rule
         return None
 
-    def _extra(self, start: DateOrTime) -> Iterator[RDate]:
-        for line in self.component.all("RDATE"):
+    def _rdates(self, start: DateOrTime) -> Iterator[RDate]:
+        for line in self._component.all("RDATE"):
             for value in line.value.split(","):
-                yield self._times.extra(start, value, line)
+                yield self._times.rdate(start, value, line)
 
-    def _excluded(self, start: DateOrTime) -> Iterator[ExDate]:
-        for line in self.component.all("EXDATE"):
+    def _exdates(self) -> Iterator[ExDate]:
+        for line in self._component.all("EXDATE"):
             for value in line.value.split(","):
                 if value.strip():
                     yield ExDate(self._times.when(line, value), line.number)
 
-    def _changes(self, start: DateOrTime) -> tuple[DateOrTime | None, bool]:
+    def _recurrence_id(self) -> tuple[DateOrTime | None, bool]:
+        """Return the instance that the event overrides, and whether later ones follow it."""
         line = self._one("RECURRENCE-ID")
         if line is None:
             return None, False
@@ -409,29 +531,26 @@ class _EventParser:
             self._problem(
                 line.number, f"RANGE={quote(reach)} is not supported; write THISANDFUTURE, or none"
             )
-        for name in ("RRULE", "RDATE", "EXDATE"):
-            for other in self.component.all(name):
-                self._problem(
-                    other.number,
-                    f"an event with RECURRENCE-ID changes one of a series and can't "
-                    f"have {name} itself; write a series with a UID of its own",
-                )
+        for other in (other for name in _OF_SERIES for other in self._component.all(name)):
+            message = f"an event with RECURRENCE-ID overrides one instance: {other.name}"
+            if reach:
+                good = "can't go with RANGE; write a series with a UID of its own"
+                self._problem(other.number, f"{message} {good}")
+            else:
+                self._warnings.append(tolerated(other.number, f"{message} is ignored"))
         return self._times.when(line), reach == "THISANDFUTURE"
 
-    # What -------------------------------------------------------------------------------
+    # Other properties -------------------------------------------------------------------
 
     def _one(self, name: str) -> Line | None:
-        return next(iter(self.component.all(name)), None)
+        return next(iter(self._component.all(name)), None)
 
     def _text(self, name: str) -> str:
         line = self._one(name)
         return unescaped(line.value).strip() if line else ""
 
-    def _word(self, name: str) -> str:
-        return self._text(name).upper()
-
     def _categories(self) -> Iterator[str]:
-        for line in self.component.all("CATEGORIES"):
+        for line in self._component.all("CATEGORIES"):
             # A comma that is part of a category has a backslash before it.
             protected = line.value.replace("\\\\", "\0").replace("\\,", "\1")
             for value in protected.split(","):
@@ -450,4 +569,4 @@ class _EventParser:
         return int(value)
 
     def _problem(self, number: int, message: str) -> None:
-        self.problems.append((number, message))
+        self._problems.append(LineProblem(number, message))

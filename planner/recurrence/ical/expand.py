@@ -1,4 +1,4 @@
-"""Questions that the planner asks of an iCalendar file: problems, events, spans, days."""
+"""Answers about an iCalendar file: its problems, and its events, spans and days."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import groupby, islice
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from planner import timezones
 from planner.errors import InputError, Lint, Problem, quote
 from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical.events import CalendarParser, VEvent
+from planner.recurrence.ical.events import CalendarParser, ParsedEvent, VEvent
 from planner.recurrence.ical.rrule_starts import Budget, TooMuchWork, start_problems
-from planner.recurrence.ical.series import Instance, LineWarning, Series, unmatched_exceptions
+from planner.recurrence.ical.series import Instance, Series, ambiguous_days, unmatched_exceptions
 from planner.recurrence.ical.syntax import (
     MAX_EVENTS,
     MAX_OCCURRENCES,
@@ -23,206 +24,97 @@ from planner.recurrence.ical.syntax import (
     Component,
     DateOrTime,
     LineProblem,
-    read,
+    LineWarning,
+    ignored,
+    parse_tree,
     to_local,
+    tolerated,
 )
 from planner.recurrence.ical.timezones import TimezoneResolver
 from workflows.contract import to_instant, to_wall
 
+_DAY = timedelta(days=1)
 _UTC = ZoneInfo("UTC")
+_EVERY = IcalMatch(transparent=True)
 _CACHED_FILES = 64
 
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a file says; the series are only meaningful without problems."""
-
-    series: tuple[Series, ...]
-    problems: tuple[LineProblem, ...]
-    hints: tuple[LineWarning, ...]
-
-
-@lru_cache(maxsize=_CACHED_FILES)
-def parse(text: str) -> Parsed:
-    """Return what *text* says and everything that is wrong with it; never raises.
-
-    Files are at most a megabyte, so that what is kept of them is bounded, too.
-    """
-    calendars, problems = read(text)
-    budget = Budget()
-    try:
-        series, found, hints = _assembled(calendars, budget)
-    except TooMuchWork:
-        series, hints = [], []
-        found = [(0, "the file's rules take too much work to follow; write fewer, or simpler ones")]
-    if not series and not problems and not found:
-        hints.append(LineWarning(0, "no-events", "the calendar has no events"))
-    problems = _bounded(sorted({*problems, *found}))
-    return Parsed(tuple(series), tuple(problems), tuple(hints[:MAX_PROBLEMS]))
-
-
-def _bounded(problems: list[LineProblem]) -> list[LineProblem]:
-    if len(problems) <= MAX_PROBLEMS:
-        return problems
-    more = len(problems) - MAX_PROBLEMS
-    return [*problems[:MAX_PROBLEMS], (0, f"{more:,} more problems like these")]
-
-
-def _assembled(
-    calendars: list[Component], budget: Budget
-) -> tuple[list[Series], list[LineProblem], list[LineWarning]]:
-    count = sum(len(calendar.named("VEVENT")) for calendar in calendars)
-    if count > MAX_EVENTS:
-        sentence = f"the file has {count:,} events; at most {MAX_EVENTS:,} are read; split it"
-        return [], [(0, sentence)], []
-    events: list[VEvent] = []
-    problems: list[LineProblem] = []
-    for calendar in calendars:
-        zones = TimezoneResolver(calendar, budget)
-        reader = CalendarParser(calendar, zones)
-        events += reader.events()
-        problems += reader.problems + zones.problems
-    series, duplicates = _grouped(events)
-    hints: list[LineWarning] = []
-    for one in series:
-        problems += _rule_problems(one, budget) if len(problems) < MAX_PROBLEMS else []
-        hints += unmatched_exceptions(one, budget) if len(hints) < MAX_PROBLEMS else []
-    return series, problems + duplicates, hints
-
-
-def _grouped(events: Iterable[VEvent]) -> tuple[list[Series], list[LineProblem]]:
-    """Return the series by UID; of versions of one event the highest SEQUENCE counts."""
-    by_uid: defaultdict[str, list[VEvent]] = defaultdict(list)
-    for entry in events:
-        by_uid[entry.uid].append(entry)
-    problems: list[LineProblem] = []
-    series = []
-    for uid in sorted(by_uid):
-        versions: defaultdict[DateOrTime | None, list[VEvent]] = defaultdict(list)
-        for entry in by_uid[uid]:
-            versions[_identity(entry)].append(entry)
-        problems += [fault for same in versions.values() for fault in _duplicates(uid, same)]
-        latest = {key: max(same, key=lambda e: e.sequence) for key, same in versions.items()}
-        master = latest.pop(None, None)
-        changes = sorted(latest.values(), key=lambda e: (e.start.wall, e.line))
-        series.append(Series(master, tuple(changes)))
-    return series, problems
-
-
-def _identity(entry: VEvent) -> DateOrTime | None:
-    """Return which occurrence *entry* changes, the same for each way to write its time."""
-    when = entry.changes
-    if when is None or when.is_date or when.tz is None:
-        return when
-    return DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
-
-
-def _duplicates(uid: str, versions: list[VEvent]) -> Iterator[LineProblem]:
-    versions = sorted(versions, key=lambda e: (e.sequence, e.line))
-    for _, group in groupby(versions, key=lambda e: e.sequence):
-        first, *others = group
-        for other in others:
-            yield (
-                other.at("UID"),
-                f"UID {quote(uid)} is used twice, first on line {first.at('UID')}; write another "
-                "one, or a higher SEQUENCE if this event replaces that one",
-            )
-
-
-def _rule_problems(series: Series, budget: Budget) -> Iterator[LineProblem]:
-    master = series.master
-    if master is None or master.rule is None or master.cancelled:
-        return
-    sentences = start_problems(master.rule, master.start.wall, master.start.tz, budget)
-    if sentences and not (_is_left_out(master)):
-        yield from ((master.at("RRULE"), f"RRULE: {sentence}") for sentence in sentences)
-
-
-def _is_left_out(master: VEvent) -> bool:
-    """Tell whether EXDATE takes the start away, so that nobody need ask if it counts.
-
-    Under COUNT one would still have to ask.
-    """
-    rule, zone = master.rule, master.calendar_or_window_zone(_UTC)
-    if rule is None or rule.by_the_clock or rule.count or rule.until:
-        return False
-    start = master.start.instant(zone)
-    return any(item.when.instant(zone) == start for item in master.excluded)
-
-
-_DAY = timedelta(days=1)
+_TOO_MUCH = "the file's rules take too much work to follow; write fewer, or simpler ones"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One occurrence of an event: ``[start, end)`` in UTC, and what the file says of it.
+class Use:
+    """What a file is read for, which decides which of its problems count.
 
-    *notes* say in words what moved it: a clock change, a change of this one occurrence.
+    *match* chooses the events of a window; a *skip* and *holidays* take every event.
+    *has_length* says that the window brings its own duration. *timezone* is the window's, and
+    only matters to warnings.
     """
 
-    start: datetime
-    end: datetime
-    summary: str = ""
-    uid: str = ""
-    categories: tuple[str, ...] = ()
-    all_day: bool = False
-    transparent: bool = False
-    notes: tuple[str, ...] = ()
+    role: Literal["window", "skip", "holidays"] = "window"
+    match: IcalMatch = _EVERY
+    has_length: bool = False
+    timezone: str = ""
 
 
-def check(file: IcsFile) -> tuple[list[Problem], list[Lint]]:
-    """Return everything that is wrong with *file*, and everything strange, with their lines.
+def check(file: IcsFile, use: Use = Use()) -> tuple[list[Problem], list[Lint]]:
+    """Return the problems and warnings of *file* for one *use*, with their lines.
 
-    Never raises, and is bounded in time and memory, whatever the text.
+    Never raises, and is bounded in time and memory whatever the text. A problem that changes
+    no occurrence of this use is a warning.
     """
-    parsed = parse(file.text)
-    return _problems(file, parsed), sorted(
-        Lint(file.path, hint.line, hint.code, hint.message) for hint in parsed.hints
-    )
+    checked = _checked(file.text, use)
+    problems = [Problem(file.path, line, message) for line, message, _ in checked.problems]
+    lints = {Lint(file.path, *warning) for warning in checked.warnings}
+    return problems, sorted(lints)[:MAX_PROBLEMS]
 
 
-def expand(file: IcsFile, match: IcalMatch, timezone: str, horizon: Horizon) -> list[Event]:
-    """Return the events of *file* that start in *horizon* and that *match* takes, in order.
+def expand(
+    file: IcsFile, match: IcalMatch, timezone: str, horizon: Horizon, *, has_length: bool = False
+) -> list[Instance]:
+    """Return the instances of *file* that *match* chooses and that start in *horizon*, in order.
 
     Cancelled ones are left out; those shown as free count where *match* says so. Floating
-    times are read in the calendar's own zone, else in *timezone*; whole days run between the
-    midnights of *timezone*, whatever the calendar's own.
+    times are in the calendar's own zone, else in *timezone*; whole days run between the
+    midnights of *timezone*, whatever the calendar's own. With *has_length* the caller has a
+    duration of its own, so that events without one are no problem and end as they start.
 
     Raises:
-        InputError: The file has problems, or more than `MAX_OCCURRENCES` occurrences.
+        InputError: The file has problems, or more than `MAX_OCCURRENCES` instances.
     """
-    found = _instances(file, timezone, horizon.start, horizon.end)
+    use = Use("window", match, has_length, timezone)
     return sorted(
         (
-            _event(instance)
-            for instance in found
-            if instance.start in horizon and _matches(instance, match)
+            instance
+            for instance in _instances(file, use, horizon.start, horizon.end)
+            if instance.start in horizon and instance.is_shown_by(match)
         ),
-        key=lambda event: (event.start, event.end, event.uid, event.summary),
+        key=lambda one: (one.start, one.end, one.uid, one.summary),
     )
 
 
 def spans(file: IcsFile, timezone: str, horizon: Horizon) -> list[tuple[datetime, datetime, str]]:
-    """Return start, end and summary of each event of *file* that overlaps *horizon*, in order.
+    """Return start, end and summary of each event that overlaps *horizon*, in order.
 
-    Cancelled ones are left out; those shown as free count: a freeze blocks nobody's diary.
+    Cancelled ones are left out; those shown as free count, since a freeze blocks no diary.
+    An event without a length has no span.
 
     Raises:
         InputError: As `expand`.
     """
+    use = Use("skip", timezone=timezone)
     begin = horizon.start - longest(file)
     return sorted(
-        (instance.start, instance.end, instance.entry.summary)
-        for instance in _instances(file, timezone, begin, horizon.end)
-        if instance.start < horizon.end and instance.end > horizon.start
+        (one.start, one.end, one.summary)
+        for one in _instances(file, use, begin, horizon.end)
+        if one.start < one.end and one.start < horizon.end and one.end > horizon.start
     )
 
 
 def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, str]:
-    """Return the days from *first* to *last*, both inclusive, that events of *file* cover.
+    """Return the days from *first* to *last*, inclusive, that events cover, with a summary.
 
-    With the summary of the event that starts first. An event of whole days covers the days
-    it names, wherever it is read; one with times each day it touches in *timezone*.
+    The summary is that of the event that starts first. An event of whole days covers the
+    days it names, wherever it is read; one with times every day it touches in *timezone*.
     Cancelled ones are left out; those shown as free count, as in most holiday calendars.
 
     Raises:
@@ -232,28 +124,36 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
     begin = to_instant(datetime.combine(first, time()), tz) - longest(file) - 2 * _DAY
     end = to_instant(datetime.combine(last, time()), tz) + 3 * _DAY
     found: dict[date, str] = {}
-    instances = _instances(file, timezone, begin, end)
-    for instance in sorted(instances, key=lambda h: (h.start, h.end, h.entry.summary)):
-        for day in _covered(instance, tz):
+    instances = _instances(file, Use("holidays", timezone=timezone), begin, end)
+    for one in sorted(instances, key=lambda one: (one.start, one.end, one.summary)):
+        for day in _covered(one, tz):
             if first <= day <= last:
-                found.setdefault(day, instance.entry.summary)
+                found.setdefault(day, one.summary)
     return dict(sorted(found.items()))
 
 
-def _problems(file: IcsFile, parsed: Parsed) -> list[Problem]:
-    return [Problem(file.path, line, message) for line, message in parsed.problems]
+def longest(file: IcsFile, match: IcalMatch = _EVERY) -> timedelta:
+    """Return an upper bound of the length of the events of *file* that *match* chooses."""
+    lengths = [
+        duration.total
+        for series in parse(file.text).series
+        if series.counts(match)
+        for event in series.events
+        for duration in (event.duration, *(r.duration for r in event.rdates if r.duration))
+    ]
+    return max(lengths, default=timedelta()) + _DAY
 
 
-def _instances(file: IcsFile, timezone: str, first: datetime, last: datetime) -> list[Instance]:
-    """Return what starts between two instants, bounded in number."""
-    parsed = parse(file.text)
-    if parsed.problems:
-        raise InputError(_problems(file, parsed))
-    floating = timezones.zone(timezone)
+def _instances(file: IcsFile, use: Use, first: datetime, last: datetime) -> list[Instance]:
+    """Return the instances that start between two instants, at most `MAX_OCCURRENCES`."""
+    checked = _checked(file.text, use)
+    if checked.problems:
+        raise InputError(check(file, use)[0])
+    floating = timezones.zone(use.timezone)
     budget = Budget()
     found: list[Instance] = []
     try:
-        for series in parsed.series:
+        for series in checked.series:
             found += islice(
                 series.instances(floating, first, last, budget), MAX_OCCURRENCES + 1 - len(found)
             )
@@ -270,51 +170,221 @@ def _refused(file: IcsFile, sentence: str, first: datetime, last: datetime) -> I
     return InputError([Problem(file.path, 0, f"{sentence} {span}; write fewer, or split the file")])
 
 
-def longest(file: IcsFile) -> timedelta:
-    """Return at least how long any event of *file* lasts.
-
-    Raises:
-        InputError: The file has problems.
-    """
-    lengths = [
-        length.total
-        for series in parse(file.text).series
-        for entry in series.events
-        for length in (entry.length, *(extra.length for extra in entry.extra if extra.length))
-    ]
-    return max(lengths, default=timedelta()) + _DAY
-
-
-def _matches(instance: Instance, match: IcalMatch) -> bool:
-    entry = instance.entry
-    return (
-        (match.transparent or not entry.transparent)
-        and match.summary.casefold() in entry.summary.casefold()
-        and (not match.category or match.category in entry.categories)
-        and (not match.uid or match.uid == entry.uid)
-    )
-
-
-def _event(instance: Instance) -> Event:
-    entry = instance.entry
-    return Event(
-        start=instance.start,
-        end=instance.end,
-        summary=entry.summary,
-        uid=entry.uid,
-        categories=entry.categories,
-        all_day=entry.all_day,
-        transparent=entry.transparent,
-        notes=instance.notes,
-    )
-
-
 def _covered(instance: Instance, tz: ZoneInfo) -> Iterator[date]:
-    if instance.entry.all_day:
-        day, end = instance.wall.date(), (instance.wall + instance.length.clock).date()
+    """Yield the days that an instance covers: at least the one it starts on."""
+    if instance.all_day:
+        day, end = instance.wall.date(), (instance.wall + instance.duration.nominal).date()
     else:
+        tick = timedelta(microseconds=1)
         day = to_wall(instance.start, tz).date()
-        end = to_wall(instance.end - timedelta(microseconds=1), tz).date() + _DAY
+        end = to_wall(max(instance.start, instance.end - tick), tz).date() + _DAY
     while day < end:
         yield day
         day += _DAY
+
+
+# Checking -----------------------------------------------------------------------------
+
+
+class _Checked(NamedTuple):
+    """The series that count for one use, with the problems and warnings of that use."""
+
+    series: tuple[Series, ...]
+    problems: tuple[LineProblem, ...]
+    warnings: tuple[LineWarning, ...]
+
+
+@lru_cache(maxsize=4 * _CACHED_FILES)
+def _checked(text: str, use: Use) -> _Checked:
+    """Check the events of *text* that count for *use*, and ignore the problems of the others."""
+    parsed = parse(text)
+    problems, warnings = list(parsed.problems), list(parsed.warnings)
+    if parsed.closed_line and use.role != "window":
+        problems.append(_closed(parsed.closed_line, use))
+    counted = []
+    budget = Budget()
+    try:
+        for series in parsed.series:
+            if series.counts(use.match):
+                counted.append(series)
+                _check(series, use, budget, problems, warnings)
+            else:
+                warnings += map(ignored, series.problems)
+    except TooMuchWork:
+        problems.append(LineProblem(0, _TOO_MUCH))
+    return _Checked(tuple(counted), tuple(_bounded(problems)), tuple(warnings))
+
+
+def _check(
+    series: Series,
+    use: Use,
+    budget: Budget,
+    problems: list[LineProblem],
+    warnings: list[LineWarning],
+) -> None:
+    """Add the problems and warnings of a series that counts."""
+    stopped = False
+    for problem in series.problems:
+        if _matters(problem, use):
+            problems.append(problem)
+            stopped = True
+        elif problem.concerns == "length":
+            warnings.append(ignored(problem))
+        elif problem.concerns == "missing length" and use.role != "window":
+            effect = "it freezes nothing" if use.role == "skip" else "its day counts"
+            warnings.append(tolerated(problem.line, f"{problem.message}; {effect}"))
+    warnings += series.warnings
+    if stopped:
+        return
+    if len(problems) < MAX_PROBLEMS:
+        problems += _rule_problems(series, budget)
+    if len(warnings) < MAX_PROBLEMS:
+        warnings += unmatched_exceptions(series, budget)
+        if use.timezone:
+            warnings += ambiguous_days(series, use.timezone, timezones.zone(use.timezone))
+
+
+def _matters(problem: LineProblem, use: Use) -> bool:
+    """Tell whether *problem* changes an occurrence of *use*."""
+    if problem.concerns == "time":
+        return True
+    if use.has_length:
+        return False
+    return problem.concerns == "length" or use.role == "window"
+
+
+def _closed(line: int, use: Use) -> LineProblem:
+    return LineProblem(
+        line,
+        "X-CALENDAR-TYPE:DEFAULT_CLOSED: its events say when changes are allowed, which is the "
+        f"opposite of {use.role}; use a calendar that is open by default",
+    )
+
+
+def _bounded(problems: list[LineProblem]) -> list[LineProblem]:
+    found = sorted(set(problems))
+    if len(found) <= MAX_PROBLEMS:
+        return found
+    more = len(found) - MAX_PROBLEMS
+    return [*found[:MAX_PROBLEMS], LineProblem(0, f"{more:,} more problems like these")]
+
+
+def _rule_problems(series: Series, budget: Budget) -> Iterator[LineProblem]:
+    master = series.master
+    if master is None or master.rule is None or master.label.cancelled:
+        return
+    zone = master.start.tz if master.rule.by_the_clock else master.own_zone
+    sentences = start_problems(master.rule, master.start.wall, zone, budget)
+    if sentences and not _start_is_excluded(master):
+        yield from (LineProblem(master.at("RRULE"), f"RRULE: {each}") for each in sentences)
+
+
+def _start_is_excluded(master: VEvent) -> bool:
+    """Tell whether an EXDATE excludes the start, so that it needn't be in the rule.
+
+    With COUNT it would still be disputed whether the start is counted.
+    """
+    rule, zone = master.rule, master.naming_zone(_UTC)
+    if rule is None or rule.by_the_clock or rule.count or rule.until:
+        return False
+    start = master.start.instant(zone)
+    return any(exdate.when.instant(zone) == start for exdate in master.exdates)
+
+
+# Parsing ------------------------------------------------------------------------------
+
+
+class Parsed(NamedTuple):
+    """A parsed file, whatever it is used for.
+
+    *problems* and *warnings* are those of no event. *closed_line* is the line that says that
+    the calendar is closed by default, or 0.
+    """
+
+    series: tuple[Series, ...]
+    problems: tuple[LineProblem, ...]
+    warnings: tuple[LineWarning, ...]
+    closed_line: int = 0
+
+
+@lru_cache(maxsize=_CACHED_FILES)
+def parse(text: str) -> Parsed:
+    """Parse a file; never raises.
+
+    Files are at most a megabyte, which bounds what the cache holds.
+    """
+    tree = parse_tree(text)
+    problems, warnings = list(tree.problems), list(tree.warnings)
+    count = sum(len(calendar.named("VEVENT")) for calendar in tree.calendars)
+    if count > MAX_EVENTS:
+        message = f"the file has {count:,} events; at most {MAX_EVENTS:,} are read; split it"
+        return Parsed((), (*problems, LineProblem(0, message)), tuple(warnings))
+    events: list[ParsedEvent] = []
+    budget = Budget()
+    try:
+        for calendar in tree.calendars:
+            zones = TimezoneResolver(calendar, budget)
+            parser = CalendarParser(calendar, zones)
+            events += parser.events()
+            problems += zones.problems
+            warnings += parser.warnings
+    except TooMuchWork:
+        problems.append(LineProblem(0, _TOO_MUCH))
+    if not events and not problems:
+        warnings.append(LineWarning(0, "no-events", "the calendar has no events"))
+    closed = next(filter(None, map(_closed_line, tree.calendars)), 0)
+    return Parsed(tuple(_grouped(events)), tuple(problems), tuple(warnings), closed)
+
+
+def _closed_line(calendar: Component) -> int:
+    """Return the line that says that AWS Change Calendar is closed by default, or 0."""
+    lines = calendar.all("X-CALENDAR-TYPE")
+    return next((li.number for li in lines if li.value.strip().upper() == "DEFAULT_CLOSED"), 0)
+
+
+def _grouped(events: Iterable[ParsedEvent]) -> Iterator[Series]:
+    """Yield the series by UID; an event without one is a series of its own."""
+    by_uid: defaultdict[str, list[ParsedEvent]] = defaultdict(list)
+    for event in events:
+        by_uid[event.label.uid or f"\0{event.line}"].append(event)
+    for _, same in sorted(by_uid.items()):
+        yield _series(same)
+
+
+def _series(events: list[ParsedEvent]) -> Series:
+    """Assemble the events of one UID; of versions of one event the highest SEQUENCE counts."""
+    versions: defaultdict[DateOrTime | None, list[VEvent]] = defaultdict(list)
+    for parsed in events:
+        if parsed.event:
+            versions[_identity(parsed.event)].append(parsed.event)
+    problems = [problem for parsed in events for problem in parsed.problems]
+    problems += [problem for same in versions.values() for problem in _duplicates(same)]
+    latest = {key: max(same, key=lambda event: event.sequence) for key, same in versions.items()}
+    master = latest.pop(None, None)
+    return Series(
+        master,
+        tuple(sorted(latest.values(), key=lambda event: (event.start.wall, event.line))),
+        tuple(parsed.label for parsed in events),
+        tuple(problems),
+        tuple(warning for parsed in events for warning in parsed.warnings),
+    )
+
+
+def _identity(event: VEvent) -> DateOrTime | None:
+    """Return the instance that *event* overrides, the same however its time is written."""
+    when = event.recurrence_id
+    if when is None or when.is_date or when.tz is None:
+        return when
+    return DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
+
+
+def _duplicates(versions: list[VEvent]) -> Iterator[LineProblem]:
+    versions = sorted(versions, key=lambda event: (event.sequence, event.line))
+    for _, group in groupby(versions, key=lambda event: event.sequence):
+        first, *others = group
+        for other in others:
+            yield LineProblem(
+                other.at("UID"),
+                f"UID {quote(first.label.uid)} is used twice, first on line {first.at('UID')}; "
+                "write another one, or a higher SEQUENCE if this event replaces that one",
+            )

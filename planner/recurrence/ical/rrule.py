@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from planner.errors import quote
 from planner.recurrence.ical.syntax import (
+    FIRST_YEAR,
     MAX_COUNT,
     MAX_INTERVAL,
     MAX_RULE,
@@ -34,7 +35,7 @@ class ByDay:
 
 @dataclass(frozen=True, slots=True)
 class RecurrenceRule:
-    """A recurrence rule; an empty tuple is a part that isn't written."""
+    """A recurrence rule; a part that isn't written is an empty tuple."""
 
     frequency: str
     interval: int = 1
@@ -50,7 +51,7 @@ class RecurrenceRule:
 
     @property
     def by_the_clock(self) -> bool:
-        """Whether it steps in hours or minutes, so that clock changes make it ambiguous."""
+        """Whether it steps in hours or minutes, which clock changes make ambiguous."""
         return self.frequency in ("HOURLY", "MINUTELY")
 
     @property
@@ -60,7 +61,7 @@ class RecurrenceRule:
 
     @property
     def times_a_day(self) -> int:
-        """How many times of day its parts make; 0 where it steps by the clock itself."""
+        """How many times of day its parts name; 0 for a frequency of hours or minutes."""
         times = [len(self[part]) or 1 for part in ("BYHOUR", "BYMINUTE", "BYSECOND")]
         return 0 if self.by_the_clock else times[0] * times[1] * times[2]
 
@@ -77,21 +78,24 @@ _RANGES = {
     "BYMONTH": (1, 12, False),
     "BYSETPOS": (1, 366, True),
 }
-"""Of each list of numbers: the least, the largest, and whether it counts from the end, too."""
+"""Of each list of numbers: the least, the largest, and whether negative ones are allowed."""
 
 _NUMBER = re.compile(r"[+-]?\d{1,3}")
 _DAY = re.compile(r"([+-]?\d{1,2})?(MO|TU|WE|TH|FR|SA|SU)")
 _KNOWN = frozenset({"FREQ", "INTERVAL", "COUNT", "UNTIL", "WKST", "BYDAY", *_RANGES})
 
 
-def parse(text: str) -> tuple[RecurrenceRule | None, list[str]]:
-    """Return the rule that *text* writes, or sentences for everything that is wrong with it."""
+def parse(text: str, *, first_year: int = FIRST_YEAR) -> tuple[RecurrenceRule | None, list[str]]:
+    """Parse an RRULE value; return it, or None with a sentence for every problem.
+
+    UNTIL may not be before *first_year*.
+    """
     if len(text) > MAX_RULE:
         return None, [f"the rule has {len(text):,} characters; at most {MAX_RULE:,} are read"]
     parts, problems = _parts(text)
     if problems:
         return None, problems
-    reader = _RuleParser(parts)
+    reader = _RuleParser(parts, first_year)
     rule = reader.rule()
     if reader.problems:
         return None, reader.problems
@@ -100,7 +104,7 @@ def parse(text: str) -> tuple[RecurrenceRule | None, list[str]]:
 
 
 def _parts(text: str) -> tuple[dict[str, str], list[str]]:
-    """Split *text* at its semicolons, and refuse what no rule may contain."""
+    """Split *text* at its semicolons; report parts that no rule may have."""
     parts: dict[str, str] = {}
     problems = []
     for part in text.strip().upper().rstrip(";").split(";"):
@@ -122,14 +126,15 @@ def _parts(text: str) -> tuple[dict[str, str], list[str]]:
 
 
 class _RuleParser:
-    """Reads the parts of one rule and collects what is wrong with their values."""
+    """Parses the parts of one rule and collects the problems of their values."""
 
-    def __init__(self, parts: dict[str, str]) -> None:
+    def __init__(self, parts: dict[str, str], first_year: int) -> None:
         self.parts = parts
+        self._first_year = first_year
         self.problems: list[str] = []
 
     def rule(self) -> RecurrenceRule:
-        """Return the rule; only meaningful without problems."""
+        """Return the rule; it is only valid where there are no problems."""
         if {"COUNT", "UNTIL"} <= self.parts.keys():
             self.problems.append(
                 "the rule has both COUNT and UNTIL; write the one that should end it"
@@ -172,7 +177,7 @@ class _RuleParser:
         if "UNTIL" not in self.parts:
             return None
         try:
-            return parse_when(self.parts["UNTIL"])
+            return parse_when(self.parts["UNTIL"], first_year=self._first_year)
         except BadValue as error:
             self.problems.append(f"UNTIL: {error}")
             return None
@@ -213,7 +218,7 @@ class _RuleParser:
 
 
 def conflicts(rule: RecurrenceRule) -> list[str]:
-    """Return a sentence for each part of *rule* that can't go with the others."""
+    """Return a sentence for each combination in *rule* that is invalid or disputed."""
     return [sentence.format(rule) for wrong, sentence in _CONFLICTS if wrong(rule)]
 
 
@@ -277,6 +282,11 @@ _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
         "calendar programs disagree about BYWEEKNO with BYSETPOS; write the weekdays themselves",
     ),
     (
+        lambda rule: rule.interval > 1 and "BYWEEKNO" in rule.numbers,
+        "calendar programs disagree about BYWEEKNO with INTERVAL={0.interval}: some count years "
+        "of the calendar, others years of ISO weeks; write a rule for each year",
+    ),
+    (
         lambda rule: "BYSETPOS" in rule.numbers and rule.by_the_clock,
         "BYSETPOS can't go with FREQ={0.frequency}; write the hours and minutes themselves",
     ),
@@ -294,4 +304,4 @@ _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
         f"the rule has {{0.times_a_day:,}} starts a day; at most {MAX_TIMES_A_DAY} are supported",
     ),
 )
-"""Which rules are refused, and with which sentence."""
+"""The combinations that are refused, each with its sentence."""

@@ -31,11 +31,11 @@ from planner.recurrence.ical.syntax import (
 
 _DAY = timedelta(days=1)
 _CALL = 12
-"""Steps that setting out costs, however short the way."""
+"""Steps that every call costs, however few dates it examines."""
 
 
 class _Unit(NamedTuple):
-    """What an interval counts: how long it is, and how many steps it costs to look at."""
+    """The unit of an INTERVAL: its name and length, and the steps that examining one costs."""
 
     name: str
     shortest: timedelta
@@ -61,21 +61,21 @@ _NAMES = {
     "BYMINUTE": "byminute",
     "BYSECOND": "bysecond",
 }
-"""What dateutil calls the parts that it is given as they are."""
+"""dateutil's names of the parts that are passed on unchanged."""
 
 
 class TooMuchWork(Exception):
-    """The budget of steps is used up."""
+    """The work budget is used up."""
 
 
 class Budget:
-    """How much work may still be done."""
+    """The steps of work that are left for one answer."""
 
     def __init__(self, steps: int = MAX_STEPS) -> None:
         self.left = steps
 
     def spend(self, steps: int = 1) -> None:
-        """Take *steps*, or raise `TooMuchWork`."""
+        """Deduct *steps*; raise `TooMuchWork` where fewer are left."""
         self.left -= steps
         if self.left < 0:
             raise TooMuchWork
@@ -92,12 +92,12 @@ def starts(
     """Yield the starts of *rule* between two local dates, both inclusive, ascending.
 
     Args:
-        rule: What `rule.parse` returned.
-        start: Its DTSTART on the wall; nothing comes before it, and COUNT counts from it.
-        first: The first date asked for.
-        last: The last date asked for.
-        tz: The zone of *start*, which an UNTIL in UTC is compared in; None if there is none.
-        budget: What the walk is paid from.
+        rule: A parsed rule.
+        start: Its DTSTART in naive wall time; no start is before it, and COUNT begins with it.
+        first: The first local date.
+        last: The last local date.
+        tz: The zone in which an UNTIL in UTC is compared; None compares wall times.
+        budget: Reduced by the work done.
 
     Raises:
         TooMuchWork: The budget was used up.
@@ -119,7 +119,7 @@ def contains(rule: RecurrenceRule, start: datetime, budget: Budget) -> bool:
 
 
 def _end_of(until: DateOrTime | None, tz: tzinfo | None) -> Callable[[datetime], bool]:
-    """Return what tells whether a start is after *until*, whose day or time still counts."""
+    """Return a predicate for starts after *until*; UNTIL itself is inclusive."""
     if until is None:
         return lambda wall: False
     if until.is_date:
@@ -132,10 +132,10 @@ def _end_of(until: DateOrTime | None, tz: tzinfo | None) -> Callable[[datetime],
 
 
 def _near(rule: RecurrenceRule, start: datetime, first: date) -> datetime:
-    """Return a time on a day before *first* from which *rule* goes on as from *start*.
+    """Return a time before *first* from which *rule* continues exactly as from *start*.
 
-    It is whole intervals after *start* and on the same day of the month, since what a rule
-    leaves out is taken from there: for a 29 February it may be years before *first*.
+    It is whole intervals after *start* and on the same day of the month, since a rule takes
+    the parts it leaves out from there; for a 29 February it may be years before *first*.
     """
     unit = _UNITS[rule.frequency]
     intervals = (first - _DAY - start.date()) // (unit.longest * rule.interval)
@@ -148,7 +148,7 @@ def _near(rule: RecurrenceRule, start: datetime, first: date) -> datetime:
 
 
 def _walk(rule: RecurrenceRule, begin: datetime, last: date, budget: Budget) -> Iterator[datetime]:
-    """Yield what dateutil finds from *begin* on, to the end of *last* or a little more."""
+    """Yield dateutil's starts from *begin* to the end of *last*, or a little later."""
     unit = _UNITS[rule.frequency]
     span = datetime.combine(last, time()) + _DAY - begin
     steps = max(span // (unit.shortest * rule.interval) + 1, 0)
@@ -177,13 +177,14 @@ def _followed(rule: RecurrenceRule, begin: datetime, interval: _Interval) -> dat
 
 
 class _Over(Exception):
-    """The walk has come to its end."""
+    """The last interval has been examined."""
 
 
 class _Interval(int):
-    """An INTERVAL that pays for each use of it, and ends the walk after the last.
+    """An INTERVAL that spends the budget at each use, and ends the search after the last.
 
-    dateutil uses it once for each year, month, week, day, hour or minute that it looks at.
+    dateutil adds or multiplies it once for each year, month, week, day, hour or minute that
+    it examines: the only place where its search can be bounded from outside.
     """
 
     steps: int
@@ -192,7 +193,7 @@ class _Interval(int):
 
     @classmethod
     def paid(cls, interval: int, steps: int, cost: int, budget: Budget) -> _Interval:
-        """Return *interval* for *steps* uses, each of which costs *cost* of *budget*."""
+        """Return *interval* for *steps* uses of *cost* each."""
         self = cls(interval)
         self.steps, self.cost, self.budget = steps, cost, budget
         return self
@@ -212,7 +213,7 @@ class _Interval(int):
 
 
 def _weekdays(rule: RecurrenceRule) -> list[dateutil.weekday] | None:
-    """Return BYDAY for dateutil, which would join numbered and plain weekdays by *and*."""
+    """Return BYDAY for dateutil, which would require numbered *and* plain weekdays at once."""
     in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
     every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
     return [
@@ -223,10 +224,10 @@ def _weekdays(rule: RecurrenceRule) -> list[dateutil.weekday] | None:
 
 
 def _in_week(rule: RecurrenceRule, day: date) -> bool:
-    """Tell whether *day* is in one of the weeks, by the week-numbering year it belongs to.
+    """Tell whether *day* is in one of the rule's weeks, by ISO 8601's week-numbering year.
 
-    dateutil counts the weeks of the year before it wrongly: for it 1 January 1994 is in
-    week 53, and week −52 never begins in December.
+    dateutil miscounts the weeks of the previous year: to it 1 January 1994 is in week 53,
+    and week −52 never begins in December.
     """
     week = day.toordinal() - (day.weekday() - rule.week_start) % 7
     # The year of a week is the one that has most of its days: that of its fourth day.
@@ -244,16 +245,16 @@ def _first_week(year: int, week_start: int) -> int:
 
 _LAST = date(LAST_YEAR, 12, 31)
 _SEARCHED = timedelta(days=8 * 366)
-"""How far a better start is looked for: 29 February can be eight years away."""
+"""How far a better start is searched for: 29 February can be eight years away."""
 
 
 def start_problems(
     rule: RecurrenceRule, start: datetime, tz: tzinfo | None, budget: Budget
 ) -> list[str]:
-    """Return what is wrong with *rule* for a DTSTART of *start* in *tz*, in sentences.
+    """Return why *rule* can't begin at *start* in *tz*, in sentences.
 
-    RFC 5545 leaves open what a start means that its rule doesn't contain, so it is
-    refused; None as *tz* is a zone that isn't known yet.
+    A start that its rule doesn't contain is refused, since RFC 5545 (section 3.8.5.3) leaves
+    its meaning open. *tz* is None where the zone isn't known yet.
     """
     if rule.until and _ends_before(rule.until, start, tz):
         written = f"{rule.until.wall:%Y-%m-%d %H:%M}"[: 10 if rule.until.is_date else None]
@@ -268,6 +269,8 @@ def start_problems(
 def _ends_before(until: DateOrTime, start: datetime, tz: tzinfo | None) -> bool:
     if until.is_date:
         return until.wall.date() < start.date()
+    if until.is_utc and tz is None:
+        return until.wall + _DAY < start  # in the zone of the window, which isn't known here
     if until.tz is None or tz is None:
         return until.wall < start
     return until.instant(tz) < to_utc(start, tz)
@@ -287,10 +290,10 @@ def _start_sentence(rule: RecurrenceRule, start: datetime, budget: Budget) -> st
 def _clock_problems(
     rule: RecurrenceRule, start: datetime, tz: tzinfo | None, budget: Budget
 ) -> list[str]:
-    """Return what is wrong with an HOURLY or MINUTELY *rule*.
+    """Return the problems of an HOURLY or MINUTELY *rule*.
 
-    It counts real hours to one reader and hours on the wall to another: so it is only
-    followed where no clock changes before it ends.
+    Some programs count elapsed hours, others hours on the wall, so it is only followed where
+    no clock changes before it ends.
     """
     if tz is None:
         return [f"FREQ={rule.frequency} needs a time zone, or UTC; write the start in one"]
@@ -315,13 +318,13 @@ _TOO_MUCH = "the rule takes too much work to follow; write a simpler one"
 
 
 def check_rule(rule: str, start: datetime | None, timezone: str | None = None) -> list[str]:
-    """Return what is wrong with a rule that is written beside its *start*, in sentences.
+    """Return the problems of a rule outside of any file, in sentences.
 
     Args:
-        rule: The RRULE, without its name.
-        start: Its first start on the wall, naive, which the rule must contain. Without it
-            only the rule itself is checked.
-        timezone: The zone of *start*; without it, what depends on one is refused.
+        rule: The RRULE value, without its name.
+        start: Its first start, naive wall time, which the rule must contain; without it only
+            the rule itself is checked.
+        timezone: The zone of *start*; without it, a rule that depends on one is refused.
     """
     parsed, sentences = parse_rrule(rule)
     if parsed is None or start is None:
@@ -348,17 +351,17 @@ def _rule_sentences(rule: RecurrenceRule, start: datetime, timezone: str | None)
 def expand_rule(
     rule: str, start: datetime, first: date, last: date, timezone: str | None = None
 ) -> list[datetime]:
-    """Return the starts of *rule* on the wall between two local dates, both inclusive.
+    """Return the naive wall times at which *rule* starts between two local dates, inclusive.
 
     Args:
-        rule: The RRULE, which `check_rule` found nothing against.
-        start: Its first start on the wall, naive.
-        first: The first date asked for.
-        last: The last date asked for.
+        rule: The RRULE value, without problems by `check_rule`.
+        start: Its first start, naive wall time.
+        first: The first local date.
+        last: The last local date.
         timezone: The zone of *start*; only an UNTIL in UTC needs it.
 
     Raises:
-        ValueError: The rule is wrong, or has more than `MAX_OCCURRENCES` starts then.
+        ValueError: The rule is wrong, or has more than `MAX_OCCURRENCES` starts.
 
     >>> expand_rule("FREQ=WEEKLY;INTERVAL=2", datetime(2027, 1, 8, 16), date(2027, 1, 1),
     ...             date(2027, 1, 31))

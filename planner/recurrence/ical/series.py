@@ -8,19 +8,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from planner.recurrence.ical.events import VEvent
+from planner.model import IcalMatch
+from planner.recurrence.ical.events import EventLabel, VEvent
 from planner.recurrence.ical.rrule_starts import Budget, starts
 from planner.recurrence.ical.syntax import (
     FIRST_YEAR,
     LAST_YEAR,
     DateOrTime,
     EventDuration,
+    LineProblem,
+    LineWarning,
     to_local,
     to_utc,
 )
 
+_DAY = timedelta(days=1)
+_UTC = ZoneInfo("UTC")
+
 _MARGIN = timedelta(days=2)
-"""More than any two zones are apart: walls of a span of instants are within it."""
+"""More than any two zones differ, so that the wall times of a span of instants are within it."""
 
 _FIRST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 _LAST = datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
@@ -28,50 +34,86 @@ _LAST = datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One occurrence: *wall* is its start as its own zone's clock shows it or should."""
+    """One instance of an event, ``[start, end)`` in UTC.
+
+    *wall* is its start on its own zone's clock, also where the clock skips it. *notes* say in
+    words what moved it: a clock change, an override.
+    """
 
     start: datetime
     end: datetime
     wall: datetime
-    entry: VEvent
-    length: EventDuration
+    event: VEvent
+    duration: EventDuration
     notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The event's SUMMARY, empty without one."""
+        return self.event.label.summary
+
+    @property
+    def uid(self) -> str:
+        """The event's UID, empty without one."""
+        return self.event.label.uid
+
+    @property
+    def all_day(self) -> bool:
+        """Whether it lasts whole days."""
+        return self.event.all_day
+
+    def is_shown_by(self, match: IcalMatch) -> bool:
+        """Tell whether *match* chooses its event."""
+        return self.event.label.counts(match)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What has one UID: its *master*, and the *changes* of single occurrences."""
+    """All events with one UID: the *master*, and the *overrides* of single instances.
+
+    *labels* are those of every event, also of broken ones, whose *problems* are here.
+    """
 
     master: VEvent | None
-    changes: tuple[VEvent, ...] = ()
+    overrides: tuple[VEvent, ...] = ()
+    labels: tuple[EventLabel, ...] = ()
+    problems: tuple[LineProblem, ...] = ()
+    warnings: tuple[LineWarning, ...] = ()
 
     @property
     def events(self) -> tuple[VEvent, ...]:
-        """All of its events."""
-        return (*([self.master] if self.master else []), *self.changes)
+        """The master and the overrides."""
+        return (*([self.master] if self.master else []), *self.overrides)
+
+    def counts(self, match: IcalMatch) -> bool:
+        """Tell whether *match* chooses any of its events."""
+        return any(label.counts(match) for label in self.labels)
 
     def instances(
         self, floating: tzinfo, first: datetime, last: datetime, budget: Budget
     ) -> Iterator[Instance]:
-        """Yield what starts between the instants *first* and *last*, in no order.
+        """Yield the instances that start between two instants, inclusive, in no order.
 
-        Cancelled ones are left out. An excluded date takes its change with it.
+        Cancelled ones are left out. An EXDATE excludes the override of its instance, too.
         """
-        seen = _InstanceSet(self.master, floating) if self.master else None
-        for change in self.changes:
-            assert change.changes is not None
+        master = self.master
+        excluded = _excluded(master, floating) if master else None
+        for override in self.overrides:
+            assert override.recurrence_id is not None
             budget.spend()
-            if change.cancelled or (seen and seen.excludes(change.changes, floating)):
+            if override.label.cancelled:
                 continue
-            instance = _instance(change, change.start.wall, floating, change.length)
+            if excluded and excluded.excludes(override.recurrence_id, floating):
+                continue
+            instance = _instance(override, override.start.wall, floating, override.duration)
             if first <= instance.start <= last:
-                yield _noted(instance, _moved(change))
-        if self.master and seen:
-            for instance in self._unchanged(self.master, seen, floating, first, last, budget):
+                yield replace(instance, notes=(*_moved(override), *instance.notes))
+        if master and excluded:
+            for instance in self._regular(master, excluded, floating, first, last, budget):
                 if first <= instance.start <= last:
                     yield instance
 
-    def _unchanged(
+    def _regular(
         self,
         master: VEvent,
         excluded: _InstanceSet,
@@ -80,44 +122,47 @@ class Series:
         last: datetime,
         budget: Budget,
     ) -> Iterator[Instance]:
-        """Yield the occurrences that have no change of their own; some outside of the span."""
-        changed = _InstanceSet.of((change.changes for change in self.changes), master, floating)
-        later = _ThisAndFuture(self.changes, master, floating)
+        """Yield the instances without an override of their own; some outside of the span."""
+        ids = (override.recurrence_id for override in self.overrides)
+        overridden = _InstanceSet((when for when in ids if when), master, floating)
+        later = _ThisAndFuture(self.overrides, master, floating)
         zone = master.zone(floating)
         since, until = later.widened(max(first, _FIRST), min(last, _LAST))
-        for wall, length in _walls(master, floating, since, until, budget):
+        for wall, duration in _walls(master, floating, since, until, budget):
             instant = to_utc(wall, zone)
-            if excluded.has(instant, wall) or changed.has(instant, wall):
+            if excluded.has(instant, wall) or overridden.has(instant, wall):
                 continue
-            entry, shift = later.of(instant)
-            if not entry.cancelled:
-                yield _instance(entry, wall + shift, floating, length or entry.length)
+            event, shift = later.of(instant)
+            if not event.label.cancelled:
+                yield _instance(event, wall + shift, floating, duration or event.duration)
 
 
 def _walls(
     master: VEvent, floating: tzinfo, since: datetime, until: datetime, budget: Budget
 ) -> Iterator[tuple[datetime, EventDuration | None]]:
-    """Yield the start of each occurrence once, with the length that a PERIOD gives it."""
+    """Yield the start of each instance once, with the duration that a PERIOD gives it."""
     zone = master.zone(floating)
-    extra = {
-        to_local(e.when.instant(zone), zone) if e.when.tz else e.when.wall: e.length
-        for e in master.extra
+    rdates = {
+        to_local(rdate.when.instant(zone), zone)
+        if rdate.when.tz
+        else rdate.when.wall: rdate.duration
+        for rdate in master.rdates
     }
-    yield from extra.items()
+    yield from rdates.items()
     if master.rule is None:
         found: Iterable[datetime] = [master.start.wall]
     else:
         first, last = _dates(since, until, zone)
-        ends_in = master.calendar_or_window_zone(floating)
+        ends_in = master.naming_zone(floating)
         found = starts(master.rule, master.start.wall, first, last, ends_in, budget)
-    budget.spend(len(extra) + 1)
+    budget.spend(len(rdates) + 1)
     for wall in found:
-        if wall not in extra:
+        if wall not in rdates:
             yield wall, None
 
 
 def _dates(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
-    """Return the local dates that the starts between two instants are on, with a margin."""
+    """Return the local dates of the starts between two instants, with a margin."""
     return (
         to_local(max(since - _MARGIN, _FIRST), zone).date(),
         to_local(min(until + _MARGIN, _LAST), zone).date(),
@@ -125,63 +170,54 @@ def _dates(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
 
 
 class _InstanceSet:
-    """A set of occurrences, by instants; those given as dates stand for all of that day."""
+    """Instances of *master* as EXDATE and RECURRENCE-ID name them; a date names all of a day."""
 
-    def __init__(self, master: VEvent, floating: tzinfo) -> None:
-        self._fill((item.when for item in master.excluded), master, floating)
-
-    @classmethod
-    def of(
-        cls, whens: Iterable[DateOrTime | None], master: VEvent, floating: tzinfo
-    ) -> _InstanceSet:
-        """Return the occurrences of *master* that *whens* name."""
-        self = cls.__new__(cls)
-        self._fill((when for when in whens if when), master, floating)
-        return self
-
-    def _fill(self, whens: Iterable[DateOrTime], master: VEvent, floating: tzinfo) -> None:
-        zone = master.calendar_or_window_zone(floating)
+    def __init__(self, whens: Iterable[DateOrTime], master: VEvent, floating: tzinfo) -> None:
+        self._zone = master.naming_zone(floating)
         self._by_day = master.all_day
-        self._zone = zone
         self._days: set[date] = set()
         self._instants: set[datetime] = set()
         for when in whens:
-            if when.is_date or master.all_day:
-                self._days.add(when.day(zone))
+            if when.is_date or self._by_day:
+                self._days.add(when.day(self._zone))
             else:
-                self._instants.add(when.instant(zone))
+                self._instants.add(when.instant(self._zone))
 
     def has(self, instant: datetime, wall: datetime) -> bool:
-        """Tell whether the occurrence at *instant*, *wall* on the clock, is in the set."""
+        """Tell whether it has the instance at *instant*, which is *wall* on its clock."""
         return instant in self._instants or (bool(self._days) and wall.date() in self._days)
 
     def excludes(self, when: DateOrTime, floating: tzinfo) -> bool:
-        """Tell whether the occurrence that *when* names is in the set."""
+        """Tell whether it has the instance that *when* names."""
         if when.is_date or self._by_day:
             return when.day(self._zone) in self._days
         instant = when.instant(self._zone)
         return self.has(instant, to_local(instant, self._zone))
 
 
-class _ThisAndFuture:
-    """The changes that hold for all later occurrences, too, in the order of their starts."""
+def _excluded(master: VEvent, floating: tzinfo) -> _InstanceSet:
+    return _InstanceSet((exdate.when for exdate in master.exdates), master, floating)
 
-    def __init__(self, changes: tuple[VEvent, ...], master: VEvent, floating: tzinfo) -> None:
+
+class _ThisAndFuture:
+    """The overrides that apply to all later instances as well, in the order of their starts."""
+
+    def __init__(self, overrides: tuple[VEvent, ...], master: VEvent, floating: tzinfo) -> None:
         found = []
-        for change in changes:
-            if change.this_and_future and change.changes:
-                at, wall = _named(change.changes, master, floating)
-                found.append((at, change.start.wall - wall, change))
+        for override in overrides:
+            if override.this_and_future and override.recurrence_id:
+                at, wall = _named(override.recurrence_id, master, floating)
+                found.append((at, override.start.wall - wall, override))
         found.sort(key=lambda item: item[0])
         self._since = [at for at, _, _ in found]
-        self._choices = [(master, timedelta())] + [(change, shift) for _, shift, change in found]
+        self._choices = [(master, timedelta())] + [(event, shift) for _, shift, event in found]
 
     def of(self, instant: datetime) -> tuple[VEvent, timedelta]:
-        """Return the entry that the occurrence at *instant* follows, and how far it is moved."""
+        """Return the event that the instance at *instant* follows, and how far it is moved."""
         return self._choices[bisect_right(self._since, instant)]
 
     def widened(self, first: datetime, last: datetime) -> tuple[datetime, datetime]:
-        """Return the span in which the occurrences were, before they were moved."""
+        """Return the span of the instances before they were moved into *first* to *last*."""
         shifts = [shift for _, shift in self._choices]
         return (
             first - min(max(shifts), first - _FIRST),
@@ -190,21 +226,21 @@ class _ThisAndFuture:
 
 
 def _named(when: DateOrTime, master: VEvent, floating: tzinfo) -> tuple[datetime, datetime]:
-    """Return the occurrence of *master* that *when* names: its instant and its wall time."""
+    """Return the instant and the wall time of the instance of *master* that *when* names."""
     zone = master.zone(floating)
     if when.is_date or master.all_day:
-        wall = datetime.combine(when.day(master.calendar_or_window_zone(floating)), time())
+        wall = datetime.combine(when.day(master.naming_zone(floating)), time())
         return to_utc(wall, zone), wall
     instant = when.instant(zone)
     return instant, to_local(instant, zone)
 
 
-def _instance(entry: VEvent, wall: datetime, floating: tzinfo, length: EventDuration) -> Instance:
-    zone = entry.zone(floating)
+def _instance(event: VEvent, wall: datetime, floating: tzinfo, duration: EventDuration) -> Instance:
+    zone = event.zone(floating)
     start = to_utc(wall, zone)
-    own = length is entry.length
-    end = entry.end_at(wall, floating) if own else length.end(wall, zone)
-    return Instance(start, end, wall, entry, length, _clock_notes(start, wall, zone))
+    own = duration is event.duration
+    end = event.end_at(wall, floating) if own else duration.end(wall, zone)
+    return Instance(start, end, wall, event, duration, _clock_notes(start, wall, zone))
 
 
 def _clock_notes(start: datetime, wall: datetime, zone: tzinfo) -> tuple[str, ...]:
@@ -217,71 +253,85 @@ def _clock_notes(start: datetime, wall: datetime, zone: tzinfo) -> tuple[str, ..
     return (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
 
 
-def _moved(change: VEvent) -> tuple[str, ...]:
-    """Return what a change says of the occurrence that it stands for."""
-    assert change.changes is not None
-    before = change.changes
-    if before.wall == change.start.wall and before.tz == change.start.tz:
+def _moved(override: VEvent) -> tuple[str, ...]:
+    """Return the note that says what *override* did to its instance."""
+    assert override.recurrence_id is not None
+    before = override.recurrence_id
+    if before.wall == override.start.wall and before.tz == override.start.tz:
         return ("changed in the calendar for this date",)
     pattern = "%Y-%m-%d" if before.is_date else "%Y-%m-%d %H:%M"
-    utc = " UTC" if str(before.tz) == "UTC" and before.tz != change.start.tz else ""
+    utc = " UTC" if before.is_utc and before.tz != override.start.tz else ""
     return (f"moved in the calendar from {before.wall.strftime(pattern)}{utc}",)
 
 
-def _noted(instance: Instance, notes: tuple[str, ...]) -> Instance:
-    return replace(instance, notes=(*notes, *instance.notes))
-
-
-_UTC = ZoneInfo("UTC")
-_DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class LineWarning:
-    """A warning, before it has a file."""
-
-    line: int
-    code: str
-    message: str
+# Warnings -----------------------------------------------------------------------------
 
 
 def unmatched_exceptions(series: Series, budget: Budget) -> Iterator[LineWarning]:
-    """Yield a warning for each EXDATE and each RECURRENCE-ID that names no occurrence."""
+    """Yield a warning for each EXDATE and each RECURRENCE-ID that names no instance."""
     master = series.master
     if master is None:
         return
-    occurrences = _Occurrences(master, budget)
-    for item in master.excluded:
-        if not occurrences.have(item.when):
-            message = f"EXDATE {_written(item.when)} excludes nothing: the event is not on then"
-            yield LineWarning(item.line, "exdate-excludes-nothing", message)
-    for change in series.changes:
-        if change.changes and not occurrences.have(change.changes):
+    instances = _Instances(master, budget)
+    for exdate in master.exdates:
+        if not instances.have(exdate.when):
+            message = f"EXDATE {_written(exdate.when)} excludes nothing: the event is not on then"
+            yield LineWarning(exdate.line, "exdate-excludes-nothing", message)
+    for override in series.overrides:
+        if override.recurrence_id and not instances.have(override.recurrence_id):
             message = (
-                f"RECURRENCE-ID {_written(change.changes)} is no occurrence of the series; "
-                "the event counts by itself"
+                f"RECURRENCE-ID {_written(override.recurrence_id)} is no occurrence of the "
+                "series; the event counts by itself"
             )
-            yield LineWarning(change.at("RECURRENCE-ID"), "change-of-nothing", message)
+            yield LineWarning(override.at("RECURRENCE-ID"), "change-of-nothing", message)
+
+
+def ambiguous_days(series: Series, timezone: str, tz: tzinfo) -> Iterator[LineWarning]:
+    """Yield a warning for each day that a time in UTC names in a file without a zone.
+
+    Only where the day in the window's zone isn't the one whose midnight the time may be.
+    """
+    master = series.master
+    if master is None or not master.all_day or master.own_zone:
+        return
+    named = [(exdate.when, "EXDATE", exdate.line) for exdate in master.exdates]
+    if master.rule and master.rule.until:
+        named.append((master.rule.until, "UNTIL", master.at("RRULE")))
+    named += [
+        (override.recurrence_id, "RECURRENCE-ID", override.at("RECURRENCE-ID"))
+        for override in series.overrides
+        if override.recurrence_id
+    ]
+    for when, name, line in named:
+        if when.is_utc and when.day(tz) != when.midnight_day:
+            yield LineWarning(
+                line,
+                "ambiguous-day",
+                f"{name} {_written(when)}Z is a time in a series of whole days, and the file names "
+                f"no zone: it is read as {when.day(tz)}, its day in {timezone}; as a midnight of "
+                f"the zone it was written in it is {when.midnight_day}; write the date "
+                "alone, or X-WR-TIMEZONE",
+            )
 
 
 def _written(when: DateOrTime) -> str:
     return f"{when.wall:%Y%m%d}" if when.is_date else f"{when.wall:%Y%m%dT%H%M%S}"
 
 
-class _Occurrences:
-    """DateOrTime a series is, before anything is excluded."""
+class _Instances:
+    """The instances of *master* before any is excluded."""
 
     def __init__(self, master: VEvent, budget: Budget) -> None:
         self._master = master
         self._budget = budget
-        self._zone = master.calendar_or_window_zone(_UTC)
-        self._is_guess = (master.start.tz or master.calendar_zone) is None
-        written = [master.start, *(extra.when for extra in master.extra)]
+        self._zone = master.naming_zone(_UTC)
+        self._is_guess = master.own_zone is None
+        written = [master.start, *(rdate.when for rdate in master.rdates)]
         self._instants = {when.instant(self._zone) for when in written}
         self._days = {to_local(instant, self._zone).date() for instant in self._instants}
 
     def have(self, when: DateOrTime) -> bool:
-        """Tell whether *when* names one of them; true where a zone that isn't known decides."""
+        """Tell whether *when* names one of them; true where the window's zone decides."""
         if self._is_guess and when.tz is not None:
             return True
         if when.is_date or self._master.all_day:

@@ -7,10 +7,11 @@ durations are parsed strictly. What the lines of an event mean is decided in `ev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
+from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from planner.errors import quote
@@ -42,10 +43,10 @@ LAST_YEAR = 2100
 """The years that dates may be in; Temporal's calendars end with 2100."""
 
 MAX_LENGTH = timedelta(days=31)
-"""How long an event with times may last."""
+"""How long an event with times may last as an occurrence of a window."""
 
 MAX_ALL_DAY_LENGTH = timedelta(days=366)
-"""How long an event of whole days may last: a freeze often reaches over a quarter's end."""
+"""How long an event of whole days, or a freeze, may last: it often spans a quarter's end."""
 
 MAX_RULE = 1_000
 """Characters of a recurrence rule."""
@@ -60,42 +61,74 @@ MAX_TIMES_A_DAY = 288
 """Starts of one rule on one day, by BYHOUR, BYMINUTE and BYSECOND: one every five minutes."""
 
 MAX_OCCURRENCES = 10_000
-"""Occurrences of one file, or of one rule, in what is asked for."""
+"""Occurrences of one file, or of one rule, in one answer."""
 
 MAX_STEPS = 250_000
-"""Days and times looked at to answer one question about a file: a second of work."""
+"""Days and times examined for one answer about a file: about a second of work."""
 
 MAX_PROBLEMS = 100
-"""Problems reported of one file; the rest is counted."""
+"""Problems reported of one file; the rest are counted."""
+
+
+Concern = Literal["time", "length", "missing length", "window length"]
+"""What a problem makes unknown, so that only readers who need it are stopped by it.
+
+A ``length`` matters to none who brings a duration of their own, and a ``missing length`` or
+a ``window length`` (more than 31 days) to windows only.
+"""
+
+
+class LineProblem(NamedTuple):
+    """What is wrong on a line, 0 for the whole file, in a sentence that says how to mend it."""
+
+    line: int
+    message: str
+    concerns: Concern = "time"
+
+
+class LineWarning(NamedTuple):
+    """What deserves a look on a line: it works, and *message* says how it is read."""
+
+    line: int
+    code: str
+    message: str
 
 
 class LineError(Exception):
     """A problem that ends the parsing of its component."""
 
-    def __init__(self, number: int, message: str) -> None:
-        self.number = number
+    def __init__(
+        self,
+        line: int,
+        message: str,
+        others: Sequence[LineProblem] = (),
+        concerns: Concern = "time",
+    ) -> None:
+        self.problems = [*others, LineProblem(line, message, concerns)]
         super().__init__(message)
 
-
-LineProblem = tuple[int, str]
-"""A line number, 0 for the whole file, and the sentence that mends it."""
 
 READ = frozenset(
     {
         *("BEGIN", "END", "TZID", "TZOFFSETFROM", "TZOFFSETTO", "METHOD", "X-WR-TIMEZONE"),
         *("UID", "SUMMARY", "CATEGORIES", "STATUS", "TRANSP", "SEQUENCE", "X-LIC-LOCATION"),
         *("DTSTART", "DTEND", "DURATION", "RRULE", "EXRULE", "RDATE", "EXDATE", "RECURRENCE-ID"),
+        "X-CALENDAR-TYPE",
     }
 )
-"""The properties that say when an event is and which one it is; others are passed over."""
+"""The properties that say when an event is and which one it is; the others are ignored."""
+
+_COMPONENTS = frozenset({"", "VCALENDAR", "VEVENT", "VTIMEZONE", "STANDARD", "DAYLIGHT"})
+"""The components that say when an event is; others, alarms and tasks among them, are ignored."""
 
 _NAME = re.compile(r"([A-Za-z0-9-]+)(?=[;:])")
+_UPPER_WORD = re.compile(r"[A-Z-]+(?=[\s=]|$)")
 _PARAMETER = re.compile(r';([A-Za-z0-9-]+)=((?:"[^"]*"|[^";:,]*)(?:,(?:"[^"]*"|[^";:,]*))*)')
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One unfolded content line; *number* is where it begins, counted from 1."""
+    """One unfolded content line; *number* is that of its first physical line, from 1."""
 
     number: int
     name: str
@@ -105,42 +138,56 @@ class Line:
 
 @dataclass(slots=True)
 class Component:
-    """What stands between a BEGIN and its END."""
+    """A component, from its BEGIN to its END; *problems* are those of its own lines."""
 
     name: str
     number: int
+    ignored: bool = False
     lines: list[Line] = field(default_factory=list)
     children: list[Component] = field(default_factory=list)
+    problems: list[LineProblem] = field(default_factory=list)
 
     def all(self, name: str) -> list[Line]:
-        """Return its own lines called *name*, in order."""
+        """Return its own lines called *name*, in file order."""
         return [line for line in self.lines if line.name == name]
 
     def named(self, name: str) -> list[Component]:
-        """Return the components in it that are called *name*, in order."""
+        """Return its direct children called *name*, in file order."""
         return [child for child in self.children if child.name == name]
 
 
-def read(text: str) -> tuple[list[Component], list[LineProblem]]:
-    """Return the VCALENDARs of *text*, and what is wrong with its grammar.
+class Tree(NamedTuple):
+    """The VCALENDARs of a file, with the problems and warnings that belong to no component."""
 
-    Never raises. A byte order mark, any kind of line end, blank lines and lower-case names
-    are accepted: the programs that write them are many.
+    calendars: list[Component]
+    problems: list[LineProblem]
+    warnings: list[LineWarning]
+
+
+def parse_tree(text: str) -> Tree:
+    """Parse the grammar of *text*; never raises.
+
+    A byte order mark, any kind of line end, blank lines and lower-case names are accepted,
+    since many programs write them. Broken lines are problems of their component; where the
+    component or the property is ignored anyway, they are warnings.
     """
     if len(text) > MAX_TEXT:
-        return [], [(0, f"the file has {len(text):,} characters; at most {MAX_TEXT:,} are read")]
+        message = f"the file has {len(text):,} characters; at most {MAX_TEXT:,} are read"
+        return Tree([], [LineProblem(0, message)], [])
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:15].upper() != "BEGIN:VCALENDAR":
         begins = f"it begins with {quote(text)}, not with 'BEGIN:VCALENDAR'"
-        return [], [(1, f"this is no iCalendar file: {begins}")]
-    tree = _Tree()
+        return Tree([], [LineProblem(1, f"this is no iCalendar file: {begins}")], [])
+    builder = _TreeBuilder()
     for number, content in _unfolded(text):
-        tree.add(number, content)
-        if len(tree.problems) >= MAX_PROBLEMS:
+        builder.add(number, content)
+        if len(builder.problems) >= MAX_PROBLEMS:
             break
     else:
-        tree.close()
-    return tree.root.named("VCALENDAR"), tree.problems
+        builder.close()
+    calendars = builder.root.named("VCALENDAR")
+    own = [problem for calendar in calendars for problem in calendar.problems]
+    return Tree(calendars, builder.problems + own, builder.warnings)
 
 
 def unescaped(value: str) -> str:
@@ -163,46 +210,59 @@ def _unfolded(text: str) -> Iterator[tuple[int, str]]:
         yield begun, "".join(parts)
 
 
-class _Tree:
-    """Components as they open and close."""
+class _TreeBuilder:
+    """Builds the tree of components line by line."""
 
     def __init__(self) -> None:
         self.root = Component("", 0)
         self.problems: list[LineProblem] = []
+        self.warnings: list[LineWarning] = []
         self._open = [self.root]
 
     def add(self, number: int, content: str) -> None:
-        """Take the next content line."""
-        if len(content) > MAX_LINE:
-            self._problem(
-                number, f"the line has {len(content):,} characters; at most {MAX_LINE:,} are read"
-            )
-            return
+        """Add the next content line."""
         name = _NAME.match(content)
         if not name:
-            self._problem(
-                number,
-                f"{quote(content)} is no line of iCalendar; "
-                "write NAME:value, such as 'SUMMARY:Launch'",
-            )
+            self._add_broken(number, content)
         elif name[1].upper() in READ:
             self._add_read(number, name[1].upper(), content, name.end())
 
     def close(self) -> None:
-        """Report what is still open at the end of the file."""
-        for component in self._open[1:]:
-            self._problem(
+        """Report the components that are still open at the end of the file."""
+        self.problems += [
+            LineProblem(
                 component.number,
                 f"'BEGIN:{component.name}' has no 'END:{component.name}'; is the file cut off?",
             )
+            for component in self._open[1:]
+        ]
+
+    def _add_broken(self, number: int, content: str) -> None:
+        """Add a line that isn't a content line: a problem only where it may have been meant."""
+        word = _UPPER_WORD.match(content)
+        if word and word[0] in READ and not self._open[-1].ignored:
+            self._line_problem(
+                number,
+                f"{quote(content)} is no line of iCalendar; "
+                "write NAME:value, such as 'SUMMARY:Launch'",
+            )
+        else:
+            self._ignore(number, f"{quote(content)} is no line of iCalendar")
 
     def _add_read(self, number: int, name: str, content: str, at: int) -> None:
+        if name not in ("BEGIN", "END") and self._open[-1].ignored:
+            return
+        if len(content) > MAX_LINE:
+            self._line_problem(
+                number, f"the line has {len(content):,} characters; at most {MAX_LINE:,} are read"
+            )
+            return
         parameters: dict[str, str] = {}
         while parameter := _PARAMETER.match(content, at):
             parameters[parameter[1].upper()] = parameter[2].replace('"', "")
             at = parameter.end()
         if content[at : at + 1] != ":":
-            self._problem(
+            self._line_problem(
                 number, f"{quote(content[at:])} is no parameter; write NAME;PARAMETER=value:value"
             )
             return
@@ -222,31 +282,56 @@ class _Tree:
             return
         if len(self._open) == 1 and name != "VCALENDAR":
             self._problem(number, f"'BEGIN:{name[:40]}' stands outside of any VCALENDAR")
-        component = Component(name, number)
+        ignored = self._open[-1].ignored or name not in _COMPONENTS
+        component = Component(name, number, ignored)
         self._open[-1].children.append(component)
         self._open.append(component)
 
     def _end(self, number: int, name: str) -> None:
+        current = self._open[-1]
+        if len(self._open) > 1 and current.name == name:
+            self._open.pop()
+            return
         if len(self._open) == 1:
             self._problem(number, f"'END:{name[:40]}' ends nothing that has begun")
-        elif self._open[-1].name != name:
-            self._problem(
-                number,
-                f"'END:{name[:40]}' comes where 'END:{self._open[-1].name[:40]}' "
-                f"is due (begun on line {self._open[-1].number})",
-            )
-            self._leave(name)
-        else:
-            self._open.pop()
-
-    def _leave(self, name: str) -> None:
-        """Close up to the component called *name*, if one is open, so that reading goes on."""
+            return
+        message = (
+            f"'END:{name[:40]}' comes where 'END:{current.name[:40]}' "
+            f"is due (begun on line {current.number})"
+        )
+        # Closes up to the component of that name, if one is open, so that parsing goes on.
         names = [component.name for component in self._open]
+        closed = self._open[-names[::-1].index(name) :] if name in names[1:] else [current]
+        if all(component.ignored for component in closed):
+            self._ignore(number, message)
+        else:
+            self._problem(number, message)
         if name in names[1:]:
             del self._open[len(names) - 1 - names[::-1].index(name) :]
 
+    def _line_problem(self, number: int, message: str) -> None:
+        """Record a problem of the innermost component, with at most `MAX_PROBLEMS` of each."""
+        problems = self._open[-1].problems if len(self._open) > 1 else self.problems
+        if len(problems) < MAX_PROBLEMS:
+            problems.append(LineProblem(number, message))
+
     def _problem(self, number: int, message: str) -> None:
-        self.problems.append((number, message))
+        self.problems.append(LineProblem(number, message))
+
+    def _ignore(self, number: int, message: str) -> None:
+        if len(self.warnings) < MAX_PROBLEMS:
+            self.warnings.append(ignored(LineProblem(number, message)))
+
+
+def ignored(problem: LineProblem) -> LineWarning:
+    """Return *problem* as a warning: nothing that counts depends on its line."""
+    message = f"{problem.message}; it is ignored, since nothing that counts depends on it"
+    return LineWarning(problem.line, "ics-ignored", message)
+
+
+def tolerated(line: int, message: str) -> LineWarning:
+    """Return the warning that a line breaks RFC 5545, and how it is read all the same."""
+    return LineWarning(line, "ics-tolerated", message)
 
 
 _WHEN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T([0-9]{2})([0-9]{2})([0-9]{2})(Z)?)?")
@@ -260,12 +345,16 @@ class BadValue(ValueError):
     """A value that can't be read; the message names it and a good one."""
 
 
+class NoLength(BadValue):
+    """A duration of zero."""
+
+
 @dataclass(frozen=True, slots=True)
 class DateOrTime:
-    """A date or a date-time as it is written.
+    """A DATE or DATE-TIME value (RFC 5545, sections 3.3.4 and 3.3.5).
 
-    *wall* is midnight for a date. *tz* is None for a floating time of a calendar without
-    a zone, and for a date: a day is no instant until somebody's midnights bound it.
+    *wall* is naive, midnight for a date. *tz* is None for a date, and for a floating time in
+    a calendar without a zone.
     """
 
     wall: datetime
@@ -273,47 +362,59 @@ class DateOrTime:
     tz: tzinfo | None = None
 
     def instant(self, floating: tzinfo) -> datetime:
-        """Return its UTC instant; without a zone of its own it is read in *floating*."""
+        """Return its UTC instant; without a zone of its own it is taken in *floating*."""
         return to_utc(self.wall, self.tz or floating)
 
     def day(self, zone: tzinfo) -> date:
-        """Return the day that it names: as it is written, a time in UTC as the day in *zone*.
+        """Return the day it names: the written one, or for a time in UTC its day in *zone*.
 
-        RFC 5545 wants dates for what names a day of an event of whole days. Programs write
-        times, too: midnights of their own zone, as such or in UTC.
+        RFC 5545 wants dates where a day of a whole-day event is named. Outlook and Exchange
+        write the midnight of their own zone instead, in that zone or in UTC.
         """
-        in_utc = self.tz is not None and str(self.tz) == "UTC"
-        return (to_local(self.instant(zone), zone) if in_utc else self.wall).date()
+        return (to_local(self.instant(zone), zone) if self.is_utc else self.wall).date()
+
+    @property
+    def is_utc(self) -> bool:
+        """Whether it is written in UTC, with a Z."""
+        return self.tz is not None and str(self.tz) == "UTC"
+
+    @property
+    def midnight_day(self) -> date:
+        """The day whose local midnight it is where it is one, in UTC−12 to UTC+11:59."""
+        return (self.wall + timedelta(hours=12) - timedelta(microseconds=1)).date()
 
 
 @dataclass(frozen=True, slots=True)
 class EventDuration:
-    """How long an event lasts: first *clock* on the wall, then *elapsed* by the stopwatch."""
+    """How long an event lasts: first *nominal* on the wall clock, then *exact* elapsed time.
 
-    clock: timedelta = timedelta()
-    elapsed: timedelta = timedelta()
+    RFC 5545, section 3.3.6: days and weeks are nominal, hours, minutes and seconds exact.
+    """
+
+    nominal: timedelta = timedelta()
+    exact: timedelta = timedelta()
 
     @property
     def total(self) -> timedelta:
         """Its length where no clock changes."""
-        return self.clock + self.elapsed
+        return self.nominal + self.exact
 
     def end(self, wall: datetime, tz: tzinfo) -> datetime:
         """Return the UTC instant at which an event that starts at *wall* in *tz* ends.
 
-        A start that the clock skips may fall behind an end by the clock: it then lasts
-        as long as it was written.
+        Where the clock skips the start, a nominal end may come before it; the event then
+        lasts its total length.
         """
         start = to_utc(wall, tz)
-        end = to_utc(wall + self.clock, tz) + self.elapsed
+        end = to_utc(wall + self.nominal, tz) + self.exact
         return end if end > start else start + self.total
 
 
 @lru_cache(maxsize=1024)
 def to_utc(wall: datetime, tz: tzinfo) -> datetime:
-    """Return `to_instant` of *wall*, for the zones that a file defines itself, too.
+    """Return `workflows.contract.to_instant` of *wall*, also for zones that a file defines.
 
-    The last ones are remembered: a start is asked for by its end and its exceptions as well.
+    Cached, since a start is converted again for its end and its exceptions.
     """
     if isinstance(tz, ZoneInfo):
         return to_instant(wall, tz)
@@ -326,10 +427,10 @@ def to_local(instant: datetime, tz: tzinfo) -> datetime:
 
 
 def parse_when(text: str, tz: tzinfo | None = None, *, first_year: int = FIRST_YEAR) -> DateOrTime:
-    """Return the date or date-time *text*; *tz* is the zone that its TZID names.
+    """Parse a DATE or DATE-TIME; *tz* is the zone that its TZID names.
 
     Raises:
-        BadValue: It is neither, or there is no such day or time, or it is out of range.
+        BadValue: It is neither, there is no such day or time, or it is out of range.
     """
     match = _WHEN.fullmatch(text.strip())
     if not match:
@@ -368,13 +469,13 @@ def _time(match: re.Match[str], text: str) -> time:
 
 
 def parse_duration(text: str) -> EventDuration:
-    """Return the DURATION *text*: days and weeks by the clock, the rest elapsed.
+    """Parse a DURATION (RFC 5545, section 3.3.6) that is longer than zero.
 
-    RFC 5545, section 3.3.6: ``P1D`` ends at the same time of the next day, ``PT24H`` after
-    24 hours, whatever the clock does.
+    ``P1D`` ends at the same wall time of the next day, ``PT24H`` after 24 hours, whatever
+    the clock does.
 
     Raises:
-        BadValue: It is none, or not longer than nothing.
+        BadValue: It is no duration, or not longer than zero.
     """
     match = _LENGTH.fullmatch(text.strip().upper())
     if not match or not any(match.groups()[1:]) or text.strip().upper().endswith("T"):
@@ -384,5 +485,6 @@ def parse_duration(text: str) -> EventDuration:
         timedelta(weeks=weeks, days=days), timedelta(hours=hours, minutes=minutes, seconds=seconds)
     )
     if match[1] == "-" or not length.total:
-        raise BadValue(f"{quote(text)} is not longer than nothing; write such as PT2H")
+        kind = BadValue if length.total else NoLength
+        raise kind(f"{quote(text)} is not longer than nothing; write such as PT2H")
     return length

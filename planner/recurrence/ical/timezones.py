@@ -17,9 +17,10 @@ from zoneinfo import available_timezones
 
 from planner import timezones
 from planner.errors import quote
-from planner.recurrence.ical.rrule import parse
+from planner.recurrence.ical.rrule import RecurrenceRule, parse
 from planner.recurrence.ical.rrule_starts import Budget, starts
 from planner.recurrence.ical.syntax import (
+    FIRST_YEAR,
     LAST_YEAR,
     MAX_OBSERVANCES,
     MAX_ZONES,
@@ -32,13 +33,124 @@ from planner.recurrence.ical.syntax import (
 )
 
 _OFFSET = re.compile(r"([+-])([0-9]{2})([0-5][0-9])([0-5][0-9])?")
-_FIRST = date(1988, 1, 1)
+_FIRST = date(FIRST_YEAR - 2, 1, 1)
 _LAST = date(LAST_YEAR, 12, 31)
+
+_DOMAIN = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}")
+
+
+class UnusableTimezone(BadValue):
+    """A VTIMEZONE with problems, which stand at its own lines."""
+
+    def __init__(self, tzid: str, problems: list[LineProblem]) -> None:
+        self.problems = problems
+        super().__init__(f"the VTIMEZONE of TZID {quote(tzid)} can't be used")
+
+
+class TimezoneResolver:
+    """The zones of one VCALENDAR by their TZID; each is looked up once."""
+
+    def __init__(self, calendar: Component, budget: Budget) -> None:
+        self.problems: list[LineProblem] = []
+        self._budget = budget
+        self._found: dict[str, tzinfo] = {}
+        self._unusable: dict[str, UnusableTimezone] = {}
+        components = calendar.named("VTIMEZONE")
+        if len(components) > MAX_ZONES:
+            message = (
+                f"the calendar defines {len(components)} time zones; at most {MAX_ZONES} are read"
+            )
+            self.problems.append(LineProblem(components[MAX_ZONES].number, message))
+            components = []
+        self._defined = {
+            line.value.strip(): component
+            for component in components
+            for line in component.all("TZID")
+        }
+
+    def zone(self, tzid: str) -> tzinfo:
+        """Return the zone that *tzid* names.
+
+        Raises:
+            BadValue: It is unknown, or its VTIMEZONE can't be used.
+        """
+        tzid = tzid.strip()
+        if tzid in self._unusable:
+            raise self._unusable[tzid]
+        if tzid not in self._found:
+            self._found[tzid] = self._look_up(tzid)
+        return self._found[tzid]
+
+    def only_defined(self) -> tzinfo | None:
+        """Return the zone of the calendar's only VTIMEZONE; None where there isn't just one."""
+        if len(self._defined) != 1:
+            return None
+        try:
+            return self.zone(next(iter(self._defined)))
+        except BadValue:
+            return None
+
+    def _look_up(self, tzid: str) -> tzinfo:
+        known = known_name(tzid)
+        component = self._defined.get(tzid)
+        if known is None and component:
+            known = next(
+                (known_name(line.value.strip()) for line in component.all("X-LIC-LOCATION")), None
+            )
+        if known is not None:
+            return timezones.zone(known)
+        if component is None:
+            raise BadValue(
+                f"TZID {quote(tzid)} is no time zone that is known, and the file has no "
+                "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
+            )
+        zone, problems = define(component, self._budget)
+        if zone is None:
+            self._unusable[tzid] = UnusableTimezone(tzid, problems)
+            raise self._unusable[tzid]
+        return zone
+
+
+def known_name(tzid: str) -> str | None:
+    """Return the name in the tz database that *tzid* means by itself, or None.
+
+    A leading slash marks a globally unique TZID (RFC 5545, section 3.8.3.1): Evolution,
+    Citadel and Mozilla put a domain and a version before the name.
+    """
+    if len(tzid) > 100:
+        return None
+    for name in _meanings(tzid):
+        if name in _candidates() and timezones.timezone_problem(name) is None:
+            return name
+    return None
+
+
+def _meanings(tzid: str) -> Iterator[str]:
+    """Yield the names of the tz database that *tzid* may mean, most likely first."""
+    yield tzid
+    # Imported here because it takes longer than everything else, and few files need it.
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
+    yield WINDOWS_TO_OLSON.get(tzid, "")
+    if tzid.startswith("/"):
+        parts = tzid[1:].split("/")
+        if _DOMAIN.fullmatch(parts[0]):
+            parts = parts[1:]
+        yield from ("/".join(parts[n:]) for n in range(min(len(parts), 3)))
+
+
+@lru_cache(maxsize=1)
+def _candidates() -> frozenset[str]:
+    """Return possible names; `timezone_problem` would search a suggestion for every other."""
+    return frozenset(available_timezones())
+
+
+# VTIMEZONE ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Onset:
-    """One change of the clock: the UTC instant, naive, and the offsets around it."""
+    """One onset of an observance: its naive UTC instant, and the offsets around it."""
 
     at: datetime
     before: timedelta
@@ -46,7 +158,7 @@ class Onset:
 
 
 class VTimezone(tzinfo):
-    """A time zone made of onsets; before the first of them its earlier offset counts."""
+    """A zone made of onsets; before the first of them its earlier offset counts."""
 
     def __init__(self, name: str, onsets: list[Onset]) -> None:
         self.name = name
@@ -61,17 +173,17 @@ class VTimezone(tzinfo):
         return self._onsets[index - 1].after if index else self._onsets[0].before
 
     def utcoffset(self, when: datetime | None) -> timedelta:
-        """Return the offset from UTC at the wall time *when*, as PEP 495 reads its fold."""
+        """Return the UTC offset at the wall time *when*; its fold counts as in PEP 495."""
         if when is None:
             return self._onsets[0].before
         edges = self._lows if when.fold else self._highs
         return self._after(bisect_right(edges, when.replace(tzinfo=None, fold=0)))
 
     def dst(self, when: datetime | None) -> None:
-        """Return nothing: a file's definition doesn't say what its standard time is."""
+        """Return None: a VTIMEZONE doesn't say which part of an offset is daylight saving."""
 
     def tzname(self, when: datetime | None) -> str:
-        """Return the name that the file gives it."""
+        """Return the TZID."""
         return self.name
 
     def fromutc(self, when: datetime) -> datetime:
@@ -86,27 +198,25 @@ class VTimezone(tzinfo):
 
 
 def define(component: Component, budget: Budget) -> tuple[VTimezone | None, list[LineProblem]]:
-    """Return the zone that a VTIMEZONE defines, or what is wrong with it."""
+    """Return the zone that a VTIMEZONE defines; None with its problems if it has any."""
     observances = component.named("STANDARD") + component.named("DAYLIGHT")
+    problems = list(component.problems)
     if not observances:
-        return None, [
-            (component.number, "the VTIMEZONE defines no time; write STANDARD or DAYLIGHT")
-        ]
+        message = "the VTIMEZONE defines no time; write STANDARD or DAYLIGHT"
+        problems.append(LineProblem(component.number, message))
     if len(observances) > MAX_OBSERVANCES:
-        return None, [
-            (
-                component.number,
-                f"the VTIMEZONE has {len(observances)} STANDARD and "
-                f"DAYLIGHT parts; at most {MAX_OBSERVANCES} are read",
-            )
-        ]
+        message = (
+            f"the VTIMEZONE has {len(observances)} STANDARD and "
+            f"DAYLIGHT parts; at most {MAX_OBSERVANCES} are read"
+        )
+        return None, [*problems, LineProblem(component.number, message)]
     onsets: list[Onset] = []
-    problems: list[LineProblem] = []
     for observance in observances:
+        problems += observance.problems
         try:
             onsets += _onsets(observance, budget)
         except LineError as error:
-            problems.append((error.number, str(error)))
+            problems += error.problems
     name = next((line.value for line in component.all("TZID")), "")
     return (None, problems) if problems else (VTimezone(name, onsets), [])
 
@@ -125,11 +235,28 @@ def _onsets(observance: Component, budget: Budget) -> list[Onset]:
 
 
 def _ruled(line: Line, start: datetime, before: timedelta, budget: Budget) -> list[datetime]:
-    rule, problems = parse(line.value)
+    """Return the onsets of a rule from `_FIRST` on, and the last ones before it.
+
+    A rule that ended before `_FIRST` still sets the offset after it: Tokyo's last onset was
+    in 1951.
+    """
+    rule, problems = parse(line.value, first_year=1)
     if rule is None:
         raise LineError(line.number, problems[0])
     fixed = VTimezone("", [Onset(datetime(1, 1, 2), before, before)])  # noqa: DTZ001 - a wall time
-    return list(starts(rule, start, _FIRST, _LAST, fixed, budget))
+    last_known = min(_FIRST, rule.until.wall.date()) if rule.until else _FIRST
+    first = _year_before(last_known, rule)
+    found = list(starts(rule, start, max(first, start.date()), _LAST, fixed, budget))
+    if found or rule.count is None:
+        return found
+    return list(starts(rule, start, start.date(), _LAST, fixed, budget))[-1:]  # ended long ago
+
+
+def _year_before(day: date, rule: RecurrenceRule) -> date:
+    """Return a day so long before *day* that a rule has an onset in between."""
+    # 29 February and the like may skip seven years.
+    years = 8 * (rule.interval if rule.frequency == "YEARLY" else 1)
+    return day.replace(year=max(day.year - years, 2), day=1)
 
 
 def _only(observance: Component, name: str) -> Line:
@@ -158,96 +285,3 @@ def _offset(line: Line) -> timedelta:
         )
     size = timedelta(hours=int(match[2]), minutes=int(match[3]), seconds=int(match[4] or 0))
     return -size if match[1] == "-" else size
-
-
-_GLOBAL = re.compile(r"/[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}/(?:[0-9_]+/)?(.+)")
-"""A globally unique TZID (RFC 5545, section 3.8.3.1), as Evolution and Citadel write them."""
-
-
-class TimezoneResolver:
-    """The zones of one VCALENDAR by their TZID; each is looked up once.
-
-    A name of the tz database counts first, then one of Outlook's, then the file's own
-    definition: what is known is kept up to date, what was exported isn't.
-    """
-
-    def __init__(self, calendar: Component, budget: Budget) -> None:
-        self.problems: list[LineProblem] = []
-        self._budget = budget
-        self._found: dict[str, tzinfo] = {}
-        components = calendar.named("VTIMEZONE")
-        if len(components) > MAX_ZONES:
-            self.problems.append(
-                (
-                    components[MAX_ZONES].number,
-                    f"the calendar defines {len(components)} time zones; "
-                    f"at most {MAX_ZONES} are read",
-                )
-            )
-            components = []
-        self._defined = {
-            line.value.strip(): component
-            for component in components
-            for line in component.all("TZID")
-        }
-
-    def zone(self, tzid: str) -> tzinfo:
-        """Return the zone that *tzid* names.
-
-        Raises:
-            BadValue: Nobody knows it.
-        """
-        tzid = tzid.strip()
-        if tzid not in self._found:
-            self._found[tzid] = self._look_up(tzid)
-        return self._found[tzid]
-
-    def _look_up(self, tzid: str) -> tzinfo:
-        known = known_name(tzid)
-        component = self._defined.get(tzid)
-        if known is None and component:
-            known = next(
-                (known_name(line.value.strip()) for line in component.all("X-LIC-LOCATION")), None
-            )
-        if known is not None:
-            return timezones.zone(known)
-        if component:
-            return self._define(component, tzid)
-        raise BadValue(
-            f"TZID {quote(tzid)} is no time zone that is known, and the file has no "
-            "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
-        )
-
-    def _define(self, component: Component, tzid: str) -> tzinfo:
-        zone, problems = define(component, self._budget)
-        if zone is None:
-            self.problems += [fault for fault in problems if fault not in self.problems]
-            raise BadValue(f"the VTIMEZONE of TZID {quote(tzid)} can't be used")
-        return zone
-
-
-def known_name(tzid: str) -> str | None:
-    """Return the name in the tz database that *tzid* means, if it is known by itself."""
-    if len(tzid) > 100:
-        return None
-    for name in _meanings(tzid):
-        if name in _candidates() and timezones.timezone_problem(name) is None:
-            return name
-    return None
-
-
-def _meanings(tzid: str) -> Iterator[str]:
-    """Yield the names of the tz database that *tzid* may mean, most likely first."""
-    yield tzid
-    # Imported here because it takes longer than everything else, and few files need it.
-    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
-    yield WINDOWS_TO_OLSON.get(tzid, "")
-    if unique := _GLOBAL.fullmatch(tzid):
-        yield unique[1]
-
-
-@lru_cache(maxsize=1)
-def _candidates() -> frozenset[str]:
-    """Return what may be a known name: explaining why another isn't one costs too much here."""
-    return frozenset(available_timezones())
