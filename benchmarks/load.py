@@ -23,7 +23,7 @@ from temporalio.client import Client
 from temporalio.worker import WorkflowRunner
 
 from planner.simulator import Rules, Simulator
-from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, Pace
+from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, OneKey, RateLimiter
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
 from workflows.worker import RUNNER, SANDBOX, build_worker
 
@@ -57,7 +57,7 @@ async def simulate(port: int) -> None:
 async def work(runner: WorkflowRunner) -> None:
     """Be the worker, without a limit on the rate of requests."""
     cloud = CloudClient(
-        os.environ.get(URL_VARIABLE, CLOUD_URL), OneKey(KEY), pace=Pace(REQUESTS_PER_SECOND)
+        os.environ.get(URL_VARIABLE, CLOUD_URL), OneKey(KEY), pace=RateLimiter(REQUESTS_PER_SECOND)
     )
     client = await Client.connect(os.environ["TEMPORAL_ADDRESS"])
     async with build_worker(client, cloud, runner=runner):

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from workflows.cloud import CloudClient, OneKey, Slots
+from workflows.cloud import CloudClient, ConcurrencyLimit, OneKey
 
 NAMESPACE = "payments-prod.a1b2c"
 KEY = "tmprl-secret-0123456789abcdef"
@@ -43,7 +43,7 @@ class SkippingTime:
 
 
 class Beats(list[str]):
-    """A beat that remembers its words."""
+    """A heartbeat that remembers its words."""
 
     def __call__(self, words: str) -> None:
         """Remember *words*."""
@@ -56,13 +56,13 @@ class Script:
     def __init__(self, **replies: Iterable[Reply | Callable[[httpx.Request], Reply]]) -> None:
         self._replies = {call: list(given) for call, given in replies.items()}
         self.requests: list[httpx.Request] = []
-        self.calls: list[str] = []
+        self.api: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer *request* with the next reply."""
         call = _name(request)
         self.requests.append(request)
-        self.calls.append(call)
+        self.api.append(call)
         replies = self._replies.get(call)
         assert replies, f"no {call} was expected"
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
@@ -92,7 +92,7 @@ def client_of(script: Script, time: SkippingTime | None = None, **more: Any) -> 
         "https://cloud.example",
         OneKey(KEY),
         transport=httpx.MockTransport(script),
-        slots=more.pop("slots", None) or Slots(),
+        limit=more.pop("limit", None) or ConcurrencyLimit(),
         clock=time.clock,
         sleep=time.sleep,
         **more,

@@ -16,11 +16,11 @@ from temporalio.testing import WorkflowEnvironment
 from planner.rehearsal.environment import SkippingClock, connect, end_of
 from planner.simulator import Simulator
 from workflows.cloud import (
+    CapacityOptions,
     CloudClient,
     InsufficientCapacity,
-    Observation,
+    ObservedCapacity,
     OneKey,
-    Options,
     TemporaryError,
 )
 from workflows.contract import (
@@ -87,21 +87,21 @@ class ScriptedCloud:
         """The TRU of each change, None for on-demand."""
         return [capacity.tru for _, capacity in self.history]
 
-    async def observe(self, namespace: str) -> Observation:
+    async def observe(self, namespace: str) -> ObservedCapacity:
         """Return what is in force."""
         self._call("observe")
         return self._seen()
 
-    async def options(self, namespace: str) -> Options:
+    async def options(self, namespace: str) -> CapacityOptions:
         """Return what can be had."""
         self._call("options")
-        return Options(
+        return CapacityOptions(
             self.allowed, self.available if self.tells_available else None, self.on_demand_aps
         )
 
     async def set_capacity(
         self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
-    ) -> Observation:
+    ) -> ObservedCapacity:
         """Put *capacity* in force, once `hold` lets it."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -128,9 +128,9 @@ class ScriptedCloud:
         if self.faults:
             raise self.faults.pop(0)
 
-    def _seen(self) -> Observation:
+    def _seen(self) -> ObservedCapacity:
         limit = self.on_demand_aps if self.capacity.tru is None else self.capacity.tru * 500
-        return Observation(self.capacity, self.pending, self.request, "", limit)
+        return ObservedCapacity(self.capacity, self.pending, self.request, "", limit)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from workflows.activities import CapacityActivities
-from workflows.cloud import InsufficientCapacity, Observation, Options
+from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
 from workflows.contract import ON_DEMAND, Capacity, Lease
 from workflows.ledger import Ledger
 from workflows.orders import Drive, Sight
@@ -26,17 +26,17 @@ class BusyCloud:
     pending: Capacity | None
     is_short: bool = False
 
-    async def observe(self, namespace: str) -> Observation:
+    async def observe(self, namespace: str) -> ObservedCapacity:
         """Return what is in force, and what is under way."""
-        return Observation(Capacity(4), self.pending, "", "", 2_000)
+        return ObservedCapacity(Capacity(4), self.pending, "", "", 2_000)
 
-    async def options(self, namespace: str) -> Options:
+    async def options(self, namespace: str) -> CapacityOptions:
         """Return that all can be had."""
-        return Options((2.0, 4.0, 6.0, 8.0), 8.0, 500)
+        return CapacityOptions((2.0, 4.0, 6.0, 8.0), 8.0, 500)
 
     async def set_capacity(
         self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
-    ) -> Observation:
+    ) -> ObservedCapacity:
         """Wait for what is under way, which does not end, or refuse."""
         if self.is_short:
             raise InsufficientCapacity("not enough", available=4.0)

@@ -20,14 +20,14 @@ from planner.simulator.faults import CALLS, KINDS
 from workflows.cloud import (
     CloudClient,
     CloudError,
+    ConcurrencyLimit,
     InsufficientCapacity,
     KeyDirectory,
     OneKey,
-    Pace,
-    Slots,
+    RateLimiter,
     TemporaryError,
     Unauthorized,
-    wire,
+    api,
 )
 from workflows.contract import ON_DEMAND, Capacity
 
@@ -59,7 +59,7 @@ def steps(simulator: Simulator, namespace: str = NAMESPACE) -> list[float | None
 
 async def to(client: CloudClient, capacity: Capacity, key: str) -> Capacity:
     """Take the namespace to *capacity*."""
-    return (await client.set_capacity(NAMESPACE, capacity, key=key, beat=Beats())).capacity
+    return (await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())).capacity
 
 
 async def test_up_and_down() -> None:
@@ -91,7 +91,7 @@ async def test_no_other_field_is_touched() -> None:
         simulator.fault("update", "conflict")
         simulator.fault("update", "drop-reply")
         for key, capacity in (("up", EIGHT), ("down", ON_DEMAND)):
-            await client.set_capacity("other.x", capacity, key=key, beat=Beats())
+            await client.set_capacity("other.x", capacity, key=key, heartbeat=Beats())
         after = dict(simulator.namespace("other.x").spec)
     assert after.pop("capacitySpec") == {"onDemand": {}}
     assert json.dumps(spec) == json.dumps(after)
@@ -144,7 +144,7 @@ async def test_every_fault_on_every_call(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A fault is survived, or told by its kind and survived by asking again under the key."""
-    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.15)
+    monkeypatch.setattr(api, "CALL_TIMEOUT", 0.15)
     caplog.set_level(logging.DEBUG)
     before = 2.0 if capacity is EIGHT else 8.0
     rules = Rules(provisioning=60, check=15, failed_spec=failed_spec)
@@ -209,12 +209,12 @@ async def test_a_smaller_boost_after_a_shortage() -> None:
     async with story() as (simulator, client, _):
         await simulator.create("big.x", maxAvailableTruValue=6)
         with pytest.raises(InsufficientCapacity) as caught:
-            await client.set_capacity("big.x", EIGHT, key="full", beat=Beats())
+            await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Beats())
         assert caught.value.available == 6
         smaller = Capacity(caught.value.available)
-        await client.set_capacity("big.x", smaller, key="less", beat=Beats())
+        await client.set_capacity("big.x", smaller, key="less", heartbeat=Beats())
         simulator.namespace("big.x").max_available_tru = 12
-        await client.set_capacity("big.x", EIGHT, key="full", beat=Beats())
+        await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Beats())
         assert steps(simulator, "big.x") == [None, 6, 8]
 
 
@@ -278,7 +278,7 @@ async def boost_all(client: CloudClient, names: list[str]) -> list[Capacity]:
     """Boost every namespace at once."""
 
     async def boost(name: str) -> Capacity:
-        seen = await client.set_capacity(name, EIGHT, key=f"step/{name}", beat=Beats())
+        seen = await client.set_capacity(name, EIGHT, key=f"step/{name}", heartbeat=Beats())
         return seen.capacity
 
     return await asyncio.gather(*(boost(name) for name in names))
@@ -293,7 +293,7 @@ async def test_forty_namespaces_queue_for_ten_operations(workers: int) -> None:
         for name in names:
             await simulator.create(name)
         clients = [
-            CloudClient(simulator.url, OneKey(KEY), poll=0.05, pace=Pace(10_000))
+            CloudClient(simulator.url, OneKey(KEY), poll=0.05, rate_limiter=RateLimiter(10_000))
             for _ in range(workers)
         ]
         shares = [boost_all(client, names[at::workers]) for at, client in enumerate(clients)]
@@ -331,14 +331,14 @@ async def test_connections_are_used_again() -> None:
 
 
 async def test_a_shared_queue_between_clients() -> None:
-    """Clients given the same slots take the account's operations together."""
-    slots = Slots(1)
+    """Clients given the same limit take the account's operations together."""
+    limit = ConcurrencyLimit(1)
     rules = Rules(provisioning=0.05, operation=0.05, check=0.05, operations_at_once=1)
     async with Simulator(rules) as simulator:
         for name in ("a.x", "b.x"):
             await simulator.create(name)
         clients = [
-            CloudClient(simulator.url, OneKey(KEY), slots=slots, poll=0.05) for _ in range(2)
+            CloudClient(simulator.url, OneKey(KEY), limit=limit, poll=0.05) for _ in range(2)
         ]
         await asyncio.gather(
             boost_all(clients[0], ["a.x"]),

@@ -18,10 +18,10 @@ from workflows import metrics, orders
 from workflows.beats import Beats, beating
 from workflows.bookkeeping import recognize
 from workflows.cloud import (
+    CapacityOptions,
     CloudError,
     InsufficientCapacity,
-    Observation,
-    Options,
+    ObservedCapacity,
     TemporaryError,
 )
 from workflows.contract import Capacity
@@ -36,15 +36,15 @@ PATIENCE = 200.0
 class Cloud(Protocol):
     """What the keepers need of the Cloud Operations API."""
 
-    async def observe(self, namespace: str) -> Observation:
+    async def observe(self, namespace: str) -> ObservedCapacity:
         """Return what is in force and what is under way."""
 
-    async def options(self, namespace: str) -> Options:
+    async def options(self, namespace: str) -> CapacityOptions:
         """Return what the namespace could have."""
 
     async def set_capacity(
-        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
-    ) -> Observation:
+        self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Callable[[str], None]
+    ) -> ObservedCapacity:
         """Bring the namespace to *capacity* and return what is in force then."""
 
 
@@ -90,7 +90,7 @@ class CapacityActivities:
         known = replace(order, ledger=recognize(order.ledger, coming, request))
         return replace(await self._toward(known, seen, beats), request=request)
 
-    async def _toward(self, order: Drive, seen: Observation, beats: Beats) -> Sight:
+    async def _toward(self, order: Drive, seen: ObservedCapacity, beats: Beats) -> Sight:
         """Go to the target of *order* from what was *seen*, as far as it may be gone."""
         ledger, wanted = order.ledger, order.ledger.target.capacity
         coming = seen.pending or seen.capacity
@@ -106,7 +106,9 @@ class CapacityActivities:
             return Sight(capacity=seen.capacity, found=coming, coming=seen.pending, offer=offer)
         return await self._set(order, wanted, seen, offer, beats)
 
-    async def _offer(self, ledger: Ledger, wanted: Capacity, seen: Observation) -> Offer | None:
+    async def _offer(
+        self, ledger: Ledger, wanted: Capacity, seen: ObservedCapacity
+    ) -> Offer | None:
         """Return what the Cloud offers, where the way is up; None on the way down.
 
         A shortage that a refusal has shown counts until the keeper hopes again, whatever
@@ -130,7 +132,7 @@ class CapacityActivities:
         self,
         order: Drive,
         wanted: Capacity,
-        seen: Observation,
+        seen: ObservedCapacity,
         offer: Offer | None,
         beats: Beats,
     ) -> Sight:
@@ -138,7 +140,7 @@ class CapacityActivities:
         try:
             async with asyncio.timeout(self._patience):
                 done = await self._cloud.set_capacity(
-                    namespace, wanted, key=order.key, beat=beats.say
+                    namespace, wanted, key=order.key, heartbeat=beats.say
                 )
         except TimeoutError:
             words = f"not in force yet: {beats.words}"
@@ -154,7 +156,7 @@ class CapacityActivities:
         return Sight(capacity=done.capacity, found=found, offer=offer)
 
 
-def _request_behind(seen: Observation, namespace: str) -> str:
+def _request_behind(seen: ObservedCapacity, namespace: str) -> str:
     """Return the id of the request that what was *seen* goes back to.
 
     The latest one, unless it was a keeper's that has ended well, and something else is in

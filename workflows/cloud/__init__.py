@@ -1,15 +1,14 @@
 """The Temporal Cloud Operations API, as far as a namespace's capacity goes.
 
-- `client`: what a keeper asks for: observe, options, set a capacity.
-- `step`: the way to a capacity, through every answer that the API may give.
-- `calls`: the five calls that it takes.
-- `wire`: one HTTP call, its time limits, its errors.
-- `replies`: the JSON of the API as values.
-- `address`, `keys`, `slots`: where to, whose key, how much of the account's allowance.
-- `errors`: what can go wrong, by what to do about it.
+- `client`: what keepers use: observe a namespace, its options, set its capacity.
+- `capacity_change`: one change of a capacity, through every reply that the API may give.
+- `api`: the calls that takes, and how one HTTP call is made.
+- `models`: the JSON of the API as values.
+- `keys`, `limits`: the API key to use; the account's concurrency and rate limits.
+- `errors`: the errors, by what to do about them.
 """
 
-from workflows.cloud.address import CLOUD_URL, URL_VARIABLE
+from workflows.cloud.api import CLOUD_URL, URL_VARIABLE
 from workflows.cloud.client import CloudClient
 from workflows.cloud.errors import (
     CloudError,
@@ -22,26 +21,26 @@ from workflows.cloud.errors import (
     Unauthorized,
 )
 from workflows.cloud.keys import KeyDirectory, KeyFile, KeySource, OneKey, keys_from
-from workflows.cloud.replies import Observation, Options
-from workflows.cloud.slots import Pace, Slots
+from workflows.cloud.limits import ConcurrencyLimit, RateLimiter
+from workflows.cloud.models import CapacityOptions, ObservedCapacity
 
 __all__ = [
     "CLOUD_URL",
     "URL_VARIABLE",
+    "CapacityOptions",
     "CloudClient",
     "CloudError",
+    "ConcurrencyLimit",
     "InsufficientCapacity",
     "KeyDirectory",
     "KeyFile",
     "KeySource",
     "NamespaceNotFound",
-    "Observation",
+    "ObservedCapacity",
     "OneKey",
-    "Options",
-    "Pace",
     "PermanentError",
+    "RateLimiter",
     "RequestRefused",
-    "Slots",
     "TemporaryError",
     "Throttled",
     "Unauthorized",

@@ -1,4 +1,4 @@
-"""The Cloud client: what a keeper asks of a namespace's capacity, in three calls."""
+"""The client that keepers use: observe a namespace, its options, set its capacity."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import time
 
 import httpx
 
-from workflows.cloud.calls import Calls
+from workflows.cloud.api import CloudApi, Connection
+from workflows.cloud.capacity_change import CapacityChange
 from workflows.cloud.keys import KeySource
-from workflows.cloud.replies import Observation, Options
-from workflows.cloud.slots import REQUESTS_PER_SECOND, Beat, Clock, Pace, Sleep, Slots
-from workflows.cloud.step import Step
-from workflows.cloud.wire import Wire
+from workflows.cloud.limits import (
+    REQUESTS_PER_SECOND,
+    Clock,
+    ConcurrencyLimit,
+    Heartbeat,
+    RateLimiter,
+    Sleep,
+)
+from workflows.cloud.models import CapacityOptions, ObservedCapacity
 from workflows.contract import Capacity
 
 
@@ -23,8 +29,8 @@ class CloudClient:
         url: Where the API is; https, or http on this machine.
         keys: Which key to send for a namespace.
         transport: What carries the requests instead of the network.
-        slots: The account's mutating operations, if others than this client use them too.
-        pace: The limit of requests a second.
+        limit: The account's mutating operations, if others than this client use them too.
+        rate_limiter: The limit of requests a second.
         clock: Seconds that only ever grow; with *sleep*, what every wait is measured on.
         sleep: What waits.
         poll: Seconds between two looks where the server proposes none.
@@ -40,34 +46,36 @@ class CloudClient:
         keys: KeySource,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        slots: Slots | None = None,
-        pace: Pace | None = None,
+        limit: ConcurrencyLimit | None = None,
+        rate_limiter: RateLimiter | None = None,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         poll: float = 5.0,
         patience: float = 900.0,
     ) -> None:
-        pace = pace or Pace(REQUESTS_PER_SECOND, clock=clock)
-        self._wire = Wire(url, keys, transport=transport, pace=pace, sleep=sleep)
-        self._calls = Calls(self._wire)
-        self._slots = slots or Slots()
+        rate_limiter = rate_limiter or RateLimiter(REQUESTS_PER_SECOND, clock=clock)
+        self._connection = Connection(
+            url, keys, transport=transport, rate_limiter=rate_limiter, sleep=sleep
+        )
+        self._api = CloudApi(self._connection)
+        self._limit = limit or ConcurrencyLimit()
         self._clock = clock
         self._sleep = sleep
         self._poll = poll
         self._patience = patience
 
-    async def observe(self, namespace: str) -> Observation:
+    async def observe(self, namespace: str) -> ObservedCapacity:
         """Return what is in force on *namespace* and what is under way."""
-        reading = await self._calls.namespace(namespace)
-        return reading.observed(await self._calls.failure(namespace, reading))
+        reading = await self._api.namespace(namespace)
+        return reading.observed(await self._api.failure(namespace, reading))
 
-    async def options(self, namespace: str) -> Options:
+    async def options(self, namespace: str) -> CapacityOptions:
         """Return what capacity *namespace* could have now."""
-        return await self._calls.options(namespace)
+        return await self._api.options(namespace)
 
     async def set_capacity(
-        self, namespace: str, capacity: Capacity, *, key: str, beat: Beat
-    ) -> Observation:
+        self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Heartbeat
+    ) -> ObservedCapacity:
         """Bring *namespace* to *capacity* and return the observation that proves it.
 
         The whole step, and harmless to repeat: what is in force already is left alone, a
@@ -79,20 +87,20 @@ class CloudClient:
             namespace: Whose capacity.
             capacity: What shall be in force.
             key: The first operation's id: the same for each repeat of one step.
-            beat: Called with words at least every 20 seconds while it takes its time.
+            heartbeat: Called with words at least every 20 seconds while it takes its time.
 
         Raises:
             InsufficientCapacity: That much isn't there; what is, the error tells.
             TemporaryError: Not now; ask again, with the same key.
             PermanentError: Not ever.
         """
-        step = Step(
-            self._calls,
-            self._slots,
+        step = CapacityChange(
+            self._api,
+            self._limit,
             namespace,
             capacity,
             key=key,
-            beat=beat,
+            heartbeat=heartbeat,
             poll=self._poll,
             patience=self._patience,
             clock=self._clock,
@@ -102,4 +110,4 @@ class CloudClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._wire.aclose()
+        await self._connection.aclose()

@@ -1,13 +1,13 @@
-"""What the Cloud API can say no with, drawn as a tree by what to do about it.
+"""Errors of the Cloud API, as a tree by what to do about them.
 
-    CloudError                      names the namespace, the operation and the server's words
-    ├── PermanentError              the request itself is wrong: asking again won't help
+    CloudError                      names the namespace, the operation and the server's message
+    ├── PermanentError              the request itself is wrong: a retry won't help
     │   ├── NamespaceNotFound       no such namespace, or none that this key may see
-    │   └── RequestRefused          the server's no to what the request says: `status`, `words`
-    └── TemporaryError              ask again, after `retry_after` seconds where it is given
+    │   └── RequestRefused          the server refused what the request says: `status`, `words`
+    └── TemporaryError              retry, after `retry_after` seconds where given
         ├── Throttled           too many requests or operations at once; nothing was done
-        ├── Unauthorized            no key, or one without the right: ask slowly, keys get rotated
-        └── InsufficientCapacity    less is there than asked for: `available` is the most there is
+        ├── Unauthorized            no key, or one without the right: retry slowly, keys get rotated
+        └── InsufficientCapacity    less is available than requested: `available` is the most
 
 No text of any of them ever holds a key.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 
 class CloudError(Exception):
-    """The root: what was asked of the Cloud API was not done."""
+    """The root: a call of the Cloud API failed."""
 
 
 class PermanentError(CloudError):
@@ -24,11 +24,11 @@ class PermanentError(CloudError):
 
 
 class NamespaceNotFound(PermanentError):
-    """A namespace that isn't there, or that the key may not see."""
+    """A namespace that doesn't exist, or that the key may not see."""
 
 
 class RequestRefused(PermanentError):
-    """A request that was understood and turned down, with the server's *status* and *words*."""
+    """A request that the server refused, with its *status* and *words*."""
 
     def __init__(self, message: str, *, status: int, words: str) -> None:
         super().__init__(message)
@@ -39,8 +39,7 @@ class RequestRefused(PermanentError):
 class TemporaryError(CloudError):
     """A request that may succeed later.
 
-    *retry_after* is in seconds: how long the server asks to be left alone, None if it
-    doesn't say.
+    *retry_after* is the server's Retry-After in seconds, None if it gave none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -49,22 +48,21 @@ class TemporaryError(CloudError):
 
 
 class Throttled(TemporaryError):
-    """A request turned away for the account's limits: later it will be served."""
+    """A request over the rate or concurrency limits; nothing was done."""
 
 
 class Unauthorized(TemporaryError):
     """A key that is missing, unknown or without the right.
 
     Temporary, since a key is rotated and a fresh permission takes a while to count; but
-    not soon mended by itself, so worth asking only every few minutes.
+    not soon mended by itself, so retried only every few minutes.
     """
 
 
 class InsufficientCapacity(TemporaryError):
-    """More TRU than the namespace can get now.
+    """More TRU than are available to the namespace now.
 
-    *available* is the largest allowed value that is there, None if not even the smallest
-    is or nobody knows.
+    *available* is the largest allowed value that is available, None if unknown or none.
     """
 
     def __init__(self, message: str, *, available: float | None) -> None:

@@ -1,6 +1,6 @@
-"""Where the API key for a namespace comes from: a value, a file, or a file per namespace.
+"""Sources of the API key for a namespace: a value, a file, or a file per namespace.
 
-Files are read at every use: a key that is rotated under a running boost counts from the
+Files are read at every use: a key that is rotated under a running boost is used from the
 next call on. A key is never part of an error, a ``repr`` or a log line.
 """
 
@@ -22,7 +22,7 @@ LONGEST_KEY = 16_384
 
 
 class KeySource(Protocol):
-    """Whatever knows the key to use for a namespace."""
+    """A source of the key to use for a namespace."""
 
     def key(self, namespace: str) -> str:
         """Return the key to use for *namespace* now.
@@ -50,7 +50,7 @@ class KeyFile:
     path: Path
 
     def key(self, namespace: str) -> str:
-        """Return what the file holds now."""
+        """Return the file's content now."""
         return _read(self.path, namespace)
 
 
@@ -64,7 +64,7 @@ class KeyDirectory:
     path: Path
 
     def key(self, namespace: str) -> str:
-        """Return what the namespace's file holds now; other directories are out of reach."""
+        """Return the content of the namespace's file now; other directories are out of reach."""
         if namespace in {"", ".", ".."} or Path(namespace).name != namespace:
             raise Unauthorized(f"{namespace!r} can't name a key's file in {self.path}")
         return _read(self.path / namespace, namespace)
@@ -114,10 +114,10 @@ def _read(path: Path, namespace: str) -> str:
 
 
 def _sendable(text: str, what: str) -> str:
-    """Return the key in *text*, or say what is wrong with it without showing it.
+    """Return the key in *text*, or raise what is wrong with it without showing it.
 
-    What can't stand in a header is refused here: the HTTP library's own refusal would
-    quote it.
+    What can't stand in a header is refused here: the HTTP library's own error would quote
+    it.
     """
     key = text.strip()
     if not key:

@@ -1,4 +1,4 @@
-"""How much of the account's allowance one worker takes: operations at once, requests a second.
+"""The account's limits as one worker keeps them: concurrent operations, requests a second.
 
 Both limits belong to the account and the key, not to a namespace, so all keepers of a
 worker share one of each. Across workers the server's own refusal is retried.
@@ -12,20 +12,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 MUTATING_OPERATIONS = 10
-"""Mutating operations that an account may have under way at once."""
+"""Concurrent mutating operations of an account."""
 
 REQUESTS_PER_SECOND = 40.0
 """Requests a second that a user's key may make; a service account's may make twice that."""
 
-Beat = Callable[[str], None]
-"""Called with words while something takes its time, so that a watcher knows it's alive."""
+Heartbeat = Callable[[str], None]
+"""Called with a text while something takes its time, to show that it is alive."""
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
 
 
-class Slots:
-    """At most *count* at once of something, first come, first served.
+class ConcurrencyLimit:
+    """At most *count* holders at once, in order of arrival.
 
     By default of the account's mutating operations; *what* names others.
     """
@@ -35,24 +35,23 @@ class Slots:
         count: int = MUTATING_OPERATIONS,
         *,
         what: str = "operations that the account may have at once",
-        beat_every: float = 10,
+        heartbeat_every: float = 10,
     ) -> None:
         self.count = count
         self._what = what
         self._free = asyncio.Semaphore(count)
-        self._beat_every = beat_every
+        self._beat_every = heartbeat_every
 
     @asynccontextmanager
-    async def hold(self, beat: Beat) -> AsyncIterator[bool]:
-        """Wait for a slot, beating meanwhile, and give it back at the end.
+    async def hold(self, heartbeat: Heartbeat) -> AsyncIterator[bool]:
+        """Hold a slot for as long as the context lasts; heartbeat while waiting for it.
 
-        Yields whether it had to wait: what was read before may be old then.
-
-        Cancelled while waiting, it leaves the queue and takes nothing with it.
+        Yields whether it had to wait: what was read before may be stale then. Cancelled
+        while waiting, it leaves the queue without a slot.
         """
         must_wait = self._free.locked()
         if must_wait:
-            await self._queue(beat)
+            await self._queue(heartbeat)
         else:
             await self._free.acquire()
         try:
@@ -60,19 +59,19 @@ class Slots:
         finally:
             self._free.release()
 
-    async def _queue(self, beat: Beat) -> None:
+    async def _queue(self, heartbeat: Heartbeat) -> None:
         turn = asyncio.ensure_future(self._free.acquire())
         try:
             while not turn.done():
-                beat(f"waiting for one of the {self.count} {self._what}")
+                heartbeat(f"waiting for one of the {self.count} {self._what}")
                 await asyncio.wait({turn}, timeout=self._beat_every)
         except BaseException:
             if not turn.cancel() and not turn.cancelled():
-                self._free.release()  # the turn came in the very moment of giving up
+                self._free.release()  # it was granted in the moment of the cancel
             raise
 
 
-class Pace:
+class RateLimiter:
     """At most *per_second* requests a second, after a first burst of as many."""
 
     def __init__(self, per_second: float, *, clock: Clock = time.monotonic) -> None:

@@ -43,13 +43,13 @@ _ENUM_PREFIXES = ("STATE_CAPACITY_REQUEST_", "CAPACITY_REQUEST_", "STATE_")
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
-    """What the API said about one namespace.
+class ObservedCapacity:
+    """The capacity of one namespace as the API reported it.
 
     *capacity* is in force; *pending* is what a capacity request in progress asks for, None
     without one; *operation_id* is the id of the latest request, in progress or ended, empty
     if there never was one. *failure* holds the words of the
-    latest request where that failed. *aps_limit* is the limit in force, 0 if not told.
+    latest request where that failed. *aps_limit* is the limit in force in APS, 0 if not reported.
     """
 
     capacity: Capacity
@@ -60,10 +60,10 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a namespace could have: TRU values, what of them is there, and on-demand's limit.
+class CapacityOptions:
+    """What a namespace may request: TRU values, the most available, and the on-demand limit.
 
-    *allowed* is ascending and may be empty; *max_available* is None if not told.
+    *allowed* is ascending and may be empty; *max_available* is None if not reported.
     """
 
     allowed: tuple[float, ...]
@@ -71,14 +71,14 @@ class Options:
     on_demand_aps: float
 
     def best_below(self, ceiling: float) -> float | None:
-        """Return the largest allowed value that is there and below *ceiling*, None if none."""
+        """Return the largest allowed and available value below *ceiling*; None if none."""
         most = math.inf if self.max_available is None else self.max_available
         return max((tru for tru in self.allowed if tru <= most and tru < ceiling), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """The latest capacity request of a namespace; all of it tells one from the next."""
+class CapacityRequest:
+    """The latest capacity request of a namespace; all fields together identify it."""
 
     state: RequestState
     asked: Capacity
@@ -93,24 +93,24 @@ class NamespaceReply:
     spec: Json
     resource_version: str
     capacity: Capacity
-    request: Request
+    request: CapacityRequest
     aps_limit: float
 
     @property
     def is_changing(self) -> bool:
-        """Whether a capacity request is in progress: until it ends, none can be made."""
+        """Whether a capacity request is in progress; until it ends, no other can be made."""
         return self.request.state == "going"
 
     @property
     def asked(self) -> Capacity:
-        """What the spec asks for, which need not be in force (yet)."""
+        """The capacity in the spec, which need not be in force (yet)."""
         return _wanted(_object(self.spec.get("capacitySpec")))
 
-    def observed(self, failure: str = "") -> Observation:
-        """Return this reading in the words of the run time."""
+    def observed(self, failure: str = "") -> ObservedCapacity:
+        """Return the capacity in this reading."""
         pending = self.request.asked if self.is_changing else None
         operation = self.request.operation_id
-        return Observation(self.capacity, pending, operation, failure, self.aps_limit)
+        return ObservedCapacity(self.capacity, pending, operation, failure, self.aps_limit)
 
     def spec_with(self, capacity: Capacity) -> Json:
         """Return the whole spec, with nothing but its capacity changed."""
@@ -119,7 +119,7 @@ class NamespaceReply:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An asynchronous operation; *check_after* is in seconds, None if not told."""
+    """An asynchronous operation; *check_after* is in seconds, None if not given."""
 
     id: str
     state: OperationState
@@ -144,13 +144,13 @@ def parse_namespace(reply: Json) -> NamespaceReply | None:
     )
 
 
-def parse_options(reply: Json) -> Options:
-    """Return what the capacity-info in *reply* offers."""
+def parse_options(reply: Json) -> CapacityOptions:
+    """Return the options in a capacity-info *reply*."""
     modes = _object(_object(reply.get("capacityInfo")).get("modeOptions"))
     provisioned = _object(modes.get("provisioned"))
     values = provisioned.get("validTruValues")
     allowed = {_number(value) for value in values} if isinstance(values, list) else set()
-    return Options(
+    return CapacityOptions(
         allowed=tuple(sorted(allowed - {0.0})),
         max_available=_number(provisioned.get("maxAvailableTruValue")) or None,
         on_demand_aps=_number(_object(modes.get("onDemand")).get("apsLimit")),
@@ -158,7 +158,7 @@ def parse_options(reply: Json) -> Options:
 
 
 def parse_operation(reply: Json) -> Operation:
-    """Return the operation in *reply*; one in a state nobody knows counts as going on."""
+    """Return the operation in *reply*; an unknown state counts as in progress."""
     operation = _object(reply.get("asyncOperation"))
     state = _enum(operation.get("state"))
     words = operation.get("failureReason") or f"the operation ended {state.lower()}"
@@ -172,7 +172,7 @@ def parse_operation(reply: Json) -> Operation:
 
 
 def parse_error(body: bytes) -> str:
-    """Return the server's own words in an error's *body*, in one line."""
+    """Return the message of an error *body*, in one line."""
     text = body[:4096].decode(errors="replace")
     try:
         value = json.loads(text)
@@ -184,7 +184,7 @@ def parse_error(body: bytes) -> str:
 
 
 def capacity_spec(capacity: Capacity) -> Json:
-    """Return how a spec asks for *capacity*."""
+    """Return the ``capacitySpec`` for *capacity*."""
     if capacity.tru is None:
         return {"onDemand": {}}
     return {"provisioned": {"value": float(capacity.tru)}}
@@ -200,11 +200,11 @@ def _wanted(spec: Json) -> Capacity:
     return Capacity(tru) if tru else ON_DEMAND
 
 
-def _request(request: Json) -> Request:
+def _request(request: Json) -> CapacityRequest:
     state = _REQUEST_STATES.get(_enum(request.get("state")), "going")
     asked = _wanted(_object(request.get("spec")))
     operation_id, started = request.get("asyncOperationId"), request.get("startTime")
-    return Request(state, asked, str(operation_id or ""), str(started or ""))
+    return CapacityRequest(state, asked, str(operation_id or ""), str(started or ""))
 
 
 def _enum(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""One step of a namespace to a capacity, from the first reading to its being in force.
+"""One change of a namespace's capacity, from the first reading to its being in force.
 
     read ─ in force? ─yes─► done
       ▲        │no, and no request in progress
@@ -8,8 +8,8 @@
       │        ▼
       └── operation ended, capacity request ended
 
-Everything is decided by what a reading says, nothing by what a write answered: a reply
-may be lost, a repeat may answer anything, somebody else may come between.
+Everything is decided by what is read, nothing by the reply to a write: that may be lost,
+a repeat may answer anything, another client may write in between.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from workflows.cloud.calls import Calls
+from workflows.cloud.api import CloudApi
 from workflows.cloud.errors import (
     CloudError,
     InsufficientCapacity,
@@ -25,21 +25,21 @@ from workflows.cloud.errors import (
     TemporaryError,
     Throttled,
 )
-from workflows.cloud.replies import NamespaceReply, Operation, Options, Request
-from workflows.cloud.slots import Beat, Clock, Sleep, Slots
+from workflows.cloud.limits import Clock, ConcurrencyLimit, Heartbeat, Sleep
+from workflows.cloud.models import CapacityOptions, CapacityRequest, NamespaceReply, Operation
 from workflows.contract import Capacity
 
 ROUNDS = 5
-"""How often the capacity is asked for in one step before its caller hears of it."""
+"""Writes in one change before an error is raised."""
 
 LAG = 30.0
 """Seconds until an accepted write shows in the namespace as a request, at the latest."""
 
 SHORTEST_POLL, LONGEST_POLL = 0.05, 20.0
-"""Seconds between two looks at what is under way, whatever the server proposes."""
+"""Seconds between two polls, whatever the server proposes."""
 
 GLANCE_EVERY = 4
-"""Each so many looks at an operation, one at the namespace: an operation may hang."""
+"""Polls of an operation between two reads of the namespace: an operation may hang."""
 
 _NOTHING_TO_CHANGE = "nothing to change"
 _SHORTAGE = re.compile(r"insufficient|inventory|not enough|exceeds|not available", re.IGNORECASE)
@@ -47,8 +47,8 @@ _BUSY = re.compile(r"in progress|concurrent|try again|conflict", re.IGNORECASE)
 _CONFLICTS = {409, 412, 423}
 
 
-class Step:
-    """The way of one *namespace* to *capacity*; made for one use.
+class CapacityChange:
+    """Changes *namespace* to *capacity*; made for one use.
 
     *key* makes the write idempotent: it is the first operation's id. Should that
     operation have ended without the capacity in force, further ones get fresh ids.
@@ -56,24 +56,24 @@ class Step:
 
     def __init__(
         self,
-        calls: Calls,
-        slots: Slots,
+        api: CloudApi,
+        limit: ConcurrencyLimit,
         namespace: str,
         capacity: Capacity,
         *,
         key: str,
-        beat: Beat,
+        heartbeat: Heartbeat,
         poll: float,
         patience: float,
         clock: Clock,
         sleep: Sleep,
     ) -> None:
-        self._calls = calls
-        self._slots = slots
+        self._api = api
+        self._limit = limit
         self._namespace = namespace
         self._capacity = capacity
         self._key = key
-        self._beat = beat
+        self._beat = heartbeat
         self._poll = poll
         self._patience = patience
         self._clock = clock
@@ -94,7 +94,7 @@ class Step:
         raise TemporaryError(self._text(self._trouble or f"asked for {ROUNDS} times in vain"))
 
     async def _settled(self) -> NamespaceReply:
-        """Read until no capacity request is in progress, whoever made it."""
+        """Read until no capacity request is in progress, of any client."""
         while True:
             reading = await self._read()
             if not reading.is_changing:
@@ -102,12 +102,12 @@ class Step:
             await self._pause(f"a request for {reading.request.asked} is in progress")
 
     async def _ask(self, reading: NamespaceReply, *, is_first: bool) -> NamespaceReply:
-        """Write, see what was begun to its end, and return the reading after it.
+        """Write, follow the operation to its end, and return the reading after it.
 
         Raises:
-            TemporaryError: What was begun is known to have failed.
+            TemporaryError: The operation or the capacity request failed.
         """
-        async with self._slots.hold(self._beat) as waited:
+        async with self._limit.hold(self._beat) as waited:
             if waited:
                 reading = await self._read()
             is_due = not reading.is_changing and reading.capacity != self._capacity
@@ -115,7 +115,7 @@ class Step:
         return await (self._shown(reading.request) if was_begun else self._settled())
 
     async def _write(self, reading: NamespaceReply, *, is_first: bool) -> bool:
-        """Post the spec and follow the operation; False where nothing will come of it."""
+        """Post the spec and follow the operation; False where none was begun."""
         operation_id = self._key if is_first else self._fresh_id()
         try:
             operation = await self._post(reading, self._capacity, operation_id)
@@ -136,18 +136,18 @@ class Step:
     async def _post(
         self, reading: NamespaceReply, capacity: Capacity, operation_id: str
     ) -> Operation:
-        """Post the spec of *reading* with *capacity*, as often as the server asks to wait."""
+        """Post the spec of *reading* with *capacity*; wait and retry while throttled."""
         spec, version = reading.spec_with(capacity), reading.resource_version
         while True:
             try:
-                return await self._calls.update(
+                return await self._api.update(
                     self._namespace, spec, version, operation_id, self._beat
                 )
             except Throttled as error:
                 await self._pause(str(error), error.retry_after)
 
     async def _undo_leftover(self, reading: NamespaceReply) -> bool:
-        """Deal with a spec that already asks for the capacity, which isn't in force.
+        """Handle a spec that already has the capacity, which isn't in force.
 
         A write just accepted comes into force by itself, given time. The leftover of a
         request that failed never would: so the spec is set back to what is in force, and
@@ -170,9 +170,9 @@ class Step:
         """Find out what a refused write means.
 
         Returns the operation if it was begun all the same (a repeat after a lost reply),
-        and None if somebody else came between.
+        and None if another client wrote in between.
         """
-        known = await self._calls.operation(self._namespace, operation_id, self._beat)
+        known = await self._api.operation(self._namespace, operation_id, self._beat)
         if known is not None:
             return known
         again = await self._read()
@@ -186,7 +186,7 @@ class Step:
         raise refusal
 
     async def _follow(self, operation: Operation) -> None:
-        """Poll *operation* until it has ended, or what it is for is in force.
+        """Poll *operation* until it has ended, or its capacity is in force.
 
         Raises:
             TemporaryError: It ended badly.
@@ -198,15 +198,15 @@ class Step:
             looks += 1
             if looks % GLANCE_EVERY == 0 and (await self._read()).capacity == self._capacity:
                 return
-            found = await self._calls.operation(self._namespace, operation.id, self._beat)
-            if found is None:  # the namespace itself will tell
+            found = await self._api.operation(self._namespace, operation.id, self._beat)
+            if found is None:  # the namespace itself will show
                 return
             operation = found
         if operation.state == "failed":
             raise await self._failure(operation.failure)
 
-    async def _shown(self, before: Request) -> NamespaceReply:
-        """Wait until the namespace shows how the request ended that was begun after *before*.
+    async def _shown(self, before: CapacityRequest) -> NamespaceReply:
+        """Wait until the namespace shows how the request after *before* ended.
 
         Raises:
             TemporaryError: The request failed.
@@ -218,7 +218,7 @@ class Step:
                 if reading.capacity == self._capacity:
                     return reading
                 if reading.request != before and reading.request.state == "failed":
-                    words = await self._calls.failure(self._namespace, reading)
+                    words = await self._api.failure(self._namespace, reading)
                     raise await self._failure(words)
                 if self._clock() >= give_up:
                     self._trouble = "the operation ended, but the capacity did not change"
@@ -226,14 +226,14 @@ class Step:
             await self._pause(f"waiting for {self._capacity} to be in force")
 
     async def _failure(self, words: str) -> TemporaryError:
-        """Return the error for a request that failed with *words*: a shortage is its own."""
+        """Return the error for a request that failed with *words*; a shortage has its own type."""
         text, tru = self._text(words), self._capacity.tru
         if tru is None:
             return TemporaryError(text)
         try:
-            options = await self._calls.options(self._namespace, self._beat)
+            options = await self._api.options(self._namespace, self._beat)
         except CloudError:
-            options = Options((), None, 0)
+            options = CapacityOptions((), None, 0)
         most = options.max_available
         if (most is None or tru <= most) and not _SHORTAGE.search(words):
             return TemporaryError(text)
@@ -242,10 +242,10 @@ class Step:
         return InsufficientCapacity(text + at_most, available=available)
 
     async def _read(self) -> NamespaceReply:
-        return await self._calls.namespace(self._namespace, self._beat)
+        return await self._api.namespace(self._namespace, self._beat)
 
     async def _pause(self, words: str, seconds: float | None = None) -> None:
-        """Beat with *words* and sleep until the next look is due, within the patience."""
+        """Heartbeat with *words* and sleep until the next poll, within the patience."""
         left = self._deadline - self._clock()
         if left <= 0:
             raise TemporaryError(self._text(f"not in force after {self._patience:g} s: {words}"))

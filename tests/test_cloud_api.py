@@ -30,15 +30,15 @@ from workflows.cloud import (
     CloudClient,
     CloudError,
     NamespaceNotFound,
-    Observation,
+    ObservedCapacity,
     OneKey,
-    Pace,
     PermanentError,
+    RateLimiter,
     RequestRefused,
     TemporaryError,
     Throttled,
     Unauthorized,
-    wire,
+    api,
 )
 from workflows.contract import ON_DEMAND, Capacity
 
@@ -101,26 +101,26 @@ async def test_a_name_stays_within_its_path() -> None:
     ("reply", "expected"),
     [
         pytest.param(
-            namespace(2), Observation(Capacity(2), None, "", "", 1000), id="nothing under way"
+            namespace(2), ObservedCapacity(Capacity(2), None, "", "", 1000), id="nothing under way"
         ),
         pytest.param(
             namespace(None, request=request_of("IN_PROGRESS", 8)),
-            Observation(ON_DEMAND, Capacity(8), "step-1", "", 500),
+            ObservedCapacity(ON_DEMAND, Capacity(8), "step-1", "", 500),
             id="a raise under way",
         ),
         pytest.param(
             namespace(8, request=request_of("IN_PROGRESS", None)),
-            Observation(Capacity(8), ON_DEMAND, "step-1", "", 4000),
+            ObservedCapacity(Capacity(8), ON_DEMAND, "step-1", "", 4000),
             id="a revert under way",
         ),
         pytest.param(
             namespace(8, request=request_of("COMPLETED", 8)),
-            Observation(Capacity(8), None, "step-1", "", 4000),
+            ObservedCapacity(Capacity(8), None, "step-1", "", 4000),
             id="a request completed",
         ),
     ],
 )
-async def test_observations(reply: httpx.Response, expected: Observation) -> None:
+async def test_observations(reply: httpx.Response, expected: ObservedCapacity) -> None:
     """An observation says what is in force and what is under way."""
     assert expected == await client_of(Script(get=[reply])).observe(NAMESPACE)
 
@@ -181,7 +181,7 @@ async def test_what_an_answer_means(
     script = Script(get=[reply])
     with pytest.raises(CloudError) as caught:
         await client_of(script).observe(NAMESPACE)
-    assert (kind, attempts) == (type(caught.value), len(script.calls))
+    assert (kind, attempts) == (type(caught.value), len(script.api))
     assert words in str(caught.value)
     assert f"read {NAMESPACE}" in str(caught.value)
 
@@ -224,7 +224,7 @@ async def test_a_long_retry_after_is_handed_on() -> None:
     script = Script(get=[no(429, "slow down", retry_after="120")])
     with pytest.raises(Throttled) as caught:
         await client_of(script).observe(NAMESPACE)
-    assert (caught.value.retry_after, len(script.calls)) == (120, 1)
+    assert (caught.value.retry_after, len(script.api)) == (120, 1)
 
 
 @pytest.mark.parametrize("header", ["86400000", "inf", "Fri, 31 Dec 9999 23:59:59 GMT"])
@@ -233,7 +233,7 @@ async def test_no_retry_after_is_longer_than_a_day(header: str) -> None:
     script = Script(get=[no(503, "down", retry_after=header)])
     with pytest.raises(TemporaryError) as caught:
         await client_of(script).observe(NAMESPACE)
-    assert (caught.value.retry_after, len(script.calls)) == (86_400, 1)
+    assert (caught.value.retry_after, len(script.api)) == (86_400, 1)
 
 
 async def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ async def test_an_answer_that_never_comes(monkeypatch: pytest.MonkeyPatch) -> No
 
             return httpx.Response(200, content=trickle())
 
-    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.01)
+    monkeypatch.setattr(api, "CALL_TIMEOUT", 0.01)
     time = SkippingTime()
     client = CloudClient(
         "https://cloud.example",
@@ -282,7 +282,7 @@ async def test_a_quoted_key_is_blotted_out(reply: Reply, caplog: pytest.LogCaptu
 
 async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask at once, few are under way, and waiting for a turn is no timeout."""
-    monkeypatch.setattr(wire, "CALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(api, "CALL_TIMEOUT", 0.5)
     under_way = most = 0
 
     async def slow(_: httpx.Request) -> httpx.Response:
@@ -298,17 +298,17 @@ async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) ->
         "https://cloud.example",
         OneKey(KEY),
         transport=httpx.MockTransport(slow),
-        pace=Pace(10_000),
+        rate_limiter=RateLimiter(10_000),
         clock=time.clock,
         sleep=time.sleep,
     )
     seen = await asyncio.gather(*(client.observe(f"ns-{number}") for number in range(600)))
     assert [Capacity(2)] * 600 == [item.capacity for item in seen]
-    assert (most, time.naps) == (wire.REQUESTS_AT_ONCE, [])
+    assert (most, time.naps) == (api.REQUESTS_AT_ONCE, [])
 
 
 async def test_requests_are_paced() -> None:
-    """Beyond the first burst, requests go out at the pace that a key may have."""
+    """Beyond the first burst, requests go out at the rate_limiter that a key may have."""
     time = SkippingTime()
     client = client_of(Script(get=[namespace(2)]), time)
     for _ in range(120):
@@ -329,7 +329,7 @@ async def test_the_spec_is_sent_as_it_was_read() -> None:
         get=[namespace(None, spec=spec), namespace(8, version="v2")],
         update=[operation("STATE_FULFILLED")],
     )
-    await client_of(script).set_capacity(NAMESPACE, Capacity(8), key="step-1", beat=print)
+    await client_of(script).set_capacity(NAMESPACE, Capacity(8), key="step-1", heartbeat=print)
     (sent,) = script.posted()
     assert sent["spec"].pop("capacitySpec") == {"provisioned": {"value": 8.0}}
     assert json.dumps(spec) == json.dumps(sent["spec"])

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.cloud.replies import (
+from workflows.cloud.models import (
+    CapacityOptions,
     NamespaceReply,
-    Options,
     capacity_spec,
     parse_error,
     parse_namespace,
@@ -136,8 +136,8 @@ def test_options() -> None:
     modes = {"provisioned": {"validTruValues": [3, "2", 0, 4.0]}, "onDemand": {"apsLimit": "800"}}
     told = parse_options({"capacityInfo": {"modeOptions": modes}})
     untold = parse_options({"capacityInfo": None})
-    assert Options((2, 3, 4), None, 800) == told
-    assert Options((), None, 0) == untold
+    assert CapacityOptions((2, 3, 4), None, 800) == told
+    assert CapacityOptions((), None, 0) == untold
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_options() -> None:
 )
 def test_best_below(most: float | None, ceiling: float, expected: float | None) -> None:
     """The next best value is allowed, there, and below what was asked for."""
-    assert expected == Options((2, 3, 4, 6, 8, 10, 12), most, 0).best_below(ceiling)
+    assert expected == CapacityOptions((2, 3, 4, 6, 8, 10, 12), most, 0).best_below(ceiling)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,16 @@ import asyncio
 import pytest
 from cloud_helpers import Beats
 
-from workflows.cloud import Slots
+from workflows.cloud import ConcurrencyLimit
 
 
 async def test_no_more_than_the_count_at_once() -> None:
     """However many come, only so many hold a slot at any time, and all get their turn."""
-    slots, held, most, served = Slots(3), 0, 0, []
+    limit, held, most, served = ConcurrencyLimit(3), 0, 0, []
 
     async def come(number: int) -> None:
         nonlocal held, most
-        async with slots.hold(Beats()):
+        async with limit.hold(Beats()):
             held += 1
             most = max(most, held)
             await asyncio.sleep(0)
@@ -29,13 +29,13 @@ async def test_no_more_than_the_count_at_once() -> None:
 
 async def test_first_come_first_served() -> None:
     """The queue keeps its order."""
-    slots, order = Slots(1), []
+    limit, order = ConcurrencyLimit(1), []
 
     async def come(number: int) -> None:
-        async with slots.hold(Beats()):
+        async with limit.hold(Beats()):
             order.append(number)
 
-    async with slots.hold(Beats()):
+    async with limit.hold(Beats()):
         waiting = [asyncio.ensure_future(come(number)) for number in range(5)]
         await asyncio.sleep(0)
     await asyncio.gather(*waiting)
@@ -44,15 +44,15 @@ async def test_first_come_first_served() -> None:
 
 async def test_waiting_beats_and_is_told() -> None:
     """Whoever waits beats meanwhile, and learns that what was read may be old."""
-    slots, beats, three = Slots(1, beat_every=0.01), Beats(), asyncio.Event()
+    limit, beats, three = ConcurrencyLimit(1, heartbeat_every=0.01), Beats(), asyncio.Event()
 
-    def beat(words: str) -> None:
+    def heartbeat(words: str) -> None:
         beats(words)
         if len(beats) == 3:
             three.set()
 
     async def occupy(is_held: asyncio.Event) -> None:
-        async with slots.hold(Beats()) as waited:
+        async with limit.hold(Beats()) as waited:
             assert not waited
             is_held.set()
             await three.wait()
@@ -60,7 +60,7 @@ async def test_waiting_beats_and_is_told() -> None:
     is_held = asyncio.Event()
     first = asyncio.ensure_future(occupy(is_held))
     await is_held.wait()
-    async with slots.hold(beat) as waited:
+    async with limit.hold(heartbeat) as waited:
         assert waited
     await first
     assert {"waiting for one of the 1 operations that the account may have at once"} == set(beats)
@@ -69,13 +69,13 @@ async def test_waiting_beats_and_is_told() -> None:
 @pytest.mark.parametrize("turns", range(6))
 async def test_giving_up_takes_no_slot_along(turns: int) -> None:
     """A wait cancelled at any moment, even at its turn, leaves every slot usable."""
-    slots = Slots(1)
+    limit = ConcurrencyLimit(1)
 
     async def come() -> None:
-        async with slots.hold(Beats()):
+        async with limit.hold(Beats()):
             await asyncio.sleep(0)
 
-    async with slots.hold(Beats()):
+    async with limit.hold(Beats()):
         waiting = asyncio.ensure_future(come())
         await asyncio.sleep(0)
     for _ in range(turns):
@@ -87,9 +87,9 @@ async def test_giving_up_takes_no_slot_along(turns: int) -> None:
 
 async def test_a_failure_inside_gives_the_slot_back() -> None:
     """An error under a held slot frees it."""
-    slots = Slots(1)
+    limit = ConcurrencyLimit(1)
     with pytest.raises(ZeroDivisionError):
-        async with slots.hold(Beats()):
+        async with limit.hold(Beats()):
             raise ZeroDivisionError
-    async with slots.hold(Beats()) as waited:
+    async with limit.hold(Beats()) as waited:
         assert not waited

@@ -25,7 +25,7 @@ from cloud_helpers import (
 from workflows.cloud import (
     CloudError,
     InsufficientCapacity,
-    Observation,
+    ObservedCapacity,
     RequestRefused,
     TemporaryError,
     Unauthorized,
@@ -40,10 +40,10 @@ DONE = operation("STATE_FULFILLED")
 
 async def step(
     script: Script, capacity: Capacity = EIGHT, *, time: SkippingTime | None = None, **more: Any
-) -> Observation:
+) -> ObservedCapacity:
     """Take the step under the key ``step-1``."""
     client = client_of(script, time, **more)
-    return await client.set_capacity(NAMESPACE, capacity, key="step-1", beat=Beats())
+    return await client.set_capacity(NAMESPACE, capacity, key="step-1", heartbeat=Beats())
 
 
 Replies = Iterable[Any]
@@ -198,10 +198,10 @@ WAYS: list[Any] = [
 
 @pytest.mark.parametrize(("replies", "expected"), WAYS)
 async def test_ways_to_a_capacity(replies: dict[str, Replies], expected: list[str]) -> None:
-    """Each way ends with the capacity in force, by no more calls than these."""
+    """Each way ends with the capacity in force, by no more api than these."""
     script = Script(**replies)
     assert (await step(script)).capacity == EIGHT
-    assert expected == script.calls
+    assert expected == script.api
 
 
 FAILURES: list[Any] = [
@@ -445,7 +445,7 @@ async def test_beats_while_waiting() -> None:
         update=[no(503, "away"), operation("STATE_PENDING")],
         operation=[DONE],
     )
-    await client_of(script).set_capacity(NAMESPACE, EIGHT, key="step-1", beat=beats)
+    await client_of(script).set_capacity(NAMESPACE, EIGHT, key="step-1", heartbeat=beats)
     assert [
         f"update {NAMESPACE}: HTTP 503: away",
         f"8 TRU for {NAMESPACE}: operation step-1 is in progress",
