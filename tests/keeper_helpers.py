@@ -100,7 +100,7 @@ class ScriptedCloud:
         )
 
     async def set_capacity(
-        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
+        self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Callable[[str], None]
     ) -> ObservedCapacity:
         """Put *capacity* in force, once `hold` lets it."""
         self.in_flight += 1
@@ -108,7 +108,7 @@ class ScriptedCloud:
         try:
             self._call(f"set {capacity}")
             if self.hold:
-                beat(f"{capacity} is held back")
+                heartbeat(f"{capacity} is held back")
                 self.pending = self.pending or capacity  # stays so, should nobody wait for it
                 await self.hold.wait()
                 self.pending = None

@@ -35,7 +35,7 @@ class BusyCloud:
         return CapacityOptions((2.0, 4.0, 6.0, 8.0), 8.0, 500)
 
     async def set_capacity(
-        self, namespace: str, capacity: Capacity, *, key: str, beat: Callable[[str], None]
+        self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Callable[[str], None]
     ) -> ObservedCapacity:
         """Wait for what is under way, which does not end, or refuse."""
         if self.is_short:

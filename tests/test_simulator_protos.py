@@ -85,7 +85,7 @@ async def test_every_request_and_reply_is_the_protos(faults: list[tuple[str, str
         await client.options(NAMESPACE)
         for key, capacity in (("up", Capacity(8)), ("again", Capacity(8)), ("down", ON_DEMAND)):
             with suppress(CloudError):
-                await client.set_capacity(NAMESPACE, capacity, key=key, beat=Beats())
+                await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())
         await client.aclose()
     assert wire.requests
     assert len(wire.replies) > len(wire.requests)

@@ -22,7 +22,7 @@ async def test_until_waits_for_what_is_due() -> None:
     async with Simulator(provisioning=0.05, check=0.05) as simulator:
         await simulator.create(NAMESPACE)
         client = CloudClient(simulator.url, OneKey(KEY), poll=0.05)
-        step = client.set_capacity(NAMESPACE, Capacity(8), key="up", beat=Beats())
+        step = client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
         stepping = asyncio.ensure_future(step)
         await simulator.until(lambda: simulator.namespace(NAMESPACE).tru == 8)
         await stepping
@@ -53,7 +53,7 @@ async def test_any_clock(is_async: bool) -> None:
     async with Simulator(provisioning=600, check=20, now=now) as simulator:
         await simulator.create(NAMESPACE, tru=2)
         client = CloudClient(simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep)
-        await client.set_capacity(NAMESPACE, Capacity(8), key="up", beat=Beats())
+        await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
         await client.aclose()
         entries = simulator.history(NAMESPACE)
     assert [(entry.at - MIDNIGHT).total_seconds() for entry in entries] == [0, 600]
