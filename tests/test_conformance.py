@@ -41,7 +41,7 @@ KEPT = held((0, None), (8, 4), (18, 8), (30.5, 4), (40.5, None))
 
 
 def judge(history: list[CapacityRecord], baseline: Capacity = ON_DEMAND) -> list[str]:
-    """Return each breach in short: what was in force, and the minute it began."""
+    """Return each violation in short: what was in force, and the minute it began."""
     found = violations(history, PROMISED, ASKED, baseline, settle=timedelta(minutes=1))
     return [fault.split("Z: ")[1].split(",")[0] + "@" + fault[14:16] for fault in found]
 
@@ -63,13 +63,13 @@ def judge(history: list[CapacityRecord], baseline: Capacity = ON_DEMAND) -> list
         pytest.param(held((0, None), (3, 4), (18, 8), (30, 4), (40, None)),
                      ["4 TRU in force@03"], id="raised before anybody asked"),
         pytest.param(held((0, None), (8, 6), (18, 8), (30, 4), (40, None)),
-                     ["6 TRU in force@08"], id="more than asked for"),
+                     ["6 TRU in force@08"], id="more than requested"),
         pytest.param(held((0, None), (8, 4), (18, 6), (18, 8), (30, 4), (40, None)),
                      [], id="two changes at one instant: the last counts"),
     ],
 )  # fmt: skip
-def test_breaches(history: list[CapacityRecord], faults: list[str]) -> None:
-    """Each breach is named once, with the instant it begins."""
+def test_violations(history: list[CapacityRecord], faults: list[str]) -> None:
+    """Each violation is named once, with the instant it begins."""
     assert judge(history) == faults
 
 
@@ -80,11 +80,11 @@ def test_below_the_baseline() -> None:
 
 
 def test_the_baseline_itself_is_never_too_much() -> None:
-    """Where nothing is asked for, the baseline is what is due."""
+    """Where nothing is requested, the baseline is what is due."""
     assert judge(held((0, 4), (18, 8), (30, 4)), Capacity(4)) == []
 
 
 def test_nothing_seen_proves_nothing() -> None:
-    """A promise without a history is not a kept one."""
+    """An empty history conforms to nothing."""
     (fault,) = violations([], PROMISED, ASKED, ON_DEMAND, settle=timedelta(minutes=1))
     assert fault == "no capacity was seen at all"

@@ -105,7 +105,7 @@ def test_hand_computed_bills(
     actions: int,
     price: float | None,
 ) -> None:
-    """Hours, Actions and money are those reckoned by hand from the documented rule."""
+    """Hours, Actions and money are those computed by hand from the documented rule."""
     bill = bill_of(*spans, **fields)
     (line,) = bill.lines
     assert (line.usage.billed_hours, line.usage.actions) == (hours, actions)

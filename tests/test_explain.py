@@ -117,7 +117,7 @@ def test_nothing_ahead_is_said() -> None:
 
 
 def test_in_the_lead_it_is_being_made_ready() -> None:
-    """Between firing and start the capacity is asked for, and the window not open yet."""
+    """Between firing and start the capacity is requested, and the window not open yet."""
     early = daily("early", "2027-01-04 08:00", 1, 2, lead=10 * MINUTE, jitter=2 * MINUTE)
     text = said("2027-01-04 07:55", early)
     assert "It is being made ready: on-demand is what open windows need." in text
@@ -463,7 +463,7 @@ def test_json_tells_a_paused_window_and_one_alone() -> None:
 def test_json_has_every_window_once(
     drawn: list[Window], baseline: Capacity | None, minute: int
 ) -> None:
-    """Each window is there in one state, and those that count are what is asked for."""
+    """Each window is there in one state, and those that count make up the request."""
     namespace, instant = calendar(*drawn, baseline=baseline), START + minute * MINUTE
     document = json.loads(explain_json(explain(namespace, instant)))
     assert {each["window"] for each in document["windows"]} == {each.name for each in drawn}

@@ -56,7 +56,7 @@ def test_a_new_window_is_a_difference_in_each_of_its_runs() -> None:
     assert len(found.differences) == 60
 
 
-def test_a_window_that_goes_takes_away_what_no_other_asks_for() -> None:
+def test_a_deleted_window_takes_away_what_no_other_needs() -> None:
     """Under a window that stays, only what was above it is lost."""
     low = schedule("low", ttl_seconds=3600, tru=4)
     high = schedule("high", ttl_seconds=7200, tru=8)
@@ -68,7 +68,7 @@ def test_a_window_that_goes_takes_away_what_no_other_asks_for() -> None:
 
 
 def test_a_window_that_another_covers_makes_no_difference() -> None:
-    """What is in force counts, not what is asked for."""
+    """The capacity in force counts, not the requested one."""
     high = schedule("high", tru=8)
     found = ahead([high, schedule("low", tru=4)], [live_of(high)])
     assert found.differences == ()
@@ -76,7 +76,7 @@ def test_a_window_that_another_covers_makes_no_difference() -> None:
 
 
 def test_a_lead_that_grows_costs_an_hour_a_run_and_moves_no_window() -> None:
-    """The timeline is about windows; the bill also about what is asked for ahead of them."""
+    """The timeline is about windows; the bill also counts lead and jitter."""
     before = schedule(calendars=(daily(18, 0),), ahead_seconds=600, tru=4)
     after = schedule(calendars=(daily(17, 10),), ahead_seconds=3600, tru=4)
     found = ahead([after], [live_of(before)])
@@ -101,7 +101,7 @@ def test_pausing_in_the_files_takes_its_runs_away() -> None:
     assert differences(found)[0] == ("21 18:10-21 20:10", "2 TRU", "on-demand", ("payroll",))
 
 
-def test_somebody_elses_schedule_under_our_id_asks_for_nothing() -> None:
+def test_a_foreign_schedule_under_our_id_requests_nothing() -> None:
     """What is adopted wasn't a boost of ours: all of its runs are new."""
     found = ahead([schedule()], [live_of(schedule(), project="")])
     assert len(found.differences) == 60
@@ -255,7 +255,7 @@ def test_a_month_stays_beside_its_sum() -> None:
 
 
 def test_no_difference_is_said_in_words() -> None:
-    """A change of words alone, or of what another covers, is told to cost nothing."""
+    """A change of words alone, or of what another covers, is said to cost nothing."""
     found = ahead([schedule(note="new words")], [live_of(schedule())])
     capacity, bill = impact_sections(found)
     assert capacity.title == "Capacity in the next 60 days: no difference"

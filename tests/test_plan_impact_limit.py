@@ -34,7 +34,7 @@ windows:
 def test_the_impact_of_too_many_runs_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, title: str
 ) -> None:
-    """Above the limit one section says what was not reckoned, and what shows it."""
+    """Above the limit one section says what was not computed, and what shows it."""
     (tmp_path / "planner.yaml").write_text("project: shop\n", encoding="utf-8")
     (tmp_path / "payments.yaml").write_text(CALENDAR, encoding="utf-8")
     monkeypatch.setattr(plan_impact, "MOST_RUNS", most)

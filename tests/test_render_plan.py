@@ -76,7 +76,7 @@ def test_text() -> None:
 
 
 def test_colours_are_for_terminals() -> None:
-    """Colours come only when asked for, and change no word."""
+    """Colours are an option, and change no word."""
     plan = example()
     coloured = plan_text(plan, colour=True)
     assert "\x1b[" not in plan_text(plan)

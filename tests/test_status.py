@@ -66,7 +66,7 @@ def keeper(
     ],
 )
 def test_situations(known: Keeper | None, state: str, alarming: bool) -> None:
-    """What needs somebody is told from what doesn't, also where no keeper answers."""
+    """States that need attention are distinguished, also where no keeper answers."""
     found = situation("n.a", known, NEXT)
     assert (found.state, found.is_alarming) == (state, alarming)
     assert found.next_window == NEXT
