@@ -56,6 +56,69 @@ def test_one_file_by_two_ways_is_one_value(tmp_path: Path) -> None:
     assert one.recurrence == other.recurrence
 
 
+def ics(*events: str) -> str:
+    """Return an iCalendar file of *events*, their lines separated by blanks."""
+    parts = ["BEGIN:VEVENT", "END:VEVENT"]
+    lines = [line for each in events for line in (parts[0], *each.split(), parts[1])]
+    return "\n".join(["BEGIN:VCALENDAR", *lines, "END:VCALENDAR", ""])
+
+
+LAUNCH = "UID:a SUMMARY:launch DTSTART:20270105T090000Z DURATION:PT1H"
+USES = [
+    pytest.param(
+        "ical: x.ics\nmatch: {summary: launch}\ntru: 4",
+        ics(LAUNCH, "UID:b SUMMARY:other DTSTART:soon"),
+        {"ics-ignored"},
+        id="a broken event that match leaves out",
+    ),
+    pytest.param(
+        "ical: x.ics\nduration: 2h\ntru: 4",
+        ics("UID:a DTSTART:20270105T090000Z"),
+        set(),
+        id="no length, for a window that has one",
+    ),
+    pytest.param(
+        NIGHTLY + "\nskip: [x.ics]",
+        ics("UID:a DTSTART:20270105T090000Z DURATION:P45D"),
+        set(),
+        id="a freeze of 45 days",
+    ),
+    pytest.param(
+        NIGHTLY + "\nholidays: [x.ics]",
+        ics("UID:a DTSTART:20270105T090000Z"),
+        {"ics-tolerated"},
+        id="a holiday without a length",
+    ),
+    pytest.param(
+        NIGHTLY + "\ntimezone: UTC\nskip: [x.ics]",
+        ics("UID:a DTSTART;VALUE=DATE:20270107 RRULE:FREQ=WEEKLY;UNTIL=20270120T230000Z"),
+        {"ambiguous-day"},
+        id="a day in UTC without a zone",
+    ),
+]
+
+
+@pytest.mark.parametrize(("window", "file", "codes"), USES)
+def test_an_ics_file_is_checked_for_what_it_is_read_for(
+    window: str, file: str, codes: set[str], tmp_path: Path
+) -> None:
+    """What would be refused for one use is a warning, or nothing, for another."""
+    found = project(tmp_path, {"a.yaml": keys(window), "x.ics": file})
+    assert {warning.code for warning in found.warnings} == codes
+    refused = {"a.yaml": keys("ical: x.ics\ntru: 4"), "x.ics": file}
+    if codes != {"ambiguous-day"}:
+        assert problems(tmp_path / "again", refused)
+
+
+def test_holidays_of_planner_yaml_are_checked_as_such(tmp_path: Path) -> None:
+    """Also where no calendar inherits them."""
+    files = {
+        "planner.yaml": "project: p\nholidays: [x.ics]\n",
+        "x.ics": ics("UID:a DTSTART:20270105T090000Z DURATION:P45D"),
+    }
+    assert {warning.code for warning in project(tmp_path, files).warnings} == {"no-calendars"}
+
+
 def test_problems_are_named_from_where_people_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

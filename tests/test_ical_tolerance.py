@@ -193,6 +193,7 @@ def test_the_only_vtimezone_leaves_floating_times_to_the_window() -> None:
             ["2027-01-05T00:00Z/2027-01-07T00:00Z"],
             id="two whole days in hours",
         ),
+        pytest.param(f"{WHEN} RRULE:", 8, ["2027-01-05T09:00Z/10:00Z"], id="an empty rule"),
     ],
 )
 def test_what_is_tolerated(lines: str, line: int, expected: list[str]) -> None:

@@ -504,6 +504,9 @@ class _EventParser:
 
     def _rule(self) -> RecurrenceRule | None:
         for line in self._component.all("RRULE")[:1]:
+            if not line.value.strip():
+                self._warnings.append(tolerated(line.number, "RRULE is empty and is ignored"))
+                return None
             rule, sentences = parse_rrule(line.value)
             for sentence in sentences:
                 self._problem(line.number, f"RRULE: {sentence}")
@@ -513,7 +516,8 @@ class _EventParser:
     def _rdates(self, start: DateOrTime) -> Iterator[RDate]:
         for line in self._component.all("RDATE"):
             for value in line.value.split(","):
-                yield self._times.rdate(start, value, line)
+                if value.strip():
+                    yield self._times.rdate(start, value, line)
 
     def _exdates(self) -> Iterator[ExDate]:
         for line in self._component.all("EXDATE"):
