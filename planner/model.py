@@ -13,7 +13,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, KeeperState, Lease, Rails
+from workflows.contract import Capacity, Combine, KeeperState, Lease, Rails, Until
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -117,13 +117,6 @@ class Duration:
     """A length in elapsed time."""
 
     elapsed: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Until:
-    """A length by the clock: up to the next such wall time after the start."""
-
-    wall: time
 
 
 Length = Duration | Until

@@ -27,9 +27,8 @@ from planner.model import (
     Rrule,
     Skip,
     Span,
-    Until,
 )
-from workflows.contract import Capacity, Rails
+from workflows.contract import Capacity, Rails, Until
 
 BASE = 'cron: "0 9 * * *"\nduration: 1h\ntru: 4\n'
 
@@ -113,13 +112,11 @@ def test_an_ical_window_holds_the_text_of_its_file(tmp_path: Path) -> None:
         ("1d2h3m4s", 93784),
         ("PT2H", 7200),
         ("PT1H30M", 5400),
-        ("P1DT1S", 86401),
-        ("P1W", 604800),
         ("pt5m", 300),
     ],
 )
 def test_durations(text: str, seconds: int) -> None:
-    """Lengths are read in short and in ISO 8601, a day as 24 hours."""
+    """Lengths are read in short, `1d` as 24 hours, and in ISO 8601 without days."""
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
@@ -197,6 +194,34 @@ def test_until(text: str, expected: time, tmp_path: Path) -> None:
     """A time of day means what it looks like, with or without quotes."""
     found = window(tmp_path, f'cron: "0 9 * * *"\ntru: 4\n{text}')
     assert found.length == Until(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param('until: "fri 21:00"', Until(time(21), weekday=4), id="weekday"),
+        pytest.param("until: Sunday 6:00", Until(time(6), weekday=6), id="unquoted, in full"),
+        pytest.param('until: {days: 7, at: "00:00"}', Until(time(0), days=7), id="days and time"),
+        pytest.param("until:\n  days: 31", Until(None, days=31), id="days alone"),
+        pytest.param("duration: P1D", Until(None, days=1), id="ISO 8601 day"),
+        pytest.param("duration: p2w", Until(None, days=14), id="ISO 8601 weeks"),
+        pytest.param("duration: 1d", Duration(timedelta(hours=24)), id="24 hours"),
+        pytest.param("duration: PT24H", Duration(timedelta(hours=24)), id="ISO 8601 hours"),
+    ],
+)
+def test_days_by_the_clock(text: str, expected: object, tmp_path: Path) -> None:
+    """A day of `P1D` or `until` is one on the clock, as in an .ics file; `1d` is 24 hours."""
+    found = window(tmp_path, f'cron: "0 9 * * *"\ntru: 4\n{text}')
+    assert found.length == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"), [("P1DT1S", 24), ("P1W", 168), ("P1D", 24), ("P2DT3H", 51)]
+)
+def test_days_by_the_clock_are_no_elapsed_time(text: str, hours: int) -> None:
+    """Where elapsed time is wanted, or beside it, the hours are to be written."""
+    with pytest.raises(ValueError, match=rf"counts days by the clock .*; write {hours}h for"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ GOOD = 'cron: "0 9 * * *"\nduration: 1h\ntru: 4\n'
         pytest.param("lead: soon", 7, "'lead': 'soon' is no length of time; write 90s", id="lead"),
         pytest.param("lead: 2d", 7, "'2d' is longer than a day; write 10m", id="lead of days"),
         pytest.param("jitter: 10", 7, "'10' is no length of time; write 90s", id="unitless"),
+        pytest.param("lead: P1D", 7, "'P1D' counts days by the clock", id="lead by the clock"),
         pytest.param("paused: maybe", 7, "'maybe' is neither true nor false", id="flag"),
         pytest.param("roll: prev", 7, "did you mean 'previous'?", id="roll"),
         pytest.param("combine: sum", 7, "'sum' is none of max or add", id="combine"),
@@ -392,6 +393,27 @@ def test_what_is_wrong_with_a_window(text: str, line: int, sentence: str, tmp_pa
             4,
             "6 TRU needs 6 TRU, above the guard rail max_tru: 4; write 4 TRU (2,000 APS) or less",
             id="above max_tru",
+        ),
+        *(
+            pytest.param(
+                f"namespace: a.b1\nwindows:\n  a:\n    cron: '@daily'\n    {text}\n    tru: 4",
+                5,
+                sentence,
+                id=text,
+            )
+            for text, sentence in (
+                ("until: fri", "'fri' has no time; write 06:00 or fri 21:00"),
+                ("until: fri 25:00", "'25:00' is no time of day"),
+                ("until: freitag 21:00", "'freitag' is no weekday; write fri or sat"),
+                ("until: {days: 0}", "'0' is not from 1 to 31 days; write 7 or so"),
+                ("until: {days: 32}", "'32' is not from 1 to 31 days"),
+                ("until: {days: seven}", "'seven' is not from 1 to 31 days"),
+                ("until: {at: 06:00}", "'days' is missing; write {days: 7, at: \"00:00\"}"),
+                ("until: {days: 1, hour: 6}", "unknown key 'hour'; write {days: 7"),
+                ("until: [fri 21:00]", "a list stands where one value is wanted"),
+                ("duration: P5W", "'P5W' is not from 1 to 31 days"),
+                ("duration: P1DT2H", "'P1DT2H' counts days by the clock"),
+            )
         ),
         pytest.param(
             "namespace: a.b1\nwindows:\n\ta: b", 3, "a tab indents the line: write spaces", id="tab"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.contract import (
@@ -19,12 +19,14 @@ from workflows.contract import (
     Capacity,
     Combine,
     Rails,
+    Until,
     combine,
     end_by_clock,
     format_duration,
     format_instant,
     lease_of,
     parse_instant,
+    parse_until,
     round_up,
     target_of,
     to_instant,
@@ -82,8 +84,64 @@ def test_a_wall_time_that_exists_is_its_own(wall: datetime, tz: ZoneInfo) -> Non
 @given(walls, times, zones)
 def test_until_is_after_the_start(wall: datetime, until: time, tz: ZoneInfo) -> None:
     """A window by the clock ends after it starts, on the wall where it says, within a day."""
-    start, end = to_instant(wall, tz), end_by_clock(wall, until, tz)
+    start, end = to_instant(wall, tz), end_by_clock(wall, Until(until), tz)
     assert timedelta() < end - start <= timedelta(hours=25)
+
+
+untils = (
+    times.map(Until)
+    | st.builds(Until, times, st.integers(0, 6))
+    | st.builds(Until, st.none() | times, st.none(), st.integers(1, 31))
+)
+
+
+@given(untils)
+def test_an_end_by_the_clock_round_trips(until: Until) -> None:
+    """What is written as text is read back as the same end."""
+    assert parse_until(str(until)) == until
+
+
+@pytest.mark.parametrize(
+    ("text", "until"),
+    [
+        ("06:00", Until(time(6))),
+        ("23:59:30", Until(time(23, 59, 30))),
+        ("fri 21:00", Until(time(21), weekday=4)),
+        ("+7d 00:00", Until(time(0), days=7)),
+        ("+31d", Until(None, days=31)),
+    ],
+)
+def test_an_end_by_the_clock_as_text(text: str, until: Until) -> None:
+    """The form on the wire, which people see in the Temporal UI."""
+    assert (parse_until(text), str(until)) == (until, text)
+
+
+@pytest.mark.parametrize("text", ["", "fri", "+d", "7d", "25:00", "freitag 21:00", "fri21:00x"])
+def test_what_is_no_end_by_the_clock(text: str) -> None:
+    """Anything else is refused: a boost never runs to a guessed end."""
+    with pytest.raises(ValueError, match=r"is no end by the clock|hour must be"):
+        parse_until(text)
+
+
+@settings(max_examples=40, deadline=None)
+@given(walls, times, st.integers(0, 6), zones)
+def test_the_next_weekday_by_looking_at_every_minute(
+    wall: datetime, at: time, weekday: int, tz: ZoneInfo
+) -> None:
+    """The end is the last minute of the first day on which the clock shows it after the start."""
+    start = to_instant(wall, tz)
+    minutes = (start + timedelta(minutes=n) for n in range(1, 9 * 24 * 60))
+    shown = [
+        (to_wall(minute, tz), minute)
+        for minute in minutes
+        if (local := to_wall(minute, tz)).time() == at and local.weekday() == weekday
+    ]
+    if not shown or to_wall(start, tz) != wall or shown[0][0] <= wall:
+        return  # the clock skips the end or the start, or shows the start twice
+    if shown[0][0] - wall > timedelta(days=7):
+        return  # the clock skips the end on the first of two such days
+    expected = max(minute for local, minute in shown if local == shown[0][0])
+    assert end_by_clock(wall, Until(at, weekday), tz) == expected
 
 
 @given(claims, rails, baselines, st.floats(0, 9000))

@@ -92,6 +92,20 @@ def test_every_code_that_is_warned_with_is_listed() -> None:
             id="shorter than its lead",
         ),
         pytest.param(
+            "w: {cron: '0 0 * * mon', duration: 7d, tru: 4, timezone: America/Chicago}",
+            "whole-days",
+            "from Mon 2027-03-08 00:00 it lasts 168h and ends at 01:00, since the clock changes; "
+            "to end at 00:00 write until: {days: 7} in place of the duration "
+            "(and 1 more like it in the coming year)",
+            id="a week over a clock change",
+        ),
+        pytest.param(
+            "w: {cron: '0 20 * * sun', duration: 5d, tru: 4, timezone: Africa/Cairo}",
+            "whole-days",
+            "from Sun 2027-04-25 20:00 it lasts 120h and ends at 21:00",
+            id="five days to a Friday",
+        ),
+        pytest.param(
             "w: {cron: '30 2 * * *', duration: 1h, tru: 4}",
             "clock-change",
             "on Sun 2027-03-28 02:30 is skipped by the clock; starts 03:30, at "

@@ -24,14 +24,13 @@ from planner.model import (
     Place,
     Rrule,
     Skip,
-    Until,
     Window,
 )
 from planner.occurrences.expand import expand, expand_all, timings
 from planner.occurrences.starts import START_LIMIT, pattern_of
 from planner.occurrences.starts import starts as written
 from planner.recurrence.business_days import business_calendar
-from workflows.contract import end_by_clock, to_instant
+from workflows.contract import Until, end_by_clock, to_instant
 
 US = Holidays(("US",))
 HALF_HOUR = Duration(timedelta(minutes=30))
@@ -208,7 +207,83 @@ def test_until_ends_as_the_contract_has_it() -> None:
     w = window("30 2 * * *", length=Until(time(3)), timezone="Europe/Berlin")
     found = expand(w, horizon("2027-01-01", "2028-01-01"))
     walls = [wall("2027-01-01T02:30") + timedelta(n) for n in range(365)]
-    assert [o.end for o in found] == [end_by_clock(at, time(3), w.tz) for at in walls]
+    assert [o.end for o in found] == [end_by_clock(at, Until(time(3)), w.tz) for at in walls]
+
+
+MORE_THAN_A_DAY = [
+    pytest.param(
+        ("America/Chicago", "0 0 1 11 *", Until(time(0), days=7)),
+        ("2027-11-01T05:00", 169),
+        id="a week, an hour more",
+    ),
+    pytest.param(
+        ("America/Chicago", "0 0 8 3 *", Until(time(0), days=7)),
+        ("2027-03-08T06:00", 167),
+        id="a week, an hour less",
+    ),
+    pytest.param(
+        ("Africa/Cairo", "0 20 25 4 *", Until(time(20), weekday=4)),
+        ("2027-04-25T18:00", 119),
+        id="to a Friday on which the clock changed",
+    ),
+    pytest.param(
+        ("Europe/Berlin", "0 12 27 3 *", Until(None, days=1)),
+        ("2027-03-27T11:00", 23),
+        id="a day to the start's own time",
+    ),
+    pytest.param(
+        ("Europe/Berlin", "0 21 1 1 *", Until(time(21), weekday=4)),
+        ("2027-01-01T20:00", 168),
+        id="its own weekday and time",
+    ),
+    pytest.param(
+        ("Europe/Berlin", "0 22 1 1 *", Until(time(21), weekday=4)),
+        ("2027-01-01T21:00", 167),
+        id="its own weekday, an hour too late",
+    ),
+    pytest.param(
+        ("Europe/Berlin", "0 20 1 1 *", Until(time(21), weekday=4)),
+        ("2027-01-01T19:00", 1),
+        id="later on its own weekday",
+    ),
+    pytest.param(
+        ("America/New_York", "0 9 13 3 *", Until(time(2, 30), days=1)),
+        ("2027-03-13T14:00", 17.5),
+        id="an end that the clock skips",
+    ),
+    pytest.param(
+        ("America/New_York", "0 9 5 11 *", Until(time(1, 30), weekday=6)),
+        ("2027-11-05T13:00", 41.5),
+        id="an end that the clock repeats",
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "expected"), MORE_THAN_A_DAY)
+def test_ends_by_the_clock_more_than_a_day_away(
+    written: tuple[str, str, Until], expected: tuple[str, float]
+) -> None:
+    """The wall clock says when it ends, however many hours the days in between have."""
+    timezone, expression, length = written
+    start, hours = expected
+    w = window(expression, length=length, timezone=timezone)
+    (found,) = expand(w, horizon("2027-01-01", "2028-01-01"))
+    assert (found.start, found.end - found.start) == (utc(start), timedelta(hours=hours))
+
+
+@pytest.mark.parametrize(
+    ("length", "hours"),
+    [(Until(None, days=1), 24), (Until(time(21), weekday=4), 99)],
+    ids=["days", "weekday"],
+)
+def test_an_end_by_the_clock_counts_from_the_rolled_start(length: Until, hours: int) -> None:
+    """Saturday, 1 May, 18:00 rolls to Monday: a day is then Tuesday, and Friday is the 7th."""
+    w = window("0 18 1 5 *", roll="next", length=length)
+    (found,) = expand(w, horizon("2027-01-01", "2028-01-01"))
+    assert (found.start, found.end - found.start) == (
+        utc("2027-05-03T18:00"),
+        timedelta(hours=hours),
+    )
 
 
 DATES = [

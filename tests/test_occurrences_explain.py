@@ -8,8 +8,9 @@ import pytest
 from time_helpers import day, starts, window
 
 from planner.errors import InputError
-from planner.model import BusinessDays, Duration, Holidays, Ical, IcsFile, Skip, Until, Window
+from planner.model import BusinessDays, Duration, Holidays, Ical, IcsFile, Skip, Window
 from planner.occurrences.explain import explain_day
+from workflows.contract import Until
 
 US = Holidays(("US",))
 PAYROLL = window("0 5 15,L * *", roll="previous", holidays=US, timezone="America/New_York")

@@ -10,14 +10,14 @@ from ical_helpers import ics
 from window_strategies import windows
 
 from planner.forecast.timeline import timeline
-from planner.model import Duration, Horizon, Ical, IcsFile, Length, Until, Window
+from planner.model import Duration, Horizon, Ical, IcsFile, Length, Window
 from planner.occurrences.expand import expand
 from planner.occurrences.explain import explain_day
 from planner.occurrences.starts import longest, pattern_of
 from planner.recurrence.ical.syntax import MAX_ALL_DAY_LENGTH
 from planner.schedules.compile import compile_window
 from planner.schedules.firings import firings
-from workflows.contract import Capacity, occurrence_of, parse_instant
+from workflows.contract import Capacity, Until, occurrence_of, parse_instant
 
 FREEZE = ics("DTSTART;VALUE=DATE:20261115 DTEND;VALUE=DATE:20270220")
 """An event of whole days that is longer than any month: it reaches over two of its ends."""

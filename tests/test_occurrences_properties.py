@@ -24,13 +24,12 @@ from planner.model import (
     Rrule,
     Skip,
     Span,
-    Until,
     Window,
 )
 from planner.occurrences.expand import expand
 from planner.recurrence.business_days import business_calendar
 from planner.recurrence.cron import parse, wall_times
-from workflows.contract import end_by_clock, to_instant
+from workflows.contract import Until, end_by_clock, to_instant
 
 ZONES = [
     "America/New_York",
@@ -148,7 +147,7 @@ def slowly(window: Window, horizon: Horizon) -> dict[datetime, datetime]:
             rolled = datetime.combine(day, at.time())
             start = to_instant(rolled, window.tz)
             if isinstance(window.length, Until):
-                end = end_by_clock(rolled, window.length.wall, window.tz)
+                end = end_by_clock(rolled, window.length, window.tz)
             else:
                 assert window.length is not None
                 end = start + window.length.elapsed

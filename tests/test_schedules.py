@@ -22,7 +22,6 @@ from planner.model import (
     Project,
     Skip,
     Span,
-    Until,
     Window,
 )
 from planner.occurrences.expand import expand
@@ -36,7 +35,7 @@ from planner.schedules.compile import (
 )
 from planner.schedules.firings import firings
 from planner.schedules.spec import COMMENT_LIMIT, read_stamp, schedule_id
-from workflows.contract import Capacity, Rails, format_instant, occurrence_of, parse_instant
+from workflows.contract import Capacity, Rails, Until, format_instant, occurrence_of, parse_instant
 
 SPAN = span_of(TODAY)
 CHRISTMAS_EVE = Skip(days=(date(2027, 12, 24),))
@@ -173,6 +172,33 @@ def test_the_catch_up_window_lasts_as_long_as_the_longest_occurrence() -> None:
     assert schedule is not None
     assert schedule.catchup_window == 9 * HOUR + 10 * MINUTE
     assert schedule.request.ttl_seconds == 8 * 3600
+
+
+@pytest.mark.parametrize(
+    ("cron", "length", "until"),
+    [
+        ("0 0 * * mon", Until(time(0), days=7), "+7d 00:00"),
+        ("0 18 * * fri", Until(time(9), weekday=0), "mon 09:00"),
+        ("0 12 * * sat", Until(None, days=2), "+2d"),
+    ],
+    ids=["a week", "a weekend", "two days"],
+)
+def test_an_end_by_the_clock_days_later_recurs_for_ever(
+    cron: str, length: Until, until: str
+) -> None:
+    """No dates are needed: each firing finds its own end, over every clock change."""
+    weekly = window(cron, timezone="America/Chicago", length=length)
+    schedule = compile_window(weekly, PROJECT, TODAY)
+    assert schedule is not None
+    assert (schedule.timezone, schedule.covers_until) == ("America/Chicago", None)
+    assert (schedule.request.until, schedule.request.ends) == (until, {})
+    span = span_of(TODAY)
+    nominal = firings(schedule, Horizon(span.start - weekly.ahead, span.end - weekly.ahead))
+    runs = [occurrence_of(schedule.request, at) for at in nominal]
+    assert runs == [(each.start, each.end) for each in expand(weekly, span)]
+    assert {end - start for start, end in runs} == {
+        schedule.request.ttl_seconds * timedelta(seconds=1) + hour * HOUR for hour in (-1, 0, 1)
+    }
 
 
 def test_ends_are_written_out_only_where_they_differ() -> None:

@@ -20,12 +20,12 @@ from planner.model import (
     Rrule,
     Skip,
     Span,
-    Until,
     Window,
 )
 from planner.schedules.compile import compile_window
 from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, summary_of
 from planner.schedules.spec import Range, Schedule, stamped
+from workflows.contract import Until
 
 CLOSE = window(
     "0 18 L * *",

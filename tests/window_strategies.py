@@ -18,9 +18,9 @@ from planner.model import (
     Rrule,
     Skip,
     Span,
-    Until,
     Window,
 )
+from workflows.contract import Until
 
 ZONES = (
     "America/New_York",
@@ -114,7 +114,9 @@ def rrules() -> st.SearchStrategy[Recurrence]:
 def lengths() -> st.SearchStrategy[Length]:
     """Return elapsed lengths and lengths by the clock."""
     durations = st.sampled_from((15, 60, 240, 36 * 60)).map(lambda n: Duration(n * MINUTE))
-    return durations | wall_times().map(Until)
+    days = st.builds(Until, st.none() | wall_times(), st.none(), st.integers(1, 9))
+    weekdays = st.builds(Until, wall_times(), st.integers(0, 6))
+    return durations | wall_times().map(Until) | days | weekdays
 
 
 def skips() -> st.SearchStrategy[Skip]:

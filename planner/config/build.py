@@ -32,20 +32,17 @@ from planner.model import (
     BusinessDays,
     Cron,
     Dates,
-    Duration,
     GuardRails,
     Holidays,
     Ical,
     IcalMatch,
     IcsFile,
-    Length,
     NamespaceCalendar,
     Place,
     Project,
     Recurrence,
     Rrule,
     Span,
-    Until,
     Window,
 )
 from planner.recurrence.ical import Use
@@ -282,7 +279,7 @@ def build_window(
         tru=round_up(demand, guard_rails.allowed_tru) or 0,
         asked=f"{document.tru} TRU" if document.tru else f"{document.aps} APS",
         timezone=document.timezone or context.timezone,
-        length=_length_of(document),
+        length=document.duration or document.until,
         lead=_first(DEFAULT_LEAD, *(each.lead for each in chain)),
         jitter=_first(timedelta(), *(each.jitter for each in chain)),
         combine=_first("max", *(each.combine for each in chain)),
@@ -333,12 +330,6 @@ def _match_of(document: WindowDocument) -> IcalMatch:
         uid=match.uid or "",
         transparent=bool(match.transparent),
     )
-
-
-def _length_of(document: WindowDocument) -> Length | None:
-    if document.duration is not None:
-        return Duration(document.duration)
-    return Until(document.until) if document.until is not None else None
 
 
 def _holidays_of(document: WindowDocument, inherited: Holidays) -> Holidays:

@@ -38,9 +38,11 @@ from planner.config.fields import (
     SkipList,
     Tru,
     TruList,
+    UntilValue,
     Wall,
     WallTime,
     Weekdays,
+    WindowLength,
     Zone,
     as_list,
 )
@@ -179,12 +181,15 @@ class WindowDocument(Refinements):
         default=None, description="The months whose business days count. Default: all."
     )
     dates: SpanList | None = Field(default=None, description="Starts written out, in local time.")
-    duration: Length | None = Field(
-        default=None, description="Its length in elapsed time.", examples=["2h"]
-    )
-    until: WallTime | None = Field(
+    duration: WindowLength | None = Field(
         default=None,
-        description="It lasts up to the next such time on the clock after its start.",
+        description="Its length in elapsed time; P1D and P1W are days by the clock.",
+        examples=["2h"],
+    )
+    until: UntilValue | None = Field(
+        default=None,
+        description="Its end by the clock: the next such time after its start (06:00), the next "
+        "on a weekday (fri 21:00), or days later ({days: 7, at: 00:00}).",
         examples=["06:00"],
     )
     tru: Tru | None = Field(

@@ -36,17 +36,20 @@ from planner.config.scalars import (
     parse_region,
     parse_time,
     parse_tru,
+    parse_until,
+    parse_until_days,
     parse_wall,
     parse_weekday,
+    parse_window_length,
     parse_zone,
     prose,
     text_of,
     whole_number,
 )
 from planner.errors import did_you_mean, quote
-from planner.model import Holidays, IcsFile, Skip
+from planner.model import Duration, Holidays, IcsFile, Skip
 from planner.recurrence.ical import Use
-from workflows.contract import Capacity
+from workflows.contract import Capacity, Until
 
 
 class FileResolver(Protocol):
@@ -124,6 +127,41 @@ WallTime = Annotated[time, _parsed(parse_time), WithJsonSchema(_TIME_SCHEMA)]
 Wall = Annotated[datetime, _parsed(parse_wall), WithJsonSchema(_WALL_SCHEMA)]
 Day = Annotated[date, _parsed(parse_date), WithJsonSchema(_DATE_SCHEMA)]
 Length = Annotated[timedelta, _parsed(parse_length), WithJsonSchema(_LENGTH_SCHEMA)]
+WindowLength = Annotated[
+    Duration | Until, _parsed(parse_window_length), WithJsonSchema(_LENGTH_SCHEMA)
+]
+
+
+def _parse_until(raw: object) -> object:
+    if isinstance(raw, dict):
+        return parse_until_days(raw)
+    return raw if isinstance(raw, Until) else parse_until(text_of(raw))
+
+
+UntilValue = Annotated[
+    Until,
+    BeforeValidator(_parse_until),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "string",
+                    "pattern": r"^([A-Za-z]{3,9} +)?\d{1,2}:\d{2}(:\d{2})?$",
+                    "examples": ["06:00", "fri 21:00"],
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "days": {"type": "integer", "minimum": 1, "maximum": 31},
+                        "at": _TIME_SCHEMA,
+                    },
+                    "required": ["days"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 Ahead = Annotated[
     timedelta,
     _parsed(parse_ahead),

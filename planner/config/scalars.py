@@ -13,8 +13,9 @@ from datetime import date, datetime, time, timedelta
 
 from planner import timezones
 from planner.errors import did_you_mean, quote
+from planner.model import Duration
 from planner.recurrence import business_days, cron
-from workflows.contract import Capacity
+from workflows.contract import Capacity, Until
 
 MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
@@ -52,7 +53,7 @@ _WALL = re.compile(r"(\d{4}-\d{2}-\d{2})[T ](\d{1,2}:\d{2}(?::\d{2})?)", re.ASCI
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the elapsed time that *text* writes; a day is 24 hours on every date.
+    """Return the elapsed time that *text* writes; ``1d`` is 24 hours on every date.
 
     >>> parse_duration("1h30m") == parse_duration("PT1H30M") == parse_duration("90m")
     True
@@ -64,6 +65,12 @@ def parse_duration(text: str) -> timedelta:
     )
     if words == "0":
         return timedelta()
+    if parts and match and match.re is _ISO_DURATION and ("days" in parts or "weeks" in parts):
+        hours = timedelta(**parts) // HOUR
+        raise ValueError(
+            f"{quote(text)} counts days by the clock (RFC 5545), which may have 23 or 25 hours; "
+            f"write {hours}h for elapsed time"
+        )
     if not parts:
         raise ValueError(f"{quote(text)} is no length of time; write 90s, 10m, 2h, 1h30m or PT2H")
     return timedelta(**parts)
@@ -77,6 +84,49 @@ def parse_length(text: str) -> timedelta:
     if length > MAX_DURATION:
         raise ValueError(f"{quote(text)} is longer than {MAX_DURATION.days} days; write 12h or so")
     return length
+
+
+def parse_window_length(text: str) -> Duration | Until:
+    """Return a window's length: elapsed, or days by the clock (``P1D``, ``P2W``).
+
+    RFC 5545, section 3.3.6: a day of ``P1D`` ends at the time of day at which it began. So it
+    means the same here and in an iCalendar file.
+    """
+    words = text.strip().upper()
+    match = re.fullmatch(r"P(?:([0-9]{1,3})W|([0-9]{1,4})D)", words)
+    if not match:
+        return Duration(parse_length(text))
+    days = 7 * int(match[1]) if match[1] else int(match[2])
+    return Until(None, days=_day_count(days, text))
+
+
+def parse_until(text: str) -> Until:
+    """Return an end by the clock: a time of day, maybe after a weekday (``fri 21:00``)."""
+    first, space, rest = text.strip().partition(" ")
+    if space:
+        return Until(parse_time(rest), weekday=parse_weekday(first))
+    if first.isalpha():
+        raise ValueError(f"{quote(text)} has no time; write 06:00 or fri 21:00")
+    return Until(parse_time(first))
+
+
+def parse_until_days(raw: dict[str, object]) -> Until:
+    """Return the end by the clock that ``{days: 7, at: "00:00"}`` writes; *at* may be left out."""
+    unknown = sorted(set(raw) - {"days", "at"})
+    if unknown or "days" not in raw:
+        wrong = f"unknown key {quote(unknown[0])}" if unknown else "'days' is missing"
+        raise ValueError(f'{wrong}; write {{days: 7, at: "00:00"}}')
+    days = text_of(raw["days"])
+    number = int(days) if re.fullmatch(r"[0-9]{1,4}", days.strip()) else 0
+    at = parse_time(text_of(raw["at"])) if "at" in raw else None
+    return Until(at, days=_day_count(number, days))
+
+
+def _day_count(days: int, text: str) -> int:
+    """Return *days*, written as *text*: 1 to those of `MAX_DURATION`."""
+    if not 1 <= days <= MAX_DURATION.days:
+        raise ValueError(f"{quote(text)} is not from 1 to {MAX_DURATION.days} days; write 7 or so")
+    return days
 
 
 def parse_ahead(text: str) -> timedelta:

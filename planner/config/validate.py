@@ -32,13 +32,13 @@ from planner.config.scalars import (
     MAX_DURATION,
     parse_aps,
     parse_date,
-    parse_length,
     parse_tru,
     parse_wall,
+    parse_window_length,
 )
 from planner.config.yaml_nodes import Document, Node
 from planner.errors import Problem, did_you_mean, quote
-from planner.model import GuardRails
+from planner.model import Duration, GuardRails
 from planner.recurrence import cron, ical
 from workflows.contract import APS_PER_TRU, format_duration, round_up
 
@@ -327,9 +327,9 @@ def _lengths(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
         return
     limit = format_duration(longest)
     good = f"longer than the guard rail max_duration: {limit}; write that or less"
-    duration = _attempt(parse_length, raw.get("duration"))
-    if duration is not None and duration > longest:
-        yield ("duration",), f"'duration': {format_duration(duration)} is {good}"
+    match _attempt(parse_window_length, raw.get("duration")):
+        case Duration(elapsed) if elapsed > longest:
+            yield ("duration",), f"'duration': {format_duration(elapsed)} is {good}"
     for _, start, end in _parsed_spans(raw):
         if end - start > longest:
             yield ("dates",), f"'dates': {start:%Y-%m-%dT%H:%M} lasts {good}"

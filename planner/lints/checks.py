@@ -17,6 +17,7 @@ from planner.model import (
     BusinessDays,
     Cron,
     Dates,
+    Duration,
     Horizon,
     Ical,
     IcsFile,
@@ -126,6 +127,7 @@ def running(project: Project, occurrences: Occurrences) -> Iterator[Lint]:
         for window in windows:
             yield from _clock_change(window, occurrences[window.key])
             yield from _shorter_than_lead(window, occurrences[window.key])
+            yield from _whole_days(window, occurrences[window.key])
         yield from _always_covered(windows, occurrences)
         yield from _capped(calendar, windows, occurrences)
 
@@ -161,6 +163,25 @@ def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Ite
             "shorter-than-lead",
             f"on {_on(brief[0])} it lasts {format_duration(length)}, less than its lead of "
             f"{format_duration(lead)}; write a shorter lead{_more(len(brief) - 1)}",
+        )
+
+
+def _whole_days(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
+    """Yield the first occurrence of elapsed days that ends at another time than it began."""
+    length = window.length
+    if not isinstance(length, Duration) or length.elapsed % timedelta(days=1):
+        return
+    walls = [(to_wall(each.start, window.tz), to_wall(each.end, window.tz)) for each in occurrences]
+    moved = [(start, end) for start, end in walls if start.time() != end.time()]
+    if moved:
+        start, end = moved[0]
+        yield at(
+            window,
+            "whole-days",
+            f"from {start:%a %Y-%m-%d %H:%M} it lasts {format_duration(length.elapsed)} and ends "
+            f"at {end:%H:%M}, since the clock changes; to end at {start:%H:%M} write "
+            f"until: {{days: {length.elapsed.days}}} in place of the duration"
+            f"{_more(len(moved) - 1)}",
         )
 
 

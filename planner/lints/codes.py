@@ -17,6 +17,8 @@ CODES = {
     "no-calendars": "There is no calendar: a sync would delete every schedule of the project.",
     "no-windows": "The calendar has no window.",
     "clock-change": "A start falls on a time that the clock skips or shows twice.",
+    "whole-days": "A duration of whole days goes over a clock change and ends at another time than "
+    "it began.",
     "always-covered": "Whenever the window runs, another max window runs that asks for as much.",
     "capped": "Windows that add up ask for more than can be had together.",
     "cron-dialect": "croniter, and so Airflow and many others, reads the cron differently.",

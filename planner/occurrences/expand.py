@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from planner.errors import InputError, Problem
-from planner.model import Duration, Horizon, Ical, IcsFile, Occurrence, Skip, Until, Window
+from planner.model import Duration, Horizon, Ical, IcsFile, Occurrence, Skip, Window
 from planner.occurrences.starts import (
     EARLIEST,
     LATEST,
@@ -27,7 +27,7 @@ from planner.occurrences.starts import (
 from planner.recurrence import ical
 from planner.recurrence.business_days import ROLL_LIMIT
 from planner.timezones import ClockChange, ZoneClock, zone_clock
-from workflows.contract import end_by_clock, to_wall
+from workflows.contract import Until, end_by_clock, to_wall
 
 
 def expand(window: Window, horizon: Horizon) -> list[Occurrence]:
@@ -242,7 +242,7 @@ def _end(begin: datetime, wall: datetime, length: StartLength | None, pattern: P
     if isinstance(length, Duration):
         return begin + length.elapsed
     if isinstance(length, Until):
-        return end_by_clock(wall, length.wall, pattern.tz)
+        return end_by_clock(wall, length, pattern.tz)
     if length is None:
         raise ValueError("a window without a length: say duration or until")
     # As `end_by_clock` has it, for an end on any day.

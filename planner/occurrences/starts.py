@@ -25,14 +25,13 @@ from planner.model import (
     Roll,
     Rrule,
     Skip,
-    Until,
     Window,
 )
 from planner.recurrence import ical
 from planner.recurrence.business_days import BusinessCalendar, business_calendar
 from planner.recurrence.cron import CronRule, days, parse, wall_times
 from planner.timezones import ZoneClock, zone, zone_clock
-from workflows.contract import to_wall
+from workflows.contract import Until, to_wall
 
 START_LIMIT = 400_000
 """Starts of one cron in one expansion: every five minutes for three years.
@@ -45,7 +44,7 @@ LATEST = date(2199, 12, 31)
 """The first and last local date with starts."""
 
 LONGEST_NIGHT = timedelta(days=2)
-"""Longer than any window with `until`, whatever the clock does."""
+"""Longer than any window up to the next wall time, whatever the clock does."""
 
 _DAY = timedelta(days=1)
 
@@ -268,8 +267,11 @@ def longest(pattern: Pattern) -> timedelta:
         InputError: Its iCalendar file has problems.
     """
     lengths = [LONGEST_NIGHT]
-    if isinstance(pattern.length, Duration):
-        lengths.append(pattern.length.elapsed)
+    match pattern.length:
+        case Duration(elapsed):
+            lengths.append(elapsed)
+        case Until(weekday=weekday, days=days):
+            lengths.append(LONGEST_NIGHT + timedelta(days=days if weekday is None else 7))
     match pattern.recurrence:
         case Dates(spans):
             lengths += [span.end - span.start + LONGEST_NIGHT for span in spans if span.end]

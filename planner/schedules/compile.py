@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 
 from planner.errors import InputError, Lint, Problem
-from planner.model import Horizon, Project, Until, Window
+from planner.model import Horizon, Project, Window
 from planner.occurrences.expand import Timing, timings
 from planner.occurrences.starts import Pattern, TooManyStarts, longest, pattern_of
 from planner.schedules.dated import dated_calendars
@@ -18,7 +18,7 @@ from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming
 from planner.schedules.recurring import Recurring, recurring
 from planner.schedules.spec import COMMENT_LIMIT, Schedule, StructuredCalendar, schedule_id, stamped
-from workflows.contract import BoostRequest, format_instant, occurrence_of
+from workflows.contract import BoostRequest, Until, format_instant, occurrence_of
 
 YEARS = 3
 """Calendar years that dated schedules cover, this one included."""
@@ -234,7 +234,7 @@ def _request(pattern: Pattern, ahead: timedelta, runs: Sequence[Timing]) -> Boos
         tru=0,
         ttl_seconds=usual // timedelta(seconds=1),
         ahead_seconds=ahead // timedelta(seconds=1),
-        until=f"{pattern.length.wall:%H:%M}" if isinstance(pattern.length, Until) else "",
+        until=str(pattern.length) if isinstance(pattern.length, Until) else "",
         timezone=pattern.timezone,
     )
     if len(lengths) == 1 and not request.until:

@@ -16,10 +16,9 @@ from planner.model import (
     Recurrence,
     Rrule,
     Span,
-    Until,
     Window,
 )
-from workflows.contract import format_duration
+from workflows.contract import Until, format_duration
 
 SUMMARY_LIMIT = 200
 """Bytes that the server allows in a workflow's static summary."""
@@ -129,9 +128,17 @@ def _length(length: Length | None) -> str:
     match length:
         case Duration(elapsed):
             return f"for {format_duration(elapsed)}"
-        case Until(wall):
-            return f"until {wall:%H:%M}"
+        case Until(None, _, days):
+            return f"for {_days(days)} by the clock"
+        case Until(wall, None, days) if days:
+            return f"until {wall:%H:%M} {_days(days)} later"
+        case Until():
+            return f"until {length}"
     return ""
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
 
 
 def _readiness(window: Window) -> str:

@@ -17,11 +17,11 @@ from schedule_helpers import HOUR, MINUTE, PROJECT, TODAY, business_days, wanted
 from temporalio.client import Client
 from window_strategies import ZONES, plain_windows, windows
 
-from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Until, Window
+from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Window
 from planner.schedules.compile import compile_window, span_of
 from planner.schedules.firings import firings
 from planner.timezones import clock_changes
-from workflows.contract import to_instant, to_wall
+from workflows.contract import Until, to_instant, to_wall
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from workflows.contract.capacity import (
     target_of,
     target_of_leases,
 )
-from workflows.contract.clock import end_by_clock, to_instant, to_wall
+from workflows.contract.clock import Until, end_by_clock, parse_until, to_instant, to_wall
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -67,6 +67,7 @@ __all__ = [
     "Rails",
     "ReleaseRequest",
     "Target",
+    "Until",
     "combine",
     "end_by_clock",
     "format_duration",
@@ -75,6 +76,7 @@ __all__ = [
     "lease_of",
     "occurrence_of",
     "parse_instant",
+    "parse_until",
     "round_up",
     "target_of",
     "target_of_leases",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from workflows.contract.clock import end_by_clock, to_wall
+from workflows.contract.clock import end_by_clock, parse_until, to_wall
 
 TASK_QUEUE = "capacity-boost"
 BOOST_WORKFLOW = "ProvisionBoost"
@@ -64,7 +64,7 @@ class BoostRequest:
     A firing's window opens *ahead_seconds* after its nominal time, and ends
 
     1. at ``ends[start]`` where that names the start (both as ``2027-01-31T23:00:00Z``),
-    2. else at the next *until* on the wall in *timezone*, where *until* isn't empty,
+    2. else by the clock of *timezone* at *until* (`Until` as text), where that isn't empty,
     3. else *ttl_seconds* after its start.
 
     *baseline* and *rails* are what *project* declares for the namespace; of two
@@ -258,5 +258,5 @@ def occurrence_of(request: BoostRequest, nominal: datetime) -> tuple[datetime, d
         return start, parse_instant(named)
     if request.until:
         tz = ZoneInfo(request.timezone)
-        return start, end_by_clock(to_wall(start, tz), time.fromisoformat(request.until), tz)
+        return start, end_by_clock(to_wall(start, tz), parse_until(request.until), tz)
     return start, start + timedelta(seconds=request.ttl_seconds)
