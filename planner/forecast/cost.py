@@ -400,7 +400,8 @@ def monthly_usage(
         months, _split_hours(hours, edges), boosted, strict=True
     ):
         count = Counter(tru_of_hours)
-        extra = {tru: least - own for tru in count if (least := _minimum(tru)) > own}
+        minimums = {tru: minimum_actions(Capacity(tru)) for tru in count}
+        extra = {tru: least - own for tru, least in minimums.items() if least > own}
         found[month] = Usage(
             boosted=duration,
             billed_hours=sum(count[tru] for tru in extra),
@@ -408,10 +409,6 @@ def monthly_usage(
             peak=max((tru for tru in (*count, baseline.tru) if tru), default=None),
         )
     return found
-
-
-def _minimum(tru: float) -> int:
-    return minimum_actions(Capacity(tru))
 
 
 def hourly_tru(

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 def explain_text(explained: Explanation, window: str = "") -> str:
     """Return *explained* as text, with *window* (name or full name) about that one alone."""
     active, inactive = _chosen(explained, window)
-    lines = [*_now(explained), *_next(explained)]
+    lines = list(_now(explained))
     if active:
         lines += ["", "Windows that make it so"]
     for each in active:
@@ -50,7 +50,7 @@ def _is_called(window: Window, name: str) -> bool:
 
 
 def _now(explained: Explanation) -> Iterator[str]:
-    """Yield the capacity and the rules that lead to it."""
+    """Yield the capacity, the rules that lead to it, and its next change."""
     calendar, requested = explained.calendar, explained.requested
     tz = ZoneInfo(calendar.timezone)
     title = f"{calendar.namespace} at {fmt.moment(explained.at, tz)}"
@@ -66,15 +66,10 @@ def _now(explained: Explanation) -> Iterator[str]:
             "No baseline is declared: what is in force before the first boost is restored; "
             "on-demand is assumed here."
         )
-
-
-def _next(explained: Explanation) -> Iterator[str]:
-    """Yield the next change of the capacity."""
     step = explained.next_step
     if step is None:
         yield "Nothing changes in the 400 days after it."
         return
-    tz = ZoneInfo(explained.calendar.timezone)
     why = "; ".join(reasons_of(step))
     yield from _wrapped(f"Next: {step.capacity} from {fmt.moment(step.start, tz)}: {why}.")
 

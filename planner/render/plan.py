@@ -136,7 +136,11 @@ def plan_text(plan: Plan, *, colour: bool = False, sections: Sequence[Section] =
 
     With *colour*, signs and names are coloured by ANSI sequences.
     """
-    blocks = ["\n".join(_text_block(change, colour)) for change in plan.changes]
+    blocks = []
+    for change in plan.changes:
+        sign, reason = SIGNS[change.outcome], reason_of(change)
+        head = painted(f"{sign} {change.key}", sign, colour) + (f"  ({reason})" if reason else "")
+        blocks.append("\n".join([head, *(f"      {line}" for line in details(change))]))
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
     return "\n".join([*blocks, *([""] if blocks else []), summary_sentence(plan)]) + "\n"
 
@@ -144,13 +148,6 @@ def plan_text(plan: Plan, *, colour: bool = False, sections: Sequence[Section] =
 def painted(text: str, sign: str, colour: bool) -> str:
     """Return *text* in the colour of *sign*, or as it is without *colour*."""
     return f"\x1b[{COLOURS[sign]}m{text}\x1b[0m" if colour else text
-
-
-def _text_block(change: Change, colour: bool) -> list[str]:
-    sign = SIGNS[change.outcome]
-    reason = reason_of(change)
-    head = painted(f"{sign} {change.key}", sign, colour) + (f"  ({reason})" if reason else "")
-    return [head, *(f"      {line}" for line in details(change))]
 
 
 # JSON ----------------------------------------------------------------------------------------
@@ -168,23 +165,22 @@ def plan_value(plan: Plan) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "checksum": plan.checksum,
-        "changes": [_change_value(change) for change in plan.pending],
+        "changes": [
+            {
+                "action": change.outcome,
+                "schedule_id": change.id,
+                "namespace": change.namespace,
+                "window": change.window,
+                "fields": [
+                    {"name": field.name, "before": field.before, "after": field.after}
+                    for field in change.fields
+                ],
+                "reason": reason_of(change),
+            }
+            for change in plan.pending
+        ],
         "summary": plan.summary,
         "warnings": [fmt.lint_value(lint) for lint in plan.warnings],
-    }
-
-
-def _change_value(change: Change) -> dict[str, Any]:
-    return {
-        "action": change.outcome,
-        "schedule_id": change.id,
-        "namespace": change.namespace,
-        "window": change.window,
-        "fields": [
-            {"name": field.name, "before": field.before, "after": field.after}
-            for field in change.fields
-        ],
-        "reason": reason_of(change),
     }
 
 

@@ -20,7 +20,7 @@ from planner.forecast.cost import ASSUMPTIONS
 from planner.forecast.preview import Preview
 from planner.model import Occurrence
 from planner.render import format as fmt
-from planner.render.drawing import Drawing, Row, Shape, draw, width_of
+from planner.render.drawing import Drawing, Row, draw, width_of
 from workflows.contract import format_instant
 
 MOST_ROWS = 5000
@@ -194,16 +194,12 @@ def preview_svg(shown: Preview) -> str:
             height=y + EDGE,
             lanes=lanes,
             x=lambda at: f"{LEFT + at * width:.2f}",
-            size=lambda shape: _pixels(shape, width),
+            size=lambda shape: f"{(shape.right - shape.left) * width:.2f}",
             edge=EDGE,
             line=LINE,
             level=LEVEL,
         )
     )
-
-
-def _pixels(shape: Shape, width: float) -> str:
-    return f"{(shape.right - shape.left) * width:.2f}"
 
 
 def _placed(drawing: Drawing, y: float) -> _PlacedLane:
