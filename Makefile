@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
-  kills bench-sync bench-foresight kill bench-load bench-latency bench-actions shape
+  kills near-now bench-sync bench-foresight kill bench-load bench-latency bench-actions shape
 
 check: static test  ## what CI runs
 
@@ -49,6 +49,12 @@ races:  ## two syncs of different commits at once, so many times: never a mix
 KILLS ?= 50
 kills:  ## syncs killed at random points, so many times: the next one converges
 	PLANNER_KILLS=$(KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_races.py -k killed
+
+NEAR_ROUNDS ?= 20
+NEAR_SIZES ?= 20 250
+near-now:  ## windows that open 0 to 15 s after a sync began, new and changed, so many times
+	PLANNER_NEAR_ROUNDS=$(NEAR_ROUNDS) PLANNER_NEAR_SIZES="$(NEAR_SIZES)" \
+	  $(PYTHON) -m pytest -q -s tests/integration/test_near_now.py -k many
 
 SYNC_WINDOWS ?= 1000
 SYNC_ROUNDS ?= 3

@@ -126,7 +126,7 @@ async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
     project = read(choices.directory)
     warnings = _inspected(project, now)
     order = _order(project, now, choices)
-    found = await look(server_of(await connect()), order, now)
+    found = await look(server_of(await connect()), order, datetime.now(UTC))
     found = replace(found, warnings=(*found.warnings, *warnings))
     print(_printed(found, output, _ahead(found, order, project, output, now)), end="")
     if output is PlanFormat.text:
@@ -177,7 +177,7 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
         teller = Teller(server, aloud=output is SyncFormat.text, bar=bar)
         order = replace(_order(project, now, choices), checksum=checksum)
         order = replace(order, begins=bar.begin, told=teller.told)
-        report = await write(server, order, now)
+        report = await write(server, order, datetime.now(UTC))
     if output is SyncFormat.text:
         _warn(report.plan, order.allowed)
     teller.conclude(report)

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 
 from planner.diff import Change, Live
 from planner.diff.firings import awaited, missed
@@ -29,10 +30,15 @@ AHEAD = timedelta(seconds=60)
 """How far ahead of the present a sync looks at what it wrote: a server is through with a
 new schedule long before that, however busy."""
 
-BEGIN_WITHIN = timedelta(seconds=20)
+BEGIN_WITHIN = timedelta(seconds=60)
 """How long the server may take to begin what it was told to start."""
 
-POLL_SECONDS = 0.1
+WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Seconds between two looks whether it has; the last one goes on."""
+
+DESCRIBED_AT_ONCE = 8
+"""A schedule that the server hasn't come to yet keeps a describe waiting: more of these at
+once would keep a busy server from its work."""
 
 
 async def see_started(
@@ -60,6 +66,7 @@ async def see_started(
     written = [one.change for one in outcomes if one.done and _may_fire(one.change)]
     seen: set[tuple[str, datetime]] = set()
     found: list[Outcome] = []
+    slots = asyncio.Semaphore(DESCRIBED_AT_ONCE)
     until = since
     while until < clock.now() + AHEAD / 2:
         until = clock.now() + AHEAD
@@ -69,7 +76,7 @@ async def see_started(
             new = [nominal for nominal in firings if (change.id, nominal) not in seen]
             seen.update((change.id, nominal) for nominal in new)
             if new:
-                checks.append(_Check(server, change, clock, insist).run(new))
+                checks.append(_Check(server, change, clock, insist, slots).run(new))
         for outcome in await asyncio.gather(*checks):
             if outcome:
                 told(outcome)
@@ -99,6 +106,7 @@ class _Check:
     change: Change
     clock: ServerClock
     insist: Callable[[], None]
+    slots: asyncio.Semaphore
 
     @property
     def desired(self) -> Schedule:
@@ -128,7 +136,11 @@ class _Check:
 
     async def _lost(self, firings: Iterable[datetime]) -> list[datetime]:
         """Return which of *firings* the server neither made nor has in view."""
-        live = await describe(self.server, self.change.id)
+        firings = [nominal for nominal in firings if not await self._has_begun(nominal)]
+        if not firings:
+            return []
+        async with self.slots:
+            live = await describe(self.server, self.change.id)
         if live is None:
             raise ServerError("the schedule is gone; run the sync again")
         coming = awaited(self.desired, live, self.clock.now() - LATE)
@@ -143,11 +155,18 @@ class _Check:
     async def _begins(self, nominal: datetime) -> bool:
         """Wait for the boost of the firing at *nominal*; False where it doesn't come."""
         deadline = self.clock.now() + BEGIN_WITHIN
-        while not await has_begun(self.server, self.desired, nominal):
+        waits = chain(WAITS, repeat(WAITS[-1]))
+        while not await self._has_begun(nominal):
             if self.clock.now() > deadline:
                 return False
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(next(waits))
         return True
+
+    async def _has_begun(self, nominal: datetime) -> bool:
+        """Tell whether a boost was started for *nominal*; none is ahead of its time."""
+        if nominal > self.clock.now():
+            return False
+        return await has_begun(self.server, self.desired, nominal)
 
     def _end(self, nominal: datetime) -> datetime:
         return occurrence_of(self.desired.request, nominal)[1]
