@@ -36,6 +36,9 @@ BEGIN_WITHIN = timedelta(seconds=60)
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between two looks whether it has; the last one goes on."""
 
+DESCRIBE_AGAIN = (1.0, 4.0)
+"""Seconds after which a describe that failed is made once more."""
+
 DESCRIBED_AT_ONCE = 8
 """A schedule that the server hasn't come to yet keeps a describe waiting: more of these at
 once would keep a busy server from its work."""
@@ -139,8 +142,7 @@ class _Check:
         firings = [nominal for nominal in firings if not await self._has_begun(nominal)]
         if not firings:
             return []
-        async with self.slots:
-            live = await describe(self.server, self.change.id)
+        live = await self._described()
         if live is None:
             raise ServerError("the schedule is gone; run the sync again")
         coming = awaited(self.desired, live, self.clock.now() - LATE)
@@ -151,6 +153,17 @@ class _Check:
             for nominal in missed(self.desired, seen, Horizon(min(firings), max(firings)))
             if nominal in firings and not (last and nominal > last)
         ]
+
+    async def _described(self) -> Live | None:
+        """Return the schedule as it is; a server too busy to answer is asked again."""
+        for wait in DESCRIBE_AGAIN:
+            try:
+                async with self.slots:
+                    return await describe(self.server, self.change.id)
+            except ServerError:
+                await asyncio.sleep(wait)
+        async with self.slots:
+            return await describe(self.server, self.change.id)
 
     async def _begins(self, nominal: datetime) -> bool:
         """Wait for the boost of the firing at *nominal*; False where it doesn't come."""

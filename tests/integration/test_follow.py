@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,11 +29,17 @@ class Stage:
 
     shop: Shop
     simulator: Simulator
+    fired: datetime = field(
+        default_factory=lambda: (
+            datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=15)
+        )
+    )
+    """When the payroll window asked for its capacity: a quarter of an hour ago."""
 
     def payroll(self, tru: int, **fields: Any) -> Schedule:
         """Return a window that opened five minutes ago, and asked ten minutes ahead of that."""
-        fired = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=15)
-        return self.shop.value(tru=tru, calendars=(daily(fired.hour, fired.minute),), **fields)
+        times = daily(self.fired.hour, self.fired.minute)
+        return self.shop.value(tru=tru, calendars=(times,), **fields)
 
     @property
     def capacities(self) -> list[float | None]:
@@ -113,7 +119,7 @@ async def test_a_running_boost_keeps_what_it_was_granted(fresh: str) -> None:
 
 def moved(stage: Stage, minutes: int, window: str = "payroll", **fields: Any) -> Schedule:
     """Return the payroll window with its start so many minutes from where `payroll` has it."""
-    fired = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=minutes - 15)
+    fired = stage.fired + timedelta(minutes=minutes)
     fields = {"tru": 4, "calendars": (daily(fired.hour, fired.minute),), **fields}
     return stage.shop.value(window, **fields)
 

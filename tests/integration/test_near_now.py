@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +37,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
 from planner.errors import ServerError
-from planner.live.apply import start
+from planner.live.apply import Outcome, start
 from planner.live.convert import owner_memo, to_message
 from planner.live.evidence import boost_id, has_begun
 from planner.live.server import Server
@@ -203,6 +205,11 @@ def spread(shop: Shop, size: int, chance: random.Random) -> list[tuple[Schedule,
     return found
 
 
+def reason(failed: Outcome) -> str:
+    """Return why a change failed, without the times that are its own."""
+    return f"{failed.change.action}: {re.sub('[0-9]{4}-[-0-9T:]+Z', '…', failed.message)}"
+
+
 async def told_or_asked(
     shop: Shop, due: list[tuple[Schedule, datetime]], report: Report
 ) -> tuple[int, list[str]]:
@@ -237,6 +244,8 @@ async def test_many_windows_that_open_within_moments(alone: Shop, size: int) -> 
                 f"{size} {kind}, round {round}: {took:.1f} s, {late} started afterwards, "
                 f"{named} named as not started, {len(left)} missed"
             )
+            for words, count in Counter(map(reason, report.failed)).items():
+                print(f"    {count} times: {words}")
             assert left == [], f"{kind} in round {round} of seed {SEED}"
         await shop.sync()  # so that the next round's server is not busy with this one's
 
