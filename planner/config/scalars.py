@@ -104,7 +104,8 @@ def parse_until(text: str) -> Until:
     """Return an end by the clock: a time of day, maybe after a weekday (``fri 21:00``)."""
     first, space, rest = text.strip().partition(" ")
     if space:
-        return Until(parse_time(rest), weekday=parse_weekday(first))
+        weekday = parse_weekday(first) + _is_midnight_after(rest)
+        return Until(parse_time(rest), weekday=weekday % 7)
     if first.isalpha():
         raise ValueError(f"{quote(text)} has no time; write 06:00 or fri 21:00")
     return Until(parse_time(first))
@@ -118,8 +119,15 @@ def parse_until_days(raw: dict[str, object]) -> Until:
         raise ValueError(f'{wrong}; write {{days: 7, at: "00:00"}}')
     days = text_of(raw["days"])
     number = int(days) if re.fullmatch(r"[0-9]{1,4}", days.strip()) else 0
-    at = parse_time(text_of(raw["at"])) if "at" in raw else None
-    return Until(at, days=_day_count(number, days))
+    at = text_of(raw["at"]) if "at" in raw else None
+    if at is None:
+        return Until(None, days=_day_count(number, days))
+    return Until(parse_time(at), days=_day_count(number, days) + _is_midnight_after(at))
+
+
+def _is_midnight_after(text: str) -> bool:
+    """Tell whether *text* is ``24:00``, which is ``00:00`` of the next day."""
+    return text.strip().startswith("24:")
 
 
 def _day_count(days: int, text: str) -> int:

@@ -14,7 +14,6 @@ from operator import itemgetter
 from planner.errors import Lint
 from planner.forecast.timeline import combine_steps, merge_spans
 from planner.model import (
-    BusinessDays,
     Cron,
     Dates,
     Duration,
@@ -330,12 +329,9 @@ def _low(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Itera
 
 
 def _is_limited(window: Window) -> bool:
-    match window.recurrence:
-        case Rrule(rule=rule) if _LIMITED.search(rule):
-            return True
-        case Cron() | BusinessDays() | Rrule():
-            return window.not_after is not None
-    return False
+    recurrence = window.recurrence
+    ends = isinstance(recurrence, Rrule) and _LIMITED.search(recurrence.rule)
+    return bool(ends or window.not_after)
 
 
 def _ends(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iterator[Lint]:
