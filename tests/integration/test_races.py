@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from schedule_values import unrevised
 from sync_child import desired_of, hurry
 from sync_helpers import Shop
 from temporalio.client import Client
@@ -85,7 +86,7 @@ async def there(shop: Shop) -> dict[str, Schedule]:
     """Return every schedule of the project, described."""
     wanted = Wanted(project=shop.project, schedules=())
     seen = await fetch(shop.server, wanted, Record(), full=True)
-    return {id: one.schedule for id, one in seen.live.items() if one.schedule}
+    return {id: unrevised(one.schedule) for id, one in seen.live.items() if one.schedule}
 
 
 def state(desired: tuple[Schedule, ...]) -> dict[str, Schedule]:
