@@ -11,14 +11,18 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 
 from ical_helpers import BERLIN, FIXED, WHEN, YEARS, calendar, event, ics, zone_of
 
 from planner.errors import InputError, Problem
 from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical import check, days, expand, spans
+from planner.recurrence.ical import Use, check, days, expand, spans
 from planner.recurrence.ical.syntax import MAX_EVENTS, MAX_LINE, MAX_TEXT, MAX_ZONES
+
+Answer = TypeVar("Answer")
 
 
 def many(lines: str, count: int = MAX_EVENTS) -> str:
@@ -132,19 +136,40 @@ QUESTIONS = {
 
 
 def answer(file: IcsFile) -> list[Problem]:
-    """Ask everything of *file*, and return its problems; no other file may refuse."""
-    problems, _ = check(file)
+    """Ask everything of *file*, and return its problems as a window's; no other may refuse.
+
+    A freeze, holidays and a window with a length of its own are refused no more often.
+    """
     horizon = Horizon(datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
+    match = IcalMatch(transparent=True)
+    found = asked(file, Use(timezone=BERLIN), lambda: expand(file, match, BERLIN, horizon))
+    assert all(one.start < one.end and one.start in horizon for one in found)
+    asked(
+        file,
+        Use(has_length=True, timezone=BERLIN),
+        lambda: expand(file, match, BERLIN, horizon, has_length=True),
+    )
+    frozen = asked(file, Use("skip", timezone=BERLIN), lambda: spans(file, BERLIN, horizon))
+    assert all(start < end for start, end, _ in frozen)
+    first, last = date(2027, 1, 1), date(2027, 12, 31)
+    asked(
+        file, Use("holidays", timezone=BERLIN), lambda: [*days(file, BERLIN, first, last).items()]
+    )
+    return check(file)[0]
+
+
+def asked(file: IcsFile, use: Use, question: Callable[[], list[Answer]]) -> list[Answer]:
+    """Return the answer to *question*, which is refused where the *use* has problems."""
+    problems, _ = check(file, use)
+    closed = any("DEFAULT_CLOSED" in problem.message for problem in problems)
+    assert closed or not problems or check(file)[0], "refused more often than a window"
     try:
-        found = expand(file, IcalMatch(transparent=True), BERLIN, horizon)
+        found = question()
     except InputError:
         assert problems
-        return problems
+        return []
     assert not problems
-    assert all(one.start < one.end and one.start in horizon for one in found)
-    spans(file, BERLIN, horizon)
-    days(file, BERLIN, date(2027, 1, 1), date(2027, 12, 31))
-    return []
+    return found
 
 
 def main() -> None:
