@@ -16,16 +16,13 @@ and a test compares it with the program.
 
 | exit code | meaning |
 | --- | --- |
-| 0 | done, or nothing to do |
-| 1 | an error: bad input, an unreachable server, a failed change |
-| 2 | changes are pending (`plan --detailed-exitcode`); not covered (`status --check`) |
-| 3 | refused by a safety rule; the message names the flag that allows it |
-| 4 | the plan is no longer the one whose checksum was given |
-| 64 | the command line itself is wrong |
-| 130, 143 | interrupted by Ctrl-C, by SIGTERM |
+{exit_codes}
 
-A reader of stdout that leaves (`planner plan | head`) changes no exit code. Output that
-can't be written, on a full disk, is an error.
+## planner
+
+```text
+{help}
+```
 """
 
 
@@ -51,8 +48,12 @@ def commands() -> list[str]:
 
 def reference() -> str:
     """Return the whole page."""
+    from planner.cli.app import EXIT_CODES
+
+    codes = (f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items())
+    introduction = INTRODUCTION.format(exit_codes="\n".join(codes), help=help_of())
     sections = (f"## planner {name}\n\n```text\n{help_of(name)}\n```\n" for name in commands())
-    return "\n".join([INTRODUCTION, *sections])
+    return "\n".join([introduction, *sections])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,18 @@ import yaml
 Schema = dict[str, Any]
 
 KNOWN = {
-    *("$schema", "$defs", "$ref", "description", "examples", "type", "anyOf", "oneOf", "allOf"),
+    *(
+        "$schema",
+        "$id",
+        "$defs",
+        "$ref",
+        "description",
+        "examples",
+        "type",
+        "anyOf",
+        "oneOf",
+        "allOf",
+    ),
     *("not", "const", "enum", "properties", "patternProperties", "additionalProperties"),
     *("propertyNames", "required", "dependentRequired", "items", "minItems", "minimum"),
     *("maximum", "exclusiveMinimum", "pattern", "maxLength"),

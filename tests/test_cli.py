@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
+import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from planner.cli.app import EXIT_CODES
+from planner.cli.outcomes import colours
+from planner.errors import PlannerError
 
 GOOD = """
 namespace: payments-prod.a1b2c
@@ -139,3 +146,128 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     )
     assert run.stderr == ""
     assert run.stdout.count("\n") == 1
+
+
+def test_the_version_names_what_an_answer_depends_on(tmp_path: Path) -> None:
+    """``--version`` prints the planner's version, the data's and the SDK's, and Python's."""
+    run = planner("--version", cwd=tmp_path)
+    packages = ("tzdata", "holidays", "temporalio")
+    assert run.returncode == 0
+    assert run.stdout.splitlines() == [
+        f"planner {version('calendar-boost-planner')}",
+        *(f"{name} {version(name)}" for name in packages),
+        f"python {platform.python_version()}",
+    ]
+
+
+def test_the_version_imports_nothing_slow() -> None:
+    """Versions are read from the packages' metadata."""
+    slow = ["temporalio", "httpx", "holidays", "icalendar", "pydantic"]
+    code = (
+        "import sys, planner.cli.commands, planner.cli.version as v; v.version_text(); "
+        f"print([m for m in {slow} if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_completion(tmp_path: Path) -> None:
+    """A shell completes commands and options."""
+    words = {"_PLANNER_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    assert planner(cwd=tmp_path, **words, COMP_WORDS="planner val").stdout.split() == ["validate"]
+    words["COMP_CWORD"] = "2"
+    shown = planner(cwd=tmp_path, **words, COMP_WORDS="planner sync --che").stdout.split()
+    assert shown == ["--checksum"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "terminal", "coloured"),
+    [
+        pytest.param({}, True, True, id="a terminal"),
+        pytest.param({}, False, False, id="a pipe"),
+        pytest.param({"FORCE_COLOR": "1"}, False, True, id="a log that shows colours"),
+        pytest.param({"FORCE_COLOR": ""}, False, False, id="an empty variable says nothing"),
+        pytest.param({"NO_COLOR": "1"}, True, False, id="a terminal without"),
+        pytest.param({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False, id="both"),
+    ],
+)
+def test_colours(
+    environ: dict[str, str], terminal: bool, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NO_COLOR counts before FORCE_COLOR, and that before what stdout is."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    stdout = io.StringIO()
+    monkeypatch.setattr(stdout, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert colours() is coloured
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    """The one table of exit codes has every code that an error of ours ends with."""
+    kinds, ours = [PlannerError], set()
+    while kinds:
+        kind = kinds.pop()
+        ours.add(kind.exit_code)
+        kinds += kind.__subclasses__()
+    assert ours < set(EXIT_CODES)
+
+
+def test_a_file_stands_for_its_directory(tmp_path: Path) -> None:
+    """What a commit touches is checked with all that it belongs to, each directory once."""
+    home = write(tmp_path, **{"a.yaml": GOOD, "unknown-field.yaml": BROKEN["unknown-field.yaml"]})
+    run = planner("validate", "calendars/a.yaml", "calendars/planner.yaml", cwd=home)
+    assert run.returncode == 1
+    assert run.stderr.count("calendars/unknown-field.yaml:2:") == 1
+    (home / "calendars" / "unknown-field.yaml").unlink()
+    below = planner("validate", "a.yaml", cwd=home / "calendars")
+    assert (below.returncode, below.stdout) == (
+        0,
+        "shop: 1 namespace, 1 window, 0 warnings, no problems\n",
+    )
+
+
+def test_a_file_of_no_directory(tmp_path: Path) -> None:
+    """A file without a planner.yaml above it is a problem; so is a path that isn't there."""
+    (tmp_path / "alone.yaml").write_text(GOOD, encoding="utf-8")
+    run = planner("validate", "alone.yaml", cwd=tmp_path)
+    assert run.returncode == 1
+    assert run.stderr.startswith("alone.yaml: belongs to no directory of calendars")
+    gone = planner("validate", "nowhere.yaml", cwd=tmp_path)
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("nowhere.yaml: does not exist")
+
+
+def test_quiet_says_only_what_is_wrong(tmp_path: Path) -> None:
+    """With --quiet nothing is printed of files that are well, and problems as ever."""
+    home = write(tmp_path, **{"a.yaml": GOOD})
+    well = planner("validate", "--quiet", cwd=home)
+    assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
+    (home / "calendars" / "b.yaml").write_text(BROKEN["never.yaml"], encoding="utf-8")
+    wrong = planner("validate", "--quiet", cwd=home)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "calendars/b.yaml:3:" in wrong.stderr
+
+
+def test_problems_as_annotations(tmp_path: Path) -> None:
+    """``--format github`` prints a workflow command for each problem, on stdout."""
+    home = write(tmp_path, **BROKEN)
+    run = planner("validate", "--format", "github", cwd=home)
+    text = planner("validate", cwd=home)
+    assert run.returncode == 1
+    lines = run.stdout.splitlines()
+    assert len(lines) == len(text.stderr.splitlines()) - 1 > 4
+    where = "::error file=calendars/unknown-field.yaml,line=2,title=planner::"
+    assert [line for line in lines if line.startswith(where)]
+
+
+def test_plan_says_problems_in_markdown(tmp_path: Path) -> None:
+    """A pull request with files that can't be used gets them as its comment, without a server."""
+    home = write(tmp_path, **BROKEN)
+    run = planner("plan", "--format", "markdown", cwd=home, TEMPORAL_ADDRESS="127.0.0.1:1")
+    assert run.returncode == 1
+    assert run.stdout.startswith("### Capacity calendar: 5 problems\n")
+    assert "- **calendars/unknown-field.yaml:2**: " in run.stdout
+    assert "calendars/unknown-field.yaml:2:" in run.stderr

@@ -9,17 +9,15 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from package_helpers import ROOT, build, fresh_environment
 
-ROOT = Path(__file__).parent.parent
 ADDRESS = "https://git.example/team/planner"
 
 
@@ -34,19 +32,6 @@ def load_hook() -> ModuleType:
 
 
 HOOK = load_hook()
-
-
-def build(target: Path, *kinds: str, **environ: str) -> Path:
-    """Build *kinds* (``--target wheel``) of the repository into *target*, and return it."""
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", str(target), *kinds],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        check=True,
-        timeout=120,
-    )
-    return target
 
 
 @pytest.fixture(scope="module")
@@ -183,21 +168,12 @@ def test_the_runtime_lock_is_part_of_the_lock() -> None:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scripts of a fresh virtual environment with the wheel in it.
-
-    What the wheel depends on is taken from the environment of the tests.
-    """
-    home = tmp_path_factory.mktemp("fresh") / "venv"
-    venv.create(home, with_pip=True)
-    bin_ = home / ("Scripts" if os.name == "nt" else "bin")
-    python = str(bin_ / "python")
-    command = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)]
+    """The programs of a fresh virtual environment with the wheel in it."""
+    programs = fresh_environment(tmp_path_factory.mktemp("fresh") / "venv")
+    options = ["-q", "--no-deps", "--no-index", "--ignore-installed"]
+    command = [str(programs / "python"), "-m", "pip", "install", *options, str(wheel)]
     subprocess.run(command, check=True, timeout=120)
-    here = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = subprocess.run([python, "-c", here], capture_output=True, text=True, check=True)
-    borrowed = Path(pytest.__file__).parent.parent
-    Path(site.stdout.strip(), "borrowed.pth").write_text(f"{borrowed}\n", encoding="utf-8")
-    return bin_
+    return programs
 
 
 @pytest.mark.parametrize("script", ["planner", "calendar-boost-planner"])

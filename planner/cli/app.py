@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from planner.cli.output import report, say
-from planner.errors import InputError, PlannerError
+from planner.errors import InputError, PlannerError, Refused, StalePlan
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
@@ -19,18 +19,35 @@ EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
-__all__ = ["app", "exit_code_of", "report", "run_async", "say"]
+EXIT_CODES = {
+    EXIT_DONE: "done, or nothing to do",
+    EXIT_ERROR: "an error: bad input, an unreachable server, a failed change",
+    EXIT_CHANGES: "changes are pending (plan --detailed-exitcode); not covered (status --check)",
+    Refused.exit_code: "refused by a safety rule; the message names the flag that allows it",
+    StalePlan.exit_code: "the plan is no longer the one whose checksum was given",
+    EXIT_USAGE: "the command line itself is wrong",
+    EXIT_INTERRUPTED: "ended by Ctrl-C",
+    EXIT_TERMINATED: "ended by SIGTERM; the worker, which stops in order, ends with 0",
+}
+"""What each exit code means, of every command: what help and documents show."""
+
+__all__ = ["EXIT_CODES", "app", "exit_code_of", "report", "run_async", "say"]
+
+
+def _exit_codes() -> str:
+    return "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
+
 
 app = typer.Typer(
     name="planner",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help=(
         "Temporal Cloud capacity that follows your calendar: up before a window opens, "
         "back to the baseline after it."
     ),
+    epilog=f"Exit codes:\n\n\b\n{_exit_codes()}",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 from planner.cli import (
     by_hand,
     explaining,
-    files,
     foresight,
     hold,
+    init,
     local,
     reconcile,
     rehearse,
     simulate,
     status,
+    validate,
+    version,
     worker,
 )
 from planner.cli.app import app, exit_code_of
@@ -26,20 +28,22 @@ __all__ = [
     "by_hand",
     "exit_code_of",
     "explaining",
-    "files",
     "foresight",
     "hold",
+    "init",
     "local",
     "reconcile",
     "rehearse",
     "simulate",
     "status",
+    "validate",
+    "version",
     "worker",
 ]
 
 
 ORDER = (
-    *("demo", "dev", "validate", "schema", "preview", "explain", "rehearse"),
+    *("demo", "dev", "init", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume"),
     *("worker", "status", "boost", "release", "simulator"),
 )

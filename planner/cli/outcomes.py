@@ -26,22 +26,30 @@ DONE = {
 
 
 def colours() -> bool:
-    """Tell whether stdout is a terminal, and colours are welcome there (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Tell whether stdout gets colours: a terminal does, and a log with FORCE_COLOR.
+
+    NO_COLOR (no-color.org) counts before FORCE_COLOR (force-color.org), as in Python itself.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
 class Teller:
     """Tells of a sync: a line a change on stdout, or all of it as JSON at the end."""
 
-    def __init__(self, server: Server, *, aloud: bool, bar: Bar | None = None) -> None:
+    def __init__(
+        self, server: Server, *, aloud: bool, quiet: bool = False, bar: Bar | None = None
+    ) -> None:
         self._server = server
         self._aloud = aloud
+        self._quiet = quiet
         self._bar = bar or Bar()
         self._ui = os.environ.get("PLANNER_UI_URL", "")
 
     def told(self, outcome: Outcome) -> None:
         """Print one outcome as a line, with the page to look at it."""
-        if self._aloud:
+        if self._aloud and not (self._quiet and outcome.done):
             self._bar.line(self._line(outcome))
         self._bar.advance()
 
@@ -49,7 +57,7 @@ class Teller:
         """Print what the sync came to."""
         if not self._aloud:
             report(json.dumps(self._value(done), indent=2, ensure_ascii=False))
-        else:
+        elif done.failed or not self._quiet:
             report(_sentence(done))
 
     def _line(self, outcome: Outcome) -> str:

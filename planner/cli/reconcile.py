@@ -108,12 +108,20 @@ def plan(
 ) -> None:
     """Show what a sync would change, and why. Changes nothing.
 
-    Exits with 3 if a sync would be refused as it stands.
+    Exits with 3 if a sync would be refused as it stands. Markdown for a pull request also
+    says what is wrong with files that can't be used, and carries the checksum in a comment.
     """
     choices = Choices(
         directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
     )
-    run_async(_plan(choices, output, detailed_exitcode))
+    try:
+        run_async(_plan(choices, output, detailed_exitcode))
+    except InputError as error:
+        if output is PlanFormat.markdown:  # a comment says what is wrong, in the plan's place
+            from planner.render.problems import problems_markdown
+
+            print(problems_markdown(error.problems), end="")
+        raise
 
 
 async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
@@ -150,6 +158,9 @@ def sync(
     adopt: Adopt = False,
     share: Share = None,
     in_flight: Follow = InFlight.keep,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No line for what went well.")
+    ] = False,
 ) -> None:
     """Make the server's schedules what the files ask for.
 
@@ -160,10 +171,10 @@ def sync(
     choices = Choices(
         directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
     )
-    run_async(_sync(choices, checksum, output))
+    run_async(_sync(choices, checksum, output, quiet))
 
 
-async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
+async def _sync(choices: Choices, checksum: str, output: SyncFormat, quiet: bool) -> int:
     from planner.config.load import read
     from planner.live.connect import connect
     from planner.live.server import server_of
@@ -174,7 +185,7 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat) -> int:
     _inspected(project, now)
     server = server_of(await connect())
     with Bar() as bar:
-        teller = Teller(server, aloud=output is SyncFormat.text, bar=bar)
+        teller = Teller(server, aloud=output is SyncFormat.text, quiet=quiet, bar=bar)
         order = replace(_order(project, now, choices), checksum=checksum)
         order = replace(order, begins=bar.begin, told=teller.told)
         report = await write(server, order, datetime.now(UTC))

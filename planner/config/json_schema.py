@@ -19,6 +19,8 @@ Schema = dict[str, Any]
 Kind = Literal["calendar", "planner"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ID = "urn:calendar-boost-planner:schema:{kind}:1"
+"""What names a schema wherever a copy of it lies; the number changes with the files' format."""
 _NOTES = {"^x-": {"description": "Room for anchors and notes; not read."}}
 
 
@@ -34,7 +36,7 @@ def schema(kind: Kind) -> Schema:
     if kind == "calendar":
         found["properties"]["windows"]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$"}
         found["$defs"]["WindowDocument"] |= _combinations()
-    return {"$schema": DIALECT, **found}
+    return {"$schema": DIALECT, "$id": ID.format(kind=kind), **found}
 
 
 def _combinations() -> Schema:

@@ -204,7 +204,7 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     head = f"### Capacity calendar: {plan.project}\n\n{quoted(summary_sentence(plan))}\n"
     share = LIMIT // 4
     tail = "".join(_markdown_section(section, share // len(sections)) for section in sections)
-    tail += _warnings(plan, share)
+    tail += _warnings(plan, share) + f"\n<!-- checksum {plan.checksum} -->\n"
     return head + _markdown_changes(plan, LIMIT - len(head) - len(tail) - RESERVE) + tail
 
 

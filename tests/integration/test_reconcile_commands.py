@@ -177,3 +177,12 @@ def test_a_long_comment_is_folded_and_cut(run: Run, calendars: Path, fresh: str)
     assert folds[2].startswith("The bill at worst to ")
     assert re.search(r"^- … and \d+ more; `planner plan` shows them$", printed.stdout, re.MULTILINE)
     assert printed.stdout.count("<details>") == printed.stdout.count("</details>")
+
+
+def test_quiet_sync_and_the_hidden_checksum(run: Run, calendars: Path) -> None:
+    """A quiet sync prints nothing; Markdown carries the checksum, also of nothing to do."""
+    assert run("sync", calendars, "--quiet").stdout == ""
+    markdown = run("plan", calendars, "--format", "markdown").stdout
+    checksum = json.loads(run("plan", calendars, "--format", "json").stdout)["checksum"]
+    assert markdown.endswith(f"\n<!-- checksum {checksum} -->\n")
+    assert run("sync", calendars, "--quiet", "--checksum", checksum).returncode == 0
