@@ -99,3 +99,38 @@ PARITY_SEED ?= $(shell date +%s)
 parity:  ## random windows: what the compiler says against what a real server fires
 	PARITY_EXAMPLES=$(PARITY_EXAMPLES) PARITY_SEED=$(PARITY_SEED) \
 	  $(PYTHON) -m pytest -q tests/integration/test_parity.py
+
+.PHONY: examples workflows manifests package wheel sbom lowest
+examples:  ## what `planner init --github` writes, as examples/github shows it
+	rm -rf examples/github && mkdir -p examples/github
+	cd examples/github && $(abspath $(PYTHON)) -m planner init --github --project payments-platform \
+	  --namespace payments-prod.a1b2c --timezone America/New_York --country US </dev/null
+
+workflows:  ## lint the workflows for GitHub, ours and those of examples/ (needs uv)
+	.ci/lint-workflows
+
+manifests:  ## the Dockerfile, the manifests and the unit against linters and schemas (needs uv)
+	.ci/lint-manifests
+
+package:  ## sdist and wheel into dist/, as an index would take them (needs uv)
+	rm -rf dist && uv build --quiet
+	uvx --quiet twine check --strict dist/*
+	uvx --quiet check-wheel-contents --toplevel planner,workflows dist/*.whl
+
+wheel:  ## the wheel of dist/ on each Python that is there, from an empty directory (needs uv)
+	.ci/try-wheel dist/*.whl
+
+sbom:  ## what the run time is made of, as CycloneDX, into sbom/ (needs uv and a built wheel)
+	rm -rf sbom && mkdir -p sbom && uv venv --quiet sbom/venv
+	uv pip install --quiet --python sbom/venv/bin/python --require-hashes -r requirements-runtime.lock
+	uv pip install --quiet --python sbom/venv/bin/python --no-deps dist/*.whl
+	uvx --quiet --from cyclonedx-bom cyclonedx-py environment --pyproject pyproject.toml \
+	  --mc-type application --output-reproducible -o sbom/planner.cdx.json sbom/venv/bin/python
+	rm -rf sbom/venv
+
+LOWEST_TESTS = $(filter-out $(wildcard $(patsubst %,tests/test_%*.py,stories rehearsal worker keeper \
+  cloud simulator beats provision recall progress docs package)),$(wildcard tests/test_*.py))
+lowest:  ## the tests without servers, on the oldest versions that pyproject.toml allows (needs uv)
+	rm -rf .venv-lowest && uv venv --quiet --python 3.11 .venv-lowest
+	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
+	.venv-lowest/bin/python -m pytest -q -n logical $(LOWEST_TESTS)
