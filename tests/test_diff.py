@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, at, daily, on, schedule
 
-from planner.diff import Change, Field, Live, Plan, Wanted, diff, unsettled
+from planner.diff import Change, Field, Live, Plan, Wanted, diff, near, undecided, unsettled
 from planner.diff.fields import differences
+from planner.model import Horizon
 from planner.schedules.spec import Schedule, read_stamp, stamped
 
 SOON = (NOW + timedelta(days=1),)
@@ -335,6 +336,81 @@ def test_a_lead_that_begins_in_the_past_asks_at_once() -> None:
     soon = schedule(calendars=(daily(NOW.hour, NOW.minute + 5),))
     longer = schedule(calendars=(daily(NOW.hour - 1, 55),), ahead_seconds=1200)
     assert change_of(longer, live_of(soon)).starts == (NOW - timedelta(minutes=5),)
+
+
+BEGINS = STARTED + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "action"),
+    [
+        pytest.param({}, "start", id="nothing asked for it"),
+        pytest.param({"fired": (STARTED - timedelta(days=1),)}, "start", id="only yesterday's"),
+        pytest.param({"upcoming": ()}, "start", id="and it will never fire again"),
+        pytest.param({"fired": (STARTED,)}, "unchanged", id="it fired"),
+        pytest.param({"asked": frozenset({BEGINS})}, "unchanged", id="a lease, or an old firing"),
+        pytest.param({"awaited": frozenset({BEGINS})}, "unchanged", id="about to fire"),
+        pytest.param({"paused": True, "note": "by hand"}, "unchanged", id="paused by an operator"),
+    ],
+)
+@pytest.mark.parametrize("described", [True, False])
+def test_what_is_under_way_and_was_not_asked_for_is_to_be_started(
+    evidence: dict[str, Any], action: str, described: bool
+) -> None:
+    """A schedule that is as it should be, and missed a firing, is a change of its own."""
+    desired = schedule(calendars=(UNDER_WAY,))
+    there = live_of(desired, **({} if described else {"schedule": None}), **evidence)
+    plan = plan_of([desired], [there])
+    assert [change.action for change in plan.pending] == ([action] if action == "start" else [])
+    if action == "start":
+        (change,) = plan.pending
+        assert (change.starts, change.reason) == ((STARTED,), "under way and not started")
+        assert change.before == ((BEGINS, BEGINS + timedelta(hours=2)),)
+
+
+def test_a_start_is_no_part_of_the_checksum() -> None:
+    """It comes and goes with the time; a plan that was looked at stays good."""
+    desired = schedule(calendars=(UNDER_WAY,))
+    missed, fired = live_of(desired), live_of(desired, fired=(STARTED,))
+    assert plan_of([desired], [missed]).checksum == plan_of([desired], [fired]).checksum
+
+
+def test_a_file_that_resumes_its_window_in_the_middle_starts_it() -> None:
+    """What a pause of the file held back is asked for with the update that ends the pause."""
+    there = live_of(stamped(replace(schedule(calendars=(UNDER_WAY,)), paused=True)))
+    change = change_of(schedule(calendars=(UNDER_WAY,)), there)
+    assert (change.action, change.starts) == ("update", (STARTED,))
+
+
+QUARTER = timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("fires", "evidence", "expected"),
+    [
+        pytest.param(timedelta(hours=-1), {}, False, id="under way whatever the clock shows"),
+        pytest.param(timedelta(minutes=-5), {}, True, id="it became due a moment ago"),
+        pytest.param(timedelta(minutes=5), {}, True, id="it is due in a moment"),
+        pytest.param(timedelta(minutes=-125), {}, True, id="it is about to end"),
+        pytest.param(timedelta(hours=3), {}, False, id="due in hours"),
+        pytest.param(timedelta(hours=-3), {}, False, id="over for long"),
+        pytest.param(timedelta(minutes=-5), {"fired": True}, False, id="it fired a moment ago"),
+        pytest.param(timedelta(minutes=-5), {"paused": True, "note": "x"}, False, id="paused"),
+    ],
+)
+@pytest.mark.parametrize("there", [True, False])
+def test_whether_the_clock_decides(
+    fires: timedelta, evidence: dict[str, Any], expected: bool, there: bool
+) -> None:
+    """Only where less than the slack of a clock makes the difference, known or new alike."""
+    at, around = NOW + fires, Horizon(NOW - QUARTER, NOW + QUARTER)
+    desired = schedule(calendars=(on(at),))
+    fields = {**evidence, "fired": (at,)} if evidence.get("fired") else evidence
+    live = {desired.id: live_of(desired, **fields)} if there else {}
+    order = Wanted(project=PROJECT, schedules=(desired,))
+    assert undecided(near(order, live, around), live, around) == (
+        expected or (not there and bool(evidence))
+    )
 
 
 def test_a_running_boost_is_a_line_of_the_plan() -> None:

@@ -126,6 +126,24 @@ def test_adjacent_horizons_equal_one_horizon(window: Window, cut: datetime) -> N
     assert firings(compiled, span) == parts
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    windows(),
+    st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31)),
+    st.timedeltas(timedelta(), timedelta(days=12)),
+)
+def test_a_few_days_are_those_of_the_whole(
+    window: Window, start: datetime, length: timedelta
+) -> None:
+    """What is left out because none of its days can match would not have fired."""
+    compiled = compile_window(window, PROJECT, TODAY)
+    if compiled is None:
+        return
+    few = Horizon(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + length)
+    around = Horizon(few.start - timedelta(days=30), few.end + timedelta(days=30))
+    assert firings(compiled, few) == [at for at in firings(compiled, around) if at in few]
+
+
 def test_the_first_few_of_very_many_come_at_once() -> None:
     """A schedule for every minute until 2100 is read as far as it is asked for."""
     often = compile_window(window("* * * * *"), PROJECT, TODAY)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from planner.live.gaps import Gap, with_gaps
 from planner.live.keepers import Keeper
 from planner.live.situation import situation
 from planner.model import NamespaceStatus, NextWindow
@@ -135,3 +136,28 @@ def test_json() -> None:
             },
         ]
     }
+
+
+def gap(start: timedelta) -> Gap:
+    """Return a window of two hours that nothing asked for, opening so long after now."""
+    return Gap("n.a", "payroll", NOW + start, NOW + start + timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("known", "start", "state"),
+    [
+        pytest.param("ok", timedelta(minutes=-1), "uncovered", id="open"),
+        pytest.param("ok", timedelta(), "uncovered", id="opening"),
+        pytest.param("ok", timedelta(minutes=5), "raising", id="asked for ahead"),
+        pytest.param("reverting", timedelta(minutes=5), "reverting", id="ahead, while it reverts"),
+        pytest.param("reverting", timedelta(minutes=-1), "uncovered", id="open, while it reverts"),
+        pytest.param("overdue", timedelta(minutes=-1), "overdue", id="worse already"),
+    ],
+)
+def test_a_window_that_nothing_asked_for(known: KeeperState, start: timedelta, state: str) -> None:
+    """It isn't covered once it is open, whatever the keeper says of what it knows."""
+    status = NamespaceStatus(namespace="n.a", state=known, details="In words.")
+    found = with_gaps(status, [gap(start)], NOW)
+    assert found.state == state
+    assert found.details.splitlines()[-1] == str(gap(start))
+    assert with_gaps(status, [], NOW) == status

@@ -25,6 +25,7 @@ import pytest
 from conftest import binary
 from schedule_values import on
 from sync_helpers import Shop, eventually
+from temporalio import workflow
 from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
@@ -33,6 +34,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
@@ -45,6 +47,14 @@ from planner.live.situation import fetch_situations
 from planner.live.sync import Report, sync
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.schedules.spec import Schedule
+from workflows.contract import (
+    KEEPER_WORKFLOW,
+    STATUS_QUERY,
+    KeeperStatus,
+    Lease,
+    keeper_id,
+    lease_of,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -295,6 +305,62 @@ async def test_a_firing_that_was_missed(shop: Shop) -> None:
     await shop.sync(value)
     assert await unasked(shop, [(value, at)]) == []
     assert (await shop.plan(value, full=True)).pending == ()
+
+
+@workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)
+class HoldingKeeper:
+    """A keeper that says that it holds one lease."""
+
+    @workflow.run
+    async def run(self, lease: Lease) -> None:
+        """Hold *lease* for ever."""
+        self.lease = lease
+        await workflow.wait_condition(lambda: False)
+
+    @workflow.query(name=STATUS_QUERY)
+    def status(self, at: str = "") -> KeeperStatus:
+        """Return the lease, and nothing else of interest."""
+        return KeeperStatus(
+            namespace="",
+            state="ok",
+            capacity=None,
+            target=None,
+            baseline=None,
+            baseline_declared=False,
+            leases=(self.lease,),
+            details="",
+        )
+
+
+async def test_a_lease_counts_as_asked_for(shop: Shop) -> None:
+    """However its lease came about, a window that has one is not started again."""
+    at, queue = second() - timedelta(minutes=5), f"q{uuid.uuid4().hex}"
+    value = opening(shop, at)
+    await make(shop, value)
+    async with Worker(shop.client, task_queue=queue, workflows=[HoldingKeeper]):
+        lease = lease_of(value.request, at)
+        keeper = await shop.client.start_workflow(
+            KEEPER_WORKFLOW, lease, id=keeper_id(shop.namespace), task_queue=queue
+        )
+        assert (await shop.plan(value)).pending == ()
+        assert (await shop.sync(value)).outcomes == ()
+        other = opening(shop, at - timedelta(minutes=1), "other")
+        await make(shop, other)
+        (change,) = (await shop.plan(value, other)).pending
+        assert (change.window, change.action) == ("other", "start")
+        await keeper.terminate()
+
+
+async def test_more_firings_than_the_server_remembers(shop: Shop) -> None:
+    """Fifteen occurrences under way at once: those it doesn't show are known by their boosts."""
+    now = second()
+    times = [now - timedelta(minutes=number) for number in range(15, 0, -1)]
+    value = opening(shop, now, calendars=(*map(on, times), on(now + timedelta(days=365))))
+    await shop.sync(value)
+    await eventually(lambda: all_asked(shop, [(value, at) for at in times]))
+    assert len((await shop.live()).fired) == 10
+    assert (await shop.plan(value)).pending == ()
+    assert (await shop.sync(value)).outcomes == ()
 
 
 async def test_a_boost_that_ended_early_is_no_gap(shop: Shop) -> None:

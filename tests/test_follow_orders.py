@@ -1,0 +1,107 @@
+"""What the keeper of a namespace is to do about boosts that follow their window, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from schedule_values import NOW, PROJECT, daily, on, schedule
+
+from planner.diff import Change, Live, Wanted, diff
+from planner.live.follow import orders_for
+from planner.schedules.spec import Schedule, read_stamp
+from workflows.contract import LeaseRequest
+
+STARTED = NOW - timedelta(minutes=30)
+"""When the boosts that run were fired; their windows began ten minutes later."""
+
+OPENED = "2026-11-21T08:40:00Z"
+
+
+def window(name: str = "payroll", minutes: int = 0, **fields: Any) -> Schedule:
+    """Return a window under way that fired so many minutes after `STARTED`."""
+    at = STARTED + timedelta(minutes=minutes)
+    return schedule(name, **{"calendars": (daily(at.hour, at.minute),), **fields})
+
+
+def running(there: Schedule, *fired: int) -> Live:
+    """Return *there* as described, with firings so many minutes after `STARTED`."""
+    return Live(
+        id=there.id,
+        project=there.project,
+        note=there.note,
+        stamp=read_stamp(there.calendars[0].comment),
+        upcoming=(NOW + timedelta(days=1),),
+        schedule=there,
+        fired=tuple(STARTED + timedelta(minutes=minutes) for minutes in fired or (0,)),
+    )
+
+
+def orders(desired: Sequence[Schedule], live: Sequence[Live]) -> list[str]:
+    """Return what the keeper is to do, in words."""
+    wanted = Wanted(project=PROJECT, schedules=tuple(desired), follow=True)
+    changes: list[Change] = list(diff(wanted, {one.id: one for one in live}, NOW).pending)
+    return [
+        f"lease {order.lease.key} {order.lease.tru}, replaces {order.replaces or 'none'}"
+        if isinstance(order, LeaseRequest)
+        else f"release {order.key}"
+        for order in orders_for(changes, NOW)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("desired", "live", "expected"),
+    [
+        pytest.param(
+            [window(tru=8)],
+            [running(window())],
+            [f"lease payroll@{OPENED} 8, replaces payroll@{OPENED}"],
+            id="another demand",
+        ),
+        pytest.param(
+            [window(minutes=5)],
+            [running(window())],
+            [f"lease payroll@2026-11-21T08:45:00Z 2, replaces payroll@{OPENED}"],
+            id="a start that moves",
+        ),
+        pytest.param([], [running(window())], [f"release payroll@{OPENED}"], id="gone"),
+        pytest.param(
+            [window(minutes=300)],
+            [running(window())],
+            [f"release payroll@{OPENED}"],
+            id="moved out of reach",
+        ),
+        pytest.param(
+            [window(paused=True)],
+            [running(window())],
+            [f"release payroll@{OPENED}"],
+            id="paused by its file",
+        ),
+        pytest.param(
+            [window("wages")],
+            [running(window())],
+            [f"lease wages@{OPENED} 2, replaces none", f"release payroll@{OPENED}"],
+            id="renamed: the new lease comes first",
+        ),
+        pytest.param(
+            [window("z", minutes=300), window("a")],
+            [running(window("z")), running(window("b"))],
+            [f"lease a@{OPENED} 2, replaces none", f"release b@{OPENED}", f"release z@{OPENED}"],
+            id="every lease before any release",
+        ),
+        pytest.param(
+            [window(calendars=(on(STARTED + timedelta(minutes=5)),))],
+            [running(window(calendars=(on(STARTED), on(STARTED + timedelta(minutes=10)))), 0, 10)],
+            [
+                f"lease payroll@2026-11-21T08:45:00Z 2, replaces payroll@{OPENED}",
+                "release payroll@2026-11-21T08:50:00Z",
+            ],
+            id="two become one",
+        ),
+    ],
+)
+def test_orders(desired: list[Schedule], live: list[Live], expected: list[str]) -> None:
+    """What changes is leased first, in one step where one takes another's place."""
+    assert orders(desired, live) == expected
