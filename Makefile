@@ -32,10 +32,12 @@ exits:  ## `planner plan` in a row against a real server, the right exit code ea
 	PLANNER_EXIT_RUNS=$(EXIT_RUNS) $(PYTHON) -m pytest -q tests/integration/test_exit_codes.py
 
 STORIES ?= 10000
+BRISK_STORIES ?= 64
 STORY_SEED ?= $(shell date +%s)
 stories:  ## random stories of namespaces through the real workflows: the six promises
-	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) \
-	  $(PYTHON) -m pytest -q -n logical --dist worksteal tests/test_stories.py -k kept
+	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) BRISK_STORIES=$(BRISK_STORIES) \
+	  $(PYTHON) -m pytest -q -n logical --dist worksteal tests/test_stories.py \
+	  tests/integration/test_brisk_stories.py -k kept
 
 FUZZ_SECONDS ?= 3600
 fuzz:  ## mutated calendars and iCalendar files, so long each: a bounded answer, never a traceback

@@ -21,7 +21,14 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
-LONG = ("test_stories", "test_no_key", "test_kill", "test_end_to_end", "test_exit_codes")
+LONG = (
+    "test_stories",
+    "test_brisk_stories",
+    "test_no_key",
+    "test_kill",
+    "test_end_to_end",
+    "test_exit_codes",
+)
 """Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
 
 

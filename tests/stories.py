@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from planner.forecast.conformance import CapacityRecord, level, violations
 from planner.simulator.faults import CALLS, KINDS
@@ -111,7 +111,15 @@ class Deed:
 
     at: timedelta
     what: Literal[
-        "release", "release-all", "cancel", "terminate", "foreign", "cancel-boost", "follow"
+        "release",
+        "release-all",
+        "cancel",
+        "terminate",
+        "foreign",
+        "cancel-boost",
+        "follow",
+        "reset",
+        "delete",
     ]
     window: str = ""
     tru: float | None = None
@@ -121,7 +129,11 @@ class Deed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that happens to one namespace; *seed* and *number* make it again."""
+    """All that happens to one namespace; *seed* and *number* make it again.
+
+    *change* is how long a change may take without faults, and *under_way* how long one may
+    still take from a lease that comes.
+    """
 
     seed: int
     number: int
@@ -131,6 +143,8 @@ class Story:
     firings: tuple[Firing, ...]
     faults: tuple[Fault, ...] = ()
     deeds: tuple[Deed, ...] = ()
+    change: timedelta = SETTLE
+    under_way: timedelta = UNDER_WAY
 
     @property
     def name(self) -> str:
@@ -140,7 +154,7 @@ class Story:
     @property
     def settle(self) -> timedelta:
         """How long a change may take, given the faults that may strike it."""
-        return SETTLE + FAULT_COSTS * sum(fault.times for fault in self.faults)
+        return self.change + FAULT_COSTS * sum(fault.times for fault in self.faults)
 
     @property
     def baseline(self) -> Capacity:
@@ -358,6 +372,56 @@ _ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
 }
 
 
+BRISK = timedelta(seconds=75)
+"""How long a story is played on a server whose clock doesn't skip."""
+
+
+def tell_brisk(seed: int, number: int) -> Story:
+    """Return a story of seconds, for a real server: its keeper is reset or deleted on the way.
+
+    A last firing comes when all of that is over: it starts a keeper where none is left.
+    """
+    luck = random.Random(f"{seed}/{number}/brisk")
+    ahead = timedelta(seconds=2)
+    firings = [
+        Firing(
+            window=f"w{index}",
+            nominal=timedelta(seconds=luck.uniform(0, 15)),
+            ahead=ahead,
+            length=timedelta(seconds=luck.randint(8, 25)),
+            tru=luck.choice([3, 4, 6, 8, 10]),
+            combine="add" if luck.random() < 0.2 else "max",
+        )
+        for index in range(luck.randint(1, 3))
+    ]
+    what: list[Any] = ["reset", "reset", "delete", "terminate", "cancel-boost"]
+    deeds = []
+    for at in sorted(luck.uniform(0.5, 40) for _ in range(luck.randint(1, 3))):
+        kind, of = luck.choice(what), luck.choice(firings)
+        if kind == "cancel-boost":
+            at = of.asked.total_seconds() + luck.uniform(0.2, 1.5)
+        deeds.append(Deed(timedelta(seconds=at), kind, of.window, of=of))
+    last = Firing(
+        window="last",
+        nominal=timedelta(seconds=52),
+        ahead=ahead,
+        length=ahead,
+        tru=luck.choice([3, 8]),
+    )
+    declared = luck.choice([None, None, None, Capacity(2)])
+    return Story(
+        seed=seed,
+        number=number,
+        before=declared or luck.choice([ON_DEMAND, Capacity(2)]),
+        declared=declared,
+        on_demand_aps=500.0,
+        firings=(*firings, last),
+        deeds=tuple(deeds),
+        change=timedelta(seconds=8),
+        under_way=timedelta(seconds=3),
+    )
+
+
 # What it comes to, reckoned without the keeper ----------------------------------------
 
 
@@ -403,10 +467,14 @@ class Due:
 
 @dataclass(slots=True)
 class Played:
-    """What happened: the deeds that were done, by when, and what was in force when."""
+    """What happened: the deeds that were done, by when, and what was in force when.
+
+    *fired* is when a firing came that was not on time.
+    """
 
     story: Story
     begin: datetime
+    fired: dict[Firing, timedelta] = field(default_factory=dict)
     history: list[CapacityRecord] = field(default_factory=list)
     done: list[tuple[timedelta, Deed]] = field(default_factory=list)
     foreign: list[datetime] = field(default_factory=list)
@@ -513,11 +581,11 @@ def claims(played: Played) -> list[Claim]:
     return reckon(played, forgets=False).all
 
 
-def reckon(played: Played, *, forgets: bool) -> Reckoning:
-    """Return the reckoning of a story at its end."""
+def reckon(played: Played, *, forgets: bool, loses: bool = False) -> Reckoning:
+    """Return the reckoning of a story at its end; who deletes a keeper may lose its leases."""
     reckoning = Reckoning(forgets=forgets)
     events: list[tuple[timedelta, Firing | Deed]] = [
-        *((firing.asked, firing) for firing in played.story.firings),
+        *((played.fired.get(firing, firing.asked), firing) for firing in played.story.firings),
         *played.done,
     ]
     for at, event in sorted(events, key=lambda entry: entry[0]):
@@ -527,7 +595,7 @@ def reckon(played: Played, *, forgets: bool) -> Reckoning:
             reckoning.follows(event.of, event.to, at)
         elif event.what in ("release", "cancel-boost"):
             reckoning.ends(event.window, at)
-        elif event.what in ("release-all", "cancel"):
+        elif event.what in ("release-all", "cancel") or (event.what == "delete" and loses):
             reckoning.ends("", at)
     return reckoning
 
@@ -590,12 +658,26 @@ def broken_promises(played: Played) -> list[str]:
     asked = [
         due
         for reckoning in both
-        for due in dues(played, [(claim.asked, claim.until, claim) for claim in reckoning.all])
+        for due in dues(played, [_longest(played, claim) for claim in reckoning.all])
     ]
     bounds = violations(_own(played, both[0].all), (), asked, story.baseline, settle=story.settle)
     # Kept is what is kept by either reckoning.
-    short = min((_short(played, reckoning) for reckoning in both), key=len)
+    least = (reckon(played, forgets=forgets, loses=True) for forgets in (False, True))
+    short = min((_short(played, reckoning) for reckoning in least), key=len)
     return [*bounds, *short, *_not_back(played), *played.complaints]
+
+
+def _longest(played: Played, claim: Claim) -> tuple[timedelta, timedelta, Claim]:
+    """Return how long *claim* may be held: past its end where its keeper was deleted.
+
+    Nobody goes back for it before the next firing, which starts another keeper.
+    """
+    until = claim.until
+    for at, deed in played.done:
+        if deed.what == "delete" and claim.asked <= at <= claim.until + played.story.settle:
+            later = (firing.asked for firing in played.story.firings if firing.asked > at)
+            until = max(until, min(later, default=until))
+    return claim.asked, until, claim
 
 
 def _short(played: Played, reckoning: Reckoning) -> list[str]:
@@ -606,7 +688,7 @@ def _short(played: Played, reckoning: Reckoning) -> list[str]:
     for at, deed in played.done:
         if deed.what == "foreign":
             promised = _without(promised, played.begin + at, LOOK_EVERY + settle)
-        if deed.what == "terminate":  # until the repair has looked
+        if deed.what in ("terminate", "reset"):  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
     # What is said without a promise is about the bounds, which are looked at elsewhere.
     held = _limits(played)
@@ -624,7 +706,8 @@ def _dips(played: Played, all_claims: list[Claim]) -> list[str]:
     found = []
     for claim in all_claims:
         due = demand([claim], played.story)
-        since, until = played.begin + claim.since + UNDER_WAY, played.begin + claim.until
+        since = played.begin + claim.since + played.story.under_way
+        until = played.begin + claim.until
         for before, record in pairwise(played.history):
             is_own = record.at not in played.foreign and since < record.at < until
             if is_own and level(before.capacity) >= level(due) > level(record.capacity):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from stories import LENGTH, Deed, Fault, Firing, Played, Story
+from stories import BRISK, LENGTH, Deed, Fault, Firing, Played, Story
+from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest,
+)
 from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
@@ -19,6 +25,7 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
@@ -60,6 +67,10 @@ STANDS = 180
 """Real seconds that one skip may take before a stage is given up."""
 
 
+Script = list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]]
+"""What happens when, and in which story."""
+
+
 class ClockStands(Exception):
     """The server's clock does not skip any more: the stories can't be played to their end.
 
@@ -86,6 +97,8 @@ class StoryStage:
     simulator: Simulator
     cloud: CloudClient
     is_forgetful: bool
+    length: timedelta = LENGTH
+    ahead: timedelta = timedelta(minutes=1)
     worker: AsyncExitStack = field(default_factory=AsyncExitStack)
     boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
     of: dict[tuple[str, str, timedelta], WorkflowHandle[Any, BoostResult]] = field(
@@ -110,23 +123,27 @@ class StoryStage:
     async def play(self, stories: Sequence[Story]) -> list[Played]:
         """Play *stories* side by side, and return what happened."""
         begin = (await self.clock.now()).replace(microsecond=0)
-        begin += timedelta(minutes=1)
+        begin += self.ahead
         played = {story.name: Played(story, begin) for story in stories}
         for story in stories:
             await self.simulator.create(
                 story.name, tru=story.before.tru, onDemandAps=story.on_demand_aps
             )
-        for at, one, event in _script(played.values(), RESTARTS if self.is_forgetful else ()):
+        await self._perform(_script(played.values(), RESTARTS if self.is_forgetful else ()), begin)
+        await self._skip_to(begin + self.length)
+        for one in played.values():
+            await self._see(one)
+        return list(played.values())
+
+    async def _perform(self, script: Script, begin: datetime) -> None:
+        """Do all of *script*, one after the other: the clock stands meanwhile."""
+        for at, one, event in script:
             await self._skip_to(begin + at)
             if event is None:
                 await self.restart()
             else:
                 assert one is not None
                 await self._do(one, event, begin + at)
-        await self._skip_to(begin + LENGTH)
-        for one in played.values():
-            await self._see(one)
-        return list(played.values())
 
     async def _skip_to(self, instant: datetime) -> None:
         """Skip to *instant*; a hold of the clock that the server lost is given back.
@@ -155,25 +172,28 @@ class StoryStage:
                 **({"available": 2} if event.kind == "no-inventory" else {}),
             )
         else:
-            with suppress(RPCError, Refusal):
+            with suppress(RPCError, Refusal, WorkflowAlreadyStartedError):
                 at = await self.clock.now() - played.begin
                 await self._deed(played, event)
                 played.done.append((at, event))
 
     async def _fire(self, played: Played, firing: Firing) -> None:
         nominal = played.begin + firing.nominal
-        boost: WorkflowHandle[Any, BoostResult] = await self.client.start_workflow(
+        id = f"boost/{played.story.name}/{firing.window}-{len(self.boosts)}"
+        boost: WorkflowHandle[Any, BoostResult] = self.client.get_workflow_handle(
+            id, result_type=BoostResult
+        )
+        self.boosts.append(boost)
+        self.of[played.story.name, firing.window, firing.asked] = boost
+        await self.client.start_workflow(
             BOOST_WORKFLOW,
             played.story.request(firing),
-            id=f"boost/{played.story.name}/{firing.window}-{len(self.boosts)}",
+            id=id,
             task_queue=QUEUE,
-            result_type=BoostResult,
             search_attributes=TypedSearchAttributes(
                 [SearchAttributePair(SCHEDULED_START, nominal)]
             ),
         )
-        self.boosts.append(boost)
-        self.of[played.story.name, firing.window, firing.asked] = boost
 
     async def _deed(self, played: Played, deed: Deed) -> None:
         story = played.story
@@ -191,6 +211,10 @@ class StoryStage:
                 id=keeper.id,
                 task_queue=QUEUE,
             )
+        elif deed.what == "reset":
+            await reset(keeper)
+        elif deed.what == "delete":
+            await delete(keeper)
         elif deed.what == "cancel-boost":
             assert deed.of is not None
             await self.of[story.name, deed.window, deed.of.asked].cancel()
@@ -241,11 +265,9 @@ class StoryStage:
         return "\n".join(texts)
 
 
-def _script(
-    stories: Iterable[Played], restarts: Iterable[timedelta]
-) -> list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]]:
+def _script(stories: Iterable[Played], restarts: Iterable[timedelta]) -> Script:
     """Return all that happens, in order; None is a restart of the worker."""
-    script: list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]] = []
+    script: Script = []
     for played in stories:
         story = played.story
         script += [(firing.asked, played, firing) for firing in story.firings]
@@ -287,3 +309,87 @@ async def story_stage(
         finally:
             await stage.worker.aclose()
             await cloud.aclose()
+
+
+class RealClock:
+    """The clock of a server that doesn't skip."""
+
+    async def now(self) -> datetime:
+        """Return the time."""
+        return datetime.now(UTC)
+
+    async def skip_to(self, instant: datetime) -> None:
+        """Wait until *instant*."""
+        left = (instant - datetime.now(UTC)).total_seconds()
+        await asyncio.sleep(max(0.0, left))
+
+
+@dataclass
+class BriskStage(StoryStage):
+    """A stage whose clock doesn't wait for what is done: all stories go on at once."""
+
+    async def _perform(self, script: Script, begin: datetime) -> None:
+        async def one(at: timedelta, played: Played | None, event: Any) -> None:
+            await self._skip_to(begin + at)
+            assert played is not None
+            if isinstance(event, Firing):
+                played.fired[event] = await self.clock.now() - begin
+            await self._do(played, event, begin + at)
+
+        await asyncio.gather(*(one(*entry) for entry in script))
+
+    async def _skip_to(self, instant: datetime) -> None:
+        await self.clock.skip_to(instant)
+
+
+@asynccontextmanager
+async def brisk_stage(environment: WorkflowEnvironment) -> AsyncIterator[StoryStage]:
+    """Set a stage for stories of seconds on a real server, where keepers are reset and deleted."""
+    client = environment.client
+    simulator = Simulator(
+        Rules(provisioning=0.3, check=0.1, operations_at_once=1000),
+        key_rate=None,
+        account_rate=None,
+    )
+    async with simulator, sdk_errors_only():
+        cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.1)
+        clock: Any = RealClock()
+        stage = BriskStage(
+            client, client, clock, simulator, cloud, False, BRISK, ahead=timedelta(seconds=3)
+        )
+        await stage.restart()
+        try:
+            yield stage
+        finally:
+            await stage.worker.aclose()
+            await cloud.aclose()
+
+
+async def reset(keeper: WorkflowHandle[Any, Any]) -> None:
+    """Reset *keeper* to its first workflow task, as an operator does."""
+    described = await keeper.describe()
+    async for event in keeper.fetch_history_events():
+        if event.HasField("workflow_task_completed_event_attributes"):
+            await keeper._client.workflow_service.reset_workflow_execution(
+                ResetWorkflowExecutionRequest(
+                    namespace=keeper._client.namespace,
+                    workflow_execution=WorkflowExecution(
+                        workflow_id=keeper.id, run_id=described.run_id
+                    ),
+                    reason="a story",
+                    workflow_task_finish_event_id=event.event_id,
+                    request_id=str(uuid.uuid4()),
+                )
+            )
+            return
+
+
+async def delete(keeper: WorkflowHandle[Any, Any]) -> None:
+    """Delete the latest run of *keeper*, history and all."""
+    run = (await keeper.describe()).run_id
+    await keeper._client.workflow_service.delete_workflow_execution(
+        DeleteWorkflowExecutionRequest(
+            namespace=keeper._client.namespace,
+            workflow_execution=WorkflowExecution(workflow_id=keeper.id, run_id=run),
+        )
+    )
