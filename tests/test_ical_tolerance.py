@@ -79,6 +79,20 @@ def refused(file: IcsFile, use: Use = WINDOW) -> list[tuple[int, str]]:
             id="X-WR-TIMEZONE counts before any VTIMEZONE",
         ),
         pytest.param(
+            [],
+            "X-WR-TIMEZONE:America/Los_Angeles",
+            "DTSTART;VALUE=DATE:20270104 RRULE:FREQ=DAILY;COUNT=4 EXDATE:20270106T000000Z",
+            [4, 5, 7],
+            id="EXDATE is midnight of the 6th in UTC, and none in Los Angeles",
+        ),
+        pytest.param(
+            [],
+            "",
+            "DTSTART;VALUE=DATE:20270104 RRULE:FREQ=DAILY;COUNT=4 EXDATE:20270106T000000Z",
+            [4, 5, 7],
+            id="EXDATE is midnight of the 6th in UTC, in a file without a zone",
+        ),
+        pytest.param(
             [OUTLOOK],
             "",
             "DTSTART;VALUE=DATE:20270121 RRULE:FREQ=DAILY;UNTIL=20270120T230000Z",
@@ -158,7 +172,13 @@ def test_a_day_in_utc_without_a_zone_is_a_warning(
 
 def test_no_warning_where_both_readings_agree() -> None:
     """In Berlin itself 23:00 UTC is midnight, and 05:00 UTC in New York is."""
-    for timezone, until in ((BERLIN, "20270120T230000Z"), (NEW_YORK, "20270121T050000Z")):
+    agreeing = [
+        (BERLIN, "20270120T230000Z"),
+        (NEW_YORK, "20270121T050000Z"),
+        ("UTC", "20270120T000000Z"),
+        ("UTC", "20270120T235959Z"),  # the end of a day, the midnight of no zone
+    ]
+    for timezone, until in agreeing:
         file = ics(f"DTSTART;VALUE=DATE:20270107 RRULE:FREQ=WEEKLY;UNTIL={until}")
         assert warnings(file, Use("skip", timezone=timezone)) == []
 

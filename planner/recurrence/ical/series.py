@@ -303,13 +303,16 @@ def ambiguous_days(series: Series, timezone: str, tz: tzinfo) -> Iterator[LineWa
         if override.recurrence_id
     ]
     for when, name, line in named:
-        if when.is_utc and when.day(tz) != when.midnight_day:
+        # UNTIL is compared as an instant, the others name a day.
+        day = to_local(when.instant(tz), tz).date() if name == "UNTIL" else when.day(tz)
+        midnight = when.midnight_day
+        if when.is_utc and midnight and day != midnight:
             yield LineWarning(
                 line,
                 "ambiguous-day",
                 f"{name} {_written(when)}Z is a time in a series of whole days, and the file names "
-                f"no zone: it is read as {when.day(tz)}, its day in {timezone}; as a midnight of "
-                f"the zone it was written in it is {when.midnight_day}; write the date "
+                f"no zone: it is read as {day}, its day in {timezone}; as a midnight of "
+                f"the zone it was written in it is {midnight}; write the date "
                 "alone, or X-WR-TIMEZONE",
             )
 

@@ -369,9 +369,14 @@ class DateOrTime:
         """Return the day it names: the written one, or for a time in UTC its day in *zone*.
 
         RFC 5545 wants dates where a day of a whole-day event is named. Outlook and Exchange
-        write the midnight of their own zone instead, in that zone or in UTC.
+        write the midnight of their own zone instead, in that zone or in UTC; Google wrote the
+        midnight of UTC, whatever its zone.
         """
-        return (to_local(self.instant(zone), zone) if self.is_utc else self.wall).date()
+        if not self.is_utc:
+            return self.wall.date()
+        local = to_local(self.instant(zone), zone)
+        is_utc_midnight = self.wall.time() == time() != local.time()
+        return (self.wall if is_utc_midnight else local).date()
 
     @property
     def is_utc(self) -> bool:
@@ -379,8 +384,13 @@ class DateOrTime:
         return self.tz is not None and str(self.tz) == "UTC"
 
     @property
-    def midnight_day(self) -> date:
-        """The day whose local midnight it is where it is one, in UTC−12 to UTC+11:59."""
+    def midnight_day(self) -> date | None:
+        """The day whose midnight this time in UTC is in a zone of UTC−12 to UTC+11:45.
+
+        None where it is the midnight of no zone: offsets are quarters of an hour.
+        """
+        if self.wall.minute % 15 or self.wall.second:
+            return None
         return (self.wall + timedelta(hours=12) - timedelta(microseconds=1)).date()
 
 
