@@ -49,7 +49,7 @@ class BusinessCalendar:
         return self._year(day.year).names.get(day)
 
     def is_weekend(self, day: date) -> bool:
-        """Tell whether *day* is a weekend day on which nobody works."""
+        """Tell whether *day* is a weekend day that the region does not work on."""
         return day in self._year(day.year).weekends
 
     def is_business_day(self, day: date) -> bool:
