@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, run_async
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
 
 if TYPE_CHECKING:
     from planner.live.pause import Handled
@@ -49,29 +50,37 @@ def _chosen(target: str, everything: bool) -> str:
     return target or "*"
 
 
-async def _pause(target: str, reason: str, project: str) -> None:
+async def _pause(target: str, reason: str, project: str) -> int:
     from planner.live.connect import connect
     from planner.live.pause import choose, pause
     from planner.live.server import server_of
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
-    _tell(await pause(server, chosen, by=_operator(), reason=reason))
+    return _code(await pause(server, chosen, by=_operator(), reason=reason, report=_report_outcome))
 
 
-async def _resume(target: str, project: str) -> None:
+async def _resume(target: str, project: str) -> int:
     from planner.live.connect import connect
     from planner.live.pause import choose, resume
     from planner.live.server import server_of
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
-    _tell(await resume(server, chosen, datetime.now(UTC)))
+    return _code(await resume(server, chosen, datetime.now(UTC), report=_report_outcome))
 
 
-def _tell(handled: list[Handled]) -> None:
-    for one in handled:
-        print(f"{one.key} {one.message}")
+def _report_outcome(one: Handled) -> None:
+    report(f"{one.key} {one.message}")
+
+
+def _code(handled: Sequence[Handled]) -> int:
+    """Return the exit code for *handled*, after a word on those that failed."""
+    failed = sum(one.failed for one in handled)
+    if not failed:
+        return EXIT_DONE
+    say(f"planner: {failed} of {len(handled)} failed; run it again: what is done stays done")
+    return EXIT_ERROR
 
 
 def _operator() -> str:

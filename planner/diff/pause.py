@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+from planner.schedules.spec import CUT, shortened
+
 SEPARATOR = " | "
 PREFIX = "Paused by "
+
+PATCH_NOTE_LIMIT = 1_000
+"""Bytes that the server allows in a note that comes with a pause or its end."""
+
+WORDS_LIMIT = 200
+"""Bytes that are kept for who paused and why, whatever the note before is like."""
+
+NOTE_ROOM = PATCH_NOTE_LIMIT - len(SEPARATOR) - WORDS_LIMIT
+"""Bytes that a note keeps while its schedule is paused."""
+
+UNNAMED = "resumed"
+"""The note of a resumed schedule that had none; the next sync writes its own."""
 
 
 def paused_note(by: str, reason: str, note: str) -> str:
     """Return the note of a schedule that *by* pauses for *reason*; *note* is kept in it.
+
+    At most `PATCH_NOTE_LIMIT` bytes: a note of ours is kept whole, longer ones are cut.
 
     >>> paused_note("alice", "freeze", "8 TRU for payroll")
     'Paused by alice: freeze | 8 TRU for payroll'
     """
     why = f": {reason}" if reason else ""
     words = f"{PREFIX}{by}{why}".replace(SEPARATOR, " / ").replace("\n", " ")
-    return f"{words}{SEPARATOR}{resumed_note(note)}"
+    kept = shortened(_before_pause(note), NOTE_ROOM)
+    room = PATCH_NOTE_LIMIT - len(SEPARATOR) - len(kept.encode())
+    return f"{shortened(words, room)}{SEPARATOR}{kept}"
 
 
 def resumed_note(note: str) -> str:
     """Return the note that a schedule had before it was paused by us.
 
+    Where that is lost, in part or whole, it says that the next sync may write its own.
+
     >>> resumed_note("Paused by alice: freeze | 8 TRU for payroll")
     '8 TRU for payroll'
     """
+    before = _before_pause(note)
+    size = len(before.encode())
+    was_cut = before.endswith(CUT) and size > NOTE_ROOM // 2
+    return UNNAMED if not before or was_cut or size > PATCH_NOTE_LIMIT else before
+
+
+def _before_pause(note: str) -> str:
     if not note.startswith(PREFIX) or SEPARATOR not in note:
         return note
     return note.partition(SEPARATOR)[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -23,17 +23,22 @@ from planner.live.server import Server
 from planner.model import Horizon
 from planner.schedules.spec import namespace_of, window_key
 
-UNNAMED = "resumed"
-"""The note of a resumed schedule that had none; the next sync writes its own."""
-
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What became of one schedule: whether it was changed, and a sentence."""
+    """The outcome for one schedule: whether it was changed, or could not be, and a sentence."""
 
     key: str
     changed: bool
     message: str
+    failed: bool = False
+
+
+Report = Callable[[Handled], None]
+
+
+def _silent(_: Handled) -> None:
+    """Report nothing."""
 
 
 async def choose(server: Server, target: str, project: str = "") -> dict[str, Live]:
@@ -66,25 +71,64 @@ async def choose(server: Server, target: str, project: str = "") -> dict[str, Li
 
 
 async def pause(
-    server: Server, chosen: Mapping[str, Live], *, by: str, reason: str
+    server: Server,
+    chosen: Mapping[str, Live],
+    *,
+    by: str,
+    reason: str,
+    report: Report = _silent,
 ) -> list[Handled]:
-    """Pause the *chosen* schedules; their notes say who did and why."""
+    """Pause the *chosen* schedules; their notes say who did and why.
 
-    async def one(id: str, live: Live) -> Handled:
-        key = window_key(id)
+    One that fails leaves the others alone. *report* is called with each outcome as it comes.
+    """
+
+    async def one(live: Live) -> Handled:
+        key = window_key(live.id)
         if live.paused_by_operator:
             return Handled(key, False, f"is paused already: {live.note}")
         note = paused_note(by, reason, live.note)
-        await _patch(server, id, SchedulePatch(pause=note))
+        await _patch(server, live.id, SchedulePatch(pause=note))
         return Handled(key, True, "paused")
 
-    return await asyncio.gather(*(one(id, live) for id, live in sorted(chosen.items())))
+    return await _each(chosen, one, "paused", report)
 
 
-async def resume(server: Server, chosen: Mapping[str, Live], now: datetime) -> list[Handled]:
-    """Resume the *chosen* schedules, and start what of them is under way at *now*."""
-    described = await asyncio.gather(*(describe(server, id) for id in sorted(chosen)))
-    return await asyncio.gather(*(_resume(server, live, now) for live in described if live))
+async def resume(
+    server: Server, chosen: Mapping[str, Live], now: datetime, *, report: Report = _silent
+) -> list[Handled]:
+    """Resume the *chosen* schedules, and start what of them is under way at *now*.
+
+    One that fails leaves the others alone. *report* is called with each outcome as it comes.
+    """
+
+    async def one(listed: Live) -> Handled:
+        live = await describe(server, listed.id)
+        if live is None:
+            raise ServerError("it was deleted meanwhile")
+        return await _resume(server, live, now)
+
+    return await _each(chosen, one, "resumed", report)
+
+
+async def _each(
+    chosen: Mapping[str, Live],
+    work: Callable[[Live], Awaitable[Handled]],
+    done: str,
+    report: Report,
+) -> list[Handled]:
+    """Return the outcome of *work* for each of the *chosen*, by id; an error is one as well."""
+
+    async def one(live: Live) -> Handled:
+        try:
+            outcome = await work(live)
+        except ServerError as error:
+            words = f"could not be {done}: {error}"
+            outcome = Handled(window_key(live.id), False, words, failed=True)
+        report(outcome)
+        return outcome
+
+    return await asyncio.gather(*(one(live) for _, live in sorted(chosen.items())))
 
 
 async def _resume(server: Server, live: Live, now: datetime) -> Handled:
@@ -94,7 +138,7 @@ async def _resume(server: Server, live: Live, now: datetime) -> Handled:
     if live.note_is_ours:
         return Handled(key, False, "is paused by its file: take `paused: true` out and sync")
     left_out = await _left_out(server, live, now)
-    patch = SchedulePatch(unpause=resumed_note(live.note) or UNNAMED)
+    patch = SchedulePatch(unpause=resumed_note(live.note))
     if live.schedule and left_out:
         patch.MergeFrom(starting(live.schedule, left_out))
     await _patch(server, live.id, patch)

@@ -17,7 +17,14 @@ from planner.schedules.dated import dated_calendars
 from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming
 from planner.schedules.recurring import Recurring, recurring
-from planner.schedules.spec import COMMENT_LIMIT, Schedule, StructuredCalendar, schedule_id, stamped
+from planner.schedules.spec import (
+    COMMENT_LIMIT,
+    LEAST_CATCHUP,
+    Schedule,
+    StructuredCalendar,
+    schedule_id,
+    stamped,
+)
 from workflows.contract import BoostRequest, Until, format_instant, occurrence_of
 
 YEARS = 3
@@ -112,7 +119,7 @@ def compile_window(window: Window, project: str, today: date) -> Schedule | None
         start_at=times.start_at,
         end_at=times.end_at,
         jitter=window.jitter,
-        catchup_window=times.longest + window.ahead,
+        catchup_window=max(times.longest + window.ahead, LEAST_CATCHUP),
         note=note_of(window),
         summary=summary_of(window),
         paused=window.paused,

@@ -18,10 +18,20 @@ from planner.model import (
     Span,
     Window,
 )
+from planner.schedules.spec import CUT, shortened
 from workflows.contract import Until, format_duration
 
 SUMMARY_LIMIT = 200
 """Bytes that the server allows in a workflow's static summary."""
+
+NOTE_LIMIT = 800
+"""Bytes of a note: an operator who pauses the schedule puts words before it, and the server
+allows both together 1,000."""
+
+_DESCRIPTION_LIMIT = 200
+_RULE_LIMIT = 200
+_OWNER_LIMIT = 60
+_FILE_LIMIT = 120
 
 _SHOWN_DATES = 3
 
@@ -29,18 +39,27 @@ _SHOWN_DATES = 3
 def note_of(window: Window) -> str:
     """Return the note of a window's schedule: demand, description, rule, owner, file.
 
-    Without line or commit, which would change with every other edit of the file.
+    Without line or commit, which would change with every other edit of the file. At most
+    `NOTE_LIMIT` bytes: each part that is too long is cut by itself.
     """
     demand = f"{window.tru} TRU for {window.namespace}"
-    described = window.description.strip().rstrip(".")
+    described = shortened(window.description.strip().rstrip("."), _DESCRIPTION_LIMIT)
+    file = window.place.file
     sentences = [
         f"{demand}: {described}" if described else demand,
-        f"{rule_of(window)}{_readiness(window)}",
+        f"{shortened(rule_of(window), _RULE_LIMIT)}{_readiness(window)}",
         "Comes on top of what else runs" if window.combine == "add" else "",
-        f"Owner: {window.owner}" if window.owner else "",
-        f"From {window.place.file}; change it there" if window.place.file else "",
+        f"Owner: {shortened(window.owner, _OWNER_LIMIT)}" if window.owner else "",
+        f"From {_end_of(file, _FILE_LIMIT)}; change it there" if file else "",
     ]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
+
+
+def _end_of(path: str, limit: int) -> str:
+    """Return *path* in at most *limit* bytes: a long one without its first directories."""
+    if len(path.encode()) <= limit:
+        return path
+    return CUT + path.encode()[len(CUT.encode()) - limit :].decode(errors="ignore")
 
 
 def summary_of(window: Window) -> str:

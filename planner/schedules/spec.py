@@ -45,6 +45,13 @@ def namespace_of(id: str) -> str:
     return namespace if slash and id.startswith(_ID_PREFIX) else ""
 
 
+LEAST_CATCHUP = timedelta(seconds=10)
+"""What the server makes of a shorter catch-up window."""
+
+CUT = "…"
+"""Ends a text that was cut."""
+
+
 class Range(NamedTuple):
     """Whole numbers from *start* to *end*, both included, every *step*."""
 
@@ -204,3 +211,16 @@ def unstamped(comment: str) -> str:
 
 def _cut(comment: str) -> str:
     return comment.encode()[:COMMENT_LIMIT].decode(errors="ignore")
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return *text* in at most *limit* bytes of UTF-8: whole words, and a mark of the cut.
+
+    >>> shortened("Ledger close, all regions", 18)
+    'Ledger close,…'
+    """
+    if len(text.encode()) <= limit:
+        return text
+    kept = text.encode()[: limit - len(CUT.encode())].decode(errors="ignore")
+    words = kept.rpartition(" ")[0].rstrip()
+    return f"{words if len(words) > len(kept) // 2 else kept}{CUT}"
