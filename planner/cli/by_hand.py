@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, report, run_async, say
-from planner.errors import Refused
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
+from planner.errors import PlannerError, Refused
+
+if TYPE_CHECKING:
+    from workflows.contract import Lease
 
 LONGEST_BY_HAND = timedelta(days=31)
 """A boost by hand that is longer was meant otherwise."""
@@ -41,16 +45,23 @@ def boost(
 
 @app.command()
 def release(
-    namespace: Namespace,
+    namespace: Annotated[
+        str, typer.Argument(metavar="[NAMESPACE]", help="Its full name, as the calendars have it.")
+    ] = "",
     window: Annotated[
         str, typer.Option(help="Only this window; left out, everything that runs.")
     ] = "",
+    everything: Annotated[
+        bool, typer.Option("--all", help="In every namespace where one runs.")
+    ] = False,
 ) -> None:
     """End boosts of a namespace before their time.
 
     The same firing does not come back; the window's next one does.
     """
-    run_async(_release(namespace, window))
+    if bool(namespace) == everything:
+        raise typer.BadParameter("name a NAMESPACE, or --all")
+    run_async(_release_all(window) if everything else _release(namespace, window))
 
 
 async def _boost(
@@ -74,7 +85,7 @@ async def _boost(
     if not wait:
         report(started.id)
         return 0
-    result = await result_of(started)
+    result = await result_of(started, say)
     report(result.message)
     return 0 if result.in_force else 1
 
@@ -82,7 +93,7 @@ async def _boost(
 async def _release(namespace: str, window: str) -> None:
     from planner.live.connect import connect
     from planner.live.keepers import release as release_leases
-    from workflows.contract import ReleaseRequest, format_instant
+    from workflows.contract import ReleaseRequest
 
     request = ReleaseRequest(window=window, by=operator())
     gone = await release_leases(await connect(), namespace, request)
@@ -93,9 +104,38 @@ async def _release(namespace: str, window: str) -> None:
             f"{what} {verb} running for {namespace}: there is nothing to release; "
             "`planner status` shows what runs"
         )
+    _report_released(gone)
+
+
+async def _release_all(window: str) -> int:
+    """End the boosts of every namespace; one that fails leaves the others alone."""
+    from planner.live.connect import connect
+    from planner.live.keepers import release_all
+    from workflows.contract import ReleaseRequest
+
+    request, failed, released = ReleaseRequest(window=window, by=operator()), 0, 0
+    async for namespace, outcome in release_all(await connect(), request, datetime.now(UTC)):
+        if isinstance(outcome, PlannerError):
+            report(f"{namespace} could not be released: {outcome}")
+            failed += 1
+        else:
+            _report_released(outcome, namespace)
+            released += len(outcome)
+    if failed:
+        say(f"planner: {failed} failed; run it again: what is done stays done")
+        return EXIT_ERROR
+    if not released:
+        raise Refused("no boost is running: there is nothing to release")
+    return EXIT_DONE
+
+
+def _report_released(gone: Iterable[Lease], namespace: str = "") -> None:
+    from workflows.contract import format_instant
+
+    where = f"{namespace}/" if namespace else ""
     for lease in gone:
         until = format_instant(lease.until)
-        report(f"released {lease.window}: {lease.tru} TRU, would have been until {until}")
+        report(f"released {where}{lease.window}: {lease.tru} TRU, would have been until {until}")
 
 
 def _length(text: str) -> timedelta:

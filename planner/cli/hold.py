@@ -57,7 +57,9 @@ async def _pause(target: str, reason: str, project: str) -> int:
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
-    return _code(await pause(server, chosen, by=_operator(), reason=reason, report=_report_outcome))
+    return outcome_code(
+        await pause(server, chosen, by=_operator(), reason=reason, report=_report_outcome)
+    )
 
 
 async def _resume(target: str, project: str) -> int:
@@ -67,14 +69,14 @@ async def _resume(target: str, project: str) -> int:
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
-    return _code(await resume(server, chosen, datetime.now(UTC), report=_report_outcome))
+    return outcome_code(await resume(server, chosen, datetime.now(UTC), report=_report_outcome))
 
 
 def _report_outcome(one: Handled) -> None:
     report(f"{one.key} {one.message}")
 
 
-def _code(handled: Sequence[Handled]) -> int:
+def outcome_code(handled: Sequence[Handled]) -> int:
     """Return the exit code for *handled*, after a word on those that failed."""
     failed = sum(one.failed for one in handled)
     if not failed:

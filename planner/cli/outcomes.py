@@ -11,6 +11,7 @@ from planner.cli.output import report
 from planner.cli.progress import Bar
 
 if TYPE_CHECKING:
+    from planner.diff import Change
     from planner.live.apply import Outcome
     from planner.live.server import Server
     from planner.live.sync import Report
@@ -51,6 +52,9 @@ class Teller:
         """Print one outcome as a line, with the page to look at it."""
         if self._aloud and not (self._quiet and outcome.done):
             self._bar.line(self._line(outcome))
+
+    def written(self, _: Change) -> None:
+        """Move the bar on: one change is written."""
         self._bar.advance()
 
     def conclude(self, done: Report) -> None:

@@ -187,7 +187,7 @@ async def _sync(choices: Choices, checksum: str, output: SyncFormat, quiet: bool
     with Bar() as bar:
         teller = Teller(server, aloud=output is SyncFormat.text, quiet=quiet, bar=bar)
         order = replace(_order(project, now, choices), checksum=checksum)
-        order = replace(order, begins=bar.begin, told=teller.told)
+        order = replace(order, begins=bar.begin, written=teller.written, told=teller.told)
         report = await write(server, order, datetime.now(UTC))
     if output is SyncFormat.text:
         _warn(report.plan, order.allowed)

@@ -16,6 +16,9 @@ from workflows.contract import occurrence_of
 LOOK_AHEAD = timedelta(days=1300)
 """How far the next occurrences are looked for: a leap day comes round in four years."""
 
+FURTHEST_BACK = timedelta(days=400)
+"""Longer than any window with its lead; anybody may give a schedule a longer catch-up window."""
+
 SHOWN = 3
 """How many next occurrences a plan shows."""
 
@@ -60,7 +63,9 @@ def due(schedule: Schedule, horizon: Horizon) -> list[datetime]:
 
     They are due by its end, that one included, and have not ended at its start.
     """
-    past = Horizon(horizon.start - schedule.catchup_window, horizon.end + _INSTANT)
+    past = Horizon(
+        horizon.start - min(schedule.catchup_window, FURTHEST_BACK), horizon.end + _INSTANT
+    )
     return [
         nominal
         for nominal in _upcoming(schedule, past)

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from planner.diff import Change, Plan
-from planner.diff.firings import firings_in
+from planner.diff.firings import FURTHEST_BACK, firings_in
 from planner.forecast.cost import (
     TICK,
     Bill,
@@ -376,12 +376,12 @@ class ScheduleExpander:
     def _intervals(self, schedule: Schedule) -> Iterator[_Interval]:
         request, horizon = schedule.request, self._horizon
         usual = timedelta(seconds=request.ttl_seconds)
-        longest = max(usual, schedule.catchup_window, LONGEST_NIGHT)
+        longest = max(usual, min(schedule.catchup_window, FURTHEST_BACK), LONGEST_NIGHT)
         ahead = timedelta(seconds=request.ahead_seconds)
         reach = Horizon(horizon.start - longest - ahead, horizon.end)
         for nominal in firings_in(schedule, reach):
             start, end = occurrence_of(request, nominal)
-            if end > horizon.start:
+            if end > max(start, horizon.start):  # an unreadable request lasts no time
                 yield _Interval.of(start, end)
 
 

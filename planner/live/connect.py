@@ -6,9 +6,10 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError, ServerUnreachable
 from planner.live.telemetry import plain_runtime
@@ -49,6 +50,25 @@ async def connect(runtime: Runtime | None = None) -> Client:
         if "after connection" in str(error):
             raise ServerError(_refused(address, _cause(str(error)))) from error
         raise ServerUnreachable(_unreachable(address, str(error))) from error
+
+
+async def insist_on_namespace(client: Client) -> None:
+    """Make sure that the server has the Temporal namespace of *client*.
+
+    Raises:
+        ServerError: It hasn't, or doesn't say.
+    """
+    address = client.service_client.config.target_host
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    try:
+        await client.workflow_service.describe_namespace(
+            request, retry=True, timeout=CONNECT_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            words = f"Temporal at {address} has no namespace {client.namespace!r}"
+            raise ServerError(f"{words}; check TEMPORAL_NAMESPACE") from error
+        raise ServerError(_refused(address, error.message)) from error
 
 
 def read_settings() -> ClientConnectConfig:

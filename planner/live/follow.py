@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from planner.diff import Change, Plan, live_schedule
 from planner.diff.firings import under_way
 from planner.errors import ServerError
-from planner.live.server import Server
+from planner.live.server import Server, raise_if_cancelled
 from planner.schedules.spec import Schedule
 from workflows.contract import (
     LEASE_UPDATE,
@@ -150,6 +150,7 @@ async def _tell(server: Server, namespace: str, order: LeaseRequest | ReleaseReq
             rpc_timeout=KEEPER_TIMEOUT,
         )
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise_if_cancelled()
         raise ServerError(_unanswered(namespace, "no answer in time")) from error
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio.client import (
@@ -16,12 +19,15 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
+from planner.live.connect import insist_on_namespace
+from planner.live.server import raise_if_cancelled
 from planner.schedules.spec import schedule_id
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -41,6 +47,20 @@ from workflows.contract import (
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """How long a keeper may take to answer: its worker may have to replay it first."""
+
+TAKEN_WITHIN = timedelta(minutes=1)
+"""How long a worker may take to begin with a boost by hand."""
+
+IN_FORCE_WITHIN = timedelta(minutes=15)
+"""How long a boost by hand is waited for: provisioning takes minutes."""
+
+LOOK_SECONDS = 3.0
+"""Seconds between two looks at whether a boost was taken by a worker."""
+
+UNTAKEN_EVENTS = 2
+"""Events of a workflow that no worker has taken: that it started, and its first task."""
+
+PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 WORKER_HINT = "is a worker running? `planner worker` starts one"
 
@@ -69,8 +89,14 @@ class Keeper:
 async def start_boost(
     client: Client, request: BoostRequest, now: datetime
 ) -> WorkflowHandle[Any, BoostResult]:
-    """Start a boost by hand, and return the way to its result."""
-    stamp = format_instant(now.replace(microsecond=0))
+    """Start a boost by hand, and return the way to its result.
+
+    Each has an id of its own, to the millisecond, so that two of one second are two boosts.
+
+    Raises:
+        ServerError: It could not be started, or that is uncertain; the message says which.
+    """
+    stamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
         return await client.start_workflow(
             BOOST_WORKFLOW,
@@ -79,23 +105,89 @@ async def start_boost(
             task_queue=TASK_QUEUE,
             result_type=BoostResult,
             static_summary=f"{request.tru} TRU for {request.namespace}, by {request.by}",
+            rpc_timeout=ANSWER_WITHIN,
         )
+    except WorkflowAlreadyStartedError as error:
+        raise ServerError(
+            f"somebody else started a boost of {request.namespace} in the same millisecond; "
+            "it goes on, and this one was not started: run it again"
+        ) from error
     except RPCError as error:
+        if _is_timeout(error):
+            raise ServerError(
+                f"the server did not answer in {ANSWER_WITHIN.seconds} s whether the boost was "
+                f"started; `planner status {request.namespace}` shows it if it was"
+            ) from error
         raise ServerError(f"the boost could not be started: {error.message}") from error
 
 
-async def result_of(boost: WorkflowHandle[Any, BoostResult]) -> BoostResult:
-    """Return how *boost* ended.
+def _is_timeout(error: RPCError) -> bool:
+    """Tell whether *error* says that there was no answer in time."""
+    return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
+
+
+async def result_of(
+    boost: WorkflowHandle[Any, BoostResult], say: Callable[[str], None]
+) -> BoostResult:
+    """Return how *boost* ended; *say* is called with what is waited for, where that takes long.
 
     Raises:
-        ServerError: It failed; the message says why and what to do.
+        ServerError: It failed, or did not end in time; the message says why and what to do.
     """
+    result = asyncio.ensure_future(boost.result())
     try:
-        return await boost.result()
+        return await _in_time(boost, result, say)
     except WorkflowFailureError as error:
         cause = error.cause
         words = cause.message if isinstance(cause, FailureError) else str(cause)
         raise ServerError(words) from error
+    except RPCError as error:
+        raise ServerError(
+            f"the server can't be asked about the boost ({error.message}), which goes on"
+        ) from error
+    finally:
+        result.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await result
+
+
+async def _in_time(
+    boost: WorkflowHandle[Any, BoostResult],
+    result: asyncio.Future[BoostResult],
+    say: Callable[[str], None],
+) -> BoostResult:
+    """Return *result*, for which a worker and then the capacity is waited."""
+    for limit, waits_for in (
+        (TAKEN_WITHIN, f"a worker to take it ({WORKER_HINT})"),
+        (IN_FORCE_WITHIN, "the capacity to be in force"),
+    ):
+        until = time.monotonic() + limit.total_seconds()
+        said = False
+        while (left := until - time.monotonic()) > 0:
+            done, _ = await asyncio.wait({result}, timeout=min(left, LOOK_SECONDS))
+            if done:
+                return result.result()
+            if limit is TAKEN_WITHIN and await _is_taken(boost):
+                break
+            if not said:
+                say(f"Waiting for {waits_for}")
+                said = True
+        else:
+            minutes = f"{limit // timedelta(minutes=1)} min"
+            raise ServerError(
+                f"waited {minutes} for {waits_for}; the boost {boost.id} was started, and goes "
+                "on; `planner status` shows how far it is"
+            )
+    raise AssertionError("the second limit ends in an error")
+
+
+async def _is_taken(boost: WorkflowHandle[Any, BoostResult]) -> bool:
+    """Tell whether a worker has begun with *boost*; False where nobody answers."""
+    try:
+        description = await boost.describe(rpc_timeout=ANSWER_WITHIN)
+    except RPCError:
+        return False
+    return description.history_length > UNTAKEN_EVENTS
 
 
 async def release(client: Client, namespace: str, request: ReleaseRequest) -> tuple[Lease, ...]:
@@ -108,24 +200,56 @@ async def release(client: Client, namespace: str, request: ReleaseRequest) -> tu
     handle = client.get_workflow_handle(keeper_id(namespace))
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-            gone: tuple[Lease, ...] = await handle.execute_update(
-                RELEASE_UPDATE, request, result_type=tuple[Lease, ...]
-            )
-    except TimeoutError as error:
+            gone: tuple[Lease, ...] = await _released(handle, request)
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise ServerError(f"the keeper of {namespace} does not answer: {WORKER_HINT}") from error
     except (RPCError, WorkflowUpdateFailedError) as error:
         if isinstance(error, RPCError) and error.status != RPCStatusCode.NOT_FOUND:
             raise ServerError(f"the keeper of {namespace}: {error.message}") from error
+        await insist_on_namespace(client)
         raise Refused(
             f"no boost is running for {namespace}: there is nothing to release"
         ) from error
     return tuple(gone)
 
 
+async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -> Any:
+    try:
+        return await handle.execute_update(RELEASE_UPDATE, request, result_type=tuple[Lease, ...])
+    except WorkflowUpdateRPCTimeoutOrCancelledError:
+        raise_if_cancelled()
+        raise
+
+
+async def release_all(
+    client: Client, request: ReleaseRequest, now: datetime
+) -> AsyncIterator[tuple[str, tuple[Lease, ...] | ServerError]]:
+    """End the leases of every namespace; yield what was ended in each, or why it couldn't be.
+
+    Keepers that do not say what they hold are asked as well.
+    """
+
+    async def one(namespace: str) -> tuple[str, tuple[Lease, ...] | ServerError]:
+        try:
+            return namespace, await release(client, namespace, request)
+        except Refused:  # it ended meanwhile
+            return namespace, ()
+        except ServerError as error:
+            return namespace, error
+
+    holding = [
+        one(keeper.namespace)
+        for keeper in await fetch_keepers(client, now)
+        if keeper.is_running and (keeper.status is None or keeper.status.leases)
+    ]
+    for outcome in asyncio.as_completed(holding):
+        yield await outcome
+
+
 async def fetch_keepers(client: Client, now: datetime, namespace: str = "") -> list[Keeper]:
     """Return the keepers that run or broke, by namespace: each as it says it is at *now*."""
     latest: dict[str, WorkflowExecution] = {}
-    async for execution in _executions(client, namespace):
+    async for execution in executions(client, namespace):
         known = latest.get(execution.id)
         if known is None or execution.start_time > known.start_time:
             latest[execution.id] = execution
@@ -133,13 +257,18 @@ async def fetch_keepers(client: Client, now: datetime, namespace: str = "") -> l
     return sorted(found, key=lambda keeper: keeper.namespace)
 
 
-async def _executions(client: Client, namespace: str) -> AsyncIterator[WorkflowExecution]:
+async def executions(client: Client, namespace: str) -> AsyncIterator[WorkflowExecution]:
+    """Yield the runs of keepers, of one *namespace* or of all.
+
+    Servers disagree on how a query quotes what isn't plain: such a name stays out of it.
+    """
     query = f"WorkflowType = '{KEEPER_WORKFLOW}'"
-    if namespace:
+    if PLAIN_NAME.fullmatch(namespace):
         query += f" AND WorkflowId = '{keeper_id(namespace)}'"
     try:
-        async for execution in client.list_workflows(query):
-            yield execution
+        async for execution in client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
+            if not namespace or execution.id == keeper_id(namespace):
+                yield execution
     except RPCError as error:
         raise ServerError(f"the keepers can't be listed: {error.message}") from error
 
@@ -174,6 +303,7 @@ async def repair(client: Client, keeper: Keeper, *, task_queue: str = TASK_QUEUE
             task_queue=task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Capacity of {keeper.namespace}",
+            rpc_timeout=ANSWER_WITHIN,
         )
     except RPCError as error:
         raise ServerError(f"no keeper could be started: {error.message}") from error

@@ -26,9 +26,7 @@ async def read_back(
     doesn't show yet is described.
     """
     made = {
-        outcome.change.id: outcome.change
-        for outcome in outcomes
-        if outcome.done and outcome.change.action in ("create", "adopt", "delete")
+        outcome.change.id: outcome.change for outcome in outcomes if is_read_back_later(outcome)
     }
     ids = await _unlisted(server, project, made) if len(made) > FEW else list(made)
     described = dict(zip(ids, await describe_all(server, ids), strict=True))
@@ -38,6 +36,11 @@ async def read_back(
         else outcome
         for outcome in outcomes
     )
+
+
+def is_read_back_later(outcome: Outcome) -> bool:
+    """Tell whether *outcome* is certain only after `read_back`."""
+    return outcome.done and outcome.change.action in ("create", "adopt", "delete")
 
 
 async def _unlisted(server: Server, project: str, made: Mapping[str, Change]) -> list[str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
@@ -27,7 +28,13 @@ from planner.diff import Field, Live
 from planner.live.convert import CALENDAR_FIELDS, MARK, to_message
 from planner.live.deviations import deviations
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
-from workflows.contract import BoostRequest, parse_instant
+from workflows.contract import BoostRequest, Combine, parse_instant
+
+LONGEST = timedelta(days=400)
+"""Far more than the files allow a window to last, or to be asked for ahead."""
+
+MOST_TRU = 1_000_000
+"""Far more than there are."""
 
 LISTED_CALENDARS = 10
 """So many calendars of a schedule the server shows in its list."""
@@ -130,6 +137,8 @@ async def _value(
     """Return *message* as a value, and what of its input and summary can't be read."""
     start, spec = message.action.start_workflow, message.spec
     request = await _decoded(start.input.payloads, BoostRequest, converter)
+    if request is not None and not is_sound(request):
+        request = None
     summary = await _decoded([start.user_metadata.summary], str, converter)
     stamp = read_stamp(spec.structured_calendar[0].comment) if spec.structured_calendar else None
     value = Schedule(
@@ -150,6 +159,32 @@ async def _value(
     if request is None:
         return value, (Field("input", "not a boost's", "a boost's"),)
     return value, ()
+
+
+def is_sound(request: BoostRequest) -> bool:
+    """Tell whether *request* is one that an occurrence can be made of: anybody may edit it."""
+    try:
+        ends = [parse_instant(end) - parse_instant(start) for start, end in request.ends.items()]
+        if request.until:
+            time.fromisoformat(request.until)
+        ZoneInfo(request.timezone)
+    except (ValueError, LookupError, OverflowError, OSError):
+        return False
+    lengths = (timedelta(seconds=request.ttl_seconds), *ends) if _in_bounds(request) else ()
+    return (
+        bool(lengths)
+        and all(timedelta() < length <= LONGEST for length in lengths)
+        and request.combine in get_args(Combine)
+    )
+
+
+def _in_bounds(request: BoostRequest) -> bool:
+    longest = LONGEST // timedelta(seconds=1)
+    return (
+        0 < request.tru <= MOST_TRU
+        and 0 < request.ttl_seconds <= longest
+        and 0 <= request.ahead_seconds <= longest
+    )
 
 
 def _unknown_request(id: str) -> BoostRequest:

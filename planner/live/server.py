@@ -95,6 +95,16 @@ class Server:
             await asyncio.sleep(mine - now)
 
 
+def raise_if_cancelled() -> None:
+    """Raise the cancellation of the current task, where the SDK made an error of its own of it.
+
+    An update that is waited for does so: Ctrl-C and time-outs would be lost.
+    """
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def server_of(client: Client) -> Server:
     """Return the server behind *client*: with Temporal Cloud's rate where it is that."""
     host = client.service_client.config.target_host.rpartition(":")[0]

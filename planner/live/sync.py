@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from planner.diff import Live, Plan, Wanted, diff, near, undecided
+from planner.diff import Change, Live, Plan, Wanted, diff, near, undecided
 from planner.errors import ServerError
 from planner.live.apply import Outcome, apply
 from planner.live.clock import ServerClock, desk_clock
 from planner.live.evidence import gather_evidence
 from planner.live.fetch import fetch
-from planner.live.read_back import read_back
+from planner.live.read_back import is_read_back_later, read_back
 from planner.live.record import Record, ahead_of, behind, read_record, write_record
 from planner.live.server import Server
 from planner.live.starts import see_started
@@ -40,7 +40,8 @@ class Order:
         full: Describe every schedule.
         say: Told what people should know while it lasts.
         begins: Told the plan that is about to be written, if anything is.
-        told: Told each outcome as it comes.
+        written: Told each change as its write is over, well or not.
+        told: Told the outcome of each change, once.
     """
 
     wanted: Wanted
@@ -49,6 +50,7 @@ class Order:
     full: bool = False
     say: Callable[[str], None] = field(default=_silent)
     begins: Callable[[Plan], None] = field(default=_silent)
+    written: Callable[[Change], None] = field(default=_silent)
     told: Callable[[Outcome], None] = field(default=_silent)
 
 
@@ -206,14 +208,25 @@ async def _applied(
 ) -> tuple[Outcome, ...]:
     """Apply the plan and read it back, then see to what is under way by then.
 
-    An outcome that came out otherwise is told again.
+    Each change has one outcome, told when it is certain.
     """
-    outcomes = await apply(server, sight.plan, clock, insist=turn.insist, told=order.told)
-    checked = await read_back(server, order.wanted.project, outcomes, clock)
-    for before, after in zip(outcomes, checked, strict=True):
-        if after is not before:
-            order.told(after)
-    return (
-        *checked,
-        *await see_started(server, checked, clock, sight.at, insist=turn.insist, told=order.told),
+    uncertain: dict[str, Outcome] = {}
+
+    def written(outcome: Outcome) -> None:
+        order.written(outcome.change)
+        if is_read_back_later(outcome):
+            uncertain[outcome.change.id] = outcome
+        else:
+            order.told(outcome)
+
+    try:
+        outcomes = await apply(server, sight.plan, clock, insist=turn.insist, told=written)
+        checked = await read_back(server, order.wanted.project, outcomes, clock)
+        uncertain.update({one.change.id: one for one in checked if one.change.id in uncertain})
+    finally:  # of a sync that is interrupted, too, people see what was written
+        for outcome in uncertain.values():
+            order.told(outcome)
+    started = await see_started(
+        server, checked, clock, sight.at, insist=turn.insist, told=order.told
     )
+    return (*checked, *started)

@@ -8,15 +8,32 @@ import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from conftest import binary
+from sync_helpers import eventually
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from planner.errors import ServerError
+from planner.live import keepers
+from planner.live.keepers import result_of, start_boost
 from planner.simulator import Simulator
+from workflows.cloud import CloudClient, OneKey
+from workflows.contract import (
+    KEEPER_WORKFLOW,
+    BoostRequest,
+    KeeperStart,
+    ReleaseRequest,
+    keeper_id,
+)
+from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
 
@@ -123,3 +140,141 @@ async def test_a_length_that_makes_no_sense(length: str) -> None:
     code, _, err = await planner("boost", "n.a", "--tru", "8", "--for", length)
     assert code == 64
     assert "--for" in err
+
+
+async def test_a_worker_of_a_namespace_that_is_not_there(dev_server: WorkflowEnvironment) -> None:
+    """A Temporal namespace that the server hasn't is one sentence, and exit code 1."""
+    environ = {
+        "TEMPORAL_ADDRESS": dev_server.client.service_client.config.target_host,
+        "TEMPORAL_NAMESPACE": "nowhere",
+        "TEMPORAL_CLOUD_API_KEY": KEY,
+    }
+    for command in (("worker",), ("release", "n.a")):
+        code, out, err = await planner(*command, **environ)
+        assert (code, out) == (1, "")
+        assert err.endswith("has no namespace 'nowhere'; check TEMPORAL_NAMESPACE\n")
+        assert len(err.splitlines()) == 1
+
+
+async def test_two_boosts_in_one_second(client: Client, fresh: str) -> None:
+    """Each is a boost of its own; in one millisecond, the second is told that it is none."""
+    request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
+    now = datetime.now(UTC).replace(microsecond=5_000)
+    first = await start_boost(client, request, now)
+    second = await start_boost(client, request, now + timedelta(milliseconds=1))
+    assert first.id != second.id
+    with pytest.raises(ServerError, match=r"was not started: run it again"):
+        await start_boost(client, request, now)
+    await first.terminate()
+    await second.terminate()
+
+
+async def test_a_boost_that_no_worker_takes(
+    client: Client, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what it waits for, and ends in time: the boost goes on."""
+    monkeypatch.setattr(keepers, "TAKEN_WITHIN", timedelta(seconds=0.5))
+    monkeypatch.setattr(keepers, "LOOK_SECONDS", 0.1)
+    request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
+    boost = await start_boost(client, request, datetime.now(UTC))
+    said: list[str] = []
+    with pytest.raises(ServerError, match=r"for a worker to take it .* was started, and goes on"):
+        await result_of(boost, said.append)
+    assert said == [f"Waiting for a worker to take it ({keepers.WORKER_HINT})"]
+    await boost.terminate()
+
+
+async def test_a_server_that_says_nothing(
+    dev_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stops answering is waited for in bounds, by every command by hand."""
+    monkeypatch.setattr(keepers, "ANSWER_WITHIN", timedelta(seconds=1))
+    request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
+    async with stalling(dev_server.client.service_client.config.target_host) as (address, stall):
+        client = await Client.connect(address)
+        boost = await start_boost(client, request, datetime.now(UTC))
+        stall.set()
+        began = time.monotonic()
+        with pytest.raises(ServerError, match=f"planner status {request.namespace}"):
+            await start_boost(client, request, datetime.now(UTC))
+        with pytest.raises(ServerError, match="does not answer"):
+            await keepers.release(client, request.namespace, ReleaseRequest())
+        with pytest.raises(ServerError, match="can't be listed"):
+            await keepers.fetch_keepers(client, datetime.now(UTC))
+        assert time.monotonic() - began < 20
+    await dev_server.client.get_workflow_handle(boost.id).terminate()
+
+
+@asynccontextmanager
+async def stalling(target: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """Serve as *target* does until the event is set; then take everything and say nothing."""
+    stall, tasks = asyncio.Event(), set[asyncio.Task[None]]()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not stall.is_set():
+                writer.write(data)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*target.split(":"))
+        both = {asyncio.create_task(carry(reader, back)), asyncio.create_task(carry(there, writer))}
+        tasks.update(both)
+        try:
+            await asyncio.wait(both)
+        finally:
+            back.close()
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        yield f"{host}:{port}", stall
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'a"b', "back\\slash", "' OR 1=1 --", "100%_"])
+async def test_a_name_that_no_query_can_say(client: Client, fresh: str, name: str) -> None:
+    """A keeper is found by any name, and by no other; the server reads none of it as a query."""
+    namespace = f"{name}{fresh}"
+    handle = await client.start_workflow(
+        KEEPER_WORKFLOW, KeeperStart(namespace=namespace), id=keeper_id(namespace), task_queue=fresh
+    )
+
+    async def found(wanted: str, count: int) -> None:
+        executions = [one async for one in keepers.executions(client, wanted)]
+        assert [one.id for one in executions] == [handle.id] * count
+
+    await eventually(lambda: found(namespace, 1))
+    await found(name, 0)
+    await handle.terminate()
+
+
+async def test_everything_that_runs_is_released() -> None:
+    """``release --all`` has an outcome for each namespace; with none running it is refused."""
+    async with (
+        await WorkflowEnvironment.start_local(
+            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
+        ) as server,
+        Simulator(provisioning=0.1, check=0.1, auto_create=True) as simulator,
+    ):
+        environ = {"TEMPORAL_ADDRESS": server.client.service_client.config.target_host}
+        cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.1)
+        async with build_worker(server.client, cloud, grace=timedelta(seconds=1)):
+            for number in range(2):
+                request = BoostRequest(
+                    namespace=f"n{number}.acct", window="by-hand", tru=4, ttl_seconds=3600
+                )
+                boost = await start_boost(server.client, request, datetime.now(UTC))
+                assert (await result_of(boost, print)).in_force
+            code, out, _ = await planner("release", "--all", **environ)
+            assert (code, sorted(line[:30] for line in out.splitlines())) == (
+                0,
+                ["released n0.acct/by-hand: 4 TR", "released n1.acct/by-hand: 4 TR"],
+            )
+            code, _, err = await planner("release", "--all", **environ)
+            assert (code, "nothing to release" in err) == (3, True)
+        await cloud.aclose()

@@ -74,7 +74,9 @@ def compiled(shop: Shop, *found: Window) -> tuple[Schedule, ...]:
         for number, window in enumerate(found)
     )
     calendar = NamespaceCalendar(namespace=shop.namespace, timezone="UTC", windows=tuple(named))
-    return compile_project(Project(name=shop.project, namespaces=(calendar,)), date.today())
+    return compile_project(
+        Project(name=shop.project, namespaces=(calendar,)), datetime.now(UTC).date()
+    )
 
 
 async def settled(shop: Shop, *desired: Schedule) -> None:

@@ -13,9 +13,10 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from planner.cli.hold import outcome_code
 from planner.errors import Refused, ServerError
 from planner.live import follow as follow_module
-from planner.live.pause import choose, pause, resume
+from planner.live.pause import Handled, choose, pause, resume
 from planner.live.sync import sync
 from planner.safety import Allowances
 from workflows.contract import (
@@ -100,6 +101,24 @@ async def test_a_resumed_window_under_way_is_started(shop: Shop) -> None:
     handle = shop.client.get_workflow_handle(f"{held.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
     await eventually(handle.describe)
     await handle.terminate()
+
+
+async def test_one_of_many_fails(shop: Shop) -> None:
+    """A schedule that went meanwhile is named, with why; the others are paused and resumed."""
+    await shop.sync(shop.value("a"), shop.value("b"), shop.value("c"))
+    chosen = await choose(shop.server, shop.namespace)
+    await shop.client.get_schedule_handle(shop.value("b").id).delete()
+    told: list[Handled] = []
+    paused = await pause(shop.server, chosen, by="al", reason="", report=told.append)
+    resumed = await resume(shop.server, chosen, datetime.now(UTC), report=told.append)
+    for handled, word in ((paused, "paused"), (resumed, "resumed")):
+        a, b, c = handled
+        assert (a.message, a.failed, c.message, c.failed) == (word, False, word, False)
+        assert (b.key, b.failed) == (f"{shop.namespace}/b", True)
+        assert b.message.startswith(f"could not be {word}: ")
+        assert outcome_code(handled) == 1
+        assert outcome_code([a, c]) == 0
+    assert sorted(one.key for one in told) == sorted(one.key for one in (*paused, *resumed))
 
 
 async def test_nothing_by_that_name(shop: Shop) -> None:
