@@ -74,6 +74,15 @@ async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
+@pytest.fixture(scope="module")
+async def own_server() -> AsyncIterator[WorkflowEnvironment]:
+    """A real server for one module: what its tests start goes to no other test's worker."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
+    ) as environment:
+        yield environment
+
+
 @pytest.fixture
 def client(dev_server: WorkflowEnvironment) -> Client:
     """A client of the real Temporal server."""

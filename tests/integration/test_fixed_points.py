@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sync_helpers import Shop, eventually
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 from window_strategies import windows
 
 from planner.diff.pause import PATCH_NOTE_LIMIT
@@ -59,6 +60,12 @@ SHORT = {
     "business days": BusinessDays((3, -1), time(7), (1, 6, 12)),
     "rrule": Rrule("FREQ=DAILY", SOON - 365 * DAY),
 }
+
+
+@pytest.fixture
+def client(own_server: WorkflowEnvironment) -> Client:
+    """A client of a server whose boosts no worker takes."""
+    return own_server.client
 
 
 @pytest.fixture

@@ -36,6 +36,12 @@ GOOD = {"namespace": "n.a", "window": "payroll", "tru": 2, "ttl_seconds": 7200}
 
 
 @pytest.fixture
+def client(own_server: WorkflowEnvironment) -> Client:
+    """A client of a server whose boosts no worker takes."""
+    return own_server.client
+
+
+@pytest.fixture
 def shop(client: Client, fresh: str) -> Shop:
     """A project that no other test has."""
     return Shop(client, fresh)
@@ -191,7 +197,7 @@ async def test_whatever_became_of_schedules(shop: Shop, paused: bool) -> None:
 
 
 async def test_the_command_line_drops_an_input(
-    dev_server: WorkflowEnvironment, shop: Shop, tmp_path: Path
+    own_server: WorkflowEnvironment, shop: Shop, tmp_path: Path
 ) -> None:
     """After ``temporal schedule update --cron``, plan and status show it, and sync mends it."""
     home = tmp_path / "calendars"
@@ -202,7 +208,7 @@ async def test_the_command_line_drops_an_input(
         '  payroll: {cron: "0 5 * * *", duration: 1h, tru: 4}\n',
         encoding="utf-8",
     )
-    address = dev_server.client.service_client.config.target_host
+    address = own_server.client.service_client.config.target_host
     id = f"boost/{shop.namespace}/payroll"
 
     async def run(*command: str) -> tuple[int, str, str]:
