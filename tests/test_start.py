@@ -87,6 +87,7 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         ("simulator", "planner.simulator"),
         ("rehearse", "planner.config.load"),
         ("schema", "planner.config.json_schema"),
+        ("init", "importlib.resources"),
     ],
 )
 def test_interrupted_before_it_does_anything(command: str, module: str, here: Path) -> None:
@@ -99,7 +100,7 @@ def test_interrupted_before_it_does_anything(command: str, module: str, here: Pa
 def test_every_command_was_interrupted() -> None:
     """No command is missing among those that are tried."""
     tried = {*ON_A_SERVER, "demo", "dev", "validate", "preview", "explain", "simulator"}
-    assert tried | {"rehearse", "schema"} == set(ORDER)
+    assert tried | {"rehearse", "schema", "init"} == set(ORDER)
 
 
 @pytest.mark.parametrize(
