@@ -100,6 +100,15 @@ def orders(desired: Sequence[Schedule], live: Sequence[Live]) -> list[str]:
             ],
             id="two become one",
         ),
+        pytest.param(
+            [window()],
+            [running(window(minutes=5), 0, 5)],
+            [
+                f"lease payroll@{OPENED} 2, replaces payroll@2026-11-21T08:45:00Z",
+                f"lease payroll@{OPENED} 2, replaces payroll@{OPENED}",
+            ],
+            id="moved, and back again",
+        ),
     ],
 )
 def test_orders(desired: list[Schedule], live: list[Live], expected: list[str]) -> None:

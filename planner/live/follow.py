@@ -95,15 +95,28 @@ class _Leases:
         return cls(change.namespace, desired, running, due)
 
     def wanted(self) -> Iterator[LeaseRequest]:
-        """Yield what is to be leased: what stays where it is, what moves, what is new."""
+        """Yield what is to be leased: what is new or moves, then what stays where it is.
+
+        A boost that stays may have lost its lease to one that moved before; it gets it
+        back from that one.
+        """
         moving = iter(self._moving())
-        for start, nominal in self.due.items():
-            yield self._lease(nominal, replaces=self.running.get(start) or next(moving, ""))
+        for start in self._new():
+            yield self._lease(self.due[start], replaces=next(moving, ""))
+        for start in self._kept():
+            if key := next(moving, ""):
+                yield self._lease(self.due[start], replaces=key)
+            yield self._lease(self.due[start], replaces=self.running[start])
 
     def ending(self) -> list[str]:
         """Return the keys of the boosts that nothing takes the place of."""
-        new = [start for start in self.due if start not in self.running]
-        return self._moving()[len(new) :]
+        return self._moving()[len(self.due) :]
+
+    def _new(self) -> list[datetime]:
+        return [start for start in self.due if start not in self.running]
+
+    def _kept(self) -> list[datetime]:
+        return [start for start in self.due if start in self.running]
 
     def _moving(self) -> list[str]:
         """Return the keys of the boosts whose occurrence isn't there any more."""

@@ -142,6 +142,20 @@ async def test_a_start_that_moves_changes_no_capacity(
         assert stage.capacities == [None, 4]
 
 
+async def test_a_start_that_moves_back_changes_no_capacity(fresh: str) -> None:
+    """The lease that was given up for the moved start is taken again, in one step."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(moved(stage, 0))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        (granted,) = await stage.claims()
+        await stage.shop.sync(moved(stage, 2), follow=True)
+        await stage.boosted(2)
+        await stage.shop.sync(moved(stage, 0), follow=True)
+        assert await stage.claims() == [granted]
+        assert stage.capacities == [None, 4]
+
+
 async def test_a_window_that_is_renamed_changes_no_capacity(fresh: str) -> None:
     """One window goes, another comes with the same hours: its lease is there before."""
     async with staged(fresh) as stage:
