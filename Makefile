@@ -102,7 +102,7 @@ parity:  ## random windows: what the compiler says against what a real server fi
 	PARITY_EXAMPLES=$(PARITY_EXAMPLES) PARITY_SEED=$(PARITY_SEED) \
 	  $(PYTHON) -m pytest -q tests/integration/test_parity.py
 
-.PHONY: examples workflows manifests package wheel sbom lowest
+.PHONY: examples workflows manifests package wheel sbom lowest servers
 examples:  ## what `planner init --github` writes, as examples/github shows it
 	rm -rf examples/github && mkdir -p examples/github
 	cd examples/github && $(abspath $(PYTHON)) -m planner init --github --project payments-platform \
@@ -137,3 +137,6 @@ lowest:  ## the tests without servers, on the oldest versions that pyproject.tom
 	rm -rf .venv-lowest && uv venv --quiet --python 3.11 .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
 	.venv-lowest/bin/python -m pytest -q -n logical $(LOWEST_TESTS)
+
+servers:  ## a calendar synced, changed and boosted on servers of older versions (needs uv)
+	PYTHON=$(PYTHON) .ci/try-servers

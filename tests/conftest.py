@@ -58,7 +58,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def binary(name: str) -> str:
-    """Return the path of a server's binary: beside this Python, else on ``PATH``."""
+    """Return the path of a server's binary: beside this Python, else on ``PATH``.
+
+    ``PLANNER_TEST_TEMPORAL`` names another Temporal server, of an older version (`make servers`).
+    """
+    if name == "temporal" and (other := os.environ.get("PLANNER_TEST_TEMPORAL")):
+        return other
     beside = Path(sys.executable).parent / name
     found = str(beside) if beside.exists() else shutil.which(name)
     assert found, f"{name} is missing: pip install '.[test]'"

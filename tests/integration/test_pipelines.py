@@ -1,17 +1,20 @@
-"""The workflow that ``planner init --github`` writes, step by step: from pull request to drift."""
+"""The workflows that people copy, step by step on a real server: GitHub's, and GitLab's."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+import yaml
 from github import PERSON, REPOSITORY, Repository, run_action, serving
-from package_helpers import build, fresh_environment
+from package_helpers import ROOT, build, fresh_environment
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -164,3 +167,32 @@ async def test_drift_opens_an_issue_and_closes_it(
     assert issue["state"] == "closed"
     break_file(checkout.calendar)
     assert checkout.step("drift").returncode == 1
+
+
+def test_the_pipeline_for_gitlab(
+    dev_server: WorkflowEnvironment, fresh: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scripts plan, sync by the plan's checksum, and fail on drift and on a stale plan."""
+    monkeypatch.chdir(tmp_path)
+    assert exit_code_of(["init", "--project", fresh, "--namespace", f"{fresh}.a1b2c"]) == 0
+    pipeline = yaml.safe_load((ROOT / "examples/gitlab/.gitlab-ci.yml").read_text("utf-8"))
+    address = dev_server.client.service_client.config.target_host
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+
+    def job(name: str) -> int:
+        script = "\n".join(pipeline[name]["script"])
+        return subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script],
+            env={"PATH": path, "HOME": str(tmp_path), "TEMPORAL_ADDRESS": address},
+            capture_output=True,
+            timeout=120,
+            check=False,
+        ).returncode
+
+    assert [job(name) for name in ("validate", "drift", "plan")] == [0, 2, 0]
+    calendar = tmp_path / f"calendars/{fresh}.yaml"
+    good = calendar.read_text(encoding="utf-8")
+    calendar.write_text(good.replace("tru: 4 #", "tru: 6 #"), encoding="utf-8")
+    assert job("sync") == 4
+    calendar.write_text(good, encoding="utf-8")
+    assert [job(name) for name in ("sync", "drift", "plan", "sync")] == [0, 0, 0, 0]
