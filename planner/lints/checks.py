@@ -255,6 +255,7 @@ Fewer are single occasions, which are meant to end.
 LOOK_BACK = timedelta(days=366)
 """How much of the past of a series counts."""
 
+_NOTHING_LEFT = "nothing of it is left to come"
 _LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
 
 
@@ -265,79 +266,53 @@ def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator
         ahead = occurrences.get(window.key)
         if ahead is None:
             continue  # it can't be expanded, which is a problem
-        if not ahead:
-            yield from _over(window, horizon)
-        elif isinstance(window.recurrence, Dates | Ical):
-            yield from _low(window, ahead, horizon)
-        elif _is_limited(window):
-            yield from _ends(window, ahead, horizon)
+        found = _ending(window, ahead, horizon)
+        # Only what is about to end is expanded any further.
+        if found and not expand(window, Horizon(horizon.end, horizon.end + LOOK_AHEAD)):
+            yield found
     yield from _calendars_low(project, horizon)
+
+
+def _ending(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Lint | None:
+    """Return the warning that *window* ends, which holds if nothing starts after *horizon*."""
+    past = Horizon(horizon.start - LOOK_BACK, horizon.start)
+    if not ahead:
+        before = expand(window, past)
+        last = f"its last start was on {_day(before[-1])}" if before else _NOTHING_LEFT
+        return at(window, "window-over", f"{last}; remove it, or give it new dates")
+    last = _day(ahead[-1])
+    if isinstance(window.recurrence, Dates | Ical):
+        if ahead[-1].start > horizon.start + LOW:
+            return None
+        if len(ahead) + len(expand(window, past)) < SERIES:
+            return None
+        message = f"its dates run out on {last}; write those that follow"
+        return at(window, "horizon-low", message)
+    limited = isinstance(window.recurrence, Rrule) and _LIMITED.search(window.recurrence.rule)
+    if not (limited or window.not_after):
+        return None
+    message = f"its last start is on {last}; after it nothing boosts in its place"
+    return at(window, "recurrence-ends", message)
 
 
 def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
     """Yield the .ics files of skip and holidays whose days end soon."""
     seen: set[tuple[str, IcsFile]] = set()
+    first, last = (horizon.start - LOOK_BACK).date(), horizon.end.date()
     for window in project.windows:
-        for file in _heeded(window):
+        holidays = window.holidays.calendars if depends_on_holidays(window) else ()
+        for file in (*window.skip.calendars, *holidays):
             if (window.timezone, file) in seen:
                 continue
             seen.add((window.timezone, file))
-            known = ical.days(
-                file, window.timezone, (horizon.start - LOOK_BACK).date(), horizon.end.date()
-            )
-            last = max(known, default=None)
-            if last and last < (horizon.start + LOW).date():
-                message = f"the days of {file.path} run out on {last}; write those that follow"
+            end = max(ical.days(file, window.timezone, first, last), default=None)
+            if end and end < (horizon.start + LOW).date():
+                message = f"the days of {file.path} run out on {end}; write those that follow"
                 yield at(window, "horizon-low", message)
-
-
-def _heeded(window: Window) -> Iterator[IcsFile]:
-    """Yield the .ics files whose days move or exclude starts of *window*."""
-    yield from window.skip.calendars
-    if depends_on_holidays(window):
-        yield from window.holidays.calendars
 
 
 def _day(occurrence: Occurrence) -> str:
     return f"{to_wall(occurrence.start, occurrence.window.tz):%Y-%m-%d}"
-
-
-def _after(horizon: Horizon) -> Horizon:
-    return Horizon(horizon.end, horizon.end + LOOK_AHEAD)
-
-
-def _before(horizon: Horizon) -> Horizon:
-    return Horizon(horizon.start - LOOK_BACK, horizon.start)
-
-
-def _over(window: Window, horizon: Horizon) -> Iterator[Lint]:
-    if expand(window, _after(horizon)):
-        return
-    past = expand(window, _before(horizon))
-    last = f"its last start was on {_day(past[-1])}" if past else "nothing of it is left to come"
-    yield at(window, "window-over", f"{last}; remove it, or give it new dates")
-
-
-def _low(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iterator[Lint]:
-    if ahead[-1].start > horizon.start + LOW:
-        return
-    if len(ahead) + len(expand(window, _before(horizon))) < SERIES:
-        return
-    if not expand(window, _after(horizon)):
-        message = f"its dates run out on {_day(ahead[-1])}; write those that follow"
-        yield at(window, "horizon-low", message)
-
-
-def _is_limited(window: Window) -> bool:
-    recurrence = window.recurrence
-    ends = isinstance(recurrence, Rrule) and _LIMITED.search(recurrence.rule)
-    return bool(ends or window.not_after)
-
-
-def _ends(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Iterator[Lint]:
-    if not expand(window, _after(horizon)):
-        message = f"its last start is on {_day(ahead[-1])}; after it nothing boosts in its place"
-        yield at(window, "recurrence-ends", message)
 
 
 # Crowding ----------------------------------------------------------------------------

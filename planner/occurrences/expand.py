@@ -275,26 +275,17 @@ class _Exclusions:
             wall: Its local time as written, after any roll.
             start: Its instant.
         """
-        day = wall.date()
-        return self._out_of_range(day) or self._skipped(day) or self._frozen(start)
-
-    def _out_of_range(self, day: date) -> str:
-        first, last = self._pattern.not_before, self._pattern.not_after
-        if first and day < first:
-            return f"before its first day (from: {first})"
-        if last and day > last:
-            return f"after its last day (to: {last})"
-        return ""
-
-    def _skipped(self, day: date) -> str:
-        skip = self._pattern.skip
-        if skip.weekends and self._pattern.business.is_weekend(day):
+        pattern, skip, day = self._pattern, self._pattern.skip, wall.date()
+        if pattern.not_before and day < pattern.not_before:
+            return f"before its first day (from: {pattern.not_before})"
+        if pattern.not_after and day > pattern.not_after:
+            return f"after its last day (to: {pattern.not_after})"
+        if skip.weekends and pattern.business.is_weekend(day):
             return f"{day:%A} is of the weekend (skip: weekends)"
-        if skip.holidays and (name := self._pattern.business.name_of(day)):
+        if skip.holidays and (name := pattern.business.name_of(day)):
             return f"a holiday, {name} (skip: holidays)"
-        return f"skipped by its date (skip: {day})" if day in self._days else ""
-
-    def _frozen(self, start: datetime) -> str:
+        if day in self._days:
+            return f"skipped by its date (skip: {day})"
         for freeze in self._freezes:
             if name := freeze.event_at(start):
                 return f"during {name!r} (skip: {freeze.path})"

@@ -43,7 +43,9 @@ def explain_day(window: Window, day: date) -> DayExplanation:
     Raises:
         InputError: It starts too often.
     """
-    begin, end = (to_instant(_midnight(d), window.tz) for d in (day, day + _DAY))
+    begin, end = (
+        to_instant(datetime.combine(each, time()), window.tz) for each in (day, day + _DAY)
+    )
     around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
     runs = tuple(o for o in around if o.start >= begin)
     under_way = tuple(o for o in around if o.start < begin < o.end)
@@ -52,10 +54,6 @@ def explain_day(window: Window, day: date) -> DayExplanation:
     if not runs:
         reasons.append(_next(window, day, end))
     return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time())
 
 
 def _candidates_on(window: Window, day: date) -> list[Candidate]:
@@ -69,19 +67,14 @@ def _candidates_on(window: Window, day: date) -> list[Candidate]:
 
 
 def _verdicts(found: Iterable[Candidate]) -> list[str]:
-    words = [
-        f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}"
-        for candidate in found
-        if (verdict := _verdict(candidate))
-    ]
+    """Return what moved or excluded each start, in words; without those that nothing did."""
+    words = []
+    for candidate in found:
+        excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
+        if verdict := "; ".join((*candidate.timing.notes, *excluded)):
+            words.append(f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}")
     more = len(words) - MAX_STARTS
     return words if more <= 0 else [*words[:MAX_STARTS], f"and {more:,} more starts alike"]
-
-
-def _verdict(candidate: Candidate) -> str:
-    """Return what moved or excluded a start, in words; empty if nothing did."""
-    excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
-    return "; ".join((*candidate.timing.notes, *excluded))
 
 
 def _calendar(window: Window, day: date, found: Iterable[Candidate]) -> list[str]:

@@ -29,7 +29,7 @@ from planner.model import (
 )
 from planner.recurrence import ical
 from planner.recurrence.business_days import BusinessCalendar, business_calendar
-from planner.recurrence.cron import CronRule, days, parse, wall_times
+from planner.recurrence.cron import days, parse, wall_times
 from planner.timezones import ZoneClock, zone, zone_clock
 from workflows.contract import Until, to_wall
 
@@ -150,53 +150,44 @@ def starts(
     first, last = max(first, EARLIEST), min(last, LATEST)
     if first > last:
         return ()
-    if isinstance(recurrence, Ical):
-        return tuple(_ical(recurrence, timezone, first, last, has_length))
-    return tuple(_written(recurrence, business, timezone, first, last))
-
-
-def _written(
-    recurrence: Cron | Rrule | BusinessDays | Dates,
-    business: BusinessCalendar,
-    timezone: str,
-    first: date,
-    last: date,
-) -> Iterator[Start]:
     match recurrence:
         case Cron():
-            return _cron(recurrence, timezone, first, last)
+            found = _cron(recurrence, timezone, first, last)
         case Rrule():
-            return _rrule(recurrence, timezone, first, last)
+            found = _rrule(recurrence, timezone, first, last)
+        case Ical():
+            found = _ical(recurrence, timezone, first, last, has_length)
         case BusinessDays():
-            return _business_days(recurrence, business, first, last)
-        case Dates():
-            return _dates(recurrence, first, last)
+            found = _business_days(recurrence, business, first, last)
+        case Dates(spans):
+            found = (
+                Start(span.start, EndsAt(span.end) if span.end else None)
+                for span in spans
+                if first <= span.start.date() <= last
+            )
+    return tuple(found)
 
 
 def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]:
     rules = [parse(expression) for expression in cron.expressions]
-    _refuse_too_many(rules, cron, first, last)
+    # Refused before any start is made: first by the most there can be, then by the days.
+    length = (last - first).days + 1
+    if sum(len(rule.times) for rule in rules) * length > START_LIMIT:
+        named = sum(
+            len(rule.times) * sum(1 for _ in days(rule, cron.day_match, first, last))
+            for rule in rules
+        )
+        if named > START_LIMIT:
+            raise TooManyStarts(
+                f"starts more than {START_LIMIT:,} times from {first} to {last}; "
+                "look at fewer days, or start less often"
+            )
     for rule in rules:
         walls = wall_times(rule, cron.day_match, first, last)
         if rule.every_hour:
             yield from _every_showing(walls, zone_clock(timezone, first.year, last.year))
         else:
             yield from map(Start, walls)
-
-
-def _refuse_too_many(rules: Iterable[CronRule], cron: Cron, first: date, last: date) -> None:
-    """Raise if *rules* have more than `START_LIMIT` wall times, without generating them."""
-    most = sum(len(rule.times) for rule in rules) * ((last - first).days + 1)
-    if most <= START_LIMIT:
-        return
-    named = sum(
-        len(rule.times) * sum(1 for _ in days(rule, cron.day_match, first, last)) for rule in rules
-    )
-    if named > START_LIMIT:
-        raise TooManyStarts(
-            f"starts more than {START_LIMIT:,} times from {first} to {last}; "
-            "look at fewer days, or start less often"
-        )
 
 
 def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:
@@ -249,12 +240,6 @@ def _business_days(
             if day and first <= day <= last:
                 yield Start(datetime.combine(day, recurrence.at))
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-
-
-def _dates(recurrence: Dates, first: date, last: date) -> Iterator[Start]:
-    for span in recurrence.spans:
-        if first <= span.start.date() <= last:
-            yield Start(span.start, EndsAt(span.end) if span.end else None)
 
 
 def longest(pattern: Pattern) -> timedelta:

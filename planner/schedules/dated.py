@@ -53,7 +53,9 @@ def date_boxes(dates: Collection[date]) -> list[DayBox]:
     that the box leaves out (all business days of a month without a holiday are "1 to 31,
     Monday to Friday").
     """
-    wanted = _days_by_month(dates)
+    wanted: dict[Month, int] = defaultdict(int)  # masks of days: bit 0 is the first
+    for day in sorted(dates):
+        wanted[day.year, day.month] |= 1 << (day.day - 1)
     seen = frozenset(day.isoweekday() % 7 for day in dates)
     tries = (
         [DayBox(ranges_of(years), months, days, weekdays) for years, months, days in grouped]
@@ -61,14 +63,6 @@ def date_boxes(dates: Collection[date]) -> list[DayBox]:
         for grouped in _groupings(_canonical(wanted, weekdays, filled=filled))
     )
     return min(tries, key=len)
-
-
-def _days_by_month(dates: Iterable[date]) -> dict[Month, int]:
-    """Return the days of each month as a mask; bit 0 is the first day."""
-    days: dict[Month, int] = defaultdict(int)
-    for day in sorted(dates):
-        days[day.year, day.month] |= 1 << (day.day - 1)
-    return days
 
 
 def _canonical(

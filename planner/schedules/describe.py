@@ -90,17 +90,12 @@ def _recurrence(recurrence: Recurrence) -> str:
             return f"rrule {rule} from {_wall(start)}"
         case Ical(file, match):
             return f"events of {file.path}{_matching(match)}"
-        case BusinessDays():
-            return _business_days(recurrence)
+        case BusinessDays(ordinals, at, months):
+            names = ", ".join(MONTHS[month - 1][:3] for month in months)
+            of_months = f" in {names}" if len(months) < 12 else ""
+            return f"business_days {', '.join(map(str, ordinals))}{of_months} at {at:%H:%M}"
         case Dates(spans):
             return _dates(spans)
-
-
-def _business_days(recurrence: BusinessDays) -> str:
-    ordinals = ", ".join(str(n) for n in recurrence.ordinals)
-    names = ", ".join(MONTHS[month - 1][:3] for month in recurrence.months)
-    months = f" in {names}" if len(recurrence.months) < 12 else ""
-    return f"business_days {ordinals}{months} at {recurrence.at:%H:%M}"
 
 
 def _dates(spans: tuple[Span, ...]) -> str:

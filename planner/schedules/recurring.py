@@ -129,9 +129,13 @@ def _kept(starts: Times, pattern: Pattern, year: int) -> Times | None:
     weekend = _weekend(pattern, year) if skip.weekends or pattern.roll != "none" else ()
     if weekend is None or (pattern.roll != "none" and _has_holidays(holidays)):
         return None
+    week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
+    shifts = {
+        n: (pattern.business.roll(day, pattern.roll) - day).days for n, day in enumerate(week)
+    }
     kept: Times = {}
     for at, days in starts.items():
-        rolled = days if pattern.roll == "none" else days.rolled(_shifts(pattern))
+        rolled = days if pattern.roll == "none" else days.rolled(shifts)
         if rolled is None:
             return None
         kept[at] = rolled.on(set(range(7)).difference(weekend)) if skip.weekends else rolled
@@ -150,13 +154,6 @@ def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
     weekend = {day.isoweekday() % 7 for day in days if calendar.is_weekend(day)}
     steady = all(calendar.is_weekend(day) == (day.isoweekday() % 7 in weekend) for day in days)
     return tuple(sorted(weekend)) if steady else None
-
-
-def _shifts(pattern: Pattern) -> dict[int, int]:
-    """Return by how many days a start on each weekday, Sunday as 0, rolls off a weekend."""
-    calendar = pattern.business
-    week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
-    return {n: (calendar.roll(day, pattern.roll) - day).days for n, day in enumerate(week)}
 
 
 # Firings on the wall -------------------------------------------------------------------
@@ -220,29 +217,6 @@ def _walls_to_avoid(
         yield low - ahead, high
 
 
-@lru_cache(maxsize=1024)
-def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the interval of wall times around each clock change from *year* on."""
-    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
-    return tuple(
-        _around(change) for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY)
-    )
-
-
-def _around(change: timezones.ClockChange) -> tuple[datetime, datetime]:
-    """Return the wall times within `MARGIN` of *change*.
-
-    A gap over midnight takes its whole day along: Temporal derives the weekday from that
-    midnight, which falls on the day before.
-    """
-    low, high = change.low - MARGIN, change.high + MARGIN
-    midnight = datetime.combine(change.high, _MIDNIGHT)
-    if change.is_gap and change.low <= midnight:
-        low = min(low, datetime.combine(change.low, _MIDNIGHT))
-        high = max(high, midnight + _DAY)
-    return low, high
-
-
 def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
     """Tell whether one of *times* on *days* is between *low* and *high*, both excluded."""
     for offset in range((high.date() - low.date()).days + 1):  # none where low is after high
@@ -253,3 +227,22 @@ def _fires_between(days: YearDays, times: list[time], low: datetime, high: datet
             if first < last:
                 return True
     return False
+
+
+@lru_cache(maxsize=1024)
+def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+    """Return the wall times within `MARGIN` of each clock change from *year* on.
+
+    A gap over midnight takes its whole day along: Temporal derives the weekday from that
+    midnight, which falls on the day before.
+    """
+    start, end = datetime(year, 1, 1, tzinfo=UTC), datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC)
+    found = []
+    for change in timezones.clock_changes(timezone, start - _DAY, end + _DAY):
+        low, high = change.low - MARGIN, change.high + MARGIN
+        midnight = datetime.combine(change.high, _MIDNIGHT)
+        if change.is_gap and change.low <= midnight:
+            low = min(low, datetime.combine(change.low, _MIDNIGHT))
+            high = max(high, midnight + _DAY)
+        found.append((low, high))
+    return tuple(found)

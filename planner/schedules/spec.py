@@ -183,8 +183,9 @@ def stamped(schedule: Schedule) -> Schedule:
     first, *others = schedule.calendars
     until = f" to {schedule.covers_until:%Y-%m-%d}" if schedule.covers_until else ""
     mark = f"{schedule.digest}.{note_mark(schedule.note)}"
-    comment = f"[{mark}{until}] {unstamped(first.comment)}".strip()
-    return replace(schedule, calendars=(replace(first, comment=_cut(comment)), *others))
+    whole = f"[{mark}{until}] {unstamped(first.comment)}".strip()
+    comment = whole.encode()[:COMMENT_LIMIT].decode(errors="ignore")
+    return replace(schedule, calendars=(replace(first, comment=comment), *others))
 
 
 def drafted(schedule: Schedule) -> Schedule:
@@ -207,10 +208,6 @@ def read_stamp(comment: str) -> Stamp | None:
 def unstamped(comment: str) -> str:
     """Return a calendar's *comment* without its stamp."""
     return _STAMP.sub("", comment)
-
-
-def _cut(comment: str) -> str:
-    return comment.encode()[:COMMENT_LIMIT].decode(errors="ignore")
 
 
 def shortened(text: str, limit: int) -> str:
