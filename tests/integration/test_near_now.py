@@ -17,6 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,9 +196,9 @@ async def test_a_window_that_is_over_before_it_could_be_started(shop: Shop) -> N
     assert "was over before it could be started" in failed.message
 
 
-@pytest.fixture
+@asynccontextmanager
 async def alone(fresh: str) -> AsyncIterator[Shop]:
-    """A project on a server of its own: what hundreds of schedules do there disturbs nobody."""
+    """Return a project on a server of its own: hundreds of schedules there disturb nobody."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
     ) as environment:
@@ -237,27 +238,31 @@ async def told_or_asked(
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_many_windows_that_open_within_moments(alone: Shop, size: int) -> None:
+async def test_many_windows_that_open_within_moments(fresh: str, size: int) -> None:
     """New ones, then the same ones moved: each is asked for, or the sync says which isn't."""
     chance = random.Random(SEED)  # repeatable, that is all
     for round in range(ROUNDS):
-        shop = Shop(alone.client, f"{alone.project}r{round}")
-        for kind in ("new", "changed"):
-            due = spread(shop, size, chance)
-            begun = time.monotonic()
-            order = shop.order(*(one for one, _ in due))
-            report = await sync(shop.server, order, datetime.now(UTC))
-            took = time.monotonic() - begun
-            named, left = await told_or_asked(shop, due, report)
-            late = sum(outcome.change.action == "start" for outcome in report.outcomes)
-            print(
-                f"{size} {kind}, round {round}: {took:.1f} s, {late} started afterwards, "
-                f"{named} named as not started, {len(left)} missed"
-            )
-            for words, count in Counter(map(reason, report.failed)).items():
-                print(f"    {count} times: {words}")
-            assert left == [], f"{kind} in round {round} of seed {SEED}"
-        await shop.sync()  # so that the next round's server is not busy with this one's
+        async with alone(fresh) as shop:
+            await one_round(shop, size, round, chance)
+
+
+async def one_round(shop: Shop, size: int, round: int, chance: random.Random) -> None:
+    """Sync *size* new windows, then move them; fail where one is missed without a word."""
+    for kind in ("new", "changed"):
+        due = spread(shop, size, chance)
+        begun = time.monotonic()
+        order = shop.order(*(one for one, _ in due))
+        report = await sync(shop.server, order, datetime.now(UTC))
+        took = time.monotonic() - begun
+        named, left = await told_or_asked(shop, due, report)
+        late = sum(outcome.change.action == "start" for outcome in report.outcomes)
+        print(
+            f"{size} {kind}, round {round}: {took:.1f} s, {late} started afterwards, "
+            f"{named} named as not started, {len(left)} missed"
+        )
+        for words, count in Counter(map(reason, report.failed)).items():
+            print(f"    {count} times: {words}")
+        assert left == [], f"{kind} in round {round} of seed {SEED}"
 
 
 # Whoever caused it ------------------------------------------------------------------
