@@ -22,11 +22,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from planner.cli.plan_impact import sections_of
-from planner.diff import Wanted, diff
-from planner.diff.plan import Live
 from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
 from planner.occurrences.expand import expand_all
+from planner.plan.diff import Wanted, diff
+from planner.plan.model import Live
 from planner.render.preview_html import preview_html, preview_svg
 from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json

@@ -34,13 +34,13 @@ from temporalio.client import (
 )
 from temporalio.testing import WorkflowEnvironment
 
-from planner.diff import Wanted
-from planner.live.server import AT_ONCE, Server
-from planner.live.sync import Order, sync
 from planner.model import Cron, Duration, NamespaceCalendar, Project, Window
+from planner.plan.diff import Wanted
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.schedules.spec import Schedule as Value
+from planner.temporal.client import AT_ONCE, Server
+from planner.temporal.sync import Order, sync
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
 CHANGED = 10

@@ -53,8 +53,8 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from planner.live.server import Server
-from planner.live.turn import turn_id
+from planner.temporal.client import Server
+from planner.temporal.sync_lock import turn_id
 
 LISTED_CALENDARS = 10
 

@@ -14,9 +14,9 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
-from planner.live.convert import to_message
 from planner.model import Horizon
 from planner.schedules.spec import Schedule
+from planner.temporal.convert import to_message
 
 SECOND = timedelta(seconds=1)
 

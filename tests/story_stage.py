@@ -31,9 +31,9 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from planner.forecast.conformance import CapacityRecord
-from planner.live.telemetry import sdk_errors_only
 from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
+from planner.temporal.client import sdk_errors_only
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     BOOST_WORKFLOW,

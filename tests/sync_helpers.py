@@ -25,13 +25,14 @@ from temporalio.client import (
     ScheduleState,
 )
 
-from planner.diff import Live, Plan, Wanted
-from planner.live.fetch import describe, list_schedules
-from planner.live.server import Server, server_of
-from planner.live.sync import Order, Report, look, sync
-from planner.safety import Allowances
+from planner.plan.diff import Wanted
+from planner.plan.model import Live, Plan
+from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule as Value
 from planner.schedules.spec import stamped
+from planner.temporal.client import Server, server_of
+from planner.temporal.fetch import describe, list_schedules
+from planner.temporal.sync import Order, Report, look, sync
 
 QUIET = daily((datetime.now(UTC).hour + 12) % 24)
 """Half a day away: what fires by it isn't under way while a test runs."""

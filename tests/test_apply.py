@@ -19,20 +19,20 @@ from schedule_values import NOW, PROJECT, daily, schedule
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.service import RPCStatusCode
 
-from planner.diff import Wanted, diff
 from planner.errors import Refused, ServerError, StalePlan
-from planner.live import fetch as fetch_module
-from planner.live import read_back as read_back_module
-from planner.live import server as server_module
-from planner.live import sync as sync_module
-from planner.live import turn as turn_module
-from planner.live.convert import owner_memo, to_message
-from planner.live.fetch import fetch
-from planner.live.record import Record, read_record, record_id, write_record
-from planner.live.server import Server
-from planner.live.sync import Order, Report, look, sync
-from planner.safety import Allowances
+from planner.plan.diff import Wanted, diff
+from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule, drafted, stamped
+from planner.temporal import apply as apply_module
+from planner.temporal import client as client_module
+from planner.temporal import fetch as fetch_module
+from planner.temporal import sync as sync_module
+from planner.temporal import sync_lock
+from planner.temporal.client import Server
+from planner.temporal.convert import owner_memo, to_message
+from planner.temporal.fetch import fetch
+from planner.temporal.last_applied import Record, read_record, record_id, write_record
+from planner.temporal.sync import Order, Report, look, sync
 from workflows.contract import BoostRequest
 
 Result = TypeVar("Result")
@@ -47,10 +47,10 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait: the waits are what is tested least here, and cost most."""
     monkeypatch.setattr(sync_module, "INTERRUPT_SECONDS", 0.0)
     monkeypatch.setattr(fetch_module, "LIST_WAITS", (0.0,) * 4)
-    monkeypatch.setattr(read_back_module, "LIST_LAG", 0.0)
-    monkeypatch.setattr(turn_module, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(turn_module, "SILENT_SECONDS", 0.01)
-    monkeypatch.setattr(server_module, "BUSY_WAITS", (0.0,) * 3)
+    monkeypatch.setattr(apply_module, "LIST_LAG", 0.0)
+    monkeypatch.setattr(sync_lock, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sync_lock, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(client_module, "BUSY_WAITS", (0.0,) * 3)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -308,7 +308,7 @@ def test_only_what_changed_is_described() -> None:
 @pytest.mark.parametrize("few", [0, 99], ids=["by the list", "one by one"])
 def test_what_was_made_is_read_back(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A schedule that isn't there as it was made is a failure that says what differs."""
-    monkeypatch.setattr(read_back_module, "FEW", few)
+    monkeypatch.setattr(apply_module, "FEW", few)
 
     async def story() -> None:
         fake, told = FakeTemporal(), list[Any]()
@@ -336,7 +336,7 @@ def test_what_was_made_is_read_back(few: int, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("few", [0, 99], ids=["by the list", "one by one"])
 def test_what_came_back_or_vanished_is_seen(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A delete and a create that the server took, and that still aren't so, are failures."""
-    monkeypatch.setattr(read_back_module, "FEW", few)
+    monkeypatch.setattr(apply_module, "FEW", few)
 
     async def story() -> None:
         fake = FakeTemporal()
@@ -483,7 +483,7 @@ def test_a_live_holder_is_waited_for() -> None:
 
     async def story() -> None:
         fake = FakeTemporal()
-        fake.runs[turn_module.turn_id(PROJECT)] = "theirs"
+        fake.runs[sync_lock.turn_id(PROJECT)] = "theirs"
         said: list[str] = []
 
         waiting = asyncio.Event()
@@ -497,7 +497,7 @@ def test_a_live_holder_is_waited_for() -> None:
             assert fake.writes == ["start_workflow"]
             await put(fake, schedule("a", tru=12))
             await write_record(fake.server(), PROJECT, Record({schedule("a").id: "other"}))
-            del fake.runs[turn_module.turn_id(PROJECT)]
+            del fake.runs[sync_lock.turn_id(PROJECT)]
 
         report, _ = await asyncio.gather(
             sync(fake.server(), order(schedule("a"), say=say), NOW), other()
@@ -538,9 +538,9 @@ def test_a_turn_that_was_taken_over_writes_no_more() -> None:
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with turn_module.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
+        async with sync_lock.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
             turn.insist()
-            turn._renewed -= turn_module.STOP_SECONDS + 1
+            turn._renewed -= sync_lock.STOP_SECONDS + 1
             with pytest.raises(ServerError, match="another may have taken over"):
                 turn.insist()
 
@@ -549,11 +549,11 @@ def test_a_turn_that_was_taken_over_writes_no_more() -> None:
 
 def test_the_turn_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A renewal that finds the turn ended by another makes the next write fail at once."""
-    monkeypatch.setattr(turn_module, "RENEW_SECONDS", 0.001)
+    monkeypatch.setattr(sync_lock, "RENEW_SECONDS", 0.001)
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with turn_module.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
+        async with sync_lock.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
             first = turn._renewed
             await until(lambda: turn._renewed > first)
             turn.insist()
@@ -929,7 +929,7 @@ def test_only_the_cloud_is_paced(target: str, rate: float | None) -> None:
     async def story() -> None:
         fake = FakeTemporal()
         fake.service_client.config.target_host = target
-        server = server_module.server_of(fake)  # type: ignore[arg-type]
+        server = client_module.server_of(fake)  # type: ignore[arg-type]
         assert server.rate == rate
 
     run(story())

@@ -17,15 +17,14 @@ LAYERS = [
     ("planner.timezones", "planner.recurrence"),
     ("planner.config", "planner.occurrences"),
     ("planner.schedules",),
-    ("planner.diff",),
+    ("planner.plan",),
     (
         "planner.forecast",
         "planner.lints",
-        "planner.safety",
         "planner.rehearsal.plan",
     ),
     ("planner.render",),
-    ("planner.live", "planner.simulator"),
+    ("planner.temporal", "planner.simulator"),
     ("planner.rehearsal",),
     ("planner.cli",),
 ]
@@ -33,7 +32,7 @@ LAYERS = [
 
 EDGES = (
     "planner.config.load",
-    "planner.live",
+    "planner.temporal",
     "planner.simulator",
     "planner.rehearsal.environment",
     "planner.rehearsal.run",

@@ -9,8 +9,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
-from planner.live.connect import connect
-from planner.live.telemetry import plain_runtime
+from planner.temporal.client import connect, plain_runtime
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, at, daily, on, schedule
 
-from planner.diff import Change, Field, Live, Plan, Wanted, diff, near, undecided, unsettled
-from planner.diff.fields import differences
 from planner.model import Horizon
+from planner.plan.diff import Wanted, diff, near, undecided, unsettled
+from planner.plan.fields import Field, differences
+from planner.plan.model import Change, Live, Plan
 from planner.schedules.spec import Schedule, read_stamp, stamped
 
 SOON = (NOW + timedelta(days=1),)

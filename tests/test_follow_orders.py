@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from schedule_values import NOW, PROJECT, daily, on, schedule
 
-from planner.diff import Change, Live, Wanted, diff
-from planner.live.follow import orders_for
+from planner.plan.diff import Wanted, diff
+from planner.plan.model import Change, Live
 from planner.schedules.spec import Schedule, read_stamp
+from planner.temporal.apply import orders_for
 from workflows.contract import LeaseRequest
 
 STARTED = NOW - timedelta(minutes=30)

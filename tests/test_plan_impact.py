@@ -14,11 +14,11 @@ from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
 from planner.cli.plan_impact import sections_of
-from planner.diff import Live, Plan
 from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
+from planner.plan.model import Live, Plan
 from planner.render.plan import impact_sections, impact_summary
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule

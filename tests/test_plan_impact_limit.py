@@ -10,9 +10,9 @@ import pytest
 from planner.cli.plan_impact import sections_of
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
-from planner.diff import diff
 from planner.forecast import plan_impact
 from planner.model import Prices
+from planner.plan.diff import diff
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ import pytest
 from schedule_values import NOW, PROJECT, schedule
 
 from planner.cli.progress import LONG, Bar
-from planner.diff import Plan, Wanted, diff
+from planner.plan.diff import Wanted, diff
+from planner.plan.model import Plan
 
 
 class Terminal(io.StringIO):

@@ -10,10 +10,10 @@ import pytest
 from schedule_values import NOW, PROJECT, daily, schedule
 from test_diff import live_of, plan_of
 
-from planner.diff import Plan
 from planner.errors import Lint
+from planner.plan.model import Plan
+from planner.plan.safety import Allowances, judge
 from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
-from planner.safety import Allowances, judge
 from planner.schedules.spec import Schedule, stamped
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
-from planner.diff import Change, Live, Plan, Wanted, diff
-from planner.diff.revisions import with_revisions
+from planner.plan.diff import Wanted, diff
+from planner.plan.model import Change, Live, Plan
+from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule
 from workflows.contract import ON_DEMAND, Capacity, Rails
 

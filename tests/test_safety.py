@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
-from planner.diff import Change, Live, Plan, Running, Wanted, diff
 from planner.errors import Refused, StalePlan
-from planner.safety import (
+from planner.plan.diff import Wanted, diff
+from planner.plan.model import Change, Live, Plan, Running
+from planner.plan.safety import (
     Allowances,
     insist_on_checksum,
     insist_on_permission,

@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.live.gaps import Gap, with_gaps
-from planner.live.keepers import Keeper
-from planner.live.situation import situation
 from planner.model import NamespaceStatus, NextWindow
 from planner.render.status import status_json, status_text
+from planner.temporal.keepers import Keeper
+from planner.temporal.status import Gap, situation, with_gaps
 from workflows.contract import ON_DEMAND, Capacity, KeeperState, KeeperStatus, Lease
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.live.telemetry import CORE_LOGGER, plain_runtime
+from planner.temporal.client import CORE_LOGGER, plain_runtime
 
 
 @activity.defn

@@ -67,8 +67,8 @@ def release(
 async def _boost(
     namespace: str, tru: int, length: timedelta, reason: str, *, add: bool, wait: bool
 ) -> int:
-    from planner.live.connect import connect
-    from planner.live.keepers import result_of, start_boost
+    from planner.temporal.client import connect
+    from planner.temporal.keepers import result_of, start_boost
     from workflows.contract import BoostRequest
 
     request = BoostRequest(
@@ -91,8 +91,8 @@ async def _boost(
 
 
 async def _release(namespace: str, window: str) -> None:
-    from planner.live.connect import connect
-    from planner.live.keepers import release as release_leases
+    from planner.temporal.client import connect
+    from planner.temporal.keepers import release as release_leases
     from workflows.contract import ReleaseRequest
 
     request = ReleaseRequest(window=window, by=operator())
@@ -109,8 +109,8 @@ async def _release(namespace: str, window: str) -> None:
 
 async def _release_all(window: str) -> int:
     """End the boosts of every namespace; one that fails leaves the others alone."""
-    from planner.live.connect import connect
-    from planner.live.keepers import release_all
+    from planner.temporal.client import connect
+    from planner.temporal.keepers import release_all
     from workflows.contract import ReleaseRequest
 
     request, failed, released = ReleaseRequest(window=window, by=operator()), 0, 0

@@ -191,8 +191,8 @@ def _read(text: str, directory: Path) -> Project:
 async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
     """Do with the demo's calendar what ``planner sync`` does with yours."""
     from planner.cli.wanting import wanted_of
-    from planner.live.server import server_of
-    from planner.live.sync import Order, sync
+    from planner.temporal.client import server_of
+    from planner.temporal.sync import Order, sync
 
     order = Order(wanted=wanted_of(project, directory, now))
     report = await sync(server_of(stack.temporal.client), order, now)

@@ -12,7 +12,7 @@ import typer
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
 
 if TYPE_CHECKING:
-    from planner.live.pause import Handled
+    from planner.temporal.pause import Handled
 
 Target = Annotated[
     str, typer.Argument(metavar="[NAMESPACE[/WINDOW]]", help="A window, or all of a namespace.")
@@ -51,9 +51,8 @@ def _chosen(target: str, everything: bool) -> str:
 
 
 async def _pause(target: str, reason: str, project: str) -> int:
-    from planner.live.connect import connect
-    from planner.live.pause import choose, pause
-    from planner.live.server import server_of
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.pause import choose, pause
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
@@ -63,9 +62,8 @@ async def _pause(target: str, reason: str, project: str) -> int:
 
 
 async def _resume(target: str, project: str) -> int:
-    from planner.live.connect import connect
-    from planner.live.pause import choose, resume
-    from planner.live.server import server_of
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.pause import choose, resume
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)

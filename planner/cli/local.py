@@ -12,7 +12,7 @@ import typer
 
 from planner.cli.app import EXIT_DONE, app, run_async, say
 from planner.errors import PlannerError
-from planner.live.dev_server import SIMULATOR_PORT, UI_PORT
+from planner.temporal.dev_server import SIMULATOR_PORT, UI_PORT
 
 if TYPE_CHECKING:
     from planner.cli.local_stack import Stack
@@ -102,8 +102,8 @@ async def _sync(stack: Stack, directory: Path) -> None:
     from planner.cli.outcomes import Teller
     from planner.cli.wanting import wanted_of
     from planner.config.load import read
-    from planner.live.server import server_of
-    from planner.live.sync import Order, sync
+    from planner.temporal.client import server_of
+    from planner.temporal.sync import Order, sync
 
     now = datetime.now(UTC)
     server = server_of(stack.temporal.client)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.live.dev_server import (
+from planner.temporal.dev_server import (
     SIMULATOR_PORT,
     UI_PORT,
     TemporalServer,

@@ -11,10 +11,10 @@ from planner.cli.output import report
 from planner.cli.progress import Bar
 
 if TYPE_CHECKING:
-    from planner.diff import Change
-    from planner.live.apply import Outcome
-    from planner.live.server import Server
-    from planner.live.sync import Report
+    from planner.plan.model import Change
+    from planner.temporal.apply import Outcome
+    from planner.temporal.client import Server
+    from planner.temporal.sync import Report
 
 DONE = {
     "create": "created",
@@ -76,7 +76,7 @@ class Teller:
 
     def _page(self, outcome: Outcome) -> str:
         """Return where the schedule can be looked at; empty where it can't."""
-        from planner.live.pages import schedule_page
+        from planner.temporal.client import schedule_page
 
         if outcome.change.action == "delete":
             return ""

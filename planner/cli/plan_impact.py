@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.diff import Plan
     from planner.model import Prices
+    from planner.plan.model import Plan
     from planner.render.plan import Section
     from planner.schedules.spec import Schedule
 

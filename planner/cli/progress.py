@@ -11,7 +11,7 @@ from planner.cli.output import report
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from planner.diff import Plan
+    from planner.plan.model import Plan
 
 LONG = 25
 """A sync of fewer changes is over before a bar can be read."""

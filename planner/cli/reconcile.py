@@ -18,12 +18,12 @@ from planner.cli.wanting import wanted_of
 from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
-    from planner.diff import Plan
     from planner.errors import Lint
-    from planner.live.sync import Order
     from planner.model import Project
+    from planner.plan.model import Plan
+    from planner.plan.safety import Allowances
     from planner.render.plan import Section
-    from planner.safety import Allowances
+    from planner.temporal.sync import Order
 
 
 class PlanFormat(StrEnum):
@@ -126,9 +126,8 @@ def plan(
 
 async def _plan(choices: Choices, output: PlanFormat, detailed: bool) -> int:
     from planner.config.load import read
-    from planner.live.connect import connect
-    from planner.live.server import server_of
-    from planner.live.sync import look
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.sync import look
 
     now = datetime.now(UTC)
     project = read(choices.directory)
@@ -176,9 +175,8 @@ def sync(
 
 async def _sync(choices: Choices, checksum: str, output: SyncFormat, quiet: bool) -> int:
     from planner.config.load import read
-    from planner.live.connect import connect
-    from planner.live.server import server_of
-    from planner.live.sync import sync as write
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.sync import sync as write
 
     now = datetime.now(UTC)
     project = read(choices.directory)
@@ -210,8 +208,8 @@ def _inspected(project: Project, now: datetime) -> tuple[Lint, ...]:
 
 
 def _order(project: Project, now: datetime, choices: Choices) -> Order:
-    from planner.live.sync import Order
-    from planner.safety import Allowances
+    from planner.plan.safety import Allowances
+    from planner.temporal.sync import Order
 
     follow = choices.in_flight is InFlight.follow
     return Order(
@@ -224,7 +222,7 @@ def _order(project: Project, now: datetime, choices: Choices) -> Order:
 
 def _warn(found: Plan, allowed: Allowances) -> None:
     """Print what a reader should know besides the plan."""
-    from planner.safety import unused
+    from planner.plan.safety import unused
 
     for warning in found.warnings:
         say(f"warning: {warning if warning.file else warning.message}")

@@ -14,8 +14,8 @@ from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
 from planner.cli.output import is_lost
 
 if TYPE_CHECKING:
-    from planner.live.server import Server
     from planner.model import NamespaceStatus
+    from planner.temporal.client import Server
 
 WATCH_EVERY = 2.0
 """Seconds between two looks of ``--watch``."""
@@ -58,9 +58,8 @@ def status(
 async def _status(namespace: str, format: Format, *, watch: bool, check: bool, repair: bool) -> int:
     import asyncio
 
-    from planner.live.connect import connect
-    from planner.live.server import server_of
-    from planner.live.situation import fetch_situations
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.status import fetch_situations
 
     server = server_of(await connect())
     if repair:
@@ -77,7 +76,7 @@ async def _status(namespace: str, format: Format, *, watch: bool, check: bool, r
 
 async def _repair(server: Server, namespace: str) -> None:
     """Start a keeper for each that broke; it looks, and goes where it should be."""
-    from planner.live.keepers import fetch_keepers, repair
+    from planner.temporal.keepers import fetch_keepers, repair
 
     broken = [
         keeper

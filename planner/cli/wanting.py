@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.diff import Wanted
     from planner.model import Project, Window
+    from planner.plan.diff import Wanted
 
 
 def wanted_of(project: Project, directory: Path, now: datetime, *, follow: bool = False) -> Wanted:
@@ -22,7 +22,7 @@ def wanted_of(project: Project, directory: Path, now: datetime, *, follow: bool 
         now: Decides, by its year, what dated schedules cover.
         follow: Whether boosts that run now follow the change of their window.
     """
-    from planner.diff import Wanted
+    from planner.plan.diff import Wanted
     from planner.schedules.compile import compile_project
 
     return Wanted(

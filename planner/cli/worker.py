@@ -46,7 +46,7 @@ async def _work(health: str, metrics: str) -> None:
     import asyncio
     import signal
 
-    from planner.live.connect import connect, insist_on_namespace
+    from planner.temporal.client import connect, insist_on_namespace
     from workflows.logs import log_to_stderr
     from workflows.worker import run_worker
 
@@ -98,7 +98,7 @@ def _runtime(metrics: str) -> Runtime:
     """Return where the SDK's logs go, and its metrics and ours where *metrics* is given."""
     from temporalio.runtime import PrometheusConfig
 
-    from planner.live.telemetry import runtime_for
+    from planner.temporal.client import runtime_for
     from workflows.metrics import HISTOGRAM_BUCKETS
 
     prometheus = None

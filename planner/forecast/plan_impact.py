@@ -14,8 +14,6 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
-from planner.diff import Change, Plan
-from planner.diff.firings import FURTHEST_BACK, firings_in
 from planner.forecast.cost import (
     TICK,
     Bill,
@@ -26,6 +24,8 @@ from planner.forecast.cost import (
 )
 from planner.forecast.timeline import Step, combine_steps
 from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurrence, Prices, Window
+from planner.plan.firings import FURTHEST_BACK, firings_in
+from planner.plan.model import Change, Plan
 from planner.schedules.spec import Schedule, StructuredCalendar
 from workflows.contract import BoostRequest, Capacity, occurrence_of
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import ServerError
-from planner.live.dev_server import find_binary
+from planner.temporal.dev_server import find_binary
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle, WorkflowHistory
@@ -271,8 +271,8 @@ async def start_environment(calendars: Iterable[NamespaceCalendar]) -> AsyncIter
     from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner
 
-    from planner.live.telemetry import sdk_errors_only
     from planner.simulator import Simulator
+    from planner.temporal.client import sdk_errors_only
     from workflows.cloud import CloudClient, OneKey
     from workflows.worker import build_worker
 
@@ -315,7 +315,7 @@ async def _skipping_server() -> WorkflowEnvironment:
     """Start the time-skipping server, from an installed binary or the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
-    from planner.live.telemetry import plain_runtime
+    from planner.temporal.client import plain_runtime
 
     binary = find_binary("temporal-test-server")
     try:

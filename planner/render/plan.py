@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from planner.diff import Change, Field, Plan
 from planner.forecast.cost import MonthlyCost
 from planner.forecast.plan_impact import CapacityDifference, PlanImpact
+from planner.plan.fields import Field
+from planner.plan.model import Change, Plan
 from planner.render import format as fmt
 from workflows.contract import to_wall
 

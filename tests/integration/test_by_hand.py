@@ -22,9 +22,9 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError
-from planner.live import keepers
-from planner.live.keepers import result_of, start_boost
 from planner.simulator import Simulator
+from planner.temporal import keepers
+from planner.temporal.keepers import result_of, start_boost
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     KEEPER_WORKFLOW,

@@ -22,7 +22,7 @@ from contained import USER, can_contain, contained
 from package_helpers import ROOT, build, fresh_environment
 from temporalio.testing import WorkflowEnvironment
 
-from planner.live.dev_server import free_port
+from planner.temporal.dev_server import free_port
 
 pytestmark = [
     pytest.mark.integration,

@@ -14,10 +14,10 @@ from planner.cli.wanting import wanted_of
 from planner.config.load import read
 from planner.forecast.conformance import CapacityRecord, violations
 from planner.forecast.timeline import timeline
-from planner.live.server import server_of
-from planner.live.sync import Order, Report, sync
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
+from planner.temporal.client import server_of
+from planner.temporal.sync import Order, Report, sync
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
 from workflows.worker import build_worker

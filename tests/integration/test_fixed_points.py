@@ -14,8 +14,6 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from window_strategies import windows
 
-from planner.diff.pause import PATCH_NOTE_LIMIT
-from planner.live.pause import choose, pause, resume
 from planner.model import (
     BusinessDays,
     Cron,
@@ -29,8 +27,10 @@ from planner.model import (
     Until,
     Window,
 )
+from planner.plan.pauses import PATCH_NOTE_LIMIT
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule
+from planner.temporal.pause import choose, pause, resume
 from workflows.contract import Capacity, Rails
 
 pytestmark = pytest.mark.integration

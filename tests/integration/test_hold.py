@@ -15,10 +15,10 @@ from temporalio.worker import Worker
 
 from planner.cli.hold import outcome_code
 from planner.errors import Refused, ServerError
-from planner.live import follow as follow_module
-from planner.live.pause import Handled, choose, pause, resume
-from planner.live.sync import sync
-from planner.safety import Allowances
+from planner.plan.safety import Allowances
+from planner.temporal import apply as apply_module
+from planner.temporal.pause import Handled, choose, pause, resume
+from planner.temporal.sync import sync
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
@@ -206,7 +206,7 @@ async def test_a_running_boost_keeps_what_it_has(shop: Shop) -> None:
 
 async def test_a_keeper_that_does_not_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written then, so that the next sync tries again."""
-    monkeypatch.setattr(follow_module, "KEEPER_TIMEOUT", timedelta(seconds=0.5))
+    monkeypatch.setattr(apply_module, "KEEPER_TIMEOUT", timedelta(seconds=0.5))
     begun, hour, minute = under_way()
     times = {"calendars": (daily(hour, minute),)}
     await shop.sync(shop.value(**times))

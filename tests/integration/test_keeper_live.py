@@ -10,7 +10,7 @@ from keeper_helpers import staged
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.live.keepers import Keeper, fetch_keepers, repair
+from planner.temporal.keepers import Keeper, fetch_keepers, repair
 from workflows.contract import Capacity
 
 pytestmark = pytest.mark.integration

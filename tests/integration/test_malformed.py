@@ -24,10 +24,10 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.plan_impact import sections_of
-from planner.live.pause import choose, pause, resume
-from planner.live.situation import fetch_situations
 from planner.model import Prices
 from planner.render.plan import plan_json, plan_markdown, plan_text
+from planner.temporal.pause import choose, pause, resume
+from planner.temporal.status import fetch_situations
 
 pytestmark = pytest.mark.integration
 

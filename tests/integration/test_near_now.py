@@ -40,14 +40,14 @@ from temporalio.worker import Worker
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
 from planner.errors import ServerError
-from planner.live.apply import Outcome, start
-from planner.live.convert import owner_memo, to_message
-from planner.live.evidence import boost_id, has_begun
-from planner.live.server import Server
-from planner.live.situation import fetch_situations
-from planner.live.sync import Report, sync
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.schedules.spec import Schedule
+from planner.temporal.apply import Outcome, start
+from planner.temporal.client import Server
+from planner.temporal.convert import owner_memo, to_message
+from planner.temporal.fetch import boost_id, has_begun
+from planner.temporal.status import fetch_situations
+from planner.temporal.sync import Report, sync
 from workflows.contract import (
     KEEPER_WORKFLOW,
     STATUS_QUERY,

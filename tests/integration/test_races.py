@@ -23,12 +23,12 @@ from sync_child import desired_of, hurry
 from sync_helpers import Shop
 from temporalio.client import Client
 
-from planner.diff import Wanted
-from planner.live import turn
-from planner.live.fetch import fetch
-from planner.live.record import Record, read_record
-from planner.live.sync import sync
+from planner.plan.diff import Wanted
 from planner.schedules.spec import Schedule
+from planner.temporal import sync_lock
+from planner.temporal.fetch import fetch
+from planner.temporal.last_applied import Record, read_record
+from planner.temporal.sync import sync
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,7 @@ TESTS = Path(__file__).parent.parent
 def shop(client: Client, fresh: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A project that no other test has, whose turns are over soon."""
     for name in ("RENEW_SECONDS", "STOP_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(turn, name, getattr(turn, name))  # put back at the end
+        monkeypatch.setattr(sync_lock, name, getattr(sync_lock, name))  # put back at the end
     hurry()
     return Shop(client, fresh)
 

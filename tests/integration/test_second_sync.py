@@ -18,10 +18,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.wanting import wanted_of
 from planner.config.load import read
-from planner.diff import Live
-from planner.live import fetch as fetch_module
-from planner.live.server import Server
-from planner.live.sync import Order, Report, look, sync
+from planner.plan.model import Live
+from planner.temporal import fetch as fetch_module
+from planner.temporal.client import Server
+from planner.temporal.sync import Order, Report, look, sync
 
 pytestmark = pytest.mark.integration
 

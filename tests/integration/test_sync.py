@@ -22,13 +22,13 @@ from temporalio.client import (
 )
 
 from planner.errors import Refused, ServerError, StalePlan
-from planner.live import apply as apply_module
-from planner.live.fetch import describe, list_schedules
-from planner.live.server import Server
-from planner.live.sync import sync
-from planner.safety import Allowances
+from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule as Value
 from planner.schedules.spec import stamped
+from planner.temporal import apply as apply_module
+from planner.temporal.client import Server
+from planner.temporal.fetch import describe, list_schedules
+from planner.temporal.sync import sync
 
 pytestmark = pytest.mark.integration
 

@@ -12,16 +12,15 @@ from fnmatch import fnmatchcase
 from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 
-from planner.diff import Live
-from planner.diff.firings import missed
-from planner.diff.pause import paused_note, resumed_note
 from planner.errors import Refused, ServerError
-from planner.live.apply import starting
-from planner.live.evidence import gather_evidence
-from planner.live.fetch import describe, list_schedules
-from planner.live.server import Server
 from planner.model import Horizon
+from planner.plan.firings import missed
+from planner.plan.model import Live
+from planner.plan.pauses import paused_note, resumed_note
 from planner.schedules.spec import namespace_of, window_key
+from planner.temporal.apply import starting
+from planner.temporal.client import Server
+from planner.temporal.fetch import describe, gather_evidence, list_schedules
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
-from planner.live.clock import ServerClock, read_clock
-from planner.live.server import Server
+from planner.temporal.client import Server
+from planner.temporal.clock import ServerClock, read_clock
 
 TURN_WORKFLOW = "PlannerSync"
 TURN_QUEUE = "planner-sync"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 
-from planner.live.server import Server
 from planner.model import Horizon
+from planner.temporal.client import Server
 
 DESK_SLACK = timedelta(minutes=15)
 """How far the clock of a desk or a CI machine may be off. Where a decision depends on less

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from planner.diff.plan import Live, Running
 from planner.model import Horizon
+from planner.plan.model import Live, Running
 from planner.schedules.firings import ScheduleTimes, upcoming
 from planner.schedules.spec import Schedule
 from workflows.contract import occurrence_of

@@ -8,18 +8,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from planner.diff import Change, Live, Plan, Wanted, diff, near, undecided
 from planner.errors import ServerError
-from planner.live.apply import Outcome, apply
-from planner.live.clock import ServerClock, desk_clock
-from planner.live.evidence import gather_evidence
-from planner.live.fetch import fetch
-from planner.live.read_back import is_read_back_later, read_back
-from planner.live.record import Record, ahead_of, behind, read_record, write_record
-from planner.live.server import Server
-from planner.live.starts import see_started
-from planner.live.turn import Turn, take_turn
-from planner.safety import Allowances, insist_on_checksum, insist_on_permission, judge
+from planner.plan.diff import Wanted, diff, near, undecided
+from planner.plan.model import Change, Live, Plan
+from planner.plan.safety import Allowances, insist_on_checksum, insist_on_permission, judge
+from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
+from planner.temporal.client import Server
+from planner.temporal.clock import ServerClock, desk_clock
+from planner.temporal.fetch import fetch, gather_evidence
+from planner.temporal.last_applied import Record, ahead_of, behind, read_record, write_record
+from planner.temporal.starts import see_started
+from planner.temporal.sync_lock import Turn, take_turn
 
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted sync lets what it sent arrive before the next one may look."""

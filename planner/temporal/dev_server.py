@@ -79,7 +79,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     """Start the server from the binary at hand, else from the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
-    from planner.live.telemetry import plain_runtime
+    from planner.temporal.client import plain_runtime
 
     binary = find_binary("temporal")
     try:

@@ -23,12 +23,12 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
-from planner.diff import Change, Live, Plan
-from planner.diff.decision import stamp_of
 from planner.errors import ServerError
-from planner.live.server import REQUEST_TIMEOUT, Missing, Server
-from planner.live.turn import TURN_QUEUE
+from planner.plan.diff import stamp_of
+from planner.plan.model import Change, Live, Plan
 from planner.schedules.spec import Stamp
+from planner.temporal.client import REQUEST_TIMEOUT, Missing, Server
+from planner.temporal.sync_lock import TURN_QUEUE
 
 RECORD_WORKFLOW = "PlannerRecord"
 

@@ -1,8 +1,4 @@
-"""The server's messages read as values: entries of its list, and schedules it describes.
-
-Reading keeps account of what a value can't hold. What it does hold is written again, and
-wherever that differs from what was read, somebody else put it there: a deviation.
-"""
+"""Schedules as the server's messages: what is written, and asked for."""
 
 from __future__ import annotations
 
@@ -12,23 +8,131 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from temporalio.api.common.v1 import Payload
-from temporalio.api.schedule.v1 import Range as RangeMessage
-from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.api.common.v1 import Memo, Payload, Payloads, WorkflowType
+from temporalio.api.enums.v1 import ScheduleOverlapPolicy, TaskQueueKind
 from temporalio.api.schedule.v1 import (
+    BackfillRequest,
+    ScheduleAction,
     ScheduleActionResult,
     ScheduleListEntry,
+    SchedulePolicies,
+    ScheduleSpec,
+    ScheduleState,
     StructuredCalendarSpec,
 )
+from temporalio.api.schedule.v1 import Range as RangeMessage
+from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
 from temporalio.converter import DataConverter
 
-from planner.diff import Field, Live
-from planner.live.convert import CALENDAR_FIELDS, MARK, to_message
-from planner.live.deviations import deviations
+from planner.plan.fields import Field
+from planner.plan.model import Live
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
-from workflows.contract import BoostRequest, Combine, parse_instant
+from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Combine, parse_instant
+
+MARK = "planner"
+"""The memo field of the owner mark; its value is ``{"project": NAME}``."""
+
+OVERLAP = ScheduleOverlapPolicy.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL
+
+CALENDAR_FIELDS = (
+    "year",
+    "month",
+    "day_of_month",
+    "day_of_week",
+    "hour",
+    "minute",
+    "second",
+)
+"""Names that our calendars and the server's have in common."""
+
+
+async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMessage:
+    """Return *schedule* as the server's message."""
+    return ScheduleMessage(
+        spec=_spec(schedule),
+        action=await _action(schedule, converter),
+        policies=SchedulePolicies(
+            overlap_policy=OVERLAP, catchup_window=_duration(schedule.catchup_window)
+        ),
+        state=ScheduleState(notes=schedule.note, paused=schedule.paused),
+    )
+
+
+async def owner_memo(project: str, converter: DataConverter) -> Memo:
+    """Return the memo that marks a schedule as a project's."""
+    (mark,) = await converter.encode([{"project": project}])
+    return Memo(fields={MARK: mark})
+
+
+def backfill(nominal: datetime, jitter: timedelta, following: datetime | None) -> BackfillRequest:
+    """Return the request to fire now for the *nominal* time, and for no other.
+
+    The server looks for the time with its jitter, which is less than *jitter* and ends
+    before the *following* nominal time.
+    """
+    end = nominal + jitter
+    if following is not None:
+        end = min(end, following - timedelta(milliseconds=1))
+    return BackfillRequest(
+        start_time=_timestamp(nominal), end_time=_timestamp(end), overlap_policy=OVERLAP
+    )
+
+
+def _spec(schedule: Schedule) -> ScheduleSpec:
+    return ScheduleSpec(
+        structured_calendar=[_calendar(calendar) for calendar in schedule.calendars],
+        timezone_name=schedule.timezone,
+        start_time=_timestamp(schedule.start_at) if schedule.start_at else None,
+        end_time=_timestamp(schedule.end_at) if schedule.end_at else None,
+        jitter=_duration(schedule.jitter) if schedule.jitter else None,
+    )
+
+
+def _calendar(calendar: StructuredCalendar) -> StructuredCalendarSpec:
+    message = StructuredCalendarSpec(comment=calendar.comment)
+    for name in CALENDAR_FIELDS:
+        ranges = getattr(message, name)
+        for one in getattr(calendar, name):
+            ranges.add(start=one.start, end=one.end, step=one.step)
+    return message
+
+
+async def _action(schedule: Schedule, converter: DataConverter) -> ScheduleAction:
+    payloads = await converter.encode([schedule.request])
+    metadata = None
+    if schedule.summary:
+        (summary,) = await converter.encode([schedule.summary])
+        metadata = UserMetadata(summary=summary)
+    return ScheduleAction(
+        start_workflow=NewWorkflowExecutionInfo(
+            workflow_id=schedule.id,
+            workflow_type=WorkflowType(name=BOOST_WORKFLOW),
+            task_queue=TaskQueue(name=TASK_QUEUE, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+            input=Payloads(payloads=payloads),
+            user_metadata=metadata,
+        )
+    )
+
+
+def _timestamp(instant: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message
+
+
+def _duration(span: timedelta) -> Duration:
+    message = Duration()
+    message.FromTimedelta(span)
+    return message
+
 
 LONGEST = timedelta(days=400)
 """Far more than the files allow a window to last, or to be asked for ahead."""
@@ -232,3 +336,65 @@ def _instants(messages: Iterable[Timestamp]) -> tuple[datetime, ...]:
 
 def _instant(message: Timestamp) -> datetime:
     return message.ToDatetime(tzinfo=UTC)
+
+
+def deviations(live: ScheduleMessage, written: ScheduleMessage) -> tuple[Field, ...]:
+    """Return where *live* differs from itself read and *written* again."""
+    return tuple(
+        Field(path.replace("_", " "), before, after)
+        for path, before, after in _differing(_comparable(live), _comparable(written), ())
+    )
+
+
+def _comparable(message: ScheduleMessage) -> ScheduleMessage:
+    """Return *message* without what the values are compared by, and without defaults."""
+    copy = ScheduleMessage()
+    copy.CopyFrom(message)
+    for field in ("structured_calendar", "timezone_name", "start_time", "end_time", "jitter"):
+        copy.spec.ClearField(field)
+    copy.policies.ClearField("catchup_window")
+    start = copy.action.start_workflow
+    start.ClearField("input")
+    start.user_metadata.ClearField("summary")
+    start.task_queue.ClearField("kind")
+    copy.state.ClearField("notes")
+    copy.state.ClearField("paused")
+    return copy
+
+
+def _differing(
+    left: Message, right: Message, path: tuple[str, ...]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the path of each field that differs, with what is there and what should be."""
+    for field in left.DESCRIPTOR.fields:
+        one, other = getattr(left, field.name), getattr(right, field.name)
+        if one == other:
+            continue
+        here = (*path, field.name)
+        if _is_message(field):
+            yield from _differing(one, other, here)
+        else:
+            yield " ".join(here[1:]), _words(field, one), _words(field, other)
+
+
+def _is_message(field: Any) -> bool:
+    """Tell whether *field* holds one message whose own fields can be compared."""
+    return field.message_type is not None and not field.is_repeated
+
+
+def _words(field: Any, value: Any) -> str:
+    """Return a field's *value* as a person reads it; nothing secret can be in these."""
+    if field.is_repeated:
+        return ", ".join(_one(item) for item in value) or "none"
+    if field.enum_type:
+        name = str(field.enum_type.values_by_number[value].name)
+        return name.rpartition("POLICY_")[2].lower().replace("_", " ")
+    return str(value) if value not in ("", b"") else "none"
+
+
+def _one(item: Any) -> str:
+    return (
+        " ".join(MessageToJson(item, indent=None).split())
+        if isinstance(item, Message)
+        else str(item)
+    )

@@ -14,16 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 
-from planner.diff import Change, Live
-from planner.diff.firings import awaited, missed
 from planner.errors import ServerError
-from planner.live.apply import Outcome, start
-from planner.live.clock import ServerClock
-from planner.live.evidence import LATE, has_begun
-from planner.live.fetch import describe
-from planner.live.server import Server
 from planner.model import Horizon
+from planner.plan.firings import awaited, missed
+from planner.plan.model import Change, Live
 from planner.schedules.spec import Schedule
+from planner.temporal.apply import Outcome, start
+from planner.temporal.client import Server
+from planner.temporal.clock import ServerClock
+from planner.temporal.fetch import LATE, describe, has_begun
 from workflows.contract import format_instant, occurrence_of
 
 AHEAD = timedelta(seconds=60)

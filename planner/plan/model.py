@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from planner.diff.fields import Field
 from planner.errors import Lint
+from planner.plan.fields import Field
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 
 Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unchanged"]

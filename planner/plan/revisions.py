@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from planner.diff.plan import Change, Plan
+from planner.plan.model import Change, Plan
 from planner.schedules.spec import Schedule
 from workflows.contract import BoostRequest, Capacity, Rails
 

@@ -26,9 +26,8 @@ from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
-from planner.live.connect import insist_on_namespace
-from planner.live.server import raise_if_cancelled
 from planner.schedules.spec import schedule_id
+from planner.temporal.client import insist_on_namespace, raise_if_cancelled
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,

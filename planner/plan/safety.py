@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from planner.diff import Change, Plan
 from planner.errors import Lint, Refused, StalePlan
+from planner.plan.model import Change, Plan
 
 MAX_DELETE_SHARE = 0.30
 """Deleting a larger share of the owned schedules than this is held back …"""
