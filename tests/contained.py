@@ -17,7 +17,7 @@ for path in "${shown[@]}"; do
   mount --bind "$path" "/run/shown/$number"
   number=$((number + 1))
 done
-for place in /root /home /tmp; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
+for place in "${hidden[@]}"; do mount -t tmpfs -o mode=755 tmpfs "$place"; done
 number=0
 for path in "${shown[@]}"; do
   mkdir -p "$path"
@@ -25,13 +25,17 @@ for path in "${shown[@]}"; do
   mount -o remount,ro,bind "$path"
   number=$((number + 1))
 done
-for place in /root /home /tmp /run /; do mount -o remount,ro,bind "$place"; done
+for place in "${hidden[@]}" /run /; do mount -o remount,ro,bind "$place"; done
 cd /
 exec setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all \
   --inh-caps=-all -- "$@"
 """
-"""Run in a mount namespace of its own: everything is read-only, and of /root, /home and /tmp
+"""Run in a mount namespace of its own: everything is read-only, and of the ``hidden`` directories
 only what is in ``shown`` is left."""
+
+HIDDEN = frozenset({"/root", "/home", "/tmp"})
+SYSTEM = frozenset({"/usr"})
+"""What everybody may read anyway."""
 
 
 def can_contain() -> bool:
@@ -52,11 +56,14 @@ def contained(
     Args:
         command: The program, by its path, and its arguments.
         environ: All of its environment.
-        shown: What it may read below /root, /home and /tmp, at the same paths.
+        shown: What it may read, at the same paths; nothing else is left of `HIDDEN`, and of the
+            directories at the root that these are in.
     """
+    hidden = sorted(HIDDEN | {f"/{path.parts[1]}" for path in shown} - SYSTEM)
     listed = " ".join(f"'{path}'" for path in shown)
     apart = ["unshare", "--mount", "--propagation", "private"]
     head = f"set -euo pipefail\nmount -t tmpfs tmpfs /run\nuser={USER}\nshown=({listed})\n"
+    head += f"hidden=({' '.join(hidden)})\n"
     return subprocess.Popen(
         [*apart, "bash", "-c", head + SCRIPT, "contained", *command],
         env=dict(environ),
