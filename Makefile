@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
-  kills near-now bench-sync bench-foresight kill bench-load bench-latency bench-actions shape
+  kills near-now bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
 
 check: static test  ## what CI runs
 
@@ -82,6 +82,11 @@ bench-load:  ## so many namespaces boosted in the same minute, by one worker
 FIRINGS ?= 100
 bench-latency:  ## from a schedule's firing to the capacity request on the wire
 	$(PYTHON) benchmarks/latency.py $(FIRINGS)
+
+LEASES ?= 2000
+LEASE_KILLS ?= 6
+bench-leases:  ## so many leases on one keeper, whose worker is killed meanwhile
+	$(PYTHON) benchmarks/leases.py $(LEASES) $(LEASE_KILLS)
 
 bench-actions:  ## what a boost costs in Actions, beside the published pattern
 	$(PYTHON) benchmarks/actions.py

@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from workflows.claims import KeeperActivities
-from workflows.contract import Lease, LeaseRequest
-from workflows.orders import Ask
+from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest
+from workflows.orders import NOT_NOW, REFUSED, Ask
 
 NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
 
@@ -48,3 +50,44 @@ async def test_a_keeper_out_of_reach_is_one_error(
     await asyncio.sleep(0)
     gc.collect()
     assert reported == []
+
+
+ANSWER = LeaseAnswer(granted=True, in_force=True, capacity=Capacity(8), until=NOW, message="yes")
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [
+        pytest.param(NOT_NOW, ANSWER, id="the keeper hands over"),
+        pytest.param("UnprocessedUpdate", ANSWER, id="the keeper has just handed over"),
+        pytest.param(REFUSED, ApplicationError, id="it makes no sense"),
+        pytest.param("SomethingElse", WorkflowUpdateFailedError, id="a bug: the server retries"),
+    ],
+)
+async def test_what_a_refusal_means(
+    skipping: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    fresh: str,
+    kind: str,
+    outcome: object,
+) -> None:
+    """A request that a keeper had no time for is made again; only its own no is final.
+
+    The server's word for an update that came with a hand-over says that it is not to be
+    tried again, which concerns the run that is over.
+    """
+    refusals = [WorkflowUpdateFailedError(ApplicationError("no", type=kind, non_retryable=True))]
+
+    async def request(*_: object) -> LeaseAnswer:
+        if refusals:
+            raise refusals.pop()
+        return ANSWER
+
+    monkeypatch.setattr(KeeperActivities, "_request", request)
+    monkeypatch.setattr("workflows.claims.COME_AGAIN", 0)
+    asking = KeeperActivities(skipping.client).ask
+    if outcome is ANSWER:
+        assert await ActivityEnvironment().run(asking, claim(fresh)) == ANSWER
+    else:
+        with pytest.raises(outcome):  # type: ignore[call-overload]
+            await ActivityEnvironment().run(asking, claim(fresh))

@@ -79,7 +79,7 @@ class CapacityActivities:
         with _faults_reported(order.ledger):
             async with beating(f"looking at {order.ledger.namespace}") as beats:
                 sight = await self._step(order, beats)
-        metrics.record_step(order.ledger, sight)
+        metrics.record_step(order.ledger, sight, running=order.running)
         return sight
 
     async def _step(self, order: Drive, beats: Beats) -> Sight:

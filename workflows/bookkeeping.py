@@ -5,12 +5,14 @@ Each change returns a new ledger; the keeper decides by what is true of it then.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperState, Lease, LeaseRequest
 from workflows.declarations import declare, succeed, take_over_declaration, under_declaration
+from workflows.demand import demand_of
 from workflows.ledger import Ledger, Offer
 from workflows.operation_ids import is_own, origin_of
 
@@ -38,8 +40,7 @@ def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
     known = declare(_afresh(ledger) if is_idle else ledger, request)
     held = None if request.replaces == lease.key else held_as(ledger, lease.key)
     taken = held or under_declaration(known, lease)
-    leases = _sorted((*_others(known.leases, lease.key), taken))
-    return replace(known, leases=leases, claimed=True)
+    return replace(known, leases=_with_lease(known.leases, taken), claimed=True)
 
 
 def _follows_nothing(ledger: Ledger, request: LeaseRequest) -> bool:
@@ -73,13 +74,24 @@ def held_as(ledger: Ledger, key: str) -> Lease | None:
     return next((lease for lease in ledger.leases if lease.key == key), None)
 
 
+def _with_lease(leases: tuple[Lease, ...], lease: Lease) -> tuple[Lease, ...]:
+    """Return *leases*, the next end first, with *lease* instead of any of the same key."""
+    others = _others(leases, lease.key) if any(one.key == lease.key for one in leases) else leases
+    place = bisect(others, _by_end(lease), key=_by_end)
+    return (*others[:place], lease, *others[place:])
+
+
+def _by_end(lease: Lease) -> tuple[datetime, str]:
+    return lease.until, lease.key
+
+
 def _others(leases: Iterable[Lease], key: str) -> tuple[Lease, ...]:
     return tuple(lease for lease in leases if lease.key != key)
 
 
 def _sorted(leases: Iterable[Lease]) -> tuple[Lease, ...]:
     """Return *leases* as a ledger has them: the next end first."""
-    return tuple(sorted(leases, key=lambda lease: (lease.until, lease.key)))
+    return tuple(sorted(leases, key=_by_end))
 
 
 def _afresh(ledger: Ledger) -> Ledger:
@@ -122,13 +134,17 @@ def was_released(ledger: Ledger, key: str) -> bool:
 
 
 def expire(ledger: Ledger, now: datetime) -> Ledger:
-    """Return *ledger* without what has ended by *now*: ends are exclusive."""
-    left = replace(
+    """Return *ledger* without what has ended by *now*: ends are exclusive.
+
+    Itself where nothing has: what is known of its leases is known of the same tuple only.
+    """
+    if all(lease.until > now for lease in (*ledger.leases, *ledger.released)):
+        return ledger
+    return replace(
         ledger,
         leases=tuple(lease for lease in ledger.leases if lease.until > now),
         released=tuple(lease for lease in ledger.released if lease.until > now),
     )
-    return succeed(left)
 
 
 def aim(ledger: Ledger, now: datetime) -> Ledger:
@@ -271,15 +287,15 @@ def next_look(ledger: Ledger) -> datetime | None:
 
 def state_of(ledger: Ledger, now: datetime) -> KeeperState:
     """Return the state of the namespace at *now*, in one word."""
-    running = [lease for lease in ledger.leases if lease.until > now]
-    short = [lease for lease in running if not ledger.covers(lease)]
+    known = expire(ledger, now)
+    short = [one for one in demand_of(known.leases).groups if not known.covers(one.lease)]
     if short:
-        return "uncovered" if any(lease.start <= now for lease in short) else "raising"
+        return "uncovered" if any(one.opens <= now for one in short) else "raising"
     if ledger.doubt:
         return "unknown"
     if ledger.foreign:
         return "foreign"
-    if expire(ledger, now).is_settled:
+    if known.is_settled:
         return "ok"
     since = _lowering_since(ledger, now)
     return "overdue" if now - since > LOWER_WITHIN else "reverting"

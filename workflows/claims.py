@@ -17,13 +17,15 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows import metrics, orders
+from workflows import keeper_limits, metrics, orders
 from workflows.beats import beating
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RELEASE_UPDATE,
+    UNPROCESSED_UPDATE,
     LeaseAnswer,
+    LeaseRequest,
     keeper_id,
 )
 from workflows.ledger import LOOK_EVERY, Ledger
@@ -36,6 +38,10 @@ BROKEN = {
     WorkflowExecutionStatus.CANCELED,
 }
 """How a keeper ends that still has something to tell: work undone, or claims released."""
+
+
+COME_AGAIN = 2.0
+"""Seconds until a request is made again for which a keeper had no room."""
 
 
 class KeeperActivities:
@@ -56,17 +62,22 @@ class KeeperActivities:
         namespace = order.request.namespace
         if activity.info().attempt == 1:
             metrics.record_lateness(namespace, (datetime.now(UTC) - order.nominal).total_seconds())
-        start = await self._start_of(namespace)
         async with beating("waiting for the keeper's answer"):
-            try:
-                answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
-                    LEASE_UPDATE,
-                    order.request,
-                    start_workflow_operation=start,
-                    result_type=LeaseAnswer,
-                )
-            except WorkflowUpdateFailedError as error:
-                raise _refused(error) from error
+            while True:
+                try:
+                    return await self._request(order.request)
+                except WorkflowUpdateFailedError as error:
+                    if not _comes_again(error):
+                        raise _refused(error) from error
+                await asyncio.sleep(COME_AGAIN)
+
+    async def _request(self, request: LeaseRequest) -> LeaseAnswer:
+        answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
+            LEASE_UPDATE,
+            request,
+            start_workflow_operation=await self._start_of(request.namespace),
+            result_type=LeaseAnswer,
+        )
         return answer
 
     @activity.defn(name=orders.GIVE_BACK)
@@ -105,6 +116,7 @@ class KeeperActivities:
                 namespace=namespace,
                 broken_run=await self._broken_run(namespace),
                 look_every_seconds=self._look_every // timedelta(seconds=1),
+                updates_a_run=keeper_limits.UPDATES_A_RUN,
             ),
             id=keeper_id(namespace),
             task_queue=activity.info().task_queue,
@@ -135,9 +147,24 @@ def _hear(started: asyncio.Future[Any]) -> None:
         started.exception()
 
 
-def _refused(error: WorkflowUpdateFailedError) -> BaseException:
-    """Return the failure for a claim that the keeper refused, in the keeper's words."""
+def _comes_again(error: WorkflowUpdateFailedError) -> bool:
+    """Tell whether the request has to be made again, for the keeper hands over to its next run.
+
+    It said so itself, or the server did: of a request that came in that very moment.
+    """
     cause = error.cause
-    if isinstance(cause, ApplicationError) and cause.non_retryable:
+    return isinstance(cause, ApplicationError) and cause.type in (
+        orders.NOT_NOW,
+        UNPROCESSED_UPDATE,
+    )
+
+
+def _refused(error: WorkflowUpdateFailedError) -> BaseException:
+    """Return the failure for a request that the keeper refused for good, in its words.
+
+    Anything else is tried again.
+    """
+    cause = error.cause
+    if isinstance(cause, ApplicationError) and cause.type == orders.REFUSED:
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return error

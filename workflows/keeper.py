@@ -54,12 +54,15 @@ class CapacityKeeper:
         self._broken_run = start.broken_run
         self._is_reset = _was_made_by_a_reset(workflow.info())
         self._is_recovering = bool(self._broken_run) or self._is_reset
-        self._ledger = start.ledger or Ledger(
-            namespace=start.namespace, look_every_seconds=start.look_every_seconds
+        self._ledger = (
+            start.ledger.unpacked
+            if start.ledger
+            else Ledger(namespace=start.namespace, look_every_seconds=start.look_every_seconds)
         )
         self._failures = 0
         self._attempts = 0
         self._updates = 0
+        self._updates_a_run = start.updates_a_run
         self._waiting = 0
         self._key = ""
         self._key_for: Capacity | None = None
@@ -105,6 +108,7 @@ class CapacityKeeper:
     def _check_lease(self, request: LeaseRequest) -> None:
         if request.namespace != self._ledger.namespace:
             raise _refusal(f"this keeper keeps {self._ledger.namespace}, not {request.namespace}")
+        self._check_room(request.lease)
         claim = request.lease
         if claim.tru <= 0:
             raise _refusal(f"a claim of {claim.tru} TRU asks for nothing; ask for 2 or more")
@@ -112,6 +116,17 @@ class CapacityKeeper:
             raise _refusal("a claim needs a key, such as payroll@2027-01-15T05:00:00Z")
         if claim.until.tzinfo is None or claim.until <= claim.start:
             raise _refusal(f"a claim until {claim.until} ends before it starts")
+
+    def _check_room(self, lease: Lease) -> None:
+        """Refuse what would make this run too long to be replayed, or its state too large.
+
+        For a while only: what is refused leaves no trace, and comes again.
+        """
+        if self._is_full:
+            raise _not_now("this run of the keeper is full, and hands over to the next")
+        known = len(self._ledger.leases) + len(self._ledger.released)
+        if known >= keeper_limits.LEASES and not self._ledger.holds(lease):
+            raise _not_now(f"{known} leases are as many as a namespace may have at once")
 
     @workflow.update(name=RELEASE_UPDATE)
     async def release(self, request: ReleaseRequest) -> tuple[Lease, ...]:
@@ -144,7 +159,7 @@ class CapacityKeeper:
     @workflow.query(name=orders.LEDGER_QUERY)
     def known(self) -> Ledger:
         """Return everything, for a successor to go on with."""
-        return self._ledger
+        return self._ledger.to_hand_over
 
     # What it does
 
@@ -204,7 +219,9 @@ class CapacityKeeper:
         if not self._key or self._key_for != wanted:
             self._key, self._key_for = self._new_key(wanted), wanted
         try:
-            order = Drive(ledger=self._ledger, key=self._key)
+            order = Drive(
+                ledger=self._ledger.for_a_step, key=self._key, running=len(self._ledger.leases)
+            )
             sight = await self._activity(orders.DRIVE, order, words.purpose(self._ledger, wanted))
         except ActivityError as error:
             await self._back_off(error)
@@ -323,7 +340,7 @@ class CapacityKeeper:
                 workflow.logger.warning("%s: %s", self._ledger.namespace, error.cause)
                 old = None
             if old is not None:
-                self._ledger = book.take_over(self._ledger, old)
+                self._ledger = book.take_over(self._ledger, old.unpacked)
             elif self._ledger.baseline is None:
                 doubt = "the run of the keeper before this one can't be read any more"
                 self._ledger = replace(self._ledger, doubt=doubt)
@@ -358,10 +375,15 @@ class CapacityKeeper:
     @property
     def _turns_over(self) -> bool:
         """Whether the run has grown enough, and nobody waits for a step about to succeed."""
-        if self._failures == 0 and not self._ledger.is_settled:
+        if self._failures == 0 and not self._ledger.is_settled and not self._is_full:
             return False
         suggested = workflow.info().is_continue_as_new_suggested()
-        return suggested or self._updates >= keeper_limits.UPDATES_A_RUN
+        return suggested or self._updates >= self._updates_a_run
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether the run has taken as many updates as a replay of it may cost."""
+        return self._updates >= self._updates_a_run * keeper_limits.FULL
 
     async def _leave(self) -> None:
         """Let every waiting claim be answered, and take no more waits."""
@@ -373,7 +395,12 @@ class CapacityKeeper:
         """Go on as a new run, with all that is known and nobody waiting."""
         await self._leave()
         namespace = self._ledger.namespace
-        workflow.continue_as_new(KeeperInput(namespace=namespace, ledger=self._ledger))
+        order = KeeperInput(
+            namespace=namespace,
+            ledger=self._ledger.to_hand_over,
+            updates_a_run=keeper_limits.UPDATES_A_RUN,
+        )
+        workflow.continue_as_new(order)
 
     def _give_up(self) -> None:
         """End every claim, since the keeper was cancelled."""
@@ -440,6 +467,11 @@ def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
     return not request.window or lease.window == request.window
 
 
+def _not_now(words: str) -> ApplicationError:
+    """Return the error that a caller gets who is to come again."""
+    return ApplicationError(words, type=orders.NOT_NOW)
+
+
 def _refusal(words: str) -> ApplicationError:
     """Return the error that a caller of an update gets, and that isn't retried."""
-    return ApplicationError(words, type="Refused", non_retryable=True)
+    return ApplicationError(words, type=orders.REFUSED, non_retryable=True)

@@ -6,9 +6,10 @@ and whether what is in force is that. `workflows.bookkeeping` has how it changes
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
 
 from workflows.contract import (
     APS_PER_TRU,
@@ -18,9 +19,15 @@ from workflows.contract import (
     Target,
     target_of_leases,
 )
+from workflows.demand import SameTuple, demand_of
+from workflows.packing import pack, unpack
 
 LOOK_EVERY = timedelta(minutes=30)
 """How often a boosted namespace is looked at for what others changed, usually."""
+
+
+FEW_LEASES = 100
+"""Leases up to which a ledger is handed over as it is; more would take too long to be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +88,7 @@ class Ledger:
         trouble: The latest fault in words, empty after a success.
         resumes: Until when the keeper waits after a fault, at the latest.
         remark: What else people should know of how it came to this.
+        packed: *leases* and *released* where they are many and on their way to another run.
     """
 
     namespace: str
@@ -109,6 +117,7 @@ class Ledger:
     trouble: str = ""
     resumes: datetime | None = None
     remark: str = ""
+    packed: Any = None
 
     @property
     def target(self) -> Target:
@@ -123,7 +132,9 @@ class Ledger:
     @property
     def allowed(self) -> tuple[int, ...]:
         """The TRU values that the rails of any lease and the Cloud both allow, ascending."""
-        rails = {self._narrowed(lease.rails) for lease in self.leases} or {self._narrowed(None)}
+        rails = {self._narrowed(lease.rails) for lease in demand_of(self.leases).deciding} or {
+            self._narrowed(None)
+        }
         return tuple(sorted({tru for each in rails for tru in each.allowed}))
 
     @property
@@ -191,26 +202,69 @@ class Ledger:
         """Return *capacity* in Actions per second, on-demand as the Cloud last told."""
         return self.offer.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU
 
-    def _target(self, leases: Collection[Lease], *, within_inventory: bool = False) -> Target:
-        assert self.baseline is not None, "nothing is aimed at before the baseline is known"
-        narrowed = {
-            rails: self._narrowed(rails, within_inventory=within_inventory)
-            for rails in {lease.rails for lease in leases}
-        }
-        return target_of_leases(
-            leases,
-            self.baseline,
-            lambda lease: narrowed[lease.rails],
-            on_demand_aps=self.offer.on_demand_aps,
-        )
+    @property
+    def to_hand_over(self) -> Ledger:
+        """This as it goes to another run; `unpacked` there.
 
-    def _narrowed(self, granted: Rails | None, *, within_inventory: bool = False) -> Rails:
+        Few leases go as they are: people read them, and so does a worker of an earlier release
+        beside this one.
+        """
+        if len(self.leases) + len(self.released) <= FEW_LEASES:
+            return self
+        packed = {"leases": pack(self.leases), "released": pack(self.released)}
+        return replace(self, leases=(), released=(), packed=packed)
+
+    @property
+    def unpacked(self) -> Ledger:
+        """This as it was before `to_hand_over`."""
+        if self.packed is None:
+            return self
+        leases, released = (unpack(self.packed[name]) for name in ("leases", "released"))
+        return replace(self, leases=leases, released=released, packed=None)
+
+    @property
+    def for_a_step(self) -> Ledger:
+        """What a step to the target needs of this, however many leases there are."""
+        return replace(self, leases=demand_of(self.leases).deciding, released=())
+
+    def _target(self, leases: tuple[Lease, ...], *, within_inventory: bool = False) -> Target:
+        assert self.baseline is not None, "nothing is aimed at before the baseline is known"
+        within_inventory = within_inventory and self.offer.available is not None
+        reckon = _target if len(leases) > 1 else _target.__wrapped__
+        return reckon(SameTuple(leases), self.baseline, self.rails, self.offer, within_inventory)
+
+    def _narrowed(self, granted: Rails | None) -> Rails:
         """Return the guard rails *granted*, narrowed to what the Cloud API allows."""
-        rails = granted or self.rails or Rails()
-        allowed = tuple(int(tru) for tru in self.offer.allowed if tru == int(tru))
-        common = tuple(tru for tru in rails.allowed if tru in allowed) or allowed
-        ceiling = rails.max_tru
-        if within_inventory and self.offer.available is not None:
-            there = int(self.offer.available)
-            ceiling = there if ceiling is None else min(ceiling, there)
-        return Rails(allowed=common or rails.allowed, max_tru=ceiling)
+        return _narrowed(granted or self.rails or Rails(), self.offer, within_inventory=False)
+
+
+@lru_cache(maxsize=256)
+def _target(
+    same: SameTuple,
+    baseline: Capacity,
+    rails: Rails | None,
+    offer: Offer,
+    within_inventory: bool,
+) -> Target:
+    """Return what the leases of *same* come to; those that say no *rails* are under these."""
+    leases = demand_of(same.leases).deciding if len(same.leases) > 1 else same.leases
+    narrowed = {
+        own: _narrowed(own or rails or Rails(), offer, within_inventory=within_inventory)
+        for own in {lease.rails for lease in leases}
+    }
+    return target_of_leases(
+        leases,
+        baseline,
+        lambda lease: narrowed[lease.rails],
+        on_demand_aps=offer.on_demand_aps,
+    )
+
+
+def _narrowed(rails: Rails, offer: Offer, *, within_inventory: bool) -> Rails:
+    allowed = tuple(int(tru) for tru in offer.allowed if tru == int(tru))
+    common = tuple(tru for tru in rails.allowed if tru in allowed) or allowed
+    ceiling = rails.max_tru
+    if within_inventory and offer.available is not None:
+        there = int(offer.available)
+        ceiling = there if ceiling is None else min(ceiling, there)
+    return Rails(allowed=common or rails.allowed, max_tru=ceiling)

@@ -27,14 +27,21 @@ HISTOGRAM_BUCKETS = {
 }
 
 
-def record_step(ledger: Ledger, sight: Sight, now: datetime | None = None) -> None:
-    """Record what a step aimed at and what it found in force at its end."""
+def record_step(
+    ledger: Ledger, sight: Sight, now: datetime | None = None, *, running: int | None = None
+) -> None:
+    """Record what a step aimed at and what it found in force at its end.
+
+    *running* leases run, those of *ledger* if it is None.
+    """
     now = now or datetime.now(UTC)
     meter = _meter(ledger.namespace)
     wanted = ledger.target.capacity
     _gauge(meter, "target_tru", "TRU that should be in force; 0 is on-demand", _tru(wanted))
     _gauge(meter, "actual_tru", "TRU in force; 0 is on-demand", _tru(sight.capacity))
-    meter.create_gauge(f"{PREFIX}_leases", "Claims that run").set(len(ledger.leases))
+    meter.create_gauge(f"{PREFIX}_leases", "Claims that run").set(
+        len(ledger.leases) if running is None else running
+    )
     if sight.capacity == wanted and sight.found != wanted and ledger.aimed_since:
         _record_latency(meter, ledger, (now - ledger.aimed_since).total_seconds())
     overdue = _is_lowering(ledger) and sight.capacity != wanted and _is_late(ledger, now)

@@ -32,6 +32,12 @@ ATTEMPT_WITHIN = timedelta(minutes=5)
 RECALL_WITHIN = timedelta(minutes=2)
 """How long a successor tries to learn what the run before it knew, while a window waits."""
 
+REFUSED = "Refused"
+"""The type of a keeper's refusal that holds for good: the request makes no sense."""
+
+NOT_NOW = "NotNow"
+"""The type of a keeper's refusal that holds for a moment: ask again."""
+
 LEDGER_QUERY = "ledger"
 """The query for all that a keeper knows, from which a broken one's successor goes on."""
 
@@ -40,19 +46,26 @@ LEDGER_QUERY = "ledger"
 class KeeperInput(KeeperStart):
     """What a run of a keeper begins with: a namespace, and what an earlier run knew.
 
-    A *ledger* brings its own *look_every_seconds*.
+    A *ledger* brings its own *look_every_seconds*. *updates_a_run* are those after which the
+    run hands over to the next; without it, it is one of a release that handed over late.
     """
 
     ledger: Ledger | None = None
+    updates_a_run: int = 1_000
     look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
-    """One step to a target: what is known, and the idempotency key of the change."""
+    """One step to a target: what it has to know, and the idempotency key of the change.
+
+    *running* is the number of leases that run, of which *ledger* has those that decide; None
+    where it has all of them.
+    """
 
     ledger: Ledger
     key: str
+    running: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

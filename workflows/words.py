@@ -8,6 +8,10 @@ from workflows.bookkeeping import state_of, was_released
 from workflows.contract import Capacity, Lease, Rails, format_instant
 from workflows.ledger import Declaration, Ledger
 
+SHOWN = 20
+"""Leases that a keeper's details name, of those that end first: the UI shows 20 kB at most, and
+the words are made anew at each change."""
+
 
 def lease_in_words(lease: Lease) -> str:
     """Return who asks for how much, until when."""
@@ -41,7 +45,9 @@ def span(length: timedelta) -> str:
 def details(ledger: Ledger, now: datetime) -> str:
     """Return all that *ledger* says at *now*, for the keeper's page in the UI."""
     lines = [_headline(ledger, now), *_why(ledger)]
-    lines += [f"- {lease_in_words(lease)}" for lease in ledger.leases]
+    lines += [f"- {lease_in_words(lease)}" for lease in ledger.leases[:SHOWN]]
+    if len(ledger.leases) > SHOWN:
+        lines.append(f"- and {len(ledger.leases) - SHOWN} more, which end later")
     if ledger.baseline is not None and not ledger.doubt:
         origin = "declared in the calendar" if ledger.baseline_declared else "found"
         lines.append(f"Baseline: {ledger.baseline} ({origin}).")
@@ -130,7 +136,7 @@ def step(ledger: Ledger) -> str:
 
 def purpose(ledger: Ledger, wanted: Capacity) -> str:
     """Return what a step to *wanted* is for, short enough for a summary."""
-    windows = ", ".join(lease.window for lease in ledger.leases)
+    windows = ", ".join(lease.window for lease in ledger.leases[:SHOWN])
     if windows:
         return f"To {wanted} for {windows}"[:200]
     return f"Back to {wanted}, the baseline"

@@ -42,10 +42,13 @@ PURE_MODULES = (
     "backoff",
     "bookkeeping",
     "contract",
+    "declarations",
+    "demand",
     "keeper_limits",
     "ledger",
     "operation_ids",
     "orders",
+    "packing",
     "words",
 )
 

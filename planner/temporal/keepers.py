@@ -22,7 +22,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
@@ -34,6 +34,7 @@ from workflows.contract import (
     RELEASE_UPDATE,
     STATUS_QUERY,
     TASK_QUEUE,
+    UNPROCESSED_UPDATE,
     BoostRequest,
     BoostResult,
     KeeperStart,
@@ -60,6 +61,9 @@ UNTAKEN_EVENTS = 2
 """Events of a workflow that no worker has taken: that it started, and its first task."""
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+HAND_OVER = 0.5
+"""Seconds until a release is requested again that came as a keeper handed over."""
 
 WORKER_HINT = "is a worker running? `planner worker` starts one"
 
@@ -199,7 +203,7 @@ async def release(client: Client, namespace: str, request: ReleaseRequest) -> tu
     handle = client.get_workflow_handle(keeper_id(namespace))
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-            gone: tuple[Lease, ...] = await _released(handle, request)
+            return await _released(handle, request)
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise ServerError(f"the keeper of {namespace} does not answer: {WORKER_HINT}") from error
     except (RPCError, WorkflowUpdateFailedError) as error:
@@ -209,15 +213,25 @@ async def release(client: Client, namespace: str, request: ReleaseRequest) -> tu
         raise Refused(
             f"no boost is running for {namespace}: there is nothing to release"
         ) from error
-    return tuple(gone)
 
 
-async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -> Any:
-    try:
-        return await handle.execute_update(RELEASE_UPDATE, request, result_type=tuple[Lease, ...])
-    except WorkflowUpdateRPCTimeoutOrCancelledError:
-        raise_if_cancelled()
-        raise
+async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -> tuple[Lease, ...]:
+    """Make *request* of a keeper, again where it comes as that hands over to its next run."""
+    while True:
+        try:
+            gone: tuple[Lease, ...] = await handle.execute_update(
+                RELEASE_UPDATE, request, result_type=tuple[Lease, ...]
+            )
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise_if_cancelled()
+            raise
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            if not (isinstance(cause, ApplicationError) and cause.type == UNPROCESSED_UPDATE):
+                raise
+            await asyncio.sleep(HAND_OVER)
+        else:
+            return tuple(gone)
 
 
 async def release_all(

@@ -20,6 +20,8 @@ KEEPER_WORKFLOW = "CapacityKeeper"
 LEASE_UPDATE = "lease"
 RELEASE_UPDATE = "release"
 STATUS_QUERY = "status"
+UNPROCESSED_UPDATE = "UnprocessedUpdate"
+"""How the server names an update that came as a keeper handed over to its next run: ask again."""
 
 Combine = Literal["max", "add"]
 """How a lease meets the others of its namespace: the highest counts, or it comes on top."""
