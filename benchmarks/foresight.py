@@ -21,7 +21,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from planner.cli.plan_impact import sections_of
+from planner.cli.plan import impact_of
 from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
 from planner.occurrences.expand import expand_all
@@ -98,7 +98,7 @@ def impact(windows: int, each: int, days: int, *, changed: int) -> dict[str, Any
     live = {s.id: lived(s, n < changed) for n, s in enumerate(schedules) if changed < windows}
     plan = diff(wanted, live, NOW)
     began = cpu()
-    sections = sections_of(plan, schedules, found.prices, NOW, brief=False)
+    sections = impact_of(plan, schedules, found.prices, NOW, brief=False)
     return {"seconds": cpu() - began, "lines": sum(len(section.lines) for section in sections)}
 
 

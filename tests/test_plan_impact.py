@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
-from planner.cli.plan_impact import sections_of
+from planner.cli.plan import impact_of
 from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
@@ -217,13 +217,13 @@ def test_a_schedule_read_back_runs_when_it_did() -> None:
 def test_a_plan_without_changes_has_no_sections() -> None:
     """Nothing is computed where nothing changes."""
     plan = plan_of([schedule()], [live_of(schedule())])
-    assert sections_of(plan, [schedule()], Prices(), NOW, brief=False) == ()
+    assert impact_of(plan, [schedule()], Prices(), NOW, brief=False) == ()
 
 
 def test_a_pull_request_shows_capacity_and_bill() -> None:
     """Runs that differ in their day alone are one entry; each month has its line."""
     plan = plan_of([schedule(tru=4)], [live_of(schedule())])
-    capacity, bill = sections_of(plan, [schedule(tru=4)], Prices(), NOW, brief=False)
+    capacity, bill = impact_of(plan, [schedule(tru=4)], Prices(), NOW, brief=False)
     assert capacity.title == "Capacity in the next 60 days: another one for 120.0 h"
     assert capacity.lines == (
         "payments-prod.a1b2c (times in UTC)",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.plan_impact import sections_of
-from planner.cli.wanting import wanted_of
+from planner.cli.plan import desired_state, impact_of
 from planner.config.load import read
 from planner.forecast import plan_impact
 from planner.model import Prices
@@ -38,7 +37,7 @@ def test_the_impact_of_too_many_runs_is_left_out(
     (tmp_path / "planner.yaml").write_text("project: shop\n", encoding="utf-8")
     (tmp_path / "payments.yaml").write_text(CALENDAR, encoding="utf-8")
     monkeypatch.setattr(plan_impact, "MOST_RUNS", most)
-    wanted = wanted_of(read(tmp_path), tmp_path, NOW)
+    wanted = desired_state(read(tmp_path), tmp_path, NOW)
     plan = diff(wanted, {}, NOW)
-    sections = sections_of(plan, wanted.schedules, Prices(), NOW, brief=False)
+    sections = impact_of(plan, wanted.schedules, Prices(), NOW, brief=False)
     assert sections[0].title.startswith(title)

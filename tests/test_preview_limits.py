@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from forecast_helpers import START, calendar, daily, project
 
-from planner.cli.foresight import MOST_RUNS, _refuse_too_many
+from planner.cli.preview import MOST_RUNS, _refuse_too_many
 from planner.errors import InputError
 from planner.model import Cron, Duration, Horizon, Window
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from schedule_values import NOW, PROJECT, schedule
 
-from planner.cli.progress import LONG, Bar
+from planner.cli.sync import LONG, ProgressBar
 from planner.plan.diff import Wanted, diff
 from planner.plan.model import Plan
 
@@ -35,10 +35,10 @@ def shown(
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
-    with Bar() as bar:
+    with ProgressBar() as bar:
         bar.begin(plan_of(count))
         for number in range(count):
-            bar.line(f"+ created {'x' * 80}/{number}")
+            bar.print(f"+ created {'x' * 80}/{number}")
             bar.advance()
     return out.getvalue(), err.getvalue()
 

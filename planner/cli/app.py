@@ -1,11 +1,11 @@
-"""What all commands share: the application, the consoles, and how a run ends."""
+"""The application that all commands are registered with, its version, and how a run ends."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +29,12 @@ EXIT_CODES = {
     EXIT_INTERRUPTED: "ended by Ctrl-C",
     EXIT_TERMINATED: "ended by SIGTERM; the worker, which stops in order, ends with 0",
 }
-"""What each exit code means, of every command: what help and documents show."""
+"""The meaning of each exit code, the same for every command; shown by help and documents."""
+
+PACKAGE = "calendar-boost-planner"
+
+DATA = ("tzdata", "holidays", "temporalio")
+"""The other packages whose release changes a calendar's occurrences, or how it runs."""
 
 __all__ = ["EXIT_CODES", "app", "exit_code_of", "report", "run_async", "say"]
 
@@ -104,3 +109,42 @@ def _show_usage(error: typer.TyperException) -> None:
         show(file=sys.stderr)
     else:
         say(f"planner: {error.format_message()}")
+
+
+def _print_versions(asked: bool) -> None:
+    if asked:
+        print(version_text())
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_versions,
+            is_eager=True,
+            help="Print the versions of the planner and of what its answers depend on.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+def version_text() -> str:
+    """Return what ``--version`` prints: a line for each package, the planner first."""
+    import platform
+
+    lines = [f"planner {version_of(PACKAGE)}", *(f"{name} {version_of(name)}" for name in DATA)]
+    return "\n".join([*lines, f"python {platform.python_version()}"])
+
+
+def version_of(package: str = PACKAGE) -> str:
+    """Return the version of an installed *package*, the planner's own by default."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # as of sources that aren't installed
+        return "not installed"

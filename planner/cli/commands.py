@@ -7,37 +7,37 @@ Command modules import what is slow (temporalio, holidays, httpx) inside their f
 from __future__ import annotations
 
 from planner.cli import (
-    by_hand,
-    explaining,
-    foresight,
-    hold,
+    boost,
+    dev,
+    explain,
     init,
-    local,
-    reconcile,
+    pause,
+    plan,
+    preview,
     rehearse,
-    simulate,
+    simulator,
     status,
+    sync,
     validate,
-    version,
     worker,
 )
 from planner.cli.app import app, exit_code_of
 
 __all__ = [
     "app",
-    "by_hand",
+    "boost",
+    "dev",
     "exit_code_of",
-    "explaining",
-    "foresight",
-    "hold",
+    "explain",
     "init",
-    "local",
-    "reconcile",
+    "pause",
+    "plan",
+    "preview",
     "rehearse",
-    "simulate",
+    "simulator",
     "status",
+    "sync",
     "validate",
-    "version",
     "worker",
 ]
 
@@ -47,7 +47,7 @@ ORDER = (
     *("plan", "sync", "pause", "resume"),
     *("worker", "status", "boost", "release", "simulator"),
 )
-"""How help lists the commands: as somebody comes to need them."""
+"""The order of the commands in the help: by when a new user needs them."""
 
 app.registered_commands.sort(
     key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", ""))

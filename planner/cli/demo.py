@@ -190,11 +190,11 @@ def _read(text: str, directory: Path) -> Project:
 
 async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
     """Do with the demo's calendar what ``planner sync`` does with yours."""
-    from planner.cli.wanting import wanted_of
+    from planner.cli.plan import desired_state
     from planner.temporal.client import server_of
     from planner.temporal.sync import Order, sync
 
-    order = Order(wanted=wanted_of(project, directory, now))
+    order = Order(wanted=desired_state(project, directory, now))
     report = await sync(server_of(stack.temporal.client), order, now)
     print("planner sync\n")
     for outcome in report.outcomes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, say
+from planner.cli.app import app, say, version_of
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -99,7 +99,6 @@ def _calendars(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _workflow(answers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     """Yield the path and text of each file for GitHub."""
-    from planner.cli.version import own_version
 
     def below(folder: Traversable, path: Path) -> Iterator[tuple[Path, str]]:
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):
@@ -107,7 +106,7 @@ def _workflow(answers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
                 yield from below(entry, path / entry.name)
             elif entry.is_file():
                 text = entry.read_text(encoding="utf-8")
-                yield path / entry.name, _filled(text, {**answers, "__VERSION__": own_version()})
+                yield path / entry.name, _filled(text, {**answers, "__VERSION__": version_of()})
 
     yield from below(files("planner.cli") / "templates" / "github", GITHUB)
 

@@ -119,3 +119,13 @@ def is_lost() -> bool:
     """Tell whether something written to stdout could not be."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, Stream) and raw.fault is not None
+
+
+def colours() -> bool:
+    """Tell whether stdout gets colours: a terminal does, and a log with FORCE_COLOR.
+
+    NO_COLOR (no-color.org) counts before FORCE_COLOR (force-color.org), as in Python itself.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

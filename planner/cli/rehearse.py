@@ -44,7 +44,7 @@ def rehearse(
     Every firing of the compiled schedules, in order; then the capacity history is compared
     with the timeline. Exit code 1 on any difference. Contacts nothing outside.
     """
-    from planner.cli.choosing import horizon_of
+    from planner.cli.options import horizon_of
     from planner.config.load import read
     from planner.rehearsal.run import rehearse_project
     from planner.render.rehearsal import rehearsal_text

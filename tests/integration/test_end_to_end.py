@@ -10,7 +10,7 @@ from conftest import binary
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.wanting import wanted_of
+from planner.cli.plan import desired_state
 from planner.config.load import read
 from planner.forecast.conformance import CapacityRecord, violations
 from planner.forecast.timeline import timeline
@@ -59,7 +59,7 @@ def read_calendar(directory: Path, opens: datetime) -> Project:
 async def sync_now(client: Client, project: Project, directory: Path) -> Report:
     """Sync *project* as ``planner sync`` does."""
     now = datetime.now(UTC)
-    order = Order(wanted=wanted_of(project, directory, now))
+    order = Order(wanted=desired_state(project, directory, now))
     return await sync(server_of(client), order, now)
 
 

@@ -23,7 +23,7 @@ from temporalio.api.schedule.v1 import Schedule as Message
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.plan_impact import sections_of
+from planner.cli.plan import impact_of
 from planner.model import Prices
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.temporal.pause import choose, pause, resume
@@ -159,7 +159,7 @@ async def look_at(shop: Shop, *desired: Any) -> set[str]:
     for full in (False, True):
         found = await shop.plan(*desired, full=full)
         for brief in (True, False):
-            sections = sections_of(found, desired, Prices(), now, brief=brief)
+            sections = impact_of(found, desired, Prices(), now, brief=brief)
             assert plan_text(found, colour=False, sections=sections)
             assert plan_markdown(found, sections=sections)
         assert plan_json(found)

@@ -37,7 +37,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.cli.wanting import wanted_of
+from planner.cli.plan import desired_state
 from planner.config.load import read
 from planner.errors import ServerError
 from planner.render.plan import plan_json, plan_markdown, plan_text
@@ -468,7 +468,7 @@ async def test_a_missed_window_on_the_command_line(shop: Shop, tmp_path: Path) -
     (tmp_path / "planner.yaml").write_text(f"project: {shop.project}\n", encoding="utf-8")
     text = CALENDAR.format(project=shop.project, start=at, end=at + timedelta(hours=2))
     (tmp_path / "calendar.yaml").write_text(text, encoding="utf-8")
-    (value,) = wanted_of(read(tmp_path), tmp_path, at).schedules
+    (value,) = desired_state(read(tmp_path), tmp_path, at).schedules
     await make(shop, value)
     code, shown = await asyncio.to_thread(planner, shop, "plan", tmp_path, "--detailed-exitcode")
     assert code == 2

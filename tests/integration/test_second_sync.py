@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.wanting import wanted_of
+from planner.cli.plan import desired_state
 from planner.config.load import read
 from planner.plan.model import Live
 from planner.temporal import fetch as fetch_module
@@ -114,7 +114,7 @@ class Place:
 
     def order(self, now: datetime, **fields: Any) -> Order:
         """Return the order of ``planner sync`` in the directory, read and compiled anew."""
-        return Order(wanted=wanted_of(read(self.directory), self.directory, now), **fields)
+        return Order(wanted=desired_state(read(self.directory), self.directory, now), **fields)
 
     async def sync(self) -> tuple[Report, Counter[str]]:
         """Sync once; return the report and the requests that it took."""

@@ -99,18 +99,18 @@ def _modified(directory: Path) -> dict[Path, float]:
 
 async def _sync(stack: Stack, directory: Path) -> None:
     """Sync the calendars; a fault is reported, and the next change of a file tries again."""
-    from planner.cli.outcomes import Teller
-    from planner.cli.wanting import wanted_of
+    from planner.cli.plan import desired_state
+    from planner.cli.sync import SyncPrinter
     from planner.config.load import read
     from planner.temporal.client import server_of
     from planner.temporal.sync import Order, sync
 
     now = datetime.now(UTC)
     server = server_of(stack.temporal.client)
-    teller = Teller(server, aloud=True)
+    printer = SyncPrinter(server, text=True)
     try:
-        wanted = wanted_of(read(directory), directory, now)
-        report = await sync(server, Order(wanted=wanted, say=say, told=teller.told), now)
-        teller.conclude(report)
+        wanted = desired_state(read(directory), directory, now)
+        report = await sync(server, Order(wanted=wanted, say=say, told=printer.print_outcome), now)
+        printer.print_report(report)
     except PlannerError as error:
         say(f"{error}\nnot synced; mend it and save: it is tried again")

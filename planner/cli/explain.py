@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from planner.cli.app import app, say
-from planner.cli.choosing import check_names, instant_of
+from planner.cli.options import check_names, instant_of
 
 Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.wanting import wanted_of
+from planner.cli.plan import desired_state
 from planner.config.load import read
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def test_notes_are_the_same_from_wherever_it_runs(
     for here, named in ((calendars.parent, "calendars"), (calendars, "."), (Path("/"), calendars)):
         monkeypatch.chdir(here)
         directory = Path(named)
-        (schedule,) = wanted_of(read(directory), directory, NOW).schedules
+        (schedule,) = desired_state(read(directory), directory, NOW).schedules
         notes.add(schedule.note)
     (note,) = notes
     assert "calendars/team/orders.yaml" in note
@@ -47,5 +47,5 @@ def test_notes_are_the_same_from_wherever_it_runs(
 @pytest.mark.parametrize("follow", [True, False])
 def test_whether_boosts_follow_is_the_callers_word(calendars: Path, follow: bool) -> None:
     """Running boosts follow where the command line says so, and not otherwise."""
-    wanted = wanted_of(read(calendars), calendars, NOW, follow=follow)
+    wanted = desired_state(read(calendars), calendars, NOW, follow=follow)
     assert (wanted.project, wanted.policy, wanted.follow) == ("orders", "sync", follow)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import app, say
-from planner.cli.choosing import MOST_DAYS, check_names, horizon_of
+from planner.cli.options import MOST_DAYS, check_names, horizon_of
 
 if TYPE_CHECKING:
     from planner.errors import Lint

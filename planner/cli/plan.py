@@ -1,0 +1,241 @@
+"""``planner plan``: what a sync would change. With what ``planner sync`` shares with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+from planner.cli.output import colours
+from planner.errors import InputError, Refused
+
+if TYPE_CHECKING:
+    from planner.errors import Lint
+    from planner.model import Prices, Project, Window
+    from planner.plan.diff import Wanted
+    from planner.plan.model import Plan
+    from planner.plan.safety import Allowances
+    from planner.render.plan import Section
+    from planner.schedules.spec import Schedule
+    from planner.temporal.sync import Order
+
+
+class PlanFormat(StrEnum):
+    """The output formats of a plan."""
+
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+
+
+class InFlight(StrEnum):
+    """What happens to a running boost whose window changes or is deleted."""
+
+    keep = "keep"
+    follow = "follow"
+
+
+Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
+Full = Annotated[
+    bool,
+    typer.Option("--full", help="Describe every schedule, to find any change made by hand."),
+]
+AllowDelete = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-delete",
+        metavar="NAMESPACE/WINDOW",
+        help="Delete this window's schedule whatever the safety rules say; * matches any.",
+    ),
+]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Take over schedules that have our ids and no project's mark."),
+]
+Share = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share",
+        metavar="NAMESPACE",
+        help="Let another project have windows for this namespace, too; * matches any.",
+    ),
+]
+Follow = Annotated[
+    InFlight,
+    typer.Option("--in-flight", help="Whether running boosts keep their lease or follow."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """The options that plan and sync have in common."""
+
+    directory: Path
+    full: bool
+    allow_delete: tuple[str, ...]
+    adopt: bool
+    share: tuple[str, ...]
+    in_flight: InFlight
+
+
+@app.command()
+def plan(
+    directory: Calendars = Path("calendars"),
+    output: Annotated[PlanFormat, typer.Option("--format", help="The output format.")] = (
+        PlanFormat.text
+    ),
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
+    ] = False,
+    full: Full = False,
+    allow_delete: AllowDelete = None,
+    adopt: Adopt = False,
+    share: Share = None,
+    in_flight: Follow = InFlight.keep,
+) -> None:
+    """Show what a sync would change, and why. Changes nothing.
+
+    Exits with 3 if a sync would be refused as it stands. Markdown for a pull request also
+    lists the problems of files that can't be used, and carries the checksum in a comment.
+    """
+    options = SyncOptions(
+        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+    )
+    try:
+        run_async(_plan(options, output, detailed_exitcode))
+    except InputError as error:
+        if output is PlanFormat.markdown:  # the comment on a pull request lists the problems
+            from planner.render.problems import problems_markdown
+
+            print(problems_markdown(error.problems), end="")
+        raise
+
+
+async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int:
+    from planner.config.load import read
+    from planner.render.plan import plan_json, plan_markdown, plan_text
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.sync import look
+
+    now = datetime.now(UTC)
+    project = read(options.directory)
+    warnings = warnings_of(project, now)
+    order = order_of(project, now, options)
+    found = await look(server_of(await connect()), order, datetime.now(UTC))
+    found = replace(found, warnings=(*found.warnings, *warnings))
+    schedules = order.wanted.schedules
+    if output is PlanFormat.json:  # without the impact: a program reads it from a preview
+        print(plan_json(found))
+    elif output is PlanFormat.markdown:
+        impact = impact_of(found, schedules, project.prices, now, brief=False)
+        print(plan_markdown(found, sections=impact), end="")
+    else:
+        impact = impact_of(found, schedules, project.prices, now, brief=True)
+        print(plan_text(found, colour=colours(), sections=impact), end="")
+        print_warnings(found, order.allowed)
+    if found.refused:
+        return Refused.exit_code
+    return EXIT_CHANGES if detailed and found.pending else EXIT_DONE
+
+
+def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
+    """Return the lints of *project* at *now*.
+
+    Raises:
+        InputError: It breaks its guard rails, or no schedule can hold a window of it.
+    """
+    from planner.lints.inspect import inspect
+
+    found = inspect(project, now.date())
+    if found.problems:
+        raise InputError(found.problems)
+    return found.lints
+
+
+def order_of(project: Project, now: datetime, options: SyncOptions) -> Order:
+    """Return *project*, compiled at *now*, with the options of the command line."""
+    from planner.plan.safety import Allowances
+    from planner.temporal.sync import Order
+
+    follow = options.in_flight is InFlight.follow
+    return Order(
+        wanted=desired_state(project, options.directory, now, follow=follow),
+        allowed=Allowances(options.allow_delete, options.adopt, options.share),
+        full=options.full,
+        say=say,
+    )
+
+
+def print_warnings(found: Plan, allowed: Allowances) -> None:
+    """Print the warnings of a plan on stderr, and each permission that it doesn't need."""
+    from planner.plan.safety import unused
+
+    for warning in found.warnings:
+        say(f"warning: {warning if warning.file else warning.message}")
+    for pattern in unused(found, allowed):
+        say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
+
+
+def impact_of(
+    found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
+) -> tuple[Section, ...]:
+    """Return a plan's impact on capacity and bill, summarized if *brief*.
+
+    A plan without changes has none, and imports and computes nothing more.
+    """
+    if not found.pending:
+        return ()
+    from planner.forecast.plan_impact import MOST_RUNS, TooManyOccurrences, plan_impact
+    from planner.render.plan import Section, impact_sections, impact_summary
+
+    try:
+        ahead = plan_impact(found, desired, prices, now)
+    except TooManyOccurrences:
+        left_out = (
+            f"Not computed: in a year the schedules run more than {MOST_RUNS:,} times. "
+            "`planner preview --namespace NAMESPACE` shows one namespace's.",
+        )
+        return (Section("Capacity and bill ahead", left_out),)
+    return impact_summary(ahead) if brief else impact_sections(ahead)
+
+
+def desired_state(
+    project: Project, directory: Path, now: datetime, *, follow: bool = False
+) -> Wanted:
+    """Return the schedules of *project* at *now*, compiled: the one way that all commands take.
+
+    Args:
+        project: The project that `planner.config.load.read` returned.
+        directory: Where it was read from. The notes of schedules name files from this
+            directory on (``calendars/payroll.yaml``), wherever a command is run.
+        now: Decides, by its year, what dated schedules cover.
+        follow: Whether running boosts follow the change of their window.
+    """
+    from planner.plan.diff import Wanted
+    from planner.schedules.compile import compile_project
+
+    root = directory.resolve()
+
+    def renamed(window: Window) -> Window:
+        file = Path(window.place.file).resolve()
+        if not file.is_relative_to(root):
+            return window
+        name = file.relative_to(root.parent).as_posix()
+        return replace(window, place=replace(window.place, file=name))
+
+    calendars = (
+        replace(calendar, windows=tuple(renamed(window) for window in calendar.windows))
+        for calendar in project.namespaces
+    )
+    return Wanted(
+        project=project.name,
+        schedules=compile_project(replace(project, namespaces=tuple(calendars)), now.date()),
+        policy=project.policy,
+        follow=follow,
+    )

@@ -1,0 +1,253 @@
+"""``planner sync``: change the server's schedules, and print each change as it is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async
+from planner.cli.output import colours
+from planner.cli.plan import (
+    Adopt,
+    AllowDelete,
+    Calendars,
+    Follow,
+    Full,
+    InFlight,
+    Share,
+    SyncOptions,
+    order_of,
+    print_warnings,
+    warnings_of,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from planner.plan.model import Change, Plan
+    from planner.temporal.apply import Outcome
+    from planner.temporal.client import Server
+    from planner.temporal.sync import Report
+
+DONE = {
+    "create": "created",
+    "update": "updated",
+    "extend": "extended",
+    "adopt": "adopted",
+    "start": "started",
+    "delete": "deleted",
+}
+
+LONG = 25
+"""A sync of fewer changes is over before a bar can be read."""
+
+WRITING = "writing"
+READING_BACK = "written; reading it back"
+
+
+class SyncFormat(StrEnum):
+    """The output formats of a sync."""
+
+    text = "text"
+    json = "json"
+
+
+@app.command()
+def sync(
+    directory: Calendars = Path("calendars"),
+    checksum: Annotated[
+        str, typer.Option(metavar="SUM", help="Apply the plan with this checksum, or nothing.")
+    ] = "",
+    output: Annotated[SyncFormat, typer.Option("--format", help="The output format.")] = (
+        SyncFormat.text
+    ),
+    full: Full = False,
+    allow_delete: AllowDelete = None,
+    adopt: Adopt = False,
+    share: Share = None,
+    in_flight: Follow = InFlight.keep,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
+) -> None:
+    """Make the server's schedules match the calendar files.
+
+    Run twice, the second run changes nothing. Interrupted at any point, run it again.
+    Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;
+    nothing is changed then.
+    """
+    options = SyncOptions(
+        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+    )
+    run_async(_sync(options, checksum, output, quiet))
+
+
+async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool) -> int:
+    from planner.config.load import read
+    from planner.temporal.client import connect, server_of
+    from planner.temporal.sync import sync as write
+
+    now = datetime.now(UTC)
+    project = read(options.directory)
+    warnings_of(project, now)
+    server = server_of(await connect())
+    text = output is SyncFormat.text
+    with ProgressBar() as bar:
+        printer = SyncPrinter(server, text=text, quiet=quiet, bar=bar)
+        order = replace(
+            order_of(project, now, options),
+            checksum=checksum,
+            begins=bar.begin,
+            written=printer.advance,
+            told=printer.print_outcome,
+        )
+        done = await write(server, order, datetime.now(UTC))
+    if text:
+        print_warnings(done.plan, order.allowed)
+    printer.print_report(done)
+    return EXIT_ERROR if done.failed else EXIT_DONE
+
+
+class ProgressBar:
+    """A bar below the lines of a sync; nothing in a pipe or for a short sync.
+
+    A context manager: the bar is erased at its end.
+    """
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def begin(self, plan: Plan) -> None:
+        """Draw the bar if *plan* has many changes and stderr is a terminal."""
+        if len(plan.pending) < LONG or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+        # Lines on stdout stay there: they are data, and may go elsewhere than the bar.
+        self._progress = Progress(
+            *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+        )
+        self._progress.add_task(WRITING, total=len(plan.pending))
+        self._progress.start()
+
+    def advance(self) -> None:
+        """Advance the bar by one change."""
+        if not self._progress:
+            return
+        (task,) = self._progress.tasks
+        self._progress.advance(task.id)
+        if task.finished:
+            self._progress.update(task.id, description=READING_BACK)
+
+    def print(self, text: str) -> None:
+        """Print *text* on stdout: above the bar, where both are on terminals."""
+        if not (self._progress and sys.stdout.isatty()):
+            report(text)
+            return
+        from rich.text import Text
+
+        self._progress.console.print(Text.from_ansi(text), soft_wrap=True)
+
+
+class SyncPrinter:
+    """Prints a sync: a line on stdout for each change, or one JSON document at the end."""
+
+    def __init__(
+        self, server: Server, *, text: bool, quiet: bool = False, bar: ProgressBar | None = None
+    ) -> None:
+        self._server = server
+        self._text = text
+        self._quiet = quiet
+        self._bar = bar or ProgressBar()
+        self._ui = os.environ.get("PLANNER_UI_URL", "")
+
+    def advance(self, _: Change) -> None:
+        """Advance the bar: one change is written."""
+        self._bar.advance()
+
+    def print_outcome(self, outcome: Outcome) -> None:
+        """Print the outcome of one change as a line, with the schedule's page in the UI."""
+        from planner.render.plan import SIGNS, painted
+
+        if not self._text or (self._quiet and outcome.done):
+            return
+        change = outcome.change
+        sign = SIGNS[change.action] if outcome.done else SIGNS["refused"]
+        words = DONE[change.action] if outcome.done else f"could not {change.action}"
+        line = painted(f"{sign} {words} {change.key}", sign, colours())
+        if outcome.message:
+            line += f": {outcome.message}"
+        if page := self._page(outcome):
+            line += f"  {page}"
+        self._bar.print(line)
+
+    def print_report(self, done: Report) -> None:
+        """Print the summary of the sync, or all of it as JSON."""
+        if not self._text:
+            report(json.dumps(self._value(done), indent=2, ensure_ascii=False))
+        elif done.failed or not self._quiet:
+            report(_summary(done))
+
+    def _page(self, outcome: Outcome) -> str:
+        """Return the URL of the schedule's page; empty for a deleted one or without a UI."""
+        from planner.temporal.client import schedule_page
+
+        if outcome.change.action == "delete":
+            return ""
+        return schedule_page(self._server, outcome.change.id, self._ui)
+
+    def _value(self, done: Report) -> dict[str, Any]:
+        from planner.render.plan import plan_value
+
+        value = plan_value(done.plan)
+        value["outcomes"] = [
+            {
+                "action": outcome.change.action,
+                "schedule_id": outcome.change.id,
+                "done": outcome.done,
+                "message": outcome.message,
+                "page": self._page(outcome),
+            }
+            for outcome in done.outcomes
+        ]
+        return value
+
+
+def _summary(done: Report) -> str:
+    """Return the changes made, in one sentence."""
+    from planner.render.plan import summary_sentence
+
+    if not done.outcomes:
+        return summary_sentence(done.plan)
+    counts = [
+        f"{count:,} {words}"
+        for action, words in DONE.items()
+        if (count := sum(o.done and o.change.action == action for o in done.outcomes))
+    ]
+    failed = [f"{len(done.failed):,} failed"] if done.failed else []
+    unchanged = [f"{done.plan.unchanged:,} unchanged"] if done.plan.unchanged else []
+    again = " Run it again: what is done stays done." if failed else ""
+    return f"Sync of {done.plan.project}: {', '.join(counts + failed + unchanged)}.{again}"
