@@ -8,8 +8,8 @@ import pytest
 from time_helpers import day, starts, window
 
 from planner.errors import InputError
+from planner.forecast.explain import explain_day
 from planner.model import BusinessDays, Duration, Holidays, Ical, IcsFile, Skip, Window
-from planner.occurrences.explain import explain_day
 from workflows.contract import Until
 
 US = Holidays(("US",))

@@ -36,10 +36,9 @@ from planner.forecast.preview import Preview, preview, select
 from planner.forecast.timeline import timeline
 from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
 from planner.occurrences.expand import expand
-from planner.render import drawing
 from planner.render import format as fmt
 from planner.render import preview_text as text_output
-from planner.render.preview_html import preview_html, preview_svg
+from planner.render.preview_html import bars, preview_html, preview_svg
 from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import (
@@ -434,12 +433,12 @@ def test_bars_never_touch_and_are_never_too_narrow(
     span = Horizon(START, START + timedelta(days=3))
     runs = [run for run in expand(window("w", *dict.fromkeys(spans)), span) if run.start < span.end]
     least = share / 1000
-    bars = drawing.bars(runs, span, least)
-    assert [run for _, _, found in bars for run in found] == runs
-    for (_, before, _), (after, _, _) in pairwise(bars):
+    shown = bars(runs, span, least)
+    assert [run for _, _, found in shown for run in found] == runs
+    for (_, before, _), (after, _, _) in pairwise(shown):
         assert after - before >= least - 1e-9
-    assert all(left >= 0 and right <= 1 + 1e-9 for left, right, _ in bars)
-    assert all(right - left >= least - 1e-9 for left, right, _ in bars)
+    assert all(left >= 0 and right <= 1 + 1e-9 for left, right, _ in shown)
+    assert all(right - left >= least - 1e-9 for left, right, _ in shown)
 
 
 # Choosing ------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from planner.errors import Lint, Problem
-from planner.render.plan import LIMIT
-from planner.render.problems import github_annotations, problems_markdown
+from planner.render.plan import LIMIT, github_annotations, problems_markdown
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,15 @@ from hypothesis import strategies as st
 from schedule_helpers import HOUR, TODAY, wanted, window
 
 from planner.model import Cron, Holidays, Horizon, Rrule, Skip, Window
-from planner.schedules.boxes import numbers_of, ranges_of, rectangles, time_boxes
+from planner.schedules.calendars import (
+    date_boxes,
+    dated_calendars,
+    numbers_of,
+    ranges_of,
+    rectangles,
+    time_boxes,
+)
 from planner.schedules.compile import CompiledTimes, compile_window, span_of
-from planner.schedules.dated import date_boxes, dated_calendars
 from planner.schedules.firings import firings
 from planner.schedules.spec import Range
 from workflows.contract import BoostRequest

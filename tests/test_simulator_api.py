@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from planner.simulator.api import Rates, State, answer
-from planner.simulator.control import control
 from planner.simulator.faults import CALLS, KINDS
 from planner.simulator.http import HttpReply, HttpRequest
+from planner.simulator.server import control
 from planner.simulator.state import Rules
 
 NAME = "payments-prod.a1b2c"

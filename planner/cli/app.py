@@ -58,9 +58,9 @@ app = typer.Typer(
 
 
 def run_async(main: Coroutine[Any, Any, int | None]) -> None:
-    """Run *main* to its end and leave with the exit code it returns; None means 0.
+    """Run the coroutine *main* and exit with the code it returns; None means 0.
 
-    SIGTERM cancels it as Ctrl-C does: what it has opened is closed.
+    SIGTERM cancels it, as Ctrl-C does, so that everything it opened is closed.
     """
     import asyncio
     import signal
@@ -78,11 +78,11 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
     except asyncio.CancelledError:
         raise typer.Exit(EXIT_TERMINATED) from None
     finally:
-        main.close()  # interrupted before it began, it would be complained about
+        main.close()  # interrupted before it was awaited, Python would warn
 
 
 def exit_code_of(arguments: list[str] | None = None) -> int:
-    """Run the command line *arguments* and return its exit code, reporting what failed."""
+    """Run the command line *arguments*, print its errors, and return its exit code."""
     try:
         return int(app(arguments, standalone_mode=False, prog_name="planner") or EXIT_DONE)
     except InputError as error:
@@ -103,7 +103,7 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
 
 
 def _show_usage(error: typer.TyperException) -> None:
-    """Print what was wrong with the command line; usage errors draw themselves."""
+    """Print an error of the command line; usage errors print themselves."""
     show = getattr(error, "show", None)
     if show:
         show(file=sys.stderr)
@@ -129,7 +129,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Define the options that stand before a command."""
 
 
 def version_text() -> str:

@@ -1,4 +1,4 @@
-"""Boosts by hand: ``planner boost`` and ``planner release``."""
+"""``planner boost`` and ``planner release``: boosts started and ended by hand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from workflows.contract import Lease
 
 LONGEST_BY_HAND = timedelta(days=31)
-"""A boost by hand that is longer was meant otherwise."""
+"""The longest boost by hand; a longer one is refused as a mistake."""
 
 WINDOW_BY_HAND = "by-hand"
 
 Namespace = Annotated[
-    str, typer.Argument(metavar="NAMESPACE", help="Its full name, like payments-prod.a1b2c.")
+    str, typer.Argument(metavar="NAMESPACE", help="The full name, like payments-prod.a1b2c.")
 ]
 
 
@@ -32,13 +32,13 @@ def boost(
     length: Annotated[str, typer.Option("--for", metavar="LENGTH", help="How long: 30m, 2h, 1d.")],
     reason: Annotated[str, typer.Option(help="Why: it is shown in the Temporal UI.")] = "",
     add: Annotated[
-        bool, typer.Option("--add", help="On top of what else runs, not at least that much.")
+        bool, typer.Option("--add", help="Add to the other boosts, instead of at least that much.")
     ] = False,
-    wait: Annotated[bool, typer.Option(help="Wait until it is in force.")] = True,
+    wait: Annotated[bool, typer.Option(help="Wait until the capacity is in force.")] = True,
 ) -> None:
-    """Boost a namespace now; its end comes by itself.
+    """Boost a namespace now. The boost ends by itself.
 
-    The guard rails of its calendar hold for it too, while one of its windows runs.
+    While a window of the namespace runs, the guard rails of its calendar hold for the boost, too.
     """
     run_async(_boost(namespace, tru, _length(length), reason, add=add, wait=wait))
 
@@ -46,18 +46,18 @@ def boost(
 @app.command()
 def release(
     namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Its full name, as the calendars have it.")
+        str, typer.Argument(metavar="[NAMESPACE]", help="The full name, as in the calendars.")
     ] = "",
     window: Annotated[
-        str, typer.Option(help="Only this window; left out, everything that runs.")
+        str, typer.Option(help="Only this window; without it, every running boost.")
     ] = "",
     everything: Annotated[
-        bool, typer.Option("--all", help="In every namespace where one runs.")
+        bool, typer.Option("--all", help="In every namespace with a running boost.")
     ] = False,
 ) -> None:
-    """End boosts of a namespace before their time.
+    """End boosts of a namespace early.
 
-    The same firing does not come back; the window's next one does.
+    An ended firing doesn't come back; the window's next one does.
     """
     if bool(namespace) == everything:
         raise typer.BadParameter("name a NAMESPACE, or --all")
@@ -102,13 +102,13 @@ async def _release(namespace: str, window: str) -> None:
         verb = "is not" if window else "is"
         raise Refused(
             f"{what} {verb} running for {namespace}: there is nothing to release; "
-            "`planner status` shows what runs"
+            "`planner status` shows the running boosts"
         )
     _report_released(gone)
 
 
 async def _release_all(window: str) -> int:
-    """End the boosts of every namespace; one that fails leaves the others alone."""
+    """End the boosts of every namespace; a failure in one doesn't stop the others."""
     from planner.temporal.client import connect
     from planner.temporal.keepers import release_all
     from workflows.contract import ReleaseRequest

@@ -1,7 +1,7 @@
 """Every command of ``planner``, registered by importing its module, in the order of the help.
 
-Command modules import what is slow (temporalio, holidays, httpx) inside their functions:
-``planner --help`` stays quick.
+Command modules import slow packages (temporalio, holidays, httpx) inside their functions,
+so that ``planner --help`` stays fast.
 """
 
 from __future__ import annotations

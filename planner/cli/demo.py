@@ -1,8 +1,8 @@
-"""The demo: a minute of a calendar year on a real server, watched and judged.
+"""``planner demo``: two windows on a real server, watched and checked in a minute.
 
-Two windows of one namespace overlap: 4 TRU for the longer, 8 TRU for the shorter. What
-happens is exactly what ``planner sync`` and ``planner worker`` do; only the Cloud is
-simulated, and its windows open in seconds rather than at the end of a month.
+Two windows of one namespace overlap: 4 TRU for the longer, 8 TRU for the shorter. The demo
+does exactly what ``planner sync`` and ``planner worker`` do; only the Cloud is simulated,
+and the windows open in seconds rather than at the end of a month.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 NAMESPACE = "orders-prod.demo"
 
 WARM_UP = timedelta(seconds=12)
-"""From the sync to the first window: the lead, the jitter, and a look at the baseline."""
+"""From the sync to the first window: the lead, the jitter, and reading the baseline."""
 
 SETTLE = timedelta(seconds=8)
-"""How long after a window's end the capacity may take to come down in the demo."""
+"""The longest time after a window's end until the capacity is reverted."""
 
 TICK = 0.25
-"""Seconds between two looks at the capacity."""
+"""Seconds between two frames."""
 
 LEVELS = {0: "▁", 4: "▄", 8: "█"}
-"""What a capacity looks like in the chart: on-demand, and the demo's two boosts."""
+"""A capacity in the chart: on-demand, and the demo's two boosts."""
 
 
 def calendar_text(opens: datetime) -> str:
@@ -66,14 +66,14 @@ windows:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What is shown: a stretch of time, and what the calendar promises in it."""
+    """The interval of the demo, with the capacities of the calendar in it."""
 
     begins: datetime
     ends: datetime
     steps: tuple[Step, ...]
 
     def due(self, instant: datetime) -> Capacity:
-        """Return what the calendar promises at *instant*."""
+        """Return the calendar's capacity at *instant*."""
         return next(
             (step.capacity for step in self.steps if step.start <= instant < step.end), Capacity()
         )
@@ -84,14 +84,14 @@ class Show:
         return [self.begins + timedelta(seconds=second) for second in range(count)]
 
     def chart(self, history: Sequence[CapacityRecord], now: datetime) -> str:
-        """Draw plan and capacity second by second: what is due, and what was in force."""
+        """Draw, second by second, the calendar's capacity and the one in force up to *now*."""
         plan = "".join(_glyph(self.due(second)) for second in self.seconds(self.ends))
         seen = "".join(_glyph(in_force(history, second)) for second in self.seconds(now))
         return f"  calendar  {plan}\n  in force  {seen}"
 
 
 def in_force(history: Sequence[CapacityRecord], instant: datetime) -> Capacity:
-    """Return what *history* says was in force at *instant*."""
+    """Return the capacity of *history* in force at *instant*."""
     return next((held.capacity for held in reversed(history) if held.at <= instant), Capacity())
 
 
@@ -100,14 +100,14 @@ def _glyph(capacity: Capacity) -> str:
 
 
 class Display(Protocol):
-    """Where the show is seen."""
+    """Shows the demo as it goes on."""
 
     def frame(self, now: datetime, history: Sequence[CapacityRecord]) -> None:
-        """Show how it stands at *now*."""
+        """Show both capacities at *now*."""
 
 
 class Lines:
-    """A display for a pipe: one line for each change, of the calendar or of the capacity."""
+    """Output for a pipe: a line for each change of the calendar's capacity or the one in force."""
 
     def __init__(self, show: Show) -> None:
         self._show = show
@@ -115,7 +115,7 @@ class Lines:
         print(f"  {'time (UTC)':10}  {'calendar':10} in force", flush=True)
 
     def frame(self, now: datetime, history: Sequence[CapacityRecord]) -> None:
-        """Print a line if anything is different from the last one."""
+        """Print a line if it differs from the last one."""
         due, held = self._show.due(now), in_force(history, now)
         if (due, held) != self._last:
             self._last = due, held
@@ -123,7 +123,7 @@ class Lines:
 
 
 class Screen:
-    """A display for a terminal: the chart as it grows."""
+    """Output for a terminal: the chart as it grows."""
 
     def __init__(self, show: Show) -> None:
         from rich.live import Live
@@ -141,10 +141,10 @@ class Screen:
 
 
 async def play(*, ui_port: int, keep: bool) -> int:
-    """Run the demo and return the exit code: 0 only if all went as planned.
+    """Run the demo and return the exit code: 0 only if everything went as planned.
 
     Args:
-        ui_port: The port wanted for the Temporal UI.
+        ui_port: The preferred port of the Temporal UI.
         keep: Whether to leave the servers running until Ctrl-C.
     """
     from planner.cli.local_stack import local_stack
@@ -159,7 +159,7 @@ async def play(*, ui_port: int, keep: bool) -> int:
 
 
 async def _perform(stack: Stack) -> int:
-    """Sync the demo's calendar, watch its windows, and judge what was seen."""
+    """Sync the demo's calendar, watch its windows, and check the capacities seen."""
     from planner.forecast.timeline import timeline
     from planner.model import Horizon
 
@@ -177,7 +177,7 @@ async def _perform(stack: Stack) -> int:
 
 
 def _read(text: str, directory: Path) -> Project:
-    """Print the demo's calendar file, and read it from *directory* as any other."""
+    """Print the demo's calendar file, write it to *directory*, and read it."""
     from planner.config.load import read
 
     print("calendars/orders.yaml\n")
@@ -189,7 +189,7 @@ def _read(text: str, directory: Path) -> Project:
 
 
 async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
-    """Do with the demo's calendar what ``planner sync`` does with yours."""
+    """Sync the demo's calendar as ``planner sync`` does."""
     from planner.cli.plan import desired_state
     from planner.temporal.client import server_of
     from planner.temporal.sync import Order, sync
@@ -204,7 +204,7 @@ async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) 
 
 
 async def _watch(stack: Stack, show: Show) -> list[CapacityRecord]:
-    """Show capacity against calendar until the show is over, and return what was seen."""
+    """Show the capacity beside the calendar's until the end; return its history."""
     on_terminal = sys.stdout.isatty()
     display: Display = Screen(show) if on_terminal else Lines(show)
     with _drawing(display):
@@ -219,13 +219,13 @@ def _drawing(display: Display) -> AbstractContextManager[object]:
 
 
 def _history(stack: Stack) -> list[CapacityRecord]:
-    """Return what the simulated Cloud had in force, oldest first."""
+    """Return the history of the simulated Cloud's capacity, oldest first."""
     entries = stack.simulator.history(NAMESPACE)
     return [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
 
 
 def _judge(show: Show, asked: Sequence[Step], history: Sequence[CapacityRecord]) -> int:
-    """Print the whole story and whether it went as planned."""
+    """Print the chart and whether everything went as planned; return the exit code."""
     print(f"\n{show.chart(history, show.ends)}\n")
     faults = violations(history, show.steps, asked, Capacity(), settle=SETTLE)
     went = " → ".join(str(held.capacity) for held in history)

@@ -1,4 +1,4 @@
-"""``planner dev`` and ``planner demo``: the whole thing on one machine."""
+"""``planner dev`` and ``planner demo``: the whole product on one machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from planner.cli.local_stack import Stack
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether a calendar file has changed."""
+"""Seconds between two checks for changed calendar files."""
 
 UiPort = Annotated[int, typer.Option(help="Port for the Temporal UI; another if it is taken.")]
 
@@ -27,14 +27,14 @@ UiPort = Annotated[int, typer.Option(help="Port for the Temporal UI; another if 
 def demo(
     ui_port: UiPort = UI_PORT,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave it all running afterwards, until Ctrl-C.")
+        bool, typer.Option("--keep", help="Leave everything running afterwards, until Ctrl-C.")
     ] = False,
 ) -> None:
     """Watch a namespace follow its calendar, in about a minute.
 
     Starts a real Temporal server with its UI, a simulated Temporal Cloud and a worker,
-    syncs two windows that overlap and open in seconds, and compares what happened with
-    what was planned. Exits with 0 only if they agree.
+    syncs two windows that overlap and open in seconds, and compares the capacity in force
+    with the calendar. Exits with 0 only if they agree.
     """
     from planner.cli.demo import play
 
@@ -52,10 +52,10 @@ def dev(
     ] = SIMULATOR_PORT,
     state_file: Annotated[
         Path | None,
-        typer.Option(help="Keep the Temporal server's state in this file; else in memory."),
+        typer.Option(help="File for the Temporal server's state; without it, in memory."),
     ] = None,
 ) -> None:
-    """Run it all on this machine, on your calendars.
+    """Run everything on this machine, with your calendars.
 
     Syncs the calendars at the start and again whenever a file changes, until Ctrl-C.
     """
@@ -63,42 +63,42 @@ def dev(
 
 
 async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: Path | None) -> int:
-    """Run the stack, and sync whenever a file has changed."""
+    """Run the local stack, and sync whenever a file has changed."""
     from planner.cli.local_stack import local_stack
 
     say("Starting a Temporal server, its UI, a simulated Temporal Cloud and a worker …")
     async with local_stack(
         ui_port=ui_port, simulator_port=simulator_port, state_file=state_file
     ) as stack:
-        _introduce(stack)
+        _print_addresses(stack)
         seen: dict[Path, float] | None = None
         with suppress(asyncio.CancelledError):
             while True:
-                if (now_there := _modified(directory)) != seen:
-                    seen = now_there
+                if (found := _modified(directory)) != seen:
+                    seen = found
                     await _sync(stack, directory)
                 await asyncio.sleep(LOOK_EVERY)
     return EXIT_DONE
 
 
-def _introduce(stack: Stack) -> None:
-    """Print where everything is, and how other terminals reach it."""
+def _print_addresses(stack: Stack) -> None:
+    """Print the addresses of the stack, and the environment of commands that use it."""
     print(f"Temporal UI        {stack.temporal.ui}/namespaces/default/schedules")
     print(f"Temporal server    {stack.temporal.address}")
     print(f"simulated Cloud    {stack.simulator.url}")
-    print("\nIn another terminal, the other commands reach them by")
+    print("\nIn another terminal, the other commands use them with")
     print(f"  export TEMPORAL_ADDRESS={stack.temporal.address}")
     print(f"  export PLANNER_CLOUD_URL={stack.simulator.url} TEMPORAL_CLOUD_API_KEY=local")
     print("\nCtrl-C ends it all.\n", flush=True)
 
 
 def _modified(directory: Path) -> dict[Path, float]:
-    """Return when each file below *directory* was last written."""
+    """Return the modification time of each file below *directory*."""
     return {path: path.stat().st_mtime for path in directory.rglob("*") if path.is_file()}
 
 
 async def _sync(stack: Stack, directory: Path) -> None:
-    """Sync the calendars; a fault is reported, and the next change of a file tries again."""
+    """Sync the calendars; print an error, since the next change of a file may mend it."""
     from planner.cli.plan import desired_state
     from planner.cli.sync import SyncPrinter
     from planner.config.load import read
@@ -113,4 +113,4 @@ async def _sync(stack: Stack, directory: Path) -> None:
         report = await sync(server, Order(wanted=wanted, say=say, told=printer.print_outcome), now)
         printer.print_report(report)
     except PlannerError as error:
-        say(f"{error}\nnot synced; mend it and save: it is tried again")
+        say(f"{error}\nnot synced; it is tried again when a file changes")

@@ -15,8 +15,8 @@ from planner.cli.options import check_names, instant_of
 Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
 
 
-class Telling(StrEnum):
-    """What an explanation can be printed as."""
+class ExplainFormat(StrEnum):
+    """The output formats of an explanation."""
 
     text = "text"
     json = "json"
@@ -24,26 +24,24 @@ class Telling(StrEnum):
 
 @app.command()
 def explain(
-    namespace: Annotated[str, typer.Argument(help="The namespace, as the calendars name it.")],
+    namespace: Annotated[str, typer.Argument(help="The namespace, as in the calendars.")],
     directory: Calendars = Path("calendars"),
     at: Annotated[
         str,
         typer.Option(
             metavar="TIME",
-            help="The instant, by the namespace's own clock unless it says Z or +02:00. [now]",
+            help="The instant, in the calendar's time zone unless it has Z or +02:00. [now]",
         ),
     ] = "",
-    window: Annotated[
-        str, typer.Option(metavar="NAME", help="Only this window: why it runs, or why not.")
-    ] = "",
+    window: Annotated[str, typer.Option(metavar="NAME", help="Only this window.")] = "",
     output: Annotated[
-        Telling, typer.Option("--format", help="For people or for programs.")
-    ] = Telling.text,
+        ExplainFormat, typer.Option("--format", help="The output format.")
+    ] = ExplainFormat.text,
 ) -> None:
-    """Say why a namespace has the capacity it has, and until when.
+    """Explain why a namespace has its capacity, and until when.
 
-    Shows the windows that make it so and by which rule, the firing that asks for each,
-    the next transition, and for every other window why it does not run.
+    Shows the windows that are open and by which rule, the firing that starts each, the
+    next change of the capacity, and for every other window why it doesn't run.
     """
     from planner.config.load import read
     from planner.forecast.explain import explain as explained
@@ -54,16 +52,16 @@ def explain(
     calendar = next(each for each in project.namespaces if each.namespace == namespace)
     instant = instant_of(at, "--at", calendar.timezone) if at else datetime.now(UTC)
     if at:
-        _say_what_the_clock_does(at, instant, calendar.timezone)
-    told = explained(calendar, instant)
-    if output is Telling.json:
-        print(explain_json(told, window))
+        _note_clock_change(at, instant, calendar.timezone)
+    explanation = explained(calendar, instant)
+    if output is ExplainFormat.json:
+        print(explain_json(explanation, window))
     else:
-        print(explain_text(told, window), end="")
+        print(explain_text(explanation, window), end="")
 
 
-def _say_what_the_clock_does(text: str, instant: datetime, timezone: str) -> None:
-    """Say so if *text*, read as *instant*, is a wall time that is skipped or shown twice."""
+def _note_clock_change(text: str, instant: datetime, timezone: str) -> None:
+    """Print a note if *text*, read as *instant*, is a wall time that is skipped or repeated."""
     from planner.timezones import zone_clock
 
     wall = datetime.fromisoformat(text)

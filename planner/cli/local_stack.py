@@ -1,4 +1,4 @@
-"""The whole product on one machine: server, simulated Cloud and worker, as one context."""
+"""The whole product on one machine: a context with server, simulated Cloud and worker."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from planner.simulator import Simulator
 
 LOCAL_KEY = "local"
-"""The key that the worker shows to the simulator, which takes any."""
+"""The worker's API key; the simulator accepts any."""
 
 PROVISIONING_SECONDS = 1.5
-"""How long the simulated Cloud takes to change a capacity; the real one aims at minutes."""
+"""Seconds that the simulated Cloud takes to change a capacity; the real one takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What runs on this machine."""
+    """The servers that run on this machine."""
 
     temporal: TemporalServer
     simulator: Simulator
@@ -46,9 +46,9 @@ async def local_stack(
     """Run server, simulator and worker for as long as the context lasts.
 
     Args:
-        ui_port: The port wanted for the Temporal UI.
-        state_file: Where the Temporal server keeps its state; None for memory only.
-        simulator_port: The port wanted for the simulated Cloud.
+        ui_port: The preferred port of the Temporal UI; a free one if it is taken.
+        state_file: The file of the Temporal server's state; None keeps it in memory.
+        simulator_port: The preferred port of the simulated Cloud.
         provisioning: Seconds that the simulated Cloud takes to change a capacity.
     """
     from planner.simulator import Simulator

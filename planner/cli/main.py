@@ -1,7 +1,7 @@
 """The console script ``planner``: how the process begins and ends.
 
 Imports almost nothing at its head, so that Ctrl-C and a package that shadows ours are
-dealt with from the first moment on.
+handled from the first moment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXIT_CHANGES = 2
 EXIT_INTERRUPTED = 130
 
 OURS = "calendar-boost-planner"
-"""What the head of our package ``workflows`` names it by."""
+"""Stands in the head of our package ``workflows``, to recognize it by."""
 
 
 def run() -> NoReturn:
@@ -29,11 +29,11 @@ def run() -> NoReturn:
     streams = guard_streams()
     try:
         code = _exit_code()
-    except SystemExit as error:  # a library's own way out; ours is `leave`
+    except SystemExit as error:  # raised by a library; ours is `leave`
         code = error.code if isinstance(error.code, int) else EXIT_ERROR
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except BaseException:  # a bug of ours: show it whole, and still end with a code
+    except BaseException:  # a bug: print its traceback, and still end with a code
         import traceback
 
         traceback.print_exc()
@@ -42,13 +42,13 @@ def run() -> NoReturn:
 
 
 def leave(code: int, streams: tuple[Stream, ...] = ()) -> NoReturn:
-    """Flush what was printed and end the process with *code*, at once.
+    """Flush stdout and stderr, and end the process with *code* at once.
 
     The Temporal SDK may abort the interpreter while it shuts down (temporalio/sdk-python,
     issue 300), which would replace the exit code that a pipeline waits for: so the
     interpreter's own shutdown is left out. Exit handlers do not run.
 
-    Output that could not be written is an error, unless its reader had enough of it.
+    Output that could not be written is an error, unless its reader has left.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not flush(streams) and code in (EXIT_DONE, EXIT_CHANGES):
@@ -72,9 +72,9 @@ def _exit_code() -> int:
 
 
 def shadow_of_workflows() -> str:
-    """Return the path of the package ``workflows`` that stands before ours; empty if none does.
+    """Return the path of another package ``workflows`` that precedes ours; empty without one.
 
-    The name is a common one. Nothing of that package is imported to find out.
+    The name is a common one. Nothing of the other package is imported.
     """
     spec = PathFinder.find_spec("workflows")
     if spec is None:

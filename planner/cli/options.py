@@ -1,4 +1,4 @@
-"""The spans, instants and names that are written as options, read and checked."""
+"""Parse and check options: horizons, instants, the names of namespaces and windows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from planner.model import Horizon, Project
 
 MOST_NAMED = 5
-"""Names that a refusal lists, of those that there are."""
+"""Known names that a refusal lists."""
 
 MOST_DAYS = 3660
-"""The longest span that is looked at: ten years."""
+"""The longest horizon: ten years."""
 
 
 def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
-    """Return the span that ``--from``, ``--to`` and ``--days`` name; ``--to`` wins over days.
+    """Return the horizon of ``--from``, ``--to`` and ``--days``; ``--to`` wins over days.
 
     Raises:
-        typer.BadParameter: One of them can't be read, or they are the wrong way round.
+        typer.BadParameter: One of them isn't a time, or they are in the wrong order.
     """
     from planner.model import Horizon
 
@@ -36,12 +36,15 @@ def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
 
 
 def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
-    """Return the UTC instant that *text* names; a day means its midnight.
+    """Return *text*, the value of *option*, as an instant in UTC; a day means its midnight.
 
     Args:
-        text: What was written, in the forms of ISO 8601.
-        option: The option it was written for.
-        timezone: Whose clock it is read by where it has no offset.
+        text: A date or a time, in the forms of ISO 8601.
+        option: The name of the option, for the error.
+        timezone: The zone of a time without an offset.
+
+    Raises:
+        typer.BadParameter: It isn't a time.
     """
     from zoneinfo import ZoneInfo
 
@@ -52,7 +55,7 @@ def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
         return parsed.astimezone(UTC) if parsed.tzinfo else to_instant(parsed, ZoneInfo(timezone))
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
-            f"{option} {text[:40]!r} is no time; write 2027-01-31 or 2027-01-31T18:00Z"
+            f"{option} {text[:40]!r} is not a time; write 2027-01-31 or 2027-01-31T18:00Z"
         ) from error
 
 
@@ -61,10 +64,10 @@ def _midnight(day: date) -> datetime:
 
 
 def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> None:
-    """Refuse names that are in no file, with the nearest ones that are.
+    """Refuse names that no calendar has, and suggest the nearest.
 
     Raises:
-        typer.BadParameter: One of them is in none.
+        typer.BadParameter: A name is in no calendar.
     """
     known = {calendar.namespace for calendar in project.namespaces}
     for name in namespaces:
@@ -77,7 +80,7 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """Return what else may have been meant: the nearest name, or else the first few there are."""
+    """Return a hint: the nearest of the *known* names, or else the first few."""
     from planner.errors import did_you_mean
 
     names = sorted(known)

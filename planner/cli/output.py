@@ -1,10 +1,10 @@
-"""stdout and stderr of the process, and what becomes of output that can't be written.
+"""stdout and stderr of the process, and how output that can't be written is handled.
 
 A command goes on to its end whether its output is read or not: a sync that stopped where
 its reader left would leave half of its work. What can't be written is dropped, and counted
-when the process ends (`flush`): a reader that left had enough, and changes no exit code; a
-full disk or a closed stdout is an error. What became of changes goes to stderr then
-(`report`). See docs/decisions/0003-leave-by-os-exit.md.
+when the process ends (`flush`): a reader that left changes no exit code; a full disk or a
+closed stdout is an error. The outcomes of changes go to stderr then (`report`). See
+docs/decisions/0003-leave-by-os-exit.md.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 class Stream(io.FileIO):
-    """A file descriptor that takes all that is written, and remembers its first fault."""
+    """A file descriptor that accepts every write, and remembers its first error."""
 
     fault: OSError | None = None
 
     def write(self, data: Buffer) -> int:
-        """Write *data*; say that it was written even where it can't be."""
+        """Write *data*; report it as written even where it can't be."""
         size = memoryview(data).nbytes
         if self.fault:
             return size
@@ -42,7 +42,7 @@ class Closed(Stream):
     """A file descriptor that was closed when the process began."""
 
     def write(self, data: Buffer) -> int:
-        """Take *data*, which nobody will see."""
+        """Discard *data*."""
         import errno
 
         self.fault = self.fault or OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -50,10 +50,10 @@ class Closed(Stream):
 
 
 def guard_streams() -> tuple[Stream, ...]:
-    """Make stdout and stderr take whatever is written; return what is below them.
+    """Make stdout and stderr accept every write; return their raw streams.
 
-    A descriptor that is closed leads to nowhere afterwards: else the next socket would get
-    its number, and be written to.
+    A closed descriptor is opened on the null device: else the next socket would get its
+    number, and be written to.
     """
     if sys.stdin is None:
         _occupy(STDIN, os.O_RDONLY)
@@ -63,9 +63,9 @@ def guard_streams() -> tuple[Stream, ...]:
 
 
 def _guarded(stream: TextIO | None, number: int) -> tuple[io.TextIOWrapper, Stream]:
-    """Return *stream* over a guarded descriptor *number*, and that.
+    """Return *stream* on a guarded descriptor *number*, and its raw stream.
 
-    Characters that its encoding lacks are written as escapes.
+    Characters that the encoding lacks are written as escapes.
     """
     if stream is None:
         _occupy(number, os.O_WRONLY)
@@ -83,7 +83,7 @@ def _guarded(stream: TextIO | None, number: int) -> tuple[io.TextIOWrapper, Stre
 
 
 def _occupy(number: int, mode: int) -> None:
-    """Open the file descriptor *number* on nothing."""
+    """Open the file descriptor *number* on the null device."""
     nowhere = os.open(os.devnull, mode)
     if nowhere != number:
         os.dup2(nowhere, number)
@@ -91,7 +91,7 @@ def _occupy(number: int, mode: int) -> None:
 
 
 def flush(streams: tuple[Stream, ...]) -> bool:
-    """Write what is buffered; return False if output was lost that its reader waits for."""
+    """Flush stdout and stderr; return False if output was lost that a reader still expects."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
@@ -104,27 +104,27 @@ def flush(streams: tuple[Stream, ...]) -> bool:
 
 
 def say(text: str = "") -> None:
-    """Print *text* for people: on stderr, since stdout is data."""
+    """Print *text* on stderr, since stdout is data."""
     print(text, file=sys.stderr, flush=True)
 
 
 def report(text: str) -> None:
-    """Print what became of a change: on stdout, or on stderr where nobody reads that."""
+    """Print the outcome of a change on stdout; also on stderr where stdout is lost."""
     print(text, flush=True)
     if is_lost():
         say(text)
 
 
 def is_lost() -> bool:
-    """Tell whether something written to stdout could not be."""
+    """Return whether a write to stdout has failed."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, Stream) and raw.fault is not None
 
 
 def colours() -> bool:
-    """Tell whether stdout gets colours: a terminal does, and a log with FORCE_COLOR.
+    """Return whether stdout is coloured: on a terminal, or with FORCE_COLOR.
 
-    NO_COLOR (no-color.org) counts before FORCE_COLOR (force-color.org), as in Python itself.
+    NO_COLOR (no-color.org) precedes FORCE_COLOR (force-color.org), as in Python itself.
     """
     if os.environ.get("NO_COLOR"):
         return False

@@ -1,4 +1,4 @@
-"""``planner pause`` and ``planner resume``: a calendar held still by hand."""
+"""``planner pause`` and ``planner resume``: schedules paused and resumed by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ Target = Annotated[
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Every window of the project.")]
 OfProject = Annotated[
-    str, typer.Option("--project", metavar="NAME", help="Whose, where several share a server.")
+    str,
+    typer.Option("--project", metavar="NAME", help="The project, if several share a server."),
 ]
 
 
@@ -32,19 +33,22 @@ def pause(
 ) -> None:
     """Pause schedules; a sync leaves them paused.
 
-    Boosts that run go on to their end; `planner release` ends them.
+    Running boosts last until their end; `planner release` ends them early.
     """
     run_async(_pause(_chosen(target, everything), reason, project))
 
 
 @app.command()
 def resume(target: Target = "", everything: Everything = False, project: OfProject = "") -> None:
-    """Resume paused schedules, and start what is under way."""
+    """Resume paused schedules, and boost open windows."""
     run_async(_resume(_chosen(target, everything), project))
 
 
 def _chosen(target: str, everything: bool) -> str:
-    """Return the pattern of what was asked for: one of both, so that nothing is a slip."""
+    """Return the pattern of the schedules: *target*, or all where *everything* says so.
+
+    Exactly one of both must be given, so that a forgotten argument isn't read as all.
+    """
     if bool(target) == everything:
         raise typer.BadParameter("name a NAMESPACE, a NAMESPACE/WINDOW, or --all")
     return target or "*"
@@ -75,7 +79,7 @@ def _report_outcome(one: Handled) -> None:
 
 
 def outcome_code(handled: Sequence[Handled]) -> int:
-    """Return the exit code for *handled*, after a word on those that failed."""
+    """Return the exit code of *handled*; print how many failed."""
     failed = sum(one.failed for one in handled)
     if not failed:
         return EXIT_DONE

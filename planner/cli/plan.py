@@ -111,7 +111,7 @@ def plan(
         run_async(_plan(options, output, detailed_exitcode))
     except InputError as error:
         if output is PlanFormat.markdown:  # the comment on a pull request lists the problems
-            from planner.render.problems import problems_markdown
+            from planner.render.plan import problems_markdown
 
             print(problems_markdown(error.problems), end="")
         raise

@@ -1,4 +1,4 @@
-"""``planner preview``: see the coming year before it is merged."""
+"""``planner preview``: the days ahead and the bill, before a change is merged."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from planner.model import Horizon, Project
 
 DEFAULT_DAYS = 35
-"""How far a preview looks day by day: a month and a bit, so that a month's end is in it."""
+"""The days of a preview: a month and a bit, so that a month's end is always in it."""
 
 FEED_DAYS = 366
-"""How far a feed reaches that people subscribe to."""
+"""The days of an iCalendar feed, which people subscribe to."""
 
 MOST_RUNS = 100_000
-"""Runs that a preview shows and bills: five daily windows of fifty namespaces for a year."""
+"""Occurrences that a preview shows and bills: a year of five daily windows in 50 namespaces."""
 
 Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
 
 
 class Format(StrEnum):
-    """What a preview can be printed as."""
+    """The output formats of a preview."""
 
     text = "text"
     json = "json"
@@ -46,7 +46,7 @@ def preview(
         str, typer.Option("--from", metavar="TIME", help="First day or instant, UTC. [today]")
     ] = "",
     end: Annotated[
-        str, typer.Option("--to", metavar="TIME", help="Day or instant after the last one, UTC.")
+        str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC.")
     ] = "",
     days: Annotated[
         int,
@@ -54,7 +54,7 @@ def preview(
             min=0,
             max=MOST_DAYS,
             show_default=False,
-            help=f"How many days from --from on. [{DEFAULT_DAYS}; {FEED_DAYS} for ics]",
+            help=f"Days from --from on. [{DEFAULT_DAYS}; {FEED_DAYS} for ics]",
         ),
     ] = 0,
     namespace: Annotated[
@@ -65,24 +65,28 @@ def preview(
         typer.Option(metavar="NAME", help="Only this window, WINDOW or NAMESPACE/WINDOW."),
     ] = None,
     output: Annotated[
-        Format, typer.Option("--format", help="What to print; html is one page by itself.")
+        Format, typer.Option("--format", help="The output format; html is one self-contained page.")
     ] = Format.text,
 ) -> None:
     """Show the days ahead, the clock changes, the year's bill.
 
-    Nothing is contacted and nothing is changed. With --from, --to or --days the bill
-    covers these days; without, the coming year.
+    Needs no server and changes nothing. With --from, --to or --days the bill covers
+    these days; without, the coming year.
     """
     from planner.config.load import read
     from planner.forecast.preview import hull, select
     from planner.forecast.preview import preview as gather
+    from planner.model import Horizon
 
     now = datetime.now(UTC)
-    horizon = horizon_of(start, end, days or _usual_days(output), now)
+    usual = FEED_DAYS if output is Format.ics else DEFAULT_DAYS
+    horizon = horizon_of(start, end, days or usual, now)
     project = read(directory)
     check_names(project, namespace or (), window or ())
     chosen = select(project, namespace or (), window or ())
-    year = horizon if start or end or days else _year_from(horizon.start)
+    year = horizon
+    if not (start or end or days):
+        year = Horizon(horizon.start, horizon.start + timedelta(days=365))
     _refuse_too_many(directory, chosen, hull(horizon, year))
     shown = gather(chosen, horizon, year, warnings_of(project, chosen, now.date()))
     print(_printed(shown, output, now), end="")
@@ -92,10 +96,10 @@ def preview(
 
 
 def _refuse_too_many(directory: Path, project: Project, span: Horizon) -> None:
-    """Refuse what would take minutes, before any of it is drawn.
+    """Refuse a preview that would take minutes, before any of it is drawn.
 
     Raises:
-        InputError: The windows run more than `MOST_RUNS` times.
+        InputError: The windows run more than `MOST_RUNS` times in *span*.
     """
     from planner.errors import InputError, Problem
     from planner.occurrences.expand import expand
@@ -112,12 +116,8 @@ def _refuse_too_many(directory: Path, project: Project, span: Horizon) -> None:
             raise InputError([Problem(str(directory), 0, sentence)])
 
 
-def _usual_days(output: Format) -> int:
-    return FEED_DAYS if output is Format.ics else DEFAULT_DAYS
-
-
 def _printed(shown: Preview, output: Format, now: datetime) -> str:
-    """Return *shown* in the format asked for."""
+    """Return the preview *shown* in the format *output*."""
     if output is Format.json:
         from planner.render.preview_json import preview_json
 
@@ -140,7 +140,7 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
 
 
 def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, ...]:
-    """Return the lints of *project* that are about files with a chosen window in them."""
+    """Return the lints of *project*; of a choice, those at the place of a chosen window."""
     from planner.lints.inspect import inspect
 
     found = inspect(project, today).lints
@@ -148,9 +148,3 @@ def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, .
         return found
     places = {(window.place.file, window.place.line) for window in chosen.windows}
     return tuple(item for item in found if (item.file, item.line) in places)
-
-
-def _year_from(start: datetime) -> Horizon:
-    from planner.model import Horizon
-
-    return Horizon(start, start + timedelta(days=365))

@@ -1,4 +1,4 @@
-"""``planner rehearse``: the coming year through the real workflows, with skipped time."""
+"""``planner rehearse``: the coming year through the real workflows, with time skipping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from planner.model import Horizon
 
 DAYS = 365
-"""How far a rehearsal goes unless told otherwise."""
+"""The days of a rehearsal by default."""
 
 
 @app.command()
@@ -32,17 +32,17 @@ def rehearse(
         str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [+1y]")
     ] = "",
     faults: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Fail now and then, by this seed.")
+        int | None, typer.Option(metavar="SEED", help="Inject random failures from this seed.")
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(min=1, help="Parts of the year played side by side. [one a core]"),
+        typer.Option(min=1, help="Processes that share the year. [one for each core]"),
     ] = None,
 ) -> None:
     """Play the coming year through the real workflows.
 
-    Every firing of the compiled schedules, in order; then the capacity history is compared
-    with the timeline. Exit code 1 on any difference. Contacts nothing outside.
+    Runs every firing of the compiled schedules in order, on a time-skipping server of its
+    own, and compares the capacity history with the timeline. Exits with 1 on any difference.
     """
     from planner.cli.options import horizon_of
     from planner.config.load import read
@@ -72,7 +72,7 @@ def rehearse(
 
 
 def _progress() -> Callable[[int, int], None]:
-    """Return what shows how far it is: a line that is written over, on a terminal only."""
+    """Return a callback that draws a progress bar on stderr, if that is a terminal."""
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty():

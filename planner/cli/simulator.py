@@ -18,26 +18,26 @@ def simulator(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     provisioning: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="From a request to its being in force."),
+        typer.Option(min=0, metavar="SECONDS", help="From a request until it is in force."),
     ] = 2.0,
     check: Annotated[
         float,
-        typer.Option(min=0.05, metavar="SECONDS", help="Between two looks at an operation."),
+        typer.Option(min=0.05, metavar="SECONDS", help="Between two polls of an operation."),
     ] = 1.0,
     namespace: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Create this namespace; may be given again."),
+        typer.Option(metavar="NAME", help="Create this namespace; repeatable."),
     ] = None,
     auto_create: Annotated[
         bool,
-        typer.Option(help="Create each namespace when it is first asked for."),
+        typer.Option(help="Create each namespace at its first request."),
     ] = True,
 ) -> None:
     """Run a simulated Temporal Cloud API, without an account.
 
-    It keeps the real API's rules (whole specs, resource versions, operations that take
-    time, allowed values, inventory, rate limits) and can be told to fail in each of its
-    ways: POST /_sim/faults. What was in force when: GET /_sim/namespaces/NAME/history.
+    It has the real API's rules (whole specs, resource versions, asynchronous operations,
+    valid TRU values, inventory, rate limits), and fails on demand: POST /_sim/faults. The
+    history of a capacity: GET /_sim/namespaces/NAME/history.
 
     A worker uses it with PLANNER_CLOUD_URL=http://127.0.0.1:8081 and any
     TEMPORAL_CLOUD_API_KEY.

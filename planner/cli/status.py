@@ -1,4 +1,4 @@
-"""``planner status``: every namespace as it is now, and the repair of broken keepers."""
+"""``planner status``: the capacity of every namespace now, and the repair of broken keepers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from planner.temporal.client import Server
 
 WATCH_EVERY = 2.0
-"""Seconds between two looks of ``--watch``."""
+"""Seconds between two refreshes of ``--watch``."""
 
 
 class Format(StrEnum):
-    """How a status is printed."""
+    """The output formats of a status."""
 
     TEXT = "text"
     JSON = "json"
@@ -31,26 +31,25 @@ class Format(StrEnum):
 @app.command()
 def status(
     namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; left out, all.")
+        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
     ] = "",
-    format: Annotated[Format, typer.Option(help="For people or for programs.")] = Format.TEXT,
-    watch: Annotated[bool, typer.Option(help="Look again every two seconds.")] = False,
+    format: Annotated[Format, typer.Option(help="The output format.")] = Format.TEXT,
+    watch: Annotated[bool, typer.Option(help="Refresh every two seconds.")] = False,
     check: Annotated[
         bool,
         typer.Option(
-            help="Exit with 2 if a running window isn't covered, or a capacity is up without one."
+            help="Exit with 2 if an open window isn't covered, or a capacity is up without one."
         ),
     ] = False,
     repair: Annotated[
-        bool, typer.Option(help="Start a keeper wherever one was terminated at its work.")
+        bool, typer.Option(help="Start a new keeper for each that was terminated with leases.")
     ] = False,
 ) -> None:
-    """Show what is in force, which boosts run, what comes next.
+    """Show capacities in force, running boosts, and what is next.
 
-    The states: ok; raising and reverting, under way and in time; uncovered, a window
-    without its capacity; overdue, a capacity that should be down; foreign, set by
-    somebody else and left alone; unknown, a capacity is up, and what was there before
-    it can't be known any more.
+    The states: ok; raising and reverting, in progress and in time; uncovered, a window
+    without its capacity; overdue, a capacity that should be down; foreign, set outside
+    the planner and left alone; unknown, a capacity is up and its baseline is lost.
     """
     run_async(_status(namespace, format, watch=watch, check=check, repair=repair))
 
@@ -67,7 +66,7 @@ async def _status(namespace: str, format: Format, *, watch: bool, check: bool, r
     while True:
         situations = await fetch_situations(server, datetime.now(UTC), namespace=namespace)
         _show(situations, format, clear=watch and sys.stdout.isatty())
-        if not watch or is_lost():  # nobody looks any more
+        if not watch or is_lost():  # the reader has left
             break
         await asyncio.sleep(WATCH_EVERY)
     alarming = any(situation.is_alarming for situation in situations)
@@ -75,7 +74,7 @@ async def _status(namespace: str, format: Format, *, watch: bool, check: bool, r
 
 
 async def _repair(server: Server, namespace: str) -> None:
-    """Start a keeper for each that broke; it looks, and goes where it should be."""
+    """Start a new keeper for each broken one; it reconciles the capacity."""
     from planner.temporal.keepers import fetch_keepers, repair
 
     broken = [

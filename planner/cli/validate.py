@@ -156,7 +156,7 @@ def _print(found: Sequence[Checked], report: ReportFormat, quiet: bool) -> None:
 
 def _print_faults(found: Checked, report: ReportFormat) -> None:
     if report is ReportFormat.github:
-        from planner.render.problems import github_annotations
+        from planner.render.plan import github_annotations
 
         for line in github_annotations(found.problems, found.warnings):
             print(line)

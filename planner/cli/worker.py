@@ -1,4 +1,4 @@
-"""``planner worker``: the run time as a process, with what its operators look at."""
+"""``planner worker``: the worker as a process, with its health check and metrics."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ HIGHEST_PORT = 65_535
 @app.command()
 def worker(
     health: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Answer GET /healthz there.")
+        str, typer.Option(metavar="HOST:PORT", help="Serve GET /healthz on this address.")
     ] = "",
     metrics: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics there.")
+        str, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics on this address.")
     ] = "",
 ) -> None:
     """Run the worker that raises and lowers capacities.
@@ -37,7 +37,7 @@ def worker(
     and a Cloud API key: TEMPORAL_CLOUD_API_KEY, TEMPORAL_CLOUD_API_KEY_FILE, or
     TEMPORAL_CLOUD_API_KEY_DIR with a file per namespace. PLANNER_CLOUD_URL names another
     API than Temporal Cloud's, such as `planner simulator`. Run as many as you like. It
-    stops on SIGTERM or Ctrl-C, after what it is at.
+    stops on SIGTERM or Ctrl-C, once its running tasks are done.
     """
     run_async(_work(health, metrics))
 
@@ -56,7 +56,7 @@ async def _work(health: str, metrics: str) -> None:
         cloud = await stack.enter_async_context(_cloud())
         client = await connect(_runtime(metrics))
         await insist_on_namespace(client)
-        for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel, as ever
+        for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
         if health:
             await stack.enter_async_context(_health(health, stop))
@@ -83,7 +83,7 @@ async def _cloud() -> AsyncIterator[CloudClient]:
 
 @asynccontextmanager
 async def _health(address: str, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Answer that the worker is healthy until it is told to stop."""
+    """Serve the health check: healthy until *stop* is set."""
     from workflows.health import health_endpoint
 
     host, port = parse_address(address)
@@ -95,7 +95,7 @@ async def _health(address: str, stop: asyncio.Event) -> AsyncIterator[None]:
 
 
 def _runtime(metrics: str) -> Runtime:
-    """Return where the SDK's logs go, and its metrics and ours where *metrics* is given."""
+    """Return the SDK's runtime; with *metrics*, HOST:PORT, it serves the SDK's metrics and ours."""
     from temporalio.runtime import PrometheusConfig
 
     from planner.temporal.client import runtime_for
@@ -127,5 +127,5 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, _, port = text.rpartition(":")
     if not port.isascii() or not port.isdigit() or int(port) > HIGHEST_PORT:
-        raise typer.BadParameter(f"{text!r} is no address; write 127.0.0.1:9464 or :9464")
+        raise typer.BadParameter(f"{text!r} is not an address; write 127.0.0.1:9464 or :9464")
     return host or "0.0.0.0", int(port)

@@ -1,14 +1,18 @@
-"""Why a namespace has its capacity at an instant, and what comes next."""
+"""Why a namespace has its capacity at an instant, what comes next, and why a window (not) runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 
 from planner.forecast.timeline import Step, combine_steps, occurrences_in
-from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences.explain import DayExplanation, explain_day
-from workflows.contract import to_wall
+from planner.model import BusinessDays, Horizon, NamespaceCalendar, Occurrence, Window
+from planner.occurrences.expand import Candidate, candidates, expand
+from planner.occurrences.starts import longest, pattern_of
+from planner.recurrence.business_days import ROLL_LIMIT
+from planner.timezones import clock_changes
+from workflows.contract import to_instant, to_wall
 
 LOOKAHEAD = timedelta(days=400)
 """How far to look for the next change: everything that recurs within a year is found."""
@@ -114,3 +118,101 @@ def _added(step: Step) -> str:
     if len(adding) == 1:
         return f"{adding[0].window.name} needs {adding[0].tru} TRU"
     return f"{names}, added up"
+
+
+# A window on a day -------------------------------------------------------------------
+
+LOOKS_AHEAD = (timedelta(days=2), timedelta(days=40), timedelta(days=400))
+"""How far to look for the next run, in widening steps: frequent runs are found at once."""
+
+MAX_STARTS = 20
+"""Starts of one day that are explained; the others are counted."""
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class DayExplanation:
+    """The runs of a window on a local day, and the reasons in words.
+
+    *runs* start on the day; *under_way* started before it and end in it or later. *reasons*
+    say what was rolled, skipped or out of range, and what the clock does on that day; there
+    is at least one where nothing starts.
+    """
+
+    day: date
+    runs: tuple[Occurrence, ...]
+    under_way: tuple[Occurrence, ...]
+    reasons: tuple[str, ...]
+
+
+def explain_day(window: Window, day: date) -> DayExplanation:
+    """Return why *window* runs or doesn't run on *day*, a date of its own zone.
+
+    Raises:
+        InputError: It starts too often.
+    """
+    begin, end = (
+        to_instant(datetime.combine(each, time()), window.tz) for each in (day, day + _DAY)
+    )
+    around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
+    runs = tuple(o for o in around if o.start >= begin)
+    under_way = tuple(o for o in around if o.start < begin < o.end)
+    found = _candidates_on(window, day)
+    reasons = [*_verdicts(found), *_calendar(window, day, found), *_clock(window, begin, end)]
+    if not runs:
+        reasons.append(_next(window, day, end))
+    return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
+
+
+def _candidates_on(window: Window, day: date) -> list[Candidate]:
+    """Return the starts of *window* that are written for *day* or rolled to it."""
+    reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
+    return [
+        candidate
+        for candidate in candidates(pattern_of(window), day - reach, day + reach)
+        if day in (candidate.written.date(), candidate.wall.date())
+    ]
+
+
+def _verdicts(found: Iterable[Candidate]) -> list[str]:
+    """Return what moved or excluded each start, in words; without those that nothing did."""
+    words = []
+    for candidate in found:
+        excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
+        if verdict := "; ".join((*candidate.timing.notes, *excluded)):
+            words.append(f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}")
+    more = len(words) - MAX_STARTS
+    return words if more <= 0 else [*words[:MAX_STARTS], f"and {more:,} more starts alike"]
+
+
+def _calendar(window: Window, day: date, found: Iterable[Candidate]) -> list[str]:
+    """Return why *day* is no business day, if that decides about the starts on it.
+
+    It does if the window counts business days, or rolls one of *found* that is written for it.
+    """
+    pattern = pattern_of(window)
+    rolls = pattern.roll != "none" and any(start.written.date() == day for start in found)
+    if not rolls and not isinstance(pattern.recurrence, BusinessDays):
+        return []
+    why = pattern.business.why_not(day)
+    return [f"{day:%a %Y-%m-%d} is {why}"] if why else []
+
+
+def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
+    """Return the clock changes on the local day from *begin* to *end*, in words."""
+    return [
+        f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
+        f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
+        for change in clock_changes(window.timezone, begin, end)
+    ]
+
+
+def _next(window: Window, day: date, end: datetime) -> str:
+    """Return that nothing starts on *day*, and when the next run starts."""
+    none = f"nothing starts on {day:%a %Y-%m-%d}"
+    for look_ahead in LOOKS_AHEAD:
+        if following := expand(window, Horizon(end, end + look_ahead)):
+            start = to_wall(following[0].start, window.tz)
+            return f"{none}; the next run starts {start:%a %Y-%m-%d %H:%M}"
+    return f"{none}, nor in the {LOOKS_AHEAD[-1].days} days after it"

@@ -12,11 +12,11 @@ from planner.lints.checks import (
     ahead_of,
     crowding,
     endings,
+    over_limits,
     running,
     static_lints,
 )
 from planner.lints.cron_dialect import cron_dialect
-from planner.lints.guard_rails import over_limits
 from planner.model import Horizon, Occurrence, Project
 from planner.occurrences.expand import expand
 from planner.schedules.compile import compile_window

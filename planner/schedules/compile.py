@@ -13,7 +13,7 @@ from planner.errors import InputError, Lint, Problem
 from planner.model import Horizon, Project, Window
 from planner.occurrences.expand import Timing, timings
 from planner.occurrences.starts import Pattern, TooManyStarts, longest, pattern_of
-from planner.schedules.dated import dated_calendars
+from planner.schedules.calendars import dated_calendars
 from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming
 from planner.schedules.recurring import Recurring, recurring

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Protocol
 
 from planner.model import Horizon
-from planner.schedules.boxes import numbers_of
+from planner.schedules.calendars import numbers_of
 from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall

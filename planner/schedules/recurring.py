@@ -19,9 +19,8 @@ from planner.config.scalars import FIRST_YEAR, LAST_YEAR
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences.starts import Pattern
 from planner.recurrence import cron
-from planner.schedules.boxes import calendars_of
+from planner.schedules.calendars import YearDays, calendars_of, year_boxes
 from planner.schedules.spec import StructuredCalendar
-from planner.schedules.year_days import YearDays, year_boxes
 from workflows.contract import to_instant
 
 MARGIN = timedelta(hours=1)
