@@ -25,8 +25,8 @@ from planner.cli.plan import impact_of
 from planner.forecast.preview import preview
 from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, Project, Window
 from planner.occurrences.expand import expand_all
-from planner.plan.diff import Wanted, diff
-from planner.plan.model import Live
+from planner.plan.diff import diff
+from planner.plan.model import DesiredState, LiveSchedule
 from planner.render.preview_html import preview_html, preview_svg
 from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json
@@ -76,11 +76,11 @@ def cpu() -> float:
     return used.user + used.system
 
 
-def lived(schedule: Schedule, was_another: bool) -> Live:
+def lived(schedule: Schedule, was_another: bool) -> LiveSchedule:
     """Return *schedule* as the server has it, or what it was before a change of its TRU."""
     if was_another:
         schedule = stamped(replace(schedule, request=replace(schedule.request, tru=12)))
-    return Live(
+    return LiveSchedule(
         id=schedule.id,
         project=schedule.project,
         stamp=read_stamp(schedule.calendars[0].comment),
@@ -94,7 +94,7 @@ def impact(windows: int, each: int, days: int, *, changed: int) -> dict[str, Any
     """Measure the impact of a plan that creates all windows but those left as they are."""
     found = project(windows, each)
     schedules = compile_project(found, NOW.date())
-    wanted = Wanted(project=found.name, schedules=schedules, policy="sync", follow=False)
+    wanted = DesiredState(project=found.name, schedules=schedules, policy="sync", follow=False)
     live = {s.id: lived(s, n < changed) for n, s in enumerate(schedules) if changed < windows}
     plan = diff(wanted, live, NOW)
     began = cpu()

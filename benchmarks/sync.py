@@ -35,12 +35,12 @@ from temporalio.client import (
 from temporalio.testing import WorkflowEnvironment
 
 from planner.model import Cron, Duration, NamespaceCalendar, Project, Window
-from planner.plan.diff import Wanted
+from planner.plan.model import DesiredState
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.schedules.spec import Schedule as Value
 from planner.temporal.client import AT_ONCE, Server
-from planner.temporal.sync import Order, sync
+from planner.temporal.sync import SyncRequest, sync
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
 CHANGED = 10
@@ -63,10 +63,10 @@ class Counting(Server):
         super().__init__(client)
         self.counts: Counter[str] = Counter()
 
-    async def ask(self, call: Any, request: Any) -> Any:
+    async def send(self, call: Any, request: Any) -> Any:
         """Count *request* and send it."""
         self.counts[type(request).__name__.removesuffix("Request")] += 1
-        return await super().ask(call, request)
+        return await super().send(call, request)
 
 
 def project(windows: int, changed: int = 0) -> Project:
@@ -186,10 +186,10 @@ async def bare_listed(client: Client) -> int:
     return len([entry.id async for entry in await client.list_schedules(page_size=1000)])
 
 
-def order_of(wanted: Project) -> Order:
+def order_of(wanted: Project) -> SyncRequest:
     """Return the order to have *wanted*, compiled."""
     schedules = compile_project(wanted, datetime.now(UTC).date())
-    return Order(wanted=Wanted(project=wanted.name, schedules=schedules))
+    return SyncRequest(desired=DesiredState(project=wanted.name, schedules=schedules))
 
 
 async def measure_bare(windows: int) -> Cost:

@@ -54,7 +54,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.temporal.client import Server
-from planner.temporal.sync_lock import turn_id
+from planner.temporal.sync_lock import lock_id
 
 LISTED_CALENDARS = 10
 
@@ -123,7 +123,7 @@ class FakeTemporal:
             "describe_execution",
             "query_keeper",
             "read_clock",
-            "read_record",
+            "read_last_applied",
         )
         return [name for name in self.requests if name not in reading]
 
@@ -254,7 +254,7 @@ class FakeTemporal:
         self, name: str, *args: object, id: str, id_conflict_policy: object = None, **_: object
     ) -> Any:
         """Start a workflow: instead of one with its id that runs, where that is asked for."""
-        self._serve("write_record" if args else "start_workflow", id)
+        self._serve("write_last_applied" if args else "start_workflow", id)
         if id in self.runs and id_conflict_policy != WorkflowIDConflictPolicy.TERMINATE_EXISTING:
             raise WorkflowAlreadyStartedError(id, name, run_id=self.runs[id])
         self._count += 1
@@ -268,10 +268,10 @@ class FakeTemporal:
     ) -> GetWorkflowExecutionHistoryResponse:
         """Return the first event of a workflow: with what input it was started."""
         id = req.execution.workflow_id
-        self._serve("read_clock" if id.startswith(turn_id("")) else "read_record", req)
+        self._serve("read_clock" if id.startswith(lock_id("")) else "read_last_applied", req)
         if id not in self.runs:
             raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
-        self.inputs.setdefault(id, Payloads())  # a turn of another's, that a test put there
+        self.inputs.setdefault(id, Payloads())  # another sync's lock, that a test put there
         started = WorkflowExecutionStartedEventAttributes(
             input=self.inputs[id], original_execution_run_id=self.runs[id]
         )

@@ -236,7 +236,7 @@ class StoryStage:
     async def _see(self, played: Played) -> None:
         """Note what was in force when, whether the keeper has ended, and which cancel came late."""
         played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
-        await self.simulator.look()
+        await self.simulator.fetch_plan()
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         played.foreign = [entry.at for entry in entries if entry.by == "foreign"]

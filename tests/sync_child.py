@@ -40,7 +40,7 @@ def desired_of(shop: Shop, seed: int) -> tuple[Schedule, ...]:
 
 
 def hurry() -> None:
-    """Let the turn of a killed sync be over within seconds.
+    """Let the lock of a killed sync be over within seconds.
 
     Yet not within so few that a busy machine makes a live one fall silent.
     """

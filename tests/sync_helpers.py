@@ -25,14 +25,13 @@ from temporalio.client import (
     ScheduleState,
 )
 
-from planner.plan.diff import Wanted
-from planner.plan.model import Live, Plan
+from planner.plan.model import DesiredState, LiveSchedule, Plan
 from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule as Value
 from planner.schedules.spec import stamped
 from planner.temporal.client import Server, server_of
 from planner.temporal.fetch import describe, list_schedules
-from planner.temporal.sync import Order, Report, look, sync
+from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 
 QUIET = daily((datetime.now(UTC).hour + 12) % 24)
 """Half a day away: what fires by it isn't under way while a test runs."""
@@ -60,13 +59,13 @@ class Shop:
         made = schedule(window, **{"namespace": self.namespace, "calendars": (QUIET,), **fields})
         return stamped(replace(made, project=self.project))
 
-    def order(self, *desired: Value, **fields: Any) -> Order:
+    def order(self, *desired: Value, **fields: Any) -> SyncRequest:
         """Return the order to have *desired*, any delete allowed."""
         follow = fields.pop("follow", False)
-        wanted = Wanted(project=self.project, schedules=desired, follow=follow)
-        return Order(**{"wanted": wanted, "allowed": Allowances(delete=("*",)), **fields})
+        wanted = DesiredState(project=self.project, schedules=desired, follow=follow)
+        return SyncRequest(**{"desired": wanted, "allowed": Allowances(delete=("*",)), **fields})
 
-    async def sync(self, *desired: Value, **fields: Any) -> Report:
+    async def sync(self, *desired: Value, **fields: Any) -> SyncReport:
         """Sync *desired*; none of its changes may fail."""
         report = await sync(self.server, self.order(*desired, **fields), datetime.now(UTC))
         assert report.failed == ()
@@ -74,9 +73,9 @@ class Shop:
 
     async def plan(self, *desired: Value, **fields: Any) -> Plan:
         """Return the plan for *desired*."""
-        return await look(self.server, self.order(*desired, **fields), datetime.now(UTC))
+        return await fetch_plan(self.server, self.order(*desired, **fields), datetime.now(UTC))
 
-    async def live(self, window: str = "payroll") -> Live:
+    async def live(self, window: str = "payroll") -> LiveSchedule:
         """Return a schedule as it is described."""
         found = await describe(self.server, self.value(window).id)
         assert found is not None

@@ -20,7 +20,8 @@ from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.service import RPCStatusCode
 
 from planner.errors import Refused, ServerError, StalePlan
-from planner.plan.diff import Wanted, diff
+from planner.plan.diff import diff
+from planner.plan.model import DesiredState
 from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule, drafted, stamped
 from planner.temporal import apply as apply_module
@@ -31,8 +32,13 @@ from planner.temporal import sync_lock
 from planner.temporal.client import Server
 from planner.temporal.convert import owner_memo, to_message
 from planner.temporal.fetch import fetch
-from planner.temporal.last_applied import Record, read_record, record_id, write_record
-from planner.temporal.sync import Order, Report, look, sync
+from planner.temporal.last_applied import (
+    LastApplied,
+    last_applied_id,
+    read_last_applied,
+    write_last_applied,
+)
+from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 from workflows.contract import BoostRequest
 
 Result = TypeVar("Result")
@@ -74,17 +80,17 @@ async def put(fake: FakeTemporal, there: Schedule, owner: str = PROJECT) -> None
     fake.catch_up()
 
 
-def order(*desired: Schedule, **fields: Any) -> Order:
+def order(*desired: Schedule, **fields: Any) -> SyncRequest:
     """Return the order to have *desired*, with every delete allowed unless told otherwise."""
-    wanted = Wanted(
+    wanted = DesiredState(
         project=PROJECT,
         schedules=tuple(sorted(desired, key=lambda one: one.id)),
         policy=fields.pop("policy", "sync"),
     )
-    return Order(**{"wanted": wanted, "allowed": ANY_DELETE, **fields})
+    return SyncRequest(**{"desired": wanted, "allowed": ANY_DELETE, **fields})
 
 
-async def synced(fake: FakeTemporal, *desired: Schedule, **fields: Any) -> Report:
+async def synced(fake: FakeTemporal, *desired: Schedule, **fields: Any) -> SyncReport:
     """Sync *desired* and let the list catch up."""
     report = await sync(fake.server(), order(*desired, **fields), NOW)
     fake.catch_up()
@@ -93,8 +99,8 @@ async def synced(fake: FakeTemporal, *desired: Schedule, **fields: Any) -> Repor
 
 async def left_over(fake: FakeTemporal, *desired: Schedule) -> list[str]:
     """Return what a full look still finds to change."""
-    wanted = order(*desired).wanted
-    seen = await fetch(fake.server(), wanted, Record(), full=True)
+    wanted = order(*desired).desired
+    seen = await fetch(fake.server(), wanted, LastApplied(), full=True)
     return [change.id for change in diff(wanted, seen.live, fake.now).pending]
 
 
@@ -270,7 +276,7 @@ def busy() -> list[Schedule]:
 
 
 def test_a_second_sync_writes_and_describes_nothing() -> None:
-    """A sync right after another takes one pass over the list (of three pages), and no turn."""
+    """A sync right after another takes one pass over the list (of three pages), and no lock."""
 
     async def story() -> None:
         fake = FakeTemporal()
@@ -278,7 +284,7 @@ def test_a_second_sync_writes_and_describes_nothing() -> None:
         fake.requests.clear()
         report = await synced(fake, *busy())
         assert report.outcomes == ()
-        assert fake.requests == ["read_record", *["list_schedules"] * 3]
+        assert fake.requests == ["read_last_applied", *["list_schedules"] * 3]
 
     run(story())
 
@@ -292,11 +298,11 @@ def test_only_what_changed_is_described() -> None:
         fake.requests.clear()
         await synced(fake, *busy()[:-1], schedule("e", tru=12))
         assert Counter(fake.requests) == {
-            "read_record": 2,
+            "read_last_applied": 2,
             "read_clock": 1,
             "list_schedules": 3,
             "start_workflow": 1,
-            "write_record": 2,
+            "write_last_applied": 2,
             "update_schedule": 1,
             "describe_schedule": 2,
             "terminate_workflow": 1,
@@ -320,7 +326,7 @@ def test_what_was_made_is_read_back(few: int, monkeypatch: pytest.MonkeyPatch) -
                 request.schedule.spec.structured_calendar[0].comment = ""
 
         fake.before = spoil
-        report = await sync(fake.server(), order(*busy(), told=told.append), NOW)
+        report = await sync(fake.server(), order(*busy(), on_outcome=told.append), NOW)
         (failed,) = report.failed
         assert failed.change.id == spoiled
         assert "catch-up window 7s → 2h10m" in failed.message
@@ -452,13 +458,13 @@ def test_what_the_list_does_not_show_yet_stays_on_record() -> None:
         fake.lag = 99
         await sync(fake.server(), order(schedule("a")), NOW)
         await sync(fake.server(), order(schedule("a"), schedule("b")), NOW)
-        record = await read_record(fake.server(), PROJECT, NOW)
-        assert set(record.marks) == {schedule("a").id, schedule("b").id}
+        record = await read_last_applied(fake.server(), PROJECT, NOW)
+        assert set(record.fingerprints) == {schedule("a").id, schedule("b").id}
         fake.catch_up()
         fake.now = later = NOW + timedelta(hours=2)
         await sync(fake.server(), order(schedule("a"), schedule("b"), schedule("c")), later)
-        record = await read_record(fake.server(), PROJECT, NOW)
-        assert set(record.marks) == {schedule("c").id}
+        record = await read_last_applied(fake.server(), PROJECT, NOW)
+        assert set(record.fingerprints) == {schedule("c").id}
 
     run(story())
 
@@ -468,7 +474,7 @@ def test_a_record_of_somebody_elses_says_nothing() -> None:
 
     async def story() -> None:
         fake = FakeTemporal()
-        await fake.start_workflow("Other", {"marks": 3}, id=record_id(PROJECT))
+        await fake.start_workflow("Other", {"marks": 3}, id=last_applied_id(PROJECT))
         await synced(fake, *busy())
         assert await left_over(fake, *busy()) == []
 
@@ -479,11 +485,11 @@ def test_a_record_of_somebody_elses_says_nothing() -> None:
 
 
 def test_a_live_holder_is_waited_for() -> None:
-    """While another sync holds the turn, nothing is written; then it is looked at again."""
+    """While another sync holds the lock, nothing is written; then it is looked at again."""
 
     async def story() -> None:
         fake = FakeTemporal()
-        fake.runs[sync_lock.turn_id(PROJECT)] = "theirs"
+        fake.runs[sync_lock.lock_id(PROJECT)] = "theirs"
         said: list[str] = []
 
         waiting = asyncio.Event()
@@ -496,11 +502,13 @@ def test_a_live_holder_is_waited_for() -> None:
             await waiting.wait()
             assert fake.writes == ["start_workflow"]
             await put(fake, schedule("a", tru=12))
-            await write_record(fake.server(), PROJECT, Record({schedule("a").id: "other"}))
-            del fake.runs[sync_lock.turn_id(PROJECT)]
+            await write_last_applied(
+                fake.server(), PROJECT, LastApplied({schedule("a").id: "other"})
+            )
+            del fake.runs[sync_lock.lock_id(PROJECT)]
 
         report, _ = await asyncio.gather(
-            sync(fake.server(), order(schedule("a"), say=say), NOW), other()
+            sync(fake.server(), order(schedule("a"), on_notice=say), NOW), other()
         )
         assert said == ["another sync of payments is under way; waiting for it"]
         assert [outcome.change.action for outcome in report.outcomes] == ["update"]
@@ -509,7 +517,7 @@ def test_a_live_holder_is_waited_for() -> None:
 
 
 def test_a_silent_holder_is_outlived() -> None:
-    """A turn that nobody renews is taken over, and what its sync may have touched described."""
+    """A lock that nobody renews is taken over, and what its sync may have touched described."""
 
     async def story() -> None:
         fake = FakeTemporal()
@@ -521,52 +529,52 @@ def test_a_silent_holder_is_outlived() -> None:
         fake.before = lambda name, request: None
         fake.requests.clear()
         said: list[str] = []
-        report = await sync(fake.server(), order(*desired, say=said.append), NOW)
+        report = await sync(fake.server(), order(*desired, on_notice=said.append), NOW)
         assert report.outcomes == ()
         assert fake.requests.count("describe_schedule") == 1
-        assert set(fake.runs) == {record_id(PROJECT)}
+        assert set(fake.runs) == {last_applied_id(PROJECT)}
         assert len(said) == 2
         fake.requests.clear()
         await sync(fake.server(), order(*desired), NOW)
-        assert fake.requests == ["read_record", *["list_schedules"] * 3]
+        assert fake.requests == ["read_last_applied", *["list_schedules"] * 3]
 
     run(story())
 
 
-def test_a_turn_that_was_taken_over_writes_no_more() -> None:
-    """A holder whose turn may be another's stops before its next write."""
+def test_a_lock_that_was_taken_over_writes_no_more() -> None:
+    """A holder whose lock may be another's stops before its next write."""
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with sync_lock.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
-            turn.insist()
-            turn._renewed -= sync_lock.STOP_SECONDS + 1
-            with pytest.raises(ServerError, match="another may have taken over"):
-                turn.insist()
+        async with sync_lock.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
+            lock.ensure_held()
+            lock._renewed -= sync_lock.STOP_SECONDS + 1
+            with pytest.raises(ServerError, match="another sync may have taken over"):
+                lock.ensure_held()
 
     run(story())
 
 
-def test_the_turn_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A renewal that finds the turn ended by another makes the next write fail at once."""
+def test_the_lock_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal that finds the lock ended by another makes the next write fail at once."""
     monkeypatch.setattr(sync_lock, "RENEW_SECONDS", 0.001)
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with sync_lock.take_turn(fake, PROJECT, print) as turn:  # type: ignore[arg-type]
-            first = turn._renewed
-            await until(lambda: turn._renewed > first)
-            turn.insist()
+        async with sync_lock.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
+            first = lock._renewed
+            await until(lambda: lock._renewed > first)
+            lock.ensure_held()
             fake.runs.clear()
-            await until(lambda: turn._renewed < first)
+            await until(lambda: lock._renewed < first)
             with pytest.raises(ServerError):
-                turn.insist()
+                lock.ensure_held()
 
     run(story())
 
 
-def test_an_interrupted_sync_gives_its_turn_back() -> None:
-    """Ctrl-C leaves no turn behind, whatever was being written."""
+def test_an_interrupted_sync_gives_its_lock_back() -> None:
+    """Ctrl-C leaves no lock behind, whatever was being written."""
 
     async def story() -> None:
         fake = FakeTemporal()
@@ -578,7 +586,7 @@ def test_an_interrupted_sync_gives_its_turn_back() -> None:
         fake.before = interrupt
         with pytest.raises(asyncio.CancelledError):
             await sync(fake.server(), order(*busy()), NOW)
-        assert set(fake.runs) == {record_id(PROJECT)}
+        assert set(fake.runs) == {last_applied_id(PROJECT)}
 
     run(story())
 
@@ -642,7 +650,7 @@ def test_one_failure_does_not_stop_the_others() -> None:
 
         fake.before = fail
         told = []
-        report = await synced(fake, *busy(), told=told.append)
+        report = await synced(fake, *busy(), on_outcome=told.append)
         assert [outcome.change.window for outcome in report.failed] == ["c"]
         assert "no such thing (invalid_argument)" in report.failed[0].message
         assert len(fake.schedules) == 4
@@ -756,13 +764,13 @@ def test_a_pause_on_record_outlives_other_syncs() -> None:
         with pytest.raises(Killed):
             await sync(fake.server(), order(ours, schedule("b")), NOW)
         fake.before = lambda name, request: None
-        (change,) = (await look(fake.server(), order(ours), NOW)).pending
+        (change,) = (await fetch_plan(fake.server(), order(ours), NOW)).pending
         assert change.remarks == (
             "its adoption broke off; it was paused by an operator, and stays so: “frozen by alice”",
         )
         await synced(fake, ours)
         assert fake.schedules[ours.id].message.state.paused
-        assert (await read_record(fake.server(), PROJECT, NOW)).pauses == {}
+        assert (await read_last_applied(fake.server(), PROJECT, NOW)).pauses == {}
 
     run(story())
 
@@ -777,8 +785,8 @@ def test_a_plan_is_told_before_it_is_written() -> None:
         fake, told = FakeTemporal(), list[Any]()
         wanted = replace(
             order(schedule("a"), schedule("b")),
-            begins=lambda plan: told.append(len(plan.pending)),
-            told=lambda outcome: told.append(outcome.change.window),
+            on_start=lambda plan: told.append(len(plan.pending)),
+            on_outcome=lambda outcome: told.append(outcome.change.window),
         )
         await sync(fake.server(), wanted, NOW)
         fake.catch_up()
@@ -795,16 +803,16 @@ def test_the_checksum_of_a_plan_is_the_checksum_of_its_sync() -> None:
         fake = FakeTemporal()
         await synced(fake, schedule("a"))
         wanted = order(schedule("a", tru=8), schedule("b"))
-        seen = (await look(fake.server(), wanted, NOW)).checksum
+        seen = (await fetch_plan(fake.server(), wanted, NOW)).checksum
         await put(fake, schedule("a", tru=6))
         before = states(fake)
         with pytest.raises(StalePlan):
             await sync(fake.server(), replace(wanted, checksum=seen), NOW)
         assert states(fake) == before
-        seen = (await look(fake.server(), wanted, NOW)).checksum
+        seen = (await fetch_plan(fake.server(), wanted, NOW)).checksum
         await sync(fake.server(), replace(wanted, checksum=seen), NOW)
         fake.catch_up()
-        assert await left_over(fake, *wanted.wanted.schedules) == []
+        assert await left_over(fake, *wanted.desired.schedules) == []
         with pytest.raises(StalePlan):
             await sync(fake.server(), replace(wanted, checksum=seen), NOW)
 
@@ -872,11 +880,11 @@ def test_a_start_that_the_server_refused_is_made_by_the_next_sync() -> None:
         assert "not now" in report.failed[0].message
         fake.before = lambda name, request: None
         fake.catch_up()
-        (change,) = (await look(fake.server(), order(moved), NOW)).pending
+        (change,) = (await fetch_plan(fake.server(), order(moved), NOW)).pending
         assert change.reason == "the last sync of it broke off before it was done"
         await synced(fake, moved)
         assert begun_at(fake, moved.id) == ["2026-11-21T08:30:00Z"]
-        assert (await look(fake.server(), order(moved), NOW)).pending == ()
+        assert (await fetch_plan(fake.server(), order(moved), NOW)).pending == ()
 
     run(story())
 
@@ -908,7 +916,7 @@ def test_requests_are_spread_to_the_rate() -> None:
         paced = Server(fake, rate=200)  # type: ignore[arg-type]
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await asyncio.gather(*(fetch(paced, order().wanted, Record()) for _ in range(20)))
+        await asyncio.gather(*(fetch(paced, order().desired, LastApplied()) for _ in range(20)))
         assert loop.time() - begun >= 19 / 200
 
     run(story())

@@ -9,7 +9,7 @@ import pytest
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
-from planner.temporal.client import connect, plain_runtime
+from planner.temporal.client import connect, default_runtime
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ async def test_it_connects(
     client = await connect()
     assert client.namespace == "default"
     assert client.service_client.config.target_host == address
-    assert client.service_client.config.runtime is plain_runtime(), "warnings stay off stdout"
+    assert client.service_client.config.runtime is default_runtime(), "warnings stay off stdout"
 
 
 async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:

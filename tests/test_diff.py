@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, at, daily, on, schedule
 
 from planner.model import Horizon
-from planner.plan.diff import Wanted, diff, near, undecided, unsettled
+from planner.plan.diff import depends_on_clock, diff, ids_to_describe, start_candidates
 from planner.plan.fields import Field, differences
-from planner.plan.model import Change, Live, Plan
+from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
 from planner.schedules.spec import Schedule, read_stamp, stamped
 
 SOON = (NOW + timedelta(days=1),)
 
 
-def live_of(there: Schedule, **fields: Any) -> Live:
+def live_of(there: Schedule, **fields: Any) -> LiveSchedule:
     """Return *there* as the server describes it right after it was written."""
-    whole = Live(
+    whole = LiveSchedule(
         id=there.id,
         project=there.project,
         paused=there.paused,
@@ -38,15 +38,15 @@ def live_of(there: Schedule, **fields: Any) -> Live:
     return replace(changed, schedule=replace(changed.schedule, **state))
 
 
-def plan_of(desired: list[Schedule], live: list[Live], **wanted: Any) -> Plan:
+def plan_of(desired: list[Schedule], live: list[LiveSchedule], **fields: Any) -> Plan:
     """Return the plan that makes *live* what is *desired*."""
-    order = Wanted(project=PROJECT, schedules=tuple(desired), **wanted)
-    return diff(order, {one.id: one for one in live}, NOW)
+    state = DesiredState(project=PROJECT, schedules=tuple(desired), **fields)
+    return diff(state, {one.id: one for one in live}, NOW)
 
 
-def change_of(desired: Schedule | None, live: Live | None, **wanted: Any) -> Change:
+def change_of(desired: Schedule | None, live: LiveSchedule | None, **fields: Any) -> Change:
     """Return the one change there is."""
-    (change,) = plan_of([desired] if desired else [], [live] if live else [], **wanted).changes
+    (change,) = plan_of([desired] if desired else [], [live] if live else [], **fields).changes
     return change
 
 
@@ -349,8 +349,10 @@ BEGINS = STARTED + timedelta(minutes=10)
         pytest.param({"fired": (STARTED - timedelta(days=1),)}, "start", id="only yesterday's"),
         pytest.param({"upcoming": ()}, "start", id="and it will never fire again"),
         pytest.param({"fired": (STARTED,)}, "unchanged", id="it fired"),
-        pytest.param({"asked": frozenset({BEGINS})}, "unchanged", id="a lease, or an old firing"),
-        pytest.param({"awaited": frozenset({BEGINS})}, "unchanged", id="about to fire"),
+        pytest.param(
+            {"requested": frozenset({BEGINS})}, "unchanged", id="a lease, or an old firing"
+        ),
+        pytest.param({"about_to_fire": frozenset({BEGINS})}, "unchanged", id="about to fire"),
         pytest.param({"paused": True, "note": "by hand"}, "unchanged", id="paused by an operator"),
     ],
 )
@@ -403,13 +405,13 @@ QUARTER = timedelta(minutes=15)
 def test_whether_the_clock_decides(
     fires: timedelta, evidence: dict[str, Any], expected: bool, there: bool
 ) -> None:
-    """Only where less than the slack of a clock makes the difference, known or new alike."""
+    """Only where less than the uncertainty of a clock makes the difference, known or new alike."""
     at, around = NOW + fires, Horizon(NOW - QUARTER, NOW + QUARTER)
     desired = schedule(calendars=(on(at),))
     fields = {**evidence, "fired": (at,)} if evidence.get("fired") else evidence
     live = {desired.id: live_of(desired, **fields)} if there else {}
-    order = Wanted(project=PROJECT, schedules=(desired,))
-    assert undecided(near(order, live, around), live, around) == (
+    state = DesiredState(project=PROJECT, schedules=(desired,))
+    assert depends_on_clock(start_candidates(state, live, around), live, around) == (
         expected or (not there and bool(evidence))
     )
 
@@ -442,14 +444,16 @@ def test_a_running_boost_is_a_line_of_the_plan() -> None:
 def test_what_the_list_settles(fields: dict[str, Any], expected: bool) -> None:
     """Only what the list can't settle is described."""
     listed = replace(live_of(schedule()), schedule=None, **fields)
-    wanted = Wanted(project=PROJECT, schedules=(schedule(),))
-    assert (unsettled(wanted, {listed.id: listed}) == (listed.id,)) is expected
+    state = DesiredState(project=PROJECT, schedules=(schedule(),))
+    assert (ids_to_describe(state, {listed.id: listed}) == (listed.id,)) is expected
 
 
 def test_what_is_to_be_deleted_is_described() -> None:
     """A schedule without a window is looked at whole: its boost may be running."""
     listed = replace(live_of(schedule()), schedule=None)
-    assert unsettled(Wanted(project=PROJECT, schedules=()), {listed.id: listed}) == (listed.id,)
+    assert ids_to_describe(DesiredState(project=PROJECT, schedules=()), {listed.id: listed}) == (
+        listed.id,
+    )
 
 
 # Policies, warnings, checksum -------------------------------------------------------
@@ -499,7 +503,7 @@ def test_the_checksum_knows_what_is_there_and_what_is_wanted() -> None:
 
 def test_the_checksum_does_not_know_the_time() -> None:
     """The same plan made a minute later has the same checksum."""
-    wanted = Wanted(project=PROJECT, schedules=(schedule(tru=4),))
+    state = DesiredState(project=PROJECT, schedules=(schedule(tru=4),))
     there = {one.id: one for one in [live_of(schedule())]}
-    later = diff(wanted, there, NOW + timedelta(minutes=1))
-    assert diff(wanted, there, NOW).checksum == later.checksum
+    later = diff(state, there, NOW + timedelta(minutes=1))
+    assert diff(state, there, NOW).checksum == later.checksum

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from schedule_values import NOW, PROJECT, daily, on, schedule
 
-from planner.plan.diff import Wanted, diff
-from planner.plan.model import Change, Live
+from planner.plan.diff import diff
+from planner.plan.model import Change, DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, read_stamp
-from planner.temporal.apply import orders_for
+from planner.temporal.apply import keeper_requests
 from workflows.contract import LeaseRequest
 
 STARTED = NOW - timedelta(minutes=30)
@@ -27,9 +27,9 @@ def window(name: str = "payroll", minutes: int = 0, **fields: Any) -> Schedule:
     return schedule(name, **{"calendars": (daily(at.hour, at.minute),), **fields})
 
 
-def running(there: Schedule, *fired: int) -> Live:
+def running(there: Schedule, *fired: int) -> LiveSchedule:
     """Return *there* as described, with firings so many minutes after `STARTED`."""
-    return Live(
+    return LiveSchedule(
         id=there.id,
         project=there.project,
         note=there.note,
@@ -40,15 +40,15 @@ def running(there: Schedule, *fired: int) -> Live:
     )
 
 
-def orders(desired: Sequence[Schedule], live: Sequence[Live]) -> list[str]:
+def orders(desired: Sequence[Schedule], live: Sequence[LiveSchedule]) -> list[str]:
     """Return what the keeper is to do, in words."""
-    wanted = Wanted(project=PROJECT, schedules=tuple(desired), follow=True)
+    wanted = DesiredState(project=PROJECT, schedules=tuple(desired), follow=True)
     changes: list[Change] = list(diff(wanted, {one.id: one for one in live}, NOW).pending)
     return [
         f"lease {order.lease.key} {order.lease.tru}, replaces {order.replaces or 'none'}"
         if isinstance(order, LeaseRequest)
         else f"release {order.key}"
-        for order in orders_for(changes, NOW)
+        for order in keeper_requests(changes, NOW)
     ]
 
 
@@ -112,6 +112,6 @@ def orders(desired: Sequence[Schedule], live: Sequence[Live]) -> list[str]:
         ),
     ],
 )
-def test_orders(desired: list[Schedule], live: list[Live], expected: list[str]) -> None:
+def test_orders(desired: list[Schedule], live: list[LiveSchedule], expected: list[str]) -> None:
     """What changes is leased first, in one step where one takes another's place."""
     assert orders(desired, live) == expected

@@ -18,7 +18,7 @@ from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
 from planner.model import Horizon, NamespaceCalendar, Prices, Window
-from planner.plan.model import Live, Plan
+from planner.plan.model import LiveSchedule, Plan
 from planner.render.plan import impact_sections, impact_summary
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule
@@ -27,7 +27,7 @@ from workflows.contract import Capacity, Rails
 DAY = timedelta(days=1)
 
 
-def ahead(desired: list[Schedule], live: list[Live], **wanted: Any) -> PlanImpact:
+def ahead(desired: list[Schedule], live: list[LiveSchedule], **wanted: Any) -> PlanImpact:
     """Return what the plan from *live* to *desired* makes of what is ahead."""
     return plan_impact(plan_of(desired, live, **wanted), desired, Prices(), NOW)
 

@@ -9,8 +9,8 @@ import pytest
 from schedule_values import NOW, PROJECT, schedule
 
 from planner.cli.sync import LONG, ProgressBar
-from planner.plan.diff import Wanted, diff
-from planner.plan.model import Plan
+from planner.plan.diff import diff
+from planner.plan.model import DesiredState, Plan
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ class Terminal(io.StringIO):
 def plan_of(count: int) -> Plan:
     """Return a plan of so many creates."""
     desired = tuple(schedule(f"w{number:02}") for number in range(count))
-    return diff(Wanted(project=PROJECT, schedules=desired), {}, NOW)
+    return diff(DesiredState(project=PROJECT, schedules=desired), {}, NOW)
 
 
 def shown(

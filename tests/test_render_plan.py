@@ -12,7 +12,7 @@ from test_diff import live_of, plan_of
 
 from planner.errors import Lint
 from planner.plan.model import Plan
-from planner.plan.safety import Allowances, judge
+from planner.plan.safety import Allowances, with_refusals
 from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
 from planner.schedules.spec import Schedule, stamped
 
@@ -33,7 +33,7 @@ def example() -> Plan:
     close = wall(in_new_york("close"))
     later = stamped(replace(close, request=replace(close.request, until="07:00")))
     running = schedule("gone", calendars=(daily(8, 40),), tru=8)
-    return judge(
+    return with_refusals(
         plan_of(
             [schedule("new", reason="Payroll run"), later, schedule("same"), schedule("mine")],
             [

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
-from planner.plan.diff import Wanted, diff
-from planner.plan.model import Change, Live, Plan
+from planner.plan.diff import diff
+from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
 from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule
 from workflows.contract import ON_DEMAND, Capacity, Rails
@@ -21,10 +21,10 @@ SECOND = int(NOW.timestamp())
 FOUR = Rails(max_tru=4)
 
 
-def live(value: Schedule, project: str = PROJECT) -> Live:
+def live(value: Schedule, project: str = PROJECT) -> LiveSchedule:
     """Return *value* as the server has it."""
     stamp = None
-    return Live(id=value.id, project=project, schedule=value, stamp=stamp, upcoming=(NOW,))
+    return LiveSchedule(id=value.id, project=project, schedule=value, stamp=stamp, upcoming=(NOW,))
 
 
 def update(window: str, *, there: dict[str, Any], **fields: Any) -> Change:
@@ -99,7 +99,7 @@ def test_a_revision_is_no_difference(field: dict[str, Any]) -> None:
     assert there.digest == schedule("w").digest
     assert there.calendars == schedule("w").calendars
     known = replace(live(there), stamp=None, note=there.note)
-    plan = diff(Wanted(project=PROJECT, schedules=(schedule("w"),)), {there.id: known}, NOW)
+    plan = diff(DesiredState(project=PROJECT, schedules=(schedule("w"),)), {there.id: known}, NOW)
     assert [found.name for change in plan.pending for found in change.fields] == []
     before = Plan(project=PROJECT, changes=(update("w", there={}, tru=3),))
     assert with_revisions(before, NOW).checksum == before.checksum

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
 from planner.errors import Refused, StalePlan
-from planner.plan.diff import Wanted, diff
-from planner.plan.model import Change, Live, Plan, Running
+from planner.plan.diff import diff
+from planner.plan.model import Change, DesiredState, LiveSchedule, Plan, Running
 from planner.plan.safety import (
     Allowances,
-    insist_on_checksum,
-    insist_on_permission,
-    judge,
-    unused,
+    require_allowed,
+    require_checksum,
+    unused_allowances,
+    with_refusals,
 )
 
 SOON = (NOW,)
@@ -30,7 +30,7 @@ def delete(name: str, *, ended: bool = False, running: bool = False) -> Change:
     return Change(
         action="delete",
         id=id,
-        live=Live(id=id, project=PROJECT, upcoming=() if ended else SOON),
+        live=LiveSchedule(id=id, project=PROJECT, upcoming=() if ended else SOON),
         running=(BOOST,) if running else (),
     )
 
@@ -38,12 +38,14 @@ def delete(name: str, *, ended: bool = False, running: bool = False) -> Change:
 def adoption(owner: str) -> Change:
     """Return the taking over of a schedule that *owner* has marked."""
     id = schedule().id
-    return Change(action="adopt", id=id, desired=schedule(), live=Live(id=id, project=owner))
+    return Change(
+        action="adopt", id=id, desired=schedule(), live=LiveSchedule(id=id, project=owner)
+    )
 
 
 def judged(changes: list[Change], owned: int, allowed: Allowances | None = None) -> list[str]:
     """Return the windows that are held back."""
-    plan = judge(
+    plan = with_refusals(
         Plan(project=PROJECT, changes=tuple(changes), owned=owned), allowed or Allowances()
     )
     return [change.window for change in plan.refused]
@@ -81,7 +83,7 @@ def test_named_deletes_do_not_count() -> None:
 
 def test_a_window_whose_boost_runs() -> None:
     """It is deleted only by name, and the sentence says by which flag."""
-    plan = judge(
+    plan = with_refusals(
         Plan(project=PROJECT, changes=(delete("w", running=True),), owned=50), Allowances()
     )
     assert "--allow-delete payments-prod.a1b2c/w " in plan.changes[0].refusal
@@ -101,16 +103,16 @@ def test_a_window_whose_boost_runs() -> None:
 def test_schedules_that_are_not_ours(owner: str, adopt: bool, words: str) -> None:
     """Nobody's schedule is taken over with leave only, another project's never."""
     plan = Plan(project=PROJECT, changes=(adoption(owner),))
-    (change,) = judge(plan, Allowances(adopt=adopt)).changes
+    (change,) = with_refusals(plan, Allowances(adopt=adopt)).changes
     assert (words in change.refusal) if words else (change.refusal == "")
 
 
 def test_a_refusal_names_every_change_and_its_flag() -> None:
     """What is refused is refused at once, with exit code 3."""
     changes = (delete("running", running=True), adoption(""))
-    plan = judge(Plan(project=PROJECT, changes=changes, owned=9), Allowances())
+    plan = with_refusals(Plan(project=PROJECT, changes=changes, owned=9), Allowances())
     with pytest.raises(Refused, match=r"(?s)payroll: .*--adopt|--allow-delete") as caught:
-        insist_on_permission(plan)
+        require_allowed(plan)
     assert caught.value.exit_code == 3
     assert str(caught.value).count("\n") == 2
 
@@ -118,9 +120,9 @@ def test_a_refusal_names_every_change_and_its_flag() -> None:
 def test_a_stale_checksum() -> None:
     """Another plan than the one looked at is refused with exit code 4."""
     plan = Plan(project=PROJECT, changes=(delete("w"),))
-    insist_on_checksum(plan, plan.checksum)
+    require_checksum(plan, plan.checksum)
     with pytest.raises(StalePlan, match=plan.checksum) as caught:
-        insist_on_checksum(replace(plan, changes=()), plan.checksum)
+        require_checksum(replace(plan, changes=()), plan.checksum)
     assert caught.value.exit_code == 4
 
 
@@ -128,7 +130,7 @@ def test_allowances_that_nothing_needed() -> None:
     """A name that no delete needed is told of: it may be a slip of the pen."""
     plan = Plan(project=PROJECT, changes=(delete("w"),))
     allowed = Allowances(delete=("payments-prod.a1b2c/w", "payments-prod.a1b2c/v"))
-    assert unused(plan, allowed) == ("payments-prod.a1b2c/v",)
+    assert unused_allowances(plan, allowed) == ("payments-prod.a1b2c/v",)
 
 
 @given(
@@ -145,17 +147,19 @@ def test_deletes_never_exceed_what_was_allowed(count: int, owned: int, named: se
         assert unnamed <= 2 or unnamed <= 0.3 * owned
 
 
-def theirs(window: str, *, ended: bool = False) -> Live:
+def theirs(window: str, *, ended: bool = False) -> LiveSchedule:
     """Return another project's schedule for the same namespace."""
     id = schedule(window).id
-    return Live(id=id, project="billing", upcoming=() if ended else SOON)
+    return LiveSchedule(id=id, project="billing", upcoming=() if ended else SOON)
 
 
-def shared(action: str, neighbours: tuple[Live, ...], *share: str) -> Plan:
+def shared(action: str, neighbours: tuple[LiveSchedule, ...], *share: str) -> Plan:
     """Return the judged plan of one change in a namespace that *neighbours* are in."""
     change = replace(adoption(""), action=action, live=None if action == "create" else theirs("w"))
-    plan = diff(Wanted(project=PROJECT, schedules=()), {live.id: live for live in neighbours}, NOW)
-    return judge(replace(plan, changes=(change,)), Allowances(share=share))
+    plan = diff(
+        DesiredState(project=PROJECT, schedules=()), {live.id: live for live in neighbours}, NOW
+    )
+    return with_refusals(replace(plan, changes=(change,)), Allowances(share=share))
 
 
 @pytest.mark.parametrize("action", ["create", "update", "extend"])

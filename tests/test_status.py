@@ -10,7 +10,7 @@ import pytest
 from planner.model import NamespaceStatus, NextWindow
 from planner.render.status import status_json, status_text
 from planner.temporal.keepers import Keeper
-from planner.temporal.status import Gap, situation, with_gaps
+from planner.temporal.status import Gap, namespace_status, with_gaps
 from workflows.contract import ON_DEMAND, Capacity, KeeperState, KeeperStatus, Lease
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -67,7 +67,7 @@ def keeper(
 )
 def test_situations(known: Keeper | None, state: str, alarming: bool) -> None:
     """States that need attention are distinguished, also where no keeper answers."""
-    found = situation("n.a", known, NEXT)
+    found = namespace_status("n.a", known, NEXT)
     assert (found.state, found.is_alarming) == (state, alarming)
     assert found.next_window == NEXT
 

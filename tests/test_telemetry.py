@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.temporal.client import CORE_LOGGER, plain_runtime
+from planner.temporal.client import CORE_LOGGER, default_runtime
 
 
 @activity.defn
@@ -33,7 +33,7 @@ async def test_a_warning_of_the_core_is_logged_and_not_printed(
     """
     with caplog.at_level(logging.WARNING, logger=CORE_LOGGER):
         async with await WorkflowEnvironment.start_time_skipping(
-            test_server_existing_path=binary("temporal-test-server"), runtime=plain_runtime()
+            test_server_existing_path=binary("temporal-test-server"), runtime=default_runtime()
         ) as server:
             async with Worker(server.client, task_queue="quiet", activities=[idle]):
                 pass

@@ -10,7 +10,6 @@ from temporalio import activity
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
@@ -23,6 +22,7 @@ from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RELEASE_UPDATE,
+    UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
     LeaseAnswer,
     LeaseRequest,
@@ -31,13 +31,9 @@ from workflows.contract import (
 from workflows.ledger import LOOK_EVERY, Ledger
 from workflows.recall import recall
 
-BROKEN = {
-    WorkflowExecutionStatus.TERMINATED,
-    WorkflowExecutionStatus.FAILED,
-    WorkflowExecutionStatus.TIMED_OUT,
-    WorkflowExecutionStatus.CANCELED,
-}
-"""How a keeper ends that still has something to tell: work undone, or claims released."""
+RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
+"""Names of the execution statuses after which the next keeper recovers the state of the last
+one. A cancelled one has no work undone, but it knows which leases were released."""
 
 
 COME_AGAIN = 2.0
@@ -134,7 +130,8 @@ class KeeperActivities:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return ""
             raise
-        return latest.run_id if latest.status in BROKEN else ""
+        is_recoverable = latest.status is not None and latest.status.name in RECOVERABLE_STATUSES
+        return latest.run_id if is_recoverable else ""
 
 
 def _hear(started: asyncio.Future[Any]) -> None:

@@ -68,7 +68,7 @@ async def _boost(
     namespace: str, tru: int, length: timedelta, reason: str, *, add: bool, wait: bool
 ) -> int:
     from planner.temporal.client import connect
-    from planner.temporal.keepers import result_of, start_boost
+    from planner.temporal.keepers import start_boost, wait_for_result
     from workflows.contract import BoostRequest
 
     request = BoostRequest(
@@ -85,7 +85,7 @@ async def _boost(
     if not wait:
         report(started.id)
         return 0
-    result = await result_of(started, say)
+    result = await wait_for_result(started, say)
     report(result.message)
     return 0 if result.in_force else 1
 

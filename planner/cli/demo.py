@@ -191,15 +191,16 @@ def _read(text: str, directory: Path) -> Project:
 async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
     """Sync the demo's calendar as ``planner sync`` does."""
     from planner.cli.plan import desired_state
-    from planner.temporal.client import server_of
-    from planner.temporal.sync import Order, sync
+    from planner.temporal.client import schedule_page, server_of
+    from planner.temporal.sync import SyncRequest, sync
 
-    order = Order(wanted=desired_state(project, directory, now))
-    report = await sync(server_of(stack.temporal.client), order, now)
+    server = server_of(stack.temporal.client)
+    request = SyncRequest(desired=desired_state(project, directory, now))
+    report = await sync(server, request, now)
     print("planner sync\n")
     for outcome in report.outcomes:
         print(f"    + {outcome.change.id}")
-        print(f"      {stack.temporal.schedule_page(outcome.change.id)}")
+        print(f"      {schedule_page(server, outcome.change.id, stack.temporal.ui)}")
     print()
 
 

@@ -103,14 +103,18 @@ async def _sync(stack: Stack, directory: Path) -> None:
     from planner.cli.sync import SyncPrinter
     from planner.config.load import read
     from planner.temporal.client import server_of
-    from planner.temporal.sync import Order, sync
+    from planner.temporal.sync import SyncRequest, sync
 
     now = datetime.now(UTC)
     server = server_of(stack.temporal.client)
     printer = SyncPrinter(server, text=True)
     try:
-        wanted = desired_state(read(directory), directory, now)
-        report = await sync(server, Order(wanted=wanted, say=say, told=printer.print_outcome), now)
+        request = SyncRequest(
+            desired=desired_state(read(directory), directory, now),
+            on_notice=say,
+            on_outcome=printer.print_outcome,
+        )
+        report = await sync(server, request, now)
         printer.print_report(report)
     except PlannerError as error:
         say(f"{error}\nnot synced; it is tried again when a file changes")

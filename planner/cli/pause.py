@@ -12,7 +12,7 @@ import typer
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
 
 if TYPE_CHECKING:
-    from planner.temporal.pause import Handled
+    from planner.temporal.pause import PauseOutcome
 
 Target = Annotated[
     str, typer.Argument(metavar="[NAMESPACE[/WINDOW]]", help="A window, or all of a namespace.")
@@ -61,7 +61,7 @@ async def _pause(target: str, reason: str, project: str) -> int:
     server = server_of(await connect())
     chosen = await choose(server, target, project)
     return outcome_code(
-        await pause(server, chosen, by=_operator(), reason=reason, report=_report_outcome)
+        await pause(server, chosen, by=_operator(), reason=reason, on_outcome=_report_outcome)
     )
 
 
@@ -71,14 +71,14 @@ async def _resume(target: str, project: str) -> int:
 
     server = server_of(await connect())
     chosen = await choose(server, target, project)
-    return outcome_code(await resume(server, chosen, datetime.now(UTC), report=_report_outcome))
+    return outcome_code(await resume(server, chosen, datetime.now(UTC), on_outcome=_report_outcome))
 
 
-def _report_outcome(one: Handled) -> None:
+def _report_outcome(one: PauseOutcome) -> None:
     report(f"{one.key} {one.message}")
 
 
-def outcome_code(handled: Sequence[Handled]) -> int:
+def outcome_code(handled: Sequence[PauseOutcome]) -> int:
     """Return the exit code of *handled*; print how many failed."""
     failed = sum(one.failed for one in handled)
     if not failed:

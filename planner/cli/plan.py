@@ -18,12 +18,11 @@ from planner.errors import InputError, Refused
 if TYPE_CHECKING:
     from planner.errors import Lint
     from planner.model import Prices, Project, Window
-    from planner.plan.diff import Wanted
-    from planner.plan.model import Plan
+    from planner.plan.model import DesiredState, Plan
     from planner.plan.safety import Allowances
     from planner.render.plan import Section
     from planner.schedules.spec import Schedule
-    from planner.temporal.sync import Order
+    from planner.temporal.sync import SyncRequest
 
 
 class PlanFormat(StrEnum):
@@ -121,15 +120,15 @@ async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int
     from planner.config.load import read
     from planner.render.plan import plan_json, plan_markdown, plan_text
     from planner.temporal.client import connect, server_of
-    from planner.temporal.sync import look
+    from planner.temporal.sync import fetch_plan
 
     now = datetime.now(UTC)
     project = read(options.directory)
     warnings = warnings_of(project, now)
-    order = order_of(project, now, options)
-    found = await look(server_of(await connect()), order, datetime.now(UTC))
+    request = request_of(project, now, options)
+    found = await fetch_plan(server_of(await connect()), request, datetime.now(UTC))
     found = replace(found, warnings=(*found.warnings, *warnings))
-    schedules = order.wanted.schedules
+    schedules = request.desired.schedules
     if output is PlanFormat.json:  # without the impact: a program reads it from a preview
         print(plan_json(found))
     elif output is PlanFormat.markdown:
@@ -138,7 +137,7 @@ async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int
     else:
         impact = impact_of(found, schedules, project.prices, now, brief=True)
         print(plan_text(found, colour=colours(), sections=impact), end="")
-        print_warnings(found, order.allowed)
+        print_warnings(found, request.allowed)
     if found.refused:
         return Refused.exit_code
     return EXIT_CHANGES if detailed and found.pending else EXIT_DONE
@@ -158,27 +157,27 @@ def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
     return found.lints
 
 
-def order_of(project: Project, now: datetime, options: SyncOptions) -> Order:
+def request_of(project: Project, now: datetime, options: SyncOptions) -> SyncRequest:
     """Return *project*, compiled at *now*, with the options of the command line."""
     from planner.plan.safety import Allowances
-    from planner.temporal.sync import Order
+    from planner.temporal.sync import SyncRequest
 
     follow = options.in_flight is InFlight.follow
-    return Order(
-        wanted=desired_state(project, options.directory, now, follow=follow),
+    return SyncRequest(
+        desired=desired_state(project, options.directory, now, follow=follow),
         allowed=Allowances(options.allow_delete, options.adopt, options.share),
         full=options.full,
-        say=say,
+        on_notice=say,
     )
 
 
 def print_warnings(found: Plan, allowed: Allowances) -> None:
     """Print the warnings of a plan on stderr, and each permission that it doesn't need."""
-    from planner.plan.safety import unused
+    from planner.plan.safety import unused_allowances
 
     for warning in found.warnings:
         say(f"warning: {warning if warning.file else warning.message}")
-    for pattern in unused(found, allowed):
+    for pattern in unused_allowances(found, allowed):
         say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
 
 
@@ -207,7 +206,7 @@ def impact_of(
 
 def desired_state(
     project: Project, directory: Path, now: datetime, *, follow: bool = False
-) -> Wanted:
+) -> DesiredState:
     """Return the schedules of *project* at *now*, compiled: the one way that all commands take.
 
     Args:
@@ -217,7 +216,7 @@ def desired_state(
         now: Decides, by its year, what dated schedules cover.
         follow: Whether running boosts follow the change of their window.
     """
-    from planner.plan.diff import Wanted
+    from planner.plan.model import DesiredState
     from planner.schedules.compile import compile_project
 
     root = directory.resolve()
@@ -233,7 +232,7 @@ def desired_state(
         replace(calendar, windows=tuple(renamed(window) for window in calendar.windows))
         for calendar in project.namespaces
     )
-    return Wanted(
+    return DesiredState(
         project=project.name,
         schedules=compile_project(replace(project, namespaces=tuple(calendars)), now.date()),
         policy=project.policy,

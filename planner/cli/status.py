@@ -58,13 +58,13 @@ async def _status(namespace: str, format: Format, *, watch: bool, check: bool, r
     import asyncio
 
     from planner.temporal.client import connect, server_of
-    from planner.temporal.status import fetch_situations
+    from planner.temporal.status import fetch_statuses
 
     server = server_of(await connect())
     if repair:
         await _repair(server, namespace)
     while True:
-        situations = await fetch_situations(server, datetime.now(UTC), namespace=namespace)
+        situations = await fetch_statuses(server, datetime.now(UTC), namespace=namespace)
         _show(situations, format, clear=watch and sys.stdout.isatty())
         if not watch or is_lost():  # the reader has left
             break

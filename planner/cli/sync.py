@@ -25,8 +25,8 @@ from planner.cli.plan import (
     InFlight,
     Share,
     SyncOptions,
-    order_of,
     print_warnings,
+    request_of,
     warnings_of,
 )
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from planner.plan.model import Change, Plan
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
-    from planner.temporal.sync import Report
+    from planner.temporal.sync import SyncReport
 
 DONE = {
     "create": "created",
@@ -101,16 +101,16 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
     text = output is SyncFormat.text
     with ProgressBar() as bar:
         printer = SyncPrinter(server, text=text, quiet=quiet, bar=bar)
-        order = replace(
-            order_of(project, now, options),
+        request = replace(
+            request_of(project, now, options),
             checksum=checksum,
-            begins=bar.begin,
-            written=printer.advance,
-            told=printer.print_outcome,
+            on_start=bar.begin,
+            on_write=printer.advance,
+            on_outcome=printer.print_outcome,
         )
-        done = await write(server, order, datetime.now(UTC))
+        done = await write(server, request, datetime.now(UTC))
     if text:
-        print_warnings(done.plan, order.allowed)
+        print_warnings(done.plan, request.allowed)
     printer.print_report(done)
     return EXIT_ERROR if done.failed else EXIT_DONE
 
@@ -204,7 +204,7 @@ class SyncPrinter:
             line += f"  {page}"
         self._bar.print(line)
 
-    def print_report(self, done: Report) -> None:
+    def print_report(self, done: SyncReport) -> None:
         """Print the summary of the sync, or all of it as JSON."""
         if not self._text:
             report(json.dumps(self._value(done), indent=2, ensure_ascii=False))
@@ -219,7 +219,7 @@ class SyncPrinter:
             return ""
         return schedule_page(self._server, outcome.change.id, self._ui)
 
-    def _value(self, done: Report) -> dict[str, Any]:
+    def _value(self, done: SyncReport) -> dict[str, Any]:
         from planner.render.plan import plan_value
 
         value = plan_value(done.plan)
@@ -236,7 +236,7 @@ class SyncPrinter:
         return value
 
 
-def _summary(done: Report) -> str:
+def _summary(done: SyncReport) -> str:
     """Return the changes made, in one sentence."""
     from planner.render.plan import summary_sentence
 

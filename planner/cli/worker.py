@@ -46,7 +46,7 @@ async def _work(health: str, metrics: str) -> None:
     import asyncio
     import signal
 
-    from planner.temporal.client import connect, insist_on_namespace
+    from planner.temporal.client import connect, require_namespace
     from workflows.logs import log_to_stderr
     from workflows.worker import run_worker
 
@@ -55,7 +55,7 @@ async def _work(health: str, metrics: str) -> None:
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(_cloud())
         client = await connect(_runtime(metrics))
-        await insist_on_namespace(client)
+        await require_namespace(client)
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
         if health:

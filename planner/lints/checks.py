@@ -49,7 +49,7 @@ Occurrences = Mapping[str, list[Occurrence]]
 """Each window's occurrences by the window's key."""
 
 
-def ahead_of(today: date) -> Horizon:
+def before_writing(today: date) -> Horizon:
     """Return the span that warnings look at, from the start of *today* in UTC."""
     start = datetime.combine(today, time(), UTC)
     return Horizon(start, start + LOOK_AHEAD)
@@ -266,7 +266,7 @@ _LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
 
 def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator[Lint]:
     """Yield the warnings about windows and calendars that end soon after *today*."""
-    horizon = ahead_of(today)
+    horizon = before_writing(today)
     for window in project.windows:
         ahead = occurrences.get(window.key)
         if ahead is None:

@@ -9,7 +9,7 @@ from planner.errors import InputError, Lint, Problem
 from planner.lints.checks import (
     LOOK_AHEAD,
     Occurrences,
-    ahead_of,
+    before_writing,
     crowding,
     endings,
     over_limits,
@@ -54,7 +54,7 @@ def inspect(project: Project, today: date) -> Findings:
     """
     written = {*project.warnings, *static_lints(project)}
     try:
-        runs = expanded(project, ahead_of(today))
+        runs = expanded(project, before_writing(today))
     except InputError as error:
         return Findings(tuple(sorted(written)), error.problems)
     schedules = compiled(project, today)

@@ -1,9 +1,9 @@
-"""The plan: desired and live schedules side by side, within the project's policy."""
+"""Compare desired with live schedules: one decision a schedule, within the project's policy."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,116 +11,120 @@ from planner.errors import Lint
 from planner.model import Horizon, Policy
 from planner.plan.fields import Field, differences
 from planner.plan.firings import missed, next_occurrences, occurrences, running, under_way
-from planner.plan.model import Action, Change, Live, Plan
-from planner.plan.pauses import keep_operators, pause_remarks, paused_note, why_paused
+from planner.plan.model import Action, Change, DesiredState, LiveSchedule, Plan
+from planner.plan.pauses import keep_operator_pause, pause_reason, pause_remarks, paused_note
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import occurrence_of, to_wall
 
 LOW_HORIZON = timedelta(days=120)
-"""A dated schedule that covers less than this is warned of."""
+"""A dated schedule whose dates end sooner than this gets a warning."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the files ask for: the schedules of a project, and how far a sync may go.
+ADOPTER = "an operator, before it was adopted"
 
-    *follow* says that boosts that run now follow the change of their window.
+DATED_FIELDS = frozenset({"tru", "combine", "until", "duration", "length", "times", "lead"})
+"""Fields that apply from the next occurrence on; a running one keeps its lease."""
+
+HORIZON_FIELDS = frozenset(
+    {"times", "horizon", "ends", "duration", "usual length", "catch-up window"}
+)
+"""Fields that may differ where only the horizon moved, since later occurrences differ."""
+
+
+def ids_to_describe(state: DesiredState, listed: Mapping[str, LiveSchedule]) -> tuple[str, ...]:
+    """Return the ids of *listed* schedules that must be described to be compared.
+
+    The list is enough for a schedule that has the desired stamp, pause and note there. A
+    schedule to be deleted is always described: its running boosts must be known.
     """
-
-    project: str
-    schedules: tuple[Schedule, ...]
-    policy: Policy = "sync"
-    follow: bool = False
-
-
-def unsettled(wanted: Wanted, listed: Mapping[str, Live]) -> tuple[str, ...]:
-    """Return the ids that the server's list can't settle: they must be described.
-
-    A desired schedule is settled where it isn't listed, or is listed with the stamp,
-    the pause and the note that it should have. One that is to be deleted never is: what
-    runs of it must be known.
-    """
-    desired = {schedule.id: schedule for schedule in wanted.schedules}
+    desired = {schedule.id: schedule for schedule in state.schedules}
     return tuple(
         sorted(
             id
             for id, live in listed.items()
-            if not (id in desired and _is_settled(desired[id], live, wanted.project))
+            if not (id in desired and _is_settled(desired[id], live, state.project))
         )
     )
 
 
-def is_neighbour(live: Live, project: str, desired: Collection[str]) -> bool:
-    """Tell whether *live* is of another than *project*, and under none of the *desired* ids."""
+def is_neighbour(live: LiveSchedule, project: str, desired: Collection[str]) -> bool:
+    """Tell whether *live* belongs to another project than *project*, and isn't in *desired*."""
     return live.project not in ("", project) and live.id not in desired
 
 
-def near(wanted: Wanted, live: Mapping[str, Live], horizon: Horizon) -> dict[str, Schedule]:
+def start_candidates(
+    state: DesiredState, live: Mapping[str, LiveSchedule], horizon: Horizon
+) -> dict[str, Schedule]:
     """Return the desired schedules with a firing due in *horizon* that *live* doesn't show.
 
-    Paused ones are left alone, whoever paused them.
+    Paused schedules, by a file or an operator, are left out.
     """
     found = {}
-    for schedule in wanted.schedules:
-        there = live.get(schedule.id, Live(id=schedule.id))
-        kept = keep_operators(schedule, there)
+    for schedule in state.schedules:
+        there = live.get(schedule.id, LiveSchedule(id=schedule.id))
+        kept = keep_operator_pause(schedule, there)
         if not kept.paused and missed(kept, there, horizon):
             found[schedule.id] = kept
     return found
 
 
-def undecided(near: Mapping[str, Schedule], live: Mapping[str, Live], horizon: Horizon) -> bool:
-    """Tell whether it depends on the moment within *horizon* what there is to be started.
+def depends_on_clock(
+    candidates: Mapping[str, Schedule], live: Mapping[str, LiveSchedule], horizon: Horizon
+) -> bool:
+    """Tell whether the plan's starts depend on the instant within *horizon*.
 
-    That is so where an occurrence that nothing shows to have been asked for becomes due in
-    it, or ends in it.
+    They do where an occurrence without a boost becomes due in it, or ends in it.
     """
     return any(
         nominal > horizon.start or occurrence_of(schedule.request, nominal)[1] <= horizon.end
-        for id, schedule in near.items()
-        for nominal in missed(schedule, live.get(id, Live(id=id)), horizon)
+        for id, schedule in candidates.items()
+        for nominal in missed(schedule, live.get(id, LiveSchedule(id=id)), horizon)
     )
 
 
 def diff(
-    wanted: Wanted,
-    live: Mapping[str, Live],
+    state: DesiredState,
+    live: Mapping[str, LiveSchedule],
     now: datetime,
     *,
-    near: Collection[str] | None = None,
+    candidates: Collection[str] | None = None,
 ) -> Plan:
-    """Return the plan that makes *live* what is *wanted*.
+    """Return the plan that makes the *live* schedules the desired ones.
 
     Args:
-        wanted: What the files ask for.
-        live: The schedules that bear the project's mark, any other under a desired id, and
-            what other projects have for the same namespaces.
-        now: When; an ended schedule is neither made nor missed.
-        near: The ids among which there may be something to start, where that is known
-            (`near`): it spares looking at each.
+        state: What the files define.
+        live: By id: the project's schedules, any other under a desired id, and other
+            projects' schedules for the same namespaces.
+        now: The instant of the plan; schedules that have ended by then are not created.
+        candidates: The ids that may have something to start (`start_candidates`), where
+            known: the others need not be checked for it.
     """
-    desired = {schedule.id: schedule for schedule in wanted.schedules}
-    neighbours = {id: one for id, one in live.items() if is_neighbour(one, wanted.project, desired)}
+    desired = {schedule.id: schedule for schedule in state.schedules}
+    neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.project, desired)}
     live = {id: one for id, one in live.items() if id not in neighbours}
     decided = [
         *(
             decide(
-                one, live.get(id), wanted.project, now, settled=near is not None and id not in near
+                one,
+                live.get(id),
+                state.project,
+                now,
+                settled=candidates is not None and id not in candidates,
             )
             for id, one in desired.items()
         ),
         *(delete(live[id], now) for id in live.keys() - desired.keys()),
     ]
     changes = sorted(
-        (_following(change) if wanted.follow else change for change in decided if change),
+        (_following(change) if state.follow else change for change in decided if change),
         key=lambda change: change.id,
     )
-    kept, left = _within(wanted.policy, changes)
+    kept, left = _by_policy(state.policy, changes)
     return Plan(
-        project=wanted.project,
+        project=state.project,
         changes=tuple(change for change in kept if change.action != "unchanged" or change.remarks),
         unchanged=sum(change.action == "unchanged" for change in kept),
-        owned=sum(one.project == wanted.project and not one.has_ended for one in live.values()),
+        owned=sum(one.project == state.project and not one.has_ended for one in live.values()),
         warnings=(*left, *_warnings(kept, now)),
         neighbours=tuple(
             neighbours[id] for id in sorted(neighbours) if not neighbours[id].has_ended
@@ -129,23 +133,23 @@ def diff(
 
 
 def _following(change: Change) -> Change:
-    """Return *change* with its running boosts following it."""
+    """Return *change*, applied to its running boosts, too."""
     return replace(change, follow=bool(change.running))
 
 
-def _is_settled(desired: Schedule, live: Live, project: str) -> bool:
-    """Tell whether the list shows *live* just as *desired* should be."""
+def _is_settled(desired: Schedule, live: LiveSchedule, project: str) -> bool:
+    """Tell whether *live*, as listed, has the stamp, pause and note of *desired*."""
     if live.project != project or live.stamp is None or live.stamp != stamp_of(desired):
         return False
-    kept = keep_operators(desired, live)
+    kept = keep_operator_pause(desired, live)
     return (kept.paused, kept.note) == (live.paused, live.note)
 
 
-def _within(policy: Policy, changes: list[Change]) -> tuple[list[Change], list[Lint]]:
-    """Return the changes that *policy* lets through, and a warning for each of the others."""
+def _by_policy(policy: Policy, changes: list[Change]) -> tuple[list[Change], list[Lint]]:
+    """Return the changes that *policy* allows, and a warning for each of the others."""
     kept, left = [], []
     for change in changes:
-        if _lets_through(policy, change.action):
+        if _allows(policy, change.action):
             kept.append(change)
         else:
             words = f"{change.key}: {change.action} left undone by policy {policy}"
@@ -153,14 +157,14 @@ def _within(policy: Policy, changes: list[Change]) -> tuple[list[Change], list[L
     return kept, left
 
 
-def _lets_through(policy: Policy, action: Action) -> bool:
+def _allows(policy: Policy, action: Action) -> bool:
     if policy == "create-only":
         return action in ("create", "start", "unchanged")
     return policy == "sync" or action != "delete"
 
 
 def _warnings(changes: list[Change], now: datetime) -> list[Lint]:
-    """Return what a reader of the plan should know of schedules that stay as they are."""
+    """Return warnings about dates that end soon and about unchanged schedules with remarks."""
     found = []
     for change in changes:
         covers = change.desired.covers_until if change.desired else None
@@ -172,17 +176,6 @@ def _warnings(changes: list[Change], now: datetime) -> list[Lint]:
     return found
 
 
-ADOPTER = "somebody, before it was adopted"
-
-DATED_FIELDS = frozenset({"tru", "combine", "until", "duration", "length", "times", "lead"})
-"""Fields that count from the next occurrence on; a running one keeps what it was granted."""
-
-HORIZON_FIELDS = frozenset(
-    {"times", "horizon", "ends", "duration", "usual length", "catch-up window"}
-)
-"""Fields that may differ where only the horizon moved: occurrences further on differ."""
-
-
 def stamp_of(schedule: Schedule) -> Stamp | None:
     """Return the stamp that *schedule* bears, or would bear once stamped."""
     comment = schedule.calendars[0].comment
@@ -190,17 +183,22 @@ def stamp_of(schedule: Schedule) -> Stamp | None:
 
 
 def decide(
-    desired: Schedule, live: Live | None, project: str, now: datetime, *, settled: bool = False
+    desired: Schedule,
+    live: LiveSchedule | None,
+    project: str,
+    now: datetime,
+    *,
+    settled: bool = False,
 ) -> Change | None:
-    """Return what becomes of *desired*; None where it has ended and isn't there.
+    """Return the change that makes *live* the *desired* schedule; None where it has ended.
 
-    *settled* says that nothing of it is under way without having been asked for.
+    *settled* says that every occurrence under way has a boost.
     """
     if live is None:
         return _create(desired, now)
     if live.project != project:
         return _adopt(desired, live, now)
-    desired = keep_operators(desired, live)
+    desired = keep_operator_pause(desired, live)
     change = Change(
         action="unchanged",
         id=desired.id,
@@ -215,8 +213,8 @@ def decide(
     return _start(change, desired, live, now)
 
 
-def delete(live: Live, now: datetime) -> Change:
-    """Return the deletion of a schedule of ours that the files no longer ask for."""
+def delete(live: LiveSchedule, now: datetime) -> Change:
+    """Return the deletion of a schedule whose window is gone from the files."""
     return Change(
         action="delete",
         id=live.id,
@@ -229,7 +227,7 @@ def delete(live: Live, now: datetime) -> Change:
 
 
 def _create(desired: Schedule, now: datetime) -> Change | None:
-    """Return the making of *desired*; None where nothing of it is left to come."""
+    """Return the creation of *desired*; None where no occurrence is left."""
     starts = () if desired.paused else tuple(under_way(desired, now))
     after = next_occurrences(desired, now)
     if not after and not starts:
@@ -245,9 +243,9 @@ def _create(desired: Schedule, now: datetime) -> Change | None:
     )
 
 
-def _adopt(desired: Schedule, live: Live, now: datetime) -> Change:
-    """Return the taking over of a schedule under our id that isn't ours."""
-    ours, desired = desired.note, keep_operators(desired, live)
+def _adopt(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
+    """Return the adoption of a schedule that has our id but another or no owner."""
+    ours, desired = desired.note, keep_operator_pause(desired, live)
     if live.paused:
         # A pause with our own note would be read as ours, and undone by the next sync.
         kept = live.note if live.note != ours else paused_note(ADOPTER, "", ours)
@@ -268,7 +266,7 @@ def _adopt(desired: Schedule, live: Live, now: datetime) -> Change:
 
 
 def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -> Change:
-    """Return *change* as the update of the described schedule *there* to *desired*."""
+    """Return *change* as the update of the described schedule *there* to *desired*, if any."""
     assert change.live is not None
     fields = (*differences(there, desired), *_state_fields(there, desired))
     fields = (*change.live.deviations, *fields)
@@ -277,13 +275,13 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     starts = _missed(desired, change.live, now)
     if not after and not boosts and not starts and change.live.has_ended:
         return change
-    action, reason = _kind(fields, there, desired, change.live, now)
+    action, reason = _action(fields, there, desired, change.live, now)
     if action == "unchanged":
         return change
     return replace(
         change,
         action=action,
-        fields=tuple(_since(found, desired, after) for found in fields),
+        fields=tuple(_with_start(found, desired, after) for found in fields),
         reason=reason,
         before=next_occurrences(there, now),
         after=after,
@@ -293,11 +291,11 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     )
 
 
-def _start(change: Change, desired: Schedule, live: Live, now: datetime) -> Change:
-    """Return *change* as the start of what is under way and did not fire, if anything is.
+def _start(change: Change, desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
+    """Return *change* as the start of the occurrences under way that did not fire, if any.
 
-    Whoever caused that: a pause that ended in the middle, a server that was down for too
-    long, a sync that came too close to a firing.
+    Causes: a pause that ended in the middle, a server that was down for too long, a sync
+    too close to a firing.
     """
     starts = _missed(desired, live, now)
     if not starts:
@@ -311,22 +309,22 @@ def _start(change: Change, desired: Schedule, live: Live, now: datetime) -> Chan
     )
 
 
-def _missed(desired: Schedule, live: Live, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings of *desired* to be started at once; none of what is to be paused."""
+def _missed(desired: Schedule, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings of *desired* to start at once; none where it is paused."""
     return () if desired.paused else missed(desired, live, Horizon(now, now))
 
 
-def _kind(
-    fields: tuple[Field, ...], there: Schedule, desired: Schedule, live: Live, now: datetime
+def _action(
+    fields: tuple[Field, ...], there: Schedule, desired: Schedule, live: LiveSchedule, now: datetime
 ) -> tuple[Action, str]:
-    """Return the kind of change that *fields* make, and the reason for it."""
+    """Return the action for the differing *fields*, and the reason for it."""
     if not fields:
         if live.stamp == stamp_of(desired):
             return "unchanged", ""
         if live.stamp and live.stamp.is_draft:
             return "update", "the last sync of it broke off before it was done"
         return "update", "its stamp is missing or of another version; all else is as it should be"
-    if _only_further(fields, there, desired, now):
+    if _only_extends(fields, there, desired, now):
         return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}"
     if live.stamp == stamp_of(desired):
         return "update", "changed by hand since the last sync"
@@ -335,7 +333,7 @@ def _kind(
     return "update", "changed in the files"
 
 
-def _only_further(
+def _only_extends(
     fields: tuple[Field, ...], there: Schedule, desired: Schedule, now: datetime
 ) -> bool:
     """Tell whether *desired* is *there* with dates that reach further, and nothing else.
@@ -353,7 +351,7 @@ def _only_further(
 
 
 def _state_fields(there: Schedule, desired: Schedule) -> tuple[Field, ...]:
-    """Return what differs in pause and note."""
+    """Return the differences in pause and note."""
     found = []
     if there.paused != desired.paused:
         words = {True: "yes", False: "no"}
@@ -363,8 +361,10 @@ def _state_fields(there: Schedule, desired: Schedule) -> tuple[Field, ...]:
     return tuple(found)
 
 
-def _since(found: Field, desired: Schedule, after: tuple[tuple[datetime, datetime], ...]) -> Field:
-    """Return *found* with the local date from which on it counts."""
+def _with_start(
+    found: Field, desired: Schedule, after: tuple[tuple[datetime, datetime], ...]
+) -> Field:
+    """Return *found* with the local date from which it applies."""
     if found.name not in DATED_FIELDS or not after:
         return found
     wall = to_wall(after[0][0], ZoneInfo(desired.request.timezone))
@@ -372,16 +372,16 @@ def _since(found: Field, desired: Schedule, after: tuple[tuple[datetime, datetim
 
 
 def _kept_remarks(desired: Schedule) -> tuple[str, ...]:
-    """Return what there is to say where *desired* is made with an operator's pause."""
+    """Return the remark on a schedule that is created with an operator's pause."""
     stamp = stamp_of(desired)
     if not desired.paused or stamp is None or stamp.note == note_mark(desired.note):
         return ()
-    words = why_paused(desired.note)
+    words = pause_reason(desired.note)
     return (f"its adoption broke off; it was paused by an operator, and stays so: “{words}”",)
 
 
 def _start_remarks(starts: tuple[datetime, ...]) -> tuple[str, ...]:
-    """Return what there is to say of occurrences under way."""
+    """Return the remark on occurrences that are started at once."""
     if not starts:
         return ()
     return ("an occurrence is under way: it is started at once, for the rest of it",)

@@ -1,4 +1,4 @@
-"""What differs between two schedules, in the words of the calendar files."""
+"""The differences between two schedules, in the words of the calendar files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One difference: a name, what is there, and what should be.
+    """One field that differs: its name, its live value and its desired value.
 
-    *since* is the local date of the first occurrence that it counts for; empty where
-    that is no matter of occurrences.
+    *since* is the local date of the first occurrence that it applies to; empty for fields
+    that aren't about occurrences.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Field:
 
 
 def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
-    """Return what a sync would write over *live*, note and pause apart; empty if nothing.
+    """Return the fields that a sync would change, except note and pause.
 
-    Comments of calendars don't count, and neither does their order.
+    Calendars are compared without their order and their comments.
     """
     return tuple(
         found
@@ -43,12 +43,12 @@ def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
 
 
 def same_times(live: Schedule, desired: Schedule) -> bool:
-    """Tell whether both have the same calendars, whatever their order and comments."""
+    """Tell whether both have the same calendars, apart from order and comments."""
     return _bare(live.calendars) == _bare(desired.calendars)
 
 
 def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
-    """Yield what differs in what the firings ask for."""
+    """Yield the differences in the request that each firing carries."""
     old, new = live.request, desired.request
     yield Field("tru", str(old.tru), str(new.tru))
     yield Field("combine", old.combine, new.combine)
@@ -60,7 +60,7 @@ def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
 
 
 def _of_length(old: BoostRequest, new: BoostRequest) -> Iterator[Field]:
-    """Yield what differs in how long the occurrences last."""
+    """Yield the differences in the length of the occurrences."""
     if old.until and new.until:
         yield Field("until", old.until, new.until)
     elif old.until or new.until:
@@ -74,7 +74,7 @@ def _of_length(old: BoostRequest, new: BoostRequest) -> Iterator[Field]:
 
 
 def _of_spec(live: Schedule, desired: Schedule) -> Iterator[Field]:
-    """Yield what differs in when the schedule fires."""
+    """Yield the differences in when the schedule fires."""
     for name, words in _SPEC.items():
         yield Field(name, words(live), words(desired))
     if not same_times(live, desired):
@@ -118,7 +118,7 @@ def _seconds(seconds: int) -> str:
 
 
 def _ends(request: BoostRequest, other: BoostRequest) -> str:
-    """Return the first end of its own that *request* has and *other* hasn't."""
+    """Return the first entry of `ends` that *request* has and *other* hasn't."""
     own = sorted(set(request.ends.items()) - set(other.ends.items()))
     if not own:
         return "as usual"
@@ -127,7 +127,7 @@ def _ends(request: BoostRequest, other: BoostRequest) -> str:
 
 
 def _times(schedule: Schedule) -> str:
-    """Return the rule in words, as the calendars' comments have it, else how many they are."""
+    """Return the rule as the calendars' comments describe it, else the number of calendars."""
     words = dict.fromkeys(filter(None, (unstamped(c.comment) for c in schedule.calendars)))
     if words:
         return "; ".join(list(words)[:2]) + (" …" if len(words) > 2 else "")

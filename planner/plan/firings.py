@@ -1,4 +1,4 @@
-"""The next occurrences of a schedule, and those that are under way."""
+"""A schedule's firings and occurrences: the next ones, those under way, those missed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.model import Horizon
-from planner.plan.model import Live, Running
+from planner.plan.model import LiveSchedule, Running
 from planner.schedules.firings import ScheduleTimes, upcoming
 from planner.schedules.spec import Schedule
 from workflows.contract import occurrence_of
 
 LOOK_AHEAD = timedelta(days=1300)
-"""How far the next occurrences are looked for: a leap day comes round in four years."""
+"""How far ahead the next occurrences are searched: a leap day recurs in four years."""
 
 FURTHEST_BACK = timedelta(days=400)
-"""Longer than any window with its lead; anybody may give a schedule a longer catch-up window."""
+"""Longer than any window with its lead. Limits the search, since an operator may have given
+a schedule a longer catch-up window."""
 
 SHOWN = 3
 """How many next occurrences a plan shows."""
@@ -28,7 +29,7 @@ _INSTANT = timedelta(microseconds=1)
 def next_occurrences(
     schedule: Schedule, now: datetime, count: int = SHOWN
 ) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the first *count* occurrences that are asked for after *now*."""
+    """Return the first *count* occurrences whose firings come after *now*."""
     return tuple(
         occurrence_of(schedule.request, nominal) for nominal in next_firings(schedule, now, count)
     )
@@ -40,7 +41,7 @@ def occurrences(schedule: Schedule, horizon: Horizon) -> list[tuple[datetime, da
 
 
 def firings_in(times: ScheduleTimes, horizon: Horizon) -> tuple[datetime, ...]:
-    """Return the nominal times in *horizon*, of a schedule or of its times alone."""
+    """Return the nominal times of a schedule's firings in *horizon*."""
     return tuple(_upcoming(times, horizon))
 
 
@@ -53,7 +54,7 @@ def next_firings(schedule: Schedule, now: datetime, count: int = SHOWN) -> list[
 def under_way(schedule: Schedule, now: datetime) -> list[datetime]:
     """Return the nominal times of the occurrences due by *now* that haven't ended.
 
-    None reaches back further than the catch-up window: it is as long as the longest one.
+    Searches back as far as the catch-up window, which is as long as the longest occurrence.
     """
     return due(schedule, Horizon(now, now))
 
@@ -61,7 +62,7 @@ def under_way(schedule: Schedule, now: datetime) -> list[datetime]:
 def due(schedule: Schedule, horizon: Horizon) -> list[datetime]:
     """Return the nominal times of the occurrences that are under way anywhere in *horizon*.
 
-    They are due by its end, that one included, and have not ended at its start.
+    They are due by its end, inclusive, and have not ended at its start.
     """
     past = Horizon(
         horizon.start - min(schedule.catchup_window, FURTHEST_BACK), horizon.end + _INSTANT
@@ -73,25 +74,25 @@ def due(schedule: Schedule, horizon: Horizon) -> list[datetime]:
     ]
 
 
-def missed(desired: Schedule, live: Live, horizon: Horizon) -> tuple[datetime, ...]:
-    """Return the firings of *desired* due in *horizon* that nothing shows to have come.
+def missed(desired: Schedule, live: LiveSchedule, horizon: Horizon) -> tuple[datetime, ...]:
+    """Return the firings of *desired* due in *horizon* for which *live* has no boost.
 
-    What counts is the occurrence's start: a longer lead asks for the same one again. Not
-    missed is what *live* has fired or is about to, and what is asked for otherwise.
+    Occurrences are compared by their start, since a longer lead moves the firing. Not
+    missed are those that *live* has fired for, is about to fire for, or has in `requested`.
     """
     own = live.schedule or desired
-    seen = {_start(own, nominal) for nominal in live.fired} | live.asked | live.awaited
+    seen = {_start(own, nominal) for nominal in live.fired} | live.requested | live.about_to_fire
     return tuple(
         nominal for nominal in due(desired, horizon) if _start(desired, nominal) not in seen
     )
 
 
-def awaited(desired: Schedule, live: Live, since: datetime) -> frozenset[datetime]:
-    """Return the starts of the occurrences of *desired* that the server is about to fire.
+def about_to_fire(desired: Schedule, live: LiveSchedule, since: datetime) -> frozenset[datetime]:
+    """Return the starts of the occurrences of *desired* that the server is about to fire for.
 
-    A firing is delayed by less than the jitter. One that should have come before *since*
-    will not come any more. The server tells a limited number of firings: what lies beyond
-    the last one is not among these.
+    A firing is delayed by less than the jitter. One that was due before *since* will not
+    come any more. The server shows a limited number of upcoming firings; those beyond the
+    last one are not returned.
     """
     coming = [at for at in live.upcoming if at > since]
     if not coming:
@@ -104,8 +105,8 @@ def awaited(desired: Schedule, live: Live, since: datetime) -> frozenset[datetim
     )
 
 
-def running(live: Live, now: datetime) -> tuple[Running, ...]:
-    """Return the boosts that the last firings of *live* asked for and that haven't ended."""
+def running(live: LiveSchedule, now: datetime) -> tuple[Running, ...]:
+    """Return the boosts of the last firings of *live* whose occurrences haven't ended."""
     if live.schedule is None:
         return ()
     request = live.schedule.request
@@ -122,7 +123,7 @@ def _start(schedule: Schedule, nominal: datetime) -> datetime:
 
 
 def _upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
-    """Yield the firings in *horizon*; none for a zone that nobody but the server knows."""
+    """Yield the firings in *horizon*; none for a time zone that only the server knows."""
     try:
         ZoneInfo(schedule.timezone)
     except (ZoneInfoNotFoundError, ValueError):

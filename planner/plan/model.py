@@ -1,4 +1,4 @@
-"""The values of a plan: schedules as the server has them, and the changes to them."""
+"""The values of a plan: desired and live schedules, changes, and the plan's checksum."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from datetime import datetime
 from typing import Literal
 
 from planner.errors import Lint
+from planner.model import Policy
 from planner.plan.fields import Field
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 
 Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unchanged"]
-"""What becomes of a schedule.
+"""The action of a change.
 
-- ``create``: it isn't there yet.
-- ``update``: it is there and ours, and differs.
+- ``create``: the schedule doesn't exist.
+- ``update``: it exists, is owned by the project, and differs.
 - ``extend``: only the horizon of a dated schedule moved; its firings so far are the same.
-- ``adopt``: it bears our id but nobody's mark; it is made anew with ours.
-- ``start``: it is as it should be, but did not fire for an occurrence that is under way.
-- ``delete``: it is ours, and its window is gone from the files.
-- ``unchanged``: it is as it should be.
+- ``adopt``: it has our id but not our owner mark; it is deleted and created with the mark.
+- ``start``: it equals the desired one, but did not fire for an occurrence under way.
+- ``delete``: it is owned by the project, and its window is gone from the files.
+- ``unchanged``: it equals the desired one.
 """
 
 ACTIONS: tuple[Action, ...] = (
@@ -39,23 +40,36 @@ CHECKSUM_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """A schedule as the server has it: by its list, or whole where it was described.
+class DesiredState:
+    """The schedules that a project's files define, and how far a sync may go.
+
+    *follow* applies a window's change to its running boosts, too.
+    """
+
+    project: str
+    schedules: tuple[Schedule, ...]
+    policy: Policy = "sync"
+    follow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSchedule:
+    """A schedule on the server, as its list shows it or, once described, in full.
 
     Attributes:
         id: The schedule's id.
-        project: The owner mark; empty where nobody's is on it.
-        paused: Whether it is paused, by whomever.
-        note: Its note as it is now.
-        stamp: What its first calendar's comment says of it; None if nothing.
+        project: The project in the owner mark; empty without a mark.
+        paused: Whether it is paused, by a file or an operator.
+        note: Its present note.
+        stamp: The stamp in its first calendar's comment; None without one.
         upcoming: Its next firings, jitter included; none where it has ended.
-        schedule: All of it; None where only the list was read.
-        deviations: What it has that a schedule of ours never has, as fields that differ.
-        fired: The nominal times of its last firings, as far as the server tells.
-        asked: The starts of occurrences that are asked for although *fired* does not have
-            them: by a firing longer ago, or by a lease.
-        awaited: The starts of occurrences that the server is about to fire.
-        token: What an update must bring along to be taken.
+        schedule: The full schedule; None where only the list was read.
+        deviations: Fields that `Schedule` can't hold and that a planner never sets.
+        fired: The nominal times of its last firings, as many as the server keeps.
+        requested: Starts of occurrences that have a boost or a lease although *fired* doesn't
+            show them: the firing is too long ago, or a boost was started otherwise.
+        about_to_fire: Starts of occurrences that the server is about to fire for.
+        token: The server's conflict token, which an update has to send.
     """
 
     id: str
@@ -67,13 +81,13 @@ class Live:
     schedule: Schedule | None = None
     deviations: tuple[Field, ...] = ()
     fired: tuple[datetime, ...] = ()
-    asked: frozenset[datetime] = frozenset()
-    awaited: frozenset[datetime] = frozenset()
+    requested: frozenset[datetime] = frozenset()
+    about_to_fire: frozenset[datetime] = frozenset()
     token: bytes = field(default=b"", compare=False)
 
     @property
     def namespace(self) -> str:
-        """The namespace whose capacity it is about."""
+        """The namespace whose capacity it boosts."""
         return namespace_of(self.id)
 
     @property
@@ -88,7 +102,7 @@ class Live:
 
     @property
     def paused_by_operator(self) -> bool:
-        """Whether somebody paused it by hand; that always rewrites the note."""
+        """Whether an operator paused it; a pause always rewrites the note."""
         return self.paused and not self.note_is_ours
 
     @property
@@ -99,7 +113,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A boost that a firing asked for, and that runs now."""
+    """A running boost: its occurrence ``[start, end)`` and the nominal time of its firing."""
 
     start: datetime
     end: datetime
@@ -109,24 +123,23 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What becomes of one schedule, and why.
+    """What a sync does to one schedule, and why.
 
     Attributes:
-        action: What is done to it.
+        action: What is done to the schedule.
         id: The schedule's id.
-        fields: What differs, in words.
-        reason: Why, in words.
-        desired: How it should be, as it will be written: an operator's pause and note are
-            in it. None for a delete.
-        live: How the server has it; None for a create.
-        before: Its next occurrences as they are, each ``[start, end)``.
-        after: Its next occurrences as they will be.
-        starts: Nominal times of occurrences under way that nothing has asked for yet: to
-            be started at once.
-        running: The boosts of it that run now.
-        follow: Whether these boosts follow the change, rather than keep what they have.
-        remarks: What else a reader should know, in words.
-        refusal: Why it is held back, and what would allow it; empty if nothing does.
+        fields: The fields that differ.
+        reason: Why, as a phrase.
+        desired: The schedule as it will be written, with an operator's pause and note. None
+            for a delete.
+        live: The schedule on the server; None for a create.
+        before: The next occurrences of the live schedule, each ``[start, end)``.
+        after: The next occurrences once the change is written.
+        starts: Nominal times of occurrences under way that have no boost: started at once.
+        running: The schedule's boosts that run now.
+        follow: Whether the change applies to these boosts, too.
+        remarks: Further sentences for the reader.
+        refusal: Why the change is held back, and what allows it; empty if it isn't.
     """
 
     action: Action
@@ -134,7 +147,7 @@ class Change:
     fields: tuple[Field, ...] = ()
     reason: str = ""
     desired: Schedule | None = None
-    live: Live | None = None
+    live: LiveSchedule | None = None
     before: tuple[tuple[datetime, datetime], ...] = ()
     after: tuple[tuple[datetime, datetime], ...] = ()
     starts: tuple[datetime, ...] = ()
@@ -145,7 +158,7 @@ class Change:
 
     @property
     def namespace(self) -> str:
-        """The namespace whose capacity it is about."""
+        """The namespace whose capacity it boosts."""
         return self.key.partition("/")[0]
 
     @property
@@ -155,7 +168,7 @@ class Change:
 
     @property
     def key(self) -> str:
-        """The window's name in full, as allowances name it: ``payments-prod.a1b2c/payroll``."""
+        """``NAMESPACE/WINDOW``, as allowances name it: ``payments-prod.a1b2c/payroll``."""
         return window_key(self.id)
 
     @property
@@ -166,12 +179,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a sync would do, sorted by schedule id.
+    """The changes that a sync would make, sorted by schedule id.
 
-    *changes* hold an ``unchanged`` schedule only where there is something to say of it;
-    *unchanged* counts them all. *owned* counts the live schedules that bear our mark and
-    will fire again: what deletes are measured against. *neighbours* are the live schedules
-    of other projects for namespaces that the files name.
+    *changes* has an ``unchanged`` schedule only where it has remarks; *unchanged* counts
+    all of them. *owned* counts the live schedules with the project's owner mark that will
+    fire again: the limit for deletes is a share of these. *neighbours* are other projects'
+    live schedules for the same namespaces.
     """
 
     project: str
@@ -179,11 +192,11 @@ class Plan:
     unchanged: int = 0
     owned: int = 0
     warnings: tuple[Lint, ...] = ()
-    neighbours: tuple[Live, ...] = ()
+    neighbours: tuple[LiveSchedule, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:
-        """The changes that change something."""
+        """The changes other than ``unchanged``."""
         return tuple(change for change in self.changes if change.action != "unchanged")
 
     @property
@@ -193,17 +206,17 @@ class Plan:
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many of each action; a change that is held back counts as refused only."""
+        """The number of changes by action; one that is held back counts as refused only."""
         counts = Counter(change.outcome for change in self.changes)
         summary: dict[str, int] = {action: counts[action] for action in ACTIONS}
         return summary | {"unchanged": self.unchanged, "refused": counts["refused"]}
 
     @property
     def checksum(self) -> str:
-        """A fingerprint of the changes: what they start from and what they make of it.
+        """A fingerprint of the changes: the live schedules and the desired ones.
 
-        The same for the same files and the same server, however late it is reckoned: what
-        is only to be started comes and goes with the time, and does not count.
+        It doesn't depend on the time of the plan: ``start`` changes come and go with the
+        time, so they don't count.
         """
         lines = [
             f"{change.action} {change.id} {_state(change.live)} {_digest(change.desired)}"
@@ -215,22 +228,22 @@ class Plan:
 
 
 def live_schedule(change: Change) -> Schedule:
-    """Return the described schedule that *change* starts from."""
+    """Return the described live schedule of *change*; raise ValueError without one."""
     if change.live is None or change.live.schedule is None:
         raise ValueError(f"{change.id} was not described")
     return change.live.schedule
 
 
 def _digest(schedule: Schedule | None) -> str:
-    """Return a fingerprint of all that is written, note and pause included."""
+    """Return a fingerprint of *schedule*, note and pause included."""
     if schedule is None:
         return "-"
     note = note_mark(schedule.note)
     return f"{schedule.digest} {note} {schedule.covers_until} {schedule.paused}"
 
 
-def _state(live: Live | None) -> str:
-    """Return a fingerprint of all that is there."""
+def _state(live: LiveSchedule | None) -> str:
+    """Return a fingerprint of *live*, owner and deviations included."""
     if live is None:
         return "-"
     extras = "; ".join(str(deviation) for deviation in live.deviations)

@@ -1,32 +1,40 @@
-"""The note of a schedule that somebody paused: who and why, before the note it had."""
+"""Pauses by operators: the note of a paused schedule, and what a sync keeps of it.
+
+The note says who paused and why, followed by the note before the pause.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from planner.plan.model import Live
+from planner.plan.model import LiveSchedule
 from planner.schedules.spec import CUT, Schedule, shortened
 
 SEPARATOR = " | "
 PREFIX = "Paused by "
 
 PATCH_NOTE_LIMIT = 1_000
-"""Bytes that the server allows in a note that comes with a pause or its end."""
+"""Bytes that the server allows in the note of a pause or unpause request."""
 
 WORDS_LIMIT = 200
-"""Bytes that are kept for who paused and why, whatever the note before is like."""
+"""Bytes reserved for who paused and why, however long the note before is."""
 
 NOTE_ROOM = PATCH_NOTE_LIMIT - len(SEPARATOR) - WORDS_LIMIT
-"""Bytes that a note keeps while its schedule is paused."""
+"""Bytes of the note before the pause that are kept."""
 
 UNNAMED = "resumed"
-"""The note of a resumed schedule that had none; the next sync writes its own."""
+"""The note of a resumed schedule that had none; the next sync replaces it."""
+
+
+IDLE_NOTES = ("(no reason provided)", "unpaused", "resumed")
+"""How notes begin that the UI, the CLI and the SDKs write when they resume a schedule."""
 
 
 def paused_note(by: str, reason: str, note: str) -> str:
-    """Return the note of a schedule that *by* pauses for *reason*; *note* is kept in it.
+    """Return the note for a pause by *by* with *reason*, followed by the note before it.
 
-    At most `PATCH_NOTE_LIMIT` bytes: a note of ours is kept whole, longer ones are cut.
+    At most `PATCH_NOTE_LIMIT` bytes: a note that a sync wrote is kept whole, longer ones are
+    cut.
 
     >>> paused_note("alice", "freeze", "8 TRU for payroll")
     'Paused by alice: freeze | 8 TRU for payroll'
@@ -39,9 +47,9 @@ def paused_note(by: str, reason: str, note: str) -> str:
 
 
 def resumed_note(note: str) -> str:
-    """Return the note that a schedule had before it was paused by us.
+    """Return the note that a schedule had before `planner pause`.
 
-    Where that is lost, in part or whole, it says that the next sync may write its own.
+    Where that note was cut or is missing, returns `UNNAMED`, which the next sync replaces.
 
     >>> resumed_note("Paused by alice: freeze | 8 TRU for payroll")
     '8 TRU for payroll'
@@ -58,20 +66,16 @@ def _before_pause(note: str) -> str:
     return note.partition(SEPARATOR)[2]
 
 
-def why_paused(note: str) -> str:
-    """Return who paused a schedule and why, as its *note* says; all of a note that isn't ours.
+def pause_reason(note: str) -> str:
+    """Return who paused a schedule and why; all of a *note* that `paused_note` didn't make.
 
-    >>> why_paused("Paused by alice: freeze | 8 TRU for payroll")
+    >>> pause_reason("Paused by alice: freeze | 8 TRU for payroll")
     'Paused by alice: freeze'
     """
     return note.partition(SEPARATOR)[0] if note.startswith(PREFIX) else note
 
 
-IDLE_NOTES = ("(no reason provided)", "unpaused", "resumed")
-"""What the UI, the CLI and the SDKs write over a note when a schedule is resumed."""
-
-
-def keep_operators(desired: Schedule, live: Live) -> Schedule:
+def keep_operator_pause(desired: Schedule, live: LiveSchedule) -> Schedule:
     """Return *desired* with the pause and the note that an operator left on *live*."""
     if live.paused_by_operator:
         return replace(desired, paused=True, note=live.note)
@@ -80,8 +84,8 @@ def keep_operators(desired: Schedule, live: Live) -> Schedule:
     return desired if idle or live.note_is_ours else replace(desired, note=live.note)
 
 
-def pause_remarks(live: Live) -> tuple[str, ...]:
-    """Return what there is to say of an operator's pause."""
+def pause_remarks(live: LiveSchedule) -> tuple[str, ...]:
+    """Return the remark on an operator's pause."""
     if not live.paused_by_operator:
         return ()
-    return (f"paused by an operator, and left so: “{why_paused(live.note)}”",)
+    return (f"paused by an operator, and left so: “{pause_reason(live.note)}”",)

@@ -1,4 +1,4 @@
-"""The order of what schedules declare for their namespace: which baseline and rails are newer."""
+"""Revisions: which declaration of a namespace's baseline and guard rails is newer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from workflows.contract import BoostRequest, Capacity, Rails
 
 
 def with_revisions(plan: Plan, now: datetime) -> Plan:
-    """Return *plan* with the revision of each declaration in what it writes.
+    """Return *plan* with a revision in each schedule that it writes.
 
-    Where the live schedules of a namespace declare what the files do, their revision is
-    kept; else all that is written of the namespace gets a new one, higher than any that is
-    there. So the files alone decide what a sync changes: a revision is no difference, and
-    two syncs of the same files write nothing twice.
+    Where the live schedules of a namespace declare the same as the files, their revision is
+    kept; else all written schedules of the namespace get a new one, higher than any live
+    one. A revision is no difference: the files alone decide what a sync changes.
 
     Args:
-        plan: What is about to be written.
-        now: The time by the server's clock, which numbers what is new in whole seconds.
+        plan: The plan that is about to be applied.
+        now: The server's time; its whole seconds number new declarations.
     """
     revisions = {
         namespace: _revision([one for one in plan.pending if one.namespace == namespace], plan, now)
@@ -37,22 +36,22 @@ def with_revisions(plan: Plan, now: datetime) -> Plan:
 
 
 def _revision(changes: Iterable[Change], plan: Plan, now: datetime) -> int:
-    """Return the revision of what *changes*, of one namespace, declare."""
-    wanted = {_declared(change.desired.request) for change in changes if change.desired}
+    """Return the revision for *changes*, all of one namespace."""
+    desired = {_declared(change.desired.request) for change in changes if change.desired}
     there = [
         change.live.schedule.request
         for change in changes
         if change.live and change.live.schedule and change.live.project == plan.project
     ]
-    there = [request for request in there if request.revision]  # else it says nothing of order
+    there = [request for request in there if request.revision]  # 0: written without one
     highest = max((request.revision for request in there), default=0)
-    if there and {_declared(request) for request in there} == wanted:
+    if there and {_declared(request) for request in there} == desired:
         return highest
     return max(int(now.timestamp()), highest + 1)
 
 
 def _declared(request: BoostRequest) -> tuple[Capacity | None, Rails]:
-    """Return what *request* says of its namespace."""
+    """Return the baseline and guard rails that *request* declares for its namespace."""
     return request.baseline, request.rails
 
 

@@ -1,7 +1,7 @@
-"""What a plan may do: the rules that hold a change back, and what allows it by name.
+"""Safety rules: which changes of a plan are held back, and which flag allows them.
 
-A plan with a change that is held back is not applied at all: what the files ask for is
-reached whole or not touched.
+A plan with a change that is held back is not applied at all: a sync makes all changes or
+none.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ MIN_DELETES = 3
 """… unless fewer than so many are deleted: small projects change in large shares."""
 
 WRITES = ("create", "update", "extend", "adopt")
-"""Changes that declare something for their namespace."""
+"""Actions that write a baseline and guard rails for the namespace."""
 
 SHOWN_WINDOWS = 5
-"""Windows of another project that a sentence names."""
+"""Windows of another project that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """What the caller allows by name.
+    """The changes that the caller allows although a rule holds them back.
 
     Attributes:
         delete: Windows that may be deleted, as ``NAMESPACE/WINDOW``; ``*`` matches any.
-        adopt: Whether schedules under our ids without a mark may be taken over.
-        share: Namespaces that other projects may have windows for, too; ``*`` matches any.
+        adopt: Whether schedules with our ids and no owner mark may be adopted.
+        share: Namespaces that may have windows of several projects; ``*`` matches any.
     """
 
     delete: tuple[str, ...] = ()
@@ -41,18 +41,18 @@ class Allowances:
     share: tuple[str, ...] = ()
 
     def deletes(self, key: str) -> bool:
-        """Tell whether the window *key* may be deleted whatever the rules say."""
+        """Tell whether the window *key* may be deleted regardless of the rules."""
         return any(fnmatchcase(key, pattern) for pattern in self.delete)
 
     def shares(self, namespace: str) -> bool:
-        """Tell whether another project may have windows for *namespace*, too."""
+        """Tell whether *namespace* may have windows of several projects."""
         return any(fnmatchcase(namespace, pattern) for pattern in self.share)
 
 
-def judge(plan: Plan, allowed: Allowances) -> Plan:
+def with_refusals(plan: Plan, allowed: Allowances) -> Plan:
     """Return *plan* with a refusal on each change that is held back.
 
-    Creates, updates and extensions count against nothing but another project's windows for
+    Creates, updates and extensions are held back only where another project has windows for
     the same namespace.
     """
     crowd, others = _too_many(plan, allowed), _neighbours(plan)
@@ -60,16 +60,16 @@ def judge(plan: Plan, allowed: Allowances) -> Plan:
         replace(change, refusal=_refusal(change, others, allowed, crowd)) for change in plan.changes
     )
     refused = {change.namespace for change in changes if change.refusal}
-    told = tuple(
+    shared = tuple(
         Lint("", 0, "shared-namespace", f"{namespace}: {words} too")
         for namespace, words in others.items()
         if namespace not in refused
     )
-    return replace(plan, changes=changes, warnings=(*plan.warnings, *told))
+    return replace(plan, changes=changes, warnings=(*plan.warnings, *shared))
 
 
-def insist_on_checksum(plan: Plan, expected: str) -> None:
-    """Raise where *plan* isn't the one with the checksum that somebody looked at.
+def require_checksum(plan: Plan, expected: str) -> None:
+    """Raise unless *plan* has the checksum of the plan that was reviewed.
 
     Raises:
         StalePlan: The files or the server have changed since.
@@ -77,12 +77,12 @@ def insist_on_checksum(plan: Plan, expected: str) -> None:
     if plan.checksum != expected:
         raise StalePlan(
             f"the plan is not the one with checksum {expected}: files or server have changed "
-            f"since, it is {plan.checksum} now; look at `planner plan` again"
+            f"since, it is {plan.checksum} now; review `planner plan` again"
         )
 
 
-def insist_on_permission(plan: Plan) -> None:
-    """Raise where anything in *plan* is held back.
+def require_allowed(plan: Plan) -> None:
+    """Raise if any change of *plan* is held back.
 
     Raises:
         Refused: With a sentence for each change that is held back.
@@ -92,8 +92,8 @@ def insist_on_permission(plan: Plan) -> None:
         raise Refused(f"nothing was changed, since some of it is held back:{words}")
 
 
-def unused(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
-    """Return the patterns of *allowed* that no deletion of *plan* needed."""
+def unused_allowances(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
+    """Return the delete patterns of *allowed* that match no deletion of *plan*."""
     keys = [change.key for change in plan.changes if change.action == "delete"]
     return tuple(
         pattern for pattern in allowed.delete if not any(fnmatchcase(key, pattern) for key in keys)
@@ -101,7 +101,7 @@ def unused(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
 
 
 def _neighbours(plan: Plan) -> dict[str, str]:
-    """Return who else has which windows for a namespace, in words, by namespace."""
+    """Return, by namespace, a clause naming the other projects and their windows for it."""
     windows: dict[str, dict[str, list[str]]] = {}
     for live in plan.neighbours:
         windows.setdefault(live.namespace, {}).setdefault(live.project, []).append(live.window)
@@ -114,14 +114,17 @@ def _neighbours(plan: Plan) -> dict[str, str]:
 
 
 def _listed(windows: Sequence[str]) -> str:
-    """Return the names of *windows*, the first few of many."""
+    """Return a phrase with the names of *windows*, at most `SHOWN_WINDOWS`."""
     more = f" and {len(windows) - SHOWN_WINDOWS} more" if len(windows) > SHOWN_WINDOWS else ""
     kind = "window" if len(windows) == 1 else "windows"
     return f"the {kind} {', '.join(windows[:SHOWN_WINDOWS])}{more}"
 
 
 def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, crowd: str) -> str:
-    """Return why *change* is held back; empty if it isn't."""
+    """Return why *change* is held back; empty if it isn't.
+
+    *crowd* is the refusal of too many deletes together, empty without one.
+    """
     namespace = change.namespace
     if change.action == "adopt" and change.live and (words := _foreign(change, allowed)):
         return words
@@ -142,7 +145,7 @@ def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, cro
 
 
 def _foreign(change: Change, allowed: Allowances) -> str:
-    """Return why a schedule that isn't ours is left alone; empty where it may be adopted."""
+    """Return why a schedule can't be adopted; empty where it may be."""
     owner = change.live.project if change.live else ""
     if owner:
         return (
@@ -158,7 +161,7 @@ def _foreign(change: Change, allowed: Allowances) -> str:
 
 
 def _too_many(plan: Plan, allowed: Allowances) -> str:
-    """Return why the plan's deletes are held back together; empty if they aren't."""
+    """Return why the plan's deletes together are held back; empty if they aren't."""
     deletes = [change for change in plan.changes if _counts(change)]
     counted = [change for change in deletes if not allowed.deletes(change.key)]
     if len(counted) < MIN_DELETES or len(counted) <= MAX_DELETE_SHARE * plan.owned:
@@ -170,12 +173,12 @@ def _too_many(plan: Plan, allowed: Allowances) -> str:
 
 
 def _counts(change: Change) -> bool:
-    """Tell whether *change* is a delete of something that would fire again."""
+    """Tell whether *change* deletes a schedule that would fire again."""
     return change.action == "delete" and change.live is not None and not change.live.has_ended
 
 
 def _flags(changes: Sequence[Change]) -> str:
-    """Return the flags that allow *changes*, the shortest way to write them."""
+    """Return the shortest flags that allow *changes*."""
     keys = [change.key for change in changes]
     if len(keys) <= MIN_DELETES:
         return " ".join(f"--allow-delete {key}" for key in keys)

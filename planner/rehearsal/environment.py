@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from planner.simulator import Simulator
 
 POLL_SECONDS = 0.5
-"""Real seconds between two readings of an awaited clock."""
+"""Real seconds between two readings of an about_to_fire clock."""
 
 STUCK_POLLS = 40
 """Readings after which a clock that has not skipped never will: what holds it back for good
@@ -315,13 +315,13 @@ async def _skipping_server() -> WorkflowEnvironment:
     """Start the time-skipping server, from an installed binary or the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
-    from planner.temporal.client import plain_runtime
+    from planner.temporal.client import default_runtime
 
     binary = find_binary("temporal-test-server")
     try:
         with _stderr_discarded():
             return await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=binary, runtime=plain_runtime("ERROR")
+                test_server_existing_path=binary, runtime=default_runtime("ERROR")
             )
     except RuntimeError as error:
         raise ServerError(

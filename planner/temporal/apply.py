@@ -1,4 +1,4 @@
-"""A plan made real: each change written, read back, and its outcome told."""
+"""Apply a plan: update running boosts, write each change, and read it back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError, Workflow
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
-from planner.plan.diff import Wanted, diff, unsettled
+from planner.plan.diff import diff, ids_to_describe
 from planner.plan.firings import next_firings, under_way
-from planner.plan.model import Change, Live, Plan, live_schedule
+from planner.plan.model import Change, DesiredState, LiveSchedule, Plan, live_schedule
 from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule, drafted
-from planner.temporal.client import AlreadyThere, Missing, Server, raise_if_cancelled
+from planner.temporal.client import AlreadyExists, NotFound, Server, raise_if_cancelled
 from planner.temporal.clock import ServerClock
 from planner.temporal.convert import backfill, owner_memo, to_message
 from planner.temporal.fetch import FEW, describe, describe_all, list_showing
@@ -40,12 +40,19 @@ from workflows.contract import (
 )
 
 DELETE_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between attempts to make a schedule whose namesake is being deleted."""
+"""Seconds between attempts to create a schedule while the server deletes its namesake."""
+
+
+LIST_LAG = 0.2
+"""Seconds by which the list usually lags: an earlier pass is often in vain."""
+
+KEEPER_TIMEOUT = timedelta(seconds=10)
+"""Time limit for a keeper to accept a request; without a worker it never does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one change went: done or not, and a sentence where there is something to say."""
+    """The outcome of one change: done or not, with a message where there is more to say."""
 
     change: Change
     done: bool
@@ -57,29 +64,29 @@ async def apply(
     plan: Plan,
     clock: ServerClock,
     *,
-    insist: Callable[[], None],
-    told: Callable[[Outcome], None],
+    ensure_held: Callable[[], None],
+    on_outcome: Callable[[Outcome], None],
 ) -> tuple[Outcome, ...]:
-    """Write every change of *plan*, deletes last, and return how each went.
+    """Write every change of *plan*, deletes last, and return the outcomes.
 
-    A change that fails doesn't stop the others. Every update is read back at once, and
-    everything else together by the caller (`read_back`).
+    A change that fails doesn't stop the others. Each update is read back at once; the caller
+    reads back everything else together (`read_back`).
 
     Args:
-        server: Where to.
-        plan: What; nothing in it may be held back.
-        clock: The server's, for occurrences under way.
-        insist: Raises where writing must stop; called before each write.
-        told: Called with each outcome as it comes.
+        server: Where the schedules are.
+        plan: The plan; none of its changes may be held back.
+        clock: The server's clock.
+        ensure_held: Called before each write; raises where the sync lock was lost.
+        on_outcome: Called with each outcome as it comes.
     """
     plan = with_revisions(plan, clock.now())
-    writer = _Writer(server, plan.project, clock, insist)
-    untold = await follow(server, plan, clock.now())
+    writer = _Writer(server, plan.project, clock, ensure_held)
+    refused = await follow(server, plan, clock.now())
 
     async def one(change: Change) -> Outcome:
-        left = untold.get(change.id, "")
-        outcome = Outcome(change, False, left) if left else await writer.write(change)
-        told(outcome)
+        refusal = refused.get(change.id, "")
+        outcome = Outcome(change, False, refusal) if refusal else await writer.write(change)
+        on_outcome(outcome)
         return outcome
 
     deletes = [change for change in plan.pending if change.action == "delete"]
@@ -89,26 +96,26 @@ async def apply(
 
 
 class _Writer:
-    """Writes one change after the other, each by its kind."""
+    """Writer of single changes."""
 
     def __init__(
-        self, server: Server, project: str, clock: ServerClock, insist: Callable[[], None]
+        self, server: Server, project: str, clock: ServerClock, ensure_held: Callable[[], None]
     ) -> None:
         self._server = server
         self._project = project
         self._memo: Memo | None = None
         self._clock = clock
-        self._insist = insist
+        self._ensure_held = ensure_held
 
     async def write(self, change: Change) -> Outcome:
-        """Write *change* and return how it went; what the server refuses is an outcome."""
+        """Write *change* and return the outcome; a refusal by the server is one, too."""
         try:
-            self._insist()
-            return Outcome(change, True, await self._by_kind(change))
+            self._ensure_held()
+            return Outcome(change, True, await self._by_action(change))
         except ServerError as error:
             return Outcome(change, False, str(error))
 
-    async def _by_kind(self, change: Change) -> str:
+    async def _by_action(self, change: Change) -> str:
         if change.action == "delete":
             return await self._delete(change.id)
         if change.desired is None:
@@ -123,14 +130,14 @@ class _Writer:
         return await self._update(change)
 
     async def _create(self, desired: Schedule, starts: Sequence[datetime]) -> str:
-        """Make *desired*, or deal with what the list didn't show."""
+        """Create *desired*; if it exists although the list didn't show it, update it."""
         try:
             return await self._make(desired, starts)
-        except AlreadyThere:
-            return await self._meet(desired)
+        except AlreadyExists:
+            return await self._update_existing(desired)
 
     async def _make(self, desired: Schedule, starts: Sequence[datetime]) -> str:
-        """Make *desired*, and start what is under way in the same stroke."""
+        """Create *desired* and start its occurrences under way in one request."""
         request = CreateScheduleRequest(
             namespace=self._server.namespace,
             schedule_id=desired.id,
@@ -140,32 +147,32 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        await self._server.ask(self._server.service.create_schedule, request)
+        await self._server.send(self._server.service.create_schedule, request)
         return _started(starts)
 
     async def _owner(self) -> Memo:
-        """Return the mark of the project, made once for all that is written."""
+        """Return the project's owner mark, encoded once for all schedules."""
         if self._memo is None:
             self._memo = await owner_memo(self._project, self._server.converter)
         return self._memo
 
-    async def _meet(self, desired: Schedule) -> str:
-        """Deal with a schedule that is there although the list didn't show it."""
+    async def _update_existing(self, desired: Schedule) -> str:
+        """Update a schedule that exists although the list didn't show it."""
         live = await describe(self._server, desired.id)
         if live is None:
             raise ServerError("it came and went while it was to be made; run the sync again")
         if live.project != self._project:
-            raise ServerError(f"somebody else made a schedule {desired.id} meanwhile")
+            raise ServerError(f"another client made a schedule {desired.id} meanwhile")
         again = self._still(desired, live)
         return await self._update(again) if again else "it was there already"
 
     async def _adopt(self, desired: Schedule, starts: Sequence[datetime]) -> str:
-        """Delete the schedule that isn't ours, and make it anew as ours."""
+        """Delete the schedule and create it with the owner mark: a memo can't be updated."""
         await self._delete(desired.id)
         for wait in DELETE_WAITS:
             try:
                 return await self._make(desired, starts)
-            except AlreadyThere:  # the server is still at deleting it
+            except AlreadyExists:  # the server is still deleting it
                 await asyncio.sleep(wait)
         return await self._make(desired, starts)
 
@@ -174,38 +181,38 @@ class _Writer:
             namespace=self._server.namespace, schedule_id=id, identity=self._server.identity
         )
         try:
-            await self._server.ask(self._server.service.delete_schedule, request)
-        except Missing:
+            await self._server.send(self._server.service.delete_schedule, request)
+        except NotFound:
             return "it was gone already"
         return ""
 
     async def _update(self, change: Change) -> str:
-        """Update a schedule, and start what is under way by its new times.
+        """Update a schedule, and start the occurrences under way by its new times.
 
-        The server takes no start along with an update. So where something is to be
-        started, a draft is written first: should this break off in between, the next
-        sync sees that the start is still to be made.
+        An update can't start anything. So where a start is needed, a draft is written
+        first: if the sync breaks off in between, the next one sees that the start is
+        still to be made.
         """
         if change.starts and change.desired:
             draft = replace(change, desired=drafted(change.desired), starts=())
             await self._put(draft)
             await start(self._server, change.desired, change.starts)
-            change = replace(change, live=await self._there(change.id))
+            change = replace(change, live=await self._describe(change.id))
         await self._put(change)
         return _started(change.starts)
 
     async def _put(self, change: Change) -> None:
-        """Update a schedule; once more from its fresh state if somebody was quicker."""
+        """Update a schedule; retry once from its present state if another client changed it."""
         left = await self._try_update(change)
         if left:
-            self._insist()
+            self._ensure_held()
             left = await self._try_update(left)
         if left:
             words = ", ".join(str(field) for field in left.fields)
             raise ServerError(f"the server did not take the update ({words}); run the sync again")
 
     async def _try_update(self, change: Change) -> Change | None:
-        """Update a schedule, read it back, and return what is still to be changed of it."""
+        """Update a schedule, read it back, and return what still differs; None if nothing."""
         assert change.desired is not None
         assert change.live is not None
         request = UpdateScheduleRequest(
@@ -216,24 +223,24 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        await self._server.ask(self._server.service.update_schedule, request)
-        return self._still(change.desired, await self._there(change.id))
+        await self._server.send(self._server.service.update_schedule, request)
+        return self._still(change.desired, await self._describe(change.id))
 
-    async def _there(self, id: str) -> Live:
-        """Return the schedule *id* as it is now."""
+    async def _describe(self, id: str) -> LiveSchedule:
+        """Describe the schedule *id*; raise ServerError if it was deleted."""
         live = await describe(self._server, id)
         if live is None:
             raise ServerError("it was deleted while it was being updated; run the sync again")
         return live
 
-    def _still(self, desired: Schedule, live: Live) -> Change | None:
+    def _still(self, desired: Schedule, live: LiveSchedule) -> Change | None:
         return still_to_change(self._project, desired, live, self._clock.now())
 
 
 async def start(server: Server, schedule: Schedule, firings: Sequence[datetime]) -> None:
-    """Have the server fire a *schedule* that is there, now, for the nominal times *firings*.
+    """Fire an existing *schedule* now for the nominal times *firings*.
 
-    One whose boost still runs is refused there; one whose boost has ended runs once more,
+    The server skips a firing whose boost still runs. One whose boost has ended runs again
     and renews its lease.
     """
     request = PatchScheduleRequest(
@@ -243,21 +250,20 @@ async def start(server: Server, schedule: Schedule, firings: Sequence[datetime])
         identity=server.identity,
         request_id=str(uuid.uuid4()),
     )
-    await server.ask(server.service.patch_schedule, request)
+    await server.send(server.service.patch_schedule, request)
 
 
-def still_to_change(project: str, desired: Schedule, live: Live, now: datetime) -> Change | None:
-    """Return what of *live* still differs from *desired*; None if nothing.
-
-    What is under way is another matter.
-    """
-    wanted = Wanted(project=project, schedules=(desired,))
-    pending = diff(wanted, {live.id: live}, now, near=()).pending
+def still_to_change(
+    project: str, desired: Schedule, live: LiveSchedule, now: datetime
+) -> Change | None:
+    """Return the change from *live* to *desired*, without starts; None if they are equal."""
+    state = DesiredState(project=project, schedules=(desired,))
+    pending = diff(state, {live.id: live}, now, candidates=()).pending
     return pending[0] if pending else None
 
 
 def starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:
-    """Return the patch that fires *schedule* now for the nominal times *starts*."""
+    """Return the patch that fires *schedule* for the nominal times *starts*."""
     return SchedulePatch(backfill_request=[_backfill(schedule, nominal) for nominal in starts])
 
 
@@ -272,17 +278,13 @@ def _started(starts: Sequence[datetime]) -> str:
     return "started at once" if len(starts) == 1 else f"{len(starts)} occurrences started at once"
 
 
-LIST_LAG = 0.2
-"""Seconds by which a list tends to be behind: an earlier pass would often be in vain."""
-
-
 async def read_back(
     server: Server, project: str, outcomes: Iterable[Outcome], clock: ServerClock
 ) -> tuple[Outcome, ...]:
-    """Return *outcomes*, after a look at all that was made or deleted.
+    """Check created and deleted schedules on the server; return the corrected *outcomes*.
 
-    Updates aren't among these: each was read back when it was written. What the list
-    doesn't show yet is described.
+    Updates were read back when they were written. Schedules that the list doesn't show yet
+    as written are described.
     """
     made = {
         outcome.change.id: outcome.change for outcome in outcomes if is_read_back_later(outcome)
@@ -298,30 +300,30 @@ async def read_back(
 
 
 def is_read_back_later(outcome: Outcome) -> bool:
-    """Tell whether *outcome* is certain only after `read_back`."""
+    """Tell whether *outcome* is final only after `read_back`."""
     return outcome.done and outcome.change.action in ("create", "adopt", "delete")
 
 
 async def _unlisted(server: Server, project: str, made: Mapping[str, Change]) -> list[str]:
-    """Return which of the changes *made* the list doesn't show, given some time."""
+    """Poll the schedule list; return the ids whose change isn't visible yet."""
 
-    def missing(listed: Mapping[str, Live]) -> list[str]:
+    def missing(listed: Mapping[str, LiveSchedule]) -> list[str]:
         return [id for id, one in made.items() if not _shows(one, project, listed.get(id))]
 
     await asyncio.sleep(LIST_LAG)
     return missing(await list_showing(server, project, made, lambda listed: not missing(listed)))
 
 
-def _shows(change: Change, project: str, live: Live | None) -> bool:
-    """Tell whether *live*, as the list has it, is what *change* made."""
+def _shows(change: Change, project: str, live: LiveSchedule | None) -> bool:
+    """Tell whether *live*, as listed, is what *change* made."""
     if live is None or change.desired is None:
         return live is None and change.desired is None
-    wanted = Wanted(project=project, schedules=(change.desired,))
-    return not unsettled(wanted, {live.id: live})
+    state = DesiredState(project=project, schedules=(change.desired,))
+    return not ids_to_describe(state, {live.id: live})
 
 
-def _checked(outcome: Outcome, project: str, live: Live | None, now: datetime) -> Outcome:
-    """Return *outcome* with what is wrong with it, seeing that *live* is there now."""
+def _checked(outcome: Outcome, project: str, live: LiveSchedule | None, now: datetime) -> Outcome:
+    """Return *outcome*, failed where *live* isn't what the change should have made."""
     desired = outcome.change.desired
     if desired is None:
         words = "" if live is None else "it is there all the same"
@@ -337,55 +339,53 @@ def _checked(outcome: Outcome, project: str, live: Live | None, now: datetime) -
     )
 
 
-KEEPER_TIMEOUT = timedelta(seconds=10)
-"""How long a keeper may take to accept; without a worker none ever does."""
-
-
 async def follow(server: Server, plan: Plan, now: datetime) -> Mapping[str, str]:
-    """Tell each keeper what the running boosts of *plan* that follow are to have from now on.
+    """Update the leases of the running boosts in *plan* that follow their window's change.
 
-    To be called before any schedule is written: should a keeper not answer, the changes
-    are still pending, and the next sync tries again.
+    Call it before any schedule is written: if a keeper doesn't accept, the changes stay
+    pending, and the next sync tries again.
 
     Returns:
-        Why the changes with these ids must not be written: their keeper did not take it.
+        By id, the changes that must not be written, each with the reason.
     """
     refused: dict[str, str] = {}
     for namespace, changes in _by_namespace(plan).items():
         try:
-            for order in orders_for(changes, now):
-                await _tell(server, namespace, order)
+            for request in keeper_requests(changes, now):
+                await _send(server, namespace, request)
         except ServerError as error:
             refused |= {change.id: str(error) for change in changes if change.follow}
     return refused
 
 
-def orders_for(changes: Sequence[Change], now: datetime) -> list[LeaseRequest | ReleaseRequest]:
-    """Return what the keeper of the one namespace of *changes* is to do, in this order.
+def keeper_requests(
+    changes: Sequence[Change], now: datetime
+) -> list[LeaseRequest | ReleaseRequest]:
+    """Return the requests for the keeper of *changes*, all of one namespace, in order.
 
-    Every lease comes before any release, those of windows that are only to be started with
-    this sync included: whatever takes the place of what ends is there already. An
-    occurrence whose start moves takes the place of the old one in one step. A boost whose
-    window has no occurrence under way any more is released.
+    Leases come before releases, including those of windows that this sync only starts: so
+    whatever replaces an ending lease is in force before it ends. An occurrence whose start
+    moves replaces the old one in one request. A boost whose window has no occurrence under
+    way any more is released.
     """
     leases: list[LeaseRequest] = []
     releases: list[ReleaseRequest] = []
     for change in changes:
         there = _Leases.of(change, now)
-        leases += there.wanted()
+        leases += there.requests()
         releases += [ReleaseRequest(key=key, by="sync") for key in there.ending()]
     return [*leases, *releases]
 
 
 @dataclass(frozen=True, slots=True)
 class _Leases:
-    """The leases of one window, before and after its change.
+    """The leases of one window before and after its change.
 
     Attributes:
-        namespace: Whose capacity.
-        desired: The changed schedule; None where nothing of it is to run any more.
-        running: The keys of the boosts that run and follow, by their start.
-        due: The firings of *desired* that are to have a lease, by the start they are for.
+        namespace: The namespace whose capacity they raise.
+        desired: The changed schedule; None where it is deleted or paused.
+        running: Lease keys of the running boosts that follow, by occurrence start.
+        due: The firings of *desired* that need a lease, by occurrence start.
     """
 
     namespace: str
@@ -395,7 +395,7 @@ class _Leases:
 
     @classmethod
     def of(cls, change: Change, now: datetime) -> _Leases:
-        """Return the leases of *change*, which follows or is started at *now*."""
+        """Return the leases of *change*, which has boosts to follow or to start at *now*."""
         boosts = change.running if change.follow else ()
         desired = None if change.desired is None or change.desired.paused else change.desired
         firings = under_way(desired, now) if desired else []
@@ -407,10 +407,10 @@ class _Leases:
         due = {start: at for start, at in starts.items() if start in running or at in change.starts}
         return cls(change.namespace, desired, running, due)
 
-    def wanted(self) -> Iterator[LeaseRequest]:
-        """Yield what is to be leased: what is new or moves, then what stays where it is.
+    def requests(self) -> Iterator[LeaseRequest]:
+        """Yield the lease requests: first new and moved occurrences, then unmoved ones.
 
-        A boost that stays may have lost its lease to one that moved before; it gets it
+        An unmoved boost may have lost its lease to a moved one before; it gets the lease
         back from that one.
         """
         moving = iter(self._moving())
@@ -422,7 +422,7 @@ class _Leases:
             yield self._lease(self.due[start], replaces=self.running[start])
 
     def ending(self) -> list[str]:
-        """Return the keys of the boosts that nothing takes the place of."""
+        """Return the keys of the leases that no occurrence replaces."""
         return self._moving()[len(self.due) :]
 
     def _new(self) -> list[datetime]:
@@ -432,7 +432,7 @@ class _Leases:
         return [start for start in self.due if start in self.running]
 
     def _moving(self) -> list[str]:
-        """Return the keys of the boosts whose occurrence isn't there any more."""
+        """Return the keys of the leases whose occurrence no longer exists."""
         return [key for start, key in self.running.items() if start not in self.due]
 
     def _lease(self, nominal: datetime, replaces: str) -> LeaseRequest:
@@ -449,10 +449,7 @@ class _Leases:
 
 
 def _by_namespace(plan: Plan) -> dict[str, list[Change]]:
-    """Return the changes that concern running boosts: those that follow, by namespace.
-
-    With them come the others of such a namespace that start something.
-    """
+    """Return, by namespace, the changes that follow and the others that start a boost there."""
     following = {change.namespace for change in plan.pending if change.follow}
     return {
         namespace: [
@@ -464,27 +461,27 @@ def _by_namespace(plan: Plan) -> dict[str, list[Change]]:
     }
 
 
-async def _tell(server: Server, namespace: str, order: LeaseRequest | ReleaseRequest) -> None:
-    """Hand *order* to the keeper of *namespace*; none running means nothing to tell."""
-    update = RELEASE_UPDATE if isinstance(order, ReleaseRequest) else LEASE_UPDATE
+async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseRequest) -> None:
+    """Send *request* to the keeper of *namespace*; without a running keeper, do nothing."""
+    update = RELEASE_UPDATE if isinstance(request, ReleaseRequest) else LEASE_UPDATE
     handle = server.client.get_workflow_handle(keeper_id(namespace))
     try:
         await handle.start_update(
             update,
-            order,
+            request,
             wait_for_stage=WorkflowUpdateStage.ACCEPTED,
             rpc_timeout=KEEPER_TIMEOUT,
         )
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise_if_cancelled()
-        raise ServerError(_unanswered(namespace, "no answer in time")) from error
+        raise ServerError(_not_accepted(namespace, "no answer in time")) from error
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
-            raise ServerError(_unanswered(namespace, error.message)) from error
+            raise ServerError(_not_accepted(namespace, error.message)) from error
 
 
-def _unanswered(namespace: str, words: str) -> str:
+def _not_accepted(namespace: str, cause: str) -> str:
     return (
-        f"the keeper of {namespace} did not take it ({words}): is a worker running? "
+        f"the keeper of {namespace} did not take it ({cause}): is a worker running? "
         "Start one with `planner worker`, or sync with --in-flight keep"
     )

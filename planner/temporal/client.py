@@ -1,4 +1,10 @@
-"""The way to the Temporal server, as the ``temporal`` command line finds it."""
+"""Connecting and sending requests to a Temporal server, and its UI's addresses.
+
+Connection settings are found as the ``temporal`` command line finds them. Requests are rate
+limited, retried while the server is busy, and fail with a sentence. The SDK logs through
+Python's logging: its core, which is not Python, otherwise prints warnings on stdout, in the
+middle of a plan as JSON.
+"""
 
 from __future__ import annotations
 
@@ -35,25 +41,48 @@ LOCAL_HINT = "start one with `planner dev`, or set TEMPORAL_ADDRESS to yours"
 CLOUD_HINT = "check TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and TEMPORAL_API_KEY"
 
 
-async def connect(runtime: Runtime | None = None) -> Client:
-    """Return a client of the Temporal server that profile and environment name.
+CLOUD_SUFFIXES = (".tmprl.cloud", ".temporal.io")
 
-    The profile (``TEMPORAL_PROFILE``) of ``temporal.toml`` counts, and ``TEMPORAL_ADDRESS``,
-    ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY`` and the TLS settings over it.
+CLOUD_RATE = 10.0
+"""Schedule requests a second that Temporal Cloud allows a namespace."""
+
+AT_ONCE = 64
+"""Concurrent requests; more of them make a server no faster."""
+
+REQUEST_TIMEOUT = timedelta(seconds=15)
+
+BUSY_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 16.0)
+"""Seconds for which all requests wait after each ``RESOURCE_EXHAUSTED``."""
+
+CORE_LOGGER = "temporalio.core"
+"""The logger for the SDK's core; without a handler its warnings go to stderr."""
+
+CLOUD_UI = "https://cloud.temporal.io"
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+DEV_UI_OFFSET = 1000
+"""How many ports above the dev server its UI listens."""
+
+
+async def connect(runtime: Runtime | None = None) -> Client:
+    """Connect to the Temporal server that the profile and the environment name.
+
+    ``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY`` and the TLS settings
+    override the profile (``TEMPORAL_PROFILE``) of ``temporal.toml``.
 
     Args:
-        runtime: Where the SDK's telemetry goes, as a worker sets it up; left out, its
-            warnings go to Python's logging, and never to stdout.
+        runtime: The SDK runtime, with its telemetry; `default_runtime` if left out.
 
     Raises:
-        ServerUnreachable: Nobody answered; the message names the address tried.
-        ServerError: Settings that can't be used, or a server that refused.
+        ServerUnreachable: No answer; the message names the address.
+        ServerError: The settings can't be used, or the server refused.
     """
     settings = read_settings()
     address = settings.setdefault("target_host", DEFAULT_ADDRESS)
     try:
         return await Client.connect(
-            **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or plain_runtime()
+            **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or default_runtime()
         )
     except RPCError as error:
         raise ServerError(_refused(address, error.message)) from error
@@ -63,11 +92,11 @@ async def connect(runtime: Runtime | None = None) -> Client:
         raise ServerUnreachable(_unreachable(address, str(error))) from error
 
 
-async def insist_on_namespace(client: Client) -> None:
-    """Make sure that the server has the Temporal namespace of *client*.
+async def require_namespace(client: Client) -> None:
+    """Raise unless the server has the Temporal namespace of *client*.
 
     Raises:
-        ServerError: It hasn't, or doesn't say.
+        ServerError: There is no such namespace, or the server refused.
     """
     address = client.service_client.config.target_host
     request = DescribeNamespaceRequest(namespace=client.namespace)
@@ -86,7 +115,7 @@ def read_settings() -> ClientConnectConfig:
     """Return the connection settings of profile and environment."""
     try:
         return ClientConfig.load_client_connect_config()
-    # The bridge raises an exception of its own for a profile that isn't there.
+    # The SDK's bridge raises an exception of its own for a profile that doesn't exist.
     except Exception as error:
         raise ServerError(
             f"the Temporal settings can't be used: {error}; "
@@ -94,40 +123,28 @@ def read_settings() -> ClientConnectConfig:
         ) from error
 
 
-def _refused(address: str, words: str) -> str:
-    """Return the sentence for a server at *address* that answered with a refusal."""
-    return f"Temporal at {address} refused the connection ({words}); {CLOUD_HINT}"
+def _refused(address: str, message: str) -> str:
+    """Return the error text for a refusal by the server at *address*."""
+    return f"Temporal at {address} refused the connection ({message}); {CLOUD_HINT}"
 
 
-def _unreachable(address: str, words: str) -> str:
-    """Return the sentence for a server that did not answer at *address*."""
+def _unreachable(address: str, message: str) -> str:
+    """Return the error text for a server that doesn't answer at *address*."""
     remote = address.split(":")[0] not in {"localhost", "127.0.0.1", "[", "::1"}
     return (
-        f"no Temporal server answers at {address} ({_cause(words)}); "
+        f"no Temporal server answers at {address} ({_cause(message)}); "
         f"{CLOUD_HINT if remote else LOCAL_HINT}"
     )
 
 
-def _cause(words: str) -> str:
-    """Return the part of the SDK's *words* that a person can use."""
+def _cause(message: str) -> str:
+    """Return the cause in the SDK's error text, as a short phrase."""
     for pattern in (r'message: "([^"]+)"', r'error: "([^"]+)"'):
-        found = re.search(pattern, words)
+        found = re.search(pattern, message)
         if found:
             return found[1].lower()
-    return "the attempt timed out" if "imeout" in words else "no connection"
+    return "the attempt timed out" if "imeout" in message else "no connection"
 
-
-CLOUD_SUFFIXES = (".tmprl.cloud", ".temporal.io")
-CLOUD_RATE = 10.0
-"""Schedule requests a second that Temporal Cloud allows a namespace."""
-
-AT_ONCE = 64
-"""Requests under way at the same time; more of them make a server no faster."""
-
-REQUEST_TIMEOUT = timedelta(seconds=15)
-
-BUSY_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 16.0)
-"""Seconds to wait, all requests together, each time the server says it is exhausted."""
 
 Request = TypeVar("Request", contravariant=True)
 Reply = TypeVar("Reply", covariant=True)
@@ -140,19 +157,19 @@ class Call(Protocol[Request, Reply]):
         """Send *req* and return the reply."""
 
 
-class Missing(ServerError):
-    """What was asked for isn't there."""
+class NotFound(ServerError):
+    """The server has no such schedule or workflow."""
 
 
-class AlreadyThere(ServerError):
-    """What was to be made is there already."""
+class AlreadyExists(ServerError):
+    """A schedule with this id exists."""
 
 
 class Server:
-    """A Temporal server as the planner talks to it.
+    """A Temporal server that requests are sent to, paced and with errors as sentences.
 
-    Requests are spread to at most *rate* a second where one is given, and
-    ``RESOURCE_EXHAUSTED`` makes all of them wait.
+    At most *rate* requests a second are sent where one is given, and ``RESOURCE_EXHAUSTED``
+    makes all of them wait.
     """
 
     def __init__(self, client: Client, rate: float | None = None, at_once: int = AT_ONCE) -> None:
@@ -168,16 +185,16 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where it is."""
+        """The server's address, ``HOST:PORT``."""
         return self.client.service_client.config.target_host
 
-    async def ask(self, call: Call[Request, Reply], request: Request) -> Reply:
-        """Send *request* by *call*, when its turn comes, and return the reply.
+    async def send(self, call: Call[Request, Reply], request: Request) -> Reply:
+        """Send *request* by *call* once a slot is free, and return the reply.
 
         Raises:
-            Missing: It is about something that isn't there.
-            AlreadyThere: It would make something that is there.
-            ServerError: Any other refusal, in the server's words.
+            NotFound: Its subject doesn't exist.
+            AlreadyExists: It would create something that exists.
+            ServerError: Any other refusal, with the server's message.
         """
         async with self._slots:
             for wait in (*BUSY_WAITS, None):
@@ -186,7 +203,7 @@ class Server:
                     return await call(request, retry=True, timeout=REQUEST_TIMEOUT)
                 except RPCError as error:
                     if error.status != RPCStatusCode.RESOURCE_EXHAUSTED or wait is None:
-                        raise _in_words(error, self.address) from error
+                        raise _as_server_error(error, self.address) from error
                     self._next = max(self._next, time.monotonic() + wait)
         raise AssertionError("the last wait ends the loop")
 
@@ -200,9 +217,10 @@ class Server:
 
 
 def raise_if_cancelled() -> None:
-    """Raise the cancellation of the current task, where the SDK made an error of its own of it.
+    """Raise CancelledError if the current task is being cancelled.
 
-    An update that is waited for does so: Ctrl-C and time-outs would be lost.
+    The SDK turns the cancellation of an awaited update into an error of its own: Ctrl-C and
+    time-outs would be lost.
     """
     task = asyncio.current_task()
     if task and task.cancelling():
@@ -210,29 +228,25 @@ def raise_if_cancelled() -> None:
 
 
 def server_of(client: Client) -> Server:
-    """Return the server behind *client*: with Temporal Cloud's rate where it is that."""
+    """Return the server of *client*, with the rate limit of Temporal Cloud if it is there."""
     host = client.service_client.config.target_host.rpartition(":")[0]
     return Server(client, rate=CLOUD_RATE if host.endswith(CLOUD_SUFFIXES) else None)
 
 
-def _in_words(error: RPCError, address: str) -> ServerError:
-    """Return what the server's refusal means to a caller."""
+def _as_server_error(error: RPCError, address: str) -> ServerError:
+    """Return the server's refusal as an error of ours."""
     if error.status == RPCStatusCode.NOT_FOUND:
-        return Missing(error.message)
+        return NotFound(error.message)
     if error.status == RPCStatusCode.ALREADY_EXISTS:
-        return AlreadyThere(error.message)
+        return AlreadyExists(error.message)
     return ServerError(f"Temporal at {address}: {error.message} ({error.status.name.lower()})")
 
 
-CORE_LOGGER = "temporalio.core"
-"""The logger that hears the SDK's core; without a handler its warnings go to stderr."""
-
-
 def runtime_for(core_level: str = "WARN", metrics: PrometheusConfig | None = None) -> Runtime:
-    """Return a runtime whose core logs to `CORE_LOGGER`, from *core_level* on.
+    """Return an SDK runtime whose core logs to `CORE_LOGGER`, from *core_level* on.
 
     Raises:
-        RuntimeError: The metrics can't be served where *metrics* says.
+        RuntimeError: The metrics can't be served at the address in *metrics*.
         ValueError: The same.
     """
     levels = TelemetryFilter(core_level=core_level, other_level="ERROR")
@@ -242,14 +256,14 @@ def runtime_for(core_level: str = "WARN", metrics: PrometheusConfig | None = Non
 
 
 @cache
-def plain_runtime(core_level: str = "WARN") -> Runtime:
-    """Return the runtime of everything that isn't particular: one for the whole process."""
+def default_runtime(core_level: str = "WARN") -> Runtime:
+    """Return the SDK runtime without metrics that the whole process shares."""
     return runtime_for(core_level)
 
 
 @asynccontextmanager
 async def sdk_errors_only() -> AsyncIterator[None]:
-    """Keep the SDK's warnings back, where faults are what is meant to happen."""
+    """Suppress the SDK's warnings while faults are injected on purpose."""
     logger = logging.getLogger("temporalio")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -259,28 +273,20 @@ async def sdk_errors_only() -> AsyncIterator[None]:
         logger.setLevel(level)
 
 
-CLOUD_UI = "https://cloud.temporal.io"
-
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
-DEV_UI_OFFSET = 1000
-"""The dev server's UI listens so many ports above the server."""
-
-
 def schedule_page(server: Server, id: str, ui: str = "") -> str:
-    """Return the address of a schedule's page in the UI; empty where no UI is known.
+    """Return the URL of a schedule's page in the Temporal UI; empty where no UI is known.
 
     Args:
-        server: The server that has it.
+        server: The server of the schedule.
         id: The schedule's id.
-        ui: The UI's address, where the caller knows it.
+        ui: The UI's URL, where the caller knows it.
     """
     root = ui.rstrip("/") or _ui_of(server.address)
     return f"{root}/namespaces/{server.namespace}/schedules/{quote(id, safe='')}" if root else ""
 
 
 def _ui_of(address: str) -> str:
-    """Return the UI's address that goes with a server at *address*."""
+    """Return the URL of the UI of a server at *address*; empty where unknown."""
     host, _, port = address.rpartition(":")
     if host.endswith(CLOUD_SUFFIXES):
         return CLOUD_UI

@@ -1,4 +1,4 @@
-"""The server's clock: what is due is due by it, whatever the clock of this machine shows."""
+"""The server's clock: it decides which occurrences are due, not the clock of this machine."""
 
 from __future__ import annotations
 
@@ -12,48 +12,47 @@ from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 from planner.model import Horizon
 from planner.temporal.client import Server
 
-DESK_SLACK = timedelta(minutes=15)
-"""How far the clock of a desk or a CI machine may be off. Where a decision depends on less
-than that, the server's clock decides."""
+LOCAL_UNCERTAINTY = timedelta(minutes=15)
+"""How far the clock of a desk or a CI machine may be off. A decision that depends on less
+than that is left to the server's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerClock:
-    """The time on the server, from one reading of its clock on.
+    """The server's time, counted on from one reading.
 
-    It advances by the monotonic clock, so that a local clock that is set meanwhile changes
-    nothing.
+    It advances by the monotonic clock, so that setting the local clock changes nothing.
 
     Attributes:
         read: The instant that was read, aware UTC.
-        at: When that was, by `time.monotonic`.
-        slack: How far the reading may be off, either way.
+        at: When it was read, by `time.monotonic`.
+        uncertainty: How far the reading may be off, either way.
     """
 
     read: datetime
     at: float
-    slack: timedelta = timedelta()
+    uncertainty: timedelta = timedelta()
 
     def now(self) -> datetime:
-        """Return the time now: late by nothing, and early by a request's way at most."""
+        """Return the time: never late, and early by the duration of one request at most."""
         return self.read + timedelta(seconds=time.monotonic() - self.at)
 
     def around(self) -> Horizon:
-        """Return the span in which the server's time certainly lies now."""
+        """Return the span that certainly holds the server's present time."""
         now = self.now()
-        return Horizon(now - self.slack, now + self.slack)
+        return Horizon(now - self.uncertainty, now + self.uncertainty)
 
 
-def desk_clock(now: datetime) -> ServerClock:
-    """Return the server's clock as far as this machine's own time *now* tells it."""
-    return ServerClock(now, time.monotonic(), DESK_SLACK)
+def local_clock(now: datetime) -> ServerClock:
+    """Return the server's clock as estimated from this machine's time *now*."""
+    return ServerClock(now, time.monotonic(), LOCAL_UNCERTAINTY)
 
 
 async def read_clock(server: Server, id: str, run_id: str, sent: float) -> ServerClock:
-    """Return the server's clock by the start of a workflow that was requested at *sent*.
+    """Return the server's clock from the start time of a workflow requested at *sent*.
 
-    The server stamped the start some time after *sent*, a `time.monotonic`. To take it for
-    that moment makes the clock early by less than the request took, and never late.
+    The server stamped the start some time after *sent*, a `time.monotonic`. Equating the two
+    makes the clock early by less than the request took, and never late.
 
     Raises:
         ServerError: The start could not be read.
@@ -63,5 +62,5 @@ async def read_clock(server: Server, id: str, run_id: str, sent: float) -> Serve
         execution=WorkflowExecution(workflow_id=id, run_id=run_id),
         maximum_page_size=1,
     )
-    reply = await server.ask(server.service.get_workflow_execution_history, request)
+    reply = await server.send(server.service.get_workflow_execution_history, request)
     return ServerClock(reply.history.events[0].event_time.ToDatetime(tzinfo=UTC), sent)

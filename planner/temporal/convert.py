@@ -1,4 +1,9 @@
-"""Schedules as the server's messages: what is written, and asked for."""
+"""Convert schedules to the server's messages and back.
+
+A message may have fields that a `Schedule` can't hold. To find them, the value that was
+read is converted to a message again; where that differs from the one read, another client
+set the field: a deviation.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +38,7 @@ from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
 from temporalio.converter import DataConverter
 
 from planner.plan.fields import Field
-from planner.plan.model import Live
+from planner.plan.model import LiveSchedule
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Combine, parse_instant
 
@@ -51,7 +56,17 @@ CALENDAR_FIELDS = (
     "minute",
     "second",
 )
-"""Names that our calendars and the server's have in common."""
+"""Field names that `StructuredCalendar` and the server's message share."""
+
+
+LONGEST = timedelta(days=400)
+"""Far longer than the files allow for a window or its lead."""
+
+MOST_TRU = 1_000_000
+"""Far more than a namespace can have."""
+
+LISTED_CALENDARS = 10
+"""The number of a schedule's calendars that the server's list shows."""
 
 
 async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMessage:
@@ -67,16 +82,16 @@ async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMe
 
 
 async def owner_memo(project: str, converter: DataConverter) -> Memo:
-    """Return the memo that marks a schedule as a project's."""
+    """Return the memo with the owner mark of *project*."""
     (mark,) = await converter.encode([{"project": project}])
     return Memo(fields={MARK: mark})
 
 
 def backfill(nominal: datetime, jitter: timedelta, following: datetime | None) -> BackfillRequest:
-    """Return the request to fire now for the *nominal* time, and for no other.
+    """Return the backfill request that fires for the *nominal* time and for no other.
 
-    The server looks for the time with its jitter, which is less than *jitter* and ends
-    before the *following* nominal time.
+    The server matches the jittered time, which is less than *jitter* later and before the
+    *following* nominal time.
     """
     end = nominal + jitter
     if following is not None:
@@ -134,25 +149,15 @@ def _duration(span: timedelta) -> Duration:
     return message
 
 
-LONGEST = timedelta(days=400)
-"""Far more than the files allow a window to last, or to be asked for ahead."""
-
-MOST_TRU = 1_000_000
-"""Far more than there are."""
-
-LISTED_CALENDARS = 10
-"""So many calendars of a schedule the server shows in its list."""
-
-
 class EntryReader:
-    """Reads the entries of the server's list; an owner mark is decoded once."""
+    """Reader of the server's list that decodes each distinct owner mark once."""
 
     def __init__(self, converter: DataConverter) -> None:
         self._converter = converter
         self._owners: dict[bytes, str] = {}
 
     async def owner(self, entry: ScheduleListEntry) -> str:
-        """Return the project that *entry* is marked with; empty if with none."""
+        """Return the project in the owner mark of *entry*; empty without one."""
         if MARK not in entry.memo.fields:
             return ""
         mark = entry.memo.fields[MARK].SerializeToString(deterministic=True)
@@ -160,11 +165,11 @@ class EntryReader:
             self._owners[mark] = await _owner(entry.memo.fields, self._converter)
         return self._owners[mark]
 
-    def read(self, entry: ScheduleListEntry, owner: str) -> Live:
-        """Return what *entry* says of a schedule that *owner* owns."""
+    def read(self, entry: ScheduleListEntry, owner: str) -> LiveSchedule:
+        """Return the schedule of *entry*, owned by *owner*, as far as the list shows it."""
         info = entry.info
         calendars = info.spec.structured_calendar
-        return Live(
+        return LiveSchedule(
             id=entry.schedule_id,
             project=owner,
             paused=info.paused,
@@ -205,12 +210,12 @@ def read_times(entry: ScheduleListEntry) -> ListedTimes:
 
 async def read_description(
     id: str, reply: DescribeScheduleResponse, converter: DataConverter
-) -> Live:
-    """Return a schedule as the server describes it, with all that isn't as we write it."""
+) -> LiveSchedule:
+    """Return the described schedule, with its deviations."""
     message, info = reply.schedule, reply.info
     project = await _owner(reply.memo.fields, converter)
     schedule, unreadable = await _value(id, project, message, converter)
-    return Live(
+    return LiveSchedule(
         id=id,
         project=project,
         paused=message.state.paused,
@@ -225,20 +230,20 @@ async def read_description(
 
 
 async def _owner(memo: Mapping[str, Payload], converter: DataConverter) -> str:
-    """Return the project that the owner mark names; empty if there is none."""
+    """Return the project in the owner mark; empty without one."""
     if MARK not in memo:
         return ""
     try:
         (mark,) = await converter.decode([memo[MARK]])
         return str(mark["project"])
-    except Exception:  # any payload may be there, under any codec: it isn't our mark then
+    except Exception:  # any payload under any codec may be there: then it is no owner mark
         return ""
 
 
 async def _value(
     id: str, project: str, message: ScheduleMessage, converter: DataConverter
 ) -> tuple[Schedule, tuple[Field, ...]]:
-    """Return *message* as a value, and what of its input and summary can't be read."""
+    """Return *message* as a value, and a deviation where its input can't be read."""
     start, spec = message.action.start_workflow, message.spec
     request = await _decoded(start.input.payloads, BoostRequest, converter)
     if request is not None and not is_sound(request):
@@ -266,7 +271,7 @@ async def _value(
 
 
 def is_sound(request: BoostRequest) -> bool:
-    """Tell whether *request* is one that an occurrence can be made of: anybody may edit it."""
+    """Tell whether occurrences can be computed from *request*, which operators may edit."""
     try:
         ends = [parse_instant(end) - parse_instant(start) for start, end in request.ends.items()]
         if request.until:
@@ -292,18 +297,18 @@ def _in_bounds(request: BoostRequest) -> bool:
 
 
 def _unknown_request(id: str) -> BoostRequest:
-    """Return a request that differs from every real one, for an input that isn't ours."""
+    """Return a request unequal to every real one, in place of an unreadable input."""
     namespace, _, window = window_key(id).partition("/")
     return BoostRequest(namespace=namespace, window=window, tru=0, ttl_seconds=0)
 
 
 async def _decoded(payloads: Sequence[Payload], kind: type, converter: DataConverter) -> Any:
-    """Return the one value in *payloads*; None if it isn't one of *kind*."""
+    """Decode the one value in *payloads*; None unless it is a *kind*."""
     if len(payloads) != 1 or not payloads[0].data:
         return None
     try:
         (value,) = await converter.decode(payloads, [kind])
-    except Exception:  # anything may be there, under any codec: it isn't ours then
+    except Exception:  # any payload under any codec may be there: then it is not of that kind
         return None
     return value if isinstance(value, kind) else None
 
@@ -316,12 +321,12 @@ def _read_calendar(message: StructuredCalendarSpec) -> StructuredCalendar:
 
 
 def _read_range(message: RangeMessage) -> Range:
-    """Return a range; the server reads an end before the start as the start alone."""
+    """Return a range; the server treats an end before the start as the start alone."""
     return Range(message.start, max(message.start, message.end), message.step or 1)
 
 
 def _nominal_times(id: str, actions: Iterable[ScheduleActionResult]) -> Iterator[datetime]:
-    """Yield the nominal times of *actions*: the server appends them to the workflow's id."""
+    """Yield the nominal times of *actions*, which the server appends to the workflow id."""
     for action in actions:
         written = action.start_workflow_result.workflow_id.removeprefix(f"{id}-")
         try:
@@ -339,7 +344,7 @@ def _instant(message: Timestamp) -> datetime:
 
 
 def deviations(live: ScheduleMessage, written: ScheduleMessage) -> tuple[Field, ...]:
-    """Return where *live* differs from itself read and *written* again."""
+    """Return the fields of *live* that a parse/serialize round trip to *written* loses."""
     return tuple(
         Field(path.replace("_", " "), before, after)
         for path, before, after in _differing(_comparable(live), _comparable(written), ())
@@ -347,7 +352,7 @@ def deviations(live: ScheduleMessage, written: ScheduleMessage) -> tuple[Field, 
 
 
 def _comparable(message: ScheduleMessage) -> ScheduleMessage:
-    """Return *message* without what the values are compared by, and without defaults."""
+    """Return *message* without the fields that `differences` compares."""
     copy = ScheduleMessage()
     copy.CopyFrom(message)
     for field in ("structured_calendar", "timezone_name", "start_time", "end_time", "jitter"):
@@ -365,7 +370,7 @@ def _comparable(message: ScheduleMessage) -> ScheduleMessage:
 def _differing(
     left: Message, right: Message, path: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield the path of each field that differs, with what is there and what should be."""
+    """Yield the path of each field that differs, with its value in *left* and in *right*."""
     for field in left.DESCRIPTOR.fields:
         one, other = getattr(left, field.name), getattr(right, field.name)
         if one == other:
@@ -374,16 +379,16 @@ def _differing(
         if _is_message(field):
             yield from _differing(one, other, here)
         else:
-            yield " ".join(here[1:]), _words(field, one), _words(field, other)
+            yield " ".join(here[1:]), _text(field, one), _text(field, other)
 
 
 def _is_message(field: Any) -> bool:
-    """Tell whether *field* holds one message whose own fields can be compared."""
+    """Tell whether *field* is a singular message, whose own fields can be compared."""
     return field.message_type is not None and not field.is_repeated
 
 
-def _words(field: Any, value: Any) -> str:
-    """Return a field's *value* as a person reads it; nothing secret can be in these."""
+def _text(field: Any, value: Any) -> str:
+    """Return a field's *value* as text; the fields compared here hold no secrets."""
     if field.is_repeated:
         return ", ".join(_one(item) for item in value) or "none"
     if field.enum_type:

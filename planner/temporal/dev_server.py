@@ -1,4 +1,4 @@
-"""The servers that a single machine needs: found where they are installed, and started."""
+"""A Temporal dev server on this machine: find its binary, start it."""
 
 from __future__ import annotations
 
@@ -20,32 +20,26 @@ if TYPE_CHECKING:
 TEMPORAL_PORT = 7233
 UI_PORT = 8233
 SIMULATOR_PORT = 8244
-"""Where the servers are expected; another port is taken if one of these is in use."""
+"""Default ports; a free one is taken where one of these is in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemporalServer:
-    """A Temporal server of our own: a client of it, and where its parts are reached."""
+    """A running dev server: a client, its address ``HOST:PORT``, and the URL of its UI."""
 
     client: Client
     address: str
     ui: str
 
-    def schedule_page(self, schedule_id: str) -> str:
-        """Return the address of a schedule's page in the UI."""
-        from urllib.parse import quote
-
-        return f"{self.ui}/namespaces/default/schedules/{quote(schedule_id, safe='')}"
-
 
 def find_binary(name: str) -> str | None:
-    """Return the path of the program *name*: beside this Python, else on ``PATH``."""
+    """Return the path of the program *name*, beside this Python or on ``PATH``; None if absent."""
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else shutil.which(name)
 
 
 def free_port(preferred: int) -> int:
-    """Return *preferred* if nobody listens there, else some free port."""
+    """Return the port *preferred* if it is free, else another free one."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             try:
@@ -60,14 +54,14 @@ def free_port(preferred: int) -> int:
 async def temporal_server(
     *, ui_port: int = UI_PORT, state_file: Path | None = None
 ) -> AsyncIterator[TemporalServer]:
-    """Run a real Temporal server with its UI for as long as the context lasts.
+    """Run a Temporal dev server with its UI while the context lasts.
 
     Args:
-        ui_port: The port wanted for the UI.
-        state_file: Where the server keeps its state over restarts; None for memory only.
+        ui_port: The preferred port of the UI.
+        state_file: The database file; None keeps the state in memory only.
 
     Raises:
-        ServerError: There is no server binary, and none could be downloaded.
+        ServerError: No binary was found or downloaded, or it did not start.
     """
     ui_port = free_port(ui_port)
     async with await _start(ui_port, state_file) as environment:
@@ -76,10 +70,10 @@ async def temporal_server(
 
 
 async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
-    """Start the server from the binary at hand, else from the SDK's download."""
+    """Start the server from an installed binary, else from the SDK's download."""
     from temporalio.testing import WorkflowEnvironment
 
-    from planner.temporal.client import plain_runtime
+    from planner.temporal.client import default_runtime
 
     binary = find_binary("temporal")
     try:
@@ -91,7 +85,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
             dev_server_database_filename=str(state_file) if state_file else None,
             dev_server_log_level="error",
             dev_server_extra_args=["--output", "none"],
-            runtime=plain_runtime(),
+            runtime=default_runtime(),
         )
     except RuntimeError as error:
         if binary:

@@ -1,4 +1,4 @@
-"""The keepers of namespaces, as operators deal with them: boost, release, status, repair."""
+"""Boosts and keepers as operators use them: boost, release, status, repair."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
 from planner.schedules.spec import schedule_id
-from planner.temporal.client import insist_on_namespace, raise_if_cancelled
+from planner.temporal.client import raise_if_cancelled, require_namespace
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
     RELEASE_UPDATE,
     STATUS_QUERY,
     TASK_QUEUE,
+    UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
     BoostRequest,
     BoostResult,
@@ -46,19 +47,19 @@ from workflows.contract import (
 )
 
 ANSWER_WITHIN = timedelta(seconds=10)
-"""How long a keeper may take to answer: its worker may have to replay it first."""
+"""Time limit for a keeper's answer: its worker may have to replay it first."""
 
-TAKEN_WITHIN = timedelta(minutes=1)
-"""How long a worker may take to begin with a boost by hand."""
+PICKED_UP_WITHIN = timedelta(minutes=1)
+"""Time limit for a worker to pick up a boost by hand."""
 
 IN_FORCE_WITHIN = timedelta(minutes=15)
-"""How long a boost by hand is waited for: provisioning takes minutes."""
+"""Time limit for the capacity of a boost by hand: provisioning takes minutes."""
 
-LOOK_SECONDS = 3.0
-"""Seconds between two looks at whether a boost was taken by a worker."""
+CHECK_SECONDS = 3.0
+"""Seconds between two checks whether a worker has picked up a boost."""
 
-UNTAKEN_EVENTS = 2
-"""Events of a workflow that no worker has taken: that it started, and its first task."""
+UNPICKED_EVENTS = 2
+"""History length of a workflow that no worker has picked up: start, and scheduled task."""
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -67,19 +68,13 @@ HAND_OVER = 0.5
 
 WORKER_HINT = "is a worker running? `planner worker` starts one"
 
-BROKEN = {
-    WorkflowExecutionStatus.TERMINATED,
-    WorkflowExecutionStatus.FAILED,
-    WorkflowExecutionStatus.TIMED_OUT,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """A namespace's keeper, by its latest run.
+    """The latest run of a namespace's keeper.
 
-    *status* is None where it did not answer. *is_broken* tells that it was terminated or
-    failed, and with it everything that it was about to do.
+    *status* is None where it did not answer. *is_broken* says that it ended with work
+    undone: it was terminated, failed or timed out.
     """
 
     namespace: str
@@ -92,12 +87,12 @@ class Keeper:
 async def start_boost(
     client: Client, request: BoostRequest, now: datetime
 ) -> WorkflowHandle[Any, BoostResult]:
-    """Start a boost by hand, and return the way to its result.
+    """Start a boost by hand and return its workflow handle.
 
-    Each has an id of its own, to the millisecond, so that two of one second are two boosts.
+    The workflow id has milliseconds, so that two boosts within one second are distinct.
 
     Raises:
-        ServerError: It could not be started, or that is uncertain; the message says which.
+        ServerError: It was not started, or that is uncertain; the message says which.
     """
     stamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     try:
@@ -112,7 +107,7 @@ async def start_boost(
         )
     except WorkflowAlreadyStartedError as error:
         raise ServerError(
-            f"somebody else started a boost of {request.namespace} in the same millisecond; "
+            f"another boost of {request.namespace} was started in the same millisecond; "
             "it goes on, and this one was not started: run it again"
         ) from error
     except RPCError as error:
@@ -125,21 +120,21 @@ async def start_boost(
 
 
 def _is_timeout(error: RPCError) -> bool:
-    """Tell whether *error* says that there was no answer in time."""
+    """Tell whether *error* is a time-out."""
     return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
-async def result_of(
-    boost: WorkflowHandle[Any, BoostResult], say: Callable[[str], None]
+async def wait_for_result(
+    boost: WorkflowHandle[Any, BoostResult], on_notice: Callable[[str], None]
 ) -> BoostResult:
-    """Return how *boost* ended; *say* is called with what is waited for, where that takes long.
+    """Wait for the result of *boost*; call *on_notice* with what a long wait is for.
 
     Raises:
-        ServerError: It failed, or did not end in time; the message says why and what to do.
+        ServerError: It failed or did not end in time; the message says why and what to do.
     """
     result = asyncio.ensure_future(boost.result())
     try:
-        return await _in_time(boost, result, say)
+        return await _in_time(boost, result, on_notice)
     except WorkflowFailureError as error:
         cause = error.cause
         words = cause.message if isinstance(cause, FailureError) else str(cause)
@@ -157,23 +152,23 @@ async def result_of(
 async def _in_time(
     boost: WorkflowHandle[Any, BoostResult],
     result: asyncio.Future[BoostResult],
-    say: Callable[[str], None],
+    on_notice: Callable[[str], None],
 ) -> BoostResult:
-    """Return *result*, for which a worker and then the capacity is waited."""
+    """Wait for a worker to pick up *boost*, then for *result*, each with its time limit."""
     for limit, waits_for in (
-        (TAKEN_WITHIN, f"a worker to take it ({WORKER_HINT})"),
+        (PICKED_UP_WITHIN, f"a worker to take it ({WORKER_HINT})"),
         (IN_FORCE_WITHIN, "the capacity to be in force"),
     ):
         until = time.monotonic() + limit.total_seconds()
         said = False
         while (left := until - time.monotonic()) > 0:
-            done, _ = await asyncio.wait({result}, timeout=min(left, LOOK_SECONDS))
+            done, _ = await asyncio.wait({result}, timeout=min(left, CHECK_SECONDS))
             if done:
                 return result.result()
-            if limit is TAKEN_WITHIN and await _is_taken(boost):
+            if limit is PICKED_UP_WITHIN and await _is_picked_up(boost):
                 break
             if not said:
-                say(f"Waiting for {waits_for}")
+                on_notice(f"Waiting for {waits_for}")
                 said = True
         else:
             minutes = f"{limit // timedelta(minutes=1)} min"
@@ -184,21 +179,21 @@ async def _in_time(
     raise AssertionError("the second limit ends in an error")
 
 
-async def _is_taken(boost: WorkflowHandle[Any, BoostResult]) -> bool:
-    """Tell whether a worker has begun with *boost*; False where nobody answers."""
+async def _is_picked_up(boost: WorkflowHandle[Any, BoostResult]) -> bool:
+    """Tell whether a worker has picked up *boost*; False where the server doesn't answer."""
     try:
         description = await boost.describe(rpc_timeout=ANSWER_WITHIN)
     except RPCError:
         return False
-    return description.history_length > UNTAKEN_EVENTS
+    return description.history_length > UNPICKED_EVENTS
 
 
 async def release(client: Client, namespace: str, request: ReleaseRequest) -> tuple[Lease, ...]:
-    """End leases of *namespace* now, and return those that were ended.
+    """End leases of *namespace* now, and return the ended ones.
 
     Raises:
-        Refused: None is running there.
-        ServerError: The keeper could not be asked.
+        Refused: No keeper is running there.
+        ServerError: The keeper could not be reached.
     """
     handle = client.get_workflow_handle(keeper_id(namespace))
     try:
@@ -209,7 +204,7 @@ async def release(client: Client, namespace: str, request: ReleaseRequest) -> tu
     except (RPCError, WorkflowUpdateFailedError) as error:
         if isinstance(error, RPCError) and error.status != RPCStatusCode.NOT_FOUND:
             raise ServerError(f"the keeper of {namespace}: {error.message}") from error
-        await insist_on_namespace(client)
+        await require_namespace(client)
         raise Refused(
             f"no boost is running for {namespace}: there is nothing to release"
         ) from error
@@ -237,9 +232,9 @@ async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -
 async def release_all(
     client: Client, request: ReleaseRequest, now: datetime
 ) -> AsyncIterator[tuple[str, tuple[Lease, ...] | ServerError]]:
-    """End the leases of every namespace; yield what was ended in each, or why it couldn't be.
+    """End the leases of every namespace; yield each namespace with its ended leases or error.
 
-    Keepers that do not say what they hold are asked as well.
+    Includes keepers that don't answer a status query.
     """
 
     async def one(namespace: str) -> tuple[str, tuple[Lease, ...] | ServerError]:
@@ -260,20 +255,21 @@ async def release_all(
 
 
 async def fetch_keepers(client: Client, now: datetime, namespace: str = "") -> list[Keeper]:
-    """Return the keepers that run or broke, by namespace: each as it says it is at *now*."""
+    """Return the latest run of each keeper, sorted by namespace, with its status at *now*."""
     latest: dict[str, WorkflowExecution] = {}
     async for execution in executions(client, namespace):
         known = latest.get(execution.id)
         if known is None or execution.start_time > known.start_time:
             latest[execution.id] = execution
-    found = await asyncio.gather(*(_ask(client, execution, now) for execution in latest.values()))
+    found = await asyncio.gather(*(_query(client, execution, now) for execution in latest.values()))
     return sorted(found, key=lambda keeper: keeper.namespace)
 
 
 async def executions(client: Client, namespace: str) -> AsyncIterator[WorkflowExecution]:
     """Yield the runs of keepers, of one *namespace* or of all.
 
-    Servers disagree on how a query quotes what isn't plain: such a name stays out of it.
+    Servers differ in how a query quotes special characters: a name with any is filtered
+    here instead.
     """
     query = f"WorkflowType = '{KEEPER_WORKFLOW}'"
     if PLAIN_NAME.fullmatch(namespace):
@@ -286,8 +282,8 @@ async def executions(client: Client, namespace: str) -> AsyncIterator[WorkflowEx
         raise ServerError(f"the keepers can't be listed: {error.message}") from error
 
 
-async def _ask(client: Client, execution: WorkflowExecution, now: datetime) -> Keeper:
-    """Ask one run for its status; a run that is over answers too, by a replay."""
+async def _query(client: Client, execution: WorkflowExecution, now: datetime) -> Keeper:
+    """Query one run for its status; a worker answers for an ended run, too, by a replay."""
     handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
     status: KeeperStatus | None
     try:
@@ -300,13 +296,13 @@ async def _ask(client: Client, execution: WorkflowExecution, now: datetime) -> K
         namespace=execution.id.removeprefix(keeper_id("")),
         run_id=execution.run_id,
         is_running=execution.status == WorkflowExecutionStatus.RUNNING,
-        is_broken=execution.status in BROKEN,
+        is_broken=execution.status is not None and execution.status.name in UNFINISHED_STATUSES,
         status=status,
     )
 
 
 async def repair(client: Client, keeper: Keeper, *, task_queue: str = TASK_QUEUE) -> None:
-    """Start a keeper that takes over from a broken one: to its leases, or its baseline."""
+    """Start a keeper that recovers the state of a broken one and reconciles from there."""
     start = KeeperStart(namespace=keeper.namespace, broken_run=keeper.run_id)
     try:
         await client.start_workflow(

@@ -1,13 +1,13 @@
-"""What a project's last sync wrote: the next one checks the server's list against it.
+"""The last-applied record: what a project's last sync wrote.
 
-The list lags behind the writes, so a sync that trusted it could take the state before the
-last sync for the present one. Instead of waiting for the list, a sync leaves a record:
-before it writes, which schedules it is about to touch, and afterwards what each of them
-bears now. Where the list shows otherwise, the next one describes. A sync that was killed
-leaves the first kind, and everything that it may have touched is described.
+The server's schedule list lags behind writes, so a sync that trusted it could take the
+state before the last sync for the present one. Instead of waiting for the list, a sync
+records which schedules it is about to write, and afterwards how it left each of them. The
+next sync describes the schedules that the list shows otherwise. A sync that was killed
+leaves the first record, and the next one describes all that it may have written.
 
-The record is the input of a workflow execution without a worker, as the turn is one: to
-start it again ends the one before, and reading it never lags.
+The record is the input of a workflow execution that no worker runs, like the sync lock.
+Starting it again replaces the one before, and reading it never lags.
 """
 
 from __future__ import annotations
@@ -25,112 +25,117 @@ from temporalio.service import RPCError
 
 from planner.errors import ServerError
 from planner.plan.diff import stamp_of
-from planner.plan.model import Change, Live, Plan
+from planner.plan.model import Change, LiveSchedule, Plan
 from planner.schedules.spec import Stamp
-from planner.temporal.client import REQUEST_TIMEOUT, Missing, Server
-from planner.temporal.sync_lock import TURN_QUEUE
+from planner.temporal.client import REQUEST_TIMEOUT, NotFound, Server
+from planner.temporal.sync_lock import NO_WORKER_QUEUE
 
-RECORD_WORKFLOW = "PlannerRecord"
+LAST_APPLIED_WORKFLOW = "PlannerLastApplied"
 
-GONE = ""
-"""The mark of a schedule that isn't there."""
+ABSENT = ""
+"""Fingerprint of a schedule that doesn't exist."""
 
-CAUGHT_UP = timedelta(hours=1)
-"""The age from which on a settled record says nothing more: the list shows all of it by then.
-Lists lag by seconds; the rest is for clocks that differ."""
+UNSTAMPED = "-"
+"""Fingerprint of a schedule without a stamp of ours."""
 
-UNMARKED = "-"
-"""The mark of a schedule whose calendars bear no stamp of ours."""
+EXPIRES_AFTER = timedelta(hours=1)
+"""Age after which a complete record is ignored: the list shows all of it by then. Lists lag
+by seconds; the rest allows for clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class LastApplied:
     """What the last sync wrote.
 
     Attributes:
-        marks: What each schedule that it touched bears (`mark`); None where the sync could
-            not tell, or is still at it.
-        pauses: The notes of paused schedules that it was to adopt, by id: a schedule that
-            was deleted and not yet made anew is made paused.
-        version: Another one for each record; empty where there is none.
+        fingerprints: `fingerprint` of each schedule that it wrote, by id; None where the
+            result is unknown, or the write is still to come.
+        pauses: Notes of paused schedules that it set out to adopt, by id. Adopting deletes
+            a schedule and creates it; where it broke off in between, the next sync creates
+            it paused, with this note.
+        version: Identifies the record; empty where there is none.
     """
 
-    marks: Mapping[str, str | None] = field(default_factory=dict)
+    fingerprints: Mapping[str, str | None] = field(default_factory=dict)
     pauses: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
 
     @property
-    def is_settled(self) -> bool:
-        """Whether that sync came to its end, and knew what became of each schedule."""
-        return None not in self.marks.values()
+    def is_complete(self) -> bool:
+        """Whether that sync ended, and knew the result of every write."""
+        return None not in self.fingerprints.values()
 
 
-def mark(live: Live | None) -> str:
-    """Return what *live* is told by; `GONE` where it isn't there."""
-    return GONE if live is None else _words(live.stamp, live.paused)
+def fingerprint(live: LiveSchedule | None) -> str:
+    """Return the stamp and the pause of *live* in one word; `ABSENT` where there is none."""
+    return ABSENT if live is None else _fingerprint(live.stamp, live.paused)
 
 
-def doubtful(record: Record, listed: Mapping[str, Live]) -> set[str]:
-    """Return the ids that the list shows otherwise than *record* has them."""
-    return {id for id, known in record.marks.items() if known != mark(listed.get(id))}
+def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule]) -> set[str]:
+    """Return the ids whose *listed* state isn't the one that *last* records."""
+    return {id for id, known in last.fingerprints.items() if known != fingerprint(listed.get(id))}
 
 
-def ahead_of(plan: Plan, record: Record) -> Record:
-    """Return the record to be made before *plan* is written, where *record* still holds."""
+def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
+    """Return the record to write before *plan* is applied; *last* is kept where still needed."""
     adopted = {
         change.id: change.desired.note
         for change in plan.pending
         if change.action == "adopt" and change.desired and change.live and change.live.paused
     }
-    marks = dict.fromkeys((change.id for change in plan.pending), None)
-    return Record({**record.marks, **marks}, {**record.pauses, **adopted})
+    unknown = dict.fromkeys((change.id for change in plan.pending), None)
+    return LastApplied({**last.fingerprints, **unknown}, {**last.pauses, **adopted})
 
 
-def behind(record: Record, done: Iterable[Change]) -> Record:
-    """Return the record to be made once the changes *done* of *record* are written."""
-    written = {change.id: _written(change) for change in done}
-    left = {id: note for id, note in record.pauses.items() if id not in written}
-    return Record({**record.marks, **written}, left)
+def after_writing(record: LastApplied, done: Iterable[Change]) -> LastApplied:
+    """Return *record* with the results of the changes *done*."""
+    written = {change.id: _fingerprint_after(change) for change in done}
+    pauses = {id: note for id, note in record.pauses.items() if id not in written}
+    return LastApplied({**record.fingerprints, **written}, pauses)
 
 
-async def read_record(server: Server, project: str, now: datetime) -> Record:
-    """Return the record of the last sync of *project*: what of it still counts, if there is one."""
+async def read_last_applied(server: Server, project: str, now: datetime) -> LastApplied:
+    """Return the record of the last sync of *project*; an empty one where there is none.
+
+    The fingerprints of a complete record that is older than `EXPIRES_AFTER` at *now* are
+    left out.
+    """
     request = GetWorkflowExecutionHistoryRequest(
         namespace=server.namespace,
-        execution=WorkflowExecution(workflow_id=record_id(project)),
+        execution=WorkflowExecution(workflow_id=last_applied_id(project)),
         maximum_page_size=1,
     )
     try:
-        reply = await server.ask(server.service.get_workflow_execution_history, request)
-    except Missing:
-        return Record()
+        reply = await server.send(server.service.get_workflow_execution_history, request)
+    except NotFound:
+        return LastApplied()
     event = reply.history.events[0]
     started = event.workflow_execution_started_event_attributes
     try:
         (packed,) = await server.converter.decode(started.input.payloads)
         value = json.loads(zlib.decompress(packed))
-        marks, pauses = dict(value["marks"]), dict(value["pauses"])
-    except Exception:  # anybody may start a workflow under this id: it says nothing then
-        marks, pauses = {}, {}
-    record = Record(marks, pauses, started.original_execution_run_id)
-    is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > CAUGHT_UP
-    return replace(record, marks={}) if is_old and record.is_settled else record
+        fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
+    except Exception:  # other clients may start a workflow under this id: ignore its input
+        fingerprints, pauses = {}, {}
+    record = LastApplied(fingerprints, pauses, started.original_execution_run_id)
+    is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
+    return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
 
-async def write_record(server: Server, project: str, record: Record) -> None:
-    """Make *record* the one of *project*, instead of any before.
+async def write_last_applied(server: Server, project: str, record: LastApplied) -> None:
+    """Replace the record of *project* by *record*.
 
     Raises:
         ServerError: The server refused.
     """
-    value = {"marks": dict(record.marks), "pauses": dict(record.pauses)}
+    value = {"fingerprints": dict(record.fingerprints), "pauses": dict(record.pauses)}
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     try:
         await server.client.start_workflow(
-            RECORD_WORKFLOW,
+            LAST_APPLIED_WORKFLOW,
             packed,
-            id=record_id(project),
-            task_queue=TURN_QUEUE,
+            id=last_applied_id(project),
+            task_queue=NO_WORKER_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
             static_summary=f"What the last sync of {project} wrote, for the next one to check",
             rpc_timeout=REQUEST_TIMEOUT,
@@ -139,17 +144,17 @@ async def write_record(server: Server, project: str, record: Record) -> None:
         raise ServerError(f"no record of what is written for {project}: {error.message}") from error
 
 
-def record_id(project: str) -> str:
+def last_applied_id(project: str) -> str:
     """Return the workflow id of the record of *project*."""
-    return f"planner-record/{project}"
+    return f"planner-last-applied/{project}"
 
 
-def _written(change: Change) -> str:
-    """Return the mark of a schedule once *change* is made."""
+def _fingerprint_after(change: Change) -> str:
+    """Return the fingerprint of a schedule once *change* is written."""
     desired = change.desired
-    return GONE if desired is None else _words(stamp_of(desired), desired.paused)
+    return ABSENT if desired is None else _fingerprint(stamp_of(desired), desired.paused)
 
 
-def _words(stamp: Stamp | None, paused: bool) -> str:
-    words = UNMARKED if stamp is None else f"{stamp.digest}.{stamp.note}"
-    return f"{words} paused" if paused else words
+def _fingerprint(stamp: Stamp | None, paused: bool) -> str:
+    text = UNSTAMPED if stamp is None else f"{stamp.digest}.{stamp.note}"
+    return f"{text} paused" if paused else text

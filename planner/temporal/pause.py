@@ -1,4 +1,4 @@
-"""Pausing and resuming schedules by hand: what an operator does, and a sync then leaves."""
+"""Pause and resume schedules for an operator; a sync keeps such pauses."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 from planner.errors import Refused, ServerError
 from planner.model import Horizon
 from planner.plan.firings import missed
-from planner.plan.model import Live
+from planner.plan.model import LiveSchedule
 from planner.plan.pauses import paused_note, resumed_note
 from planner.schedules.spec import namespace_of, window_key
 from planner.temporal.apply import starting
 from planner.temporal.client import Server
-from planner.temporal.fetch import describe, gather_evidence, list_schedules
+from planner.temporal.fetch import describe, fetch_evidence, list_schedules
 
 
 @dataclass(frozen=True, slots=True)
-class Handled:
-    """The outcome for one schedule: whether it was changed, or could not be, and a sentence."""
+class PauseOutcome:
+    """The outcome for one schedule, with a sentence; *failed* if it could not be changed."""
 
     key: str
     changed: bool
@@ -33,24 +33,21 @@ class Handled:
     failed: bool = False
 
 
-Report = Callable[[Handled], None]
+def _ignore(_: PauseOutcome) -> None:
+    """Ignore the outcome."""
 
 
-def _silent(_: Handled) -> None:
-    """Report nothing."""
-
-
-async def choose(server: Server, target: str, project: str = "") -> dict[str, Live]:
-    """Return the schedules of the planner that *target* names, by id.
+async def choose(server: Server, target: str, project: str = "") -> dict[str, LiveSchedule]:
+    """Return the planner's schedules that *target* names, by id.
 
     Args:
-        server: Where they are.
+        server: Where the schedules are.
         target: ``NAMESPACE/WINDOW``, a namespace, or ``*`` for all.
-        project: Whose; empty for whosever they are, as long as they are one project's.
+        project: The owning project; empty for any, as long as it is only one.
 
     Raises:
-        ServerError: There is none.
-        Refused: They belong to several projects.
+        ServerError: No schedule matches.
+        Refused: Schedules of several projects match.
     """
     listed = await list_schedules(server, project)
     found = {id: live for id, live in listed.items() if live.project and _named(id, target)}
@@ -71,91 +68,95 @@ async def choose(server: Server, target: str, project: str = "") -> dict[str, Li
 
 async def pause(
     server: Server,
-    chosen: Mapping[str, Live],
+    chosen: Mapping[str, LiveSchedule],
     *,
     by: str,
     reason: str,
-    report: Report = _silent,
-) -> list[Handled]:
-    """Pause the *chosen* schedules; their notes say who did and why.
+    on_outcome: Callable[[PauseOutcome], None] = _ignore,
+) -> list[PauseOutcome]:
+    """Pause the *chosen* schedules, with a note that says who paused and why.
 
-    One that fails leaves the others alone. *report* is called with each outcome as it comes.
+    A failure doesn't stop the others. *on_outcome* is called with each outcome as it comes.
     """
 
-    async def one(live: Live) -> Handled:
+    async def one(live: LiveSchedule) -> PauseOutcome:
         key = window_key(live.id)
         if live.paused_by_operator:
-            return Handled(key, False, f"is paused already: {live.note}")
+            return PauseOutcome(key, False, f"is paused already: {live.note}")
         note = paused_note(by, reason, live.note)
         await _patch(server, live.id, SchedulePatch(pause=note))
-        return Handled(key, True, "paused")
+        return PauseOutcome(key, True, "paused")
 
-    return await _each(chosen, one, "paused", report)
+    return await _each(chosen, one, "paused", on_outcome)
 
 
 async def resume(
-    server: Server, chosen: Mapping[str, Live], now: datetime, *, report: Report = _silent
-) -> list[Handled]:
-    """Resume the *chosen* schedules, and start what of them is under way at *now*.
+    server: Server,
+    chosen: Mapping[str, LiveSchedule],
+    now: datetime,
+    *,
+    on_outcome: Callable[[PauseOutcome], None] = _ignore,
+) -> list[PauseOutcome]:
+    """Resume the *chosen* schedules, and start their occurrences under way at *now*.
 
-    One that fails leaves the others alone. *report* is called with each outcome as it comes.
+    A failure doesn't stop the others. *on_outcome* is called with each outcome as it comes.
     """
 
-    async def one(listed: Live) -> Handled:
+    async def one(listed: LiveSchedule) -> PauseOutcome:
         live = await describe(server, listed.id)
         if live is None:
             raise ServerError("it was deleted meanwhile")
         return await _resume(server, live, now)
 
-    return await _each(chosen, one, "resumed", report)
+    return await _each(chosen, one, "resumed", on_outcome)
 
 
 async def _each(
-    chosen: Mapping[str, Live],
-    work: Callable[[Live], Awaitable[Handled]],
+    chosen: Mapping[str, LiveSchedule],
+    work: Callable[[LiveSchedule], Awaitable[PauseOutcome]],
     done: str,
-    report: Report,
-) -> list[Handled]:
-    """Return the outcome of *work* for each of the *chosen*, by id; an error is one as well."""
+    on_outcome: Callable[[PauseOutcome], None],
+) -> list[PauseOutcome]:
+    """Run *work* on each of the *chosen*; return the outcomes by id, errors among them."""
 
-    async def one(live: Live) -> Handled:
+    async def one(live: LiveSchedule) -> PauseOutcome:
         try:
             outcome = await work(live)
         except ServerError as error:
             words = f"could not be {done}: {error}"
-            outcome = Handled(window_key(live.id), False, words, failed=True)
-        report(outcome)
+            outcome = PauseOutcome(window_key(live.id), False, words, failed=True)
+        on_outcome(outcome)
         return outcome
 
     return await asyncio.gather(*(one(live) for _, live in sorted(chosen.items())))
 
 
-async def _resume(server: Server, live: Live, now: datetime) -> Handled:
+async def _resume(server: Server, live: LiveSchedule, now: datetime) -> PauseOutcome:
     key = window_key(live.id)
     if not live.paused:
-        return Handled(key, False, "is not paused")
+        return PauseOutcome(key, False, "is not paused")
     if live.note_is_ours:
-        return Handled(key, False, "is paused by its file: take `paused: true` out and sync")
-    left_out = await _left_out(server, live, now)
+        return PauseOutcome(key, False, "is paused by its file: take `paused: true` out and sync")
+    suppressed = await _suppressed(server, live, now)
     patch = SchedulePatch(unpause=resumed_note(live.note))
-    if live.schedule and left_out:
-        patch.MergeFrom(starting(live.schedule, left_out))
+    if live.schedule and suppressed:
+        patch.MergeFrom(starting(live.schedule, suppressed))
     await _patch(server, live.id, patch)
-    words = ", and its occurrence under way started" if left_out else ""
-    return Handled(key, True, f"resumed{words}")
+    words = ", and its occurrence under way started" if suppressed else ""
+    return PauseOutcome(key, True, f"resumed{words}")
 
 
-async def _left_out(server: Server, live: Live, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings under way that the pause left out, and nothing else asked for.
+async def _suppressed(server: Server, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:
+    """Return the firings under way that the pause suppressed and that have no boost.
 
-    What the server has in view counts among them: a resumed schedule forgets a firing that
-    its jitter delays.
+    Firings that the server is about to make count among them: a resumed schedule drops a
+    firing that its jitter delays.
     """
     if live.schedule is None:
         return ()
     moment = Horizon(now, now)
-    found = await gather_evidence(server, {live.id: live.schedule}, {live.id: live}, moment)
-    return missed(live.schedule, replace(found[live.id], awaited=frozenset()), moment)
+    found = await fetch_evidence(server, {live.id: live.schedule}, {live.id: live}, moment)
+    return missed(live.schedule, replace(found[live.id], about_to_fire=frozenset()), moment)
 
 
 async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:
@@ -166,7 +167,7 @@ async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:
         identity=server.identity,
         request_id=str(uuid.uuid4()),
     )
-    await server.ask(server.service.patch_schedule, request)
+    await server.send(server.service.patch_schedule, request)
 
 
 def _named(id: str, target: str) -> bool:

@@ -1,9 +1,9 @@
-"""After a sync's writes: whatever of them is under way by then has fired, or is started.
+"""After a sync's writes: start the occurrences under way whose firing was lost.
 
-A window may open while a sync waits, reads or writes. A schedule fires only for times that
-come after the server has dealt with its making or its update, and a busy server does that
-late. So it is asked afterwards, by describing: that is answered once the server is through
-with all that was written, and shows what was fired and what it has in view to fire.
+A window may open while a sync waits, reads or writes. A schedule fires only for times after
+the server has processed its creation or update, and a busy server does that late. So each
+schedule that may be affected is described afterwards: the server answers once it has
+processed all writes, with the firings that it made and the ones that it is about to make.
 """
 
 from __future__ import annotations
@@ -16,54 +16,53 @@ from itertools import chain, repeat
 
 from planner.errors import ServerError
 from planner.model import Horizon
-from planner.plan.firings import awaited, missed
-from planner.plan.model import Change, Live
+from planner.plan.firings import about_to_fire, missed
+from planner.plan.model import Change, LiveSchedule
 from planner.schedules.spec import Schedule
 from planner.temporal.apply import Outcome, start
 from planner.temporal.client import Server
 from planner.temporal.clock import ServerClock
-from planner.temporal.fetch import LATE, describe, has_begun
+from planner.temporal.fetch import LATE, describe, was_started
 from workflows.contract import format_instant, occurrence_of
 
 AHEAD = timedelta(seconds=60)
-"""How far ahead of the present a sync looks at what it wrote: a server is through with a
-new schedule long before that, however busy."""
+"""How far ahead firings are checked: longer than any busy server takes to process a write."""
 
 BEGIN_WITHIN = timedelta(seconds=60)
-"""How long the server may take to begin what it was told to start."""
+"""Time limit for the server to begin a boost that was started by a patch."""
 
 WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Seconds between two looks whether it has; the last one goes on."""
+"""Seconds between polls for a started boost; the last one repeats."""
 
 DESCRIBE_AGAIN = (1.0, 4.0)
-"""Seconds after which a describe that failed is made once more."""
+"""Seconds to wait before a failed describe is retried."""
 
 DESCRIBED_AT_ONCE = 8
-"""A schedule that the server hasn't come to yet keeps a describe waiting: more of these at
-once would keep a busy server from its work."""
+"""Concurrent describes. Each waits until the server has processed the schedule's writes, so
+more of them would slow a busy server down."""
 
 
-async def see_started(
+async def start_missed(
     server: Server,
     outcomes: Iterable[Outcome],
     clock: ServerClock,
     since: datetime,
     *,
-    insist: Callable[[], None],
-    told: Callable[[Outcome], None],
+    ensure_held: Callable[[], None],
+    on_outcome: Callable[[Outcome], None],
 ) -> tuple[Outcome, ...]:
-    """Return an outcome for each change of which something had to be started, or could not be.
+    """Start the lost firings of written schedules; return an outcome for each schedule affected.
 
-    Of everything that was written and isn't paused, whatever is under way after *since*, or
-    due within moments, is looked at until nothing of it is left open.
+    Checks every unpaused schedule that was written, for occurrences under way after *since*
+    or due within `AHEAD`, until none is left unchecked.
 
     Args:
-        server: Where.
-        outcomes: How the changes went.
-        clock: The server's.
-        since: The time of the plan: what had ended by then is no matter of this sync.
-        insist: Raises where writing must stop; called before each write.
-        told: Called with each outcome as it comes.
+        server: Where the schedules are.
+        outcomes: The outcomes of the written changes.
+        clock: The server's clock.
+        since: The time of the plan; occurrences that ended before are ignored.
+        ensure_held: Called before each write; raises where the sync lock was lost.
+        on_outcome: Called with each outcome as it comes.
     """
     written = [one.change for one in outcomes if one.done and _may_fire(one.change)]
     seen: set[tuple[str, datetime]] = set()
@@ -78,10 +77,10 @@ async def see_started(
             new = [nominal for nominal in firings if (change.id, nominal) not in seen]
             seen.update((change.id, nominal) for nominal in new)
             if new:
-                checks.append(_Check(server, change, clock, insist, slots).run(new))
+                checks.append(_Check(server, change, clock, ensure_held, slots).run(new))
         for outcome in await asyncio.gather(*checks):
             if outcome:
-                told(outcome)
+                on_outcome(outcome)
                 found.append(outcome)
     return tuple(found)
 
@@ -91,23 +90,23 @@ def _may_fire(change: Change) -> bool:
 
 
 def _open(change: Change, horizon: Horizon) -> tuple[datetime, ...]:
-    """Return the firings of *change* in *horizon* that were not asked for before it was made.
+    """Return the firings of *change* in *horizon* that had no boost before it was written.
 
-    What the server was about to fire then it may have forgotten over an update.
+    Firings that the server was about to make then count among them: an update drops these.
     """
     assert change.desired is not None
-    before = change.live or Live(id=change.id)
-    return missed(change.desired, replace(before, awaited=frozenset()), horizon)
+    before = change.live or LiveSchedule(id=change.id)
+    return missed(change.desired, replace(before, about_to_fire=frozenset()), horizon)
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """Sees to the firings of one schedule that was written."""
+    """Check the firings of one written schedule, and start the lost ones."""
 
     server: Server
     change: Change
     clock: ServerClock
-    insist: Callable[[], None]
+    ensure_held: Callable[[], None]
     slots: asyncio.Semaphore
 
     @property
@@ -116,18 +115,18 @@ class _Check:
         return self.change.desired
 
     async def run(self, firings: Iterable[datetime]) -> Outcome | None:
-        """Start what of *firings* was lost; None where nothing was."""
+        """Start the lost ones of *firings* and return how that went; None where none was lost."""
         try:
             lost = await self._lost(firings)
             over = [nominal for nominal in lost if self._end(nominal) <= self.clock.now()]
             late = [nominal for nominal in lost if nominal not in (*over, *self.change.starts)]
             if late:
-                self.insist()
+                self.ensure_held()
                 await start(self.server, self.desired, late)
             begun = [nominal for nominal in lost if nominal not in over]
             failed = [*over, *[one for one in begun if not await self._begins(one)]]
         except ServerError as error:
-            return self._outcome(firings, f"what is under way could not be seen to: {error}")
+            return self._outcome(firings, f"what is under way could not be checked: {error}")
         if failed:
             words = ", ".join(self._words(nominal) for nominal in failed)
             why = "over before it could be started" if over else "not started in time"
@@ -137,15 +136,15 @@ class _Check:
         return None
 
     async def _lost(self, firings: Iterable[datetime]) -> list[datetime]:
-        """Return which of *firings* the server neither made nor has in view."""
-        firings = [nominal for nominal in firings if not await self._has_begun(nominal)]
+        """Return those of *firings* that the server neither made nor is about to make."""
+        firings = [nominal for nominal in firings if not await self._was_started(nominal)]
         if not firings:
             return []
         live = await self._described()
         if live is None:
             raise ServerError("the schedule is gone; run the sync again")
-        coming = awaited(self.desired, live, self.clock.now() - LATE)
-        seen = replace(live, schedule=self.desired, asked=coming)
+        coming = about_to_fire(self.desired, live, self.clock.now() - LATE)
+        seen = replace(live, schedule=self.desired, requested=coming)
         last = live.upcoming[-1] if live.upcoming else None
         return [
             nominal
@@ -153,8 +152,8 @@ class _Check:
             if nominal in firings and not (last and nominal > last)
         ]
 
-    async def _described(self) -> Live | None:
-        """Return the schedule as it is; a server too busy to answer is asked again."""
+    async def _described(self) -> LiveSchedule | None:
+        """Describe the schedule; retry while the server is too busy to answer."""
         for wait in DESCRIBE_AGAIN:
             try:
                 async with self.slots:
@@ -165,20 +164,20 @@ class _Check:
             return await describe(self.server, self.change.id)
 
     async def _begins(self, nominal: datetime) -> bool:
-        """Wait for the boost of the firing at *nominal*; False where it doesn't come."""
+        """Wait for the boost of the firing at *nominal*; return False on time-out."""
         deadline = self.clock.now() + BEGIN_WITHIN
         waits = chain(WAITS, repeat(WAITS[-1]))
-        while not await self._has_begun(nominal):
+        while not await self._was_started(nominal):
             if self.clock.now() > deadline:
                 return False
             await asyncio.sleep(next(waits))
         return True
 
-    async def _has_begun(self, nominal: datetime) -> bool:
-        """Tell whether a boost was started for *nominal*; none is ahead of its time."""
+    async def _was_started(self, nominal: datetime) -> bool:
+        """Tell whether a boost was started for *nominal*; never before that time."""
         if nominal > self.clock.now():
             return False
-        return await has_begun(self.server, self.desired, nominal)
+        return await was_started(self.server, self.desired, nominal)
 
     def _end(self, nominal: datetime) -> datetime:
         return occurrence_of(self.desired.request, nominal)[1]
@@ -188,6 +187,6 @@ class _Check:
         return f"{format_instant(begin)} to {format_instant(end)}"
 
     def _outcome(self, firings: Iterable[datetime], words: str, *, done: bool = False) -> Outcome:
-        """Return how the start of *firings* went, as a change of its own."""
+        """Return the start of *firings* as an outcome of its own."""
         began = replace(self.change, action="start", starts=tuple(firings), follow=False)
         return Outcome(began, done, words)

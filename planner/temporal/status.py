@@ -1,4 +1,7 @@
-"""Every namespace as it is now: its keeper's word, and the next window of its schedules."""
+"""The status of each namespace: what its keeper reports, its next window, and its gaps.
+
+A gap is a window under way that has no boost: no schedule fired for it, no lease covers it.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,27 @@ from datetime import datetime, timedelta
 
 from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.plan.firings import firings_in, missed
-from planner.plan.model import Live
+from planner.plan.model import LiveSchedule
 from planner.schedules.firings import upcoming
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import Server
-from planner.temporal.clock import desk_clock
+from planner.temporal.clock import local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
-from planner.temporal.fetch import describe, gather_evidence, list_entries
+from planner.temporal.fetch import describe, fetch_evidence, list_entries
 from planner.temporal.keepers import WORKER_HINT, Keeper, fetch_keepers
 from workflows.contract import KeeperStatus, format_instant, occurrence_of
 
 LOOK_AHEAD = timedelta(days=400)
 
 
-async def fetch_situations(
+LOOK_BACK = timedelta(days=31)
+"""How long ago the firing of a window under way may be."""
+
+
+async def fetch_statuses(
     server: Server, now: datetime, *, namespace: str = ""
 ) -> list[NamespaceStatus]:
-    """Return each namespace that a keeper or a schedule knows, sorted by name."""
+    """Return the status of each namespace with a keeper or a schedule, sorted by name."""
     keepers, listed = await asyncio.gather(
         fetch_keepers(server.client, now, namespace), _fetch_listed(server, namespace)
     )
@@ -35,7 +42,7 @@ async def fetch_situations(
     known = {keeper.namespace: keeper for keeper in keepers}
     return [
         with_gaps(
-            situation(name, known.get(name), nexts.get(name)),
+            namespace_status(name, known.get(name), nexts.get(name)),
             [gap for gap in gaps if gap.namespace == name],
             now,
         )
@@ -43,13 +50,13 @@ async def fetch_situations(
     ]
 
 
-def situation(
+def namespace_status(
     namespace: str, keeper: Keeper | None, following: NextWindow | None
 ) -> NamespaceStatus:
-    """Return what is known of *namespace*.
+    """Return the status of *namespace* from its *keeper* and its *following* window.
 
-    A broken keeper that had something raised, and one that does not answer, are not
-    ``ok``: nobody sees to the way down.
+    A broken keeper that had raised capacity, and one that does not answer, are ``overdue``:
+    nothing reverts the capacity.
     """
     idle = NamespaceStatus(namespace=namespace, next_window=following)
     if keeper is None:
@@ -59,18 +66,18 @@ def situation(
             return idle
         return replace(idle, state="overdue", details=f"the keeper does not answer: {WORKER_HINT}")
     if keeper.is_running:
-        return _as_it_says(idle, keeper.status)
-    if keeper.is_broken and _left_something(keeper.status):
+        return _as_reported(idle, keeper.status)
+    if keeper.is_broken and _left_work(keeper.status):
         return replace(
-            _as_it_says(idle, keeper.status),
+            _as_reported(idle, keeper.status),
             state="overdue",
             details="the keeper was terminated before it had gone back to the baseline; "
             "`planner status --repair` starts another that does",
         )
-    return replace(_as_it_says(idle, keeper.status), leases=())
+    return replace(_as_reported(idle, keeper.status), leases=())
 
 
-def _as_it_says(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus:
+def _as_reported(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus:
     return replace(
         idle,
         capacity=status.capacity,
@@ -81,25 +88,25 @@ def _as_it_says(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus:
     )
 
 
-def _left_something(status: KeeperStatus) -> bool:
-    """Tell whether a keeper that is no more had something to do yet."""
+def _left_work(status: KeeperStatus) -> bool:
+    """Tell whether a keeper ended with leases or with raised capacity."""
     return bool(status.leases) or status.capacity != status.baseline
 
 
-async def _fetch_listed(server: Server, namespace: str) -> list[Listed]:
-    """Return what the list shows of the schedules of *namespace*; of all where that is empty."""
+async def _fetch_listed(server: Server, namespace: str) -> list[ListedSchedule]:
+    """Return the listed schedules of *namespace*, or of all where that is empty."""
     reader, found = EntryReader(server.converter), []
     async for entry in list_entries(server):
         name = namespace_of(entry.schedule_id)
         if name and namespace in ("", name) and (owner := await reader.owner(entry)):
-            found.append(Listed(name, reader.read(entry, owner), read_times(entry)))
+            found.append(ListedSchedule(name, reader.read(entry, owner), read_times(entry)))
     return found
 
 
 async def _fetch_next(
-    server: Server, listed: Iterable[Listed], now: datetime
+    server: Server, listed: Iterable[ListedSchedule], now: datetime
 ) -> Mapping[str, NextWindow]:
-    """Return the next window of each namespace: of the schedule that fires first."""
+    """Return the next window of each namespace, from the schedule that fires first."""
     first: dict[str, tuple[datetime, str]] = {}
     for one in listed:
         if one.live.upcoming and not one.live.paused:
@@ -125,22 +132,18 @@ async def _next_of(server: Server, id: str, now: datetime) -> NextWindow | None:
     return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
 
 
-LOOK_BACK = timedelta(days=31)
-"""How long ago a firing may be that still has its window under way."""
-
-
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A schedule of ours in the server's list."""
+class ListedSchedule:
+    """A schedule with an owner mark, as the server's list shows it."""
 
     namespace: str
-    live: Live
+    live: LiveSchedule
     times: ListedTimes
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An occurrence, ``[start, end)``, that is due and that nothing has asked for."""
+    """An occurrence ``[start, end)`` that is due and has no boost."""
 
     namespace: str
     window: str
@@ -152,21 +155,21 @@ class Gap:
         return f"{self.window}, {span}, is under way and not started: `planner sync` starts it"
 
 
-async def fetch_gaps(server: Server, listed: Iterable[Listed], now: datetime) -> list[Gap]:
+async def fetch_gaps(server: Server, listed: Iterable[ListedSchedule], now: datetime) -> list[Gap]:
     """Return the gaps of the *listed* schedules at *now*, earliest first.
 
-    Described are only those of which the list doesn't show that they fired for their last
-    nominal times. Paused ones have none.
+    Only schedules whose latest firings the list doesn't show are described. Paused ones
+    have no gaps.
     """
-    doubtful = [one for one in listed if _is_doubtful(one, now)]
-    found = await asyncio.gather(*(_gaps_of(server, one, now) for one in doubtful))
+    candidates = [one for one in listed if _may_have_missed(one, now)]
+    found = await asyncio.gather(*(_gaps_of(server, one, now) for one in candidates))
     return sorted((gap for gaps in found for gap in gaps), key=lambda gap: (gap.start, gap.window))
 
 
 def with_gaps(status: NamespaceStatus, gaps: Sequence[Gap], now: datetime) -> NamespaceStatus:
-    """Return *status* with its *gaps*: a window that has opened without a lease isn't covered.
+    """Return *status* with its *gaps*: ``uncovered`` where a window has opened without a lease.
 
-    One that is only asked for ahead of its opening is still to be raised for.
+    A gap before its window opens, within the lead, makes it ``raising``.
     """
     if not gaps:
         return status
@@ -179,10 +182,10 @@ def with_gaps(status: NamespaceStatus, gaps: Sequence[Gap], now: datetime) -> Na
     return replace(status, state=state, details="\n".join([*known, *map(str, gaps)]))
 
 
-def _is_doubtful(one: Listed, now: datetime) -> bool:
-    """Tell whether the list leaves open that *one* fired for all it should have.
+def _may_have_missed(one: ListedSchedule, now: datetime) -> bool:
+    """Tell whether *one* may have missed a firing, by the list.
 
-    It shows the last few firings: what lies before them is taken for fired.
+    The list shows the last few firings; earlier ones are taken as fired.
     """
     if one.live.paused:
         return False
@@ -193,12 +196,12 @@ def _is_doubtful(one: Listed, now: datetime) -> bool:
     return any(nominal not in one.live.fired for nominal in due)
 
 
-async def _gaps_of(server: Server, one: Listed, now: datetime) -> list[Gap]:
+async def _gaps_of(server: Server, one: ListedSchedule, now: datetime) -> list[Gap]:
     live = await describe(server, one.live.id)
     if live is None or live.schedule is None or live.paused:
         return []
-    desired, around = live.schedule, desk_clock(now).around()
-    found = await gather_evidence(server, {live.id: desired}, {live.id: live}, around)
+    desired, around = live.schedule, local_clock(now).around()
+    found = await fetch_evidence(server, {live.id: desired}, {live.id: live}, around)
     return [
         Gap(one.namespace, desired.request.window, *occurrence_of(desired.request, nominal))
         for nominal in missed(desired, found[live.id], Horizon(now, now))

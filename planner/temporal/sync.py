@@ -1,4 +1,4 @@
-"""Plan and sync: look, judge, take the turn, write, read back, and see what is under way."""
+"""Plan and sync: fetch, diff, take the lock, write, read back, and start what is under way."""
 
 from __future__ import annotations
 
@@ -9,53 +9,60 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from planner.errors import ServerError
-from planner.plan.diff import Wanted, diff, near, undecided
-from planner.plan.model import Change, Live, Plan
-from planner.plan.safety import Allowances, insist_on_checksum, insist_on_permission, judge
+from planner.plan.diff import depends_on_clock, diff, start_candidates
+from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
+from planner.plan.safety import Allowances, require_allowed, require_checksum, with_refusals
 from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
 from planner.temporal.client import Server
-from planner.temporal.clock import ServerClock, desk_clock
-from planner.temporal.fetch import fetch, gather_evidence
-from planner.temporal.last_applied import Record, ahead_of, behind, read_record, write_record
-from planner.temporal.starts import see_started
-from planner.temporal.sync_lock import Turn, take_turn
+from planner.temporal.clock import ServerClock, local_clock
+from planner.temporal.fetch import fetch, fetch_evidence
+from planner.temporal.last_applied import (
+    LastApplied,
+    after_writing,
+    before_writing,
+    read_last_applied,
+    write_last_applied,
+)
+from planner.temporal.starts import start_missed
+from planner.temporal.sync_lock import SyncLock, hold_lock
 
 INTERRUPT_SECONDS = 2.0
-"""How long an interrupted sync lets what it sent arrive before the next one may look."""
+"""Seconds that an interrupted sync keeps its lock, so that requests already sent arrive
+before another sync reads the schedules."""
 
 
-def _silent(_: object) -> None:
-    """Say nothing."""
+def _ignore(_: object) -> None:
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a caller wants of a sync.
+class SyncRequest:
+    """What a caller wants of a sync, and whom it calls back.
 
     Attributes:
-        wanted: What the files ask for.
-        allowed: What may be done although it looks dangerous.
-        checksum: Of the plan that somebody looked at; empty for any.
-        full: Describe every schedule.
-        say: Told what people should know while it lasts.
-        begins: Told the plan that is about to be written, if anything is.
-        written: Told each change as its write is over, well or not.
-        told: Told the outcome of each change, once.
+        desired: The schedules that the files define.
+        allowed: Changes that the caller allows although a safety rule holds them back.
+        checksum: Checksum of the plan that was reviewed; empty accepts any plan.
+        full: Describe every schedule, so that changes made by hand are found.
+        on_notice: Called with a sentence while the sync waits for another one.
+        on_start: Called with the plan before its first change is written.
+        on_write: Called with each change once its write has ended, successful or not.
+        on_outcome: Called once with the final outcome of each change.
     """
 
-    wanted: Wanted
+    desired: DesiredState
     allowed: Allowances = field(default_factory=Allowances)
     checksum: str = ""
     full: bool = False
-    say: Callable[[str], None] = field(default=_silent)
-    begins: Callable[[Plan], None] = field(default=_silent)
-    written: Callable[[Change], None] = field(default=_silent)
-    told: Callable[[Outcome], None] = field(default=_silent)
+    on_notice: Callable[[str], None] = field(default=_ignore)
+    on_start: Callable[[Plan], None] = field(default=_ignore)
+    on_write: Callable[[Change], None] = field(default=_ignore)
+    on_outcome: Callable[[Outcome], None] = field(default=_ignore)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a sync did: the plan it followed, and how each change went."""
+class SyncReport:
+    """The plan that a sync applied, and the outcome of each change."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
@@ -67,165 +74,176 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is wanted and what is live; *left* still holds of the last sync's record."""
+class _Snapshot:
+    """Desired and live schedules at one moment.
 
-    wanted: Wanted
-    live: Mapping[str, Live]
-    left: Record
+    Attributes:
+        desired: Desired schedules, with the pauses that an interrupted adoption has to keep.
+        live: Live schedules by id.
+        unlisted: What the last sync wrote and the server's list may not show yet.
+    """
+
+    desired: DesiredState
+    live: Mapping[str, LiveSchedule]
+    unlisted: LastApplied
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
-    """A plan, and what it was made with.
+class _DatedPlan:
+    """A plan and the instant that it was made for.
 
     Attributes:
-        plan: What there is to do.
-        left: What still holds of the last sync's record.
-        at: The instant that it is for.
-        is_undecided: Whether it would have been another plan had the clock been off.
+        plan: The changes, with their refusals.
+        unlisted: What the last sync wrote and the server's list may not show yet.
+        at: The instant, by the clock that the plan was made with.
+        depends_on_clock: Whether an instant within the clock's uncertainty gives another plan.
     """
 
     plan: Plan
-    left: Record
+    unlisted: LastApplied
     at: datetime
-    is_undecided: bool
+    depends_on_clock: bool
 
 
-async def look(server: Server, order: Order, now: datetime) -> Plan:
-    """Return the plan for what is live at this moment, each change judged.
+async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Plan:
+    """Fetch the live schedules and return the plan with its refusals; write nothing.
 
     Args:
-        server: Where; nothing is written there.
-        order: What is wanted.
-        now: By this machine's clock: nothing that is only read has the server's time.
+        server: Where the schedules are.
+        request: What is desired.
+        now: The time by this machine's clock. The server's clock can only be read by
+            writing, so the plan allows for this machine's clock being off.
     """
-    desk = desk_clock(now)
-    record = await read_record(server, order.wanted.project, now)
-    seen = await _see(server, order, record)
-    return (await _judged(server, order, seen, desk)).plan
+    last = await read_last_applied(server, request.desired.project, now)
+    snapshot = await _fetch(server, request, last)
+    return (await _plan(server, request, snapshot, local_clock(now))).plan
 
 
-async def sync(server: Server, order: Order, now: datetime) -> Report:
-    """Make the live schedules what is wanted, and start what is under way and did not fire.
+async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncReport:
+    """Make the live schedules the desired ones, and start occurrences that did not fire.
 
-    With nothing to do, nothing is written: no turn is taken either. What was seen before
-    the turn was ours is seen again, unless the record proves that nobody wrote meanwhile.
-    Under the turn it is the server's clock that counts; where less than the slack of *now*
-    decides whether something is to be started, the turn is taken to know.
+    Where there is nothing to do, nothing is written and no lock is taken. The schedules are
+    fetched again under the lock, unless the last-applied record proves that no other sync
+    wrote in between. Under the lock the server's clock counts. Where the uncertainty of
+    *now* decides whether something has to be started, the lock is taken to read that clock.
 
     Args:
-        server: Where.
-        order: What is wanted.
-        now: By this machine's clock.
+        server: Where the schedules are.
+        request: What is desired.
+        now: The time by this machine's clock.
 
     Raises:
         Refused: A change is held back; nothing was written.
-        StalePlan: The plan isn't the one with the order's checksum; nothing was written.
+        StalePlan: The plan hasn't the checksum of the request; nothing was written.
         ServerError: The server could not be read.
     """
-    desk, project, seen = desk_clock(now), order.wanted.project, None
-    record = await read_record(server, project, now)
-    if record.is_settled:  # else somebody writes now, or broke off: the turn will tell
-        seen = await _see(server, order, record)
-        sight = await _judged(server, order, seen, desk)
-        if not (sight.plan.pending or sight.is_undecided):
-            return Report(_checked(sight.plan, order))
-    async with take_turn(server.client, project, order.say) as turn:
-        clock = await turn.clock(server)
-        latest = await read_record(server, project, clock.now())
-        if seen is None or latest.version != record.version:
-            seen = await _see(server, order, latest)
-        sight = await _judged(server, order, seen, clock)
-        _checked(sight.plan, order)
-        if latest.is_settled and not sight.plan.pending:
-            return Report(sight.plan)
-        return await _write(server, order, sight, turn, clock)
+    project, snapshot = request.desired.project, None
+    clock = local_clock(now)
+    last = await read_last_applied(server, project, now)
+    if last.is_complete:  # else another sync writes now or broke off: wait for the lock
+        snapshot = await _fetch(server, request, last)
+        dated = await _plan(server, request, snapshot, clock)
+        if not (dated.plan.pending or dated.depends_on_clock):
+            return SyncReport(_require(dated.plan, request))
+    async with hold_lock(server.client, project, request.on_notice) as lock:
+        clock = await lock.clock(server)
+        latest = await read_last_applied(server, project, clock.now())
+        if snapshot is None or latest.version != last.version:
+            snapshot = await _fetch(server, request, latest)
+        dated = await _plan(server, request, snapshot, clock)
+        _require(dated.plan, request)
+        if latest.is_complete and not dated.plan.pending:
+            return SyncReport(dated.plan)
+        return await _write(server, request, dated, lock, clock)
 
 
-async def _see(server: Server, order: Order, record: Record) -> _Seen:
-    """Return what there is; what was paused when it was to be adopted is wanted so."""
-    seen = await fetch(server, order.wanted, record, full=order.full)
+async def _fetch(server: Server, request: SyncRequest, last: LastApplied) -> _Snapshot:
+    """Fetch the live schedules; keep the pauses of adoptions that *last* shows broken off."""
+    fetched = await fetch(server, request.desired, last, full=request.full)
+    pauses = fetched.unlisted.pauses
     schedules = tuple(
-        replace(one, paused=True, note=seen.left.pauses[one.id])
-        if one.id in seen.left.pauses
-        else one
-        for one in order.wanted.schedules
+        replace(one, paused=True, note=pauses[one.id]) if one.id in pauses else one
+        for one in request.desired.schedules
     )
-    return _Seen(replace(order.wanted, schedules=schedules), seen.live, seen.left)
+    desired = replace(request.desired, schedules=schedules)
+    return _Snapshot(desired, fetched.live, fetched.unlisted)
 
 
-async def _judged(server: Server, order: Order, seen: _Seen, clock: ServerClock) -> _Sight:
-    """Return what there is to do about what was *seen*, by *clock*."""
+async def _plan(
+    server: Server, request: SyncRequest, snapshot: _Snapshot, clock: ServerClock
+) -> _DatedPlan:
+    """Return the plan for *snapshot* at the time of *clock*, with its refusals."""
     around = clock.around()
-    open_ = near(seen.wanted, seen.live, around)
-    evidence = await gather_evidence(server, open_, seen.live, around)
-    live = {**seen.live, **evidence}
-    now = around.start + clock.slack
-    plan = diff(seen.wanted, live, now, near=open_)
-    return _Sight(
-        plan=judge(plan, order.allowed),
-        left=seen.left,
+    candidates = start_candidates(snapshot.desired, snapshot.live, around)
+    evidence = await fetch_evidence(server, candidates, snapshot.live, around)
+    live = {**snapshot.live, **evidence}
+    now = around.start + clock.uncertainty
+    plan = diff(snapshot.desired, live, now, candidates=candidates)
+    return _DatedPlan(
+        plan=with_refusals(plan, request.allowed),
+        unlisted=snapshot.unlisted,
         at=now,
-        is_undecided=clock.slack > timedelta() and undecided(open_, live, around),
+        depends_on_clock=clock.uncertainty > timedelta()
+        and depends_on_clock(candidates, live, around),
     )
 
 
-def _checked(plan: Plan, order: Order) -> Plan:
-    """Return *plan*, if it is the one that was looked at and nothing in it is held back."""
-    if order.checksum:
-        insist_on_checksum(plan, order.checksum)
-    insist_on_permission(plan)
+def _require(plan: Plan, request: SyncRequest) -> Plan:
+    """Return *plan*; raise where it isn't the reviewed one or a change is held back."""
+    if request.checksum:
+        require_checksum(plan, request.checksum)
+    require_allowed(plan)
     return plan
 
 
 async def _write(
-    server: Server, order: Order, sight: _Sight, turn: Turn, clock: ServerClock
-) -> Report:
-    """Apply the plan between two records: what may be touched, and what became of it."""
-    plan, project = sight.plan, order.wanted.project
-    record = ahead_of(plan, sight.left)
+    server: Server, request: SyncRequest, dated: _DatedPlan, lock: SyncLock, clock: ServerClock
+) -> SyncReport:
+    """Apply the plan; record before which schedules are touched, and after how they are."""
+    plan, project = dated.plan, request.desired.project
+    record = before_writing(plan, dated.unlisted)
     if plan.pending:
-        order.begins(plan)
-        turn.insist()
-        await write_record(server, project, record)
+        request.on_start(plan)
+        lock.ensure_held()
+        await write_last_applied(server, project, record)
     try:
-        report = Report(plan, await _applied(server, order, sight, turn, clock))
-    except BaseException:  # interrupted: what was sent may still be on its way to the server
+        report = SyncReport(plan, await _apply(server, request, dated, lock, clock))
+    except BaseException:  # interrupted: requests may still be on their way to the server
         await asyncio.shield(asyncio.sleep(INTERRUPT_SECONDS))
         raise
     done = [outcome.change for outcome in report.outcomes if outcome.done]
-    turn.ends_with(f"{len(done)} written, {len(report.failed)} failed")
+    lock.set_result(f"{len(done)} written, {len(report.failed)} failed")
     with contextlib.suppress(ServerError):  # without it the next sync describes a few more
-        turn.insist()
-        await write_record(server, project, behind(record, done))
+        lock.ensure_held()
+        await write_last_applied(server, project, after_writing(record, done))
     return report
 
 
-async def _applied(
-    server: Server, order: Order, sight: _Sight, turn: Turn, clock: ServerClock
+async def _apply(
+    server: Server, request: SyncRequest, dated: _DatedPlan, lock: SyncLock, clock: ServerClock
 ) -> tuple[Outcome, ...]:
-    """Apply the plan and read it back, then see to what is under way by then.
+    """Apply the plan, read it back, then start what has become due meanwhile.
 
-    Each change has one outcome, told when it is certain.
+    Each outcome is reported once, when it is final.
     """
-    uncertain: dict[str, Outcome] = {}
+    unconfirmed: dict[str, Outcome] = {}
 
-    def written(outcome: Outcome) -> None:
-        order.written(outcome.change)
+    def on_outcome(outcome: Outcome) -> None:
+        request.on_write(outcome.change)
         if is_read_back_later(outcome):
-            uncertain[outcome.change.id] = outcome
+            unconfirmed[outcome.change.id] = outcome
         else:
-            order.told(outcome)
+            request.on_outcome(outcome)
 
+    held = lock.ensure_held
     try:
-        outcomes = await apply(server, sight.plan, clock, insist=turn.insist, told=written)
-        checked = await read_back(server, order.wanted.project, outcomes, clock)
-        uncertain.update({one.change.id: one for one in checked if one.change.id in uncertain})
-    finally:  # of a sync that is interrupted, too, people see what was written
-        for outcome in uncertain.values():
-            order.told(outcome)
-    started = await see_started(
-        server, checked, clock, sight.at, insist=turn.insist, told=order.told
+        outcomes = await apply(server, dated.plan, clock, ensure_held=held, on_outcome=on_outcome)
+        checked = await read_back(server, request.desired.project, outcomes, clock)
+        unconfirmed.update({one.change.id: one for one in checked if one.change.id in unconfirmed})
+    finally:  # an interrupted sync reports what it wrote, too
+        for outcome in unconfirmed.values():
+            request.on_outcome(outcome)
+    started = await start_missed(
+        server, checked, clock, dated.at, ensure_held=held, on_outcome=request.on_outcome
     )
     return (*checked, *started)

@@ -1,9 +1,9 @@
-"""Whose turn it is: of several syncs of a project, one at a time writes.
+"""The sync lock: of several syncs of a project, one at a time writes.
 
-The turn is a workflow execution without a worker: starting it under one id is atomic on
-the server, whoever else tries. Its holder signals it every few seconds. A holder that
-was killed falls silent, and the next in line ends its turn by run id, so that no other
-is hit. A holder that can't signal stops writing well before that may happen.
+The lock is a workflow execution that no worker runs. Starting it under a fixed id is atomic
+on the server. Its holder signals it every few seconds. Where a holder was killed, the
+signals stop, and the next sync terminates the execution by its run id, so that it can't hit
+a later one. A holder that can't signal stops writing well before that.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from planner.errors import ServerError
 from planner.temporal.client import Server
 from planner.temporal.clock import ServerClock, read_clock
 
-TURN_WORKFLOW = "PlannerSync"
-TURN_QUEUE = "planner-sync"
-"""A task queue that nobody works on: the server alone keeps the turn."""
+LOCK_WORKFLOW = "PlannerSync"
+NO_WORKER_QUEUE = "planner-sync"
+"""A task queue that no worker polls: the server alone keeps these executions."""
 
 RENEW_SECONDS = 5.0
 STOP_SECONDS = 15.0
-"""A holder that couldn't renew for so long writes no more."""
+"""Seconds without a renewal after which the holder stops writing."""
 
 SILENT_SECONDS = 30.0
-"""A turn that wasn't renewed for so long is taken over. More than `STOP_SECONDS` and the
-time-out of the last write that was sent before."""
+"""Seconds without a renewal after which the lock is taken over. Longer than `STOP_SECONDS`
+and the time-out of a write that was sent just before."""
 
 LONGEST = timedelta(hours=4)
-"""The server ends a turn that nobody takes over; no sync lasts as long."""
+"""Execution time-out of a lock that no other sync takes over; no sync lasts as long."""
 
 POLL_SECONDS = 0.25
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -44,41 +44,41 @@ SIGNAL_TIMEOUT = timedelta(seconds=5)
 Handle = WorkflowHandle[object, object]
 
 
-class Turn:
-    """A turn that is ours."""
+class SyncLock:
+    """A lock that this sync holds."""
 
     def __init__(self, handle: Handle, sent: float) -> None:
         self._handle = handle
         self._sent = sent
         self._renewed = time.monotonic()
-        self._words = "nothing was changed"
+        self._result = "nothing was changed"
 
-    def insist(self) -> None:
-        """Raise unless the turn is ours for certain; to be called before each write.
+    def ensure_held(self) -> None:
+        """Raise unless the lock is certainly held; call it before each write.
 
         Raises:
-            ServerError: It may have been taken over since.
+            ServerError: Another sync may have taken the lock over.
         """
         if time.monotonic() - self._renewed > STOP_SECONDS:
             raise ServerError(
-                "the server could not be told that this sync goes on, so another may have "
-                "taken over; run it again"
+                "the lock of this sync could not be renewed on the server, so another sync may "
+                "have taken over; run it again"
             )
 
     async def clock(self, server: Server) -> ServerClock:
-        """Return the server's clock, by the moment at which the turn began there.
+        """Return the server's clock, read from the start time of the lock's execution.
 
         Raises:
             ServerError: It could not be read.
         """
         return await read_clock(server, self._handle.id, self._handle.run_id or "", self._sent)
 
-    def ends_with(self, words: str) -> None:
-        """Say how the sync ended, for people who look at the turn in the UI."""
-        self._words = words
+    def set_result(self, summary: str) -> None:
+        """Set the reason with which the execution is terminated, as the Temporal UI shows it."""
+        self._result = summary
 
     async def renew(self) -> None:
-        """Tell the server every few seconds that the holder lives, until cancelled."""
+        """Signal the execution every `RENEW_SECONDS` until cancelled."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             sent = time.monotonic()
@@ -86,87 +86,88 @@ class Turn:
                 await self._handle.signal("renew", rpc_timeout=SIGNAL_TIMEOUT)
             except RPCError as error:
                 if error.status == RPCStatusCode.NOT_FOUND:
-                    self._renewed = float("-inf")  # taken over: nothing brings it back
+                    self._renewed = float("-inf")  # taken over, for good
                     return
             else:
                 self._renewed = sent
 
     async def release(self) -> None:
-        """Let the next one have its turn."""
+        """Terminate the execution, so that the next sync gets the lock."""
         with contextlib.suppress(RPCError):
-            await self._handle.terminate(self._words, rpc_timeout=SIGNAL_TIMEOUT)
+            await self._handle.terminate(self._result, rpc_timeout=SIGNAL_TIMEOUT)
 
 
-def turn_id(project: str) -> str:
-    """Return the workflow id of the turn of *project*."""
+def lock_id(project: str) -> str:
+    """Return the workflow id of the lock of *project*."""
     return f"planner-sync/{project}"
 
 
 @asynccontextmanager
-async def take_turn(
-    client: Client, project: str, say: Callable[[str], None]
-) -> AsyncIterator[Turn]:
-    """Wait for the turn of *project*, hold it for as long as the context lasts.
+async def hold_lock(
+    client: Client, project: str, on_notice: Callable[[str], None]
+) -> AsyncIterator[SyncLock]:
+    """Wait for the lock of *project* and hold it while the context lasts.
 
     Args:
-        client: Of the namespace that the project's schedules are in.
-        project: Whose turn.
-        say: Told once, in words, where somebody else has it.
+        client: Client of the Temporal namespace that has the project's schedules.
+        project: The project to lock.
+        on_notice: Called with a sentence where another sync holds the lock, and where that
+            one has fallen silent.
     """
-    turn = await _take(client, project, say)
-    renewing = asyncio.create_task(turn.renew())
+    lock = await _acquire(client, project, on_notice)
+    renewing = asyncio.create_task(lock.renew())
     try:
-        yield turn
+        yield lock
     finally:
         renewing.cancel()
-        await asyncio.shield(turn.release())
+        await asyncio.shield(lock.release())
 
 
-async def _take(client: Client, project: str, say: Callable[[str], None]) -> Turn:
-    """Start the turn, after waiting for its holder or outliving it."""
+async def _acquire(client: Client, project: str, on_notice: Callable[[str], None]) -> SyncLock:
+    """Start the lock's execution, after waiting for its holder or terminating a silent one."""
     while True:
         sent = time.monotonic()
         try:
-            return Turn(await _start(client, project), sent)
+            return SyncLock(await _start(client, project), sent)
         except WorkflowAlreadyStartedError as error:
-            say(f"another sync of {project} is under way; waiting for it")
-            holder = client.get_workflow_handle(turn_id(project), run_id=error.run_id)
-            if not await _outlast(holder):
-                say(f"that sync of {project} fell silent, so its turn is over")
+            on_notice(f"another sync of {project} is under way; waiting for it")
+            holder = client.get_workflow_handle(lock_id(project), run_id=error.run_id)
+            if not await _wait_for_end(holder):
+                on_notice(f"that sync of {project} fell silent; its lock was taken over")
 
 
 async def _start(client: Client, project: str) -> Handle:
-    """Start the turn's workflow.
+    """Start the lock's execution.
 
     Raises:
-        WorkflowAlreadyStartedError: Somebody has the turn.
+        WorkflowAlreadyStartedError: Another sync holds the lock.
         ServerError: The server refused.
     """
     try:
         handle = await client.start_workflow(
-            TURN_WORKFLOW,
-            id=turn_id(project),
-            task_queue=TURN_QUEUE,
+            LOCK_WORKFLOW,
+            id=lock_id(project),
+            task_queue=NO_WORKER_QUEUE,
             execution_timeout=LONGEST,
             static_summary=f"A sync of {project} by {client.identity} writes its schedules",
             rpc_timeout=SIGNAL_TIMEOUT,
         )
     except RPCError as error:
-        raise ServerError(f"no turn to write for {project}: {error.message}") from error
+        raise ServerError(f"no lock to write for {project}: {error.message}") from error
     return client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
 
 
-async def _outlast(holder: Handle) -> bool:
-    """Wait for the end of *holder*; end it where it falls silent, and return False then."""
+async def _wait_for_end(holder: Handle) -> bool:
+    """Wait until *holder* ends; terminate it once it falls silent, and return False then."""
     length, since = 0, time.monotonic()
     while True:
         try:
             description = await holder.describe(rpc_timeout=SIGNAL_TIMEOUT)
         except RPCError as error:
-            raise ServerError(f"the turn can't be read: {error.message}") from error
+            raise ServerError(f"the sync lock can't be read: {error.message}") from error
         if description.status != WorkflowExecutionStatus.RUNNING:
             return True
-        if description.history_length != length:
+        if description.history_length != length:  # each renewal is an event
             length, since = description.history_length, time.monotonic()
         if time.monotonic() - since > SILENT_SECONDS:
             with contextlib.suppress(RPCError):

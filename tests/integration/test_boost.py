@@ -24,7 +24,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.errors import ServerError
 from planner.simulator import Simulator
 from planner.temporal import keepers
-from planner.temporal.keepers import result_of, start_boost
+from planner.temporal.keepers import start_boost, wait_for_result
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -173,13 +173,13 @@ async def test_a_boost_that_no_worker_takes(
     client: Client, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says what it waits for, and ends in time: the boost goes on."""
-    monkeypatch.setattr(keepers, "TAKEN_WITHIN", timedelta(seconds=0.5))
-    monkeypatch.setattr(keepers, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(keepers, "PICKED_UP_WITHIN", timedelta(seconds=0.5))
+    monkeypatch.setattr(keepers, "CHECK_SECONDS", 0.1)
     request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
     boost = await start_boost(client, request, datetime.now(UTC))
     said: list[str] = []
     with pytest.raises(ServerError, match=r"for a worker to take it .* was started, and goes on"):
-        await result_of(boost, said.append)
+        await wait_for_result(boost, said.append)
     assert said == [f"Waiting for a worker to take it ({keepers.WORKER_HINT})"]
     await boost.terminate()
 
@@ -269,7 +269,7 @@ async def test_everything_that_runs_is_released() -> None:
                     namespace=f"n{number}.acct", window="by-hand", tru=4, ttl_seconds=3600
                 )
                 boost = await start_boost(server.client, request, datetime.now(UTC))
-                assert (await result_of(boost, print)).in_force
+                assert (await wait_for_result(boost, print)).in_force
             code, out, _ = await planner("release", "--all", **environ)
             assert (code, sorted(line[:30] for line in out.splitlines())) == (
                 0,

@@ -17,7 +17,7 @@ from planner.forecast.timeline import timeline
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
 from planner.temporal.client import server_of
-from planner.temporal.sync import Order, Report, sync
+from planner.temporal.sync import SyncReport, SyncRequest, sync
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity
 from workflows.worker import build_worker
@@ -56,10 +56,10 @@ def read_calendar(directory: Path, opens: datetime) -> Project:
     return read(directory)
 
 
-async def sync_now(client: Client, project: Project, directory: Path) -> Report:
+async def sync_now(client: Client, project: Project, directory: Path) -> SyncReport:
     """Sync *project* as ``planner sync`` does."""
     now = datetime.now(UTC)
-    order = Order(wanted=desired_state(project, directory, now))
+    order = SyncRequest(desired=desired_state(project, directory, now))
     return await sync(server_of(client), order, now)
 
 

@@ -27,7 +27,7 @@ from planner.cli.plan import impact_of
 from planner.model import Prices
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.temporal.pause import choose, pause, resume
-from planner.temporal.status import fetch_situations
+from planner.temporal.status import fetch_statuses
 
 pytestmark = pytest.mark.integration
 
@@ -163,7 +163,7 @@ async def look_at(shop: Shop, *desired: Any) -> set[str]:
             assert plan_text(found, colour=False, sections=sections)
             assert plan_markdown(found, sections=sections)
         assert plan_json(found)
-    await fetch_situations(shop.server, now, namespace=shop.namespace)
+    await fetch_statuses(shop.server, now, namespace=shop.namespace)
     return {change.id for change in found.pending}
 
 

@@ -45,9 +45,9 @@ from planner.schedules.spec import Schedule
 from planner.temporal.apply import Outcome, start
 from planner.temporal.client import Server
 from planner.temporal.convert import owner_memo, to_message
-from planner.temporal.fetch import boost_id, has_begun
-from planner.temporal.status import fetch_situations
-from planner.temporal.sync import Report, sync
+from planner.temporal.fetch import boost_id, was_started
+from planner.temporal.status import fetch_statuses
+from planner.temporal.sync import SyncReport, sync
 from workflows.contract import (
     KEEPER_WORKFLOW,
     STATUS_QUERY,
@@ -92,7 +92,7 @@ async def unasked(shop: Shop, due: Iterable[tuple[Schedule, datetime]]) -> list[
     """Return which of *due* no boost was started for."""
     server = shop.server
     pairs = list(due)
-    begun = await asyncio.gather(*(has_begun(server, one, at) for one, at in pairs))
+    begun = await asyncio.gather(*(was_started(server, one, at) for one, at in pairs))
     return [boost_id(one, at) for (one, at), done in zip(pairs, begun, strict=True) if not done]
 
 
@@ -136,11 +136,11 @@ class Slow(Server):
 
     at = datetime.min.replace(tzinfo=UTC)
 
-    async def ask(self, call: Any, request: Any) -> Any:
+    async def send(self, call: Any, request: Any) -> Any:
         """Send *request*, once it is time."""
         if isinstance(request, CreateScheduleRequest | UpdateScheduleRequest):
             await asyncio.sleep(max(0.0, (self.at - datetime.now(UTC)).total_seconds()))
-        return await super().ask(call, request)
+        return await super().send(call, request)
 
 
 @pytest.mark.parametrize("kind", ["new", "changed"])
@@ -163,11 +163,11 @@ async def test_a_window_that_opens_while_the_sync_writes(shop: Shop, kind: str) 
 class Refusing(Slow):
     """A server that starts nothing."""
 
-    async def ask(self, call: Any, request: Any) -> Any:
+    async def send(self, call: Any, request: Any) -> Any:
         """Send *request*, unless it is to start something."""
         if isinstance(request, PatchScheduleRequest):
             raise ServerError("not now")
-        return await super().ask(call, request)
+        return await super().send(call, request)
 
 
 async def test_what_can_not_be_started_is_named(shop: Shop) -> None:
@@ -222,7 +222,7 @@ def reason(failed: Outcome) -> str:
 
 
 async def told_or_asked(
-    shop: Shop, due: list[tuple[Schedule, datetime]], report: Report
+    shop: Shop, due: list[tuple[Schedule, datetime]], report: SyncReport
 ) -> tuple[int, list[str]]:
     """Return how many of *due* the sync named as not started, and which nobody asked for."""
     last = max(at + one.jitter for one, at in due)
@@ -287,7 +287,7 @@ async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None
     assert plan_text(plan).startswith(f"* {shop.namespace}/payroll  (under way and not started)")
     assert "under way and not started" in plan_markdown(plan)
     assert json.loads(plan_json(plan))["changes"][0]["action"] == "start"
-    (status,) = await fetch_situations(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
     assert (status.state, status.is_alarming) == ("uncovered", True)
     assert "payroll" in status.details
     assert "is under way and not started: `planner sync` starts it" in status.details
@@ -296,7 +296,7 @@ async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None
     assert await unasked(shop, [(value, at)]) == []
     assert (await shop.plan(value)).pending == ()
     assert (await shop.sync(value)).outcomes == ()
-    (status,) = await fetch_situations(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
     assert (status.state, status.details) == ("ok", "")
 
 

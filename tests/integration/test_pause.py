@@ -17,7 +17,7 @@ from planner.cli.pause import outcome_code
 from planner.errors import Refused, ServerError
 from planner.plan.safety import Allowances
 from planner.temporal import apply as apply_module
-from planner.temporal.pause import Handled, choose, pause, resume
+from planner.temporal.pause import PauseOutcome, choose, pause, resume
 from planner.temporal.sync import sync
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -108,7 +108,7 @@ async def test_one_of_many_fails(shop: Shop) -> None:
     await shop.sync(shop.value("a"), shop.value("b"), shop.value("c"))
     chosen = await choose(shop.server, shop.namespace)
     await shop.client.get_schedule_handle(shop.value("b").id).delete()
-    told: list[Handled] = []
+    told: list[PauseOutcome] = []
     paused = await pause(shop.server, chosen, by="al", reason="", report=told.append)
     resumed = await resume(shop.server, chosen, datetime.now(UTC), report=told.append)
     for handled, word in ((paused, "paused"), (resumed, "resumed")):

@@ -23,11 +23,11 @@ from sync_child import desired_of, hurry
 from sync_helpers import Shop
 from temporalio.client import Client
 
-from planner.plan.diff import Wanted
+from planner.plan.model import DesiredState
 from planner.schedules.spec import Schedule
 from planner.temporal import sync_lock
 from planner.temporal.fetch import fetch
-from planner.temporal.last_applied import Record, read_record
+from planner.temporal.last_applied import LastApplied, read_last_applied
 from planner.temporal.sync import sync
 
 pytestmark = pytest.mark.integration
@@ -41,7 +41,7 @@ TESTS = Path(__file__).parent.parent
 
 @pytest.fixture
 def shop(client: Client, fresh: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A project that no other test has, whose turns are over soon."""
+    """A project that no other test has, whose locks are over soon."""
     for name in ("RENEW_SECONDS", "STOP_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
         monkeypatch.setattr(sync_lock, name, getattr(sync_lock, name))  # put back at the end
     hurry()
@@ -84,8 +84,8 @@ async def tell(process: asyncio.subprocess.Process, seed: int, delay: float) -> 
 
 async def there(shop: Shop) -> dict[str, Schedule]:
     """Return every schedule of the project, described."""
-    wanted = Wanted(project=shop.project, schedules=())
-    seen = await fetch(shop.server, wanted, Record(), full=True)
+    wanted = DesiredState(project=shop.project, schedules=())
+    seen = await fetch(shop.server, wanted, LastApplied(), full=True)
     return {id: unrevised(one.schedule) for id, one in seen.live.items() if one.schedule}
 
 
@@ -130,8 +130,8 @@ async def test_a_sync_that_is_killed(shop: Shop) -> None:
             process.kill()
             await process.wait()
         before = await there(shop)
-        record = await read_record(shop.server, shop.project, datetime.now(UTC))
-        left["before or after it wrote" if record.is_settled else "while it wrote"] += 1
+        record = await read_last_applied(shop.server, shop.project, datetime.now(UTC))
+        left["before or after it wrote" if record.is_complete else "while it wrote"] += 1
         desired = desired_of(shop, chance.randrange(10**6))
         report = await sync(shop.server, shop.order(*desired), datetime.now(UTC))
         assert report.failed == (), f"round {round} of seed {SEED}, from {len(before)}"

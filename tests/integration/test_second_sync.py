@@ -18,10 +18,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.plan import desired_state
 from planner.config.load import read
-from planner.plan.model import Live
+from planner.plan.model import LiveSchedule
 from planner.temporal import fetch as fetch_module
 from planner.temporal.client import Server
-from planner.temporal.sync import Order, Report, look, sync
+from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 
 pytestmark = pytest.mark.integration
 
@@ -99,10 +99,10 @@ class Counting(Server):
         super().__init__(client)
         self.counts: Counter[str] = Counter()
 
-    async def ask(self, call: Any, request: Any) -> Any:
+    async def send(self, call: Any, request: Any) -> Any:
         """Count *request* and send it."""
         self.counts[type(request).__name__.removesuffix("Request")] += 1
-        return await super().ask(call, request)
+        return await super().send(call, request)
 
 
 @dataclass
@@ -112,18 +112,20 @@ class Place:
     client: Client
     directory: Path
 
-    def order(self, now: datetime, **fields: Any) -> Order:
+    def order(self, now: datetime, **fields: Any) -> SyncRequest:
         """Return the order of ``planner sync`` in the directory, read and compiled anew."""
-        return Order(wanted=desired_state(read(self.directory), self.directory, now), **fields)
+        return SyncRequest(
+            desired=desired_state(read(self.directory), self.directory, now), **fields
+        )
 
-    async def sync(self) -> tuple[Report, Counter[str]]:
+    async def sync(self) -> tuple[SyncReport, Counter[str]]:
         """Sync once; return the report and the requests that it took."""
         server, now = Counting(self.client), datetime.now(UTC)
         report = await sync(server, self.order(now), now)
         assert report.failed == ()
         return report, server.counts
 
-    async def tokens(self, report: Report) -> dict[str, bytes]:
+    async def tokens(self, report: SyncReport) -> dict[str, bytes]:
         """Return what stands for the version of each schedule that *report* is about."""
         service, found = self.client.workflow_service, {}
         for outcome in report.outcomes:
@@ -167,7 +169,7 @@ async def test_a_full_look_finds_nothing_either(place: Place) -> None:
     """Every schedule described is the schedule that was compiled, field by field."""
     first, _ = await place.sync()
     now = datetime.now(UTC)
-    plan = await look(Server(place.client), place.order(now, full=True), now)
+    plan = await fetch_plan(Server(place.client), place.order(now, full=True), now)
     assert ([change.fields for change in plan.pending], plan.unchanged) == (
         [],
         len(first.outcomes),
@@ -175,11 +177,11 @@ async def test_a_full_look_finds_nothing_either(place: Place) -> None:
 
 
 async def test_while_the_list_lags(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list that still shows the empty server as it was leads to no write, not even a turn."""
+    """A list that still shows the empty server as it was leads to no write, not even a lock."""
     first, _ = await place.sync()
     before = await place.tokens(first)
 
-    async def empty(*_: object) -> dict[str, Live]:
+    async def empty(*_: object) -> dict[str, LiveSchedule]:
         return {}
 
     monkeypatch.setattr(fetch_module, "list_schedules", empty)

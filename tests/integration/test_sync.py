@@ -244,11 +244,11 @@ async def test_an_occurrence_added_under_way_is_started(shop: Shop) -> None:
 class Breaking(Server):
     """A server that a sync loses sight of when it is about to start something."""
 
-    async def ask(self, call: Any, request: Any) -> Any:
+    async def send(self, call: Any, request: Any) -> Any:
         """Send *request*, unless it is the one."""
         if isinstance(request, PatchScheduleRequest):
             raise ServerError("the line is cut")
-        return await super().ask(call, request)
+        return await super().send(call, request)
 
 
 async def test_a_start_that_was_not_made_is_made_by_the_next_sync(shop: Shop) -> None:

@@ -23,6 +23,10 @@ STATUS_QUERY = "status"
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
+UNFINISHED_STATUSES = frozenset({"TERMINATED", "FAILED", "TIMED_OUT"})
+"""Names of the execution statuses of a keeper that ended with work undone. A cancelled one
+has gone back to the baseline first."""
+
 Combine = Literal["max", "add"]
 """How a lease meets the others of its namespace: the highest counts, or it comes on top."""
 
