@@ -109,8 +109,8 @@ async def test_one_of_many_fails(shop: Shop) -> None:
     chosen = await choose(shop.server, shop.namespace)
     await shop.client.get_schedule_handle(shop.value("b").id).delete()
     told: list[PauseOutcome] = []
-    paused = await pause(shop.server, chosen, by="al", reason="", report=told.append)
-    resumed = await resume(shop.server, chosen, datetime.now(UTC), report=told.append)
+    paused = await pause(shop.server, chosen, by="al", reason="", on_outcome=told.append)
+    resumed = await resume(shop.server, chosen, datetime.now(UTC), on_outcome=told.append)
     for handled, word in ((paused, "paused"), (resumed, "resumed")):
         a, b, c = handled
         assert (a.message, a.failed, c.message, c.failed) == (word, False, word, False)
