@@ -100,20 +100,31 @@ class Browser:
         self.devtools("Emulation.setEmulatedMedia", features=[feature])
 
 
+BINARY = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+
+
+def skip_without_chromium() -> None:
+    """Skip the module that calls this, all of it at once, where there is no browser."""
+    if not BINARY or not DRIVER:
+        pytest.skip(
+            "no Chromium with its chromedriver (on Debian: apt install chromium-driver)",
+            allow_module_level=True,
+        )
+
+
 @contextmanager
 def chromium(directory: Path) -> Iterator[Browser]:
-    """Run a browser with a profile of its own in *directory*; skip where there is none."""
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not binary or not driver:
-        pytest.skip("no Chromium with its chromedriver on this machine")
+    """Run a browser with a profile of its own in *directory*."""
+    assert BINARY
+    assert DRIVER
     log = directory / "chromedriver.log"
     with log.open("w") as output:
-        process = subprocess.Popen([driver, "--port=0"], stdout=output, stderr=output)
+        process = subprocess.Popen([DRIVER, "--port=0"], stdout=output, stderr=output)
     try:
         base = f"http://127.0.0.1:{_port(log)}"
         with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
-            yield from _session(client, binary, directory / "profile")
+            yield from _session(client, BINARY, directory / "profile")
     finally:
         process.terminate()
         process.wait(timeout=10)

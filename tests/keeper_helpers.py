@@ -274,12 +274,13 @@ async def simulated(
 
     The stage's own scripted Cloud stays unused.
     """
-    async with Simulator(provisioning=0.2, check=0.1) as simulator:
-        cloud = CloudClient(simulator.url, OneKey("a-key-of-the-test"), poll=0.1)
+    async with (
+        Simulator(provisioning=0.2, check=0.1) as simulator,
+        CloudClient(simulator.url, OneKey("a-key-of-the-test"), poll=0.1) as cloud,
+    ):
         unused = ScriptedCloud(clock=environment.get_current_time)
         stage = Stage(environment, unused, f"{name}.acct", name)
         await simulator.create(stage.namespace, tru=tru)
         worker = build_worker(environment.client, cloud, task_queue=name, grace=timedelta())
         async with worker, asyncio.timeout(20):
             yield stage, simulator
-        await cloud.aclose()

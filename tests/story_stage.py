@@ -301,14 +301,17 @@ async def story_stage(
     async with simulator, sdk_errors_only():
         # A forgetful stage has the network between; it takes a third of a story's time.
         way = None if forgetful else simulator.transport
-        cloud = CloudClient(simulator.url, OneKey(KEY), sleep=no_patience, transport=way)
-        stage = StoryStage(client, await connect(environment), clock, simulator, cloud, forgetful)
-        await stage.restart()
-        try:
-            yield stage
-        finally:
-            await stage.worker.aclose()
-            await cloud.aclose()
+        async with CloudClient(
+            simulator.url, OneKey(KEY), sleep=no_patience, transport=way
+        ) as cloud:
+            stage = StoryStage(
+                client, await connect(environment), clock, simulator, cloud, forgetful
+            )
+            await stage.restart()
+            try:
+                yield stage
+            finally:
+                await stage.worker.aclose()
 
 
 class RealClock:
@@ -351,8 +354,11 @@ async def brisk_stage(environment: WorkflowEnvironment) -> AsyncIterator[StorySt
         key_rate=None,
         account_rate=None,
     )
-    async with simulator, sdk_errors_only():
-        cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.1)
+    async with (
+        simulator,
+        sdk_errors_only(),
+        CloudClient(simulator.url, OneKey(KEY), poll=0.1) as cloud,
+    ):
         clock: Any = RealClock()
         stage = BriskStage(
             client, client, clock, simulator, cloud, False, BRISK, ahead=timedelta(seconds=3)
@@ -362,7 +368,6 @@ async def brisk_stage(environment: WorkflowEnvironment) -> AsyncIterator[StorySt
             yield stage
         finally:
             await stage.worker.aclose()
-            await cloud.aclose()
 
 
 async def reset(keeper: WorkflowHandle[Any, Any]) -> None:

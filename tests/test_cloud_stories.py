@@ -7,7 +7,7 @@ import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,10 @@ async def story(
     time = SkippingTime()
     async with Simulator(rules, now=time.now, **more) as simulator:
         await simulator.create(NAMESPACE)
-        client = CloudClient(
+        async with CloudClient(
             simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep, patience=240
-        )
-        try:
+        ) as client:
             yield simulator, client, time
-        finally:
-            await client.aclose()
 
 
 def steps(simulator: Simulator, namespace: str = NAMESPACE) -> list[float | None]:
@@ -233,17 +230,16 @@ async def test_a_key_rotated_under_way(tmp_path: Path) -> None:
     async with Simulator(RULES, now=time.now, keys={"old-key-0123456789": keeper}) as simulator:
         await simulator.create(NAMESPACE)
         keys = KeyDirectory(tmp_path)
-        client = CloudClient(simulator.url, keys, clock=time.clock, sleep=time.sleep)
-        stepping = asyncio.ensure_future(to(client, EIGHT, "step-1"))
-        await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
-        simulator.state.keys.only({"new-key-0123456789": keeper})
-        with pytest.raises(Unauthorized, match="HTTP 401: invalid or expired API key"):
-            await stepping
-        path.write_text("new-key-0123456789")
-        assert await to(client, EIGHT, "step-1") == EIGHT
-        assert steps(simulator) == [None, 8]
-        assert simulator.history(NAMESPACE)[-1].by == "keeper"
-        await client.aclose()
+        async with CloudClient(simulator.url, keys, clock=time.clock, sleep=time.sleep) as client:
+            stepping = asyncio.ensure_future(to(client, EIGHT, "step-1"))
+            await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
+            simulator.state.keys.only({"new-key-0123456789": keeper})
+            with pytest.raises(Unauthorized, match="HTTP 401: invalid or expired API key"):
+                await stepping
+            path.write_text("new-key-0123456789")
+            assert await to(client, EIGHT, "step-1") == EIGHT
+            assert steps(simulator) == [None, 8]
+            assert simulator.history(NAMESPACE)[-1].by == "keeper"
 
 
 async def test_a_key_that_may_not_see_operations() -> None:
@@ -289,11 +285,16 @@ async def test_forty_namespaces_queue_for_ten_operations(workers: int) -> None:
     """Forty boosts at one moment all get in force, ten operations at a time."""
     names = [f"ns-{number}.x" for number in range(40)]
     rules = Rules(provisioning=0.1, operation=0.1, check=0.05)
-    async with Simulator(rules, key_rate=None, account_rate=None) as simulator:
+    async with (
+        Simulator(rules, key_rate=None, account_rate=None) as simulator,
+        AsyncExitStack() as opened,
+    ):
         for name in names:
             await simulator.create(name)
         clients = [
-            CloudClient(simulator.url, OneKey(KEY), poll=0.05, rate_limiter=RateLimiter(10_000))
+            await opened.enter_async_context(
+                CloudClient(simulator.url, OneKey(KEY), poll=0.05, rate_limiter=RateLimiter(10_000))
+            )
             for _ in range(workers)
         ]
         shares = [boost_all(client, names[at::workers]) for at, client in enumerate(clients)]
@@ -302,8 +303,6 @@ async def test_forty_namespaces_queue_for_ten_operations(workers: int) -> None:
         assert [steps(simulator, name) for name in names] == [[None, 8]] * 40
         began = sorted(item.started for item in simulator.state.account.operations.values())
         is_turned_away = any(item.status == 429 for item in simulator.requests)
-        for client in clients:
-            await client.aclose()
     waits = [later - earlier for earlier, later in zip(began, began[10:], strict=False)]
     assert min(wait.total_seconds() for wait in waits) >= 0.1
     assert workers > 1 or not is_turned_away
@@ -337,16 +336,12 @@ async def test_a_shared_queue_between_clients() -> None:
     async with Simulator(rules) as simulator:
         for name in ("a.x", "b.x"):
             await simulator.create(name)
-        clients = [
-            CloudClient(simulator.url, OneKey(KEY), limit=limit, poll=0.05) for _ in range(2)
-        ]
-        await asyncio.gather(
-            boost_all(clients[0], ["a.x"]),
-            boost_all(clients[1], ["b.x"]),
-        )
+        async with (
+            CloudClient(simulator.url, OneKey(KEY), limit=limit, poll=0.05) as one,
+            CloudClient(simulator.url, OneKey(KEY), limit=limit, poll=0.05) as other,
+        ):
+            await asyncio.gather(boost_all(one, ["a.x"]), boost_all(other, ["b.x"]))
         assert [item for item in simulator.requests if item.status == 429] == []
-        for client in clients:
-            await client.aclose()
 
 
 async def test_nobody_listens() -> None:
@@ -354,8 +349,7 @@ async def test_nobody_listens() -> None:
     async with Simulator() as simulator:
         url = simulator.url
     time = SkippingTime()
-    client = CloudClient(url, OneKey(KEY), clock=time.clock, sleep=time.sleep)
-    with pytest.raises(TemporaryError, match=f"read {NAMESPACE}: no answer") as caught:
-        await client.observe(NAMESPACE)
-    assert isinstance(caught.value.__cause__, httpx.ConnectError)
-    await client.aclose()
+    async with CloudClient(url, OneKey(KEY), clock=time.clock, sleep=time.sleep) as client:
+        with pytest.raises(TemporaryError, match=f"read {NAMESPACE}: no answer") as caught:
+            await client.observe(NAMESPACE)
+        assert isinstance(caught.value.__cause__, httpx.ConnectError)

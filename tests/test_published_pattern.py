@@ -94,13 +94,15 @@ async def scene(
         key_rate=None,
         account_rate=None,
     )
-    async with simulator, asyncio.timeout(30):
-        cloud = CloudClient(simulator.url, OneKey("key"), sleep=no_patience)
+    async with (
+        simulator,
+        asyncio.timeout(30),
+        CloudClient(simulator.url, OneKey("key"), sleep=no_patience) as cloud,
+    ):
         namespace = f"{name}.acct"
         await simulator.create(namespace, tru=tru)
         async with build_worker(environment.client, cloud, task_queue=name, grace=timedelta()):
             yield Scene(environment, simulator, namespace, name)
-        await cloud.aclose()
 
 
 async def test_it_reverts_to_the_original_not_to_on_demand(

@@ -79,14 +79,13 @@ async def test_every_request_and_reply_is_the_protos(faults: list[tuple[str, str
         await simulator.create(NAMESPACE)
         for on, kind in faults:
             simulator.fault(on, kind)
-        client = CloudClient(
+        async with CloudClient(
             simulator.url, OneKey(KEY), transport=wire, clock=time.clock, sleep=time.sleep
-        )
-        await client.options(NAMESPACE)
-        for key, capacity in (("up", Capacity(8)), ("again", Capacity(8)), ("down", ON_DEMAND)):
-            with suppress(CloudError):
-                await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())
-        await client.aclose()
+        ) as client:
+            await client.options(NAMESPACE)
+            for key, capacity in (("up", Capacity(8)), ("again", Capacity(8)), ("down", ON_DEMAND)):
+                with suppress(CloudError):
+                    await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())
     assert wire.requests
     assert len(wire.replies) > len(wire.requests)
     first = wire.requests[0]

@@ -21,12 +21,11 @@ async def test_until_waits_for_what_is_due() -> None:
     """On its own clock a capacity comes into force while somebody waits for it."""
     async with Simulator(provisioning=0.05, check=0.05) as simulator:
         await simulator.create(NAMESPACE)
-        client = CloudClient(simulator.url, OneKey(KEY), poll=0.05)
-        step = client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
-        stepping = asyncio.ensure_future(step)
-        await simulator.until(lambda: simulator.namespace(NAMESPACE).tru == 8)
-        await stepping
-        await client.aclose()
+        async with CloudClient(simulator.url, OneKey(KEY), poll=0.05) as client:
+            step = client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
+            stepping = asyncio.ensure_future(step)
+            await simulator.until(lambda: simulator.namespace(NAMESPACE).tru == 8)
+            await stepping
         assert [(entry.tru, entry.mode) for entry in simulator.history(NAMESPACE)] == [
             (None, "on-demand"),
             (8, "provisioned"),
@@ -52,9 +51,10 @@ async def test_any_clock(is_async: bool) -> None:
     now = later if is_async else time.now
     async with Simulator(provisioning=600, check=20, now=now) as simulator:
         await simulator.create(NAMESPACE, tru=2)
-        client = CloudClient(simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep)
-        await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
-        await client.aclose()
+        async with CloudClient(
+            simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep
+        ) as client:
+            await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
         entries = simulator.history(NAMESPACE)
     assert [(entry.at - MIDNIGHT).total_seconds() for entry in entries] == [0, 600]
 

@@ -83,8 +83,7 @@ def test_logs_are_json_lines() -> None:
 
 async def test_it_stops_when_told(skipping: WorkflowEnvironment, fresh: str) -> None:
     """A worker that is told to stop ends by itself, and soon."""
-    async with Simulator() as simulator:
-        cloud = CloudClient(simulator.url, OneKey(KEY))
+    async with Simulator() as simulator, CloudClient(simulator.url, OneKey(KEY)) as cloud:
         stop = asyncio.Event()
         running = asyncio.create_task(
             run_worker(skipping.client, cloud, stop=stop, task_queue=fresh)
@@ -92,7 +91,6 @@ async def test_it_stops_when_told(skipping: WorkflowEnvironment, fresh: str) -> 
         stop.set()
         async with asyncio.timeout(10):
             await running
-        await cloud.aclose()
 
 
 async def test_it_knows_its_activities(skipping: WorkflowEnvironment, fresh: str) -> None:
@@ -127,8 +125,10 @@ async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> Non
             for on in ("get", "update", "operation", "capacity-info"):
                 for kind in ("error", "unauthorized", "drop-reply", "conflict", "reject"):
                     simulator.fault(on, kind, times=1)
-            cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.05)
-            async with build_worker(client, cloud, task_queue=fresh, grace=timedelta()):
+            async with (
+                CloudClient(simulator.url, OneKey(KEY), poll=0.05) as cloud,
+                build_worker(client, cloud, task_queue=fresh, grace=timedelta()),
+            ):
                 boost = await skipping.client.start_workflow(
                     BOOST_WORKFLOW,
                     BoostRequest(namespace=namespace, window="w", tru=8, ttl_seconds=7200),
@@ -141,7 +141,6 @@ async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> Non
                 served = await get(f"http://127.0.0.1:{port}/metrics")
                 keeper = skipping.client.get_workflow_handle(keeper_id(namespace))
                 histories = [(await handle.fetch_history()).to_json() for handle in (boost, keeper)]
-            await cloud.aclose()
     finally:
         logging.getLogger().removeHandler(handler)
     assert "capacity_boost_actual_tru{" in served

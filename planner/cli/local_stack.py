@@ -67,8 +67,9 @@ async def local_stack(
                 port=free_port(simulator_port),
             )
         )
-        cloud = CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
-        stack.push_async_callback(cloud.aclose)
+        cloud = await stack.enter_async_context(
+            CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
+        )
         await stack.enter_async_context(
             build_worker(temporal.client, cloud, grace=timedelta(seconds=1))
         )

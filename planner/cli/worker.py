@@ -75,10 +75,8 @@ async def _cloud() -> AsyncIterator[CloudClient]:
         cloud = CloudClient(os.environ.get(URL_VARIABLE) or CLOUD_URL, keys_from(os.environ))
     except CloudError as error:
         raise ServerError(str(error)) from error
-    try:
+    async with cloud:
         yield cloud
-    finally:
-        await cloud.aclose()
 
 
 @asynccontextmanager

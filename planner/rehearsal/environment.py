@@ -293,22 +293,23 @@ async def start_environment(calendars: Iterable[NamespaceCalendar]) -> AsyncIter
         for calendar in calendars:
             baseline = calendar.baseline.tru if calendar.baseline else None
             await simulator.create(calendar.namespace, tru=baseline)
-        cloud = CloudClient(
-            simulator.url, OneKey("rehearsal"), transport=simulator.transport, sleep=at_once
-        )
-        async with build_worker(
-            await connect(environment),
-            cloud,
-            task_queue=QUEUE,
-            grace=timedelta(seconds=1),
-            runner=UnsandboxedWorkflowRunner(),
-            look_every=OBSERVE_EVERY,
+        async with (
+            CloudClient(
+                simulator.url, OneKey("rehearsal"), transport=simulator.transport, sleep=at_once
+            ) as cloud,
+            build_worker(
+                await connect(environment),
+                cloud,
+                task_queue=QUEUE,
+                grace=timedelta(seconds=1),
+                runner=UnsandboxedWorkflowRunner(),
+                look_every=OBSERVE_EVERY,
+            ),
         ):
             try:
                 yield Environment(client, clock, simulator)
             except RPCError as error:
                 raise server_lost(error) from error
-        await cloud.aclose()
 
 
 async def _skipping_server() -> WorkflowEnvironment:

@@ -262,8 +262,10 @@ async def test_everything_that_runs_is_released() -> None:
         Simulator(provisioning=0.1, check=0.1, auto_create=True) as simulator,
     ):
         environ = {"TEMPORAL_ADDRESS": server.client.service_client.config.target_host}
-        cloud = CloudClient(simulator.url, OneKey(KEY), poll=0.1)
-        async with build_worker(server.client, cloud, grace=timedelta(seconds=1)):
+        async with (
+            CloudClient(simulator.url, OneKey(KEY), poll=0.1) as cloud,
+            build_worker(server.client, cloud, grace=timedelta(seconds=1)),
+        ):
             for number in range(2):
                 request = BoostRequest(
                     namespace=f"n{number}.acct", window="by-hand", tru=4, ttl_seconds=3600
@@ -277,4 +279,3 @@ async def test_everything_that_runs_is_released() -> None:
             )
             code, _, err = await planner("release", "--all", **environ)
             assert (code, "nothing to release" in err) == (3, True)
-        await cloud.aclose()

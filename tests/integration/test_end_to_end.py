@@ -88,15 +88,16 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
         Simulator(provisioning=0.5, check=0.1) as simulator,
     ):
         await simulator.create(NAMESPACE, tru=2)
-        cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
-        async with build_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+        async with (
+            CloudClient(simulator.url, OneKey("key"), poll=0.1) as cloud,
+            build_worker(environment.client, cloud, grace=timedelta(seconds=1)),
+        ):
             first = await sync_now(environment.client, project, tmp_path)
             ids = sorted(outcome.change.id for outcome in first.outcomes)
             assert ids == [f"boost/{NAMESPACE}/longer", f"boost/{NAMESPACE}/shorter"]
             assert (await sync_now(environment.client, project, tmp_path)).outcomes == ()
             await simulator.until(lambda: len(simulator.history(NAMESPACE)) == 5, timeout=60)
             assert (await sync_now(environment.client, project, tmp_path)).outcomes == ()
-        await cloud.aclose()
         entries = simulator.history(NAMESPACE)
     history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
     horizon = Horizon(began, began + timedelta(seconds=40))

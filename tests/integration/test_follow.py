@@ -78,10 +78,11 @@ async def staged(fresh: str) -> AsyncIterator[Stage]:
     ):
         shop = Shop(environment.client, fresh)
         await simulator.create(shop.namespace)
-        cloud = CloudClient(simulator.url, OneKey("key"), poll=0.1)
-        async with build_worker(environment.client, cloud, grace=timedelta(seconds=1)):
+        async with (
+            CloudClient(simulator.url, OneKey("key"), poll=0.1) as cloud,
+            build_worker(environment.client, cloud, grace=timedelta(seconds=1)),
+        ):
             yield Stage(shop, simulator)
-        await cloud.aclose()
 
 
 async def running(stage: Stage) -> None:

@@ -8,12 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium
+from browser import Browser, chromium, skip_without_chromium
 from forecast_helpers import calendar, daily, horizon, project, window
 
 from planner.forecast.preview import preview
 from planner.model import Holidays, Horizon, NamespaceCalendar, Window
 from planner.render.preview_html import preview_html
+
+skip_without_chromium()
 
 pytestmark = pytest.mark.integration
 

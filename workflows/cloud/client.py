@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Self
 
 import httpx
 
@@ -107,6 +108,12 @@ class CloudClient:
             sleep=self._sleep,
         )
         return (await step.run()).observed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Close the connections."""
