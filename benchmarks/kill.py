@@ -22,8 +22,8 @@ from processes import Cloud, Process, Processes, leave, processes, run
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
+from workflows.activity_types import BEAT_WITHIN
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, keeper_id
-from workflows.orders import BEAT_WITHIN
 
 Part = Literal["worker", "server"]
 

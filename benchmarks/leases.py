@@ -33,7 +33,8 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
-from workflows import keeper_limits
+from workflows import keeper_state
+from workflows.activity_types import KeeperInput
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
@@ -50,7 +51,6 @@ from workflows.contract import (
     keeper_id,
 )
 from workflows.keeper import CapacityKeeper
-from workflows.orders import KeeperInput
 from workflows.worker import RUNNER
 
 NAMESPACE = "payments-prod.a1b2c"
@@ -116,7 +116,7 @@ class Scene:
     async def _ask(self, request: LeaseRequest) -> LeaseAnswer:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
-            KeeperInput(namespace=NAMESPACE, updates_a_run=keeper_limits.UPDATES_A_RUN),
+            KeeperInput(namespace=NAMESPACE, updates_a_run=keeper_state.UPDATES_A_RUN),
             id=keeper_id(NAMESPACE),
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from workflows.activities import CapacityActivities
+from workflows.activities.capacity import CapacityActivities
+from workflows.activity_types import Drive, Sight
 from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
 from workflows.contract import ON_DEMAND, Capacity, Lease
-from workflows.ledger import Ledger
-from workflows.orders import Drive, Sight
+from workflows.keeper_state import Ledger
 
 START = datetime(2027, 1, 31, 23, tzinfo=UTC)
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import bookkeeping as book
-from workflows import words
+from workflows import keeper_transitions, ui_text
 from workflows.contract import (
     ON_DEMAND,
     Capacity,
@@ -21,7 +20,7 @@ from workflows.contract import (
     target_of,
     target_of_leases,
 )
-from workflows.ledger import Ledger, Offer
+from workflows.keeper_state import Ledger, Offer
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -56,7 +55,7 @@ def fires(
     request = LeaseRequest(
         namespace="n.a", lease=claim, baseline=baseline, rails=rails, revision=revision
     )
-    return book.grant(ledger, request, NOW)
+    return keeper_transitions.grant(ledger, request, NOW)
 
 
 def target(ledger: Ledger) -> float | None:
@@ -69,8 +68,8 @@ def test_a_narrower_newcomer_lowers_nothing() -> None:
     known = fires(EMPTY, lease("wide", 12, 1), FREE, 1)
     known = fires(known, lease("narrow", 8, 2), FOUR, 2)
     assert target(known) == 12
-    assert target(book.expire(known, NOW + HOUR)) == 4
-    ended = book.release(known, lambda held: held.window == "wide")
+    assert target(keeper_transitions.expire(known, NOW + HOUR)) == 4
+    ended = keeper_transitions.release(known, lambda held: held.window == "wide")
     assert target(ended) == 4
 
 
@@ -80,7 +79,7 @@ def test_a_wider_declaration_raises_only_what_comes_under_it() -> None:
     assert target(known) == 4
     known = fires(known, lease("new", 6, 1), FREE, 2)
     assert target(known) == 6
-    assert target(book.expire(known, NOW + HOUR)) == 4
+    assert target(keeper_transitions.expire(known, NOW + HOUR)) == 4
 
 
 def test_a_wide_lease_lends_its_rails_to_no_other() -> None:
@@ -140,7 +139,7 @@ def test_by_hand_before_any_declaration_keeps_what_it_has() -> None:
     known = fires(EMPTY, by_hand, None, 0, baseline=None)
     known = fires(known, lease("w", 3, 2), FOUR, 5)
     assert target(known) == 12
-    assert target(book.expire(known, NOW + HOUR)) == 3
+    assert target(keeper_transitions.expire(known, NOW + HOUR)) == 3
 
 
 def test_a_change_that_is_meant_brings_its_rails() -> None:
@@ -149,7 +148,7 @@ def test_a_change_that_is_meant_brings_its_rails() -> None:
     request = LeaseRequest(
         namespace="n.a", lease=lease("w", 12), rails=FOUR, revision=2, replaces="w@1"
     )
-    assert target(book.grant(known, request, NOW)) == 4
+    assert target(keeper_transitions.grant(known, request, NOW)) == 4
 
 
 def test_another_project_declares_beside() -> None:
@@ -158,8 +157,8 @@ def test_another_project_declares_beside() -> None:
     known = fires(known, lease("v", 8, 2, project="b"), FOUR, 9)
     assert (known.rails, known.project, known.baseline) == (FREE, "a", Capacity(2))
     assert target(known) == 12
-    assert "project b declares a baseline of on-demand, max_tru 4" in words.details(known, NOW)
-    left = book.expire(known, NOW + HOUR)
+    assert "project b declares a baseline of on-demand, max_tru 4" in ui_text.details(known, NOW)
+    left = keeper_transitions.expire(known, NOW + HOUR)
     assert (left.rails, left.project, left.baseline) == (FOUR, "b", ON_DEMAND)
     assert left.other is None
     assert target(left) == 8  # as it was granted
@@ -178,7 +177,7 @@ def test_an_other_that_has_ended_is_forgotten() -> None:
     """A declaration without a lease of its project holds for nothing."""
     known = fires(EMPTY, lease("w", 12, 2), FREE, 1)
     known = fires(known, lease("v", 8, 1, project="b"), FOUR, 9)
-    known = book.expire(book.expire(known, NOW + HOUR), NOW + 2 * HOUR)
+    known = keeper_transitions.expire(keeper_transitions.expire(known, NOW + HOUR), NOW + 2 * HOUR)
     assert (known.rails, known.project, known.other) == (FREE, "a", None)
 
 
@@ -186,11 +185,11 @@ def test_a_successor_grants_under_the_newest_declaration() -> None:
     """An old firing that starts a keeper anew is held to what the broken run knew."""
     old = fires(EMPTY, lease("w", 3), FOUR, 7, baseline=Capacity(2))
     late = fires(Ledger(namespace="n.a"), lease("late", 12), FREE, 6)
-    known = book.take_over(late, old)
+    known = keeper_transitions.take_over(late, old)
     assert (known.rails, known.revision, known.baseline) == (FOUR, 7, Capacity(2))
     assert target(known) == 4
     newer = fires(Ledger(namespace="n.a"), lease("new", 12), FREE, 8)
-    known = book.take_over(newer, old)
+    known = keeper_transitions.take_over(newer, old)
     assert (known.rails, known.revision, known.baseline) == (FREE, 8, ON_DEMAND)
     assert target(known) == 12
 
@@ -198,7 +197,9 @@ def test_a_successor_grants_under_the_newest_declaration() -> None:
 def test_a_successor_keeps_what_a_lease_was_granted() -> None:
     """A retry that starts a keeper anew does not lower the lease that the broken run held."""
     old = fires(EMPTY, lease("w", 12), FREE, 1)
-    known = book.take_over(fires(Ledger(namespace="n.a"), lease("w", 4), FOUR, 2), old)
+    known = keeper_transitions.take_over(
+        fires(Ledger(namespace="n.a"), lease("w", 4), FOUR, 2), old
+    )
     assert [held.tru for held in known.leases] == [12]
     assert target(known) == 12
 

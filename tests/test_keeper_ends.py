@@ -14,9 +14,9 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import CancelledError
 from temporalio.testing import WorkflowEnvironment
 
+from workflows.activity_types import LEDGER_QUERY, KeeperInput
 from workflows.contract import KEEPER_WORKFLOW, Capacity, KeeperStart
-from workflows.ledger import Ledger
-from workflows.orders import LEDGER_QUERY, KeeperInput
+from workflows.keeper_state import Ledger
 
 
 async def test_a_cancelled_keeper_goes_back_first(
@@ -157,7 +157,7 @@ async def test_it_continues_as_new(
     skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that handled many claims hands everything over, and nothing is felt of it."""
-    monkeypatch.setattr("workflows.keeper_limits.UPDATES_A_RUN", 3)
+    monkeypatch.setattr("workflows.keeper_state.UPDATES_A_RUN", 3)
     async with staged(skipping, fresh) as stage:
         await stage.start(stage.request(4, 6))
         await stage.in_force(4)

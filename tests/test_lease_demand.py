@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.converter import DataConverter
 
-from workflows import bookkeeping as book
+from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, Capacity, KeeperState, Lease, Rails, target_of_leases
-from workflows.demand import demand_of
-from workflows.keeper_limits import LEASES
-from workflows.ledger import FEW_LEASES, Ledger, Offer
+from workflows.keeper_state import FEW_LEASES, LEASES, Ledger, Offer
+from workflows.lease_demand import demand_of
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 PAYLOAD_LIMIT = 2 * 1024 * 1024
@@ -80,9 +79,9 @@ def test_a_group_is_covered_as_each_of_it(held: tuple[Lease, ...], in_force: Cap
     """No lease that is short is overlooked, nor whether it has opened."""
     known = Ledger(namespace="n.a", leases=held, baseline=ON_DEMAND, in_force=in_force)
     expected = state_one_by_one(known)
-    assert (book.state_of(known, NOW) if expected else None) == expected
+    assert (keeper_transitions.state_of(known, NOW) if expected else None) == expected
     if expected is None:
-        assert book.state_of(known, NOW) not in ("uncovered", "raising")
+        assert keeper_transitions.state_of(known, NOW) not in ("uncovered", "raising")
 
 
 def test_the_same_tuple_is_worked_out_once() -> None:
@@ -90,7 +89,7 @@ def test_the_same_tuple_is_worked_out_once() -> None:
     held = tuple(lease(number) for number in range(50))
     known = Ledger(namespace="n.a", leases=held)
     assert demand_of(held) is demand_of(known.leases)
-    assert book.expire(known, NOW) is known
+    assert keeper_transitions.expire(known, NOW) is known
 
 
 def lease(number: int, reason: str = "") -> Lease:

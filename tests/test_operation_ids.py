@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import bookkeeping as book
-from workflows import operation_ids
+from workflows import keeper_transitions, operation_ids
 from workflows.contract import ON_DEMAND, Capacity
-from workflows.ledger import Ledger
+from workflows.keeper_state import Ledger
 from workflows.operation_ids import Origin, compose, is_own, origin_of
 
 NAMESPACE = "payments-prod.a1b2c"
@@ -78,7 +77,7 @@ def test_the_baseline_of_a_successor(
     known: Ledger, found: Capacity, request_id: str, baseline: Capacity, doubts: bool
 ) -> None:
     """An own boost is never the baseline; where the baseline isn't known that is said."""
-    learned = book.find_baseline(known, found, request_id)
+    learned = keeper_transitions.find_baseline(known, found, request_id)
     assert (learned.baseline, bool(learned.doubt)) == (baseline, doubts)
 
 
@@ -89,8 +88,8 @@ def test_the_baseline_of_a_successor(
 )
 def test_a_doubt_ends_with_somebody_s_word(request_id: str, doubts: bool) -> None:
     """What somebody else has set since is the baseline."""
-    doubting = book.find_baseline(NEW, Capacity(8), MUTE)
-    known = book.resolve(doubting, Capacity(3), request_id)
+    doubting = keeper_transitions.find_baseline(NEW, Capacity(8), MUTE)
+    known = keeper_transitions.resolve(doubting, Capacity(3), request_id)
     assert bool(known.doubt) is doubts
     assert known.baseline == (Capacity(8) if doubts else Capacity(3))
 
@@ -99,6 +98,6 @@ def test_what_was_written_is_recognized() -> None:
     """What a reset run has forgotten to have written is not taken for somebody else's."""
     known = replace(NEW, baseline=ON_DEMAND, written=(Capacity(4),))
     assert known.leaves_alone(Capacity(8))
-    assert not book.recognize(known, Capacity(8), OWN).leaves_alone(Capacity(8))
-    assert book.recognize(known, Capacity(12), OWN) == known
-    assert book.recognize(known, Capacity(8), OTHERS) == known
+    assert not keeper_transitions.recognize(known, Capacity(8), OWN).leaves_alone(Capacity(8))
+    assert keeper_transitions.recognize(known, Capacity(12), OWN) == known
+    assert keeper_transitions.recognize(known, Capacity(8), OTHERS) == known

@@ -15,9 +15,9 @@ from stories import EXTRAS, Extra, Played, Story, broken_promises, tell, tells
 from story_stage import KEY, ClockStands, story_stage
 from temporalio.testing import WorkflowEnvironment
 
-from workflows import bookkeeping as book
+from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, LeaseRequest
-from workflows.ledger import Ledger
+from workflows.keeper_state import Ledger
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
 """What the workers of a run share; None where there is one process."""
@@ -138,7 +138,7 @@ def lets_the_last_rails_win(ledger: Ledger, request: LeaseRequest, now: object) 
     return replace(granted, leases=held, rails=rails)
 
 
-book_grant = book.grant
+book_grant = keeper_transitions.grant
 
 
 @pytest.mark.parametrize("defect", [forgets_others, returns_to_on_demand, lets_the_last_rails_win])
@@ -146,7 +146,7 @@ async def test_a_planted_defect_is_found(
     skipping: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch, defect: object
 ) -> None:
     """The judge sees a keeper that forgets a lease, or the original capacity."""
-    monkeypatch.setattr(book, "grant", defect)
+    monkeypatch.setattr(keeper_transitions, "grant", defect)
     async with story_stage(skipping) as stage:
         extras: frozenset[Extra] = frozenset({"rails"})
         assert report(await stage.play([tell(7, number, extras) for number in range(15)])) != ""

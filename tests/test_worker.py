@@ -18,9 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, BoostRequest, BoostResult, keeper_id
-from workflows.health import answer, health_endpoint
-from workflows.logs import JsonLines
-from workflows.metrics import HISTOGRAM_BUCKETS
+from workflows.observability import HISTOGRAM_BUCKETS, JsonLines, answer, health_endpoint
 from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"

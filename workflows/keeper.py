@@ -17,8 +17,15 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import backoff, keeper_limits, operation_ids, orders, words
-    from workflows import bookkeeping as book
+    from workflows import (
+        activity_types,
+        backoff,
+        keeper_state,
+        operation_ids,
+        ui_text,
+    )
+    from workflows import keeper_transitions as transitions
+    from workflows.activity_types import Drive, KeeperInput, Recall, Sight
     from workflows.contract import (
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
@@ -32,8 +39,7 @@ with workflow.unsafe.imports_passed_through():
         ReleaseRequest,
         parse_instant,
     )
-    from workflows.ledger import Ledger
-    from workflows.orders import Drive, KeeperInput, Recall, Sight
+    from workflows.keeper_state import Ledger
 
 WAIT_PATCH = "only-a-rate-limit-forbids-to-look"
 """Keepers that waited for as long as any server told them go on as they were recorded."""
@@ -85,7 +91,7 @@ class CapacityKeeper:
             self._give_up()
             await keeping
             raise
-        return words.farewell(self._ledger)
+        return ui_text.farewell(self._ledger)
 
     # What others ask of it
 
@@ -99,8 +105,8 @@ class CapacityKeeper:
         self._updates += 1
         if request.replaces:  # which may be a lease of a run that broke off
             await workflow.wait_condition(lambda: not self._broken_run)
-        self._change(book.grant(self._ledger, request, workflow.now()))
-        if self._ledger.holds(request.lease) and self._waiting < keeper_limits.WAITING_UPDATES:
+        self._change(transitions.grant(self._ledger, request, workflow.now()))
+        if self._ledger.holds(request.lease) and self._waiting < keeper_state.WAITING_UPDATES:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
@@ -125,7 +131,7 @@ class CapacityKeeper:
         if self._is_full:
             raise _not_now("this run of the keeper is full, and hands over to the next")
         known = len(self._ledger.leases) + len(self._ledger.released)
-        if known >= keeper_limits.LEASES and not self._ledger.holds(lease):
+        if known >= keeper_state.LEASES and not self._ledger.holds(lease):
             raise _not_now(f"{known} leases are as many as a namespace may have at once")
 
     @workflow.update(name=RELEASE_UPDATE)
@@ -134,9 +140,9 @@ class CapacityKeeper:
         self._updates += 1
         await workflow.wait_condition(lambda: not self._is_recovering)
         ended = [lease for lease in self._ledger.leases if _is_meant(lease, request)]
-        known = book.release(self._ledger, lambda lease: _is_meant(lease, request))
+        known = transitions.release(self._ledger, lambda lease: _is_meant(lease, request))
         if request.lease is not None:
-            known = book.refuse(known, request.lease, workflow.now())
+            known = transitions.refuse(known, request.lease, workflow.now())
         self._change(known)
         return tuple(ended)
 
@@ -147,16 +153,16 @@ class CapacityKeeper:
         known = self._ledger
         return KeeperStatus(
             namespace=known.namespace,
-            state=book.state_of(known, now),
+            state=transitions.state_of(known, now),
             capacity=known.in_force,
             target=known.target.capacity if known.baseline is not None else None,
             baseline=None if known.doubt else known.baseline,
             baseline_declared=known.baseline_declared,
             leases=known.leases,
-            details=words.details(known, now),
+            details=ui_text.details(known, now),
         )
 
-    @workflow.query(name=orders.LEDGER_QUERY)
+    @workflow.query(name=activity_types.LEDGER_QUERY)
     def known(self) -> Ledger:
         """Return everything, for a successor to go on with."""
         return self._ledger.to_hand_over
@@ -168,7 +174,7 @@ class CapacityKeeper:
         await self._recall()
         while True:
             self._woken = False
-            self._ledger = book.expire(self._ledger, workflow.now())
+            self._ledger = transitions.expire(self._ledger, workflow.now())
             if self._is_done:
                 await self._leave()
                 if self._is_done and not self._is_reset:
@@ -186,35 +192,35 @@ class CapacityKeeper:
         if self._ledger.baseline is None and self._ledger.needs_a_baseline:
             await self._find_baseline()
             return
-        due = book.next_look(self._ledger)
+        due = transitions.next_look(self._ledger)
         if self._ledger.is_settled and due is not None and due > now:
             await self._rest(due - now, "until the next end or look")
             return
         if self._ledger.is_settled:
-            self._ledger = book.hope(self._ledger)
+            self._ledger = transitions.hope(self._ledger)
         await self._drive()
 
     async def _find_baseline(self) -> None:
         """Record what is in force before the first change: it is what comes back.
 
-        The record is the look's result in the history, see `workflows.recall`.
+        The record is the look's result in the history, see `workflows.activities.keeper`.
         """
         try:
             sight = await self._activity(
-                orders.OBSERVE, self._ledger.namespace, "Find the baseline"
+                activity_types.OBSERVE, self._ledger.namespace, "Find the baseline"
             )
         except ActivityError as error:
             await self._back_off(error)
             return
         self._failures = 0
         if self._ledger.baseline is None:
-            self._ledger = book.find_baseline(self._ledger, sight.found, sight.request)
+            self._ledger = transitions.find_baseline(self._ledger, sight.found, sight.request)
 
     async def _drive(self) -> None:
         """Take one step to the target, and note what is in force after it."""
         now = workflow.now()
         wanted = self._ledger.target.capacity
-        self._ledger = book.aim(book.write(self._ledger, wanted), now)
+        self._ledger = transitions.aim(transitions.write(self._ledger, wanted), now)
         self._describe()
         if not self._key or self._key_for != wanted:
             self._key, self._key_for = self._new_key(wanted), wanted
@@ -222,7 +228,9 @@ class CapacityKeeper:
             order = Drive(
                 ledger=self._ledger.for_a_step, key=self._key, running=len(self._ledger.leases)
             )
-            sight = await self._activity(orders.DRIVE, order, words.purpose(self._ledger, wanted))
+            sight = await self._activity(
+                activity_types.DRIVE, order, ui_text.purpose(self._ledger, wanted)
+            )
         except ActivityError as error:
             await self._back_off(error)
             return
@@ -232,13 +240,15 @@ class CapacityKeeper:
 
     async def _take_in(self, sight: Sight, wanted: Capacity) -> None:
         """Note what a step has seen; wait a moment where its change is not over yet."""
-        known = book.recognize(self._ledger, sight.found, sight.request)
-        known = book.resolve(known, sight.found, sight.request)
+        known = transitions.recognize(self._ledger, sight.found, sight.request)
+        known = transitions.resolve(known, sight.found, sight.request)
         changed_by_others = known.in_force is not None and sight.found not in (
             known.in_force,
             *known.written,
         )
-        seen = book.look(known, sight.capacity, sight.offer, workflow.now(), pending=sight.coming)
+        seen = transitions.look(
+            known, sight.capacity, sight.offer, workflow.now(), pending=sight.coming
+        )
         if changed_by_others:
             seen = replace(seen, remark=f"somebody else had set {sight.found}")
         self._ledger = seen
@@ -252,7 +262,7 @@ class CapacityKeeper:
         known = self._ledger
         return operation_ids.compose(
             known.namespace,
-            words.step(known),
+            ui_text.step(known),
             wanted,
             None if known.doubt else known.baseline,
             workflow.uuid4().hex[:12],
@@ -264,8 +274,8 @@ class CapacityKeeper:
             name,
             order,
             result_type=Sight,
-            start_to_close_timeout=orders.ATTEMPT_WITHIN,
-            heartbeat_timeout=orders.BEAT_WITHIN,
+            start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
+            heartbeat_timeout=activity_types.BEAT_WITHIN,
             retry_policy=_ONCE,
             summary=summary,
         )
@@ -299,7 +309,7 @@ class CapacityKeeper:
 
     def _until_the_next_end(self, pause: timedelta) -> timedelta:
         """Return *pause*, or less if a lease ends before."""
-        end = book.next_end(self._ledger)
+        end = transitions.next_end(self._ledger)
         if end is None:
             return pause
         return max(min(pause, end - workflow.now()), timedelta(seconds=1))
@@ -329,18 +339,18 @@ class CapacityKeeper:
         if order is not None:
             try:
                 old: Ledger | None = await workflow.execute_activity(
-                    orders.RECALL,
+                    activity_types.RECALL,
                     order,
                     result_type=Ledger | None,  # type: ignore[arg-type]
-                    start_to_close_timeout=orders.ATTEMPT_WITHIN,
-                    schedule_to_close_timeout=orders.RECALL_WITHIN,
+                    start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
+                    schedule_to_close_timeout=activity_types.RECALL_WITHIN,
                     summary="Take over from the run that was terminated",
                 )
             except ActivityError as error:
                 workflow.logger.warning("%s: %s", self._ledger.namespace, error.cause)
                 old = None
             if old is not None:
-                self._ledger = book.take_over(self._ledger, old.unpacked)
+                self._ledger = transitions.take_over(self._ledger, old.unpacked)
             elif self._ledger.baseline is None:
                 doubt = "the run of the keeper before this one can't be read any more"
                 self._ledger = replace(self._ledger, doubt=doubt)
@@ -383,7 +393,7 @@ class CapacityKeeper:
     @property
     def _is_full(self) -> bool:
         """Whether the run has taken as many updates as a replay of it may cost."""
-        return self._updates >= self._updates_a_run * keeper_limits.FULL
+        return self._updates >= self._updates_a_run * keeper_state.FULL
 
     async def _leave(self) -> None:
         """Let every waiting claim be answered, and take no more waits."""
@@ -398,13 +408,13 @@ class CapacityKeeper:
         order = KeeperInput(
             namespace=namespace,
             ledger=self._ledger.to_hand_over,
-            updates_a_run=keeper_limits.UPDATES_A_RUN,
+            updates_a_run=keeper_state.UPDATES_A_RUN,
         )
         workflow.continue_as_new(order)
 
     def _give_up(self) -> None:
         """End every claim, since the keeper was cancelled."""
-        ended = book.release(self._ledger, lambda _: True)
+        ended = transitions.release(self._ledger, lambda _: True)
         self._change(replace(ended, cancelled=True))
 
     # How it speaks
@@ -426,7 +436,7 @@ class CapacityKeeper:
         try:
             await workflow.wait_condition(
                 lambda: (
-                    self._ledger.covers(book.held_as(self._ledger, lease.key) or lease)
+                    self._ledger.covers(transitions.held_as(self._ledger, lease.key) or lease)
                     or self._attempts != attempt
                     or self._leaving
                     or (self._resting and not self._is_roused)
@@ -437,22 +447,24 @@ class CapacityKeeper:
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far the claim *lease* is covered, and whether to ask again if not."""
-        held = book.held_as(self._ledger, lease.key)
+        held = transitions.held_as(self._ledger, lease.key)
         return LeaseAnswer(
             granted=held is not None or self._has_a_successor_for(lease),
             in_force=held is not None and self._ledger.covers(held),
             capacity=self._ledger.in_force,
             until=held.until if held else lease.until,
-            message=words.answer(self._ledger, held) if held else words.denial(self._ledger, lease),
+            message=ui_text.answer(self._ledger, held)
+            if held
+            else ui_text.denial(self._ledger, lease),
         )
 
     def _has_a_successor_for(self, lease: Lease) -> bool:
         """Tell whether the claim *lease* came to a cancelled keeper: the next one takes it."""
-        over = lease.until <= workflow.now() or book.was_released(self._ledger, lease.key)
+        over = lease.until <= workflow.now() or transitions.was_released(self._ledger, lease.key)
         return self._ledger.cancelled and not over
 
     def _describe(self) -> None:
-        workflow.set_current_details(words.details(self._ledger, workflow.now()))
+        workflow.set_current_details(ui_text.details(self._ledger, workflow.now()))
 
 
 def _was_made_by_a_reset(info: workflow.Info) -> bool:
@@ -469,9 +481,9 @@ def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
 
 def _not_now(words: str) -> ApplicationError:
     """Return the error that a caller gets who is to come again."""
-    return ApplicationError(words, type=orders.NOT_NOW)
+    return ApplicationError(words, type=activity_types.NOT_NOW)
 
 
 def _refusal(words: str) -> ApplicationError:
     """Return the error that a caller of an update gets, and that isn't retried."""
-    return ApplicationError(words, type=orders.REFUSED, non_retryable=True)
+    return ApplicationError(words, type=activity_types.REFUSED, non_retryable=True)

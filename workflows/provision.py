@@ -13,7 +13,7 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from workflows import orders, words
+    from workflows import activity_types, ui_text
     from workflows.contract import (
         BOOST_WORKFLOW,
         BoostRequest,
@@ -63,8 +63,8 @@ class ProvisionBoost:
                     in_force=False,
                     capacity=None,
                     until=lease.until,
-                    message=f"late by {words.span(late)}: the window ended at "
-                    f"{words.minute(lease.until)}; nothing to do",
+                    message=f"late by {ui_text.span(late)}: the window ended at "
+                    f"{ui_text.minute(lease.until)}; nothing to do",
                 )
             )
         try:
@@ -85,7 +85,7 @@ class ProvisionBoost:
         except (ValueError, LookupError) as error:
             text = f"the boost can't be read: {error}; mend the calendar and sync it"
             raise ApplicationError(text, type="BadRequest", non_retryable=True) from error
-        asked = words.lease_in_words(lease)
+        asked = ui_text.lease_in_words(lease)
         workflow.set_current_details(f"Asking the keeper of {request.namespace} for {asked}.")
         return lease
 
@@ -114,7 +114,7 @@ class ProvisionBoost:
     ) -> LeaseAnswer:
         """Bring the claim to the keeper, however often that takes while the window lasts."""
         by_schedule = request.by == "schedule"
-        order = orders.Ask(
+        order = activity_types.Ask(
             request=LeaseRequest(
                 namespace=request.namespace,
                 lease=lease,
@@ -126,12 +126,12 @@ class ProvisionBoost:
         )
         try:
             answer: LeaseAnswer = await workflow.execute_activity(
-                orders.ASK,
+                activity_types.ASK,
                 order,
                 result_type=LeaseAnswer,
                 schedule_to_close_timeout=left,
-                start_to_close_timeout=orders.ATTEMPT_WITHIN,
-                heartbeat_timeout=orders.BEAT_WITHIN,
+                start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
+                heartbeat_timeout=activity_types.BEAT_WITHIN,
                 retry_policy=_AT_THE_KEEPER,
                 summary=f"Ask the keeper of {request.namespace} for {lease.tru} TRU"[:200],
             )
@@ -154,15 +154,15 @@ class ProvisionBoost:
         The request for it may still be in flight, and come later than this: so the keeper
         is told the lease itself, to refuse it until its end.
         """
-        order = orders.GiveBack(
+        order = activity_types.GiveBack(
             namespace=namespace,
             request=ReleaseRequest(key=lease.key, by="a cancelled boost", lease=lease),
         )
         workflow.set_current_details(f"Cancelled: giving {lease.window} back.")
         await workflow.execute_activity(
-            orders.GIVE_BACK,
+            activity_types.GIVE_BACK,
             order,
-            start_to_close_timeout=orders.ATTEMPT_WITHIN,
+            start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
             schedule_to_close_timeout=max(lease.until - workflow.now(), timedelta(minutes=1)),
             retry_policy=_AT_THE_KEEPER,
             summary="Give the claim back",
@@ -176,7 +176,7 @@ class ProvisionBoost:
         """Return the red end of a window that was not covered: what was wrong, what to do."""
         text = (
             f"{request.namespace} did not get the {lease.tru} TRU of {lease.window} before its "
-            f"end at {words.minute(lease.until)}: {message}. See the workflow "
+            f"end at {ui_text.minute(lease.until)}: {message}. See the workflow "
             f"keeper/{request.namespace}; check the Cloud API key, the namespace's name and "
             "the TRU available to it, then `planner boost` for as long as it is still needed"
         )

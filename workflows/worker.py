@@ -14,11 +14,11 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from workflows.activities import PATIENCE, CapacityActivities, Cloud
-from workflows.claims import KeeperActivities
+from workflows.activities.capacity import PATIENCE, CapacityActivities, Cloud
+from workflows.activities.keeper import KeeperActivities
 from workflows.contract import TASK_QUEUE
 from workflows.keeper import CapacityKeeper
-from workflows.ledger import LOOK_EVERY
+from workflows.keeper_state import LOOK_EVERY
 from workflows.provision import ProvisionBoost
 
 ACTIVITIES_AT_ONCE = 4_000
@@ -39,17 +39,14 @@ RUNNER = UnsandboxedWorkflowRunner()
 """What runs workflow code: plainly, imported once. See decision 8."""
 
 PURE_MODULES = (
+    "activity_types",
     "backoff",
-    "bookkeeping",
     "contract",
-    "declarations",
-    "demand",
-    "keeper_limits",
-    "ledger",
+    "keeper_state",
+    "keeper_transitions",
+    "lease_demand",
     "operation_ids",
-    "orders",
-    "packing",
-    "words",
+    "ui_text",
 )
 
 SANDBOX = SandboxedWorkflowRunner(

@@ -47,7 +47,7 @@ async def _work(health: str, metrics: str) -> None:
     import signal
 
     from planner.temporal.client import connect, require_namespace
-    from workflows.logs import log_to_stderr
+    from workflows.observability import log_to_stderr
     from workflows.worker import run_worker
 
     log_to_stderr()
@@ -82,7 +82,7 @@ async def _cloud() -> AsyncIterator[CloudClient]:
 @asynccontextmanager
 async def _health(address: str, stop: asyncio.Event) -> AsyncIterator[None]:
     """Serve the health check: healthy until *stop* is set."""
-    from workflows.health import health_endpoint
+    from workflows.observability import health_endpoint
 
     host, port = parse_address(address)
     try:
@@ -97,7 +97,7 @@ def _runtime(metrics: str) -> Runtime:
     from temporalio.runtime import PrometheusConfig
 
     from planner.temporal.client import runtime_for
-    from workflows.metrics import HISTOGRAM_BUCKETS
+    from workflows.observability import HISTOGRAM_BUCKETS
 
     prometheus = None
     if metrics:

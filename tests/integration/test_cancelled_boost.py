@@ -10,8 +10,8 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import CancelledError
 from temporalio.testing import WorkflowEnvironment
 
-from workflows import orders
-from workflows.claims import KeeperActivities
+from workflows import activity_types
+from workflows.activities.keeper import KeeperActivities
 from workflows.contract import Capacity, LeaseAnswer
 
 pytestmark = pytest.mark.integration
@@ -46,7 +46,7 @@ def detour(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Even
     on_its_way, goes_on, granted = asyncio.Event(), asyncio.Event(), list[bool]()
     ask = KeeperActivities.ask
 
-    async def slow(self: KeeperActivities, order: orders.Ask) -> LeaseAnswer:
+    async def slow(self: KeeperActivities, order: activity_types.Ask) -> LeaseAnswer:
         if order.request.lease.tru != 8:
             return await ask(self, order)
         on_its_way.set()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from temporalio.client import WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-import workflows.ledger
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
 from planner.rehearsal.environment import (
@@ -36,7 +33,8 @@ from planner.rehearsal.plan import RehearsalResult
 from planner.rehearsal.run import Progress, _message, no_progress, rehearse_project
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Range, Schedule
-from workflows.contract import Capacity, Rails, Target, target_of
+from workflows.contract import Capacity, Lease
+from workflows.lease_demand import Demand, demand_of
 
 pytestmark = pytest.mark.integration
 
@@ -135,14 +133,12 @@ def shift(schedule: Schedule) -> Schedule:
 
 
 async def test_a_keeper_that_forgets_one_lease_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A keeper that leaves the last of its claims out is told by the history."""
+    """A keeper that leaves the last of its leases out is told by the history."""
 
-    def forgetful(claims: Iterable[Any], baseline: Capacity, rails: Rails, **more: Any) -> Target:
-        claims = tuple(claims)
-        kept = islice(claims, len(claims) - 1) if len(claims) > 1 else claims
-        return target_of(kept, baseline, rails, **more)
+    def forgetful(leases: tuple[Lease, ...]) -> Demand:
+        return demand_of(leases[:-1] if len(leases) > 1 else leases)
 
-    monkeypatch.setattr(workflows.ledger, "target_of", forgetful)
+    monkeypatch.setattr("workflows.keeper_state.demand_of", forgetful)
     result = await rehearsed(overlapping())
     assert len(result.differences) >= DAYS
     assert all("long" in difference.windows for difference in result.differences)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from workflows.bookkeeping import state_of, was_released
 from workflows.contract import Capacity, Lease, Rails, format_instant
-from workflows.ledger import Declaration, Ledger
+from workflows.keeper_state import Declaration, Ledger
+from workflows.keeper_transitions import state_of, was_released
 
 SHOWN = 20
 """Leases that a keeper's details name, of those that end first: the UI shows 20 kB at most, and

@@ -13,9 +13,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
-from workflows.claims import KeeperActivities
+from workflows.activities.keeper import KeeperActivities
+from workflows.activity_types import NOT_NOW, REFUSED, Ask
 from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest
-from workflows.orders import NOT_NOW, REFUSED, Ask
 
 NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
 
@@ -84,7 +84,7 @@ async def test_what_a_refusal_means(
         return ANSWER
 
     monkeypatch.setattr(KeeperActivities, "_request", request)
-    monkeypatch.setattr("workflows.claims.COME_AGAIN", 0)
+    monkeypatch.setattr("workflows.activities.keeper.COME_AGAIN", 0)
     asking = KeeperActivities(skipping.client).ask
     if outcome is ANSWER:
         assert await ActivityEnvironment().run(asking, claim(fresh)) == ANSWER

@@ -6,21 +6,14 @@ and whether what is in force is that. `workflows.bookkeeping` has how it changes
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from workflows.contract import (
-    APS_PER_TRU,
-    Capacity,
-    Lease,
-    Rails,
-    Target,
-    target_of_leases,
-)
-from workflows.demand import SameTuple, demand_of
-from workflows.packing import pack, unpack
+from workflows.contract import APS_PER_TRU, Capacity, Lease, Rails, Target, target_of_leases
+from workflows.lease_demand import SameTuple, demand_of
 
 LOOK_EVERY = timedelta(minutes=30)
 """How often a boosted namespace is looked at for what others changed, usually."""
@@ -268,3 +261,74 @@ def _narrowed(rails: Rails, offer: Offer, *, within_inventory: bool) -> Rails:
         there = int(offer.available)
         ceiling = there if ceiling is None else min(ceiling, there)
     return Rails(allowed=common or rails.allowed, max_tru=ceiling)
+
+
+Row = list[Any]
+"""One lease: its fields in the order of `_row`, its rails by their place in the table."""
+
+
+def pack(leases: Iterable[Lease]) -> dict[str, Any]:
+    """Return *leases* as values that JSON has, in their order."""
+    rails: dict[Rails | None, int] = {}
+    rows = [_row(lease, rails.setdefault(lease.rails, len(rails))) for lease in leases]
+    table = [None if one is None else [list(one.allowed), one.max_tru] for one in rails]
+    return {"rails": table, "leases": rows}
+
+
+def unpack(packed: dict[str, Any]) -> tuple[Lease, ...]:
+    """Return the leases that `pack` made *packed* of."""
+    rails = [None if one is None else Rails(tuple(one[0]), one[1]) for one in packed["rails"]]
+    return tuple(_lease(row, rails) for row in packed["leases"])
+
+
+def _row(lease: Lease, rails: int) -> Row:
+    return [
+        lease.key,
+        lease.window,
+        lease.tru,
+        lease.start.isoformat(),
+        lease.until.isoformat(),
+        lease.combine,
+        lease.by,
+        lease.reason,
+        lease.project,
+        lease.revision,
+        rails,
+    ]
+
+
+def _lease(row: Row, rails: list[Rails | None]) -> Lease:
+    key, window, tru, start, until, combine, by, reason, project, revision, place = row
+    return Lease(
+        key=key,
+        window=window,
+        tru=tru,
+        start=datetime.fromisoformat(start),
+        until=datetime.fromisoformat(until),
+        combine=combine,
+        by=by,
+        reason=reason,
+        project=project,
+        revision=revision,
+        rails=rails[place],
+    )
+
+
+UPDATES_A_RUN = 200
+"""Updates after which a run hands over to the next.
+
+A worker that takes a keeper over replays its run within one workflow task, which may take ten
+seconds: so the run is bounded by what that costs, with thousands of leases held, and not by
+the 2,000 updates that the server allows.
+"""
+
+FULL = 4
+"""How many times that many updates a run takes at most, while a change is under way that
+can't be handed over. Further requests for leases are refused, and come again after it."""
+
+LEASES = 4_000
+"""Leases, held or remembered as released, that a keeper knows at most: handed over, they
+are one payload, of which the server takes two megabytes."""
+
+WAITING_UPDATES = 8
+"""Claims that may wait for their capacity at once: the server allows 10 in flight."""

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import bookkeeping as book
+from workflows import keeper_transitions
 from workflows.backoff import QUICK, SLOW, Fault, pause
 from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, LeaseRequest, Rails
-from workflows.ledger import Ledger, Offer
+from workflows.keeper_state import Ledger, Offer
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -56,8 +56,8 @@ capacities = st.sampled_from([ON_DEMAND, Capacity(2), Capacity(4), Capacity(8), 
 @given(st.lists(leases, max_size=6), leases)
 def test_asking_twice_is_asking_once(held: list[Lease], again: Lease) -> None:
     """A claim that is renewed unchanged changes nothing."""
-    once = book.grant(ledger(*held), order(again), NOW)
-    assert book.grant(once, order(again), NOW) == once
+    once = keeper_transitions.grant(ledger(*held), order(again), NOW)
+    assert keeper_transitions.grant(once, order(again), NOW) == once
 
 
 @given(st.lists(leases, max_size=6, unique_by=lambda one: one.key), st.randoms())
@@ -69,7 +69,7 @@ def test_the_order_of_asking_does_not_matter(held: list[Lease], luck: object) ->
     for claims in (held, shuffled):
         known = ledger()
         for claim in claims:
-            known = book.grant(known, order(claim), NOW)
+            known = keeper_transitions.grant(known, order(claim), NOW)
         results.append(known)
     assert results[0] == results[1]
 
@@ -85,72 +85,72 @@ def test_a_target_never_lowers(held: list[Lease], baseline: Capacity, aps: float
 def test_an_end_takes_nothing_from_others(held: list[Lease], gone: Lease) -> None:
     """Without a claim the target is what it would be had that claim never been."""
     both = ledger(*(one for one in held if one.key != gone.key), gone)
-    left = book.release(both, lambda one: one.key == gone.key)
+    left = keeper_transitions.release(both, lambda one: one.key == gone.key)
     assert left.target == replace(both, leases=left.leases).target
-    assert book.was_released(left, gone.key)
+    assert keeper_transitions.was_released(left, gone.key)
 
 
 @given(st.lists(leases, max_size=6))
 def test_ends_are_exclusive(held: list[Lease]) -> None:
     """A claim runs until its end and not in it."""
     for claim in held:
-        assert claim not in book.expire(ledger(*held), claim.until).leases
+        assert claim not in keeper_transitions.expire(ledger(*held), claim.until).leases
         before = claim.until - timedelta(microseconds=1)
-        assert claim in book.expire(ledger(*held), before).leases
+        assert claim in keeper_transitions.expire(ledger(*held), before).leases
 
 
 def test_a_released_claim_stays_released() -> None:
     """The same key does not come back before its end; another one does."""
-    known = book.release(ledger(lease(8)), lambda _: True)
-    assert book.grant(known, order(lease(8)), NOW) == known
-    assert book.grant(known, order(lease(4)), NOW).leases == (lease(4),)
+    known = keeper_transitions.release(ledger(lease(8)), lambda _: True)
+    assert keeper_transitions.grant(known, order(lease(8)), NOW) == known
+    assert keeper_transitions.grant(known, order(lease(4)), NOW).leases == (lease(4),)
 
 
 @given(st.lists(leases, max_size=6, unique_by=lambda one: one.key), leases, leases)
 def test_a_replacement_is_one_step(held: list[Lease], old: Lease, new: Lease) -> None:
     """What replaces a lease begins as that one ends, and its key does not come back."""
     both = ledger(*(one for one in held if one.key not in (old.key, new.key)), old)
-    after = book.grant(both, order(new, replaces=old.key), NOW)
-    alone = book.grant(replace(both, leases=both.leases[:-1]), order(new), NOW)
+    after = keeper_transitions.grant(both, order(new, replaces=old.key), NOW)
+    alone = keeper_transitions.grant(replace(both, leases=both.leases[:-1]), order(new), NOW)
     assert after.leases == alone.leases
     if old.key != new.key:
-        assert old not in book.grant(after, order(old), NOW).leases
+        assert old not in keeper_transitions.grant(after, order(old), NOW).leases
 
 
 def test_a_renewed_lease_keeps_what_it_was_granted() -> None:
     """A retry or a doubled firing changes no lease that runs; a request that means to does."""
     twelve = replace(lease(12, 4), key="w@1")
     less = replace(lease(4, 1), key="w@1")
-    known = book.grant(ledger(baseline_declared=True), order(twelve), NOW)
-    assert book.grant(known, order(less), NOW).target.capacity == Capacity(12)
-    known = book.grant(known, order(less, replaces="w@1"), NOW)
+    known = keeper_transitions.grant(ledger(baseline_declared=True), order(twelve), NOW)
+    assert keeper_transitions.grant(known, order(less), NOW).target.capacity == Capacity(12)
+    known = keeper_transitions.grant(known, order(less, replaces="w@1"), NOW)
     assert (known.target.capacity, len(known.leases)) == (Capacity(4), 1)
-    assert book.grant(known, order(twelve), NOW) == known
+    assert keeper_transitions.grant(known, order(twelve), NOW) == known
 
 
 def test_a_replacement_that_is_sent_again_changes_nothing() -> None:
     """A sync that broke off after its keeper took the change sends it once more."""
     old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
-    known = book.grant(ledger(old), order(new, replaces="w@1"), NOW)
-    assert book.grant(known, order(new, replaces="w@1"), NOW) == known
-    back = book.grant(known, order(old, replaces="w@2"), NOW)
+    known = keeper_transitions.grant(ledger(old), order(new, replaces="w@1"), NOW)
+    assert keeper_transitions.grant(known, order(new, replaces="w@1"), NOW) == known
+    back = keeper_transitions.grant(known, order(old, replaces="w@2"), NOW)
     assert [held.key for held in back.leases] == ["w@1"]
 
 
 def test_what_an_operator_released_is_not_followed() -> None:
     """A boost that was released before its end does not come back under a moved start."""
     old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
-    known = book.release(ledger(old), lambda _: True)
-    assert book.grant(known, order(new, replaces="w@1"), NOW) == known
-    assert book.grant(known, order(old, replaces="w@1"), NOW) == known
+    known = keeper_transitions.release(ledger(old), lambda _: True)
+    assert keeper_transitions.grant(known, order(new, replaces="w@1"), NOW) == known
+    assert keeper_transitions.grant(known, order(old, replaces="w@1"), NOW) == known
 
 
 def test_a_replacement_holds_where_the_old_lease_is_not_known_yet() -> None:
     """The claim that it overtakes is refused, also by a keeper that takes over later."""
     old, new = replace(lease(8), key="w@1"), replace(lease(6), key="w@2")
-    known = book.grant(ledger(), order(new, replaces="w@1"), NOW)
-    assert [held.key for held in book.grant(known, order(old), NOW).leases] == ["w@2"]
-    assert [held.key for held in book.take_over(known, ledger(old)).leases] == ["w@2"]
+    known = keeper_transitions.grant(ledger(), order(new, replaces="w@1"), NOW)
+    assert [held.key for held in keeper_transitions.grant(known, order(old), NOW).leases] == ["w@2"]
+    assert [held.key for held in keeper_transitions.take_over(known, ledger(old)).leases] == ["w@2"]
 
 
 @pytest.mark.parametrize(
@@ -162,16 +162,16 @@ def test_the_last_end_is_looked_after(declared: bool, held: tuple[Lease, ...], o
     """A declared baseline is settled only once it was seen without a claim."""
     known = ledger(*held, baseline_declared=declared, claimed=True, in_force=ON_DEMAND)
     assert known.owes_a_look == owes
-    seen = book.look(known, ON_DEMAND, None, NOW)
+    seen = keeper_transitions.look(known, ON_DEMAND, None, NOW)
     assert not seen.owes_a_look
-    assert book.release(seen, lambda _: True).owes_a_look == bool(held)
+    assert keeper_transitions.release(seen, lambda _: True).owes_a_look == bool(held)
 
 
 def test_an_idle_keeper_forgets_what_it_saw() -> None:
     """After an idle time only what was declared, and what was released, still counts."""
     told: dict[str, object] = {"look_every_seconds": 7, "rails": Rails(max_tru=6)}
     idle = ledger(in_force=ON_DEMAND, written=(Capacity(8),), released=(lease(8),), **told)
-    known = book.grant(idle, order(lease(4)), NOW)
+    known = keeper_transitions.grant(idle, order(lease(4)), NOW)
     assert (known.baseline, known.in_force, known.written) == (None, None, ())
     assert known.released == idle.released
     assert (known.look_every_seconds, known.rails) == (7, Rails(max_tru=6))
@@ -180,33 +180,33 @@ def test_an_idle_keeper_forgets_what_it_saw() -> None:
 def test_a_successor_remembers_what_was_released() -> None:
     """A claim that a broken run had released is not held by the one that follows it."""
     old = ledger(lease(6), released=(lease(8),), in_force=Capacity(6))
-    known = book.take_over(ledger(lease(8), lease(4)), old)
+    known = keeper_transitions.take_over(ledger(lease(8), lease(4)), old)
     assert known.leases == (lease(4), lease(6))
     cancelled = replace(old, leases=(), in_force=ON_DEMAND, cancelled=True)
-    known = book.take_over(ledger(lease(8), baseline=None), cancelled)
+    known = keeper_transitions.take_over(ledger(lease(8), baseline=None), cancelled)
     assert (known.leases, known.baseline) == ((), None)
 
 
 def test_a_cancelled_keeper_grants_nothing() -> None:
     """A keeper that goes back takes no new claim."""
     known = ledger(cancelled=True)
-    assert book.grant(known, order(lease(8)), NOW) == known
+    assert keeper_transitions.grant(known, order(lease(8)), NOW) == known
 
 
 def test_the_newest_declaration_counts() -> None:
     """A declared baseline replaces a found one, and an earlier declaration."""
-    known = book.grant(ledger(), order(lease(8), baseline=Capacity(2)), NOW)
+    known = keeper_transitions.grant(ledger(), order(lease(8), baseline=Capacity(2)), NOW)
     assert (known.baseline, known.baseline_declared) == (Capacity(2), True)
-    known = book.grant(known, order(lease(4), baseline=Capacity(3)), NOW)
-    known = book.grant(known, order(lease(6)), NOW)
+    known = keeper_transitions.grant(known, order(lease(4), baseline=Capacity(3)), NOW)
+    known = keeper_transitions.grant(known, order(lease(6)), NOW)
     assert (known.baseline, known.baseline_declared) == (Capacity(3), True)
 
 
 def test_by_hand_keeps_the_rails() -> None:
     """A claim without guard rails leaves those in place that a schedule brought."""
     declared = ledger(baseline_declared=True)
-    known = book.grant(declared, order(lease(8), rails=Rails(max_tru=6)), NOW)
-    known = book.grant(known, order(lease(12)), NOW)
+    known = keeper_transitions.grant(declared, order(lease(8), rails=Rails(max_tru=6)), NOW)
+    known = keeper_transitions.grant(known, order(lease(12)), NOW)
     assert known.target.capacity == Capacity(6)
 
 
@@ -261,7 +261,7 @@ SHORT = Offer(available=6.0)
 )
 def test_states(known: Ledger, state: str) -> None:
     """Each situation has its word, told by the asker's clock."""
-    assert book.state_of(known, NOW) == state
+    assert keeper_transitions.state_of(known, NOW) == state
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from(["Unauthorized", "Throttled"]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
-from workflows.ledger import LOOK_EVERY, Ledger, Offer
+from workflows.keeper_state import LOOK_EVERY, Ledger, Offer
 
 ASK = "keeper.ask.v1"
 GIVE_BACK = "keeper.give-back.v1"

@@ -14,9 +14,9 @@ from typing import Protocol
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from workflows import metrics, orders
-from workflows.beats import Beats, beating
-from workflows.bookkeeping import recognize
+from workflows import activity_types, observability
+from workflows.activities.heartbeat import Beats, beating
+from workflows.activity_types import Drive, Sight
 from workflows.cloud import (
     CapacityOptions,
     CloudError,
@@ -25,9 +25,9 @@ from workflows.cloud import (
     TemporaryError,
 )
 from workflows.contract import Capacity
-from workflows.ledger import Ledger, Offer
+from workflows.keeper_state import Ledger, Offer
+from workflows.keeper_transitions import recognize
 from workflows.operation_ids import origin_of
-from workflows.orders import Drive, Sight
 
 PATIENCE = 200.0
 """Seconds that one attempt waits for a change to be in force; the keeper then asks anew."""
@@ -60,7 +60,7 @@ class CapacityActivities:
         self._cloud = cloud
         self._patience = patience
 
-    @activity.defn(name=orders.OBSERVE)
+    @activity.defn(name=activity_types.OBSERVE)
     async def observe(self, namespace: str) -> Sight:
         """Return what is in force, or what is about to be where a change is under way."""
         with _faults_reported(Ledger(namespace=namespace)):
@@ -69,7 +69,7 @@ class CapacityActivities:
         found = seen.pending or seen.capacity
         return Sight(capacity=found, found=found, request=_request_behind(seen, namespace))
 
-    @activity.defn(name=orders.DRIVE)
+    @activity.defn(name=activity_types.DRIVE)
     async def drive(self, order: Drive) -> Sight:
         """Take one step to the target of *order*, and return what is in force then.
 
@@ -79,7 +79,7 @@ class CapacityActivities:
         with _faults_reported(order.ledger):
             async with beating(f"looking at {order.ledger.namespace}") as beats:
                 sight = await self._step(order, beats)
-        metrics.record_step(order.ledger, sight, running=order.running)
+        observability.record_step(order.ledger, sight, running=order.running)
         return sight
 
     async def _step(self, order: Drive, beats: Beats) -> Sight:
@@ -150,7 +150,7 @@ class CapacityActivities:
                 capacity=seen.capacity, found=found, offer=offer, coming=coming, waits_for=words
             )
         except InsufficientCapacity as error:
-            metrics.record_fault(order.ledger, type(error).__name__)
+            observability.record_fault(order.ledger, type(error).__name__)
             less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))
             return Sight(capacity=seen.capacity, found=found, coming=seen.pending, offer=less)
         return Sight(capacity=done.capacity, found=found, offer=offer)
@@ -185,7 +185,7 @@ def _faults_reported(ledger: Ledger) -> Iterator[None]:
         yield
     except CloudError as error:
         kind = type(error).__name__
-        metrics.record_fault(ledger, kind)
+        observability.record_fault(ledger, kind)
         wait = error.retry_after if isinstance(error, TemporaryError) else None
         # Without its cause: what the HTTP library says stays out of the history.
         raise ApplicationError(str(error), wait, type=kind) from None

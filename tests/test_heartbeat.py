@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from workflows.beats import BEAT_EVERY, beating
-from workflows.orders import BEAT_WITHIN
+from workflows.activities.heartbeat import BEAT_EVERY, beating
+from workflows.activity_types import BEAT_WITHIN
 
 
 class Listener(ActivityEnvironment):
@@ -47,7 +47,7 @@ async def test_what_takes_its_time_beats_with_the_latest_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It beats whatever it waits for, says what is new, and falls silent at its end."""
-    monkeypatch.setattr("workflows.beats.BEAT_EVERY", 0.01)
+    monkeypatch.setattr("workflows.activities.heartbeat.BEAT_EVERY", 0.01)
     listener = Listener()
 
     async def slow() -> None:

@@ -1,0 +1,1 @@
+"""The edge of the run time: activities that call the Cloud API and keeper workflows."""
