@@ -139,11 +139,12 @@ def expire(ledger: Ledger, now: datetime) -> Ledger:
     """
     if all(lease.until > now for lease in (*ledger.leases, *ledger.released)):
         return ledger
-    return replace(
+    left = replace(
         ledger,
         leases=tuple(lease for lease in ledger.leases if lease.until > now),
         released=tuple(lease for lease in ledger.released if lease.until > now),
     )
+    return succeed(left)
 
 
 def aim(ledger: Ledger, now: datetime) -> Ledger:
