@@ -22,7 +22,7 @@ from processes import Cloud, Process, Processes, leave, processes, run
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.service import RPCError
 
-from workflows.activity_types import BEAT_WITHIN
+from workflows.activity_types import HEARTBEAT_TIMEOUT
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, keeper_id
 
 Part = Literal["worker", "server"]
@@ -71,7 +71,7 @@ class Case:
     @property
     def unseen(self) -> float:
         """Seconds until a loss is noticed, at most."""
-        return BEAT_WITHIN.total_seconds() if self.loses_an_activity else 0.0
+        return HEARTBEAT_TIMEOUT.total_seconds() if self.loses_an_activity else 0.0
 
 
 CASES = tuple(Case(part, step) for part in ("worker", "server") for step in STEPS)

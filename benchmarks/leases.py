@@ -116,7 +116,7 @@ class Scene:
     async def _ask(self, request: LeaseRequest) -> LeaseAnswer:
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
-            KeeperInput(namespace=NAMESPACE, updates_a_run=keeper_state.UPDATES_A_RUN),
+            KeeperInput(namespace=NAMESPACE, updates_per_run=keeper_state.UPDATES_PER_RUN),
             id=keeper_id(NAMESPACE),
             task_queue=TASK_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -163,12 +163,12 @@ async def play(leases: int, kills: int, directory: Path) -> tuple[list[Recovery]
 
     Also the seconds that it took in all, and the leases that the keeper holds at the end.
     """
-    luck = random.Random(leases)
+    rng = random.Random(leases)
     async with processes(directory, provisioning=0.5, check=0.25, keeps_state=False) as stack:
         await stack.cloud.create(NAMESPACE)
         scene = Scene(stack, await stack.connect(), datetime.now(UTC))
         begun, recoveries, edges = time.monotonic(), [], [0, leases - kills]
-        edges[1:1] = sorted(luck.randrange(1, leases - kills) for _ in range(kills // 2))
+        edges[1:1] = sorted(rng.randrange(1, leases - kills) for _ in range(kills // 2))
         spare = iter(range(leases - kills, leases))
         for first, last in pairwise(edges):
             await scene.fill(range(first, last))

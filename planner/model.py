@@ -13,7 +13,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, KeeperState, Lease, Rails, Until
+from workflows.contract import Capacity, Combine, KeeperHealth, Lease, Rails, Until
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -316,7 +316,7 @@ class Project:
 
 # A namespace as it is now --------------------------------------------------------------
 
-ALARMING: frozenset[KeeperState] = frozenset({"uncovered", "overdue", "unknown"})
+ALARMING: frozenset[KeeperHealth] = frozenset({"uncovered", "overdue", "unknown"})
 """States that need attention: a window without its capacity, a capacity without a window."""
 
 
@@ -337,7 +337,7 @@ class NamespaceStatus:
     """
 
     namespace: str
-    state: KeeperState = "ok"
+    state: KeeperHealth = "ok"
     capacity: Capacity | None = None
     baseline: Capacity | None = None
     leases: tuple[Lease, ...] = ()

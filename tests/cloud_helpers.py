@@ -42,7 +42,7 @@ class SkippingTime:
         await asyncio.sleep(0)
 
 
-class Beats(list[str]):
+class Heartbeat(list[str]):
     """A heartbeat that remembers its words."""
 
     def __call__(self, words: str) -> None:

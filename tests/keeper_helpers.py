@@ -51,7 +51,7 @@ ALLOWED = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)
 
 @dataclass
 class ScriptedCloud:
-    """A Cloud of one namespace: in force at once what is asked for, unless told otherwise.
+    """A Cloud of one namespace: in force at once what is requested, unless told otherwise.
 
     *faults* are raised one by one, by the next calls; *writes* and *history* are what
     was set, the history with its time and with what others set.
@@ -75,7 +75,7 @@ class ScriptedCloud:
     loses_replies: int = 0
 
     async def set(self, capacity: Capacity, request: str = "by-hand") -> None:
-        """Put *capacity* in force, as somebody else would."""
+        """Put *capacity* in force, as another client would."""
         now = await self.clock()  # first: while it is asked, another change may come
         self.request = request
         if capacity != self.capacity:
@@ -223,7 +223,7 @@ class Stage:
                 await asyncio.sleep(0.01)
 
     async def release(self, **chosen: str) -> list[str]:
-        """Release claims, and return their windows."""
+        """Release leases, and return their windows."""
         gone = await self.keeper.execute_update(
             RELEASE_UPDATE, ReleaseRequest(**chosen), result_type=tuple[Lease, ...]
         )

@@ -49,7 +49,7 @@ SETTLE = timedelta(minutes=3)
 FAULT_COSTS = timedelta(minutes=6)
 """How long one fault may delay a change: the longest wait after it, and what it holds up."""
 
-LOOK_EVERY = timedelta(minutes=30)
+OBSERVE_EVERY = timedelta(minutes=30)
 """How often a keeper looks for what others changed, while it holds leases."""
 
 LENGTH = timedelta(hours=9)
@@ -88,7 +88,7 @@ class Firing:
         return self.start + self.length
 
     @property
-    def asked(self) -> timedelta:
+    def requested(self) -> timedelta:
         """When it really asks."""
         return self.nominal + self.late
 
@@ -107,7 +107,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What an operator does to a keeper, or somebody else to the namespace."""
+    """What an operator does to a keeper, or another client to the namespace."""
 
     at: timedelta
     what: Literal[
@@ -158,7 +158,7 @@ class Story:
 
     @property
     def baseline(self) -> Capacity:
-        """What must be in force when nothing is claimed."""
+        """What must be in force when nothing is requested."""
         return self.before if self.declared is None else self.declared
 
     def request(self, firing: Firing) -> BoostRequest:
@@ -206,66 +206,66 @@ def tell(seed: int, number: int, extras: frozenset[Extra] = frozenset()) -> Stor
 
 
 def _tell(seed: int, number: int) -> Story:
-    luck = random.Random(f"{seed}/{number}")
-    troubled = luck.random() < 0.5
+    rng = random.Random(f"{seed}/{number}")
+    troubled = rng.random() < 0.5
     ahead = timedelta(minutes=50 if troubled else 10)
-    firings = [_firing(luck, index, ahead) for index in range(luck.randint(1, 4))]
-    if luck.random() < 0.3:
-        firings.append(replace(luck.choice(firings), late=timedelta(minutes=luck.randint(0, 9))))
-    declared = luck.choice([None, None, ON_DEMAND, Capacity(2)])
-    before = declared if declared is not None else luck.choice([ON_DEMAND, Capacity(2)])
+    firings = [_firing(rng, index, ahead) for index in range(rng.randint(1, 4))]
+    if rng.random() < 0.3:
+        firings.append(replace(rng.choice(firings), late=timedelta(minutes=rng.randint(0, 9))))
+    declared = rng.choice([None, None, ON_DEMAND, Capacity(2)])
+    before = declared if declared is not None else rng.choice([ON_DEMAND, Capacity(2)])
     return Story(
         seed=seed,
         number=number,
         before=before,
         declared=declared,
-        on_demand_aps=luck.choice([500.0, 500.0, 1800.0]),
+        on_demand_aps=rng.choice([500.0, 500.0, 1800.0]),
         firings=tuple(firings),
-        faults=_faults(luck) if troubled else (),
-        deeds=_deeds(luck, firings),
+        faults=_faults(rng) if troubled else (),
+        deeds=_deeds(rng, firings),
     )
 
 
-def _minutes(luck: random.Random, low: int, high: int) -> timedelta:
+def _minutes(rng: random.Random, low: int, high: int) -> timedelta:
     """Return a length to the second: edges that fall together are told on purpose only."""
-    return timedelta(seconds=luck.randint(low * 60, high * 60))
+    return timedelta(seconds=rng.randint(low * 60, high * 60))
 
 
-def _firing(luck: random.Random, index: int, ahead: timedelta) -> Firing:
-    by_hand = luck.random() < 0.2
-    late = luck.random() < 0.2
+def _firing(rng: random.Random, index: int, ahead: timedelta) -> Firing:
+    by_hand = rng.random() < 0.2
+    late = rng.random() < 0.2
     return Firing(
         window=f"w{index}",
-        nominal=_minutes(luck, 1, 150),
+        nominal=_minutes(rng, 1, 150),
         ahead=timedelta() if by_hand else ahead,
-        length=timedelta(minutes=luck.choice([15, 30, 60, 61, 120, 180])),
-        tru=luck.choice([2, 3, 4, 5, 6, 8, 10]),
-        combine="add" if luck.random() < 0.2 else "max",
-        late=_minutes(luck, 1, 240) if late else timedelta(),
+        length=timedelta(minutes=rng.choice([15, 30, 60, 61, 120, 180])),
+        tru=rng.choice([2, 3, 4, 5, 6, 8, 10]),
+        combine="add" if rng.random() < 0.2 else "max",
+        late=_minutes(rng, 1, 240) if late else timedelta(),
         by="somebody" if by_hand else "schedule",
     )
 
 
-def _faults(luck: random.Random) -> tuple[Fault, ...]:
+def _faults(rng: random.Random) -> tuple[Fault, ...]:
     """Return a few faults; no more at once than the lead makes up for."""
     return tuple(
         Fault(
-            at=_minutes(luck, 0, 300),
-            on=luck.choice(CALLS),
-            kind=luck.choice(KINDS),
-            times=luck.randint(1, 2),
+            at=_minutes(rng, 0, 300),
+            on=rng.choice(CALLS),
+            kind=rng.choice(KINDS),
+            times=rng.randint(1, 2),
         )
-        for _ in range(luck.randint(1, 3))
+        for _ in range(rng.randint(1, 3))
     )
 
 
-def _deeds(luck: random.Random, firings: list[Firing]) -> tuple[Deed, ...]:
-    if luck.random() < 0.5:
+def _deeds(rng: random.Random, firings: list[Firing]) -> tuple[Deed, ...]:
+    if rng.random() < 0.5:
         return ()
-    chosen = luck.choice(firings)
-    middle = (chosen.asked + chosen.end) / 2
-    what = luck.choice(["release", "release-all", "cancel", "terminate", "foreign", "foreign"])
-    tru = luck.choice([None, 2.0, 12.0]) if what == "foreign" else None
+    chosen = rng.choice(firings)
+    middle = (chosen.requested + chosen.end) / 2
+    what = rng.choice(["release", "release-all", "cancel", "terminate", "foreign", "foreign"])
+    tru = rng.choice([None, 2.0, 12.0]) if what == "foreign" else None
     return (Deed(middle, what, chosen.window, tru),)  # type: ignore[arg-type]
 
 
@@ -279,28 +279,28 @@ RAILS = (
 )
 
 
-def _change_rails(luck: random.Random, story: Story) -> Story:
+def _change_rails(rng: random.Random, story: Story) -> Story:
     """Return *story* with other rails declared as it goes on; some schedules are updated late."""
-    if luck.random() < 0.4:
+    if rng.random() < 0.4:
         return story
-    times = [timedelta(), *sorted(_minutes(luck, 1, 150) for _ in range(luck.randint(1, 3)))]
-    told = [(at, luck.choice(RAILS)) for at in times]
+    times = [timedelta(), *sorted(_minutes(rng, 1, 150) for _ in range(rng.randint(1, 3)))]
+    told = [(at, rng.choice(RAILS)) for at in times]
 
     def declares(firing: Firing) -> Firing:
         newest = max(place for place, (at, _) in enumerate(told) if at <= firing.nominal)
-        place = luck.randint(0, newest) if luck.random() < 0.3 else newest
+        place = rng.randint(0, newest) if rng.random() < 0.3 else newest
         return replace(firing, rails=told[place][1], revision=place + 1)
 
     return replace(story, firings=tuple(declares(firing) for firing in story.firings))
 
 
-def _share(luck: random.Random, story: Story) -> Story:
+def _share(rng: random.Random, story: Story) -> Story:
     """Return *story* with the windows of two projects, which declare other rails."""
-    if luck.random() < 0.6:
+    if rng.random() < 0.6:
         return story
-    theirs, revision = luck.choice(RAILS), luck.randint(0, 5)
+    theirs, revision = rng.choice(RAILS), rng.randint(0, 5)
     windows = {firing.window for firing in story.firings}
-    others = {window for window in sorted(windows) if luck.random() < 0.5}
+    others = {window for window in sorted(windows) if rng.random() < 0.5}
 
     def owned(firing: Firing) -> Firing:
         if firing.by != "schedule":
@@ -312,50 +312,50 @@ def _share(luck: random.Random, story: Story) -> Story:
     return replace(story, firings=tuple(owned(firing) for firing in story.firings))
 
 
-def _ask_to_wait(luck: random.Random, story: Story) -> Story:
+def _ask_to_wait(rng: random.Random, story: Story) -> Story:
     """Return *story* with replies that ask the keeper to wait, for nothing up to a day."""
-    if luck.random() < 0.6:
+    if rng.random() < 0.6:
         return story
     told = tuple(
         Fault(
-            at=_minutes(luck, 0, 300),
-            on=luck.choice(CALLS),
+            at=_minutes(rng, 0, 300),
+            on=rng.choice(CALLS),
             kind="error",
-            times=luck.randint(1, 2),
-            status=luck.choice([429, 503, 503]),
-            wait=luck.choice([0.0, 1.0, 30.0, 600.0, 3600.0, 86400.0]),
+            times=rng.randint(1, 2),
+            status=rng.choice([429, 503, 503]),
+            wait=rng.choice([0.0, 1.0, 30.0, 600.0, 3600.0, 86400.0]),
         )
-        for _ in range(luck.randint(1, 2))
+        for _ in range(rng.randint(1, 2))
     )
     return replace(story, faults=(*story.faults, *told))
 
 
-def _cancel_a_boost(luck: random.Random, story: Story) -> Story:
+def _cancel_a_boost(rng: random.Random, story: Story) -> Story:
     """Return *story* with a boost that is cancelled, mostly in the middle of its raise."""
-    if luck.random() < 0.6:
+    if rng.random() < 0.6:
         return story
-    chosen = luck.choice(story.firings)
-    soon = timedelta(seconds=luck.choice([0, 1, 4, 10, 16, 30, 90, 600]))
-    deed = Deed(chosen.asked + soon, "cancel-boost", chosen.window, of=chosen)
+    chosen = rng.choice(story.firings)
+    soon = timedelta(seconds=rng.choice([0, 1, 4, 10, 16, 30, 90, 600]))
+    deed = Deed(chosen.requested + soon, "cancel-boost", chosen.window, of=chosen)
     return replace(story, deeds=(*story.deeds, deed))
 
 
-def _follow(luck: random.Random, story: Story) -> Story:
+def _follow(rng: random.Random, story: Story) -> Story:
     """Return *story* with a sync whose running boost follows its window, the start moved too."""
     scheduled = [firing for firing in story.firings if firing.by == "schedule"]
-    if not scheduled or luck.random() < 0.6:
+    if not scheduled or rng.random() < 0.6:
         return story
-    of = luck.choice(scheduled)
-    at = of.asked + timedelta(seconds=luck.choice([2, 20, 60, 300, 900]))
-    moved = timedelta(minutes=luck.choice([-20, -5, -1, 0, 0, 1, 5]))
-    length = max(of.length + timedelta(minutes=luck.choice([-10, 0, 0, 30])), timedelta(minutes=15))
+    of = rng.choice(scheduled)
+    at = of.requested + timedelta(seconds=rng.choice([2, 20, 60, 300, 900]))
+    moved = timedelta(minutes=rng.choice([-20, -5, -1, 0, 0, 1, 5]))
+    length = max(of.length + timedelta(minutes=rng.choice([-10, 0, 0, 30])), timedelta(minutes=15))
     to = replace(
         of,
         nominal=of.nominal + moved,
         length=length,
-        tru=luck.choice([of.tru, of.tru, 4, 8]),
-        rails=luck.choice([of.rails, of.rails, Rails(max_tru=6)]),
-        revision=of.revision + luck.randint(0, 4),
+        tru=rng.choice([of.tru, of.tru, 4, 8]),
+        rails=rng.choice([of.rails, of.rails, Rails(max_tru=6)]),
+        revision=of.revision + rng.randint(0, 4),
         late=timedelta(),
     )
     if not (to.nominal <= at < min(of.end, to.end)):
@@ -381,38 +381,38 @@ def tell_brisk(seed: int, number: int) -> Story:
 
     A last firing comes when all of that is over: it starts a keeper where none is left.
     """
-    luck = random.Random(f"{seed}/{number}/brisk")
+    rng = random.Random(f"{seed}/{number}/brisk")
     ahead = timedelta(seconds=2)
     firings = [
         Firing(
             window=f"w{index}",
-            nominal=timedelta(seconds=luck.uniform(0, 15)),
+            nominal=timedelta(seconds=rng.uniform(0, 15)),
             ahead=ahead,
-            length=timedelta(seconds=luck.randint(8, 25)),
-            tru=luck.choice([3, 4, 6, 8, 10]),
-            combine="add" if luck.random() < 0.2 else "max",
+            length=timedelta(seconds=rng.randint(8, 25)),
+            tru=rng.choice([3, 4, 6, 8, 10]),
+            combine="add" if rng.random() < 0.2 else "max",
         )
-        for index in range(luck.randint(1, 3))
+        for index in range(rng.randint(1, 3))
     ]
     what: list[Any] = ["reset", "reset", "delete", "terminate", "cancel-boost"]
     deeds = []
-    for at in sorted(luck.uniform(0.5, 40) for _ in range(luck.randint(1, 3))):
-        kind, of = luck.choice(what), luck.choice(firings)
+    for at in sorted(rng.uniform(0.5, 40) for _ in range(rng.randint(1, 3))):
+        kind, of = rng.choice(what), rng.choice(firings)
         if kind == "cancel-boost":
-            at = of.asked.total_seconds() + luck.uniform(0.2, 1.5)
+            at = of.requested.total_seconds() + rng.uniform(0.2, 1.5)
         deeds.append(Deed(timedelta(seconds=at), kind, of.window, of=of))
     last = Firing(
         window="last",
         nominal=timedelta(seconds=52),
         ahead=ahead,
         length=ahead,
-        tru=luck.choice([3, 8]),
+        tru=rng.choice([3, 8]),
     )
-    declared = luck.choice([None, None, None, Capacity(2)])
+    declared = rng.choice([None, None, None, Capacity(2)])
     return Story(
         seed=seed,
         number=number,
-        before=declared or luck.choice([ON_DEMAND, Capacity(2)]),
+        before=declared or rng.choice([ON_DEMAND, Capacity(2)]),
         declared=declared,
         on_demand_aps=500.0,
         firings=(*firings, last),
@@ -426,13 +426,13 @@ def tell_brisk(seed: int, number: int) -> Story:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A lease as it should have been: asked for, running, ended; and what it was granted under.
+class ExpectedLease:
+    """A lease as it should have been: requested, running, ended; and what it was granted under.
 
-    *since* is since when it, or the one whose place it took, was asked for.
+    *since* is since when it, or the one whose place it took, was requested.
     """
 
-    asked: timedelta
+    requested: timedelta
     start: timedelta
     until: timedelta
     tru: int
@@ -444,7 +444,7 @@ class Claim:
 
     def runs(self, at: timedelta) -> bool:
         """Tell whether it runs at *at*."""
-        return self.asked <= at < self.until
+        return self.requested <= at < self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -490,23 +490,25 @@ class Reckoning:
 
     def __init__(self, *, forgets: bool) -> None:
         self.forgets = forgets
-        self.past: list[Claim] = []
-        self.kept: dict[tuple[str, timedelta], Claim] = {}  # what a follow may not take away
-        self.now: dict[tuple[str, timedelta], Claim] = {}
+        self.past: list[ExpectedLease] = []
+        self.kept: dict[
+            tuple[str, timedelta], ExpectedLease
+        ] = {}  # what a follow may not take away
+        self.now: dict[tuple[str, timedelta], ExpectedLease] = {}
         self.known: Declared | None = None
         self.other: Declared | None = None
 
     @property
-    def all(self) -> list[Claim]:
+    def all(self) -> list[ExpectedLease]:
         """Every lease, those that were replaced too."""
         return [*self.past, *self.now.values()]
 
-    def running(self, at: timedelta, project: str | None = None) -> list[Claim]:
+    def running(self, at: timedelta, project: str | None = None) -> list[ExpectedLease]:
         """Return what runs at *at*, of *project* if that is given."""
         return [
-            claim
-            for claim in self.all
-            if claim.runs(at) and (project is None or claim.project == project)
+            lease
+            for lease in self.all
+            if lease.runs(at) and (project is None or lease.project == project)
         ]
 
     def fires(self, firing: Firing, at: timedelta) -> None:
@@ -515,8 +517,8 @@ class Reckoning:
             return
         self._declare(firing, at)
         known = self.known or Declared("", 0, Rails())
-        self.now[firing.key] = Claim(
-            asked=at,
+        self.now[firing.key] = ExpectedLease(
+            requested=at,
             start=firing.start,
             until=firing.end,
             tru=firing.tru,
@@ -530,9 +532,9 @@ class Reckoning:
     def ends(self, window: str, at: timedelta) -> None:
         """End the leases of *window*, or all of them."""
         for held in (self.now, self.kept):
-            for key, claim in held.items():
-                if window in ("", key[0]) and claim.runs(at):
-                    held[key] = replace(claim, until=at)
+            for key, lease in held.items():
+                if window in ("", key[0]) and lease.runs(at):
+                    held[key] = replace(lease, until=at)
 
     def follows(self, of: Firing, to: Firing, at: timedelta) -> None:
         """Put the lease of *to* in the place of the one of *of*, if that runs."""
@@ -544,7 +546,7 @@ class Reckoning:
             self.past.append(self.now.pop(of.key))
         self.fires(to, at)
         new = self.now.get(to.key)
-        if new and new.asked == at:
+        if new and new.requested == at:
             self.kept[to.key] = replace(new, tru=min(new.tru, old.tru), since=old.since)
 
     def _declare(self, firing: Firing, at: timedelta) -> None:
@@ -570,13 +572,13 @@ class Reckoning:
         known, other = self.known, self.other
         if known is None or other is None or self.running(at, known.project):
             return
-        last = max(claim.until for claim in self.all if claim.project == known.project)
+        last = max(lease.until for lease in self.all if lease.project == known.project)
         if self.running(last, other.project):
             self.known = other
         self.other = None
 
 
-def claims(played: Played) -> list[Claim]:
+def expected_leases(played: Played) -> list[ExpectedLease]:
     """Return the leases of a story: by key, ended by releases and cancels."""
     return reckon(played, forgets=False).all
 
@@ -585,7 +587,7 @@ def reckon(played: Played, *, forgets: bool, loses: bool = False) -> Reckoning:
     """Return the reckoning of a story at its end; who deletes a keeper may lose its leases."""
     reckoning = Reckoning(forgets=forgets)
     events: list[tuple[timedelta, Firing | Deed]] = [
-        *((played.fired.get(firing, firing.asked), firing) for firing in played.story.firings),
+        *((played.fired.get(firing, firing.requested), firing) for firing in played.story.firings),
         *played.done,
     ]
     for at, event in sorted(events, key=lambda entry: entry[0]):
@@ -600,14 +602,14 @@ def reckon(played: Played, *, forgets: bool, loses: bool = False) -> Reckoning:
     return reckoning
 
 
-def demand(running: list[Claim], story: Story) -> Capacity:
+def demand(running: list[ExpectedLease], story: Story) -> Capacity:
     """Return what *running* comes to: the most that the leases of any declaration were granted.
 
     Each counts as high as its own rails let it: the highest, plus what adds, rounded up.
     """
     capacities = [
-        _under(rails, [claim for claim in running if claim.revision <= revision], story)
-        for revision, rails in {(claim.revision, claim.rails) for claim in running}
+        _under(rails, [lease for lease in running if lease.revision <= revision], story)
+        for revision, rails in {(lease.revision, lease.rails) for lease in running}
     ]
     return max(capacities, key=lambda each: _height(each, story), default=story.baseline)
 
@@ -617,12 +619,12 @@ def _height(capacity: Capacity, story: Story) -> float:
     return 0 if capacity == story.baseline else level(capacity)
 
 
-def _under(rails: Rails, counted: list[Claim], story: Story) -> Capacity:
+def _under(rails: Rails, counted: list[ExpectedLease], story: Story) -> Capacity:
     """Return what *counted* come to under *rails*."""
-    highest = max((_held(claim) for claim in counted if claim.combine == "max"), default=0)
-    asked = highest + sum(_held(claim) for claim in counted if claim.combine == "add")
+    highest = max((_held(lease) for lease in counted if lease.combine == "max"), default=0)
+    requested = highest + sum(_held(lease) for lease in counted if lease.combine == "add")
     usable = _usable(rails)
-    granted = next((tru for tru in usable if tru >= asked), usable[-1])
+    granted = next((tru for tru in usable if tru >= requested), usable[-1])
     enough = (
         story.on_demand_aps >= granted * APS_PER_TRU
         if story.baseline.tru is None
@@ -631,20 +633,20 @@ def _under(rails: Rails, counted: list[Claim], story: Story) -> Capacity:
     return story.baseline if enough else Capacity(granted)
 
 
-def _held(claim: Claim) -> int:
-    return min(claim.tru, _usable(claim.rails)[-1])
+def _held(lease: ExpectedLease) -> int:
+    return min(lease.tru, _usable(lease.rails)[-1])
 
 
 def _usable(rails: Rails) -> list[int]:
     return [tru for tru in rails.allowed if rails.max_tru is None or tru <= rails.max_tru]
 
 
-def dues(played: Played, spans: list[tuple[timedelta, timedelta, Claim]]) -> list[Due]:
-    """Return what is due between the edges of *spans*, each with its claim."""
+def dues(played: Played, spans: list[tuple[timedelta, timedelta, ExpectedLease]]) -> list[Due]:
+    """Return what is due between the edges of *spans*, each with its lease."""
     edges = sorted({edge for start, end, _ in spans if start < end for edge in (start, end)})
     found = []
     for start, end in pairwise(edges):
-        running = [claim for since, until, claim in spans if since <= start and end <= until]
+        running = [lease for since, until, lease in spans if since <= start and end <= until]
         if running:
             capacity = demand(running, played.story)
             found.append(Due(played.begin + start, played.begin + end, capacity))
@@ -655,63 +657,67 @@ def broken_promises(played: Played) -> list[str]:
     """Return a sentence for each way in which a story's promises were broken."""
     story = played.story
     both = [reckon(played, forgets=forgets) for forgets in (False, True)]
-    asked = [
+    requested = [
         due
         for reckoning in both
-        for due in dues(played, [_longest(played, claim) for claim in reckoning.all])
+        for due in dues(played, [_longest(played, lease) for lease in reckoning.all])
     ]
-    bounds = violations(_own(played, both[0].all), (), asked, story.baseline, settle=story.settle)
+    bounds = violations(
+        _own(played, both[0].all), (), requested, story.baseline, settle=story.settle
+    )
     # Kept is what is kept by either reckoning.
     least = (reckon(played, forgets=forgets, loses=True) for forgets in (False, True))
     short = min((_short(played, reckoning) for reckoning in least), key=len)
     return [*bounds, *short, *_not_back(played), *played.complaints]
 
 
-def _longest(played: Played, claim: Claim) -> tuple[timedelta, timedelta, Claim]:
-    """Return how long *claim* may be held: past its end where its keeper was deleted.
+def _longest(played: Played, lease: ExpectedLease) -> tuple[timedelta, timedelta, ExpectedLease]:
+    """Return how long *lease* may be held: past its end where its keeper was deleted.
 
     Nobody goes back for it before the next firing, which starts another keeper.
     """
-    until = claim.until
+    until = lease.until
     for at, deed in played.done:
-        if deed.what == "delete" and claim.asked <= at <= claim.until + played.story.settle:
-            later = (firing.asked for firing in played.story.firings if firing.asked > at)
+        if deed.what == "delete" and lease.requested <= at <= lease.until + played.story.settle:
+            later = (firing.requested for firing in played.story.firings if firing.requested > at)
             until = max(until, min(later, default=until))
-    return claim.asked, until, claim
+    return lease.requested, until, lease
 
 
 def _short(played: Played, reckoning: Reckoning) -> list[str]:
     """Return a sentence for each promise to a lease of *reckoning* that was not kept."""
-    story, settle, all_claims = played.story, played.story.settle, reckoning.all
-    firm = [(max(claim.start, claim.asked + settle), claim.until, claim) for claim in all_claims]
+    story, settle, all_leases = played.story, played.story.settle, reckoning.all
+    firm = [
+        (max(lease.start, lease.requested + settle), lease.until, lease) for lease in all_leases
+    ]
     promised = dues(played, firm)
     for at, deed in played.done:
         if deed.what == "foreign":
-            promised = _without(promised, played.begin + at, LOOK_EVERY + settle)
+            promised = _without(promised, played.begin + at, OBSERVE_EVERY + settle)
         if deed.what in ("terminate", "reset"):  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
     # What is said without a promise is about the bounds, which are looked at elsewhere.
     held = _limits(played)
     known = violations(held, (), (), story.baseline, settle=settle)
     low = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
-    return [*low, *_dips(played, [*all_claims, *reckoning.kept.values()])]
+    return [*low, *_dips(played, [*all_leases, *reckoning.kept.values()])]
 
 
-def _dips(played: Played, all_claims: list[Claim]) -> list[str]:
+def _dips(played: Played, all_leases: list[ExpectedLease]) -> list[str]:
     """Complain of each own write that took from a lease what it had.
 
     A change that was under way as it came may still take it; after that nothing of ours may,
     before its end.
     """
     found = []
-    for claim in all_claims:
-        due = demand([claim], played.story)
-        since = played.begin + claim.since + played.story.under_way
-        until = played.begin + claim.until
+    for lease in all_leases:
+        due = demand([lease], played.story)
+        since = played.begin + lease.since + played.story.under_way
+        until = played.begin + lease.until
         for before, record in pairwise(played.history):
             is_own = record.at not in played.foreign and since < record.at < until
             if is_own and level(before.capacity) >= level(due) > level(record.capacity):
-                found.append(f"{record.at}: {record.capacity} dips below {due} of {claim}")
+                found.append(f"{record.at}: {record.capacity} dips below {due} of {lease}")
     return found
 
 
@@ -729,7 +735,7 @@ def _limits(played: Played) -> list[CapacityRecord]:
     ]
 
 
-def _inherited(played: Played, all_claims: list[Claim], held: CapacityRecord) -> bool:
+def _inherited(played: Played, all_leases: list[ExpectedLease], held: CapacityRecord) -> bool:
     """Tell whether *held* is what others had set, found as the baseline after a rest.
 
     Without a declaration it is left alone, and the next keeper comes back to it.
@@ -738,26 +744,26 @@ def _inherited(played: Played, all_claims: list[Claim], held: CapacityRecord) ->
         earlier.at in played.foreign
         and earlier.capacity == held.capacity
         and any(
-            earlier.at < (rest := played.begin + claim.until) < held.at
+            earlier.at < (rest := played.begin + lease.until) < held.at
             and not any(
-                played.begin + other.asked <= rest < played.begin + other.until
-                for other in all_claims
+                played.begin + other.requested <= rest < played.begin + other.until
+                for other in all_leases
             )
-            for claim in all_claims
+            for lease in all_leases
         )
         for earlier in played.history
     )
 
 
-def _own(played: Played, all_claims: list[Claim]) -> list[CapacityRecord]:
+def _own(played: Played, all_leases: list[ExpectedLease]) -> list[CapacityRecord]:
     """Return the history with what others set counted as the baseline.
 
-    With a declared baseline only up to the last claim's end: then it has to go.
+    With a declared baseline only up to the last lease's end: then it has to go.
     """
     story, own = played.story, []
-    ends = [played.begin + claim.until for claim in all_claims]
+    ends = [played.begin + lease.until for lease in all_leases]
     for held in played.history:
-        foreign = held.at in played.foreign or _inherited(played, all_claims, held)
+        foreign = held.at in played.foreign or _inherited(played, all_leases, held)
         own.append(CapacityRecord(held.at, story.baseline) if foreign else held)
     if not ends or story.declared is None or not played.foreign:
         return own
@@ -787,7 +793,7 @@ def _without(promised: list[Due], at: datetime, length: timedelta) -> list[Due]:
 def _not_back(played: Played) -> list[str]:
     """Complain where the story does not end at the baseline, nor at what others set."""
     allowed = {played.story.baseline}
-    last = max((claim.until for claim in claims(played)), default=timedelta())
+    last = max((lease.until for lease in expected_leases(played)), default=timedelta())
     for at, deed in played.done:
         # Without a keeper nobody looks, and without a declaration nobody minds.
         if deed.what == "foreign" and (played.story.declared is None or at >= last):

@@ -184,7 +184,7 @@ class StoryStage:
             id, result_type=BoostResult
         )
         self.boosts.append(boost)
-        self.of[played.story.name, firing.window, firing.asked] = boost
+        self.of[played.story.name, firing.window, firing.requested] = boost
         await self.client.start_workflow(
             BOOST_WORKFLOW,
             played.story.request(firing),
@@ -217,7 +217,7 @@ class StoryStage:
             await delete(keeper)
         elif deed.what == "cancel-boost":
             assert deed.of is not None
-            await self.of[story.name, deed.window, deed.of.asked].cancel()
+            await self.of[story.name, deed.window, deed.of.requested].cancel()
         elif deed.what == "follow":
             assert deed.of is not None
             assert deed.to is not None
@@ -249,7 +249,7 @@ class StoryStage:
         """Tell whether the boost that was cancelled had come to its end before."""
         if deed.what != "cancel-boost" or deed.of is None:
             return False
-        boost = self.of[played.story.name, deed.window, deed.of.asked]
+        boost = self.of[played.story.name, deed.window, deed.of.requested]
         return (await boost.describe()).status != WorkflowExecutionStatus.CANCELED
 
     async def seen(self) -> str:
@@ -270,7 +270,7 @@ def _script(stories: Iterable[Played], restarts: Iterable[timedelta]) -> Script:
     script: Script = []
     for played in stories:
         story = played.story
-        script += [(firing.asked, played, firing) for firing in story.firings]
+        script += [(firing.requested, played, firing) for firing in story.firings]
         script += [(fault.at, played, fault) for fault in story.faults]
         script += [(deed.at, played, deed) for deed in story.deeds]
     script += [(at, None, None) for at in restarts]

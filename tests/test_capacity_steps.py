@@ -11,10 +11,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from workflows.activities.capacity import CapacityActivities
-from workflows.activity_types import Drive, Sight
+from workflows.activity_types import Observation, ReconcileInput
 from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
 from workflows.contract import ON_DEMAND, Capacity, Lease
-from workflows.keeper_state import Ledger
+from workflows.keeper_state import KeeperState
 
 START = datetime(2027, 1, 31, 23, tzinfo=UTC)
 
@@ -44,17 +44,19 @@ class BusyCloud:
         raise AssertionError("never reached")
 
 
-async def step(cloud: BusyCloud, tru: int | None) -> Sight:
-    """Return what a step to *tru* reports; None for the way back, with nothing claimed."""
-    claim = Lease(
+async def step(cloud: BusyCloud, tru: int | None) -> Observation:
+    """Return what a step to *tru* reports; None for the way back, with nothing requested."""
+    lease = Lease(
         key="w", window="w", tru=tru or 0, start=START, until=START + timedelta(hours=1), by="test"
     )
-    leases = () if tru is None else (claim,)
+    leases = () if tru is None else (lease,)
     own = (Capacity(4), Capacity(8))
-    known = Ledger(namespace="n.a", leases=leases, baseline=ON_DEMAND, written=own)
+    known = KeeperState(namespace="n.a", leases=leases, baseline=ON_DEMAND, requested=own)
     activities = CapacityActivities(cloud, patience=0.01)
-    sight: Sight = await ActivityEnvironment().run(activities.drive, Drive(ledger=known, key="k"))
-    return sight
+    observation: Observation = await ActivityEnvironment().run(
+        activities.reconcile, ReconcileInput(state=known, key="k")
+    )
+    return observation
 
 
 @pytest.mark.parametrize(
@@ -72,12 +74,15 @@ async def test_a_change_that_outlasts_patience_may_be_either(
     pending: Capacity | None, tru: int | None, coming: Capacity
 ) -> None:
     """Whether the change before or the wanted one is under way: the less of both counts."""
-    sight = await step(BusyCloud(pending), tru)
-    assert (sight.capacity, sight.coming) == (Capacity(4), coming)
-    assert sight.waits_for.startswith("not in force yet")
+    observation = await step(BusyCloud(pending), tru)
+    assert (observation.capacity, observation.pending) == (Capacity(4), coming)
+    assert observation.waits_for.startswith("not in force yet")
 
 
 async def test_a_refusal_does_not_make_a_revert_forgotten() -> None:
     """What was under way when more was refused may have come since: it is looked at again."""
-    sight = await step(BusyCloud(ON_DEMAND, is_short=True), 6)
-    assert (sight.coming, sight.offer and sight.offer.available) == (ON_DEMAND, 4.0)
+    observation = await step(BusyCloud(ON_DEMAND, is_short=True), 6)
+    assert (observation.pending, observation.options and observation.options.available) == (
+        ON_DEMAND,
+        4.0,
+    )

@@ -10,7 +10,7 @@ import pytest
 from cloud_helpers import (
     KEY,
     NAMESPACE,
-    Beats,
+    Heartbeat,
     Reply,
     Script,
     SkippingTime,
@@ -43,7 +43,7 @@ async def step(
 ) -> ObservedCapacity:
     """Take the step under the key ``step-1``."""
     client = client_of(script, time, **more)
-    return await client.set_capacity(NAMESPACE, capacity, key="step-1", heartbeat=Beats())
+    return await client.set_capacity(NAMESPACE, capacity, key="step-1", heartbeat=Heartbeat())
 
 
 Replies = Iterable[Any]
@@ -439,7 +439,7 @@ async def test_the_proposed_pace_is_kept_within_reason(proposed: str, nap: float
 
 async def test_beats_while_waiting() -> None:
     """Each wait is told, with what is waited for."""
-    beats = Beats()
+    beats = Heartbeat()
     script = Script(
         get=[namespace(), namespace(request=GOING), namespace(8)],
         update=[no(503, "away"), operation("STATE_PENDING")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from cloud_helpers import Beats
+from cloud_helpers import Heartbeat
 
 from workflows.cloud import ConcurrencyLimit
 
@@ -16,7 +16,7 @@ async def test_no_more_than_the_count_at_once() -> None:
 
     async def come(number: int) -> None:
         nonlocal held, most
-        async with limit.hold(Beats()):
+        async with limit.hold(Heartbeat()):
             held += 1
             most = max(most, held)
             await asyncio.sleep(0)
@@ -32,10 +32,10 @@ async def test_first_come_first_served() -> None:
     limit, order = ConcurrencyLimit(1), []
 
     async def come(number: int) -> None:
-        async with limit.hold(Beats()):
+        async with limit.hold(Heartbeat()):
             order.append(number)
 
-    async with limit.hold(Beats()):
+    async with limit.hold(Heartbeat()):
         waiting = [asyncio.ensure_future(come(number)) for number in range(5)]
         await asyncio.sleep(0)
     await asyncio.gather(*waiting)
@@ -44,7 +44,7 @@ async def test_first_come_first_served() -> None:
 
 async def test_waiting_beats_and_is_told() -> None:
     """Whoever waits beats meanwhile, and learns that what was read may be old."""
-    limit, beats, three = ConcurrencyLimit(1, heartbeat_every=0.01), Beats(), asyncio.Event()
+    limit, beats, three = ConcurrencyLimit(1, heartbeat_every=0.01), Heartbeat(), asyncio.Event()
 
     def heartbeat(words: str) -> None:
         beats(words)
@@ -52,7 +52,7 @@ async def test_waiting_beats_and_is_told() -> None:
             three.set()
 
     async def occupy(is_held: asyncio.Event) -> None:
-        async with limit.hold(Beats()) as waited:
+        async with limit.hold(Heartbeat()) as waited:
             assert not waited
             is_held.set()
             await three.wait()
@@ -72,10 +72,10 @@ async def test_giving_up_takes_no_slot_along(turns: int) -> None:
     limit = ConcurrencyLimit(1)
 
     async def come() -> None:
-        async with limit.hold(Beats()):
+        async with limit.hold(Heartbeat()):
             await asyncio.sleep(0)
 
-    async with limit.hold(Beats()):
+    async with limit.hold(Heartbeat()):
         waiting = asyncio.ensure_future(come())
         await asyncio.sleep(0)
     for _ in range(turns):
@@ -89,7 +89,7 @@ async def test_a_failure_inside_gives_the_slot_back() -> None:
     """An error under a held slot frees it."""
     limit = ConcurrencyLimit(1)
     with pytest.raises(ZeroDivisionError):
-        async with limit.hold(Beats()):
+        async with limit.hold(Heartbeat()):
             raise ZeroDivisionError
-    async with limit.hold(Beats()) as waited:
+    async with limit.hold(Heartbeat()) as waited:
         assert not waited

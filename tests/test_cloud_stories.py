@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cloud_helpers import KEY, NAMESPACE, Beats, SkippingTime
+from cloud_helpers import KEY, NAMESPACE, Heartbeat, SkippingTime
 
 from planner.simulator import Principal, Rules, Simulator
 from planner.simulator.faults import CALLS, KINDS
@@ -56,7 +56,7 @@ def steps(simulator: Simulator, namespace: str = NAMESPACE) -> list[float | None
 
 async def to(client: CloudClient, capacity: Capacity, key: str) -> Capacity:
     """Take the namespace to *capacity*."""
-    return (await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())).capacity
+    return (await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Heartbeat())).capacity
 
 
 async def test_up_and_down() -> None:
@@ -88,7 +88,7 @@ async def test_no_other_field_is_touched() -> None:
         simulator.fault("update", "conflict")
         simulator.fault("update", "drop-reply")
         for key, capacity in (("up", EIGHT), ("down", ON_DEMAND)):
-            await client.set_capacity("other.x", capacity, key=key, heartbeat=Beats())
+            await client.set_capacity("other.x", capacity, key=key, heartbeat=Heartbeat())
         after = dict(simulator.namespace("other.x").spec)
     assert after.pop("capacitySpec") == {"onDemand": {}}
     assert json.dumps(spec) == json.dumps(after)
@@ -206,12 +206,12 @@ async def test_a_smaller_boost_after_a_shortage() -> None:
     async with story() as (simulator, client, _):
         await simulator.create("big.x", maxAvailableTruValue=6)
         with pytest.raises(InsufficientCapacity) as caught:
-            await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Beats())
+            await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Heartbeat())
         assert caught.value.available == 6
         smaller = Capacity(caught.value.available)
-        await client.set_capacity("big.x", smaller, key="less", heartbeat=Beats())
+        await client.set_capacity("big.x", smaller, key="less", heartbeat=Heartbeat())
         simulator.namespace("big.x").max_available_tru = 12
-        await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Beats())
+        await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Heartbeat())
         assert steps(simulator, "big.x") == [None, 6, 8]
 
 
@@ -274,7 +274,7 @@ async def boost_all(client: CloudClient, names: list[str]) -> list[Capacity]:
     """Boost every namespace at once."""
 
     async def boost(name: str) -> Capacity:
-        seen = await client.set_capacity(name, EIGHT, key=f"step/{name}", heartbeat=Beats())
+        seen = await client.set_capacity(name, EIGHT, key=f"step/{name}", heartbeat=Heartbeat())
         return seen.capacity
 
     return await asyncio.gather(*(boost(name) for name in names))

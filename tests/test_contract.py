@@ -44,15 +44,15 @@ times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """A claim, as the combination sees it."""
+class Demanded:
+    """A demand, as the combination sees it."""
 
     tru: int
     combine: Combine = "max"
 
 
-claims = st.lists(
-    st.builds(Claimed, st.integers(1, 14), st.sampled_from(["max", "add"])), max_size=6
+demands = st.lists(
+    st.builds(Demanded, st.integers(1, 14), st.sampled_from(["max", "add"])), max_size=6
 )
 rails = st.builds(
     Rails,
@@ -144,9 +144,9 @@ def test_the_next_weekday_by_looking_at_every_minute(
     assert end_by_clock(wall, Until(at, weekday), tz) == expected
 
 
-@given(claims, rails, baselines, st.floats(0, 9000))
+@given(demands, rails, baselines, st.floats(0, 9000))
 def test_a_target_is_no_less_than_what_is_there_anyway(
-    held: list[Claimed], limits: Rails, tru: float | None, aps: float
+    held: list[Demanded], limits: Rails, tru: float | None, aps: float
 ) -> None:
     """Neither the baseline nor the on-demand limit is ever lowered by a boost."""
     baseline = Capacity(tru)
@@ -161,9 +161,9 @@ def test_a_target_is_no_less_than_what_is_there_anyway(
         assert target.capacity.tru > baseline.tru
 
 
-@given(claims, rails)
-def test_what_falls_short_says_so(held: list[Claimed], limits: Rails) -> None:
-    """Less than is asked for is never given without saying so, and saying why."""
+@given(demands, rails)
+def test_what_falls_short_says_so(held: list[Demanded], limits: Rails) -> None:
+    """Less than is requested is never given without saying so, and saying why."""
     target = target_of(held, ON_DEMAND, limits)
     given_tru = target.capacity.tru or 0
     assert target.falls_short == (given_tru < combine(held))
@@ -171,9 +171,9 @@ def test_what_falls_short_says_so(held: list[Claimed], limits: Rails) -> None:
         assert target.reason
 
 
-@given(claims, claims)
-def test_more_claims_never_come_to_less(held: list[Claimed], more: list[Claimed]) -> None:
-    """Another claim never takes anything away."""
+@given(demands, demands)
+def test_more_demands_never_come_to_less(held: list[Demanded], more: list[Demanded]) -> None:
+    """Another demand never takes anything away."""
     assert combine([*held, *more]) >= combine(held)
 
 
@@ -193,7 +193,7 @@ def test_aps_are_rounded_up(aps: int, tru: int) -> None:
 
 @given(instants, st.integers(0, 7200), st.integers(60, 90_000))
 def test_a_lease_is_its_occurrence(nominal: datetime, ahead: int, length: int) -> None:
-    """The same firing makes the same claim, from its window's start to its end."""
+    """The same firing requests the same lease, from its window's start to its end."""
     request = BoostRequest(
         namespace="n.a", window="w", tru=8, ttl_seconds=length, ahead_seconds=ahead
     )

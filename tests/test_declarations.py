@@ -20,11 +20,11 @@ from workflows.contract import (
     target_of,
     target_of_leases,
 )
-from workflows.keeper_state import Ledger, Offer
+from workflows.keeper_state import KeeperState, KnownOptions
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-EMPTY = Ledger(namespace="n.a", baseline=ON_DEMAND, baseline_declared=True)
+EMPTY = KeeperState(namespace="n.a", baseline=ON_DEMAND, baseline_declared=True)
 FOUR = Rails(max_tru=4)
 FREE = Rails()
 
@@ -32,7 +32,7 @@ FREE = Rails()
 def lease(
     window: str, tru: int, hours: float = 1, *, combine: Combine = "max", project: str = "a"
 ) -> Lease:
-    """Return a claim of *window* for *hours* from now on."""
+    """Return a lease of *window* for *hours* from now on."""
     return Lease(
         key=f"{window}@1",
         window=window,
@@ -45,22 +45,22 @@ def lease(
 
 
 def fires(
-    ledger: Ledger,
-    claim: Lease,
+    state: KeeperState,
+    new: Lease,
     rails: Rails | None,
     revision: int,
     baseline: Capacity | None = ON_DEMAND,
-) -> Ledger:
-    """Return *ledger* once *claim* came with a declaration."""
+) -> KeeperState:
+    """Return *state* once *new* came with a declaration."""
     request = LeaseRequest(
-        namespace="n.a", lease=claim, baseline=baseline, rails=rails, revision=revision
+        namespace="n.a", lease=new, baseline=baseline, rails=rails, revision=revision
     )
-    return keeper_transitions.grant(ledger, request, NOW)
+    return keeper_transitions.grant(state, request, NOW)
 
 
-def target(ledger: Ledger) -> float | None:
-    """Return the TRU that *ledger* drives to."""
-    return ledger.target.capacity.tru
+def target(state: KeeperState) -> float | None:
+    """Return the TRU that *state* drives to."""
+    return state.target.capacity.tru
 
 
 def test_a_narrower_newcomer_lowers_nothing() -> None:
@@ -157,7 +157,9 @@ def test_another_project_declares_beside() -> None:
     known = fires(known, lease("v", 8, 2, project="b"), FOUR, 9)
     assert (known.rails, known.project, known.baseline) == (FREE, "a", Capacity(2))
     assert target(known) == 12
-    assert "project b declares a baseline of on-demand, max_tru 4" in ui_text.details(known, NOW)
+    assert "project b declares a baseline of on-demand, max_tru 4" in ui_text.keeper_details(
+        known, NOW
+    )
     left = keeper_transitions.expire(known, NOW + HOUR)
     assert (left.rails, left.project, left.baseline) == (FOUR, "b", ON_DEMAND)
     assert left.other is None
@@ -184,11 +186,11 @@ def test_an_other_that_has_ended_is_forgotten() -> None:
 def test_a_successor_grants_under_the_newest_declaration() -> None:
     """An old firing that starts a keeper anew is held to what the broken run knew."""
     old = fires(EMPTY, lease("w", 3), FOUR, 7, baseline=Capacity(2))
-    late = fires(Ledger(namespace="n.a"), lease("late", 12), FREE, 6)
+    late = fires(KeeperState(namespace="n.a"), lease("late", 12), FREE, 6)
     known = keeper_transitions.take_over(late, old)
     assert (known.rails, known.revision, known.baseline) == (FOUR, 7, Capacity(2))
     assert target(known) == 4
-    newer = fires(Ledger(namespace="n.a"), lease("new", 12), FREE, 8)
+    newer = fires(KeeperState(namespace="n.a"), lease("new", 12), FREE, 8)
     known = keeper_transitions.take_over(newer, old)
     assert (known.rails, known.revision, known.baseline) == (FREE, 8, ON_DEMAND)
     assert target(known) == 12
@@ -198,7 +200,7 @@ def test_a_successor_keeps_what_a_lease_was_granted() -> None:
     """A retry that starts a keeper anew does not lower the lease that the broken run held."""
     old = fires(EMPTY, lease("w", 12), FREE, 1)
     known = keeper_transitions.take_over(
-        fires(Ledger(namespace="n.a"), lease("w", 4), FOUR, 2), old
+        fires(KeeperState(namespace="n.a"), lease("w", 4), FOUR, 2), old
     )
     assert [held.tru for held in known.leases] == [12]
     assert target(known) == 12
@@ -232,7 +234,7 @@ def own(held: Lease) -> Rails:
     return held.rails
 
 
-def level(capacity: Capacity, aps: float) -> float:
+def aps_of(capacity: Capacity, aps: float) -> float:
     """Return *capacity* in Actions per second."""
     return aps if capacity.tru is None else capacity.tru * 500
 
@@ -244,8 +246,8 @@ def test_a_lease_that_comes_never_lowers(
     """Whatever the rails of a newcomer, no running lease has less for it."""
     before = target_of_leases(held, baseline, own, on_demand_aps=aps)
     after = target_of_leases([*held, new], baseline, own, on_demand_aps=aps)
-    assert level(after.capacity, aps) >= level(before.capacity, aps)
-    assert after.asked >= before.asked
+    assert aps_of(after.capacity, aps) >= aps_of(before.capacity, aps)
+    assert after.requested >= before.requested
 
 
 @given(st.lists(granted, max_size=6), granted, capacities)
@@ -255,8 +257,8 @@ def test_none_comes_above_its_own_rails(held: list[Lease], new: Lease, baseline:
     before = target_of_leases(held, baseline, own)
     after = target_of_leases([*held, last], baseline, own)
     usable = [tru for tru in own(last).allowed if tru <= (own(last).max_tru or 99)]
-    bound = max(level(before.capacity, 0), max(usable, default=0) * 500, level(baseline, 0))
-    assert level(after.capacity, 0) <= bound
+    bound = max(aps_of(before.capacity, 0), max(usable, default=0) * 500, aps_of(baseline, 0))
+    assert aps_of(after.capacity, 0) <= bound
 
 
 @given(st.lists(granted, max_size=6), rails, capacities, st.sampled_from([0, 500, 2000]))
@@ -276,13 +278,13 @@ def test_each_lease_has_what_it_would_have_alone(held: list[Lease], baseline: Ca
     together = target_of_leases(held, baseline, own)
     for each in held:
         alone = target_of_leases([each], baseline, own)
-        assert level(together.capacity, 0) >= level(alone.capacity, 0)
-        known = Ledger(
+        assert aps_of(together.capacity, 0) >= aps_of(alone.capacity, 0)
+        known = KeeperState(
             namespace="n.a",
             leases=tuple(held),
             baseline=baseline,
             in_force=together.capacity,
-            offer=Offer(),
+            options=KnownOptions(),
         )
         assert known.covers(each)
 
@@ -299,7 +301,7 @@ def test_whatever_comes_the_target_only_rises(
     """No order of firings and declarations, of two projects, lowers what runs."""
     known, before = EMPTY, 0.0
     for number, tru, said, revision, is_other in firings:
-        claim = lease(f"w{number}{is_other}", tru, project="b" if is_other else "a")
-        known = fires(known, claim, said, revision)
+        new = lease(f"w{number}{is_other}", tru, project="b" if is_other else "a")
+        known = fires(known, new, said, revision)
         assert (target(known) or 0) >= before
         before = target(known) or 0

@@ -91,7 +91,7 @@ def test_what_adds_to_nothing_is_not_on_top_of_anything() -> None:
 def test_caps_and_rounding_are_said() -> None:
     """Where a rail holds the target back or lifts it, the reason says so."""
     capped = reasons("2027-01-04 09:30", SHORT, guard_rails=GuardRails(max_tru=6))
-    assert capped[-1] == "8 TRU asked for, 6 allowed at most"
+    assert capped[-1] == "8 TRU requested, 6 allowed at most"
     rounded = reasons(
         "2027-01-04 09:30", SHORT, window("one", *_spans(SHORT), tru=1, combine="add")
     )

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from workflows.activities.heartbeat import BEAT_EVERY, beating
-from workflows.activity_types import BEAT_WITHIN
+from workflows.activities.heartbeat import HEARTBEAT_INTERVAL, heartbeating
+from workflows.activity_types import HEARTBEAT_TIMEOUT
 
 
 class Listener(ActivityEnvironment):
@@ -25,42 +25,42 @@ class Listener(ActivityEnvironment):
         self.beat.set()
 
     async def next(self) -> str:
-        """Return the words of the next beat."""
+        """Return the details of the next heartbeat."""
         self.beat.clear()
         await asyncio.wait_for(self.beat.wait(), 10)
         return self.heard[-1]
 
 
-async def test_what_is_quick_beats_never() -> None:
-    """Nothing is said before the first interval is over: each beat is an Action."""
+async def test_a_quick_activity_sends_no_heartbeat() -> None:
+    """No heartbeat is sent before the first interval is over: each is an Action."""
     listener = Listener()
 
     async def quick() -> None:
-        async with beating("at it"):
+        async with heartbeating("at it"):
             await asyncio.sleep(0)
 
     await listener.run(quick)
     assert listener.heard == []
 
 
-async def test_what_takes_its_time_beats_with_the_latest_words(
+async def test_a_slow_activity_sends_the_latest_details(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It beats whatever it waits for, says what is new, and falls silent at its end."""
-    monkeypatch.setattr("workflows.activities.heartbeat.BEAT_EVERY", 0.01)
+    """It sends heartbeats whatever it waits for, with new details, and none after its end."""
+    monkeypatch.setattr("workflows.activities.heartbeat.HEARTBEAT_INTERVAL", 0.01)
     listener = Listener()
 
     async def slow() -> None:
         alone = asyncio.all_tasks()
-        async with beating("looking") as beats:
+        async with heartbeating("looking") as heartbeat:
             assert await listener.next() == "looking"
-            beats.say("waiting")
+            heartbeat.update("waiting")
             assert await listener.next() == "waiting"
         assert asyncio.all_tasks() == alone
 
     await listener.run(slow)
 
 
-def test_there_is_a_beat_whenever_one_may_be_sent() -> None:
+def test_there_is_a_heartbeat_whenever_one_may_be_sent() -> None:
     """Two intervals fit into the 80 % of the server's patience for which the SDK throttles."""
-    assert 0.8 * BEAT_WITHIN.total_seconds() > 2 * BEAT_EVERY
+    assert 0.8 * HEARTBEAT_TIMEOUT.total_seconds() > 2 * HEARTBEAT_INTERVAL

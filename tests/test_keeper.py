@@ -112,7 +112,7 @@ async def test_too_little_inventory(skipping: WorkflowEnvironment, fresh: str) -
         boost = await stage.start(stage.request(10, 4))
         await stage.in_force(6)
         status = await stage.says(lambda status: status.capacity == Capacity(6))
-        assert status.state == "uncovered"
+        assert status.health == "uncovered"
         stage.cloud.available = None
         result = await boost.result()
         assert (result.in_force, result.capacity) == (True, Capacity(10))
@@ -128,13 +128,13 @@ async def test_inventory_found_short_by_the_request(
         boost = await stage.start(stage.request(10, 1))
         with pytest.raises(WorkflowFailureError) as red:
             await boost.result()
-        assert "10 TRU asked for, 4 allowed at most" in str(red.value.cause)
+        assert "10 TRU requested, 4 allowed at most" in str(red.value.cause)
         await stage.end()
         assert stage.cloud.steps == [4, None]
 
 
 async def test_one_change_in_flight(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """While a change is under way, another claim waits and is then driven to."""
+    """While a change is under way, another lease waits and is then driven to."""
     async with staged(skipping, fresh, patience=30) as stage:
         stage.cloud.hold = asyncio.Event()
         four = await stage.start(stage.request(4, 2))
@@ -151,7 +151,7 @@ async def test_one_change_in_flight(skipping: WorkflowEnvironment, fresh: str) -
 
 
 async def test_a_boost_during_a_revert(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """A claim that comes while the way down is under way is driven to right after it."""
+    """A lease that comes while the way down is under way is driven to right after it."""
     async with staged(skipping, fresh, patience=30) as stage:
         await stage.boost(8, 1)
         stage.cloud.hold = asyncio.Event()
@@ -166,7 +166,7 @@ async def test_a_boost_during_a_revert(skipping: WorkflowEnvironment, fresh: str
 
 
 async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """What is in force still, but about to go, does not count as covering a new claim.
+    """What is in force still, but about to go, does not count as covering a new lease.
 
     What the change waits for is told in the words of whoever waits.
     """
@@ -179,9 +179,9 @@ async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, 
         )
         again = await stage.start(stage.request(4, 4, window="second"))
         await stage.says(lambda status: len(status.leases) == 1)
-        assert (await stage.status()).state == "uncovered"
+        assert (await stage.status()).health == "uncovered"
         waiting = await stage.says(lambda status: "4 TRU is held back" in status.details)
-        assert waiting.state == "uncovered"
+        assert waiting.health == "uncovered"
         await stage.cloud.set(Capacity(None))
         stage.cloud.hold.set()
         assert (await again.result()).in_force
@@ -191,7 +191,7 @@ async def test_a_boost_while_a_revert_is_pending(skipping: WorkflowEnvironment, 
 async def test_a_boost_after_a_revert_whose_reply_was_lost(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """A way down that nobody saw the end of may have come: a new claim looks first."""
+    """A way down that nobody saw the end of may have come: a new lease looks first."""
     async with staged(skipping, fresh) as stage:
         await stage.boost(4, 1)
         stage.cloud.loses_replies = 1
@@ -202,7 +202,7 @@ async def test_a_boost_after_a_revert_whose_reply_was_lost(
 
 
 async def test_the_same_firing_twice(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """A duplicate is the same claim, renewed: one lease, one raise, one end."""
+    """A duplicate is the same lease, renewed: one lease, one raise, one end."""
     async with staged(skipping, fresh) as stage:
         request = stage.request(8, 1)
         now = await skipping.get_current_time()
@@ -217,7 +217,7 @@ async def test_the_same_firing_twice(skipping: WorkflowEnvironment, fresh: str) 
 
 
 async def test_a_release_ends_it_now(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """Released claims are gone at once, and the same firing does not bring them back."""
+    """Released leases are gone at once, and the same firing does not bring them back."""
     async with staged(skipping, fresh) as stage:
         boosts = [stage.request(4, 5), stage.request(8, 5)]
         for request in boosts:
@@ -277,7 +277,7 @@ async def test_a_revert_is_never_given_up(skipping: WorkflowEnvironment, fresh: 
         await stage.boost(8, 1)
         stage.cloud.faults = [Unauthorized("the key has expired")] * 60
         await stage.sleep(1.5)
-        status = await stage.says(lambda status: status.state == "overdue")
+        status = await stage.says(lambda status: status.health == "overdue")
         assert "the key has expired" in status.details
         await stage.end()
         assert stage.cloud.steps == [8, None]
@@ -289,15 +289,15 @@ async def test_a_revert_is_never_given_up(skipping: WorkflowEnvironment, fresh: 
     ("changes", "words"),
     [
         pytest.param({"namespace": "another.acct"}, "not another.acct", id="another namespace"),
-        pytest.param({"tru": 0}, "asks for nothing", id="no TRU"),
+        pytest.param({"tru": 0}, "requests nothing", id="no TRU"),
         pytest.param({"key": ""}, "needs a key", id="no key"),
         pytest.param({"backwards": True}, "ends before it starts", id="backwards"),
     ],
 )
-async def test_bad_claims_are_refused(
+async def test_bad_leases_are_refused(
     skipping: WorkflowEnvironment, fresh: str, changes: dict[str, object], words: str
 ) -> None:
-    """A claim that makes no sense is refused with a sentence, and leaves no trace."""
+    """A lease that makes no sense is refused with a sentence, and leaves no trace."""
     async with staged(skipping, fresh) as stage:
         await stage.boost(4, 9)
         before = await stage.status()

@@ -14,15 +14,15 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.exceptions import CancelledError
 from temporalio.testing import WorkflowEnvironment
 
-from workflows.activity_types import LEDGER_QUERY, KeeperInput
+from workflows.activity_types import STATE_QUERY, KeeperInput
 from workflows.contract import KEEPER_WORKFLOW, Capacity, KeeperStart
-from workflows.keeper_state import Ledger
+from workflows.keeper_state import KeeperState
 
 
 async def test_a_cancelled_keeper_goes_back_first(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """A cancel ends every claim, brings the baseline back, and only then ends the keeper."""
+    """A cancel ends every lease, brings the baseline back, and only then ends the keeper."""
     async with staged(skipping, fresh, capacity=Capacity(2)) as stage:
         await stage.boost(8, 5)
         await stage.keeper.cancel()
@@ -74,10 +74,10 @@ async def answered(boost: WorkflowHandle[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("how", ["release", "cancel"])
-async def test_a_released_claim_does_not_come_back(
+async def test_a_released_lease_does_not_come_back(
     skipping: WorkflowEnvironment, fresh: str, how: str
 ) -> None:
-    """A boost that still asks finds its claim ended, also by a keeper that knows it not."""
+    """A boost that still asks finds its lease ended, also by a keeper that knows it not."""
     async with staged(skipping, fresh, available=4.0) as stage:
         boost = await stage.start(stage.request(8, 9))
         await stage.in_force(4)
@@ -91,22 +91,22 @@ async def test_a_released_claim_does_not_come_back(
 
 
 async def test_an_idle_keeper_looks_afresh(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """What others set while nothing was claimed is the next boost's baseline."""
+    """What others set while nothing was requested is the next boost's baseline."""
     async with staged(skipping, fresh) as stage:
         await stage.boost(8, 20)
         await stage.release()
         await stage.in_force(None)
-        await stage.says(lambda status: status.state == "ok")
+        await stage.says(lambda status: status.health == "ok")
         await stage.cloud.set(Capacity(3))
         await stage.boost(6, 2, window="second")
         await stage.end()
         assert stage.cloud.steps == [8, None, 3, 6, 3]
 
 
-async def test_a_cancelled_boost_gives_its_claim_back(
+async def test_a_cancelled_boost_gives_its_lease_back(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """Who cancels a boost that still waits doesn't want it: its claim ends at once."""
+    """Who cancels a boost that still waits doesn't want it: its lease ends at once."""
     async with staged(skipping, fresh, available=4.0) as stage:
         boost = await stage.start(stage.request(8, 20))
         await stage.in_force(4)
@@ -156,8 +156,8 @@ async def test_a_terminated_keeper_is_repaired(skipping: WorkflowEnvironment, fr
 async def test_it_continues_as_new(
     skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that handled many claims hands everything over, and nothing is felt of it."""
-    monkeypatch.setattr("workflows.keeper_state.UPDATES_A_RUN", 3)
+    """A run that handled many leases hands everything over, and nothing is felt of it."""
+    monkeypatch.setattr("workflows.keeper_state.UPDATES_PER_RUN", 3)
     async with staged(skipping, fresh) as stage:
         await stage.start(stage.request(4, 6))
         await stage.in_force(4)
@@ -173,20 +173,20 @@ async def test_it_continues_as_new(
         assert stage.cloud.steps[-2:] == [4, None]
 
 
-async def test_a_claim_wakes_a_keeper_that_continues(
+async def test_a_lease_wakes_a_keeper_that_continues(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """A ledger handed over is looked at at once, whatever the last run was doing."""
+    """A state handed over is looked at at once, whatever the last run was doing."""
     async with staged(skipping, fresh, capacity=Capacity(8)) as stage:
-        ledger = Ledger(
+        state = KeeperState(
             namespace=stage.namespace,
             baseline=Capacity(2),
             in_force=Capacity(8),
-            written=(Capacity(8),),
+            requested=(Capacity(8),),
         )
         await stage.client.start_workflow(
             KEEPER_WORKFLOW,
-            KeeperInput(namespace=stage.namespace, ledger=ledger),
+            KeeperInput(namespace=stage.namespace, state=state),
             id=stage.keeper.id,
             task_queue=stage.queue,
         )
@@ -194,12 +194,12 @@ async def test_a_claim_wakes_a_keeper_that_continues(
 
 
 async def test_what_it_knows_survives_the_wire(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """The ledger that a query returns is the ledger, value for value."""
+    """The state that a query returns is the state, value for value."""
     async with staged(skipping, fresh, available=6.0) as stage:
         await stage.start(stage.request(8, 2, rails=replace(stage.request(1, 1).rails, max_tru=10)))
         await stage.says(lambda status: status.capacity == Capacity(6))
-        known: Ledger = await stage.keeper.query(LEDGER_QUERY, result_type=Ledger)
-        assert known.offer.available == 6
+        known: KeeperState = await stage.keeper.query(STATE_QUERY, result_type=KeeperState)
+        assert known.options.available == 6
         assert known.rails is not None
         assert known.rails.max_tru == 10
         assert [lease.tru for lease in known.leases] == [8]
@@ -227,7 +227,9 @@ async def test_more_than_due_set_by_others(
         await stage.boost(8, 2, baseline=declared)
         await stage.cloud.set(Capacity(12))
         await stage.sleep(0.6)
-        assert (await stage.says(lambda status: status.state == "foreign")).capacity == Capacity(12)
+        assert (await stage.says(lambda status: status.health == "foreign")).capacity == Capacity(
+            12
+        )
         assert state in await stage.end()
         assert stage.cloud.steps == steps
 
@@ -256,8 +258,8 @@ async def test_less_than_due_set_by_others(skipping: WorkflowEnvironment, fresh:
         await stage.cloud.set(Capacity(2))
         await stage.sleep(0.6)
         await stage.in_force(8)
-        status = await stage.says(lambda status: status.state == "ok")
-        assert "somebody else had set 2 TRU" in status.details
+        status = await stage.says(lambda status: status.health == "ok")
+        assert "2 TRU had been set externally" in status.details
         await stage.end()
         assert stage.cloud.steps == [8, 2, 8, None]
 
@@ -272,7 +274,7 @@ async def test_the_baseline_set_early_by_others(skipping: WorkflowEnvironment, f
 
 
 async def test_a_lost_write_is_still_ours(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """What was written without an answer is taken back, not mistaken for somebody else's."""
+    """What was requested without an answer is taken back, not mistaken for an external change."""
     async with staged(skipping, fresh) as stage:
         stage.cloud.loses_replies = 1
         await stage.start(stage.request(8, 1))
@@ -282,8 +284,8 @@ async def test_a_lost_write_is_still_ours(skipping: WorkflowEnvironment, fresh: 
         assert stage.cloud.steps == [8, None]
 
 
-async def test_a_keeper_without_a_claim_ends(skipping: WorkflowEnvironment, fresh: str) -> None:
-    """A keeper that nobody claims anything from touches nothing and ends."""
+async def test_a_keeper_without_a_lease_ends(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """A keeper that no lease is requested from touches nothing and ends."""
     async with staged(skipping, fresh) as stage:
         await stage.client.start_workflow(
             KEEPER_WORKFLOW,
@@ -291,6 +293,6 @@ async def test_a_keeper_without_a_claim_ends(skipping: WorkflowEnvironment, fres
             id=stage.keeper.id,
             task_queue=stage.queue,
         )
-        assert await stage.end() == "nothing was claimed, nothing was changed"
+        assert await stage.end() == "no lease was requested, nothing was changed"
         assert stage.cloud.calls == []
         assert (await stage.keeper.describe()).status == WorkflowExecutionStatus.COMPLETED

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from temporalio.converter import DataConverter
 
 from workflows import keeper_transitions
-from workflows.contract import ON_DEMAND, Capacity, KeeperState, Lease, Rails, target_of_leases
-from workflows.keeper_state import FEW_LEASES, LEASES, Ledger, Offer
+from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, Lease, Rails, target_of_leases
+from workflows.keeper_state import FEW_LEASES, MAX_LEASES, KeeperState, KnownOptions
 from workflows.lease_demand import demand_of
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -42,7 +42,7 @@ def leases(draw: st.DrawFn) -> Lease:
 
 many = st.lists(leases(), max_size=12).map(tuple)
 offers = st.builds(
-    Offer,
+    KnownOptions,
     allowed=st.just((2.0, 3.0, 4.0, 6.0, 8.0, 10.0, 12.0)),
     available=st.sampled_from([None, 4.0]),
     on_demand_aps=st.sampled_from([500, 1800]),
@@ -51,21 +51,21 @@ offers = st.builds(
 
 @given(many, offers, st.sampled_from([ON_DEMAND, Capacity(3)]))
 def test_those_that_decide_come_to_what_all_do(
-    held: tuple[Lease, ...], offer: Offer, baseline: Capacity
+    held: tuple[Lease, ...], offer: KnownOptions, baseline: Capacity
 ) -> None:
     """The target of a keeper is the target of each and every lease, also under many rails."""
-    known = Ledger(namespace="n.a", leases=held, baseline=baseline, offer=offer)
+    known = KeeperState(namespace="n.a", leases=held, baseline=baseline, options=offer)
     everyone = target_of_leases(
         held,
         baseline,
         lambda lease: known._narrowed(lease.rails),
         on_demand_aps=offer.on_demand_aps,
     )
-    assert known.due == everyone
-    assert known.for_a_step.target == known.target
+    assert known.full_target == everyone
+    assert known.for_reconcile.target == known.target
 
 
-def state_one_by_one(known: Ledger) -> KeeperState | None:
+def state_one_by_one(known: KeeperState) -> KeeperHealth | None:
     """Return what the leases that run say of the state, each looked at by itself."""
     running = replace(known, leases=tuple(one for one in known.leases if one.until > NOW))
     short = [one for one in running.leases if not running.covers(one)]
@@ -77,17 +77,17 @@ def state_one_by_one(known: Ledger) -> KeeperState | None:
 @given(many, st.sampled_from([ON_DEMAND, Capacity(4), Capacity(12)]))
 def test_a_group_is_covered_as_each_of_it(held: tuple[Lease, ...], in_force: Capacity) -> None:
     """No lease that is short is overlooked, nor whether it has opened."""
-    known = Ledger(namespace="n.a", leases=held, baseline=ON_DEMAND, in_force=in_force)
+    known = KeeperState(namespace="n.a", leases=held, baseline=ON_DEMAND, in_force=in_force)
     expected = state_one_by_one(known)
-    assert (keeper_transitions.state_of(known, NOW) if expected else None) == expected
+    assert (keeper_transitions.health_of(known, NOW) if expected else None) == expected
     if expected is None:
-        assert keeper_transitions.state_of(known, NOW) not in ("uncovered", "raising")
+        assert keeper_transitions.health_of(known, NOW) not in ("uncovered", "raising")
 
 
 def test_the_same_tuple_is_worked_out_once() -> None:
     """What nothing has changed in costs nothing: a replay asks again at each turn."""
     held = tuple(lease(number) for number in range(50))
-    known = Ledger(namespace="n.a", leases=held)
+    known = KeeperState(namespace="n.a", leases=held)
     assert demand_of(held) is demand_of(known.leases)
     assert keeper_transitions.expire(known, NOW) is known
 
@@ -110,32 +110,32 @@ def lease(number: int, reason: str = "") -> Lease:
 
 @given(st.lists(leases(), min_size=FEW_LEASES // 2 + 1, max_size=FEW_LEASES).map(tuple))
 def test_many_leases_survive_the_way_to_the_next_run(held: tuple[Lease, ...]) -> None:
-    """A ledger with many leases, and released ones, arrives as it was, value for value."""
-    known = Ledger(namespace="n.a", leases=held, released=held, baseline=Capacity(2))
+    """A state with many leases, and released ones, arrives as it was, value for value."""
+    known = KeeperState(namespace="n.a", leases=held, released=held, baseline=Capacity(2))
     assert known.to_hand_over.packed is not None
     assert on_the_wire(known.to_hand_over)[1].unpacked == known
 
 
 def test_few_leases_go_as_they_are() -> None:
     """What people read in the UI stays readable."""
-    known = Ledger(namespace="n.a", leases=tuple(map(lease, range(FEW_LEASES))))
+    known = KeeperState(namespace="n.a", leases=tuple(map(lease, range(FEW_LEASES))))
     assert known.to_hand_over is known
     assert known.unpacked is known
 
 
 def test_as_many_leases_as_there_may_be_are_one_payload() -> None:
     """A full keeper can be handed over: with room to spare for long names and reasons."""
-    known = Ledger(
-        namespace="n.a", leases=tuple(lease(number, "r" * 50) for number in range(LEASES))
+    known = KeeperState(
+        namespace="n.a", leases=tuple(lease(number, "r" * 50) for number in range(MAX_LEASES))
     )
     size, arrived = on_the_wire(known.to_hand_over)
     assert size < 0.75 * PAYLOAD_LIMIT
     assert arrived.unpacked == known
 
 
-def on_the_wire(known: Ledger) -> tuple[int, Ledger]:
+def on_the_wire(known: KeeperState) -> tuple[int, KeeperState]:
     """Return the bytes that *known* takes as a payload, and what is read of them."""
     converter = DataConverter.default.payload_converter
     (payload,) = converter.to_payloads([known])
-    (arrived,) = converter.from_payloads([payload], [Ledger])
+    (arrived,) = converter.from_payloads([payload], [KeeperState])
     return len(payload.data), arrived

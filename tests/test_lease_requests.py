@@ -1,4 +1,4 @@
-"""The way of a claim to its keeper, where that way is barred."""
+"""The way of a lease to its keeper, where that way is barred."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from workflows.activities.keeper import KeeperActivities
-from workflows.activity_types import NOT_NOW, REFUSED, Ask
+from workflows.activity_types import NOT_NOW, REFUSED, RequestLease
 from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest
 
 NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
 
 
-def claim(namespace: str) -> Ask:
-    """Return a claim of three hours."""
+def task(namespace: str) -> RequestLease:
+    """Return a lease of three hours."""
     lease = Lease(
         key="payroll@2027-01-31T18:00:00Z",
         window="payroll",
@@ -29,7 +29,7 @@ def claim(namespace: str) -> Ask:
         start=NOW,
         until=NOW + timedelta(hours=3),
     )
-    return Ask(request=LeaseRequest(namespace=namespace, lease=lease), nominal=NOW)
+    return RequestLease(request=LeaseRequest(namespace=namespace, lease=lease), nominal=NOW)
 
 
 async def test_a_keeper_out_of_reach_is_one_error(
@@ -44,9 +44,9 @@ async def test_a_keeper_out_of_reach_is_one_error(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: reported.append(context))
     monkeypatch.setattr(skipping.client.workflow_service, "execute_multi_operation", fail)
-    asking = KeeperActivities(skipping.client).ask
+    activity = KeeperActivities(skipping.client).request_lease
     with pytest.raises(RPCError, match="going down"):
-        await ActivityEnvironment().run(asking, claim(f"{fresh}.acct"))
+        await ActivityEnvironment().run(activity, task(f"{fresh}.acct"))
     await asyncio.sleep(0)
     gc.collect()
     assert reported == []
@@ -83,11 +83,11 @@ async def test_what_a_refusal_means(
             raise refusals.pop()
         return ANSWER
 
-    monkeypatch.setattr(KeeperActivities, "_request", request)
-    monkeypatch.setattr("workflows.activities.keeper.COME_AGAIN", 0)
-    asking = KeeperActivities(skipping.client).ask
+    monkeypatch.setattr(KeeperActivities, "_update", request)
+    monkeypatch.setattr("workflows.activities.keeper.RETRY_INTERVAL", 0)
+    activity = KeeperActivities(skipping.client).request_lease
     if outcome is ANSWER:
-        assert await ActivityEnvironment().run(asking, claim(fresh)) == ANSWER
+        assert await ActivityEnvironment().run(activity, task(fresh)) == ANSWER
     else:
         with pytest.raises(outcome):  # type: ignore[call-overload]
-            await ActivityEnvironment().run(asking, claim(fresh))
+            await ActivityEnvironment().run(activity, task(fresh))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from workflows import keeper_transitions, operation_ids
 from workflows.contract import ON_DEMAND, Capacity
-from workflows.keeper_state import Ledger
+from workflows.keeper_state import KeeperState
 from workflows.operation_ids import Origin, compose, is_own, origin_of
 
 NAMESPACE = "payments-prod.a1b2c"
@@ -32,15 +32,15 @@ def test_an_id_says_what_was_put_in(
     step: str, requested: Capacity, baseline: Capacity, repeat: str
 ) -> None:
     """Whatever a window is called, both capacities are read back, from repeats too."""
-    written = compose(NAMESPACE, step, requested, baseline, "3f2a") + repeat
-    assert origin_of(written, NAMESPACE) == Origin(requested, baseline)
-    assert len(written) < 120
-    assert written.isascii()
-    assert not set(written) & set("/ ?#%")
+    operation_id = compose(NAMESPACE, step, requested, baseline, "3f2a") + repeat
+    assert origin_of(operation_id, NAMESPACE) == Origin(requested, baseline)
+    assert len(operation_id) < 120
+    assert operation_id.isascii()
+    assert not set(operation_id) & set("/ ?#%")
 
 
 @pytest.mark.parametrize(
-    ("written", "own"),
+    ("requested", "own"),
     [
         pytest.param("", False, id="none"),
         pytest.param(OTHERS, False, id="another client's"),
@@ -49,13 +49,13 @@ def test_an_id_says_what_was_put_in(
         pytest.param(OWN[:-12], True, id="cut off"),
     ],
 )
-def test_what_cannot_be_read(written: str, own: bool) -> None:
+def test_what_cannot_be_read(requested: str, own: bool) -> None:
     """An id that says no baseline is told from one that isn't a keeper's."""
-    assert origin_of(written, NAMESPACE) is None
-    assert is_own(written, NAMESPACE) is own
+    assert origin_of(requested, NAMESPACE) is None
+    assert is_own(requested, NAMESPACE) is own
 
 
-NEW = Ledger(namespace=NAMESPACE)
+NEW = KeeperState(namespace=NAMESPACE)
 AFTER_A_LOSS = replace(NEW, doubt="the run before can't be read")
 
 
@@ -74,10 +74,10 @@ AFTER_A_LOSS = replace(NEW, doubt="the run before can't be read")
     ],
 )
 def test_the_baseline_of_a_successor(
-    known: Ledger, found: Capacity, request_id: str, baseline: Capacity, doubts: bool
+    known: KeeperState, found: Capacity, request_id: str, baseline: Capacity, doubts: bool
 ) -> None:
     """An own boost is never the baseline; where the baseline isn't known that is said."""
-    learned = keeper_transitions.find_baseline(known, found, request_id)
+    learned = keeper_transitions.record_baseline(known, found, request_id)
     assert (learned.baseline, bool(learned.doubt)) == (baseline, doubts)
 
 
@@ -88,16 +88,18 @@ def test_the_baseline_of_a_successor(
 )
 def test_a_doubt_ends_with_somebody_s_word(request_id: str, doubts: bool) -> None:
     """What somebody else has set since is the baseline."""
-    doubting = keeper_transitions.find_baseline(NEW, Capacity(8), MUTE)
-    known = keeper_transitions.resolve(doubting, Capacity(3), request_id)
+    doubting = keeper_transitions.record_baseline(NEW, Capacity(8), MUTE)
+    known = keeper_transitions.resolve_doubt(doubting, Capacity(3), request_id)
     assert bool(known.doubt) is doubts
     assert known.baseline == (Capacity(8) if doubts else Capacity(3))
 
 
-def test_what_was_written_is_recognized() -> None:
-    """What a reset run has forgotten to have written is not taken for somebody else's."""
-    known = replace(NEW, baseline=ON_DEMAND, written=(Capacity(4),))
+def test_a_requested_capacity_is_recognized() -> None:
+    """What a reset run has forgotten to have requested is not taken for an external change."""
+    known = replace(NEW, baseline=ON_DEMAND, requested=(Capacity(4),))
     assert known.leaves_alone(Capacity(8))
-    assert not keeper_transitions.recognize(known, Capacity(8), OWN).leaves_alone(Capacity(8))
-    assert keeper_transitions.recognize(known, Capacity(12), OWN) == known
-    assert keeper_transitions.recognize(known, Capacity(8), OTHERS) == known
+    assert not keeper_transitions.recognize_request(known, Capacity(8), OWN).leaves_alone(
+        Capacity(8)
+    )
+    assert keeper_transitions.recognize_request(known, Capacity(12), OWN) == known
+    assert keeper_transitions.recognize_request(known, Capacity(8), OTHERS) == known

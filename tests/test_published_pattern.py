@@ -133,7 +133,7 @@ async def test_it_waits_for_the_operation_and_the_capacity(
 async def test_a_lost_reply_is_not_fatal(
     skipping: WorkflowEnvironment, fresh: str, on: str
 ) -> None:
-    """A reply that never comes is asked for again, and the revert comes all the same."""
+    """A reply that never comes is requested again, and the revert comes all the same."""
     async with scene(skipping, fresh) as stage:
         stage.simulator.fault(on, "drop-reply", times=2)
         boost = await stage.start(8, 1)
@@ -155,7 +155,7 @@ async def test_the_revert_is_secured_before_the_raise(
             index
             for index, event in enumerate(history.events)
             if event.activity_task_scheduled_event_attributes.activity_type.name
-            == "capacity.drive.v1"
+            == "capacity.reconcile.v1"
         )
         leased = kinds.index(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED)
         found = kinds.index(EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
@@ -199,7 +199,7 @@ async def test_the_revert_does_not_give_up(
 async def test_actions_per_second_are_rounded_up_to_an_allowed_value(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """A demand between two values gets the higher one: 5 TRU asked for are 6."""
+    """A demand between two values gets the higher one: 5 TRU requested are 6."""
     async with scene(skipping, fresh) as stage:
         await (await stage.start(5, 1)).result()
         await stage.end()

@@ -17,7 +17,7 @@ BEFORE = Capacity(3)
 @pytest.fixture
 def mute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no broken run answer: there is no time to replay it."""
-    monkeypatch.setattr("workflows.activities.keeper.ANSWERS_WITHIN", timedelta(microseconds=1))
+    monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
 
 
 async def broken_off(stage: Stage) -> None:
@@ -49,7 +49,7 @@ async def test_a_run_that_took_over_has_it_on_record_too(
         await broken_off(stage)
         await stage.boost(4, 5)
         await broken_off(stage)
-        monkeypatch.setattr("workflows.activities.keeper.ANSWERS_WITHIN", timedelta(microseconds=1))
+        monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
         await stage.boost(6, 1)
         assert (await stage.status()).baseline == BEFORE
         await stage.release()
@@ -76,8 +76,8 @@ async def test_it_is_on_record_before_the_first_write(
 async def test_a_run_that_continued_has_it_on_record(
     skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that was handed a ledger tells the baseline that is in it."""
-    monkeypatch.setattr("workflows.keeper_state.UPDATES_A_RUN", 1)
+    """A run that was handed a state tells the baseline that is in it."""
+    monkeypatch.setattr("workflows.keeper_state.UPDATES_PER_RUN", 1)
     async with staged(skipping, fresh, capacity=BEFORE) as stage:
         await stage.boost(8, 5)
         await stage.says(lambda status: bool(status.leases))

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cloud_helpers import KEY, NAMESPACE, Beats, SkippingTime
+from cloud_helpers import KEY, NAMESPACE, Heartbeat, SkippingTime
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from temporalio.api.cloud.cloudservice import v1 as cloud
@@ -85,7 +85,7 @@ async def test_every_request_and_reply_is_the_protos(faults: list[tuple[str, str
             await client.options(NAMESPACE)
             for key, capacity in (("up", Capacity(8)), ("again", Capacity(8)), ("down", ON_DEMAND)):
                 with suppress(CloudError):
-                    await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Beats())
+                    await client.set_capacity(NAMESPACE, capacity, key=key, heartbeat=Heartbeat())
     assert wire.requests
     assert len(wire.replies) > len(wire.requests)
     first = wire.requests[0]

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import httpx
 import pytest
-from cloud_helpers import KEY, MIDNIGHT, NAMESPACE, Beats, SkippingTime
+from cloud_helpers import KEY, MIDNIGHT, NAMESPACE, Heartbeat, SkippingTime
 
 from planner.simulator import Refusal, Simulator
 from workflows.cloud import CloudClient, OneKey
@@ -22,7 +22,7 @@ async def test_until_waits_for_what_is_due() -> None:
     async with Simulator(provisioning=0.05, check=0.05) as simulator:
         await simulator.create(NAMESPACE)
         async with CloudClient(simulator.url, OneKey(KEY), poll=0.05) as client:
-            step = client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
+            step = client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Heartbeat())
             stepping = asyncio.ensure_future(step)
             await simulator.until(lambda: simulator.namespace(NAMESPACE).tru == 8)
             await stepping
@@ -54,7 +54,7 @@ async def test_any_clock(is_async: bool) -> None:
         async with CloudClient(
             simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep
         ) as client:
-            await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Beats())
+            await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Heartbeat())
         entries = simulator.history(NAMESPACE)
     assert [(entry.at - MIDNIGHT).total_seconds() for entry in entries] == [0, 600]
 

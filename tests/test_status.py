@@ -11,7 +11,7 @@ from planner.model import NamespaceStatus, NextWindow
 from planner.render.status import status_json, status_text
 from planner.temporal.keepers import Keeper
 from planner.temporal.status import Gap, namespace_status, with_gaps
-from workflows.contract import ON_DEMAND, Capacity, KeeperState, KeeperStatus, Lease
+from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, KeeperStatus, Lease
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 LEASE = Lease(
@@ -27,7 +27,7 @@ NEXT = NextWindow(window="payroll", start=NOW + timedelta(days=1), tru=4)
 def keeper(
     *leases: Lease,
     capacity: Capacity | None = ON_DEMAND,
-    state: KeeperState = "ok",
+    state: KeeperHealth = "ok",
     runs: bool = True,
     broken: bool = False,
     answers: bool = True,
@@ -35,7 +35,7 @@ def keeper(
     """Return a keeper in the situation given."""
     status = KeeperStatus(
         namespace="n.a",
-        state=state,
+        health=state,
         capacity=capacity,
         target=capacity,
         baseline=ON_DEMAND,
@@ -153,7 +153,7 @@ def gap(start: timedelta) -> Gap:
         pytest.param("overdue", timedelta(minutes=-1), "overdue", id="worse already"),
     ],
 )
-def test_a_window_that_nothing_asked_for(known: KeeperState, start: timedelta, state: str) -> None:
+def test_a_window_that_nothing_asked_for(known: KeeperHealth, start: timedelta, state: str) -> None:
     """It isn't covered once it is open, whatever the keeper says of what it knows."""
     status = NamespaceStatus(namespace="n.a", state=known, details="In words.")
     found = with_gaps(status, [gap(start)], NOW)

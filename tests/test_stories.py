@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, LeaseRequest
-from workflows.keeper_state import Ledger
+from workflows.keeper_state import KeeperState
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
 """What the workers of a run share; None where there is one process."""
@@ -118,27 +118,27 @@ async def test_what_was_found_stays_mended() -> None:
     await play([*first, *(tell(seed, number, EXTRAS) for seed, number in LATER_FINDINGS)])
 
 
-def forgets_others(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
-    """Grant a claim and forget all others: the second window cuts the first one short."""
-    granted = book_grant(ledger, request, now)  # type: ignore[arg-type]
+def forgets_others(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
+    """Grant a lease and forget all others: the second window cuts the first one short."""
+    granted = original_grant(state, request, now)  # type: ignore[arg-type]
     return replace(granted, leases=(request.lease,))
 
 
-def returns_to_on_demand(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
-    """Grant a claim, and take on-demand for the baseline whatever it was."""
-    granted = book_grant(ledger, request, now)  # type: ignore[arg-type]
+def returns_to_on_demand(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
+    """Grant a lease, and take on-demand for the baseline whatever it was."""
+    granted = original_grant(state, request, now)  # type: ignore[arg-type]
     return replace(granted, baseline=ON_DEMAND)
 
 
-def lets_the_last_rails_win(ledger: Ledger, request: LeaseRequest, now: object) -> Ledger:
-    """Grant a claim under its own rails, and hold all others to them."""
-    granted = book_grant(ledger, request, now)  # type: ignore[arg-type]
+def lets_the_last_rails_win(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
+    """Grant a lease under its own rails, and hold all others to them."""
+    granted = original_grant(state, request, now)  # type: ignore[arg-type]
     rails = request.rails or granted.rails
     held = tuple(replace(lease, rails=rails) for lease in granted.leases)
     return replace(granted, leases=held, rails=rails)
 
 
-book_grant = keeper_transitions.grant
+original_grant = keeper_transitions.grant
 
 
 @pytest.mark.parametrize("defect", [forgets_others, returns_to_on_demand, lets_the_last_rails_win])

@@ -82,7 +82,7 @@ def test_guard_rails_hold_and_say_so() -> None:
     rails = GuardRails(max_tru=6)
     step = timeline(calendar(high, guard_rails=rails), NEW_YEAR)[1]
     assert step.capacity == Capacity(6)
-    assert step.target.reason == "12 TRU asked for, 6 allowed at most"
+    assert step.target.reason == "12 TRU requested, 6 allowed at most"
 
 
 def test_what_began_before_the_horizon_counts() -> None:
@@ -135,8 +135,8 @@ def brute_force(namespace: NamespaceCalendar, instant: datetime, view: View) -> 
     """Return the target at one instant, from every run that there ever is."""
     wide = Horizon(START - timedelta(days=60), START + timedelta(days=60))
     runs = [run for each in namespace.windows if not each.paused for run in expand(each, wide)]
-    claims = [run for run in runs if begin_of(run, view) <= instant < run.end]
-    return target_of(claims, baseline_of(namespace), rails_of(namespace))
+    running = [run for run in runs if begin_of(run, view) <= instant < run.end]
+    return target_of(running, baseline_of(namespace), rails_of(namespace))
 
 
 @given(windows(), baselines, st.sampled_from(["promised", "requested"]), st.integers(-300, 300))

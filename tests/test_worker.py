@@ -18,7 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, BoostRequest, BoostResult, keeper_id
-from workflows.observability import HISTOGRAM_BUCKETS, JsonLines, answer, health_endpoint
+from workflows.observability import HISTOGRAM_BUCKETS, JsonLines, health_endpoint, health_response
 from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"
@@ -55,7 +55,7 @@ async def get(url: str) -> str:
 )
 def test_health_answers(head: bytes, healthy: bool, status: str) -> None:
     """One path answers, and says whether the worker takes work."""
-    assert answer(head, healthy=healthy).startswith(f"HTTP/1.1 {status}".encode())
+    assert health_response(head, healthy=healthy).startswith(f"HTTP/1.1 {status}".encode())
 
 
 async def test_health_over_a_socket() -> None:
@@ -98,10 +98,10 @@ async def test_it_knows_its_activities(skipping: WorkflowEnvironment, fresh: str
     names = {one.__temporal_activity_definition.name for one in known}  # type: ignore[attr-defined]
     assert names == {
         "capacity.observe.v1",
-        "capacity.drive.v1",
-        "keeper.ask.v1",
-        "keeper.give-back.v1",
-        "keeper.recall.v1",
+        "capacity.reconcile.v1",
+        "keeper.request-lease.v1",
+        "keeper.release-lease.v1",
+        "keeper.recover-state.v1",
     }
 
 

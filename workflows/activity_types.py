@@ -1,4 +1,4 @@
-"""What the workflows ask of the activities: names with versions, and the values that cross.
+"""Versioned activity names, and their input and output types.
 
 A name's version rises when the meaning of its input or output changes; the old one stays
 registered for as long as workflows that know it may run.
@@ -6,104 +6,106 @@ registered for as long as workflows that know it may run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
-from workflows.keeper_state import LOOK_EVERY, Ledger, Offer
+from workflows.keeper_state import OBSERVE_EVERY, KeeperState, KnownOptions
 
-ASK = "keeper.ask.v1"
-GIVE_BACK = "keeper.give-back.v1"
-RECALL = "keeper.recall.v1"
+REQUEST_LEASE = "keeper.request-lease.v1"
+RELEASE_LEASE = "keeper.release-lease.v1"
+RECOVER_STATE = "keeper.recover-state.v1"
 OBSERVE = "capacity.observe.v1"
-DRIVE = "capacity.drive.v1"
+RECONCILE = "capacity.reconcile.v1"
 
-BEAT_WITHIN = timedelta(seconds=45)
-"""An activity that says nothing for so long is taken for dead, its worker with it.
+HEARTBEAT_TIMEOUT = timedelta(seconds=45)
+"""An activity without a heartbeat for so long counts as lost, and its worker with it.
 
-So long a worker's sudden death holds its claims up. The SDK sends a heartbeat each 80 % of
+A worker's sudden death delays its leases by as much. The SDK sends a heartbeat each 80 % of
 this at most, and each is an Action: three for two minutes of waiting. Half as long would
-cost twice that, and take a worker for dead that is only busy.
+cost twice that, and lose a worker that is only busy.
 """
 
-ATTEMPT_WITHIN = timedelta(minutes=5)
-"""How long one attempt may take, whatever it waits for."""
+ATTEMPT_TIMEOUT = timedelta(minutes=5)
+"""How long one attempt of an activity may take, whatever it waits for."""
 
-RECALL_WITHIN = timedelta(minutes=2)
-"""How long a successor tries to learn what the run before it knew, while a window waits."""
+RECOVERY_TIMEOUT = timedelta(minutes=2)
+"""How long a keeper tries to recover the state of the run before it, while a window waits."""
+
+STATE_QUERY = "state"
+"""The query for a keeper's whole state, from which the successor of a broken run goes on."""
 
 REFUSED = "Refused"
-"""The type of a keeper's refusal that holds for good: the request makes no sense."""
+"""The type of a keeper's refusal that no further attempt changes."""
 
 NOT_NOW = "NotNow"
-"""The type of a keeper's refusal that holds for a moment: ask again."""
-
-LEDGER_QUERY = "ledger"
-"""The query for all that a keeper knows, from which a broken one's successor goes on."""
+"""The type of the refusal by a keeper that has no room until it hands over to its next run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperInput(KeeperStart):
-    """What a run of a keeper begins with: a namespace, and what an earlier run knew.
+    """The input of a keeper: a namespace, and the state that an earlier run handed over.
 
-    A *ledger* brings its own *look_every_seconds*. *updates_a_run* are those after which the
-    run hands over to the next; without it, it is one of a release that handed over late.
+    A *state* brings its own *observe_every_seconds*. The run continues as new after
+    *updates_per_run* updates. The default is for inputs without it, of keepers that the planner
+    starts: it is fixed, because their replay depends on it.
     """
 
-    ledger: Ledger | None = None
-    updates_a_run: int = 1_000
-    look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
+    state: KeeperState | None = None
+    updates_per_run: int = 1_000
+    observe_every_seconds: int = OBSERVE_EVERY // timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drive:
-    """One step to a target: what it has to know, and the idempotency key of the change.
+class ReconcileInput:
+    """One reconcile: the keeper's state, and the idempotency key of the change.
 
-    *running* is the number of leases that run, of which *ledger* has those that decide; None
-    where it has all of them.
+    *state* has the leases that decide its target; *active_leases* is the number of all of
+    them, None where *state* has all.
     """
 
-    ledger: Ledger
+    state: KeeperState
     key: str
-    running: int | None = None
+    active_leases: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """What was seen of a namespace: in force at the end, and before anything was done.
+class Observation:
+    """What an activity observed of a namespace.
 
-    *coming* is a change still under way, and *waits_for* says why it has to be waited for.
-    *offer* is None where the Cloud wasn't asked for it. *request* is the id of the request
-    that *found* goes back to, empty where none is known.
+    *capacity* is in force at the end, and *found* was in force, or pending, before anything
+    was done. *pending* is a change still under way, and *waits_for* says why it has to be
+    waited for. *options* is None where they weren't fetched. *request* is the id of the
+    capacity request that led to *found*, empty where none is known.
     """
 
     capacity: Capacity
     found: Capacity
-    offer: Offer | None = None
-    coming: Capacity | None = None
+    options: KnownOptions | None = None
+    pending: Capacity | None = None
     waits_for: str = ""
     request: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """A claim on its way to the keeper of its namespace; *nominal* is the firing's time."""
+class RequestLease:
+    """A lease request to the keeper of its namespace; *nominal* is the firing's time."""
 
     request: LeaseRequest
     nominal: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GiveBack:
-    """A claim that is no longer wanted, on its way to the keeper of its namespace."""
+class ReleaseLease:
+    """A release to the keeper of *namespace*; its request names the lease itself."""
 
     namespace: str
-    request: ReleaseRequest = field(default_factory=ReleaseRequest)
+    request: ReleaseRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """A broken run of the keeper of *namespace*, whose ledger is wanted.
+class RecoverState:
+    """Which run's state to recover, of the keeper of *namespace*: that of *run*.
 
     Where *is_reset*, *run* was made by a reset, and the run that was reset is meant.
     """

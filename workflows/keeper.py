@@ -1,8 +1,8 @@
-"""The keeper of a namespace: the only writer of its capacity.
+"""The keeper workflow of a namespace: the only writer of its capacity.
 
-Level-triggered: after every lease, end, release or fault it looks at what should be in
-force and drives there, one change in flight. It ends when nothing is claimed and the
-baseline is in force again, and never for another reason.
+Level-triggered: after every lease, end, release or fault it computes the target and reconciles
+the capacity with it, one change in flight. It ends when no lease is active and the baseline is
+in force again, and for no other reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
         ui_text,
     )
     from workflows import keeper_transitions as transitions
-    from workflows.activity_types import Drive, KeeperInput, Recall, Sight
+    from workflows.activity_types import KeeperInput, Observation, ReconcileInput, RecoverState
     from workflows.contract import (
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
@@ -39,108 +39,112 @@ with workflow.unsafe.imports_passed_through():
         ReleaseRequest,
         parse_instant,
     )
-    from workflows.keeper_state import Ledger
+    from workflows.keeper_state import KeeperState
 
-WAIT_PATCH = "only-a-rate-limit-forbids-to-look"
-"""Keepers that waited for as long as any server told them go on as they were recorded."""
+RESET_PATCH = "a-reset-run-recovers-state"
+"""Marks where a run that was reset recovers its state: at its very beginning.
 
-RESET_PATCH = "a-reset-run-takes-over"
-"""Recorded by a run that was reset to its beginning, before it has done anything else; one
-that was reset to a later point goes on as it was recorded."""
+A run that was reset to a later point replays what came before it. That history has no recovery,
+and without the marker none is replayed into it.
+"""
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
 @workflow.defn(name=KEEPER_WORKFLOW)
 class CapacityKeeper:
-    """Keeps one namespace at what its leases ask for, else at its baseline."""
+    """Keeps one namespace at the target of its active leases, else at its baseline."""
 
     @workflow.init
     def __init__(self, start: KeeperInput) -> None:
         self._broken_run = start.broken_run
         self._is_reset = _was_made_by_a_reset(workflow.info())
         self._is_recovering = bool(self._broken_run) or self._is_reset
-        self._ledger = (
-            start.ledger.unpacked
-            if start.ledger
-            else Ledger(namespace=start.namespace, look_every_seconds=start.look_every_seconds)
+        self._state = (
+            start.state.unpacked
+            if start.state
+            else KeeperState(
+                namespace=start.namespace, observe_every_seconds=start.observe_every_seconds
+            )
         )
         self._failures = 0
         self._attempts = 0
         self._updates = 0
-        self._updates_a_run = start.updates_a_run
-        self._waiting = 0
+        self._updates_per_run = start.updates_per_run
+        self._waiting_updates = 0
         self._key = ""
         self._key_for: Capacity | None = None
-        self._woken = False
-        self._resting = False
-        self._is_told_to_wait = False
-        self._leaving = False
+        self._has_news = False
+        self._is_sleeping = False
+        self._is_rate_limited = False
+        self._is_leaving = False
 
     @workflow.run
     async def run(self, start: KeeperInput) -> str:
-        """Keep the namespace until nothing is claimed, and say how it ended.
+        """Keep the namespace until no lease is active, and return how that ended.
 
-        A cancel ends every claim first: the keeper goes back to the baseline, however
-        long that takes, and then ends as cancelled.
+        A cancel releases every lease first: the keeper restores the baseline, however long
+        that takes, and then ends as cancelled.
         """
         keeping = asyncio.create_task(self._keep())
         try:
             await asyncio.shield(keeping)
         except asyncio.CancelledError:
-            self._give_up()
+            ended = transitions.release(self._state, lambda _: True)
+            self._change(replace(ended, cancelled=True))
             await keeping
             raise
-        return ui_text.farewell(self._ledger)
+        return ui_text.keeper_result(self._state)
 
-    # What others ask of it
+    # Updates and queries
 
     @workflow.update(name=LEASE_UPDATE)
     async def lease(self, request: LeaseRequest) -> LeaseAnswer:
-        """Take a claim, and answer once it is covered or an attempt to has ended.
+        """Grant a lease, and answer once it is covered or an attempt at that has ended.
 
-        The claim is recorded before anything else; a claim that isn't covered yet when
-        the answer comes is asked for again, which renews nothing and costs nothing.
+        The lease is recorded before anything else. One that isn't covered yet when the answer
+        comes is requested again, which renews nothing and costs nothing.
         """
         self._updates += 1
         if request.replaces:  # which may be a lease of a run that broke off
             await workflow.wait_condition(lambda: not self._broken_run)
-        self._change(transitions.grant(self._ledger, request, workflow.now()))
-        if self._ledger.holds(request.lease) and self._waiting < keeper_state.WAITING_UPDATES:
+        self._change(transitions.grant(self._state, request, workflow.now()))
+        has_room = self._waiting_updates < keeper_state.MAX_WAITING_UPDATES
+        if self._state.holds(request.lease) and has_room:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
     @lease.validator
     def _check_lease(self, request: LeaseRequest) -> None:
-        if request.namespace != self._ledger.namespace:
-            raise _refusal(f"this keeper keeps {self._ledger.namespace}, not {request.namespace}")
-        self._check_room(request.lease)
-        claim = request.lease
-        if claim.tru <= 0:
-            raise _refusal(f"a claim of {claim.tru} TRU asks for nothing; ask for 2 or more")
-        if not claim.key:
-            raise _refusal("a claim needs a key, such as payroll@2027-01-15T05:00:00Z")
-        if claim.until.tzinfo is None or claim.until <= claim.start:
-            raise _refusal(f"a claim until {claim.until} ends before it starts")
+        namespace, lease = self._state.namespace, request.lease
+        if request.namespace != namespace:
+            raise _refusal(f"this keeper is for {namespace}, not {request.namespace}")
+        self._check_room(lease)
+        if lease.tru <= 0:
+            raise _refusal(f"a lease of {lease.tru} TRU requests nothing; request 2 or more")
+        if not lease.key:
+            raise _refusal("a lease needs a key, such as payroll@2027-01-15T05:00:00Z")
+        if lease.until.tzinfo is None or lease.until <= lease.start:
+            raise _refusal(f"a lease until {lease.until} ends before it starts")
 
     def _check_room(self, lease: Lease) -> None:
         """Refuse what would make this run too long to be replayed, or its state too large.
 
-        For a while only: what is refused leaves no trace, and comes again.
+        Only for now: a refused request leaves no trace in the history, and is repeated.
         """
         if self._is_full:
             raise _not_now("this run of the keeper is full, and hands over to the next")
-        known = len(self._ledger.leases) + len(self._ledger.released)
-        if known >= keeper_state.LEASES and not self._ledger.holds(lease):
+        known = len(self._state.leases) + len(self._state.released)
+        if known >= keeper_state.MAX_LEASES and not self._state.holds(lease):
             raise _not_now(f"{known} leases are as many as a namespace may have at once")
 
     @workflow.update(name=RELEASE_UPDATE)
     async def release(self, request: ReleaseRequest) -> tuple[Lease, ...]:
-        """End claims before their time, and return those that were ended."""
+        """Release leases before their end, and return those that were active."""
         self._updates += 1
         await workflow.wait_condition(lambda: not self._is_recovering)
-        ended = [lease for lease in self._ledger.leases if _is_meant(lease, request)]
-        known = transitions.release(self._ledger, lambda lease: _is_meant(lease, request))
+        ended = [lease for lease in self._state.leases if _is_meant(lease, request)]
+        known = transitions.release(self._state, lambda lease: _is_meant(lease, request))
         if request.lease is not None:
             known = transitions.refuse(known, request.lease, workflow.now())
         self._change(known)
@@ -148,327 +152,310 @@ class CapacityKeeper:
 
     @workflow.query(name=STATUS_QUERY)
     def status(self, at: str = "") -> KeeperStatus:
-        """Tell what is known; *at* is the asker's time, as ``2027-01-31T23:00:00Z``."""
+        """Return the status at the caller's time *at*, such as ``2027-01-31T23:00:00Z``."""
         now = parse_instant(at) if at else workflow.now()
-        known = self._ledger
+        known = self._state
         return KeeperStatus(
             namespace=known.namespace,
-            state=transitions.state_of(known, now),
+            health=transitions.health_of(known, now),
             capacity=known.in_force,
             target=known.target.capacity if known.baseline is not None else None,
             baseline=None if known.doubt else known.baseline,
             baseline_declared=known.baseline_declared,
             leases=known.leases,
-            details=ui_text.details(known, now),
+            details=ui_text.keeper_details(known, now),
         )
 
-    @workflow.query(name=activity_types.LEDGER_QUERY)
-    def known(self) -> Ledger:
-        """Return everything, for a successor to go on with."""
-        return self._ledger.to_hand_over
+    @workflow.query(name=activity_types.STATE_QUERY)
+    def state(self) -> KeeperState:
+        """Return the whole state, for a successor to go on with."""
+        return self._state.to_hand_over
 
-    # What it does
+    # Reconciling
 
     async def _keep(self) -> None:
-        """Look and drive until nothing is left to keep."""
-        await self._recall()
+        """Observe and reconcile until nothing is left to do."""
+        await self._recover()
         while True:
-            self._woken = False
-            self._ledger = transitions.expire(self._ledger, workflow.now())
+            self._has_news = False
+            self._state = transitions.expire(self._state, workflow.now())
             if self._is_done:
-                await self._leave()
+                await self._let_updates_finish()
                 if self._is_done and not self._is_reset:
                     return
                 if self._is_done:
-                    self._look_again()
-            if self._turns_over:
-                await self._turn_over()
+                    # A run that was reset observes once more before it ends: the point it was
+                    # reset to, and with it what it knows, may be long ago.
+                    self._is_reset = False
+                    self._state = replace(self._state, needs_observation=True)
+            if self._is_to_hand_over:
+                await self._hand_over()
             self._describe()
             await self._step()
 
     async def _step(self) -> None:
-        """Do the one next thing: find the baseline, drive, or rest until something is due."""
+        """Do the next thing: find the baseline, reconcile, or sleep until something is due."""
         now = workflow.now()
-        if self._ledger.baseline is None and self._ledger.needs_a_baseline:
+        if self._state.baseline is None and self._state.needs_baseline:
             await self._find_baseline()
             return
-        due = transitions.next_look(self._ledger)
-        if self._ledger.is_settled and due is not None and due > now:
-            await self._rest(due - now, "until the next end or look")
+        due = transitions.next_due(self._state)
+        if self._state.is_settled and due is not None and due > now:
+            await self._sleep(due - now, "until the next end or observation")
             return
-        if self._ledger.is_settled:
-            self._ledger = transitions.hope(self._ledger)
-        await self._drive()
+        if self._state.is_settled:
+            self._state = transitions.clear_shortage(self._state)
+        await self._reconcile()
 
     async def _find_baseline(self) -> None:
-        """Record what is in force before the first change: it is what comes back.
+        """Observe the capacity in force before the first change: it is what is restored.
 
-        The record is the look's result in the history, see `workflows.activities.keeper`.
+        The result of the activity puts it on record in the history, from where
+        `workflows.activities.keeper` reads it if this run should break off.
         """
         try:
-            sight = await self._activity(
-                activity_types.OBSERVE, self._ledger.namespace, "Find the baseline"
+            observation = await self._run_activity(
+                activity_types.OBSERVE, self._state.namespace, "Find the baseline"
             )
         except ActivityError as error:
             await self._back_off(error)
             return
         self._failures = 0
-        if self._ledger.baseline is None:
-            self._ledger = transitions.find_baseline(self._ledger, sight.found, sight.request)
+        if self._state.baseline is None:
+            self._state = transitions.record_baseline(
+                self._state, observation.found, observation.request
+            )
 
-    async def _drive(self) -> None:
-        """Take one step to the target, and note what is in force after it."""
-        now = workflow.now()
-        wanted = self._ledger.target.capacity
-        self._ledger = transitions.aim(transitions.write(self._ledger, wanted), now)
+    async def _reconcile(self) -> None:
+        """Take one step to the target, and record what is in force after it."""
+        target = self._state.target.capacity
+        requested = transitions.record_request(self._state, target)
+        self._state = transitions.record_target(requested, workflow.now())
         self._describe()
-        if not self._key or self._key_for != wanted:
-            self._key, self._key_for = self._new_key(wanted), wanted
+        if not self._key or self._key_for != target:
+            self._key, self._key_for = self._new_key(target), target
+        task = ReconcileInput(
+            state=self._state.for_reconcile, key=self._key, active_leases=len(self._state.leases)
+        )
+        summary = ui_text.change_summary(self._state, target)
         try:
-            order = Drive(
-                ledger=self._ledger.for_a_step, key=self._key, running=len(self._ledger.leases)
-            )
-            sight = await self._activity(
-                activity_types.DRIVE, order, ui_text.purpose(self._ledger, wanted)
-            )
+            observation = await self._run_activity(activity_types.RECONCILE, task, summary)
         except ActivityError as error:
             await self._back_off(error)
             return
         self._key = ""
         self._failures = 0
-        await self._take_in(sight, wanted)
+        await self._record(observation)
 
-    async def _take_in(self, sight: Sight, wanted: Capacity) -> None:
-        """Note what a step has seen; wait a moment where its change is not over yet."""
-        known = transitions.recognize(self._ledger, sight.found, sight.request)
-        known = transitions.resolve(known, sight.found, sight.request)
-        changed_by_others = known.in_force is not None and sight.found not in (
+    async def _record(self, observation: Observation) -> None:
+        """Record an observation; wait a moment where its change is still pending."""
+        found, request = observation.found, observation.request
+        known = transitions.recognize_request(self._state, found, request)
+        known = transitions.resolve_doubt(known, found, request)
+        is_external = known.in_force is not None and found not in (
             known.in_force,
-            *known.written,
+            *known.requested,
         )
-        seen = transitions.look(
-            known, sight.capacity, sight.offer, workflow.now(), pending=sight.coming
+        seen = transitions.record_observation(
+            known,
+            observation.capacity,
+            observation.options,
+            workflow.now(),
+            pending=observation.pending,
         )
-        if changed_by_others:
-            seen = replace(seen, remark=f"somebody else had set {sight.found}")
-        self._ledger = seen
+        self._state = (
+            replace(seen, note=f"{found} had been set externally") if is_external else seen
+        )
         self._attempts += 1
-        if sight.waits_for:
-            self._ledger = replace(seen, trouble=sight.waits_for)
-            await self._rest(backoff.PENDING, sight.waits_for)
+        if observation.waits_for:
+            self._state = replace(self._state, fault=observation.waits_for)
+            await self._sleep(backoff.PENDING, observation.waits_for)
 
-    def _new_key(self, wanted: Capacity) -> str:
-        """Return a new id for the request of *wanted*: it tells the baseline to a successor."""
-        known = self._ledger
+    def _new_key(self, target: Capacity) -> str:
+        """Return a new id for the request of *target*; it tells a successor the baseline."""
+        known = self._state
         return operation_ids.compose(
             known.namespace,
-            ui_text.step(known),
-            wanted,
+            ui_text.change_name(known),
+            target,
             None if known.doubt else known.baseline,
             workflow.uuid4().hex[:12],
         )
 
-    async def _activity(self, name: str, order: object, summary: str) -> Sight:
-        """Run one attempt of an activity that looks at the namespace."""
-        sight: Sight = await workflow.execute_activity(
+    async def _run_activity(self, name: str, argument: object, summary: str) -> Observation:
+        """Run one attempt of an activity that observes the namespace."""
+        observation: Observation = await workflow.execute_activity(
             name,
-            order,
-            result_type=Sight,
-            start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
-            heartbeat_timeout=activity_types.BEAT_WITHIN,
+            argument,
+            result_type=Observation,
+            start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
+            heartbeat_timeout=activity_types.HEARTBEAT_TIMEOUT,
             retry_policy=_ONCE,
             summary=summary,
         )
-        return sight
+        return observation
 
     async def _back_off(self, error: ActivityError) -> None:
-        """Note the fault and wait, longer each time; a new lease, end or release ends the wait.
+        """Record the fault and wait, longer each time; a new lease, end or release ends the wait.
 
-        After a rate limit nothing does: the server said that it is asked too often.
+        After a rate limit nothing ends it early.
         """
         fault = backoff.fault_of(error)
         self._failures += 1
         self._attempts += 1
         if fault.is_definite:
             self._key = ""
-        workflow.logger.warning("%s: %s", self._ledger.namespace, fault.words)
-        pause = backoff.pause(fault, self._failures, workflow.random().random())
-        self._is_told_to_wait = fault.is_rate_limit or self._waits_as_of_old(fault)
-        if not self._is_told_to_wait:
-            pause = self._until_the_next_end(pause)
-        resumes = workflow.now() + pause
-        self._ledger = replace(self._ledger, trouble=fault.words, resumes=resumes)
+        workflow.logger.warning("%s: %s", self._state.namespace, fault.message)
+        delay = backoff.delay(fault, self._failures, workflow.random().random())
+        self._is_rate_limited = fault.is_rate_limit
+        end = transitions.next_end(self._state)
+        if end is not None and not self._is_rate_limited:
+            delay = max(min(delay, end - workflow.now()), timedelta(seconds=1))
+        self._state = replace(self._state, fault=fault.message, retry_at=workflow.now() + delay)
         self._describe()
-        await self._rest(pause, fault.words)
-        self._is_told_to_wait = False
-        self._ledger = replace(self._ledger, resumes=None)
+        await self._sleep(delay, fault.message)
+        self._is_rate_limited = False
+        self._state = replace(self._state, retry_at=None)
 
-    def _waits_as_of_old(self, fault: backoff.Fault) -> bool:
-        """Tell whether an earlier release recorded a wait here that nothing would end."""
-        return fault.retry_after is not None and not workflow.patched(WAIT_PATCH)
-
-    def _until_the_next_end(self, pause: timedelta) -> timedelta:
-        """Return *pause*, or less if a lease ends before."""
-        end = transitions.next_end(self._ledger)
-        if end is None:
-            return pause
-        return max(min(pause, end - workflow.now()), timedelta(seconds=1))
-
-    async def _rest(self, length: timedelta, why: str) -> None:
-        """Wait for *length*, or until a claim comes or goes."""
-        self._resting = True
+    async def _sleep(self, length: timedelta, why: str) -> None:
+        """Sleep for *length*, or until a lease comes or goes."""
+        self._is_sleeping = True
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(
                 lambda: self._is_roused, timeout=length, timeout_summary=why[:200]
             )
-        self._resting = False
+        self._is_sleeping = False
 
     @property
     def _is_roused(self) -> bool:
-        """Whether something new came up that the Cloud doesn't forbid to act upon."""
-        return self._woken and not self._is_told_to_wait
+        """Whether there is something new to act upon, and no rate limit forbids it."""
+        return self._has_news and not self._is_rate_limited
 
-    # How it begins, hands over and ends
+    # Beginning, handing over and ending
 
-    async def _recall(self) -> None:
-        """Take over what a terminated or failed run knew, or the one that was reset.
+    async def _recover(self) -> None:
+        """Take over the state of a terminated or failed run, or of the one that was reset.
 
-        Where that can't be read, a capacity that is up may be its doing.
+        Where that can't be read, a raised capacity may be that run's doing.
         """
-        order = self._recall_order()
-        if order is not None:
+        task = self._recovery()
+        if task is not None:
             try:
-                old: Ledger | None = await workflow.execute_activity(
-                    activity_types.RECALL,
-                    order,
-                    result_type=Ledger | None,  # type: ignore[arg-type]
-                    start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
-                    schedule_to_close_timeout=activity_types.RECALL_WITHIN,
-                    summary="Take over from the run that was terminated",
+                old: KeeperState | None = await workflow.execute_activity(
+                    activity_types.RECOVER_STATE,
+                    task,
+                    result_type=KeeperState | None,  # type: ignore[arg-type]
+                    start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
+                    schedule_to_close_timeout=activity_types.RECOVERY_TIMEOUT,
+                    summary="Recover the state of the run before this one",
                 )
             except ActivityError as error:
-                workflow.logger.warning("%s: %s", self._ledger.namespace, error.cause)
+                workflow.logger.warning("%s: %s", self._state.namespace, error.cause)
                 old = None
             if old is not None:
-                self._ledger = transitions.take_over(self._ledger, old.unpacked)
-            elif self._ledger.baseline is None:
+                self._state = transitions.take_over(self._state, old.unpacked)
+            elif self._state.baseline is None:
                 doubt = "the run of the keeper before this one can't be read any more"
-                self._ledger = replace(self._ledger, doubt=doubt)
+                self._state = replace(self._state, doubt=doubt)
         self._broken_run = ""
         self._is_recovering = False
 
-    def _recall_order(self) -> Recall | None:
-        """Return whose knowledge is to be taken over, None if nobody's."""
-        namespace = self._ledger.namespace
+    def _recovery(self) -> RecoverState | None:
+        """Return which run's state is to be taken over; None if there is none."""
+        namespace = self._state.namespace
         if self._broken_run:
-            return Recall(namespace=namespace, run=self._broken_run)
+            return RecoverState(namespace=namespace, run=self._broken_run)
         if self._is_reset and workflow.patched(RESET_PATCH):
-            return Recall(namespace=namespace, run=workflow.info().run_id, is_reset=True)
+            return RecoverState(namespace=namespace, run=workflow.info().run_id, is_reset=True)
         return None
-
-    def _look_again(self) -> None:
-        """Have a run that was reset look once more before it ends.
-
-        What it was reset to may be long ago, and what it knows with it.
-        """
-        self._is_reset = False
-        self._ledger = replace(self._ledger, unseen=True)
 
     @property
     def _is_done(self) -> bool:
-        """Whether nothing is left to keep, nor a released claim to be remembered."""
-        known = self._ledger
+        """Whether nothing is left to do, and no released lease has to be remembered."""
+        known = self._state
         remembers = bool(known.released) and not known.cancelled
         in_doubt = bool(known.doubt) and not known.cancelled
         return not known.leases and known.is_settled and not remembers and not in_doubt
 
     @property
-    def _turns_over(self) -> bool:
-        """Whether the run has grown enough, and nobody waits for a step about to succeed."""
-        if self._failures == 0 and not self._ledger.is_settled and not self._is_full:
+    def _is_to_hand_over(self) -> bool:
+        """Whether the run has grown enough, and no change is about to succeed."""
+        if self._failures == 0 and not self._state.is_settled and not self._is_full:
             return False
         suggested = workflow.info().is_continue_as_new_suggested()
-        return suggested or self._updates >= self._updates_a_run
+        return suggested or self._updates >= self._updates_per_run
 
     @property
     def _is_full(self) -> bool:
         """Whether the run has taken as many updates as a replay of it may cost."""
-        return self._updates >= self._updates_a_run * keeper_state.FULL
+        return self._updates >= self._updates_per_run * keeper_state.FULL_FACTOR
 
-    async def _leave(self) -> None:
-        """Let every waiting claim be answered, and take no more waits."""
-        self._leaving = True
+    async def _let_updates_finish(self) -> None:
+        """Answer every waiting lease request."""
+        self._is_leaving = True
         await workflow.wait_condition(workflow.all_handlers_finished)
-        self._leaving = False
+        self._is_leaving = False
 
-    async def _turn_over(self) -> None:
-        """Go on as a new run, with all that is known and nobody waiting."""
-        await self._leave()
-        namespace = self._ledger.namespace
-        order = KeeperInput(
-            namespace=namespace,
-            ledger=self._ledger.to_hand_over,
-            updates_a_run=keeper_state.UPDATES_A_RUN,
+    async def _hand_over(self) -> None:
+        """Continue as a new run with the whole state, once no update is waiting."""
+        await self._let_updates_finish()
+        following = KeeperInput(
+            namespace=self._state.namespace,
+            state=self._state.to_hand_over,
+            updates_per_run=keeper_state.UPDATES_PER_RUN,
         )
-        workflow.continue_as_new(order)
+        workflow.continue_as_new(following)
 
-    def _give_up(self) -> None:
-        """End every claim, since the keeper was cancelled."""
-        ended = transitions.release(self._ledger, lambda _: True)
-        self._change(replace(ended, cancelled=True))
+    # Answers
 
-    # How it speaks
-
-    def _change(self, ledger: Ledger) -> None:
-        """Go on with *ledger*, at once if it says something new."""
-        if ledger != self._ledger:
-            self._ledger = ledger
-            self._woken = True
+    def _change(self, state: KeeperState) -> None:
+        """Go on with *state*; wake the keeper if that changes anything."""
+        if state != self._state:
+            self._state = state
+            self._has_news = True
             self._describe()
 
     async def _until_answered(self, lease: Lease) -> None:
-        """Wait while the keeper is about to cover *lease* or at it, no longer.
+        """Wait until *lease* is covered, or the keeper no longer tries to cover it.
 
-        Without a timer: an attempt ends by itself.
+        Without a timer of its own: an attempt ends by itself.
         """
         attempt = self._attempts
-        self._waiting += 1
+        self._waiting_updates += 1
         try:
             await workflow.wait_condition(
                 lambda: (
-                    self._ledger.covers(transitions.held_as(self._ledger, lease.key) or lease)
+                    self._state.covers(transitions.lease_by_key(self._state, lease.key) or lease)
                     or self._attempts != attempt
-                    or self._leaving
-                    or (self._resting and not self._is_roused)
+                    or self._is_leaving
+                    or (self._is_sleeping and not self._is_roused)
                 )
             )
         finally:
-            self._waiting -= 1
+            self._waiting_updates -= 1
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
-        """Return how far the claim *lease* is covered, and whether to ask again if not."""
-        held = transitions.held_as(self._ledger, lease.key)
+        """Return how far *lease* is covered, and whether to request it again if it isn't."""
+        known = self._state
+        held = transitions.lease_by_key(known, lease.key)
+        has_ended = lease.until <= workflow.now() or transitions.was_released(known, lease.key)
         return LeaseAnswer(
-            granted=held is not None or self._has_a_successor_for(lease),
-            in_force=held is not None and self._ledger.covers(held),
-            capacity=self._ledger.in_force,
+            # The successor of a cancelled keeper grants what comes while this one ends.
+            granted=held is not None or (known.cancelled and not has_ended),
+            in_force=held is not None and known.covers(held),
+            capacity=known.in_force,
             until=held.until if held else lease.until,
-            message=ui_text.answer(self._ledger, held)
+            message=ui_text.lease_answer(known, held)
             if held
-            else ui_text.denial(self._ledger, lease),
+            else ui_text.lease_denial(known, lease),
         )
 
-    def _has_a_successor_for(self, lease: Lease) -> bool:
-        """Tell whether the claim *lease* came to a cancelled keeper: the next one takes it."""
-        over = lease.until <= workflow.now() or transitions.was_released(self._ledger, lease.key)
-        return self._ledger.cancelled and not over
-
     def _describe(self) -> None:
-        workflow.set_current_details(ui_text.details(self._ledger, workflow.now()))
+        workflow.set_current_details(ui_text.keeper_details(self._state, workflow.now()))
 
 
 def _was_made_by_a_reset(info: workflow.Info) -> bool:
-    """Tell whether this run is another one's past under a new id."""
+    """Tell whether this run was made by a reset: it replays another run under a new id."""
     return info.original_execution_run_id not in ("", info.run_id)
 
 
@@ -479,11 +466,11 @@ def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
     return not request.window or lease.window == request.window
 
 
-def _not_now(words: str) -> ApplicationError:
-    """Return the error that a caller gets who is to come again."""
-    return ApplicationError(words, type=activity_types.NOT_NOW)
+def _not_now(message: str) -> ApplicationError:
+    """Return the refusal of a request that is to be repeated."""
+    return ApplicationError(message, type=activity_types.NOT_NOW)
 
 
-def _refusal(words: str) -> ApplicationError:
-    """Return the error that a caller of an update gets, and that isn't retried."""
-    return ApplicationError(words, type=activity_types.REFUSED, non_retryable=True)
+def _refusal(message: str) -> ApplicationError:
+    """Return the refusal of a request that no retry changes."""
+    return ApplicationError(message, type=activity_types.REFUSED, non_retryable=True)

@@ -1,7 +1,8 @@
-"""What a keeper knows, as a value that continue-as-new carries on.
+"""What a keeper knows of its namespace, as one frozen value, and what follows from it.
 
-The keeper only drives to what is said here: which leases run, what they come to together,
-and whether what is in force is that. `workflows.bookkeeping` has how it changes.
+The value holds the leases, the baseline and what was last observed; its properties say which
+capacity the namespace should have, and whether it has it. `workflows.keeper_transitions` has
+how the value changes. Continue-as-new hands it to the next run.
 """
 
 from __future__ import annotations
@@ -12,22 +13,52 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from workflows.contract import APS_PER_TRU, Capacity, Lease, Rails, Target, target_of_leases
+from workflows.contract import (
+    APS_PER_TRU,
+    Capacity,
+    Lease,
+    Rails,
+    Target,
+    target_of_leases,
+)
 from workflows.lease_demand import SameTuple, demand_of
 
-LOOK_EVERY = timedelta(minutes=30)
-"""How often a boosted namespace is looked at for what others changed, usually."""
+OBSERVE_EVERY = timedelta(minutes=30)
+"""How often a keeper with leases observes its namespace for changes made externally."""
 
+# Limits. A running keeper is replayed under a new release: another value here changes what the
+# replay does, and needs `workflow.patched`, or to be part of a run's input, as
+# `UPDATES_PER_RUN` is.
+
+UPDATES_PER_RUN = 200
+"""Updates after which a run continues as new.
+
+A worker that takes a keeper over replays its run within one workflow task, which may take ten
+seconds: so the run is bounded by what that costs, with thousands of leases held, and not by
+the 2,000 updates that the server allows.
+"""
+
+FULL_FACTOR = 4
+"""A run takes at most so many times `UPDATES_PER_RUN`, while a change is under way that can't
+be handed over. Further lease requests are refused, and repeated after the handover."""
+
+MAX_LEASES = 4_000
+"""Leases, held or remembered as released, that a keeper knows at most: handed over, they
+are one payload, of which the server takes two megabytes."""
+
+MAX_WAITING_UPDATES = 8
+"""Lease requests that may wait for their capacity at once: the server allows 10 in flight."""
 
 FEW_LEASES = 100
-"""Leases up to which a ledger is handed over as it is; more would take too long to be read."""
+"""Leases up to which a state is handed over unpacked: to decode more takes too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What the Cloud API offered a namespace when last asked.
+class KnownOptions:
+    """What the Cloud API last said the namespace could have.
 
-    *available* is the most TRU that are there, None where nothing is short.
+    *allowed* are the TRU values on offer. *available* is the most TRU that the Cloud has, None
+    where nothing is short. *on_demand_aps* is the on-demand limit in Actions per second.
     """
 
     allowed: tuple[float, ...] = ()
@@ -37,7 +68,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What a project's calendar says of the namespace: how much, and what it comes back to."""
+    """What a project's calendar declares for the namespace: its baseline and guard rails.
+
+    Of two declarations of one project the one with the higher *revision* is newer.
+    """
 
     project: str
     revision: int
@@ -46,41 +80,45 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """All that a keeper knows of its namespace.
+class KeeperState:
+    """All that a keeper knows of its namespace. Times are aware UTC.
 
     Args:
         namespace: The Temporal Cloud namespace.
-        leases: The claims that run, each held until its own end.
-        released: Claims that ended early; the same key is not granted again.
-        baseline: What is in force when nothing is claimed; None until it is known.
-        baseline_declared: Whether a calendar says so, or it was found before the first raise.
-        doubt: Why the baseline isn't known although capacity may be up; empty where it is.
-            *baseline* is then what was found: never gone below, and not gone back to either.
-        doubted_request: The id of the latest request when the doubt came up.
-        rails: The guard rails of the newest declaration, which the next lease is granted
-            under; None until a schedule brought them.
-        revision: The order of that declaration: one with a lower number is not taken.
-        project: Whose declaration it is; empty where that isn't known.
+        leases: The active leases, the next end first; each is held until its own end.
+        released: Leases that were released early; the same key is not granted again before
+            the lease's end.
+        baseline: The capacity to restore once no lease is active; None until it is known.
+        baseline_declared: Whether a calendar declares the baseline; otherwise it was found
+            before the first raise.
+        doubt: Why the baseline is unknown although capacity may be raised; empty where it is
+            known. *baseline* is then what was found: the keeper never goes below it, and
+            doesn't restore it either.
+        doubted_request: The id of the latest capacity request when the doubt came up.
+        rails: The guard rails of the newest declaration, under which the next lease is
+            granted; None until a schedule brought them.
+        revision: The revision of that declaration: one with a lower number is ignored.
+        project: The project that declared it; empty where that isn't known.
         other: What another project declares for the same namespace, where that differs.
-        offer: What the Cloud API offers.
-        in_force: What was in force when last looked at; None if not known.
-        written: Every capacity that was ever asked of the Cloud API on the way here, so
-            that what others set can be told apart, also when a reply was lost.
-        pending: What is under way, or may be: asked for, and its end not seen yet. Several
-            where the way was changed in the middle: any of them may come to be in force.
-        foreign: Whether what is in force was set by somebody else, and is left alone.
-        aim: The capacity last aimed at, and since when.
-        looked: When the namespace was last looked at.
-        unseen: Whether the namespace has to be looked at, whatever is known of it: that was
-            handed on by a run that broke off or was reset, and others may have come by.
-        claimed: Whether a claim came since it was last looked at without one.
-        cancelled: Whether an operator cancelled the keeper: it only goes back.
-        look_every_seconds: How often a boosted namespace is looked at for what others
-            changed.
-        trouble: The latest fault in words, empty after a success.
-        resumes: Until when the keeper waits after a fault, at the latest.
-        remark: What else people should know of how it came to this.
+        options: What the Cloud API last said the namespace could have.
+        in_force: The capacity in force at the last observation; None if there was none.
+        requested: Capacities requested since the baseline was recorded; any other value was
+            set externally. A request counts also where its reply was lost.
+        pending: Changes that are or may be under way. Several where the target changed in the
+            middle: any of them may come to be in force.
+        foreign: Whether the capacity in force was set externally and is left alone.
+        last_target: The latest target that a step was taken to.
+        target_since: Since when that is the target.
+        observed_at: When the namespace was last observed.
+        needs_observation: Whether the namespace has to be observed whatever is known of it:
+            the state came from a run that broke off or was reset, and anything may have been
+            set externally since.
+        had_leases: Whether a lease was granted since the last observation without one.
+        cancelled: Whether an operator cancelled the keeper: it only restores the baseline.
+        observe_every_seconds: How often the namespace is observed while leases are active.
+        fault: The latest fault as text, empty after a success.
+        retry_at: Until when the keeper waits after a fault, at the latest.
+        note: What else an operator should know, such as an external change.
         packed: *leases* and *released* where they are many and on their way to another run.
     """
 
@@ -95,31 +133,31 @@ class Ledger:
     revision: int = 0
     project: str = ""
     other: Declaration | None = None
-    offer: Offer = Offer()
+    options: KnownOptions = KnownOptions()
     in_force: Capacity | None = None
-    written: tuple[Capacity, ...] = ()
+    requested: tuple[Capacity, ...] = ()
     pending: tuple[Capacity, ...] = ()
     foreign: bool = False
-    aim: Capacity | None = None
-    aimed_since: datetime | None = None
-    looked: datetime | None = None
-    unseen: bool = False
-    claimed: bool = False
+    last_target: Capacity | None = None
+    target_since: datetime | None = None
+    observed_at: datetime | None = None
+    needs_observation: bool = False
+    had_leases: bool = False
     cancelled: bool = False
-    look_every_seconds: int = LOOK_EVERY // timedelta(seconds=1)
-    trouble: str = ""
-    resumes: datetime | None = None
-    remark: str = ""
+    observe_every_seconds: int = OBSERVE_EVERY // timedelta(seconds=1)
+    fault: str = ""
+    retry_at: datetime | None = None
+    note: str = ""
     packed: Any = None
 
     @property
     def target(self) -> Target:
-        """What to drive to, given what can be had; the baseline must be known."""
+        """The capacity to reconcile to, given what the Cloud has; the baseline must be known."""
         return self._target(self.leases, within_inventory=True)
 
     @property
-    def due(self) -> Target:
-        """What the leases come to, whether or not the Cloud has as much."""
+    def full_target(self) -> Target:
+        """The target of the leases, whether or not the Cloud has as much."""
         return self._target(self.leases)
 
     @property
@@ -132,75 +170,73 @@ class Ledger:
 
     @property
     def is_short(self) -> bool:
-        """Whether the Cloud has less than is due."""
-        return self.level(self.target.capacity) < self.level(self.due.capacity)
+        """Whether the Cloud has less than the leases' full target."""
+        return self.aps_of(self.target.capacity) < self.aps_of(self.full_target.capacity)
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to drive: the target is in force, or left to others."""
+        """Whether nothing is left to do: the target is in force, or left alone as foreign."""
         if self.baseline is None:
-            return not (self.written or self.needs_a_baseline)
-        if self.pending or self.owes_a_look or self.unseen:
+            return not (self.requested or self.needs_baseline)
+        if self.pending or self.needs_final_observation or self.needs_observation:
             return False
         wanted = self.target.capacity
         if self.in_force is None:
-            return not (self.leases or self.written)
+            return not (self.leases or self.requested)
         return self.in_force == wanted or (self.foreign and self.leaves_alone(self.in_force))
 
     @property
-    def needs_a_baseline(self) -> bool:
-        """Whether the baseline has to be found, should it not be known."""
-        return bool(self.leases or self.doubt) or self.unseen
+    def needs_baseline(self) -> bool:
+        """Whether the baseline has to be found, where it isn't known."""
+        return bool(self.leases or self.doubt) or self.needs_observation
 
     @property
-    def owes_a_look(self) -> bool:
-        """Whether the last claim has ended, and nobody looked what it leaves behind.
+    def needs_final_observation(self) -> bool:
+        """Whether the last lease has ended, and the namespace wasn't observed since.
 
-        A claim that changed nothing has no way down on which others' changes are seen; a
-        declared baseline is to be in force afterwards all the same.
+        A lease that changed nothing has no revert on which external changes are seen; a
+        declared baseline has to be in force afterwards all the same.
         """
-        return self.claimed and self.baseline_declared and not self.leases
+        return self.had_leases and self.baseline_declared and not self.leases
 
     def holds(self, lease: Lease) -> bool:
-        """Tell whether the claim *lease* is among those that run."""
+        """Tell whether a lease with the key of *lease* is active."""
         return any(held.key == lease.key for held in self.leases)
 
     def leaves_alone(self, found: Capacity) -> bool:
-        """Tell whether *found* is somebody else's doing that the keeper does not undo.
+        """Tell whether *found* was set externally and the keeper does not undo it.
 
-        More than is due stays while a window runs, and also afterwards unless the
-        calendar declares a baseline. What the keeper itself may have written never
-        counts as somebody else's.
+        More than the target stays while a window runs, and also afterwards unless the
+        calendar declares a baseline. What the keeper itself may have requested never counts
+        as set externally.
         """
-        if found in (*self.written, self.baseline):
+        if found in (*self.requested, self.baseline):
             return False
         if self.baseline_declared and not self.leases:
             return False
-        return self.level(found) > self.level(self.target.capacity)
+        return self.aps_of(found) > self.aps_of(self.target.capacity)
 
     def covers(self, lease: Lease) -> bool:
-        """Tell whether what is in force is what *lease* asks for, as the rails allow it.
+        """Tell whether the capacity in force is what *lease* requests, as its rails allow it.
 
-        What is about to be in force counts too: a way down that is under way may have
-        taken it already.
+        Pending changes count too: a revert that is under way may have taken it already.
         """
         if self.in_force is None or self.baseline is None:
             return False
-        there = min(self.level(capacity) for capacity in (self.in_force, *self.pending))
+        there = min(self.aps_of(capacity) for capacity in (self.in_force, *self.pending))
         alone = (lease,) if lease.combine == "max" else self.leases
         wanted = self._target(alone)
-        return there >= self.level(wanted.capacity)
+        return there >= self.aps_of(wanted.capacity)
 
-    def level(self, capacity: Capacity) -> float:
-        """Return *capacity* in Actions per second, on-demand as the Cloud last told."""
-        return self.offer.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU
+    def aps_of(self, capacity: Capacity) -> float:
+        """Return *capacity* in Actions per second, on-demand as the Cloud API last reported."""
+        return self.options.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU
 
     @property
-    def to_hand_over(self) -> Ledger:
-        """This as it goes to another run; `unpacked` there.
+    def to_hand_over(self) -> KeeperState:
+        """The state as it goes to another run, which reads it `unpacked`.
 
-        Few leases go as they are: people read them, and so does a worker of an earlier release
-        beside this one.
+        Up to `FEW_LEASES` go as they are, so that people can read them in the history.
         """
         if len(self.leases) + len(self.released) <= FEW_LEASES:
             return self
@@ -208,27 +244,27 @@ class Ledger:
         return replace(self, leases=(), released=(), packed=packed)
 
     @property
-    def unpacked(self) -> Ledger:
-        """This as it was before `to_hand_over`."""
+    def unpacked(self) -> KeeperState:
+        """The state as it was before `to_hand_over`."""
         if self.packed is None:
             return self
         leases, released = (unpack(self.packed[name]) for name in ("leases", "released"))
         return replace(self, leases=leases, released=released, packed=None)
 
     @property
-    def for_a_step(self) -> Ledger:
-        """What a step to the target needs of this, however many leases there are."""
+    def for_reconcile(self) -> KeeperState:
+        """The part of the state that one reconcile needs, small also with thousands of leases."""
         return replace(self, leases=demand_of(self.leases).deciding, released=())
 
     def _target(self, leases: tuple[Lease, ...], *, within_inventory: bool = False) -> Target:
-        assert self.baseline is not None, "nothing is aimed at before the baseline is known"
-        within_inventory = within_inventory and self.offer.available is not None
-        reckon = _target if len(leases) > 1 else _target.__wrapped__
-        return reckon(SameTuple(leases), self.baseline, self.rails, self.offer, within_inventory)
+        assert self.baseline is not None, "there is no target before the baseline is known"
+        within_inventory = within_inventory and self.options.available is not None
+        compute = _target if len(leases) > 1 else _target.__wrapped__
+        return compute(SameTuple(leases), self.baseline, self.rails, self.options, within_inventory)
 
     def _narrowed(self, granted: Rails | None) -> Rails:
         """Return the guard rails *granted*, narrowed to what the Cloud API allows."""
-        return _narrowed(granted or self.rails or Rails(), self.offer, within_inventory=False)
+        return _narrowed(granted or self.rails or Rails(), self.options, within_inventory=False)
 
 
 @lru_cache(maxsize=256)
@@ -236,39 +272,44 @@ def _target(
     same: SameTuple,
     baseline: Capacity,
     rails: Rails | None,
-    offer: Offer,
+    options: KnownOptions,
     within_inventory: bool,
 ) -> Target:
-    """Return what the leases of *same* come to; those that say no *rails* are under these."""
+    """Return the target of the leases of *same*; *rails* are for those without their own."""
     leases = demand_of(same.leases).deciding if len(same.leases) > 1 else same.leases
     narrowed = {
-        own: _narrowed(own or rails or Rails(), offer, within_inventory=within_inventory)
+        own: _narrowed(own or rails or Rails(), options, within_inventory=within_inventory)
         for own in {lease.rails for lease in leases}
     }
     return target_of_leases(
         leases,
         baseline,
         lambda lease: narrowed[lease.rails],
-        on_demand_aps=offer.on_demand_aps,
+        on_demand_aps=options.on_demand_aps,
     )
 
 
-def _narrowed(rails: Rails, offer: Offer, *, within_inventory: bool) -> Rails:
-    allowed = tuple(int(tru) for tru in offer.allowed if tru == int(tru))
+def _narrowed(rails: Rails, options: KnownOptions, *, within_inventory: bool) -> Rails:
+    allowed = tuple(int(tru) for tru in options.allowed if tru == int(tru))
     common = tuple(tru for tru in rails.allowed if tru in allowed) or allowed
     ceiling = rails.max_tru
-    if within_inventory and offer.available is not None:
-        there = int(offer.available)
+    if within_inventory and options.available is not None:
+        there = int(options.available)
         ceiling = there if ceiling is None else min(ceiling, there)
     return Rails(allowed=common or rails.allowed, max_tru=ceiling)
 
 
 Row = list[Any]
-"""One lease: its fields in the order of `_row`, its rails by their place in the table."""
+"""One lease: its fields in the order of `_row`, its rails by their index in the table."""
 
 
 def pack(leases: Iterable[Lease]) -> dict[str, Any]:
-    """Return *leases* as values that JSON has, in their order."""
+    """Return *leases*, in their order, as plain JSON values: rows, and a table of their rails.
+
+    The SDK decodes a payload by its type annotations, which takes milliseconds for each lease:
+    a thousand of them outlast the two seconds after which it reports a deadlock. Rows of plain
+    values are decoded at once, and take a third of the room in a payload of at most 2 MB.
+    """
     rails: dict[Rails | None, int] = {}
     rows = [_row(lease, rails.setdefault(lease.rails, len(rails))) for lease in leases]
     table = [None if one is None else [list(one.allowed), one.max_tru] for one in rails]
@@ -276,7 +317,7 @@ def pack(leases: Iterable[Lease]) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> tuple[Lease, ...]:
-    """Return the leases that `pack` made *packed* of."""
+    """Return the leases that `pack` turned into *packed*."""
     rails = [None if one is None else Rails(tuple(one[0]), one[1]) for one in packed["rails"]]
     return tuple(_lease(row, rails) for row in packed["leases"])
 
@@ -312,23 +353,3 @@ def _lease(row: Row, rails: list[Rails | None]) -> Lease:
         revision=revision,
         rails=rails[place],
     )
-
-
-UPDATES_A_RUN = 200
-"""Updates after which a run hands over to the next.
-
-A worker that takes a keeper over replays its run within one workflow task, which may take ten
-seconds: so the run is bounded by what that costs, with thousands of leases held, and not by
-the 2,000 updates that the server allows.
-"""
-
-FULL = 4
-"""How many times that many updates a run takes at most, while a change is under way that
-can't be handed over. Further requests for leases are refused, and come again after it."""
-
-LEASES = 4_000
-"""Leases, held or remembered as released, that a keeper knows at most: handed over, they
-are one payload, of which the server takes two megabytes."""
-
-WAITING_UPDATES = 8
-"""Claims that may wait for their capacity at once: the server allows 10 in flight."""

@@ -1,6 +1,9 @@
-"""How what a keeper knows changes, and what is due by it: pure functions of ledgers.
+"""Transitions of `KeeperState`: pure functions that return a new state.
 
-Each change returns a new ledger; the keeper decides by what is true of it then.
+Leases come and go, capacities are requested and observed, the baseline is found. Baseline and
+guard rails are facts of the namespace: they travel with the leases of its windows, but are
+ordered by revision, because a firing of a schedule that wasn't updated yet brings its lease and
+outdated facts.
 """
 
 from __future__ import annotations
@@ -10,71 +13,71 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from workflows.contract import Capacity, KeeperState, Lease, LeaseRequest, Rails
-from workflows.keeper_state import Declaration, Ledger, Offer
+from workflows.contract import Capacity, KeeperHealth, Lease, LeaseRequest, Rails
+from workflows.keeper_state import Declaration, KeeperState, KnownOptions
 from workflows.lease_demand import demand_of
 from workflows.operation_ids import is_own, origin_of
 
-LOWER_WITHIN = timedelta(minutes=10)
-"""How long a way down may take before it is overdue: provisioning takes two minutes."""
+REVERT_DEADLINE = timedelta(minutes=10)
+"""How long a revert may take before it counts as overdue: provisioning takes two minutes."""
 
-LOOK_FOR_MORE_EVERY = timedelta(minutes=5)
-"""How often the full capacity is tried for while the Cloud has too little."""
+RETRY_SHORTAGE_EVERY = timedelta(minutes=5)
+"""How often the full target is tried while the Cloud has too little."""
 
 
-def grant(ledger: Ledger, request: LeaseRequest, now: datetime) -> Ledger:
-    """Return *ledger* with the lease of *request*, unless it has ended or was released.
+def grant(state: KeeperState, request: LeaseRequest, now: datetime) -> KeeperState:
+    """Return *state* with the lease of *request*, unless it has ended or was released.
 
-    What it replaces ends in the same step. A lease that is held already keeps what it was
-    granted, unless the request says that it replaces that very lease. A new one is granted
-    under the declaration that holds then.
+    The lease that it replaces ends in the same transition. An active lease keeps what it was
+    granted, unless the request replaces that very lease. A new one is granted under the
+    declaration that holds then.
     """
     lease = request.lease
-    if ledger.cancelled or _follows_nothing(ledger, request):
-        return ledger
-    ledger = _without_replaced(ledger, request)
-    if lease.until <= now or was_released(ledger, lease.key):
-        return release(ledger, lambda held: held.key == request.replaces)
-    is_idle = not ledger.leases and ledger.is_settled and not ledger.doubt
-    known = declare(_afresh(ledger) if is_idle else ledger, request)
-    held = None if request.replaces == lease.key else held_as(ledger, lease.key)
-    taken = held or under_declaration(known, lease)
-    return replace(known, leases=_with_lease(known.leases, taken), claimed=True)
+    if state.cancelled or _replaces_a_released_lease(state, request):
+        return state
+    state = _without_replaced(state, request)
+    if lease.until <= now or was_released(state, lease.key):
+        return release(state, lambda held: held.key == request.replaces)
+    is_idle = not state.leases and state.is_settled and not state.doubt
+    known = declare(_after_idling(state) if is_idle else state, request)
+    held = None if request.replaces == lease.key else lease_by_key(state, lease.key)
+    taken = held or with_declaration(known, lease)
+    return replace(known, leases=_with_lease(known.leases, taken), had_leases=True)
 
 
-def _follows_nothing(ledger: Ledger, request: LeaseRequest) -> bool:
-    """Tell whether *request* would go on with a lease that was ended early.
+def _replaces_a_released_lease(state: KeeperState, request: LeaseRequest) -> bool:
+    """Tell whether *request* would continue a lease that was released early.
 
-    Once its own lease is held, the step is done, and is taken again for what it says anew.
+    Once its own lease is active, the replacement was done, and the request changes that lease.
     """
-    return was_released(ledger, request.replaces) and held_as(ledger, request.lease.key) is None
+    return was_released(state, request.replaces) and lease_by_key(state, request.lease.key) is None
 
 
-def _without_replaced(ledger: Ledger, request: LeaseRequest) -> Ledger:
-    """Return *ledger* without the lease that *request* replaces by one under another key.
+def _without_replaced(state: KeeperState, request: LeaseRequest) -> KeeperState:
+    """Return *state* without the lease that *request* replaces by one under another key.
 
-    Its key is not granted again, also where the claim for it hasn't come yet. The new key
-    is free for it, whatever became of it before: the boost that runs goes on under it.
+    The old key is not granted again, also where its request hasn't come yet. The new key may
+    be granted even if it was released before: the running boost continues under it.
     """
     key = request.replaces
     if not key or key == request.lease.key:
-        return ledger
-    held = held_as(ledger, key)
-    released = ledger.released
+        return state
+    held = lease_by_key(state, key)
+    released = state.released
     if held is not None:
         released = (*_others(released, request.lease.key), held)
-    elif not was_released(ledger, key):
+    elif not was_released(state, key):
         released = (*released, replace(request.lease, key=key))
-    return replace(ledger, leases=_others(ledger.leases, key), released=released)
+    return replace(state, leases=_others(state.leases, key), released=released)
 
 
-def held_as(ledger: Ledger, key: str) -> Lease | None:
-    """Return the lease that runs under *key*; None if there is none."""
-    return next((lease for lease in ledger.leases if lease.key == key), None)
+def lease_by_key(state: KeeperState, key: str) -> Lease | None:
+    """Return the active lease with *key*; None if there is none."""
+    return next((lease for lease in state.leases if lease.key == key), None)
 
 
 def _with_lease(leases: tuple[Lease, ...], lease: Lease) -> tuple[Lease, ...]:
-    """Return *leases*, the next end first, with *lease* instead of any of the same key."""
+    """Return *leases*, the next end first, with *lease* in place of one with the same key."""
     others = _others(leases, lease.key) if any(one.key == lease.key for one in leases) else leases
     place = bisect(others, _by_end(lease), key=_by_end)
     return (*others[:place], lease, *others[place:])
@@ -88,88 +91,86 @@ def _others(leases: Iterable[Lease], key: str) -> tuple[Lease, ...]:
     return tuple(lease for lease in leases if lease.key != key)
 
 
-def _sorted(leases: Iterable[Lease]) -> tuple[Lease, ...]:
-    """Return *leases* as a ledger has them: the next end first."""
-    return tuple(sorted(leases, key=_by_end))
+def _after_idling(state: KeeperState) -> KeeperState:
+    """Return what still counts of *state* after an idle time.
 
-
-def _afresh(ledger: Ledger) -> Ledger:
-    """Return what still counts of *ledger* after an idle time: others may have come by."""
-    return Ledger(
-        namespace=ledger.namespace,
-        released=ledger.released,
-        baseline=ledger.baseline if ledger.baseline_declared else None,
-        baseline_declared=ledger.baseline_declared,
-        rails=ledger.rails,
-        revision=ledger.revision,
-        project=ledger.project,
-        look_every_seconds=ledger.look_every_seconds,
+    Anything may have been set externally meanwhile, so observations and a found baseline go.
+    """
+    return KeeperState(
+        namespace=state.namespace,
+        released=state.released,
+        baseline=state.baseline if state.baseline_declared else None,
+        baseline_declared=state.baseline_declared,
+        rails=state.rails,
+        revision=state.revision,
+        project=state.project,
+        observe_every_seconds=state.observe_every_seconds,
     )
 
 
-def release(ledger: Ledger, chosen: Callable[[Lease], bool]) -> Ledger:
-    """Return *ledger* without the *chosen* claims; their keys are remembered as released."""
+def release(state: KeeperState, chosen: Callable[[Lease], bool]) -> KeeperState:
+    """Return *state* without the *chosen* leases; their keys are remembered as released."""
     gone: list[Lease] = []
     kept: list[Lease] = []
-    for lease in ledger.leases:
+    for lease in state.leases:
         (gone if chosen(lease) else kept).append(lease)
-    left = replace(ledger, leases=tuple(kept), released=(*ledger.released, *gone))
-    return succeed(left)
+    left = replace(state, leases=tuple(kept), released=(*state.released, *gone))
+    return promote_other_declaration(left)
 
 
-def refuse(ledger: Ledger, lease: Lease, now: datetime) -> Ledger:
-    """Return *ledger* with *lease* among the released ones, although it never came.
+def refuse(state: KeeperState, lease: Lease, now: datetime) -> KeeperState:
+    """Return *state* with *lease* among the released ones, although it was never requested.
 
-    The request for it may be in flight still: until the lease's end it is not granted.
+    Its request may still be in flight: until the lease's end it is not granted.
     """
-    if lease.until <= now or was_released(ledger, lease.key):
-        return ledger
-    return replace(ledger, released=(*ledger.released, lease))
+    if lease.until <= now or was_released(state, lease.key):
+        return state
+    return replace(state, released=(*state.released, lease))
 
 
-def was_released(ledger: Ledger, key: str) -> bool:
-    """Tell whether the claim *key* was ended early."""
-    return any(lease.key == key for lease in ledger.released)
+def was_released(state: KeeperState, key: str) -> bool:
+    """Tell whether the lease with *key* was released early."""
+    return any(lease.key == key for lease in state.released)
 
 
-def expire(ledger: Ledger, now: datetime) -> Ledger:
-    """Return *ledger* without what has ended by *now*: ends are exclusive.
+def expire(state: KeeperState, now: datetime) -> KeeperState:
+    """Return *state* without leases that have ended by *now*: ends are exclusive.
 
-    Itself where nothing has: what is known of its leases is known of the same tuple only.
+    The same object where none has: caches are keyed by the identity of its tuple of leases.
     """
-    if all(lease.until > now for lease in (*ledger.leases, *ledger.released)):
-        return ledger
+    if all(lease.until > now for lease in (*state.leases, *state.released)):
+        return state
     left = replace(
-        ledger,
-        leases=tuple(lease for lease in ledger.leases if lease.until > now),
-        released=tuple(lease for lease in ledger.released if lease.until > now),
+        state,
+        leases=tuple(lease for lease in state.leases if lease.until > now),
+        released=tuple(lease for lease in state.released if lease.until > now),
     )
-    return succeed(left)
+    return promote_other_declaration(left)
 
 
-def aim(ledger: Ledger, now: datetime) -> Ledger:
-    """Return *ledger* with its target as what is aimed at, since *now* if that is new."""
-    wanted = ledger.target.capacity
-    if wanted == ledger.aim:
-        return ledger
-    return replace(ledger, aim=wanted, aimed_since=now)
+def record_target(state: KeeperState, now: datetime) -> KeeperState:
+    """Return *state* with its current target recorded, since *now* where it changed."""
+    wanted = state.target.capacity
+    if wanted == state.last_target:
+        return state
+    return replace(state, last_target=wanted, target_since=now)
 
 
-def hope(ledger: Ledger) -> Ledger:
-    """Return *ledger* as if nothing were short any more: the next look tells."""
-    return replace(ledger, offer=replace(ledger.offer, available=None))
+def clear_shortage(state: KeeperState) -> KeeperState:
+    """Clear the cached shortage, so that the next reconcile tries the full target."""
+    return replace(state, options=replace(state.options, available=None))
 
 
-def write(ledger: Ledger, capacity: Capacity) -> Ledger:
-    """Return *ledger* with *capacity* under way, as far as anybody knows.
+def record_request(state: KeeperState, capacity: Capacity) -> KeeperState:
+    """Return *state* with *capacity* requested and pending.
 
-    It stays so until a look sees the end of it: the attempt may fail after the Cloud API
-    has taken it.
+    It stays pending until an observation shows otherwise: the attempt may fail after the
+    Cloud API has accepted the request.
     """
     return replace(
-        ledger,
-        written=_with(ledger.written, capacity),
-        pending=_with(ledger.pending, capacity),
+        state,
+        requested=_with(state.requested, capacity),
+        pending=_with(state.pending, capacity),
     )
 
 
@@ -177,170 +178,165 @@ def _with(known: tuple[Capacity, ...], capacity: Capacity) -> tuple[Capacity, ..
     return known if capacity in known else (*known, capacity)
 
 
-def look(
-    ledger: Ledger,
+def record_observation(
+    state: KeeperState,
     found: Capacity,
-    offer: Offer | None,
+    options: KnownOptions | None,
     now: datetime,
     pending: Capacity | None = None,
-) -> Ledger:
-    """Return *ledger* with *found* in force at *now*, and what the Cloud API offers.
+) -> KeeperState:
+    """Return *state* with *found* in force at *now*, and a change to *pending* under way.
 
-    *pending* is what is still under way.
+    *options* of None leaves those that are known.
     """
     seen = replace(
-        ledger,
+        state,
         in_force=found,
         pending=() if pending is None else (pending,),
-        offer=offer or ledger.offer,
-        looked=now,
-        unseen=False,
-        claimed=bool(ledger.leases),
-        trouble="",
-        resumes=None,
+        options=options or state.options,
+        observed_at=now,
+        needs_observation=False,
+        had_leases=bool(state.leases),
+        fault="",
+        retry_at=None,
     )
     if seen.baseline is None:
         return seen
     return replace(seen, foreign=seen.leaves_alone(found))
 
 
-def find_baseline(ledger: Ledger, found: Capacity, request: str) -> Ledger:
-    """Return *ledger* with the baseline, where *found* was found before any raise of this run.
+def record_baseline(state: KeeperState, found: Capacity, request: str) -> KeeperState:
+    """Return *state* with the baseline, given what was *found* before any raise of this run.
 
-    What a keeper itself had requested is not the baseline, but its *request* says what is:
-    a run that was reset, deleted or lost leaves that behind. Where it can't be known, the
-    ledger says why, and *found* is neither left for less nor taken for the baseline.
+    A capacity that a keeper requested is not the baseline, but the id of that *request* says
+    what is: a run that was reset, deleted or lost leaves it behind. Where it can't be known,
+    `KeeperState.doubt` says why; the keeper then neither goes below *found* nor restores it.
     """
-    origin = origin_of(request, ledger.namespace)
+    origin = origin_of(request, state.namespace)
     if origin is not None:
-        known = replace(ledger, baseline=origin.baseline, doubt="", doubted_request="")
-        return recognize(known, found, request)
-    doubt = ledger.doubt
-    if is_own(request, ledger.namespace):
+        known = replace(state, baseline=origin.baseline, doubt="", doubted_request="")
+        return recognize_request(known, found, request)
+    doubt = state.doubt
+    if is_own(request, state.namespace):
         doubt = f"{found} was requested by a keeper ({request}), which does not say what was before"
     if not doubt or found.tru is None:  # no keeper boosts to on-demand
-        return replace(ledger, baseline=found, doubt="", doubted_request="")
-    return replace(ledger, baseline=found, doubt=doubt, doubted_request=request)
+        return replace(state, baseline=found, doubt="", doubted_request="")
+    return replace(state, baseline=found, doubt=doubt, doubted_request=request)
 
 
-def recognize(ledger: Ledger, found: Capacity, request: str) -> Ledger:
-    """Return *ledger* with *found* as written by a keeper, if its *request* says so.
+def recognize_request(state: KeeperState, found: Capacity, request: str) -> KeeperState:
+    """Return *state* with *found* among the requested capacities, if *request* is a keeper's.
 
-    A run that was reset has forgotten what it wrote after the point that it was reset to.
+    A run that was reset has forgotten what it requested after the point it was reset to.
     """
-    origin = origin_of(request, ledger.namespace)
+    origin = origin_of(request, state.namespace)
     if origin is None or origin.requested != found:
-        return ledger
-    return replace(ledger, written=_with(ledger.written, found))
+        return state
+    return replace(state, requested=_with(state.requested, found))
 
 
-def resolve(ledger: Ledger, found: Capacity, request: str) -> Ledger:
-    """Return *ledger* without its doubt, if what was *found* settles it.
+def resolve_doubt(state: KeeperState, found: Capacity, request: str) -> KeeperState:
+    """Return *state* without its doubt, if *found* was set externally since it came up.
 
-    It does where somebody else has set another capacity since: that is the baseline then.
+    *found* is the baseline then.
     """
-    is_others = bool(request) and not is_own(request, ledger.namespace)
-    if not ledger.doubt or not is_others or request == ledger.doubted_request:
-        return ledger
-    return replace(ledger, baseline=found, doubt="", doubted_request="")
+    is_external = bool(request) and not is_own(request, state.namespace)
+    if not state.doubt or not is_external or request == state.doubted_request:
+        return state
+    return replace(state, baseline=found, doubt="", doubted_request="")
 
 
-def take_over(ledger: Ledger, old: Ledger) -> Ledger:
-    """Return *ledger* with what the *old* ledger of a run that broke off adds to it.
+def take_over(state: KeeperState, old: KeeperState) -> KeeperState:
+    """Return *state* merged with the *old* state of a run that broke off.
 
-    A lease that the old run held is as it was granted there, what was released stays
-    released, and what is in force is looked at again. A cancelled run has gone back by
-    itself: nothing but its released leases is left of it.
+    Leases of the old run stay as they were granted, released ones stay released, and the
+    namespace is observed again. A cancelled run has restored the baseline by itself: only its
+    released leases are taken over.
     """
     gone = {lease.key for lease in old.released}
-    own = tuple(lease for lease in ledger.leases if lease.key not in gone)
-    known = replace(ledger, leases=own, released=(*ledger.released, *old.released))
+    own = tuple(lease for lease in state.leases if lease.key not in gone)
+    known = replace(state, leases=own, released=(*state.released, *old.released))
     if old.cancelled and old.is_settled:
         return known
-    given = {lease.key for lease in ledger.released}
+    given = {lease.key for lease in state.released}
     kept = tuple(lease for lease in old.leases if lease.key not in given)
-    known = take_over_declaration(known, replace(old, leases=kept))
+    known = _take_over_declaration(known, replace(old, leases=kept))
     held = {lease.key for lease in kept}
     fresh = (lease for lease in known.leases if lease.key not in held)
     return replace(
         known,
-        leases=_sorted((*fresh, *kept)),
-        offer=old.offer,
-        written=old.written,
-        unseen=old.baseline is not None,
+        leases=tuple(sorted((*fresh, *kept), key=_by_end)),
+        options=old.options,
+        requested=old.requested,
+        needs_observation=old.baseline is not None,
     )
 
 
-def next_end(ledger: Ledger) -> datetime | None:
-    """Return when the next lease ends, None without any."""
-    return min((lease.until for lease in ledger.leases), default=None)
+def next_end(state: KeeperState) -> datetime | None:
+    """Return when the next lease ends; None without leases."""
+    return min((lease.until for lease in state.leases), default=None)
 
 
-def next_look(ledger: Ledger) -> datetime | None:
-    """Return when something is due of itself: a lease's end, or a look at the namespace."""
-    ends = [lease.until for lease in (*ledger.leases, *ledger.released)]
-    if (ledger.leases or ledger.doubt) and ledger.looked is not None:
-        usual = timedelta(seconds=ledger.look_every_seconds)
-        ends.append(ledger.looked + (LOOK_FOR_MORE_EVERY if ledger.is_short else usual))
+def next_due(state: KeeperState) -> datetime | None:
+    """Return when the next lease ends or the next observation is due; None if nothing is."""
+    ends = [lease.until for lease in (*state.leases, *state.released)]
+    if (state.leases or state.doubt) and state.observed_at is not None:
+        usual = timedelta(seconds=state.observe_every_seconds)
+        ends.append(state.observed_at + (RETRY_SHORTAGE_EVERY if state.is_short else usual))
     return min(ends, default=None)
 
 
-def state_of(ledger: Ledger, now: datetime) -> KeeperState:
-    """Return the state of the namespace at *now*, in one word."""
-    known = expire(ledger, now)
+def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
+    """Return the health of the namespace at *now*."""
+    known = expire(state, now)
     short = [one for one in demand_of(known.leases).groups if not known.covers(one.lease)]
     if short:
         return "uncovered" if any(one.opens <= now for one in short) else "raising"
-    if ledger.doubt:
+    if state.doubt:
         return "unknown"
-    if ledger.foreign:
+    if state.foreign:
         return "foreign"
     if known.is_settled:
         return "ok"
-    since = _lowering_since(ledger, now)
-    return "overdue" if now - since > LOWER_WITHIN else "reverting"
+    ended = [lease.until for lease in state.leases if lease.until <= now]
+    reverting_since = min([*ended, state.target_since or now])
+    return "overdue" if now - reverting_since > REVERT_DEADLINE else "reverting"
 
 
-def _lowering_since(ledger: Ledger, now: datetime) -> datetime:
-    """Return since when less is due than is in force."""
-    ended = [lease.until for lease in ledger.leases if lease.until <= now]
-    return min([*ended, ledger.aimed_since or now])
+def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
+    """Return *state* with the declaration of *request*, unless a newer one is known.
 
-
-def declare(ledger: Ledger, request: LeaseRequest) -> Ledger:
-    """Return *ledger* with what *request* declares, unless something newer is known.
-
-    While leases of another project run that declared before, that one's declaration holds,
-    and what differs is kept beside it.
+    While leases of another project are active, that project's declaration holds, and one that
+    differs is kept as `KeeperState.other`.
     """
-    said = Declaration(
-        project=request.lease.project or ledger.project,
+    new = Declaration(
+        project=request.lease.project or state.project,
         revision=request.revision,
         baseline=request.baseline,
         rails=request.rails,
     )
-    return _offered(ledger, said)
+    return _consider(state, new)
 
 
-def succeed(ledger: Ledger) -> Ledger:
-    """Return *ledger* with the other project's declaration once none but its leases run."""
-    other = ledger.other
-    if other is None or any(lease.project == ledger.project for lease in ledger.leases):
-        return ledger
-    if not any(lease.project == other.project for lease in ledger.leases):
-        return replace(ledger, other=None)
-    return _taken(ledger, other)
+def promote_other_declaration(state: KeeperState) -> KeeperState:
+    """Return *state* under the other project's declaration once only its leases are active."""
+    other = state.other
+    if other is None or any(lease.project == state.project for lease in state.leases):
+        return state
+    if not any(lease.project == other.project for lease in state.leases):
+        return replace(state, other=None)
+    return _adopt(state, other)
 
 
-def take_over_declaration(ledger: Ledger, old: Ledger) -> Ledger:
-    """Return *ledger* as if what it declares had come to the *old* one of a run that broke off.
+def _take_over_declaration(state: KeeperState, old: KeeperState) -> KeeperState:
+    """Return *state* as if its declaration had come to the run that had the *old* state.
 
-    Leases that were granted under a declaration that isn't taken are granted under the old
-    one: nothing was raised for them yet.
+    If it isn't adopted, the leases granted under it come under the old declaration: nothing
+    was raised for them yet.
     """
     known = replace(
-        ledger,
-        leases=(*ledger.leases, *old.leases),
+        state,
+        leases=(*state.leases, *old.leases),
         baseline=old.baseline,
         baseline_declared=old.baseline_declared,
         doubt=old.doubt,
@@ -350,63 +346,63 @@ def take_over_declaration(ledger: Ledger, old: Ledger) -> Ledger:
         project=old.project,
         other=old.other,
     )
-    said = Declaration(
-        project=ledger.project or old.project,
-        revision=ledger.revision,
-        baseline=ledger.baseline if ledger.baseline_declared else None,
-        rails=ledger.rails,
+    new = Declaration(
+        project=state.project or old.project,
+        revision=state.revision,
+        baseline=state.baseline if state.baseline_declared else None,
+        rails=state.rails,
     )
-    known = _offered(known, said)
-    is_taken = (known.revision, known.rails) == (ledger.revision, ledger.rails)
-    own = (lease if is_taken else under_declaration(known, lease) for lease in ledger.leases)
+    known = _consider(known, new)
+    is_adopted = (known.revision, known.rails) == (state.revision, state.rails)
+    own = (lease if is_adopted else with_declaration(known, lease) for lease in state.leases)
     return replace(known, leases=tuple(own))
 
 
-def under_declaration(ledger: Ledger, lease: Lease) -> Lease:
-    """Return *lease* as it is granted under the declaration that holds in *ledger*."""
-    return replace(lease, rails=ledger.rails or Rails(), revision=ledger.revision)
+def with_declaration(state: KeeperState, lease: Lease) -> Lease:
+    """Return *lease* as granted under the declaration that holds in *state*."""
+    return replace(lease, rails=state.rails or Rails(), revision=state.revision)
 
 
-def _offered(ledger: Ledger, said: Declaration) -> Ledger:
-    """Return *ledger* with *said* taken, kept beside its own, or left out as older."""
-    if said.rails is None and said.baseline is None:  # of a boost by hand
-        return ledger
-    if not _is_anothers(ledger, said.project):
-        return ledger if said.revision < ledger.revision else _taken(ledger, said)
-    if any(lease.project == ledger.project for lease in ledger.leases):
-        return _with_other(ledger, said)
-    return _taken(ledger, said)
+def _consider(state: KeeperState, new: Declaration) -> KeeperState:
+    """Return *state* with *new* adopted, kept as the other declaration, or ignored as older."""
+    if new.rails is None and new.baseline is None:  # of a boost by hand
+        return state
+    if not _is_of_another_project(state, new.project):
+        return state if new.revision < state.revision else _adopt(state, new)
+    if any(lease.project == state.project for lease in state.leases):
+        return _with_other(state, new)
+    return _adopt(state, new)
 
 
-def _is_anothers(ledger: Ledger, project: str) -> bool:
-    """Tell whether the declaration of *ledger* is known to be of another than *project*."""
-    return bool(ledger.project and project) and ledger.project != project
+def _is_of_another_project(state: KeeperState, project: str) -> bool:
+    """Tell whether the declaration in *state* is known to be of another project."""
+    return bool(state.project and project) and state.project != project
 
 
-def _with_other(ledger: Ledger, said: Declaration) -> Ledger:
-    """Return *ledger* with *said* beside its own declaration, where the two differ."""
-    known = ledger.other
-    if known and known.project == said.project and said.revision < known.revision:
-        return ledger
-    own = (ledger.baseline if ledger.baseline_declared else None, ledger.rails)
-    return replace(ledger, other=None if (said.baseline, said.rails) == own else said)
+def _with_other(state: KeeperState, new: Declaration) -> KeeperState:
+    """Return *state* with *new* as the other declaration, where the two differ."""
+    known = state.other
+    if known and known.project == new.project and new.revision < known.revision:
+        return state
+    own = (state.baseline if state.baseline_declared else None, state.rails)
+    return replace(state, other=None if (new.baseline, new.rails) == own else new)
 
 
-def _taken(ledger: Ledger, said: Declaration) -> Ledger:
-    """Return *ledger* with *said* as what holds for the namespace.
+def _adopt(state: KeeperState, new: Declaration) -> KeeperState:
+    """Return *state* with *new* as the declaration that holds for the namespace.
 
-    A newer one that declares no baseline takes the earlier one's back; what that was is
-    still what the boosts that run come back to.
+    A newer one without a baseline withdraws the earlier one's: running boosts still restore
+    that value, but it is no longer enforced afterwards.
     """
-    is_newer = said.revision > ledger.revision or _is_anothers(ledger, said.project)
-    declared = said.baseline is not None
+    is_newer = new.revision > state.revision or _is_of_another_project(state, new.project)
+    declared = new.baseline is not None
     return replace(
-        ledger,
-        baseline=said.baseline if declared else ledger.baseline,
-        baseline_declared=declared or (ledger.baseline_declared and not is_newer),
-        doubt="" if declared else ledger.doubt,
-        rails=said.rails or ledger.rails,
-        revision=said.revision,
-        project=said.project,
+        state,
+        baseline=new.baseline if declared else state.baseline,
+        baseline_declared=declared or (state.baseline_declared and not is_newer),
+        doubt="" if declared else state.doubt,
+        rails=new.rails or state.rails,
+        revision=new.revision,
+        project=new.project,
         other=None,
     )

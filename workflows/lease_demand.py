@@ -1,7 +1,7 @@
-"""What many leases come to, worked out once for each tuple of them.
+"""What many leases require together, computed once for each tuple of them.
 
-A keeper may hold thousands of leases, and asks what they come to at every turn, again in each
-replay. Few of them decide: of those granted under equal rails that don't add, the highest.
+A keeper may hold thousands of leases, and computes their target at every turn and again in
+each replay. Few of them decide: of those granted under equal rails that don't add, the highest.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What leases come to.
+    """What leases require together.
 
-    *deciding* are those whose target is the target of all of them. *groups* has every
-    lease, each with all that are covered whenever it is.
+    *deciding* are leases whose target is the target of all of them. *groups* has every
+    lease, together with all that are covered whenever it is.
     """
 
     deciding: tuple[Lease, ...]
@@ -34,7 +34,7 @@ class Demand:
 
 
 class SameTuple:
-    """A tuple that equals only itself: to compare thousands of leases takes too long."""
+    """A key for caches that equals only itself: to compare thousands of leases takes too long."""
 
     __slots__ = ("leases",)
 
@@ -49,34 +49,34 @@ class SameTuple:
 
 
 def demand_of(leases: tuple[Lease, ...]) -> Demand:
-    """Return what *leases* come to; quick where the same tuple was asked about before."""
-    return _worked_out(SameTuple(leases))
+    """Return what *leases* require; cached by the identity of the tuple."""
+    return _demand_of(SameTuple(leases))
 
 
 @lru_cache(maxsize=256)
-def _worked_out(same: SameTuple) -> Demand:
+def _demand_of(same: SameTuple) -> Demand:
     added: list[Lease] = []
     groups: dict[object, Group] = {}
     highest: dict[object, Lease] = {}
-    places = _Places()
+    rails_index = _RailsIndex()
     for lease in same.leases:
-        under = (places.of(lease.rails), lease.revision)
+        under = (rails_index.of(lease.rails), lease.revision)
         if lease.combine == "add":
             added.append(lease)
-            asks: object = "add"
+            group_key: object = "add"
         else:
-            asks = (*under, lease.tru)
+            group_key = (*under, lease.tru)
             best = highest.get(under)
             if best is None or best.tru < lease.tru:
                 highest[under] = lease
-        group = groups.get(asks)
+        group = groups.get(group_key)
         if group is None or lease.start < group.opens:
-            groups[asks] = Group(lease, lease.start)
+            groups[group_key] = Group(lease, lease.start)
     return Demand((*highest.values(), *added), tuple(groups.values()))
 
 
-class _Places:
-    """Guard rails by number: most leases share one value, which is looked up only once."""
+class _RailsIndex:
+    """Numbers guard rails by value: most leases share one object, which is hashed only once."""
 
     def __init__(self) -> None:
         self._by_value: dict[Rails | None, int] = {}
@@ -84,8 +84,8 @@ class _Places:
 
     def of(self, rails: Rails | None) -> int:
         """Return the same number for equal *rails*, which have to outlive this."""
-        place = self._by_id.get(id(rails))
-        if place is None:
-            place = self._by_value.setdefault(rails, len(self._by_value))
-            self._by_id[id(rails)] = place
-        return place
+        index = self._by_id.get(id(rails))
+        if index is None:
+            index = self._by_value.setdefault(rails, len(self._by_value))
+            self._by_id[id(rails)] = index
+        return index

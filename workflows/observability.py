@@ -1,4 +1,10 @@
-"""What a worker logs: one JSON object a line on stderr, for a collector to read."""
+"""What a worker shows of itself: JSON logs on stderr, metrics, and a health endpoint.
+
+The planner's own metrics stand next to the SDK's on the worker's Prometheus endpoint. They are
+recorded in activities only, so that a replay counts nothing twice. The label
+``target_namespace`` is the Temporal Cloud namespace; the SDK's own ``namespace`` is the one
+that the worker lives in.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +19,16 @@ from datetime import UTC, datetime
 from temporalio import activity
 from temporalio.common import MetricMeter
 
-from workflows.activity_types import Sight
+from workflows.activity_types import Observation
 from workflows.contract import Capacity
-from workflows.keeper_state import Ledger
-from workflows.keeper_transitions import LOWER_WITHIN
+from workflows.keeper_state import KeeperState
+from workflows.keeper_transitions import REVERT_DEADLINE
 
 CONTEXT = (
     "temporal_workflow",
     "temporal_activity",
 )
-"""What the SDK hangs on a record: which workflow, which activity, which attempt."""
+"""Fields that the SDK adds to a log record: which workflow, activity and attempt."""
 
 
 class JsonLines(logging.Formatter):
@@ -44,7 +50,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Send what is logged to stderr as JSON lines; requests of the HTTP library stay out."""
+    """Send log records to stderr as JSON lines; requests of the HTTP library are left out."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -63,42 +69,44 @@ HISTOGRAM_BUCKETS = {
 
 
 def record_step(
-    ledger: Ledger, sight: Sight, now: datetime | None = None, *, running: int | None = None
+    state: KeeperState,
+    observation: Observation,
+    now: datetime | None = None,
+    *,
+    active_leases: int | None = None,
 ) -> None:
-    """Record what a step aimed at and what it found in force at its end.
+    """Record the target of a reconcile and the capacity in force at its end.
 
-    *running* leases run, those of *ledger* if it is None.
+    *active_leases* is the number of active leases, None where *state* has all of them.
     """
     now = now or datetime.now(UTC)
-    meter = _meter(ledger.namespace)
-    wanted = ledger.target.capacity
-    _gauge(meter, "target_tru", "TRU that should be in force; 0 is on-demand", _tru(wanted))
-    _gauge(meter, "actual_tru", "TRU in force; 0 is on-demand", _tru(sight.capacity))
-    meter.create_gauge(f"{PREFIX}_leases", "Claims that run").set(
-        len(ledger.leases) if running is None else running
+    meter = _meter(state.namespace)
+    target = state.target.capacity
+    _gauge(meter, "target_tru", "TRU that should be in force; 0 is on-demand", _tru(target))
+    _gauge(meter, "actual_tru", "TRU in force; 0 is on-demand", _tru(observation.capacity))
+    meter.create_gauge(f"{PREFIX}_leases", "Active leases").set(
+        len(state.leases) if active_leases is None else active_leases
     )
-    if sight.capacity == wanted and sight.found != wanted and ledger.aimed_since:
-        _record_latency(meter, ledger, (now - ledger.aimed_since).total_seconds())
-    overdue = _is_lowering(ledger) and sight.capacity != wanted and _is_late(ledger, now)
-    meter.create_gauge(f"{PREFIX}_overdue_reverts", "Ways down that take too long").set(
-        int(overdue)
-    )
+    if observation.capacity == target and observation.found != target and state.target_since:
+        _record_latency(meter, state, (now - state.target_since).total_seconds())
+    overdue = _is_reverting(state) and observation.capacity != target and _is_late(state, now)
+    meter.create_gauge(f"{PREFIX}_overdue_reverts", "Reverts that take too long").set(int(overdue))
 
 
-def record_fault(ledger: Ledger, kind: str, now: datetime | None = None) -> None:
-    """Count a fault of the Cloud API by its *kind*, and a way down that it makes late."""
+def record_fault(state: KeeperState, kind: str, now: datetime | None = None) -> None:
+    """Count a fault of the Cloud API by its *kind*, and note a revert that it makes overdue."""
     now = now or datetime.now(UTC)
-    meter = _meter(ledger.namespace)
+    meter = _meter(state.namespace)
     labelled = meter.with_additional_attributes({"kind": kind})
     labelled.create_counter(f"{PREFIX}_faults", "Faults of the Cloud API").add(1)
-    if _is_lowering(ledger) and _is_late(ledger, now):
-        meter.create_gauge(f"{PREFIX}_overdue_reverts", "Ways down that take too long").set(1)
+    if _is_reverting(state) and _is_late(state, now):
+        meter.create_gauge(f"{PREFIX}_overdue_reverts", "Reverts that take too long").set(1)
 
 
 def record_lateness(namespace: str, seconds: float) -> None:
-    """Record how long after its nominal time a firing asked for its lease."""
+    """Record how long after its nominal time a firing requested its lease."""
     _meter(namespace).create_histogram_float(
-        f"{PREFIX}_lateness", "Seconds from a firing's nominal time to its claim", "seconds"
+        f"{PREFIX}_lateness", "Seconds from a firing's nominal time to its lease request", "seconds"
     ).record(max(0.0, seconds))
 
 
@@ -110,18 +118,18 @@ def _gauge(meter: MetricMeter, name: str, description: str, value: float) -> Non
     meter.create_gauge_float(f"{PREFIX}_{name}", description).set(value)
 
 
-def _record_latency(meter: MetricMeter, ledger: Ledger, seconds: float) -> None:
-    name = "revert" if _is_lowering(ledger) else "raise"
+def _record_latency(meter: MetricMeter, state: KeeperState, seconds: float) -> None:
+    name = "revert" if _is_reverting(state) else "raise"
     described = f"Seconds from the need to {name} to its being in force"
     meter.create_histogram_float(f"{PREFIX}_{name}_latency", described, "seconds").record(seconds)
 
 
-def _is_lowering(ledger: Ledger) -> bool:
-    return not ledger.leases
+def _is_reverting(state: KeeperState) -> bool:
+    return not state.leases
 
 
-def _is_late(ledger: Ledger, now: datetime) -> bool:
-    return ledger.aimed_since is not None and now - ledger.aimed_since > LOWER_WITHIN
+def _is_late(state: KeeperState, now: datetime) -> bool:
+    return state.target_since is not None and now - state.target_since > REVERT_DEADLINE
 
 
 def _tru(capacity: Capacity) -> float:
@@ -129,11 +137,13 @@ def _tru(capacity: Capacity) -> float:
 
 
 HEALTH_PATH = "/healthz"
-REQUEST_LIMIT = 8_192
-REQUEST_WITHIN = 5.0
-"""Bytes and seconds that a request may take."""
+HEALTH_REQUEST_LIMIT = 8_192
+HEALTH_REQUEST_TIMEOUT = 5.0
+"""The bytes and seconds that a health request may take."""
 
-_ANSWER = "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}"
+_RESPONSE = (
+    "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}"
+)
 
 
 @asynccontextmanager
@@ -148,21 +158,21 @@ async def health_endpoint(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(REQUEST_WITHIN):
+            async with asyncio.timeout(HEALTH_REQUEST_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer(head, healthy=is_healthy()))
+                writer.write(health_response(head, healthy=is_healthy()))
                 await writer.drain()
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, port, limit=REQUEST_LIMIT)
+    server = await asyncio.start_server(serve, host, port, limit=HEALTH_REQUEST_LIMIT)
     async with server:
         yield int(server.sockets[0].getsockname()[1])
 
 
-def answer(head: bytes, *, healthy: bool) -> bytes:
-    """Return the reply to a request that begins with *head*."""
+def health_response(head: bytes, *, healthy: bool) -> bytes:
+    """Return the HTTP response to a request that begins with *head*."""
     method, path = (*head.decode("latin-1").split(" ", 2), "", "")[:2]
     if path.partition("?")[0] != HEALTH_PATH:
         status, text = "404 Not Found", f"ask for {HEALTH_PATH}\n"
@@ -172,4 +182,4 @@ def answer(head: bytes, *, healthy: bool) -> bytes:
         status = "200 OK" if healthy else "503 Service Unavailable"
         text = "ok\n" if healthy else "stopping\n"
     body = "" if method == "HEAD" else text
-    return _ANSWER.format(status=status, length=len(text), text=body).encode()
+    return _RESPONSE.format(status=status, length=len(text), text=body).encode()

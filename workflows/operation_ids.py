@@ -1,8 +1,8 @@
-"""The ids of a keeper's writes: readable in an audit log, and a record that outlives the run.
+"""Ids of a keeper's capacity requests: readable in an audit log, and a record of the baseline.
 
 The Cloud API keeps the id of a namespace's latest capacity request and returns it with every
-reading. So the id says whose doing is in force, and what was there before the first raise:
-whoever succeeds a keeper reads it there, also where nothing is left of the keeper itself.
+observation. So the id says who requested the capacity, and what was in force before the first
+raise: a keeper's successor reads it there, also where nothing is left of the keeper itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONGEST_STEP = 40
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an id says: the capacity that was requested, and the baseline before all raises."""
+    """What an id records: the requested capacity, and the baseline before all raises."""
 
     requested: Capacity
     baseline: Capacity
@@ -34,10 +34,10 @@ def compose(
 
     Args:
         namespace: The Temporal Cloud namespace.
-        step: What it is for, such as a window's name.
+        step: What the request is for, such as a window's name.
         requested: The capacity that is requested.
-        baseline: What comes back when no lease is left; None where that isn't known.
-        nonce: What tells it from all others, in hexadecimal.
+        baseline: The capacity to restore when no lease is left; None where it isn't known.
+        nonce: A unique suffix, in hexadecimal.
 
     >>> compose("pay.a1b2c", "Month end", Capacity(8), Capacity(), "3f2a")
     'boost-pay.a1b2c-month-end-to-8tru-from-on-demand-3f2a'
@@ -53,9 +53,9 @@ def is_own(operation_id: str, namespace: str) -> bool:
 
 
 def origin_of(operation_id: str, namespace: str) -> Origin | None:
-    """Return what a keeper's id says; None where it is another's, or can't be read.
+    """Return what a keeper's id records; None for any other id.
 
-    Ids of repeats, which a step lengthens by a dot and more digits, say the same.
+    Ids of repeated requests, which end in a dot and more digits, record the same.
 
     >>> origin_of("boost-pay.a1b2c-month-end-to-8tru-from-on-demand-3f2a.77", "pay.a1b2c")
     Origin(requested=Capacity(tru=8.0), baseline=Capacity(tru=None))

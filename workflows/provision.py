@@ -1,7 +1,7 @@
-"""The boost: one firing's claim on the capacity of a namespace.
+"""The boost workflow: requests the lease of one firing from the keeper of its namespace.
 
-It asks the namespace's keeper for a lease and ends when the capacity is in force. The
-lease's end is the keeper's affair: nothing that happens to a boost leaks capacity.
+It ends once the capacity is in force. The keeper sees to the lease's end: nothing that happens
+to a boost leaks capacity.
 """
 
 from __future__ import annotations
@@ -28,31 +28,28 @@ with workflow.unsafe.imports_passed_through():
 SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 """The nominal time of the firing, without jitter, set by the server's Schedules."""
 
-ASK_AGAIN = timedelta(seconds=10)
-ASK_AGAIN_AT_MOST = timedelta(minutes=3)
-"""How long to wait before a claim that isn't covered is asked for again: doubling."""
+FIRST_RETRY = timedelta(seconds=10)
+LONGEST_RETRY = timedelta(minutes=3)
+"""How long to wait before a lease that isn't covered is requested again: doubling."""
 
-CANCEL_PATCH = "a-cancel-during-the-raise-gives-back"
-"""Boosts whose cancel an earlier release took for a fault go on as they were recorded."""
-
-_AT_THE_KEEPER = RetryPolicy(
+_KEEPER_RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
 )
 
 
 @workflow.defn(name=BOOST_WORKFLOW)
 class ProvisionBoost:
-    """Asks for the capacity of one window, until it is in force or the window is over."""
+    """Requests the capacity of one window until it is in force or the window has ended."""
 
     @workflow.run
     async def run(self, request: BoostRequest) -> BoostResult:
-        """Claim the capacity and see it in force.
+        """Request the lease and wait until its capacity is in force.
 
-        A firing after its window's end is recorded and does nothing. A cancel gives the
-        claim back.
+        A firing after its window's end does nothing. A cancel releases the lease.
 
         Raises:
-            ApplicationError: The window ended without the capacity it asked for.
+            ApplicationError: The request can't be read or was refused, or the window ended
+                without the capacity that it requested.
         """
         nominal = self._nominal()
         lease = self._lease(request, nominal)
@@ -63,19 +60,19 @@ class ProvisionBoost:
                     in_force=False,
                     capacity=None,
                     until=lease.until,
-                    message=f"late by {ui_text.span(late)}: the window ended at "
-                    f"{ui_text.minute(lease.until)}; nothing to do",
+                    message=f"late by {ui_text.format_span(late)}: the window ended at "
+                    f"{ui_text.format_minute(lease.until)}; nothing to do",
                 )
             )
         try:
             return self._end(await self._obtain(request, lease, nominal))
         except BaseException as error:
             if is_cancelled_exception(error):
-                await self._give_back(request.namespace, lease)
+                await self._release(request.namespace, lease)
             raise
 
     def _nominal(self) -> datetime:
-        """Return the firing's own time; a boost started by hand begins when it starts."""
+        """Return the firing's nominal time; for a boost by hand the start of the workflow."""
         scheduled = workflow.info().typed_search_attributes.get(SCHEDULED_START)
         return scheduled or workflow.info().workflow_start_time
 
@@ -83,18 +80,18 @@ class ProvisionBoost:
         try:
             lease = lease_of(request, nominal)
         except (ValueError, LookupError) as error:
-            text = f"the boost can't be read: {error}; mend the calendar and sync it"
+            text = f"the boost can't be read: {error}; fix the calendar and sync it"
             raise ApplicationError(text, type="BadRequest", non_retryable=True) from error
-        asked = ui_text.lease_in_words(lease)
-        workflow.set_current_details(f"Asking the keeper of {request.namespace} for {asked}.")
+        described = ui_text.describe_lease(lease)
+        workflow.set_current_details(f"Requesting from keeper/{request.namespace}: {described}.")
         return lease
 
     async def _obtain(self, request: BoostRequest, lease: Lease, nominal: datetime) -> BoostResult:
-        """Ask until the claim is covered, refused, or over."""
-        pause = ASK_AGAIN
+        """Request the lease until it is covered, refused, or has ended."""
+        pause = FIRST_RETRY
         message = ""
         while (left := lease.until - workflow.now()) > timedelta():
-            answer = await self._ask(request, lease, nominal, left)
+            answer = await self._request(request, lease, nominal, left)
             message = answer.message
             if answer.in_force or not answer.granted:
                 return BoostResult(
@@ -103,18 +100,18 @@ class ProvisionBoost:
                     until=lease.until,
                     message=message,
                 )
-            workflow.set_current_details(f"{message}. Asked for again until it is in force.")
+            workflow.set_current_details(f"{message}. Requested again until it is in force.")
             wait = min(pause, lease.until - workflow.now())
             await workflow.sleep(max(wait, timedelta()), summary=message[:200])
-            pause = min(pause * 2, ASK_AGAIN_AT_MOST)
+            pause = min(pause * 2, LONGEST_RETRY)
         raise self._failure(request, lease, message)
 
-    async def _ask(
+    async def _request(
         self, request: BoostRequest, lease: Lease, nominal: datetime, left: timedelta
     ) -> LeaseAnswer:
-        """Bring the claim to the keeper, however often that takes while the window lasts."""
+        """Send the lease request to the keeper, retrying within the *left* time of the window."""
         by_schedule = request.by == "schedule"
-        order = activity_types.Ask(
+        task = activity_types.RequestLease(
             request=LeaseRequest(
                 namespace=request.namespace,
                 lease=lease,
@@ -126,46 +123,48 @@ class ProvisionBoost:
         )
         try:
             answer: LeaseAnswer = await workflow.execute_activity(
-                activity_types.ASK,
-                order,
+                activity_types.REQUEST_LEASE,
+                task,
                 result_type=LeaseAnswer,
                 schedule_to_close_timeout=left,
-                start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
-                heartbeat_timeout=activity_types.BEAT_WITHIN,
-                retry_policy=_AT_THE_KEEPER,
-                summary=f"Ask the keeper of {request.namespace} for {lease.tru} TRU"[:200],
+                start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
+                heartbeat_timeout=activity_types.HEARTBEAT_TIMEOUT,
+                retry_policy=_KEEPER_RETRIES,
+                summary=f"Request {lease.tru} TRU from keeper/{request.namespace}"[:200],
             )
         except ActivityError as error:
-            # A cancel comes in this guise while the activity runs, and as itself otherwise.
-            if is_cancelled_exception(error) and workflow.patched(CANCEL_PATCH):
+            # So a cancel arrives while the activity runs; otherwise as a CancelledError.
+            if is_cancelled_exception(error):
                 raise
             cause = error.cause or error
             if isinstance(cause, ApplicationError) and cause.non_retryable:
-                raise ApplicationError(cause.message, type="Refused", non_retryable=True) from error
-            silent = f"the keeper of {request.namespace} could not be asked: {cause}"
+                raise ApplicationError(
+                    cause.message, type=activity_types.REFUSED, non_retryable=True
+                ) from error
+            unreachable = f"keeper/{request.namespace} could not be reached: {cause}"
             return LeaseAnswer(
-                granted=True, in_force=False, capacity=None, until=lease.until, message=silent
+                granted=True, in_force=False, capacity=None, until=lease.until, message=unreachable
             )
         return answer
 
-    async def _give_back(self, namespace: str, lease: Lease) -> None:
-        """Return the lease of a boost that was cancelled.
+    async def _release(self, namespace: str, lease: Lease) -> None:
+        """Release the lease of a cancelled boost.
 
-        The request for it may still be in flight, and come later than this: so the keeper
-        is told the lease itself, to refuse it until its end.
+        Its request may still be in flight and arrive later than this: so the keeper gets the
+        lease itself, to refuse it until its end.
         """
-        order = activity_types.GiveBack(
+        task = activity_types.ReleaseLease(
             namespace=namespace,
             request=ReleaseRequest(key=lease.key, by="a cancelled boost", lease=lease),
         )
-        workflow.set_current_details(f"Cancelled: giving {lease.window} back.")
+        workflow.set_current_details(f"Cancelled: releasing {lease.window}.")
         await workflow.execute_activity(
-            activity_types.GIVE_BACK,
-            order,
-            start_to_close_timeout=activity_types.ATTEMPT_WITHIN,
+            activity_types.RELEASE_LEASE,
+            task,
+            start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
             schedule_to_close_timeout=max(lease.until - workflow.now(), timedelta(minutes=1)),
-            retry_policy=_AT_THE_KEEPER,
-            summary="Give the claim back",
+            retry_policy=_KEEPER_RETRIES,
+            summary="Release the lease",
         )
 
     def _end(self, result: BoostResult) -> BoostResult:
@@ -173,10 +172,10 @@ class ProvisionBoost:
         return result
 
     def _failure(self, request: BoostRequest, lease: Lease, message: str) -> ApplicationError:
-        """Return the red end of a window that was not covered: what was wrong, what to do."""
+        """Return the failure of a window that was not covered: what was wrong, what to do."""
         text = (
             f"{request.namespace} did not get the {lease.tru} TRU of {lease.window} before its "
-            f"end at {ui_text.minute(lease.until)}: {message}. See the workflow "
+            f"end at {ui_text.format_minute(lease.until)}: {message}. See the workflow "
             f"keeper/{request.namespace}; check the Cloud API key, the namespace's name and "
             "the TRU available to it, then `planner boost` for as long as it is still needed"
         )

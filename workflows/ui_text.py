@@ -1,39 +1,40 @@
-"""What people read of a keeper and a boost in the Temporal UI: pure, one sentence a line."""
+"""Texts of keepers and boosts in the Temporal UI: pure functions, one sentence a line."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, Lease, Rails, format_instant
-from workflows.keeper_state import Declaration, Ledger
-from workflows.keeper_transitions import state_of, was_released
+from workflows.keeper_state import Declaration, KeeperState
+from workflows.keeper_transitions import health_of, was_released
 
-SHOWN = 20
-"""Leases that a keeper's details name, of those that end first: the UI shows 20 kB at most, and
-the words are made anew at each change."""
+SHOWN_LEASES = 20
+"""Leases that a keeper's details name, those that end first: the UI shows 20 kB at most, and
+the text is made anew at each change."""
 
 
-def lease_in_words(lease: Lease) -> str:
-    """Return who asks for how much, until when."""
+def describe_lease(lease: Lease) -> str:
+    """Return the window, capacity and end of *lease*, and who requested it."""
     added = " on top" if lease.combine == "add" else ""
-    asker = "" if lease.by == "schedule" else f", asked by {lease.by}"
+    requester = "" if lease.by == "schedule" else f", requested by {lease.by}"
     reason = f" ({lease.reason})" if lease.reason else ""
-    return f"{lease.window}: {lease.tru} TRU{added} until {minute(lease.until)}{asker}{reason}"
+    until = format_minute(lease.until)
+    return f"{lease.window}: {lease.tru} TRU{added} until {until}{requester}{reason}"
 
 
-def minute(instant: datetime) -> str:
+def format_minute(instant: datetime) -> str:
     """Return *instant* to the minute where that is exact, else to the second."""
     whole = instant.replace(microsecond=0)
     text = format_instant(whole)
     return text.removesuffix(":00Z") + "Z" if whole.second == 0 else text
 
 
-def span(length: timedelta) -> str:
-    """Return *length* as people say it.
+def format_span(length: timedelta) -> str:
+    """Return *length* in hours and minutes, or in seconds below a minute.
 
-    >>> span(timedelta(hours=2, minutes=5, seconds=3))
+    >>> format_span(timedelta(hours=2, minutes=5, seconds=3))
     '2h 5m'
-    >>> span(timedelta(seconds=40))
+    >>> format_span(timedelta(seconds=40))
     '40s'
     """
     seconds = max(0, round(length.total_seconds()))
@@ -42,110 +43,110 @@ def span(length: timedelta) -> str:
     return " ".join(part for part in parts if part) or f"{seconds}s"
 
 
-def details(ledger: Ledger, now: datetime) -> str:
-    """Return all that *ledger* says at *now*, for the keeper's page in the UI."""
-    lines = [_headline(ledger, now), *_why(ledger)]
-    lines += [f"- {lease_in_words(lease)}" for lease in ledger.leases[:SHOWN]]
-    if len(ledger.leases) > SHOWN:
-        lines.append(f"- and {len(ledger.leases) - SHOWN} more, which end later")
-    if ledger.baseline is not None and not ledger.doubt:
-        origin = "declared in the calendar" if ledger.baseline_declared else "found"
-        lines.append(f"Baseline: {ledger.baseline} ({origin}).")
+def keeper_details(state: KeeperState, now: datetime) -> str:
+    """Return a keeper's details at *now*: what is in force, why, its leases and its baseline."""
+    lines = [_headline(state, now), *_notes(state)]
+    lines += [f"- {describe_lease(lease)}" for lease in state.leases[:SHOWN_LEASES]]
+    if len(state.leases) > SHOWN_LEASES:
+        lines.append(f"- and {len(state.leases) - SHOWN_LEASES} more, which end later")
+    if state.baseline is not None and not state.doubt:
+        origin = "declared in the calendar" if state.baseline_declared else "found"
+        lines.append(f"Baseline: {state.baseline} ({origin}).")
     return "\n".join(lines)
 
 
-def _headline(ledger: Ledger, now: datetime) -> str:
-    known = "not known yet" if ledger.in_force is None else str(ledger.in_force)
-    if ledger.baseline is None:
+def _headline(state: KeeperState, now: datetime) -> str:
+    known = "not known yet" if state.in_force is None else str(state.in_force)
+    if state.baseline is None:
         return f"In force: {known}. Looking for the baseline."
-    wanted = ledger.target.capacity
-    state = state_of(ledger, now)
-    if state == "unknown":
-        return f"In force: {known}. It stays: what was there before the boosts isn't known."
-    if state == "ok":
+    wanted = state.target.capacity
+    health = health_of(state, now)
+    if health == "unknown":
+        return f"In force: {known}. It stays: the capacity before the boosts isn't known."
+    if health == "ok":
         return f"In force: {known}, as it should be."
-    if state == "foreign":
-        return f"In force: {known}, set by somebody else and left alone; due: {wanted}."
-    return f"In force: {known}; going to {wanted} ({state})."
+    if health == "foreign":
+        return f"In force: {known}, set externally and left alone; target: {wanted}."
+    return f"In force: {known}; changing to {wanted} ({health})."
 
 
-def _why(ledger: Ledger) -> list[str]:
-    """Return what isn't as it was asked for, and why."""
+def _notes(state: KeeperState) -> list[str]:
+    """Return what isn't as requested, and why."""
     lines = []
-    if ledger.baseline is not None and ledger.leases and ledger.target.reason:
-        lines.append(f"Note: {ledger.target.reason}.")
-    if ledger.doubt:
+    if state.baseline is not None and state.leases and state.target.reason:
+        lines.append(f"Note: {state.target.reason}.")
+    if state.doubt:
         lines.append(
-            f"Baseline not known: {ledger.doubt}. Declare one in the calendar, or set the capacity "
-            "by hand: that is the baseline then."
+            f"Baseline not known: {state.doubt}. Declare one in the calendar, or set the capacity "
+            "by hand, which makes it the baseline."
         )
-    if ledger.trouble:
-        lines.append(f"Trouble, {_tried_again(ledger)}: {ledger.trouble}.")
-    if ledger.remark:
-        lines.append(f"Note: {ledger.remark}.")
-    if ledger.other:
-        lines.append(f"Note: {_disagreement(ledger, ledger.other)}.")
-    if ledger.cancelled:
-        lines.append("Cancelled: going back to the baseline before it ends.")
+    if state.fault:
+        lines.append(f"Fault, {_retry_text(state)}: {state.fault}.")
+    if state.note:
+        lines.append(f"Note: {state.note}.")
+    if state.other:
+        lines.append(f"Note: {_other_declaration(state, state.other)}.")
+    if state.cancelled:
+        lines.append("Cancelled: restoring the baseline before it ends.")
     return lines
 
 
-def _tried_again(ledger: Ledger) -> str:
-    """Return when what went wrong is tried again; a new lease or an end may come before."""
-    if ledger.resumes is None:
+def _retry_text(state: KeeperState) -> str:
+    """Return when the keeper tries again, at the latest: a new lease or an end comes first."""
+    if state.retry_at is None:
         return "tried again"
-    return f"waiting until {minute(ledger.resumes)} to try again"
+    return f"waiting until {format_minute(state.retry_at)} to try again"
 
 
-def _disagreement(ledger: Ledger, other: Declaration) -> str:
-    """Return what another project declares for the same namespace, and whose word holds."""
+def _other_declaration(state: KeeperState, other: Declaration) -> str:
+    """Return what another project declares for the namespace, and which declaration holds."""
     baseline = "no baseline" if other.baseline is None else f"a baseline of {other.baseline}"
     rails = other.rails or Rails()
     ceiling = "no max_tru" if rails.max_tru is None else f"max_tru {rails.max_tru}"
     allowed = ", ".join(map(str, rails.allowed))
     return (
         f"project {other.project} declares {baseline}, {ceiling} and {allowed} TRU; what "
-        f"{ledger.project} declares holds while its windows run"
+        f"{state.project} declares holds while its windows run"
     )
 
 
-def answer(ledger: Ledger, lease: Lease) -> str:
-    """Return what there is to say to the claim *lease*: how far it is covered, and why."""
-    known = "unknown" if ledger.in_force is None else str(ledger.in_force)
-    reason = f"; {ledger.target.reason}" if ledger.baseline and ledger.target.reason else ""
-    if ledger.covers(lease):
-        return f"{known} in force until {minute(lease.until)}{reason}"
-    trouble = f"; {_tried_again(ledger)}: {ledger.trouble}" if ledger.trouble else ""
-    return f"{lease.tru} TRU asked for, {known} in force{reason}{trouble}"
+def lease_answer(state: KeeperState, lease: Lease) -> str:
+    """Return how far *lease* is covered, and why not."""
+    known = "unknown" if state.in_force is None else str(state.in_force)
+    reason = f"; {state.target.reason}" if state.baseline and state.target.reason else ""
+    if state.covers(lease):
+        return f"{known} in force until {format_minute(lease.until)}{reason}"
+    fault = f"; {_retry_text(state)}: {state.fault}" if state.fault else ""
+    return f"{lease.tru} TRU requested, {known} in force{reason}{fault}"
 
 
-def denial(ledger: Ledger, lease: Lease) -> str:
-    """Return why the claim *lease* does not hold."""
-    if was_released(ledger, lease.key):
-        return f"{lease.window} was released before its end, {minute(lease.until)}"
-    if ledger.cancelled:
-        return "the keeper was cancelled and is going back to the baseline"
-    return f"{lease.window} has ended at {minute(lease.until)}"
+def lease_denial(state: KeeperState, lease: Lease) -> str:
+    """Return why *lease* isn't granted."""
+    if was_released(state, lease.key):
+        return f"{lease.window} was released before its end, {format_minute(lease.until)}"
+    if state.cancelled:
+        return "the keeper was cancelled and is restoring the baseline"
+    return f"{lease.window} has ended at {format_minute(lease.until)}"
 
 
-def step(ledger: Ledger) -> str:
-    """Return what the next step is for, in a word or two: the window that asks for most."""
-    asking = max(ledger.leases, key=lambda lease: lease.tru, default=None)
-    return "baseline" if asking is None else asking.window
+def change_name(state: KeeperState) -> str:
+    """Return a short name for the next change: the window that requests most."""
+    largest = max(state.leases, key=lambda lease: lease.tru, default=None)
+    return "baseline" if largest is None else largest.window
 
 
-def purpose(ledger: Ledger, wanted: Capacity) -> str:
-    """Return what a step to *wanted* is for, short enough for a summary."""
-    windows = ", ".join(lease.window for lease in ledger.leases[:SHOWN])
+def change_summary(state: KeeperState, target: Capacity) -> str:
+    """Return what a change to *target* is for, short enough for an activity's summary."""
+    windows = ", ".join(lease.window for lease in state.leases[:SHOWN_LEASES])
     if windows:
-        return f"To {wanted} for {windows}"[:200]
-    return f"Back to {wanted}, the baseline"
+        return f"To {target} for {windows}"[:200]
+    return f"Back to {target}, the baseline"
 
 
-def farewell(ledger: Ledger) -> str:
-    """Return a keeper's result: what is in force at its end."""
-    if ledger.foreign:
-        return f"{ledger.in_force} in force, set by somebody else and left alone"
-    if ledger.in_force is None:
-        return "nothing was claimed, nothing was changed"
-    return f"{ledger.in_force} in force, the baseline"
+def keeper_result(state: KeeperState) -> str:
+    """Return a keeper's result: the capacity in force at its end."""
+    if state.foreign:
+        return f"{state.in_force} in force, set externally and left alone"
+    if state.in_force is None:
+        return "no lease was requested, nothing was changed"
+    return f"{state.in_force} in force, the baseline"

@@ -1,4 +1,4 @@
-"""The worker: everything that the run time needs in one process, until it is told to stop."""
+"""The worker: workflows and activities in one process, until it is stopped."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from workflows.activities.capacity import PATIENCE, CapacityActivities, Cloud
+from workflows.activities.capacity import ATTEMPT_PATIENCE, CapacityActivities, Cloud
 from workflows.activities.keeper import KeeperActivities
 from workflows.contract import TASK_QUEUE
 from workflows.keeper import CapacityKeeper
-from workflows.keeper_state import LOOK_EVERY
+from workflows.keeper_state import OBSERVE_EVERY
 from workflows.provision import ProvisionBoost
 
 ACTIVITIES_AT_ONCE = 4_000
-"""Activities mostly wait: a claim and a step for each of two thousand namespaces."""
+"""Activities mostly wait: a lease request and a reconcile for each of 2,000 namespaces."""
 
 WORKFLOWS_IN_MEMORY = 1_000
-"""Workflows whose state is kept between their tasks; others are replayed when needed."""
+"""Workflows that are cached between their tasks; others are replayed when needed."""
 
 WORKFLOW_TASKS_AT_ONCE = 16
-"""Workflow tasks that are taken from the server at once. They share one interpreter, so
-that more of them end no sooner; those that wait, wait at the server."""
+"""Workflow tasks that are polled at once. They share one interpreter, so that more of them
+end no sooner; the others wait at the server."""
 
 GRACE = timedelta(seconds=20)
-"""How long activities may go on after the worker was told to stop; they are safe to cut."""
+"""How long activities may go on once the worker stops; they are safe to interrupt."""
 
 
 RUNNER = UnsandboxedWorkflowRunner()
-"""What runs workflow code: plainly, imported once. See decision 8."""
+"""Runs workflow code without a sandbox, imported once. See decision 8."""
 
 PURE_MODULES = (
     "activity_types",
@@ -54,8 +54,8 @@ SANDBOX = SandboxedWorkflowRunner(
         *(f"workflows.{name}" for name in PURE_MODULES)
     )
 )
-"""What runs it in tests: each workflow on its own import, and kept from what is not
-deterministic. What is pure is imported once."""
+"""Runs it in tests: each workflow with its own import, and kept from what isn't
+deterministic. `PURE_MODULES` are imported once."""
 
 
 def build_worker(
@@ -63,11 +63,11 @@ def build_worker(
     cloud: Cloud,
     *,
     task_queue: str = TASK_QUEUE,
-    patience: float = PATIENCE,
+    patience: float = ATTEMPT_PATIENCE,
     grace: timedelta = GRACE,
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
     runner: WorkflowRunner = RUNNER,
-    look_every: timedelta = LOOK_EVERY,
+    observe_every: timedelta = OBSERVE_EVERY,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -78,16 +78,16 @@ def build_worker(
         client: A client of the Temporal namespace that they live in.
         cloud: The Cloud Operations API.
         task_queue: Where the schedules start their boosts.
-        patience: Seconds that one step waits for its change to be in force.
-        grace: How long activities may go on once the worker is told to stop.
+        patience: Seconds that one attempt waits for its change to be in force.
+        grace: How long activities may go on once the worker stops.
         workflows_in_memory: How many are kept between their tasks; with 0 every task
             replays its workflow from the beginning.
         runner: What runs workflow code.
-        look_every: How often keepers look for what others changed.
+        observe_every: How often keepers with leases observe their namespaces.
     """
     capacity, keepers = (
         CapacityActivities(cloud, patience=patience),
-        KeeperActivities(client, look_every=look_every),
+        KeeperActivities(client, observe_every=observe_every),
     )
     return Worker(
         client,
@@ -95,10 +95,10 @@ def build_worker(
         workflows=[ProvisionBoost, CapacityKeeper],
         activities=[
             capacity.observe,
-            capacity.drive,
-            keepers.ask,
-            keepers.give_back,
-            keepers.recall,
+            capacity.reconcile,
+            keepers.request_lease,
+            keepers.release_lease,
+            keepers.recover_state,
         ],
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
@@ -117,6 +117,6 @@ async def run_worker(
     stop: asyncio.Event,
     task_queue: str = TASK_QUEUE,
 ) -> None:
-    """Run a worker until *stop* is set; what is under way then may take `GRACE` to end."""
+    """Run a worker until *stop* is set; running activities may then take `GRACE` to end."""
     async with build_worker(client, cloud, task_queue=task_queue):
         await stop.wait()

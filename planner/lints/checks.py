@@ -241,8 +241,8 @@ def _capped(
         yield at(
             next(window for window in active if window.name in first.windows),
             "capped",
-            f"at {format_instant(first.start)} {names} ask for {first.target.asked} TRU together; "
-            f"they get {first.capacity}{_more(len(capped) - 1)}",
+            f"at {format_instant(first.start)} {names} ask for {first.target.requested} TRU "
+            f"together; they get {first.capacity}{_more(len(capped) - 1)}",
         )
 
 

@@ -303,7 +303,7 @@ async def start_environment(calendars: Iterable[NamespaceCalendar]) -> AsyncIter
                 task_queue=QUEUE,
                 grace=timedelta(seconds=1),
                 runner=UnsandboxedWorkflowRunner(),
-                look_every=OBSERVE_EVERY,
+                observe_every=OBSERVE_EVERY,
             ),
         ):
             try:

@@ -166,7 +166,7 @@ def explain_json(explained: Explanation, window: str = "") -> str:
 def _step_value(step: Step) -> dict[str, Any]:
     return {
         "tru": fmt.number(step.capacity.tru),
-        "asked_tru": step.target.asked,
+        "asked_tru": step.target.requested,
         "falls_short": step.target.falls_short,
         "reasons": list(reasons_of(step)),
     }

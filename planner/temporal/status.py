@@ -83,7 +83,7 @@ def _as_reported(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus
         capacity=status.capacity,
         baseline=status.baseline,
         leases=status.leases,
-        state=status.state,
+        state=status.health,
         details=status.details,
     )
 

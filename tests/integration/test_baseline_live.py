@@ -33,7 +33,7 @@ def steps(simulator: Simulator, stage: Stage) -> list[float | None]:
 
 async def is_back(stage: Stage, tru: float | None) -> None:
     """Wait until the keeper has nothing left to do, and *tru* is in force."""
-    await stage.says(lambda status: (status.state, status.capacity) == ("ok", Capacity(tru)))
+    await stage.says(lambda status: (status.health, status.capacity) == ("ok", Capacity(tru)))
 
 
 async def reset(stage: Stage, event: int | None = None) -> None:
@@ -177,8 +177,8 @@ async def test_it_says_that_the_baseline_is_not_known(
     async with staged(dev_server, fresh, capacity=Capacity(8), within=40) as stage:
         await in_doubt(stage)
         status = await stage.says(lambda status: not status.leases)
-        assert status.state == "unknown"
-        assert status.state in ALARMING
+        assert status.health == "unknown"
+        assert status.health in ALARMING
         assert status.baseline is None
         assert "Declare one in the calendar" in status.details
         assert stage.cloud.writes == []
@@ -201,7 +201,7 @@ async def test_a_run_that_is_gone_leaves_a_doubt(
     """A broken run that can't be read may have raised what is found, also with another's id."""
     async with staged(dev_server, fresh, capacity=Capacity(8)) as stage:
         await stage.start_keeper(broken_run="8f7a51c6-3dc0-4a2e-9c1c-2f5d8a1b0c3e")
-        status = await stage.says(lambda status: status.state == "unknown")
+        status = await stage.says(lambda status: status.health == "unknown")
         assert "can't be read" in status.details
         assert stage.cloud.writes == []
         await stage.boost(4, 2 * SECONDS, baseline=Capacity(3))
@@ -214,5 +214,5 @@ async def test_a_run_that_is_gone_leaves_no_doubt_of_on_demand(
     """No keeper boosts to on-demand: where that is in force, nothing is up."""
     async with staged(dev_server, fresh) as stage:
         await stage.start_keeper(broken_run="8f7a51c6-3dc0-4a2e-9c1c-2f5d8a1b0c3e")
-        assert await stage.end() == "nothing was claimed, nothing was changed"
+        assert await stage.end() == "no lease was requested, nothing was changed"
         assert stage.cloud.writes == []

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("baseline", [None, Capacity(3)], ids=["found", "declared"])
-async def test_a_cancel_during_the_raise_gives_back(
+async def test_a_cancel_during_the_raise_releases_the_lease(
     dev_server: WorkflowEnvironment, fresh: str, baseline: Capacity | None
 ) -> None:
     """Who cancels a boost while the change is under way doesn't want it: it goes back at once."""
@@ -44,24 +44,25 @@ def detour(monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Even
     Yields what says that one is on its way, what lets it go on, and whether it was granted.
     """
     on_its_way, goes_on, granted = asyncio.Event(), asyncio.Event(), list[bool]()
-    ask = KeeperActivities.ask
+    request_lease = KeeperActivities.request_lease
 
-    async def slow(self: KeeperActivities, order: activity_types.Ask) -> LeaseAnswer:
-        if order.request.lease.tru != 8:
-            return await ask(self, order)
+    async def slow(self: KeeperActivities, task: activity_types.RequestLease) -> LeaseAnswer:
+        if task.request.lease.tru != 8:
+            return await request_lease(self, task)
         on_its_way.set()
         await goes_on.wait()
-        answer = await ask(self, order)
+        answer = await request_lease(self, task)
         granted.append(answer.granted)
         return answer
 
-    slow.__temporal_activity_definition = ask.__temporal_activity_definition  # type: ignore[attr-defined]
-    monkeypatch.setattr(KeeperActivities, "ask", slow)
+    definition = request_lease.__temporal_activity_definition  # type: ignore[attr-defined]
+    slow.__temporal_activity_definition = definition  # type: ignore[attr-defined]
+    monkeypatch.setattr(KeeperActivities, "request_lease", slow)
     return on_its_way, goes_on, granted
 
 
 @pytest.mark.parametrize("has_keeper", [False, True], ids=["no keeper", "a keeper for another"])
-async def test_a_give_back_that_overtakes_its_request_wins(
+async def test_a_release_that_overtakes_its_request_wins(
     dev_server: WorkflowEnvironment,
     fresh: str,
     detour: tuple[asyncio.Event, asyncio.Event, list[bool]],
@@ -80,7 +81,7 @@ async def test_a_give_back_that_overtakes_its_request_wins(
         goes_on.set()
         await stage.until(lambda: granted != [])
         assert granted == [False]
-        await stage.says(lambda status: status.state == "ok")
+        await stage.says(lambda status: status.health == "ok")
         assert Capacity(8) not in stage.cloud.writes
 
 
@@ -97,5 +98,5 @@ async def test_a_release_before_its_request_is_forgotten_at_its_end(
         await boost.cancel()
         with pytest.raises(WorkflowFailureError):
             await boost.result()
-        assert await stage.end() == "nothing was claimed, nothing was changed"
+        assert await stage.end() == "no lease was requested, nothing was changed"
         assert stage.cloud.calls == []

@@ -60,8 +60,8 @@ class Stage:
 
         await eventually(ended)
 
-    async def claims(self) -> list[tuple[int, datetime]]:
-        """Return what the keeper has been asked for: how much, and until when."""
+    async def leases(self) -> list[tuple[int, datetime]]:
+        """Return the leases of the keeper: how much, and until when."""
         handle = self.shop.client.get_workflow_handle(keeper_id(self.shop.namespace))
         status = await handle.query(STATUS_QUERY, result_type=KeeperStatus)
         return [(lease.tru, lease.until) for lease in status.leases]
@@ -96,11 +96,11 @@ async def test_a_running_boost_follows_its_window(fresh: str) -> None:
         await stage.shop.sync(stage.payroll(4))
         await stage.reaches(None, 4)
         await eventually(lambda: running(stage))
-        ((_, end),) = await stage.claims()
+        ((_, end),) = await stage.leases()
         await stage.shop.sync(stage.payroll(8), follow=True)
         await stage.reaches(None, 4, 8)
         await stage.shop.sync(stage.payroll(8, ttl_seconds=9000), follow=True)
-        assert await stage.claims() == [(8, end + timedelta(minutes=30))]
+        assert await stage.leases() == [(8, end + timedelta(minutes=30))]
         await stage.shop.sync(follow=True)
         await stage.reaches(None, 4, 8, None)
 
@@ -111,10 +111,10 @@ async def test_a_running_boost_keeps_what_it_was_granted(fresh: str) -> None:
         await stage.shop.sync(stage.payroll(4))
         await stage.reaches(None, 4)
         await eventually(lambda: running(stage))
-        granted = await stage.claims()
+        granted = await stage.leases()
         await stage.shop.sync(stage.payroll(8))
         await stage.shop.sync()
-        assert await stage.claims() == granted
+        assert await stage.leases() == granted
         await stage.reaches(None, 4)
 
 
@@ -135,11 +135,11 @@ async def test_a_start_that_moves_changes_no_capacity(
         await stage.shop.sync(moved(stage, 0, combine=combine))
         await stage.reaches(None, 4)
         await eventually(lambda: running(stage))
-        ((_, end),) = await stage.claims()
+        ((_, end),) = await stage.leases()
         await stage.shop.sync(moved(stage, minutes, combine=combine), follow=True)
-        assert await stage.claims() == [(4, end + timedelta(minutes=minutes))]
+        assert await stage.leases() == [(4, end + timedelta(minutes=minutes))]
         await stage.boosted(2)
-        assert await stage.claims() == [(4, end + timedelta(minutes=minutes))]
+        assert await stage.leases() == [(4, end + timedelta(minutes=minutes))]
         assert stage.capacities == [None, 4]
 
 
@@ -149,11 +149,11 @@ async def test_a_start_that_moves_back_changes_no_capacity(fresh: str) -> None:
         await stage.shop.sync(moved(stage, 0))
         await stage.reaches(None, 4)
         await eventually(lambda: running(stage))
-        (granted,) = await stage.claims()
+        (granted,) = await stage.leases()
         await stage.shop.sync(moved(stage, 2), follow=True)
         await stage.boosted(2)
         await stage.shop.sync(moved(stage, 0), follow=True)
-        assert await stage.claims() == [granted]
+        assert await stage.leases() == [granted]
         assert stage.capacities == [None, 4]
 
 
@@ -163,10 +163,10 @@ async def test_a_window_that_is_renamed_changes_no_capacity(fresh: str) -> None:
         await stage.shop.sync(moved(stage, 0))
         await stage.reaches(None, 4)
         await eventually(lambda: running(stage))
-        (granted,) = await stage.claims()
+        (granted,) = await stage.leases()
         await stage.shop.sync(moved(stage, 0, "wages"), follow=True)
         await stage.boosted(2)
-        assert await stage.claims() == [granted]
+        assert await stage.leases() == [granted]
         assert stage.capacities == [None, 4]
 
 
@@ -179,4 +179,4 @@ async def test_a_start_that_moves_out_of_reach_releases(fresh: str) -> None:
         desired = (moved(stage, 600), moved(stage, 0, "wages", tru=2))
         await stage.shop.sync(*desired, follow=True)
         await stage.reaches(None, 4, 2)
-        assert [tru for tru, _ in await stage.claims()] == [2]
+        assert [tru for tru, _ in await stage.leases()] == [2]

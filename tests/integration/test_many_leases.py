@@ -27,7 +27,7 @@ from workflows.contract import (
     LeaseRequest,
     lease_of,
 )
-from workflows.keeper_state import Ledger
+from workflows.keeper_state import KeeperState
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
@@ -44,7 +44,7 @@ async def request(stage: Stage, number: int, tru: int = 4) -> LeaseAnswer:
     lease = lease_of(stage.request(tru, 1, window=f"w{number}"), now)
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         KEEPER_WORKFLOW,
-        KeeperInput(namespace=stage.namespace, updates_a_run=keeper_state.UPDATES_A_RUN),
+        KeeperInput(namespace=stage.namespace, updates_per_run=keeper_state.UPDATES_PER_RUN),
         id=stage.keeper.id,
         task_queue=stage.queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
@@ -76,7 +76,7 @@ async def test_a_run_is_bounded_by_what_its_replay_costs(
     async with staged(dev_server, fresh, within=120) as stage:
         await fill(stage, MANY)
         described = await stage.keeper.describe()
-        most = keeper_state.UPDATES_A_RUN * EVENTS_AN_UPDATE * 1.2
+        most = keeper_state.UPDATES_PER_RUN * EVENTS_AN_UPDATE * 1.2
         assert described.history_length < most
         assert len((await stage.status()).leases) == MANY
     async with worker_without_memory(stage):
@@ -92,23 +92,23 @@ async def test_thousands_of_leases_are_handed_over(
     dev_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that begins with 2,000 leases is up at once, and so are those that follow it."""
-    monkeypatch.setattr(keeper_state, "UPDATES_A_RUN", 2)
+    monkeypatch.setattr(keeper_state, "UPDATES_PER_RUN", 2)
     async with staged(dev_server, fresh, capacity=Capacity(4), within=60) as stage:
         now = await dev_server.get_current_time()
         held = [lease_of(stage.request(4, 1, window=f"h{number}"), now) for number in range(2_000)]
-        known = Ledger(
+        known = KeeperState(
             namespace=stage.namespace,
             leases=tuple(sorted(held, key=lambda lease: lease.key)),
             baseline=Capacity(None),
             in_force=Capacity(4),
-            written=(Capacity(4),),
+            requested=(Capacity(4),),
         )
         await stage.client.start_workflow(
             KEEPER_WORKFLOW,
             KeeperInput(
                 namespace=stage.namespace,
-                ledger=known.to_hand_over,
-                updates_a_run=keeper_state.UPDATES_A_RUN,
+                state=known.to_hand_over,
+                updates_per_run=keeper_state.UPDATES_PER_RUN,
             ),
             id=stage.keeper.id,
             task_queue=stage.queue,
@@ -124,23 +124,23 @@ async def test_a_full_run_lets_requests_come_again(
     dev_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a change can't be handed over, what is too much is refused, and granted after it."""
-    monkeypatch.setattr(keeper_state, "UPDATES_A_RUN", 2)
-    monkeypatch.setattr("workflows.activities.keeper.COME_AGAIN", 0.2)
+    monkeypatch.setattr(keeper_state, "UPDATES_PER_RUN", 2)
+    monkeypatch.setattr("workflows.activities.keeper.RETRY_INTERVAL", 0.2)
     refused = []
-    comes_again = keeper_activities._comes_again
+    is_to_be_repeated = keeper_activities._is_to_be_repeated
 
     def watched(error: WorkflowUpdateFailedError) -> bool:
         refused.append(error)
-        return comes_again(error)
+        return is_to_be_repeated(error)
 
-    monkeypatch.setattr(keeper_activities, "_comes_again", watched)
+    monkeypatch.setattr(keeper_activities, "_is_to_be_repeated", watched)
     async with staged(dev_server, fresh, patience=100, within=120) as stage:
         stage.cloud.hold = asyncio.Event()
         boosts = [await stage.start(stage.request(4, 1))]
         await stage.until(lambda: stage.cloud.in_flight == 1)
         boosts += [await stage.start(stage.request(8, 1, window=f"w{n}")) for n in range(12)]
         await stage.until(lambda: len(refused) > len(boosts))
-        assert 1 < len((await stage.status()).leases) <= 2 * keeper_state.FULL
+        assert 1 < len((await stage.status()).leases) <= 2 * keeper_state.FULL_FACTOR
         stage.cloud.hold.set()
         results = await asyncio.gather(*(boost.result() for boost in boosts))
         assert all(result.in_force for result in results)

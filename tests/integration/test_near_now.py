@@ -327,7 +327,7 @@ class HoldingKeeper:
         """Return the lease, and nothing else of interest."""
         return KeeperStatus(
             namespace="",
-            state="ok",
+            health="ok",
             capacity=None,
             target=None,
             baseline=None,

@@ -154,9 +154,9 @@ class RecordingKeeper:
 
     @workflow.update(name=LEASE_UPDATE)
     async def lease(self, request: LeaseRequest) -> LeaseAnswer:
-        """Remember a claim."""
-        claim = request.lease
-        self.told.append(f"{claim.window} {claim.tru} until {claim.until:%H:%M}")
+        """Remember a lease."""
+        lease = request.lease
+        self.told.append(f"{lease.window} {lease.tru} until {lease.until:%H:%M}")
         return LeaseAnswer(granted=True, in_force=True, capacity=None, until=None, message="")
 
     @workflow.update(name=RELEASE_UPDATE)

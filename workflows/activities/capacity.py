@@ -1,6 +1,6 @@
-"""The edge of the run time: what touches the Cloud API and the keepers of namespaces.
+"""Activities that call the Cloud Operations API: observe a namespace, reconcile its capacity.
 
-Workflows decide, with values; here it is done. Keys are read here and go no further.
+They request what the keeper has recorded as its target, or nothing. API keys go no further.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from workflows import activity_types, observability
-from workflows.activities.heartbeat import Beats, beating
-from workflows.activity_types import Drive, Sight
+from workflows.activities.heartbeat import Heartbeat, heartbeating
+from workflows.activity_types import Observation, ReconcileInput
 from workflows.cloud import (
     CapacityOptions,
     CloudError,
@@ -25,22 +25,22 @@ from workflows.cloud import (
     TemporaryError,
 )
 from workflows.contract import Capacity
-from workflows.keeper_state import Ledger, Offer
-from workflows.keeper_transitions import recognize
+from workflows.keeper_state import KeeperState, KnownOptions
+from workflows.keeper_transitions import recognize_request
 from workflows.operation_ids import origin_of
 
-PATIENCE = 200.0
-"""Seconds that one attempt waits for a change to be in force; the keeper then asks anew."""
+ATTEMPT_PATIENCE = 200.0
+"""Seconds that one attempt waits for a change to be in force; the keeper then tries again."""
 
 
 class Cloud(Protocol):
     """What the keepers need of the Cloud Operations API."""
 
     async def observe(self, namespace: str) -> ObservedCapacity:
-        """Return what is in force and what is under way."""
+        """Return the capacity in force and the one pending."""
 
     async def options(self, namespace: str) -> CapacityOptions:
-        """Return what the namespace could have."""
+        """Return the capacities that the namespace could have."""
 
     async def set_capacity(
         self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Callable[[str], None]
@@ -49,143 +49,142 @@ class Cloud(Protocol):
 
 
 class CapacityActivities:
-    """Looks at namespaces and changes their capacity, as their keepers order.
+    """Activities that observe and change the capacity of namespaces.
 
     Args:
         cloud: The Cloud Operations API.
-        patience: Seconds that one step waits for its change to be in force.
+        patience: Seconds that one attempt waits for its change to be in force.
     """
 
-    def __init__(self, cloud: Cloud, *, patience: float = PATIENCE) -> None:
+    def __init__(self, cloud: Cloud, *, patience: float = ATTEMPT_PATIENCE) -> None:
         self._cloud = cloud
         self._patience = patience
 
     @activity.defn(name=activity_types.OBSERVE)
-    async def observe(self, namespace: str) -> Sight:
-        """Return what is in force, or what is about to be where a change is under way."""
-        with _faults_reported(Ledger(namespace=namespace)):
-            async with beating(f"looking at {namespace}"):
+    async def observe(self, namespace: str) -> Observation:
+        """Return the capacity that is in force, or pending where a change is under way."""
+        with _faults_reported(KeeperState(namespace=namespace)):
+            async with heartbeating(f"observing {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
-        return Sight(capacity=found, found=found, request=_request_behind(seen, namespace))
+        return Observation(capacity=found, found=found, request=_request_behind(seen, namespace))
 
-    @activity.defn(name=activity_types.DRIVE)
-    async def drive(self, order: Drive) -> Sight:
-        """Take one step to the target of *order*, and return what is in force then.
+    @activity.defn(name=activity_types.RECONCILE)
+    async def reconcile(self, task: ReconcileInput) -> Observation:
+        """Take one step to the target of the state in *task*, and return what is in force then.
 
-        Writes nothing but that target: where the Cloud offers less, or where the target
-        would lower the limit, what it offers is returned for the keeper to decide anew.
+        Requests nothing but that target: where the Cloud has less, or where the target would
+        lower the limit, the options are returned for the keeper to compute its target anew.
+
+        Raises:
+            ApplicationError: The Cloud API failed. Its type is the class of the `CloudError`,
+                its detail the seconds after which the server may be called again, if it said.
         """
-        with _faults_reported(order.ledger):
-            async with beating(f"looking at {order.ledger.namespace}") as beats:
-                sight = await self._step(order, beats)
-        observability.record_step(order.ledger, sight, running=order.running)
-        return sight
+        state = task.state
+        with _faults_reported(state):
+            async with heartbeating(f"observing {state.namespace}") as heartbeat:
+                seen = await self._cloud.observe(state.namespace)
+                request = _request_behind(seen, state.namespace)
+                found = seen.pending or seen.capacity
+                known = replace(task, state=recognize_request(state, found, request))
+                observation = await self._step(known, seen, heartbeat)
+        observability.record_step(state, observation, active_leases=task.active_leases)
+        return replace(observation, request=request)
 
-    async def _step(self, order: Drive, beats: Beats) -> Sight:
-        namespace = order.ledger.namespace
-        seen = await self._cloud.observe(namespace)
-        request = _request_behind(seen, namespace)
-        coming = seen.pending or seen.capacity
-        known = replace(order, ledger=recognize(order.ledger, coming, request))
-        return replace(await self._toward(known, seen, beats), request=request)
+    async def _step(
+        self, task: ReconcileInput, seen: ObservedCapacity, heartbeat: Heartbeat
+    ) -> Observation:
+        """Go from what was *seen* to the target of *task*, unless that isn't wanted any more."""
+        state, target = task.state, task.state.target.capacity
+        if seen.pending is None and seen.capacity == target:
+            return Observation(capacity=target, found=target)
+        found = seen.pending or seen.capacity
+        unchanged = Observation(capacity=seen.capacity, found=found, pending=seen.pending)
+        if state.leaves_alone(found):
+            waits_for = "" if seen.pending is None else f"an external change to {found}"
+            return replace(unchanged, waits_for=waits_for)
+        options = await self._known_options(state, target, seen)
+        if options and replace(state, options=options).target.capacity != target:
+            return replace(unchanged, options=options)
+        return await self._set(task, target, replace(unchanged, options=options), heartbeat)
 
-    async def _toward(self, order: Drive, seen: ObservedCapacity, beats: Beats) -> Sight:
-        """Go to the target of *order* from what was *seen*, as far as it may be gone."""
-        ledger, wanted = order.ledger, order.ledger.target.capacity
-        coming = seen.pending or seen.capacity
-        if seen.pending is None and seen.capacity == wanted:
-            return Sight(capacity=wanted, found=wanted)
-        if ledger.leaves_alone(coming):
-            waits_for = "" if seen.pending is None else f"a change to {coming} by somebody else"
-            return Sight(
-                capacity=seen.capacity, found=coming, coming=seen.pending, waits_for=waits_for
-            )
-        offer = await self._offer(ledger, wanted, seen)
-        if offer and replace(ledger, offer=offer).target.capacity != wanted:
-            return Sight(capacity=seen.capacity, found=coming, coming=seen.pending, offer=offer)
-        return await self._set(order, wanted, seen, offer, beats)
+    async def _known_options(
+        self, state: KeeperState, target: Capacity, seen: ObservedCapacity
+    ) -> KnownOptions | None:
+        """Return the options of a raise; None for a revert.
 
-    async def _offer(
-        self, ledger: Ledger, wanted: Capacity, seen: ObservedCapacity
-    ) -> Offer | None:
-        """Return what the Cloud offers, where the way is up; None on the way down.
-
-        A shortage that a refusal has shown counts until the keeper hopes again, whatever
-        the Cloud says it has. Where nothing can be told, the limit in force still can: a
+        A shortage that a refusal has shown counts until the keeper clears it, whatever the
+        Cloud says it has. Where the options can't be read, the limit in force still counts: a
         raise must not fail for that.
         """
         now = seen.capacity
-        if wanted.tru is None or (now.tru is not None and now.tru >= wanted.tru):
+        if target.tru is None or (now.tru is not None and now.tru >= target.tru):
             return None
         try:
-            options = await self._cloud.options(ledger.namespace)
+            options = await self._cloud.options(state.namespace)
         except CloudError as error:
             activity.logger.warning("%s", error)
-            limit = seen.aps_limit if now.tru is None else ledger.offer.on_demand_aps
-            return replace(ledger.offer, on_demand_aps=limit)
-        known = [tru for tru in (options.max_available, ledger.offer.available) if tru is not None]
-        there = max(min(known), now.tru or 0) if known else None
-        return Offer(allowed=options.allowed, available=there, on_demand_aps=options.on_demand_aps)
+            limit = seen.aps_limit if now.tru is None else state.options.on_demand_aps
+            return replace(state.options, on_demand_aps=limit)
+        known = [tru for tru in (options.max_available, state.options.available) if tru is not None]
+        available = max(min(known), now.tru or 0) if known else None
+        return KnownOptions(
+            allowed=options.allowed, available=available, on_demand_aps=options.on_demand_aps
+        )
 
     async def _set(
-        self,
-        order: Drive,
-        wanted: Capacity,
-        seen: ObservedCapacity,
-        offer: Offer | None,
-        beats: Beats,
-    ) -> Sight:
-        namespace, found = order.ledger.namespace, seen.pending or seen.capacity
+        self, task: ReconcileInput, target: Capacity, unchanged: Observation, heartbeat: Heartbeat
+    ) -> Observation:
+        """Request *target* and wait for it; return *unchanged* with what became of it."""
+        state, pending = task.state, unchanged.pending
         try:
             async with asyncio.timeout(self._patience):
                 done = await self._cloud.set_capacity(
-                    namespace, wanted, key=order.key, heartbeat=beats.say
+                    state.namespace, target, key=task.key, heartbeat=heartbeat.update
                 )
         except TimeoutError:
-            words = f"not in force yet: {beats.words}"
-            # It may still be the change before that is under way: the less of both counts.
-            coming = min(seen.pending or wanted, wanted, key=order.ledger.level)
-            return Sight(
-                capacity=seen.capacity, found=found, offer=offer, coming=coming, waits_for=words
-            )
+            waits_for = f"not in force yet: {heartbeat.details}"
+            # It may still be the change before that is under way: the lower of both counts.
+            lower = min(pending or target, target, key=state.aps_of)
+            return replace(unchanged, pending=lower, waits_for=waits_for)
         except InsufficientCapacity as error:
-            observability.record_fault(order.ledger, type(error).__name__)
-            less = replace(offer or order.ledger.offer, available=_less(order.ledger, error))
-            return Sight(capacity=seen.capacity, found=found, coming=seen.pending, offer=less)
-        return Sight(capacity=done.capacity, found=found, offer=offer)
+            observability.record_fault(state, type(error).__name__)
+            options = unchanged.options or state.options
+            available = _available_after(state, error)
+            return replace(unchanged, options=replace(options, available=available))
+        return replace(unchanged, capacity=done.capacity, pending=None)
 
 
 def _request_behind(seen: ObservedCapacity, namespace: str) -> str:
-    """Return the id of the request that what was *seen* goes back to.
+    """Return the id of the request that led to what was *seen*; empty if it isn't known.
 
-    The latest one, unless it was a keeper's that has ended well, and something else is in
-    force than it can have led to.
+    It is the latest one, unless that was a keeper's, has succeeded, and can't have led to the
+    capacity in force.
     """
     origin = origin_of(seen.operation_id, namespace)
-    has_ended_well = seen.pending is None and not seen.failure
-    if origin and has_ended_well and seen.capacity not in (origin.requested, origin.baseline):
+    has_succeeded = seen.pending is None and not seen.failure
+    if origin and has_succeeded and seen.capacity not in (origin.requested, origin.baseline):
         return ""
     return seen.operation_id
 
 
-def _less(ledger: Ledger, error: InsufficientCapacity) -> float:
-    """Return how much there is, less than what was just refused."""
-    refused = ledger.target.capacity.tru or 0
+def _available_after(state: KeeperState, error: InsufficientCapacity) -> float:
+    """Return the TRU that may be available after a refusal: less than what was refused."""
+    refused = state.target.capacity.tru or 0
     if error.available is not None and error.available < refused:
         return error.available
-    smaller = [tru for tru in ledger.allowed if tru < refused]
+    smaller = [tru for tru in state.allowed if tru < refused]
     return max(smaller, default=0)
 
 
 @contextmanager
-def _faults_reported(ledger: Ledger) -> Iterator[None]:
-    """Turn the Cloud's errors into failures that a keeper can read, and count them."""
+def _faults_reported(state: KeeperState) -> Iterator[None]:
+    """Turn errors of the Cloud API into failures that a keeper can read, and count them."""
     try:
         yield
     except CloudError as error:
         kind = type(error).__name__
-        observability.record_fault(ledger, kind)
+        observability.record_fault(state, kind)
         wait = error.retry_after if isinstance(error, TemporaryError) else None
         # Without its cause: what the HTTP library says stays out of the history.
         raise ApplicationError(str(error), wait, type=kind) from None

@@ -1,4 +1,4 @@
-"""Signs of life: an activity that takes its time tells the server that its worker lives."""
+"""Heartbeats for activities that wait: they tell the server that the worker is alive."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from dataclasses import dataclass
 
 from temporalio import activity
 
-BEAT_EVERY = 15.0
-"""Seconds between two beats. The SDK sends the latest one each 80 % of
-`orders.BEAT_WITHIN`; twice as often there is one to send also on a machine that is busy."""
+HEARTBEAT_INTERVAL = 15.0
+"""Seconds between two heartbeats. The SDK sends the latest one each 80 % of
+`activity_types.HEARTBEAT_TIMEOUT`; at twice that rate there is one to send also on a machine
+that is busy."""
 
 
 @dataclass(slots=True)
-class Beats:
-    """The beats of one activity, and the *words* that the next one says."""
+class Heartbeat:
+    """The heartbeat of one activity; *details* go with the next one."""
 
-    words: str
+    details: str
 
-    def say(self, words: str) -> None:
-        """Say *words* from the next beat on."""
-        self.words = words
+    def update(self, details: str) -> None:
+        """Send *details* from the next heartbeat on."""
+        self.details = details
 
 
 @asynccontextmanager
-async def beating(words: str) -> AsyncIterator[Beats]:
-    """Beat for as long as the context lasts, whatever is waited for in it.
+async def heartbeating(details: str) -> AsyncIterator[Heartbeat]:
+    """Send heartbeats while the context lasts, whatever is waited for in it.
 
-    The first beat comes after `BEAT_EVERY`: what is quick costs none.
+    The first one comes after `HEARTBEAT_INTERVAL`, so that quick activities cost none.
     """
-    said = Beats(words)
+    heartbeat = Heartbeat(details)
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(BEAT_EVERY)
-            activity.heartbeat(said.words)
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            activity.heartbeat(heartbeat.details)
 
-    beats = asyncio.create_task(beat())
+    beating = asyncio.create_task(beat())
     try:
-        yield said
+        yield heartbeat
     finally:
-        beats.cancel()
+        beating.cancel()
         # Waited for without its outcome: a cancel that is raised here is the activity's own.
-        await asyncio.wait({beats})
+        await asyncio.wait({beating})

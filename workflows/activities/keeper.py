@@ -1,4 +1,8 @@
-"""The way to the keepers: claims go there, and what a broken keeper knew comes back."""
+"""Activities that call keeper workflows: request or release a lease, recover state.
+
+The state of a run that broke off is recovered from its own answer to a query, else read off its
+history: the baseline is on record there before the first change is requested.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,6 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowExecutionStatus,
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
@@ -24,64 +27,72 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability
-from workflows.activities.heartbeat import beating
-from workflows.activity_types import KeeperInput, Sight
+from workflows.activities.heartbeat import heartbeating
+from workflows.activity_types import (
+    KeeperInput,
+    Observation,
+    RecoverState,
+    ReleaseLease,
+    RequestLease,
+)
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RELEASE_UPDATE,
+    UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
     Capacity,
     LeaseAnswer,
     LeaseRequest,
     keeper_id,
 )
-from workflows.keeper_state import LOOK_EVERY, Ledger
+from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own, origin_of
 
-BROKEN = {
-    WorkflowExecutionStatus.TERMINATED,
-    WorkflowExecutionStatus.FAILED,
-    WorkflowExecutionStatus.TIMED_OUT,
-    WorkflowExecutionStatus.CANCELED,
-}
-"""How a keeper ends that still has something to tell: work undone, or claims released."""
+RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
+"""Names of the execution statuses after which the next keeper recovers the state of the last
+one. A cancelled one has no work undone, but it knows which leases were released."""
 
+RETRY_INTERVAL = 2.0
+"""Seconds until a lease is requested again from a keeper that had no room for it."""
 
-COME_AGAIN = 2.0
-"""Seconds until a request is made again for which a keeper had no room."""
+QUERY_TIMEOUT = timedelta(seconds=30)
+"""How long a broken run may take to be replayed and to answer."""
 
 
 class KeeperActivities:
-    """Asks keepers, through a Temporal client of the namespace that they live in.
+    """Activities that call keepers, through a client of the namespace that they live in.
 
     Args:
         client: The client.
-        look_every: How often the keepers that are started look for what others changed.
+        observe_every: How often the keepers that are started observe their namespaces.
     """
 
-    def __init__(self, client: Client, *, look_every: timedelta = LOOK_EVERY) -> None:
+    def __init__(self, client: Client, *, observe_every: timedelta = OBSERVE_EVERY) -> None:
         self._client = client
-        self._look_every = look_every
+        self._observe_every = observe_every
 
-    @activity.defn(name=activity_types.ASK)
-    async def ask(self, order: activity_types.Ask) -> LeaseAnswer:
-        """Hand a claim to its keeper, which is started if need be, and return its answer."""
-        namespace = order.request.namespace
+    @activity.defn(name=activity_types.REQUEST_LEASE)
+    async def request_lease(self, task: RequestLease) -> LeaseAnswer:
+        """Request a lease from its keeper, which is started if need be; return the answer.
+
+        Raises:
+            ApplicationError: The keeper refused the request; not retryable.
+        """
+        namespace = task.request.namespace
         if activity.info().attempt == 1:
-            observability.record_lateness(
-                namespace, (datetime.now(UTC) - order.nominal).total_seconds()
-            )
-        async with beating("waiting for the keeper's answer"):
+            late = datetime.now(UTC) - task.nominal
+            observability.record_lateness(namespace, late.total_seconds())
+        async with heartbeating("waiting for the keeper's answer"):
             while True:
                 try:
-                    return await self._request(order.request)
+                    return await self._update(task.request)
                 except WorkflowUpdateFailedError as error:
-                    if not _comes_again(error):
-                        raise _refused(error) from error
-                await asyncio.sleep(COME_AGAIN)
+                    if not _is_to_be_repeated(error):
+                        raise _failure(error) from error
+                await asyncio.sleep(RETRY_INTERVAL)
 
-    async def _request(self, request: LeaseRequest) -> LeaseAnswer:
+    async def _update(self, request: LeaseRequest) -> LeaseAnswer:
         answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
             LEASE_UPDATE,
             request,
@@ -90,77 +101,83 @@ class KeeperActivities:
         )
         return answer
 
-    @activity.defn(name=activity_types.GIVE_BACK)
-    async def give_back(self, order: activity_types.GiveBack) -> None:
-        """End a lease before its time, and see to it that it isn't granted later.
+    @activity.defn(name=activity_types.RELEASE_LEASE)
+    async def release_lease(self, task: ReleaseLease) -> None:
+        """Release a lease before its end, and make sure that it isn't granted later.
 
-        The request for the lease may be in flight still: where no keeper runs, one is
-        started that refuses it. Orders of an earlier release don't bring the lease; there
-        is nothing to be refused then.
+        Its request may still be in flight: where no keeper runs, one is started that refuses it.
         """
-        async with beating("waiting for the keeper's answer"):
-            if order.request.lease is not None:
-                await self._client.execute_update_with_start_workflow(
-                    RELEASE_UPDATE,
-                    order.request,
-                    start_workflow_operation=await self._start_of(order.namespace),
-                )
-                return
-            handle = self._client.get_workflow_handle(keeper_id(order.namespace))
-            try:
-                await handle.execute_update(RELEASE_UPDATE, order.request)
-            except RPCError as error:
-                if error.status != RPCStatusCode.NOT_FOUND:
-                    raise
+        async with heartbeating("waiting for the keeper's answer"):
+            await self._client.execute_update_with_start_workflow(
+                RELEASE_UPDATE,
+                task.request,
+                start_workflow_operation=await self._start_of(task.namespace),
+            )
 
-    @activity.defn(name=activity_types.RECALL)
-    async def recall(self, order: activity_types.Recall) -> Ledger | None:
-        """Return what a run of a keeper knew that broke off."""
-        return await recall(self._client, order)
+    @activity.defn(name=activity_types.RECOVER_STATE)
+    async def recover_state(self, task: RecoverState) -> KeeperState | None:
+        """Return the state of a run that was terminated, cancelled, reset or failed.
+
+        The run answers for itself, by a query that replays it. If it can't, its history still
+        has the baseline. Which capacities were requested isn't known then, so that the
+        baseline is one to be enforced. None where the run is gone.
+        """
+        run = self._client.get_workflow_handle(keeper_id(task.namespace), run_id=task.run)
+        try:
+            if task.is_reset:
+                base_run = await _run_that_was_reset(run)
+                run = self._client.get_workflow_handle(run.id, run_id=base_run)
+            return await _state_of(self._client, run, task.namespace)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            activity.logger.warning("run %s is gone: %s", task.run, error)
+            return None
 
     async def _start_of(self, namespace: str) -> WithStartWorkflowOperation[Any, Any]:
-        """Return the start of the keeper of *namespace*, should none be running."""
+        """Return the operation that starts the keeper of *namespace*, if none is running."""
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
-            activity_types.KeeperInput(
+            KeeperInput(
                 namespace=namespace,
                 broken_run=await self._broken_run(namespace),
-                look_every_seconds=self._look_every // timedelta(seconds=1),
-                updates_a_run=keeper_state.UPDATES_A_RUN,
+                observe_every_seconds=self._observe_every // timedelta(seconds=1),
+                updates_per_run=keeper_state.UPDATES_PER_RUN,
             ),
             id=keeper_id(namespace),
             task_queue=activity.info().task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Capacity of {namespace}",
         )
-        asyncio.ensure_future(start.workflow_handle()).add_done_callback(_hear)
+        asyncio.ensure_future(start.workflow_handle()).add_done_callback(_retrieve_outcome)
         return start
 
     async def _broken_run(self, namespace: str) -> str:
-        """Return the run of the keeper that broke off; empty if it ended by itself."""
+        """Return the id of the keeper's latest run if it broke off, else an empty string."""
         try:
             latest = await self._client.get_workflow_handle(keeper_id(namespace)).describe()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
                 return ""
             raise
-        return latest.run_id if latest.status in BROKEN else ""
+        is_recoverable = latest.status is not None and latest.status.name in RECOVERABLE_STATUSES
+        return latest.run_id if is_recoverable else ""
 
 
-def _hear(started: asyncio.Future[Any]) -> None:
-    """Hear how the start of a keeper ended.
+def _retrieve_outcome(started: asyncio.Future[Any]) -> None:
+    """Retrieve the error of a keeper's start, if it has one.
 
-    The SDK tells it twice: a call that fails raises, and leaves its error in the start's
-    handle, too. Unheard there, it would be logged as an error of ours, with a traceback.
+    The SDK reports it twice: a failing call raises, and leaves its error in the handle of the
+    start too. Not retrieved there, asyncio would log it with a traceback.
     """
     if not started.cancelled():
         started.exception()
 
 
-def _comes_again(error: WorkflowUpdateFailedError) -> bool:
-    """Tell whether the request has to be made again, for the keeper hands over to its next run.
+def _is_to_be_repeated(error: WorkflowUpdateFailedError) -> bool:
+    """Tell whether the keeper hands over to its next run, so that the request is to be repeated.
 
-    It said so itself, or the server did: of a request that came in that very moment.
+    The keeper says so, or the server does: of an update that came in that very moment.
     """
     cause = error.cause
     return isinstance(cause, ApplicationError) and cause.type in (
@@ -169,62 +186,41 @@ def _comes_again(error: WorkflowUpdateFailedError) -> bool:
     )
 
 
-def _refused(error: WorkflowUpdateFailedError) -> BaseException:
-    """Return the failure for a request that the keeper refused for good, in its words.
-
-    Anything else is tried again.
-    """
+def _failure(error: WorkflowUpdateFailedError) -> BaseException:
+    """Return the failure of a request: not retryable if the keeper refused it, in its words."""
     cause = error.cause
     if isinstance(cause, ApplicationError) and cause.type == activity_types.REFUSED:
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return error
 
 
-ANSWERS_WITHIN = timedelta(seconds=30)
-"""How long a broken run may take to be replayed and to answer."""
+_RESULTS: dict[str, type] = {
+    activity_types.OBSERVE: Observation,
+    activity_types.RECOVER_STATE: KeeperState,
+}
+"""Activities whose results tell a baseline, and the types of those results."""
 
-_RESULTS: dict[str, type] = {activity_types.OBSERVE: Sight, activity_types.RECALL: Ledger}
-"""The activities whose results tell a baseline, and how they tell it."""
 
-
-async def recall(client: Client, order: activity_types.Recall) -> Ledger | None:
-    """Return what a run of a keeper knew that was terminated, cancelled or failed.
-
-    The run answers for itself, by a query that replays it. Should it not be able to, its
-    history still has the baseline: it was there before the first write. What was raised is
-    not known then, so that baseline is one to be enforced. None where the run is gone.
-    """
+async def _state_of(client: Client, run: WorkflowHandle[Any, Any], namespace: str) -> KeeperState:
+    """Return the state that *run* answers, else what its history tells."""
     try:
-        return await _recall(client, order)
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise
-        activity.logger.warning("run %s is gone: %s", order.run, error)
-        return None
-
-
-async def _recall(client: Client, order: activity_types.Recall) -> Ledger:
-    run = client.get_workflow_handle(keeper_id(order.namespace), run_id=order.run)
-    if order.is_reset:
-        run = client.get_workflow_handle(run.id, run_id=await _run_that_was_reset(run))
-    try:
-        ledger: Ledger = await run.query(
-            activity_types.LEDGER_QUERY, result_type=Ledger, rpc_timeout=ANSWERS_WITHIN
+        state: KeeperState = await run.query(
+            activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=QUERY_TIMEOUT
         )
     except (RPCError, WorkflowQueryFailedError) as error:
-        activity.logger.warning("run %s does not answer: %s", order.run, error)
+        activity.logger.warning("run %s does not answer: %s", run.run_id, error)
     else:
-        return ledger
+        return state
     baseline = await baseline_on_record(client, run)
     if baseline is None:
-        return Ledger(namespace=order.namespace)
-    return Ledger(
-        namespace=order.namespace, baseline=baseline, baseline_declared=True, written=(baseline,)
+        return KeeperState(namespace=namespace)
+    return KeeperState(
+        namespace=namespace, baseline=baseline, baseline_declared=True, requested=(baseline,)
     )
 
 
 async def _run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:
-    """Return the id of the run that *run* was made of: it says so itself."""
+    """Return the id of the run that *run* was made from: its own history names it."""
     base = ""
     async for event in run.fetch_history_events():
         failed = event.workflow_task_failed_event_attributes
@@ -234,51 +230,51 @@ async def _run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:
 
 
 async def baseline_on_record(client: Client, run: WorkflowHandle[Any, Any]) -> Capacity | None:
-    """Return the baseline that the history of *run* tells, None if it tells none.
+    """Return the baseline that the history of *run* tells; None if it tells none.
 
     The newest declaration counts; without one, what was last found before a raise.
     """
     found, declared = None, None
-    async for said in _on_record(client, run):
-        if isinstance(said, Sight):
-            found = _baseline_in(said, run.id.removeprefix(keeper_id("")))
-        elif isinstance(said, LeaseRequest):
-            declared = said.baseline or declared
-        elif said.baseline_declared:
-            declared = said.baseline
-        elif not said.doubt:
-            found = said.baseline
+    async for value in _recorded_values(client, run):
+        if isinstance(value, Observation):
+            found = _baseline_in(value, run.id.removeprefix(keeper_id("")))
+        elif isinstance(value, LeaseRequest):
+            declared = value.baseline or declared
+        elif value.baseline_declared:
+            declared = value.baseline
+        elif not value.doubt:
+            found = value.baseline
     return declared or found
 
 
-def _baseline_in(sight: Sight, namespace: str) -> Capacity | None:
-    """Return the baseline that *sight* shows, None where a keeper's own doing hides it."""
-    origin = origin_of(sight.request, namespace)
+def _baseline_in(observation: Observation, namespace: str) -> Capacity | None:
+    """Return the baseline that *observation* shows; None where a keeper's request hides it."""
+    origin = origin_of(observation.request, namespace)
     if origin is not None:
         return origin.baseline
-    return None if is_own(sight.request, namespace) else sight.capacity
+    return None if is_own(observation.request, namespace) else observation.capacity
 
 
-async def _on_record(
+async def _recorded_values(
     client: Client, run: WorkflowHandle[Any, Any]
-) -> AsyncIterator[Sight | LeaseRequest | Ledger]:
-    """Yield everything in the history of *run* that may tell a baseline, in order."""
+) -> AsyncIterator[Observation | LeaseRequest | KeeperState]:
+    """Yield the values in the history of *run* that may tell a baseline, in order."""
     names: dict[int, str] = {}
     async for event in run.fetch_history_events():
         scheduled = event.activity_task_scheduled_event_attributes
         names[event.event_id] = scheduled.activity_type.name
-        payloads, kind = _recorded(event, names)
+        payloads, kind = _payloads_of(event, names)
         if payloads.payloads:
-            (said,) = await client.data_converter.decode(payloads.payloads[:1], [kind])
-            said = said.ledger if isinstance(said, KeeperInput) else said
-            if said is not None:
-                yield said
+            (value,) = await client.data_converter.decode(payloads.payloads[:1], [kind])
+            value = value.state if isinstance(value, KeeperInput) else value
+            if value is not None:
+                yield value
 
 
-def _recorded(event: HistoryEvent, names: dict[int, str]) -> tuple[Payloads, type]:
-    """Return what *event* holds that may tell a baseline, and its type; nothing if it can't.
+def _payloads_of(event: HistoryEvent, names: dict[int, str]) -> tuple[Payloads, type]:
+    """Return the payloads of *event* that may tell a baseline, and their type; else none.
 
-    *names* are those of the activities scheduled so far, by their events.
+    *names* are those of the activities scheduled so far, by the ids of their events.
     """
     if event.HasField("workflow_execution_started_event_attributes"):
         return event.workflow_execution_started_event_attributes.input, KeeperInput

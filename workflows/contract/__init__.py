@@ -1,11 +1,11 @@
-"""What the planner and the run time say to each other, and the arithmetic they share.
+"""The values that planner and run time exchange, and the arithmetic they share.
 
-- `messages`: the values that cross between them, as they appear in the Temporal UI.
+- `messages`: workflow inputs, updates and answers, as they appear in the Temporal UI.
 - `clock`: wall-clock time to instants and back; the one reading of clock changes.
 - `capacity`: how leases combine into the capacity that a namespace should have.
 
 Standard library only, and no I/O: the planner draws the timeline with the very
-functions that the keeper drives to.
+functions that the keeper computes its target with.
 """
 
 from workflows.contract.capacity import (
@@ -31,8 +31,8 @@ from workflows.contract.messages import (
     BoostResult,
     Capacity,
     Combine,
+    KeeperHealth,
     KeeperStart,
-    KeeperState,
     KeeperStatus,
     Lease,
     LeaseAnswer,
@@ -62,8 +62,8 @@ __all__ = [
     "BoostResult",
     "Capacity",
     "Combine",
+    "KeeperHealth",
     "KeeperStart",
-    "KeeperState",
     "KeeperStatus",
     "Lease",
     "LeaseAnswer",

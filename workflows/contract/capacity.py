@@ -12,12 +12,12 @@ APS_PER_TRU = 500
 """Actions per second that one Temporal Resource Unit allows."""
 
 
-class Claim(Protocol):
-    """What combines: a lease at run time, a window's occurrence in a preview."""
+class CapacityDemand(Protocol):
+    """A demand for capacity: a lease at run time, a window's occurrence in a preview."""
 
     @property
     def tru(self) -> int:
-        """How many TRU are asked for."""
+        """How many TRU are requested."""
 
     @property
     def combine(self) -> Combine:
@@ -26,26 +26,26 @@ class Claim(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The capacity to drive to, and why it isn't just what was asked for.
+    """The capacity that a namespace should have, and why it differs from the request.
 
-    *asked* is the plain combination of the claims, 0 without any. *reason* is empty
+    *requested* is the plain combination of the demands, 0 without any. *reason* is empty
     where nothing held the target back or lifted it.
     """
 
     capacity: Capacity
-    asked: int
+    requested: int
     reason: str = ""
     falls_short: bool = False
 
 
-def combine(claims: Iterable[Claim]) -> int:
-    """Return the TRU that *claims* ask for together: the highest, plus all that add."""
+def combine(demands: Iterable[CapacityDemand]) -> int:
+    """Return the TRU that *demands* request together: the highest, plus all that add."""
     highest, added = 0, 0
-    for claim in claims:
-        if claim.combine == "add":
-            added += claim.tru
+    for demand in demands:
+        if demand.combine == "add":
+            added += demand.tru
         else:
-            highest = max(highest, claim.tru)
+            highest = max(highest, demand.tru)
     return highest + added
 
 
@@ -55,43 +55,46 @@ def round_up(tru: int, allowed: Sequence[int]) -> int | None:
 
 
 def target_of(
-    claims: Iterable[Claim],
+    demands: Iterable[CapacityDemand],
     baseline: Capacity,
     rails: Rails,
     *,
     on_demand_aps: float = 0,
 ) -> Target:
-    """Return the capacity a namespace should have while *claims* run.
+    """Return the capacity a namespace should have while *demands* run.
 
     Never below the baseline, and never below what on-demand would give: a boost that
-    lowers the limit is not made. A smaller boost than asked for is better than none.
+    lowers the limit is not made. A smaller boost than requested is better than none.
 
     Args:
-        claims: What runs now.
+        demands: The active leases or occurrences.
         baseline: What is in force when nothing runs.
         rails: The allowed values and the ceiling.
         on_demand_aps: The namespace's on-demand limit in Actions per second; 0 if unknown.
     """
-    asked = combine(claims)
-    if asked == 0:
+    requested = combine(demands)
+    if requested == 0:
         return Target(baseline, 0)
-    granted, reason = _within(asked, rails)
+    granted, reason = _within(requested, rails)
     if granted is None:
-        return Target(baseline, asked, reason, falls_short=True)
-    short = granted < asked
+        return Target(baseline, requested, reason, falls_short=True)
+    short = granted < requested
     if baseline.tru is not None and baseline.tru >= granted:
         return Target(
-            baseline, asked, f"the baseline of {baseline} is not lowered", baseline.tru < asked
+            baseline,
+            requested,
+            f"the baseline of {baseline} is not lowered",
+            baseline.tru < requested,
         )
     if baseline.tru is None and on_demand_aps >= granted * APS_PER_TRU:
         enough = f"on-demand already allows {on_demand_aps:g} APS"
-        return Target(baseline, asked, enough, on_demand_aps < asked * APS_PER_TRU)
-    return Target(Capacity(granted), asked, reason, short)
+        return Target(baseline, requested, enough, on_demand_aps < requested * APS_PER_TRU)
+    return Target(Capacity(granted), requested, reason, short)
 
 
 @dataclass(frozen=True, slots=True)
 class _Capped:
-    """What a lease may ask for under the rails that it was granted under."""
+    """What a lease may request under the rails that it was granted under."""
 
     tru: int
     combine: Combine
@@ -115,7 +118,7 @@ def target_of_leases(
     granted under one declaration, this is `target_of`.
 
     Args:
-        leases: What runs now.
+        leases: The active leases.
         baseline: What is in force when nothing runs.
         rails_of: The guard rails of a lease, as narrow as the Cloud makes them now.
         on_demand_aps: The namespace's on-demand limit in Actions per second; 0 if unknown.
@@ -135,12 +138,12 @@ def target_of_leases(
         )
         for revision, rails in declarations
     ]
-    best = max(targets, key=lambda target: (_height(target, baseline), target.asked))
-    asked = combine(running)
-    if best.asked >= asked:
+    best = max(targets, key=lambda target: (_rank(target, baseline), target.requested))
+    requested = combine(running)
+    if best.requested >= requested:
         return best
-    held_back = f"{asked} TRU asked for, {best.capacity} within the rails of each window"
-    return Target(best.capacity, asked, held_back, falls_short=True)
+    held_back = f"{requested} TRU requested, {best.capacity} within the rails of each window"
+    return Target(best.capacity, requested, held_back, falls_short=True)
 
 
 def _capped(lease: Lease, rails: Rails) -> _Capped:
@@ -150,13 +153,13 @@ def _capped(lease: Lease, rails: Rails) -> _Capped:
 
 
 def _by_age(declaration: tuple[int, Rails]) -> tuple[int, str]:
-    """Return what orders declarations: the oldest first, and else always the same way."""
+    """Return the sort key of declarations: the oldest first, and a stable order otherwise."""
     revision, rails = declaration
     return revision, repr(rails)
 
 
-def _height(target: Target, baseline: Capacity) -> float:
-    """Return what orders the targets of one baseline, which none is below."""
+def _rank(target: Target, baseline: Capacity) -> float:
+    """Return the sort key of targets with the same *baseline*, which none is below."""
     return 0 if target.capacity == baseline else target.capacity.tru or 0
 
 
@@ -165,13 +168,13 @@ def _usable(rails: Rails) -> list[int]:
     return [value for value in rails.allowed if rails.max_tru is None or value <= rails.max_tru]
 
 
-def _within(asked: int, rails: Rails) -> tuple[int | None, str]:
-    """Return the best allowed value for *asked* under the ceiling, and why it differs."""
+def _within(requested: int, rails: Rails) -> tuple[int | None, str]:
+    """Return the best allowed value for *requested* under the ceiling, and why it differs."""
     usable = _usable(rails)
-    granted = round_up(asked, usable)
+    granted = round_up(requested, usable)
     if granted is None:
         largest = max(usable, default=None)
-        return largest, f"{asked} TRU asked for, {largest or 'none'} allowed at most"
-    if granted > asked:
-        return granted, f"{asked} TRU rounded up to {granted}, the next allowed value"
+        return largest, f"{requested} TRU requested, {largest or 'none'} allowed at most"
+    if granted > requested:
+        return granted, f"{requested} TRU rounded up to {granted}, the next allowed value"
     return granted, ""

@@ -28,23 +28,23 @@ UNFINISHED_STATUSES = frozenset({"TERMINATED", "FAILED", "TIMED_OUT"})
 has gone back to the baseline first."""
 
 Combine = Literal["max", "add"]
-"""How a lease meets the others of its namespace: the highest counts, or it comes on top."""
+"""How a lease combines with others of its namespace: the highest counts, or it is added."""
 
-KeeperState = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign", "unknown"]
-"""A namespace in one word.
+KeeperHealth = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign", "unknown"]
+"""The health of a namespace.
 
-- ``ok``: in force is what should be.
+- ``ok``: the target is in force.
 - ``raising``, ``reverting``: a change is under way, in time.
-- ``uncovered``: a window is open and has less than it asks for.
+- ``uncovered``: a window is open and has less than it requests.
 - ``overdue``: no window is open, and the baseline is not in force again in time.
-- ``foreign``: somebody else set another capacity, which is left alone.
-- ``unknown``: a capacity is up, and what was there before the boosts isn't known any more.
+- ``foreign``: another capacity was set externally, and is left alone.
+- ``unknown``: capacity is raised, and the one before the boosts isn't known any more.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a namespace has: provisioned TRUs, or on-demand where *tru* is None."""
+    """The capacity of a namespace: provisioned TRUs, or on-demand where *tru* is None."""
 
     tru: float | None = None
 
@@ -57,7 +57,7 @@ ON_DEMAND = Capacity()
 
 @dataclass(frozen=True, slots=True)
 class Rails:
-    """What a boost may ask for: the allowed TRU values, ascending, and a ceiling."""
+    """Guard rails of boosts: the allowed TRU values, ascending, and a ceiling."""
 
     allowed: tuple[int, ...] = (2, 3, 4, 6, 8, 10, 12)
     max_tru: int | None = None
@@ -65,7 +65,7 @@ class Rails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoostRequest:
-    """The input of a boost: what one firing of a schedule asks for.
+    """The input of a boost: the capacity that one firing of a schedule requests.
 
     A firing's window opens *ahead_seconds* after its nominal time, and ends
 
@@ -96,13 +96,13 @@ class BoostRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One claim on a namespace's capacity, held until its own end.
+    """A lease on a namespace's capacity, held until its own end.
 
-    *key* makes asking twice harmless: the same key is the same claim, renewed.
+    *key* makes requests idempotent: the same key is the same lease, renewed.
 
     The keeper adds the declaration that it grants the lease under: *rails* and their
     *revision*. The lease keeps them to its end, whatever is declared later. *rails* of None
-    (from before they were kept) stand for those that hold for the namespace.
+    stand for those that hold for the namespace.
     """
 
     key: str
@@ -120,7 +120,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoostResult:
-    """How a boost ended, in values and in a sentence."""
+    """How a boost ended, as values and as a sentence."""
 
     in_force: bool
     capacity: Capacity | None
@@ -130,12 +130,12 @@ class BoostResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperStart:
-    """The input of a keeper that begins with nothing.
+    """The input of a keeper that starts without a state.
 
     Args:
         namespace: The Temporal Cloud namespace it keeps.
-        broken_run: The keeper's previous run, where that was terminated or failed: what
-            it knew is taken over, so that nothing it raised is forgotten.
+        broken_run: The keeper's previous run, where that was terminated or failed: its state
+            is recovered, so that nothing it raised is forgotten.
     """
 
     namespace: str
@@ -144,11 +144,11 @@ class KeeperStart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRequest:
-    """The input of a keeper's ``lease`` update: a claim, and what its calendar declares.
+    """The input of a keeper's ``lease`` update: a lease, and what its calendar declares.
 
-    A *baseline* of None declares nothing: what was in force before the first raise is
-    what comes back. *rails* of None leaves those in place that a schedule brought.
-    A declaration with a lower *revision* than the one that the keeper knows is not taken.
+    A *baseline* of None declares none: the capacity before the first raise is restored.
+    *rails* of None leave those in place that a schedule brought. A declaration with a lower
+    *revision* than the one that the keeper knows is ignored.
 
     *replaces* is the key of a lease that ends in the same step as this one begins, so that
     the capacity does not dip between the two. With the lease's own key it changes that
@@ -165,10 +165,10 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseAnswer:
-    """What a keeper says to a claim: whether it holds, and what is in force.
+    """A keeper's answer to a lease request: whether it is granted, and what is in force.
 
-    *granted* is false for a claim that has ended or was released: asking again is of no
-    use. *in_force* says whether the capacity covers the claim, as far as the guard rails
+    *granted* is false for a lease that has ended or was released: requesting it again is of
+    no use. *in_force* says whether the capacity covers the lease, as far as its guard rails
     let it.
     """
 
@@ -181,7 +181,7 @@ class LeaseAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseRequest:
-    """The input of a keeper's ``release`` update: which claims end now.
+    """The input of a keeper's ``release`` update: which leases end now.
 
     The one with this *key*, else those of this *window*, else all of them. *lease* is the
     one of that key, to be refused until its end also where the keeper doesn't know it (yet).
@@ -195,10 +195,10 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperStatus:
-    """What a keeper knows: the answer to its ``status`` query."""
+    """The answer to a keeper's ``status`` query."""
 
     namespace: str
-    state: KeeperState
+    health: KeeperHealth
     capacity: Capacity | None
     target: Capacity | None
     baseline: Capacity | None
@@ -213,7 +213,7 @@ def keeper_id(namespace: str) -> str:
 
 
 def format_instant(instant: datetime) -> str:
-    """Return *instant* as people and files write it: ``2027-01-31T23:00:00Z``."""
+    """Return *instant* as files and users write it: ``2027-01-31T23:00:00Z``."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -234,9 +234,9 @@ def parse_instant(text: str) -> datetime:
 
 
 def lease_of(request: BoostRequest, nominal: datetime) -> Lease:
-    """Return the claim that the firing of *request* at *nominal* makes.
+    """Return the lease that the firing of *request* at *nominal* requests.
 
-    Its key names the window and its start: a firing that comes twice is one claim.
+    Its key names the window and its start: a firing that comes twice is one lease.
     """
     start, end = occurrence_of(request, nominal)
     return Lease(
