@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from schedule_values import daily
-from sync_helpers import Shop
+from sync_helpers import QUIET_HOUR, Shop
 from temporalio.client import Client
 
 from planner.errors import PlannerError, Refused
@@ -32,7 +32,7 @@ def desired_of(shop: Shop, seed: int) -> tuple[Schedule, ...]:
             f"w{number:02}",
             tru=chance.choice([2, 4, 8]),
             jitter=timedelta(minutes=chance.choice([0, 5])),
-            calendars=(daily(chance.randrange(24)),),
+            calendars=(daily((QUIET_HOUR + chance.randrange(-6, 7)) % 24),),
         )
         for number in range(WINDOWS)
         if chance.random() < 0.75

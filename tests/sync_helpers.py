@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,8 +34,13 @@ from planner.temporal.client import Server, server_of
 from planner.temporal.fetch import describe, list_schedules
 from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 
-QUIET = daily((datetime.now(UTC).hour + 12) % 24)
-"""Half a day away: what fires by it isn't under way while a test runs."""
+QUIET_HOUR = int(
+    os.environ.setdefault("PLANNER_QUIET_HOUR", str((datetime.now(UTC).hour + 12) % 24))
+)
+"""An hour of UTC half a day away: a window that opens then isn't under way while a test runs.
+From the environment, so that child processes have the same, over a full hour, too."""
+
+QUIET = daily(QUIET_HOUR)
 
 
 @dataclass

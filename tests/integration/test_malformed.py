@@ -16,7 +16,7 @@ import pytest
 from conftest import binary
 from google.protobuf.duration_pb2 import Duration
 from schedule_values import daily
-from sync_helpers import Shop
+from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.common.v1 import Payload
 from temporalio.api.schedule.v1 import IntervalSpec, StructuredCalendarSpec
 from temporalio.api.schedule.v1 import Schedule as Message
@@ -205,7 +205,7 @@ async def test_the_command_line_drops_an_input(
     (home / "planner.yaml").write_text(f"project: {shop.project}\n", encoding="utf-8")
     (home / "a.yaml").write_text(
         f"namespace: {shop.namespace}\nwindows:\n"
-        '  payroll: {cron: "0 5 * * *", duration: 1h, tru: 4}\n',
+        f'  payroll: {{cron: "0 {QUIET_HOUR} * * *", duration: 1h, tru: 4}}\n',
         encoding="utf-8",
     )
     address = own_server.client.service_client.config.target_host
@@ -226,7 +226,14 @@ async def test_the_command_line_drops_an_input(
 
     planner = str(Path(sys.executable).parent / "planner")
     assert (await run(planner, "sync"))[0] == 0
-    update = ("--schedule-id", id, "--cron", "0 12 * * *", "--workflow-id", id)
+    update = (
+        "--schedule-id",
+        id,
+        "--cron",
+        f"0 {(QUIET_HOUR + 3) % 24} * * *",
+        "--workflow-id",
+        id,
+    )
     start = ("--type", "ProvisionBoost", "--task-queue", "capacity-boost")
     code, _, err = await run(binary("temporal"), "schedule", "update", *update, *start)
     assert code == 0, err

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,19 @@ pytestmark = pytest.mark.integration
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-CALENDAR = """
-namespace: {namespace}
+NOW = datetime.now(UTC)
+DAY = min((NOW + timedelta(days=14)).day, 28)
+"""A day of the month more than a week away: its windows aren't under way while a test runs."""
+THEN, LATER = (f"{NOW + timedelta(days=days):%a}".lower() for days in (3, 4))
+"""Days of the week that are as far away as can be, for the same reason."""
+
+CALENDAR = f"""
+namespace: {{namespace}}
 windows:
-  close: {{cron: "0 18 L * *", until: "06:00", tru: {tru}, timezone: America/New_York}}
-  payroll: {{cron: "0 5 15 * *", duration: 4h, tru: 4}}
-  report: {{cron: "0 7 * * mon", duration: 2h, tru: 4}}
-  settle: {{cron: "0 7 * * fri", duration: 2h, tru: 4}}
+  close: {{{{cron: "0 18 L * *", until: "06:00", tru: {{tru}}, timezone: America/New_York}}}}
+  payroll: {{{{cron: "0 5 {DAY} * *", duration: 4h, tru: 4}}}}
+  report: {{{{cron: "0 7 * * {THEN}", duration: 2h, tru: 4}}}}
+  settle: {{{{cron: "0 7 * * {LATER}", duration: 2h, tru: 4}}}}
 """
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from schedule_values import daily, on, unrevised
-from sync_helpers import Shop, eventually
+from sync_helpers import QUIET_HOUR, Shop, eventually
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.api.workflowservice.v1 import (
     DescribeScheduleRequest,
@@ -43,17 +44,18 @@ def shop(client: Client, fresh: str) -> Shop:
 
 def rich(shop: Shop, window: str = "rich") -> Value:
     """Return a schedule with every field away from its default."""
-    now = TODAY
+    now, new_york = TODAY, ZoneInfo("America/New_York")
+    hour = datetime.now(UTC).replace(hour=QUIET_HOUR).astimezone(new_york).hour
     made = shop.value(
         window,
         tru=8,
-        calendars=(daily(5, comment="daily"), on(now + timedelta(days=30), "once")),
+        calendars=(daily(hour, comment="daily"), on(now + timedelta(days=30), "once")),
         timezone="America/New_York",
         start_at=now,
         end_at=now + timedelta(days=700),
         jitter=timedelta(minutes=2),
         ahead_seconds=720,
-        until="06:00",
+        until=f"{(hour + 1) % 24:02}:00",
         combine="add",
         reason="Ledger close, all regions – “quoted”",
         ends={"2027-12-24T05:12:00Z": "2027-12-24T09:00:00Z"},
@@ -300,7 +302,7 @@ async def test_the_request_is_what_a_boost_gets(shop: Shop) -> None:
     assert (value["namespace"], value["tru"], value["until"]) == (
         f"{shop.project}.a1b2c",
         8,
-        "06:00",
+        rich(shop).request.until,
     )
 
 
