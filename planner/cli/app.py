@@ -39,10 +39,6 @@ DATA = ("tzdata", "holidays", "temporalio")
 __all__ = ["EXIT_CODES", "app", "exit_code_of", "report", "run_async", "say"]
 
 
-def _exit_codes() -> str:
-    return "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items())
-
-
 app = typer.Typer(
     name="planner",
     no_args_is_help=True,
@@ -52,7 +48,8 @@ app = typer.Typer(
         "Temporal Cloud capacity that follows your calendar: up before a window opens, "
         "back to the baseline after it."
     ),
-    epilog=f"Exit codes:\n\n\b\n{_exit_codes()}",
+    epilog="Exit codes:\n\n\b\n"
+    + "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
+from planner.cli.options import operator
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:
@@ -149,11 +149,3 @@ def _length(text: str) -> timedelta:
     if not timedelta() < length <= LONGEST_BY_HAND:
         raise typer.BadParameter(f"--for {text} is not within a month; write 30m or 2h")
     return length
-
-
-def operator() -> str:
-    """Return the name of whoever runs this, as the system knows it."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no such user, as in a container with a bare number
-        return "somebody"

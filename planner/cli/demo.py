@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,15 +208,11 @@ async def _watch(stack: Stack, show: Show) -> list[CapacityRecord]:
     """Show the capacity beside the calendar's until the end; return its history."""
     on_terminal = sys.stdout.isatty()
     display: Display = Screen(show) if on_terminal else Lines(show)
-    with _drawing(display):
+    with display.live if isinstance(display, Screen) else nullcontext():
         while (now := datetime.now(UTC)) < show.ends:
             display.frame(now, _history(stack))
             await asyncio.sleep(TICK)
     return _history(stack)
-
-
-def _drawing(display: Display) -> AbstractContextManager[object]:
-    return display.live if isinstance(display, Screen) else nullcontext()
 
 
 def _history(stack: Stack) -> list[CapacityRecord]:

@@ -28,7 +28,18 @@ def run() -> NoReturn:
     signal.signal(signal.SIGINT, _interrupted)
     streams = guard_streams()
     try:
-        code = _exit_code()
+        other = shadow_of_workflows()
+        if other:
+            say(
+                f"planner: {other} shadows the planner's own package of that name; run it in an "
+                "environment of its own (uv tool install, pipx install, or the container), "
+                "without PYTHONPATH"
+            )
+            code = EXIT_ERROR
+        else:
+            from planner.cli.commands import exit_code_of
+
+            code = exit_code_of()
     except SystemExit as error:  # raised by a library; ours is `leave`
         code = error.code if isinstance(error.code, int) else EXIT_ERROR
     except KeyboardInterrupt:
@@ -54,21 +65,6 @@ def leave(code: int, streams: tuple[Stream, ...] = ()) -> NoReturn:
     if not flush(streams) and code in (EXIT_DONE, EXIT_CHANGES):
         code = EXIT_ERROR
     os._exit(code)
-
-
-def _exit_code() -> int:
-    """Return the exit code of the command line."""
-    other = shadow_of_workflows()
-    if other:
-        say(
-            f"planner: {other} shadows the planner's own package of that name; run it in an "
-            "environment of its own (uv tool install, pipx install, or the container), "
-            "without PYTHONPATH"
-        )
-        return EXIT_ERROR
-    from planner.cli.commands import exit_code_of
-
-    return exit_code_of()
 
 
 def shadow_of_workflows() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,7 +27,7 @@ def horizon_of(start: str, end: str, days: int, now: datetime) -> Horizon:
     """
     from planner.model import Horizon
 
-    first = instant_of(start, "--from") if start else _midnight(now.date())
+    first = instant_of(start, "--from") if start else datetime.combine(now.date(), time(), UTC)
     last = instant_of(end, "--to") if end else first + timedelta(days=days)
     if last <= first:
         raise typer.BadParameter(f"--to {last:%Y-%m-%d} must be after --from {first:%Y-%m-%d}")
@@ -59,10 +60,6 @@ def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
         ) from error
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
 def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> None:
     """Refuse names that no calendar has, and suggest the nearest.
 
@@ -89,3 +86,11 @@ def _near(name: str, known: Iterable[str]) -> str:
     shown = ", ".join(names[:MOST_NAMED])
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return f", which have {shown}{more}" if names else ""
+
+
+def operator() -> str:
+    """Return the name of the user who runs the command."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in a container
+        return "an operator"

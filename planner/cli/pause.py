@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
+from planner.cli.options import operator
 
 if TYPE_CHECKING:
     from planner.temporal.pause import PauseOutcome
@@ -61,7 +61,7 @@ async def _pause(target: str, reason: str, project: str) -> int:
     server = server_of(await connect())
     chosen = await choose(server, target, project)
     return outcome_code(
-        await pause(server, chosen, by=_operator(), reason=reason, on_outcome=_report_outcome)
+        await pause(server, chosen, by=operator(), reason=reason, on_outcome=_report_outcome)
     )
 
 
@@ -85,11 +85,3 @@ def outcome_code(handled: Sequence[PauseOutcome]) -> int:
         return EXIT_DONE
     say(f"planner: {failed} of {len(handled)} failed; run it again: what is done stays done")
     return EXIT_ERROR
-
-
-def _operator() -> str:
-    """Return the name of whoever runs this, as the system knows it."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return "an operator"

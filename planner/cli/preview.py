@@ -27,6 +27,15 @@ MOST_RUNS = 100_000
 """Occurrences that a preview shows and bills: a year of five daily windows in 50 namespaces."""
 
 Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
+Days = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=MOST_DAYS,
+        show_default=False,
+        help=f"Days from --from on. [{DEFAULT_DAYS}; {FEED_DAYS} for ics]",
+    ),
+]
 
 
 class Format(StrEnum):
@@ -48,15 +57,7 @@ def preview(
     end: Annotated[
         str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC.")
     ] = "",
-    days: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=MOST_DAYS,
-            show_default=False,
-            help=f"Days from --from on. [{DEFAULT_DAYS}; {FEED_DAYS} for ics]",
-        ),
-    ] = 0,
+    days: Days = 0,
     namespace: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this namespace; repeatable.")
     ] = None,

@@ -396,7 +396,8 @@ def _message(crowd: _Crowd, others: int) -> str:
     first = crowd.members[0]
     count = len(crowd.members)
     minutes = int(crowd.needed.total_seconds()) // 60
-    in_time = "in time" if crowd.late <= timedelta() else f"{_minutes(crowd.late)} late"
+    late = math.ceil(crowd.late.total_seconds() / 60)
+    in_time = f"{late} min late" if late > 0 else "in time"
     more = f" (and {others} more times in the coming year)" if others else ""
     return (
         f"{count} namespaces are asked for within {int(CROWD.total_seconds()) // 60} minutes of "
@@ -404,10 +405,6 @@ def _message(crowd: _Crowd, others: int) -> str:
         f"the last one is ready at {format_instant(max(crowd.ready))}, {in_time}; "
         f"lead: {minutes}m is enough for all of them, or spread them with jitter: {minutes}m{more}"
     )
-
-
-def _minutes(length: timedelta) -> str:
-    return f"{math.ceil(length.total_seconds() / 60)} min"
 
 
 # Guard rails -------------------------------------------------------------------------

@@ -57,20 +57,21 @@ def inspect(project: Project, today: date) -> Findings:
         runs = expanded(project, before_writing(today))
     except InputError as error:
         return Findings(tuple(sorted(written)), error.problems)
-    schedules = compiled(project, today)
     lints = [
         *written,
-        *schedules.lints,
         *running(project, runs.occurrences),
         *endings(project, runs.occurrences, today),
         *crowding(runs.occurrences),
         *cron_dialect(project, today),
     ]
-    problems = [
-        *runs.problems,
-        *schedules.problems,
-        *over_limits(project, runs.occurrences),
-    ]
+    problems = [*runs.problems, *over_limits(project, runs.occurrences)]
+    for window in project.windows:
+        try:
+            schedule = compile_window(window, project.name, today)
+        except InputError as error:
+            problems += error.problems
+        else:
+            lints += schedule_lints(window, schedule) if schedule else ()
     return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))
 
 
@@ -118,17 +119,3 @@ def _too_many(occurrences: Occurrences, most: int) -> Problem:
         f"the others more than {most:,} times; start it less often, and let it last longer"
     )
     return Problem(window.place.file, window.place.line, message)
-
-
-def compiled(project: Project, today: date) -> Findings:
-    """Return the warnings and problems of compiling the windows of *project*."""
-    lints: list[Lint] = []
-    problems: list[Problem] = []
-    for window in project.windows:
-        try:
-            schedule = compile_window(window, project.name, today)
-        except InputError as error:
-            problems += error.problems
-        else:
-            lints += schedule_lints(window, schedule) if schedule else ()
-    return Findings(tuple(lints), tuple(problems))

@@ -28,6 +28,9 @@ from planner.errors import quote
 DayMatch = Literal["any", "all"]
 """How two restricted day fields combine: days in either of them, or only days in both."""
 
+_month = lru_cache(maxsize=4096)(monthrange)
+"""The weekday of a month's first day, and the month's length."""
+
 # Days of the month -------------------------------------------------------------------
 
 
@@ -39,7 +42,7 @@ class Day:
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
         """Yield its days in this month: 0, 1 or several numbers from 1."""
-        if self.day <= _length(year, month):
+        if self.day <= _month(year, month)[1]:
             yield self.day
 
 
@@ -51,7 +54,7 @@ class Last:
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
         """Yield its days in this month: 0, 1 or several numbers from 1."""
-        if (day := _length(year, month) - self.offset) > 0:
+        if (day := _month(year, month)[1] - self.offset) > 0:
             yield day
 
 
@@ -67,7 +70,7 @@ class NearestWeekday:
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
         """Yield its days in this month: 0, 1 or several numbers from 1."""
-        length = _length(year, month)
+        length = _month(year, month)[1]
         day = self.day or length
         if day > length:
             return
@@ -93,7 +96,7 @@ class Weekday:
 
     def in_month(self, year: int, month: int) -> Iterator[int]:
         """Yield its days in this month: 0, 1 or several numbers from 1."""
-        yield from range(_first(year, month, self.weekday), _length(year, month) + 1, 7)
+        yield from range(_first(year, month, self.weekday), _month(year, month)[1] + 1, 7)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -106,7 +109,7 @@ class Nth:
     def in_month(self, year: int, month: int) -> Iterator[int]:
         """Yield its days in this month: 0, 1 or several numbers from 1."""
         day = _first(year, month, self.weekday) + 7 * (self.n - 1)
-        if day <= _length(year, month):
+        if day <= _month(year, month)[1]:
             yield day
 
 
@@ -122,11 +125,6 @@ class LastWeekday:
 
 
 WeekdayTerm = Weekday | Nth | LastWeekday
-
-
-@lru_cache(maxsize=4096)
-def _length(year: int, month: int) -> int:
-    return monthrange(year, month)[1]
 
 
 def _first(year: int, month: int, weekday: int) -> int:
@@ -194,7 +192,7 @@ def days_in_month(
         if restricts
     ]
     if not fields:
-        return tuple(range(1, _length(year, month) + 1))
+        return tuple(range(1, _month(year, month)[1] + 1))
     meet = set.union if day_match == "any" else set.intersection
     return tuple(sorted(meet(*fields)))
 
@@ -376,7 +374,9 @@ def _span(item: str, field: Field) -> range:
         first, last = field.low, field.high
     else:
         first = field.number(first_text, item)
-        last = _range_end(first, last_text, item, field) if dash else first
+        last = field.number(last_text, item) if dash else first
+        if field is WEEKDAY and last_text == "sun" and first > 0:
+            last = 7  # so that fri-sun runs forwards
         if slash and not dash:
             last = max(first, field.high)
     step = _step(step_text, item, field) if slash else 1
@@ -385,12 +385,6 @@ def _span(item: str, field: Field) -> range:
             f"the range {item} runs backwards; write {_unwrapped(first, last, step, item, field)}"
         )
     return range(first, last + 1, step)
-
-
-def _range_end(first: int, text: str, item: str, field: Field) -> int:
-    """Return the end of a range; ``sun`` as an end is 7, so that fri-sun runs forwards."""
-    last = field.number(text, item)
-    return 7 if field is WEEKDAY and text == "sun" and first > 0 else last
 
 
 def _step(text: str, item: str, field: Field) -> int:
@@ -456,14 +450,21 @@ def parse(expression: str) -> CronRule:
 backwards; write fri-sat,sun-mon
     """
     minute, hour, day, month, weekday = split_fields(expression)
-    _check_fields(
-        expression,
+    fields: tuple[tuple[_FieldParser, str, Field], ...] = (
         (numbers, minute, MINUTE),
         (numbers, hour, HOUR),
         (day_terms, day, DAY),
         (numbers, month, MONTH),
         (weekday_terms, weekday, WEEKDAY),
     )
+    problems = []
+    for parse_field, text, field in fields:
+        try:
+            parse_field(text, field)
+        except _FieldError as error:
+            problems.append(str(error))
+    if problems:
+        raise CronError(f"cron {quote(expression)}: {'; '.join(problems)}")
     return CronRule(
         expression=expression,
         minutes=tuple(sorted(set(numbers(minute, MINUTE)))),
@@ -514,18 +515,6 @@ def _expanded(expression: str) -> str:
 
 
 _FieldParser = Callable[[str, Field], Sequence[object]]
-
-
-def _check_fields(expression: str, *fields: tuple[_FieldParser, str, Field]) -> None:
-    """Parse each of *fields*; raise one `CronError` that names every problem."""
-    problems = []
-    for parse_field, text, field in fields:
-        try:
-            parse_field(text, field)
-        except _FieldError as error:
-            problems.append(str(error))
-    if problems:
-        raise CronError(f"cron {quote(expression)}: {'; '.join(problems)}")
 
 
 def _by_kind(term: DayTerm | WeekdayTerm) -> tuple[str, str]:

@@ -167,8 +167,23 @@ class CompiledTimes:
 def _compiled_times(pattern: Pattern, ahead: timedelta, year: int) -> CompiledTimes | None:
     """Return when *pattern* fires; None if nothing of it lies in the span of *year*."""
     found = recurring(pattern, ahead, year)
-    return (found and _recurring_times(found, pattern, ahead, year)) or _dated_times(
-        pattern, ahead, year
+    times = _recurring_times(found, pattern, ahead, year) if found else None
+    if times:
+        return times
+    # As instants: of the runs that fire in the span, or end in it.
+    span = _span_of_year(year)
+    reach = Horizon(span.start - longest(pattern), span.end + ahead)
+    runs = [run for run in timings(pattern, reach) if run.end > span.start]
+    if not runs:
+        return None
+    return CompiledTimes(
+        calendars=dated_calendars(run.start - ahead for run in runs),
+        timezone="UTC",
+        start_at=None,
+        end_at=None,
+        covers_until=span.end,
+        longest=_longest(runs),
+        request=_request(pattern, ahead, runs),
     )
 
 
@@ -183,7 +198,7 @@ def _recurring_times(
     span = _span_of_year(year)
     fires = list(islice(upcoming(found, span), CHECK_LIMIT + 1))
     sample = Horizon(span.start, span.end if len(fires) <= CHECK_LIMIT else fires.pop())
-    runs = _firing_in(sample, pattern, ahead)
+    runs = timings(pattern, Horizon(sample.start + ahead, sample.end + ahead))
     if not runs or [run.start - ahead for run in runs] != fires:
         return None
     request = _request(pattern, ahead, runs)
@@ -198,29 +213,6 @@ def _recurring_times(
         longest=_longest(runs),
         request=request,
     )
-
-
-def _dated_times(pattern: Pattern, ahead: timedelta, year: int) -> CompiledTimes | None:
-    """Return the times as instants: of runs that fire in the span, or end in it."""
-    span = _span_of_year(year)
-    reach = Horizon(span.start - longest(pattern) - ahead, span.end)
-    runs = [run for run in _firing_in(reach, pattern, ahead) if run.end > span.start]
-    if not runs:
-        return None
-    return CompiledTimes(
-        calendars=dated_calendars(run.start - ahead for run in runs),
-        timezone="UTC",
-        start_at=None,
-        end_at=None,
-        covers_until=span.end,
-        longest=_longest(runs),
-        request=_request(pattern, ahead, runs),
-    )
-
-
-def _firing_in(horizon: Horizon, pattern: Pattern, ahead: timedelta) -> tuple[Timing, ...]:
-    """Return the runs whose firings lie in *horizon*."""
-    return timings(pattern, Horizon(horizon.start + ahead, horizon.end + ahead))
 
 
 def _longest(runs: Sequence[Timing]) -> timedelta:

@@ -65,7 +65,8 @@ def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
         walls = {wall for calendar in calendars for wall in calendar.times_in(year, month)}
         # A clock change may carry a month's last time past the next month's first one.
         found = sorted({*late, *map(table.instant, walls)})
-        settled = table.instant(datetime.combine(_first_of_next(year, month), time(0)))
+        following = date(year + month // 12, month % 12 + 1, 1)
+        settled = table.instant(datetime.combine(following, time(0)))
         yield from (at for at in found if start <= at < min(end, settled))
         late = [at for at in found if at >= settled]
     yield from (at for at in late if start <= at < end)
@@ -115,10 +116,6 @@ def _months(first: date, last: date) -> Iterator[tuple[int, int]]:
     """Yield each year and month from that of *first* to that of *last*."""
     for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
         yield number // 12, number % 12 + 1
-
-
-def _first_of_next(year: int, month: int) -> date:
-    return date(year + month // 12, month % 12 + 1, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -294,7 +294,9 @@ class Account:
         namespace = self.look(name, now)
         operation_id = str(body.get("asyncOperationId") or uuid.uuid4())
         if operation_id in self.operations:
-            return self._repeated(operation_id)
+            if self.rules.repeat == "same":
+                return self.operations[operation_id]
+            raise Refusal(409, f"operation {operation_id} exists already")
         spec = body.get("spec")
         if not isinstance(spec, dict):
             raise Refusal(400, "invalid spec: must be an object")
@@ -349,11 +351,6 @@ class Account:
         """Return how many mutating operations are under way at *now*."""
         self._going = [operation for operation in self._going if operation.is_going(now)]
         return len(self._going)
-
-    def _repeated(self, operation_id: str) -> Operation:
-        if self.rules.repeat == "same":
-            return self.operations[operation_id]
-        raise Refusal(409, f"operation {operation_id} exists already")
 
     def _check_allowance(self, now: datetime) -> None:
         limit = self.rules.operations_at_once

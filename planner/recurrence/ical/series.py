@@ -97,7 +97,8 @@ class Series:
         Cancelled ones are left out. An EXDATE excludes the override of its instance, too.
         """
         master = self.master
-        excluded = _excluded(master, floating) if master else None
+        exdates = (exdate.when for exdate in master.exdates) if master else ()
+        excluded = _InstanceSet(exdates, master, floating) if master else None
         for override in self.overrides:
             assert override.recurrence_id is not None
             budget.spend()
@@ -193,10 +194,6 @@ class _InstanceSet:
             return when.day(self._zone) in self._days
         instant = when.instant(self._zone)
         return self.has(instant, to_local(instant, self._zone))
-
-
-def _excluded(master: VEvent, floating: tzinfo) -> _InstanceSet:
-    return _InstanceSet((exdate.when for exdate in master.exdates), master, floating)
 
 
 class _ThisAndFuture:
