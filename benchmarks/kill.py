@@ -242,14 +242,14 @@ async def play_all(cases: tuple[Case, ...], directory: Path) -> list[Outcome]:
 
     async def one(case: Case) -> Outcome:
         async with slots:
-            played = await play(case, room(directory, case))
+            played = await play(case, case_directory(directory, case))
         print(f"{case} done", file=sys.stderr, flush=True)
         return played
 
     return list(await asyncio.gather(*map(one, cases)))
 
 
-def room(directory: Path, case: Case) -> Path:
+def case_directory(directory: Path, case: Case) -> Path:
     """Return a directory of its own for *case*."""
     own = directory / str(case).replace(" ", "-")
     own.mkdir()
