@@ -71,6 +71,10 @@ Script = list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]]
 """What happens when, and in which story."""
 
 
+ANSWERS_WITHIN = timedelta(minutes=1)
+"""Real time that a keeper may take to answer: a clock that got stuck is released after 20 s."""
+
+
 class ClockStands(Exception):
     """The server's clock does not skip any more: the stories can't be played to their end.
 
@@ -225,18 +229,18 @@ class StoryStage:
                 LEASE_UPDATE,
                 story.follows(deed.of, deed.to, played.begin),
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-                rpc_timeout=timedelta(seconds=10),
+                rpc_timeout=ANSWERS_WITHIN,
             )
         else:
             window = deed.window if deed.what == "release" else ""
             await keeper.execute_update(
-                RELEASE_UPDATE, ReleaseRequest(window=window), rpc_timeout=timedelta(seconds=10)
+                RELEASE_UPDATE, ReleaseRequest(window=window), rpc_timeout=ANSWERS_WITHIN
             )
 
     async def _see(self, played: Played) -> None:
         """Note what was in force when, whether the keeper has ended, and which cancel came late."""
         played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
-        await self.simulator.fetch_plan()
+        await self.simulator.look()
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         played.foreign = [entry.at for entry in entries if entry.by == "foreign"]

@@ -112,8 +112,11 @@ def test_a_replacement_is_one_step(held: list[Lease], old: Lease, new: Lease) ->
     both = state(*(one for one in held if one.key not in (old.key, new.key)), old)
     after = keeper_transitions.grant(both, order(new, replaces=old.key), NOW)
     alone = keeper_transitions.grant(replace(both, leases=both.leases[:-1]), order(new), NOW)
-    assert after.leases == alone.leases
+    assert tuple(replace(one, replaced=()) for one in after.leases) == alone.leases
     if old.key != new.key:
+        assert keeper_transitions.lease_or_successor(
+            after, old.key
+        ) == keeper_transitions.lease_by_key(after, new.key)
         assert old not in keeper_transitions.grant(after, order(old), NOW).leases
 
 
@@ -135,6 +138,17 @@ def test_a_replacement_that_is_sent_again_changes_nothing() -> None:
     assert keeper_transitions.grant(known, order(new, replaces="w@1"), NOW) == known
     back = keeper_transitions.grant(known, order(old, replaces="w@2"), NOW)
     assert [held.key for held in back.leases] == ["w@1"]
+
+
+def test_a_boost_waits_for_the_lease_in_place_of_its_own() -> None:
+    """The boost whose lease was moved twice is answered by, and releases, the last one."""
+    first, second, third = (replace(lease(8), key=f"w@{n}") for n in (1, 2, 3))
+    moved = keeper_transitions.grant(state(first), order(second, replaces="w@1"), NOW)
+    moved = keeper_transitions.grant(moved, order(third, replaces="w@2"), NOW)
+    assert moved.leases == (replace(third, replaced=("w@1", "w@2")),)
+    for key in ("w@1", "w@2", "w@3"):
+        assert keeper_transitions.lease_or_successor(moved, key) == moved.leases[0]
+    assert keeper_transitions.lease_or_successor(moved, "w@4") is None
 
 
 def test_what_an_operator_released_is_not_followed() -> None:

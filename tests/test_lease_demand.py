@@ -37,6 +37,7 @@ def leases(draw: st.DrawFn) -> Lease:
         reason=draw(st.text(max_size=5)),
         rails=None if rails is None else replace(rails),
         revision=draw(st.integers(0, 2)),
+        replaced=tuple(draw(st.lists(st.text(max_size=5), max_size=2))),
     )
 
 
@@ -103,6 +104,7 @@ def lease(number: int, reason: str = "") -> Lease:
         until=start + timedelta(hours=3),
         reason=reason,
         project="payments-platform",
+        replaced=(f"settlement@{number}",),
         rails=Rails(),
         revision=20_270_131,
     )

@@ -108,7 +108,7 @@ FINDINGS = [(1, 723), (2, 476), (2026, 6), (2026, 218), (20261121, 702)]
 """Stories that once broke a promise, or were judged to, by seed and number."""
 
 
-LATER_FINDINGS: list[tuple[int, int]] = []
+LATER_FINDINGS = [(20261125, n) for n in (171, 332, 938, 2065, 2686)]
 """Others, told with all that stories have by now."""
 
 

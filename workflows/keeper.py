@@ -110,7 +110,8 @@ class CapacityKeeper:
             await workflow.wait_condition(lambda: not self._broken_run)
         self._change(transitions.grant(self._state, request, workflow.now()))
         has_room = self._waiting_updates < keeper_state.MAX_WAITING_UPDATES
-        if self._state.holds(request.lease) and has_room:
+        held = transitions.lease_or_successor(self._state, request.lease.key)
+        if held is not None and has_room:
             await self._until_answered(request.lease)
         return self._answer(request.lease)
 
@@ -425,7 +426,9 @@ class CapacityKeeper:
         try:
             await workflow.wait_condition(
                 lambda: (
-                    self._state.covers(transitions.lease_by_key(self._state, lease.key) or lease)
+                    self._state.covers(
+                        transitions.lease_or_successor(self._state, lease.key) or lease
+                    )
                     or self._attempts != attempt
                     or self._is_leaving
                     or (self._is_sleeping and not self._is_roused)
@@ -437,7 +440,7 @@ class CapacityKeeper:
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far *lease* is covered, and whether to request it again if it isn't."""
         known = self._state
-        held = transitions.lease_by_key(known, lease.key)
+        held = transitions.lease_or_successor(known, lease.key)
         has_ended = lease.until <= workflow.now() or transitions.was_released(known, lease.key)
         return LeaseAnswer(
             # The successor of a cancelled keeper grants what comes while this one ends.
@@ -462,7 +465,7 @@ def _was_made_by_a_reset(info: workflow.Info) -> bool:
 def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
     """Tell whether *request* names *lease*."""
     if request.key:
-        return lease.key == request.key
+        return request.key in (lease.key, *lease.replaced)
     return not request.window or lease.window == request.window
 
 

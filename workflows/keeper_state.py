@@ -335,11 +335,12 @@ def _row(lease: Lease, rails: int) -> Row:
         lease.project,
         lease.revision,
         rails,
+        list(lease.replaced),
     ]
 
 
 def _lease(row: Row, rails: list[Rails | None]) -> Lease:
-    key, window, tru, start, until, combine, by, reason, project, revision, place = row
+    key, window, tru, start, until, combine, by, reason, project, revision, place, replaced = row
     return Lease(
         key=key,
         window=window,
@@ -352,4 +353,5 @@ def _lease(row: Row, rails: list[Rails | None]) -> Lease:
         project=project,
         revision=revision,
         rails=rails[place],
+        replaced=tuple(replaced),
     )

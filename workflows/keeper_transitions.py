@@ -35,6 +35,7 @@ def grant(state: KeeperState, request: LeaseRequest, now: datetime) -> KeeperSta
     lease = request.lease
     if state.cancelled or _replaces_a_released_lease(state, request):
         return state
+    lease = replace(lease, replaced=_replaced_keys(state, request))
     state = _without_replaced(state, request)
     if lease.until <= now or was_released(state, lease.key):
         return release(state, lambda held: held.key == request.replaces)
@@ -69,6 +70,24 @@ def _without_replaced(state: KeeperState, request: LeaseRequest) -> KeeperState:
     elif not was_released(state, key):
         released = (*released, replace(request.lease, key=key))
     return replace(state, leases=_others(state.leases, key), released=released)
+
+
+def _replaced_keys(state: KeeperState, request: LeaseRequest) -> tuple[str, ...]:
+    """Return the keys that the lease of *request* comes in place of, the oldest first.
+
+    The one that it replaces is among them also where its own request hasn't come yet.
+    """
+    if not request.replaces:
+        return ()
+    held = lease_by_key(state, request.replaces)
+    keys = (*(held.replaced if held else ()), request.replaces)
+    return tuple(key for key in keys if key != request.lease.key)
+
+
+def lease_or_successor(state: KeeperState, key: str) -> Lease | None:
+    """Return the active lease with *key*, else the one that replaced it; None without either."""
+    replacing = (lease for lease in state.leases if key in lease.replaced)
+    return lease_by_key(state, key) or next(replacing, None)
 
 
 def lease_by_key(state: KeeperState, key: str) -> Lease | None:

@@ -117,7 +117,7 @@ class ProvisionBoost:
                 lease=lease,
                 baseline=request.baseline,
                 rails=request.rails if by_schedule else None,
-                revision=request.revision,
+                revision=request.revision if by_schedule else 0,
             ),
             nominal=nominal,
         )

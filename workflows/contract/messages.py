@@ -102,7 +102,9 @@ class Lease:
 
     The keeper adds the declaration that it grants the lease under: *rails* and their
     *revision*. The lease keeps them to its end, whatever is declared later. *rails* of None
-    stand for those that hold for the namespace.
+    stand for those that hold for the namespace. *replaced* are the keys of the leases that it
+    came in place of: a boost that still waits under one of them waits for this lease, and
+    releases it when it is cancelled.
     """
 
     key: str
@@ -116,6 +118,7 @@ class Lease:
     project: str = ""
     rails: Rails | None = None
     revision: int = 0
+    replaced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
