@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,8 +34,7 @@ from planner.rehearsal.plan import RehearsalResult
 from planner.rehearsal.run import Progress, _message, no_progress, rehearse_project
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Range, Schedule
-from workflows.contract import Capacity, Lease
-from workflows.lease_demand import Demand, demand_of
+from workflows.contract import Capacity, Lease, Target, target_of_leases
 
 pytestmark = pytest.mark.integration
 
@@ -135,10 +135,11 @@ def shift(schedule: Schedule) -> Schedule:
 async def test_a_keeper_that_forgets_one_lease_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A keeper that leaves the last of its leases out is told by the history."""
 
-    def forgetful(leases: tuple[Lease, ...]) -> Demand:
-        return demand_of(leases[:-1] if len(leases) > 1 else leases)
+    def forgetful(leases: Sequence[Lease], *others: Any, **more: Any) -> Target:
+        kept = leases[:-1] if len(leases) > 1 else leases
+        return target_of_leases(kept, *others, **more)
 
-    monkeypatch.setattr("workflows.keeper_state.demand_of", forgetful)
+    monkeypatch.setattr("workflows.keeper_state.target_of_leases", forgetful)
     result = await rehearsed(overlapping())
     assert len(result.differences) >= DAYS
     assert all("long" in difference.windows for difference in result.differences)
