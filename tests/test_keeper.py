@@ -10,6 +10,7 @@ from keeper_helpers import staged
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
+from workflows.activity_types import RECONCILE
 from workflows.cloud import NamespaceNotFound, TemporaryError, Unauthorized
 from workflows.contract import (
     LEASE_UPDATE,
@@ -19,6 +20,7 @@ from workflows.contract import (
     Rails,
     lease_of,
 )
+from workflows.keeper_state import KeeperState
 
 
 async def test_a_boost_comes_and_goes(skipping: WorkflowEnvironment, fresh: str) -> None:
@@ -323,3 +325,24 @@ def bad_order(lease: Lease, namespace: str, changes: dict[str, object]) -> Lease
     if wrong.pop("backwards", False):
         wrong["until"] = lease.start
     return LeaseRequest(namespace=namespace, lease=replace(lease, **wrong))
+
+
+async def test_an_attempt_that_changes_nothing_is_not_repeated_at_once(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that works out another target costs a few attempts, not thousands."""
+
+    def without_leases(state: KeeperState) -> KeeperState:
+        return replace(state, leases=(), released=())
+
+    monkeypatch.setattr(KeeperState, "for_reconcile", property(without_leases))
+    async with staged(skipping, fresh) as stage:
+        with pytest.raises(WorkflowFailureError):
+            await stage.boost(8, 1)
+        history = await stage.keeper.fetch_history()
+        attempts = [
+            event
+            for event in history.events
+            if event.activity_task_scheduled_event_attributes.activity_type.name == RECONCILE
+        ]
+        assert 5 < len(attempts) < 60

@@ -68,6 +68,7 @@ class CapacityKeeper:
             )
         )
         self._failures = 0
+        self._stalls = 0
         self._attempts = 0
         self._updates = 0
         self._updates_per_run = start.updates_per_run
@@ -229,7 +230,8 @@ class CapacityKeeper:
 
     async def _reconcile(self) -> None:
         """Take one step to the target, and record what is in force after it."""
-        target = self._state.target.capacity
+        before = self._state
+        target = before.target.capacity
         requested = transitions.record_request(self._state, target)
         self._state = transitions.record_target(requested, workflow.now())
         self._describe()
@@ -247,6 +249,7 @@ class CapacityKeeper:
         self._key = ""
         self._failures = 0
         await self._record(observation)
+        await self._slow_down_if_stalled(before)
 
     async def _record(self, observation: Observation) -> None:
         """Record an observation; wait a moment where its change is still pending."""
@@ -271,6 +274,21 @@ class CapacityKeeper:
         if observation.waits_for:
             self._state = replace(self._state, fault=observation.waits_for)
             await self._sleep(backoff.PENDING, observation.waits_for)
+
+    async def _slow_down_if_stalled(self, before: KeeperState) -> None:
+        """Wait, longer each time, where an attempt ended well and changed nothing.
+
+        It does where a worker of another release works out another target: without a wait the
+        keeper would ask it again and again, and each attempt is an Action.
+        """
+        if not transitions.is_stalled(before, self._state):
+            self._stalls = 0
+            return
+        self._stalls += 1
+        message = "an attempt changed nothing: does a worker of another release run?"
+        self._state = replace(self._state, fault=message)
+        stalled = backoff.Fault("Stalled", message)
+        await self._sleep(backoff.delay(stalled, self._stalls, workflow.random().random()), message)
 
     def _new_key(self, target: Capacity) -> str:
         """Return a new id for the request of *target*; it tells a successor the baseline."""

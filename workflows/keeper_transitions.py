@@ -197,6 +197,18 @@ def _with(known: tuple[Capacity, ...], capacity: Capacity) -> tuple[Capacity, ..
     return known if capacity in known else (*known, capacity)
 
 
+def is_stalled(before: KeeperState, after: KeeperState) -> bool:
+    """Tell whether an attempt at the target left everything as it was *before*.
+
+    The target must be the same one, not in force, and nothing may be under way to it.
+    """
+    if after.baseline is None or after.is_settled or after.pending:
+        return False
+    if after.target.capacity != before.target.capacity:
+        return False
+    return (after.in_force, after.options) == (before.in_force, before.options)
+
+
 def record_observation(
     state: KeeperState,
     found: Capacity,
