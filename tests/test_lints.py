@@ -294,7 +294,7 @@ def test_a_crowd_at_midnight(
     """More than ten at once: when the last one is ready, and which lead or jitter would do."""
     ((code, line, message),) = warned(project(tmp_path, crowd(count, keys)))
     assert (code, line) == ("crowded", 3)
-    assert message.startswith(f"{count} namespaces are asked for within 5 minutes of ")
+    assert message.startswith(f"{count} namespaces are raised within 5 minutes of ")
     assert f"{ready}, {verdict};" in message
     assert f"lead: {lead} is enough for all of them, or spread them with jitter: {lead}" in message
 

@@ -400,7 +400,7 @@ def _message(crowd: _Crowd, others: int) -> str:
     in_time = f"{late} min late" if late > 0 else "in time"
     more = f" (and {others} more times in the coming year)" if others else ""
     return (
-        f"{count} namespaces are asked for within {int(CROWD.total_seconds()) // 60} minutes of "
+        f"{count} namespaces are raised within {int(CROWD.total_seconds()) // 60} minutes of "
         f"{format_instant(first.start - first.window.lead)}, and {AT_ONCE} are changed at a time: "
         f"the last one is ready at {format_instant(max(crowd.ready))}, {in_time}; "
         f"lead: {minutes}m is enough for all of them, or spread them with jitter: {minutes}m{more}"

@@ -22,7 +22,7 @@ CODES = {
     "always-covered": "Whenever the window runs, another max window runs that asks for as much.",
     "capped": "Windows that add up ask for more than can be had together.",
     "cron-dialect": "croniter, and so Airflow and many others, reads the cron differently.",
-    "crowded": "More than ten namespaces are asked for within a few minutes; the API changes ten "
+    "crowded": "More than ten namespaces are raised within a few minutes; the API changes ten "
     "at a time.",
     "recurrence-ends": "The last start of a recurrence is in sight.",
     "horizon-low": "Written dates, events or holidays run out soon.",

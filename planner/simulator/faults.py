@@ -43,7 +43,7 @@ KINDS = (
     "unauthorized",
     "no-inventory",
 )
-SHORTAGE = "insufficient capacity: the TRU asked for are not available"
+SHORTAGE = "insufficient capacity: the requested TRU are not available"
 
 _STATUS = {"error": 500, "unauthorized": 401}
 _SECONDS = {"timeout": 60.0, "slow": 5.0}
