@@ -91,9 +91,7 @@ class CapacityChange:
             reading = await self._ask(reading, is_first=round_ == 0)
         if reading.capacity == self._capacity:
             return reading
-        raise TemporaryError(
-            self._text(self._trouble or f"requested {ROUNDS} times without effect")
-        )
+        raise TemporaryError(self._text(self._trouble or f"requested {ROUNDS} times in vain"))
 
     async def _settled(self) -> NamespaceReply:
         """Read until no capacity request is in progress, of any client."""
