@@ -4,7 +4,7 @@ YAML 1.1 turns ``NO`` into false, ``18:00`` into 1080, ``2027-03-14`` into a dat
 ``on`` into true. Here every scalar stays its text; the key it stands under decides what it
 means. Duplicate keys are problems, and so is any file beyond the limits below, which hold
 before memory is spent: so nodes are built from events
-(docs/decisions/0010-yaml-from-events.md).
+(docs/decisions/0011-yaml-from-events.md).
 """
 
 from __future__ import annotations
