@@ -319,6 +319,7 @@ async def _skipping_server() -> WorkflowEnvironment:
     from planner.temporal.client import default_runtime
 
     binary = find_binary("temporal-test-server")
+    await asyncio.sleep(0)  # Ctrl-C while importing is raised here, before there is a child
     try:
         with _stderr_discarded():
             return await WorkflowEnvironment.start_time_skipping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import sys
@@ -76,6 +77,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     from planner.temporal.client import default_runtime
 
     binary = find_binary("temporal")
+    await asyncio.sleep(0)  # Ctrl-C while importing is raised here, before there is a child
     try:
         return await WorkflowEnvironment.start_local(
             port=free_port(TEMPORAL_PORT),
