@@ -279,7 +279,7 @@ def test_times_on_the_command_line(text: str, zone: str, expected: str) -> None:
 @pytest.mark.parametrize("text", ["tomorrow", "2027-13-01", "", "99999-01-01"])
 def test_a_bad_time_is_refused_with_a_good_one(text: str) -> None:
     """The sentence names the option, the bad value and a good one."""
-    with pytest.raises(typer.BadParameter, match=r"--at '.*' is no time; write 2027-01-31"):
+    with pytest.raises(typer.BadParameter, match=r"--at '.*' is not a time; write 2027-01-31"):
         instant_of(text, "--at")
 
 
