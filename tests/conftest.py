@@ -23,12 +23,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 LONG = (
-    "test_stories",
-    "test_brisk_stories",
-    "test_no_key",
-    "test_kill",
-    "test_end_to_end",
-    "test_exit_codes",
+    *("test_stories", "test_brisk_stories", "test_no_key", "test_kill", "test_near_now"),
+    *("test_exit_codes", "test_end_to_end", "test_malformed", "test_many_leases"),
 )
 """Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -27,6 +28,7 @@ from planner.model import (
     Until,
     Window,
 )
+from planner.plan.model import LiveSchedule
 from planner.plan.pauses import PATCH_NOTE_LIMIT
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule
@@ -167,9 +169,7 @@ async def test_an_operators_own_long_note(shop: Shop, note: str) -> None:
         message.state.notes = note  # type: ignore[attr-defined]
 
     await shop.edit(desired.id, write)
-    chosen = await choose(shop.server, shop.namespace)
-    await eventually(lambda: _noted(shop, note))
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await eventually(lambda: _noted(shop, note))
     (paused,) = await pause(shop.server, chosen, by="alice", reason="freeze")
     live = await shop.live()
     assert (paused.failed, live.paused) == (False, True)
@@ -181,5 +181,8 @@ async def test_an_operators_own_long_note(shop: Shop, note: str) -> None:
     assert (await shop.live()).note == desired.note
 
 
-async def _noted(shop: Shop, note: str) -> None:
-    assert (await shop.live()).note == note
+async def _noted(shop: Shop, note: str) -> Mapping[str, LiveSchedule]:
+    """Return the schedules of *shop*, once the list shows *note*."""
+    chosen = await choose(shop.server, shop.namespace)
+    assert [live.note for live in chosen.values()] == [note]
+    return chosen
