@@ -12,9 +12,10 @@ from dataclasses import replace
 import pytest
 from conftest import binary
 from stories import EXTRAS, Extra, Played, Story, broken_promises, tell, tells
-from story_stage import KEY, ClockStands, story_stage
+from story_stage import KEY, story_stage
 from temporalio.testing import WorkflowEnvironment
 
+from planner.rehearsal.environment import ClockStuck
 from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, LeaseRequest
 from workflows.keeper_state import KeeperState
@@ -34,7 +35,7 @@ ACTIONS: frozenset[Extra] = frozenset(
 """What the stories have besides; left out, all of it: ``STORY_ACTIONS=rails,follow``."""
 
 COUNT = int(os.environ.get("STORY_COUNT") or 200)
-ATTEMPTS = 4
+ATTEMPTS = 6
 AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
 """Stories side by side on one server: more of them share what the clock's skips take, and
 more are played again where it gets stuck."""
@@ -65,8 +66,8 @@ async def play(stories: Sequence[Story], *, forgetful: bool = False) -> None:
         async with server, story_stage(server, forgetful=forgetful) as stage:
             try:
                 played = await stage.play(stories)
-            except ClockStands as error:
-                warn(f"played again, since the test server's clock stands {error}")
+            except ClockStuck as error:
+                warn(f"played again, since the test server's clock got stuck {error}")
                 if attempt == ATTEMPTS:
                     raise
                 continue

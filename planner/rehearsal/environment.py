@@ -48,10 +48,20 @@ async def connect(environment: WorkflowEnvironment) -> Client:
     return await environment.connect_client(keep_alive_config=None)
 
 
-class SkippingClock:
-    """The clock of the skipping server that *client* is connected to."""
+class ClockStuck(Exception):
+    """The skipping server's clock stands still, and nothing may be done about it."""
 
-    def __init__(self, client: Client) -> None:
+
+class SkippingClock:
+    """The clock of the skipping server that *client* is connected to.
+
+    Where *may_unlock* is false, a clock that got stuck is an error. A lock released from
+    outside may be that of a workflow task, over which the clock then skips: a rehearsal goes
+    on and shows what comes of it, a proof must not.
+    """
+
+    def __init__(self, client: Client, *, may_unlock: bool = True) -> None:
+        self._may_unlock = may_unlock
         self._service = client.test_service
         self._lock = asyncio.Lock()
         self._under_way: asyncio.Future[None] | None = None
@@ -71,7 +81,8 @@ class SkippingClock:
         good. It is released here.
 
         Raises:
-            RPCError: The server is server_lost.
+            RPCError: The server is lost.
+            ClockStuck: The clock got stuck and must not be unlocked.
         """
         async with self._lock:
             if self._under_way:  # its caller stopped waiting; the server is still at it
@@ -85,6 +96,8 @@ class SkippingClock:
         """Wait for the end of *skip*; release the clock where it got stuck."""
         while not await self.advances(skip, STUCK_POLLS):
             now = await self.now()
+            if not self._may_unlock:
+                raise ClockStuck(f"at {now:%F %T}")
             print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
             await self._unlock()
         self._under_way = None
@@ -98,7 +111,7 @@ class SkippingClock:
         lock, and the clock would skip over a running workflow task or activity.
 
         Raises:
-            RPCError: The server is server_lost.
+            RPCError: The server is lost.
         """
         from temporalio.api.testservice.v1 import SleepRequest
 
@@ -191,7 +204,7 @@ class Environment:
         """Skip to *instant*.
 
         Raises:
-            ServerError: The server is server_lost.
+            ServerError: The server is lost.
         """
         from temporalio.service import RPCError
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from temporalio.api.schedule.v1 import SchedulePatch
@@ -20,7 +20,8 @@ from planner.plan.pauses import paused_note, resumed_note
 from planner.schedules.spec import namespace_of, window_key
 from planner.temporal.apply import starting
 from planner.temporal.client import Server
-from planner.temporal.fetch import describe, fetch_evidence, list_schedules
+from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_schedules
+from planner.temporal.last_applied import outdated, read_last_applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,26 @@ def _ignore(_: PauseOutcome) -> None:
 async def choose(server: Server, target: str, project: str = "") -> dict[str, LiveSchedule]:
     """Return the planner's schedules that *target* names, by id.
 
+    The list lags behind writes: what the last sync of a project wrote and the list doesn't
+    show yet is described.
+
     Args:
         server: Where the schedules are.
         target: ``NAMESPACE/WINDOW``, a namespace, or ``*`` for all.
-        project: The owning project; empty for any, as long as it is only one.
+        project: The owning project; empty for any that is listed, as long as it is only one.
 
     Raises:
         ServerError: No schedule matches.
         Refused: Schedules of several projects match.
     """
-    listed = await list_schedules(server, project)
-    found = {id: live for id, live in listed.items() if live.project and _named(id, target)}
+    listed: dict[str, LiveSchedule | None] = {**await list_schedules(server, project)}
+    for owner in {project} if project else {live.project for live in listed.values() if live}:
+        last = await read_last_applied(server, owner, datetime.now(UTC))
+        ids = sorted(id for id in outdated(last, listed) if _named(id, target))
+        listed.update(zip(ids, await describe_all(server, ids), strict=True))
+    found = {
+        id: live for id, live in listed.items() if live and live.project and _named(id, target)
+    }
     owners = sorted({live.project for live in found.values()})
     if not found:
         words = f"no schedule of {project}" if project else "no schedule of a planner"

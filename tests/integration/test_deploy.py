@@ -108,14 +108,16 @@ def simulator(tmp_path: Path) -> Iterator[str]:
     script = str(Path(sys.executable).parent / "planner")
     process = subprocess.Popen(
         [script, "simulator", "--port", str(port), "--provisioning", "0.2", "--check", "0.1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
+        until(f"http://127.0.0.1:{port}/cloud/namespaces", "HTTP 401", process)  # without a key
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.communicate(timeout=20)
 
 
 def until(address: str, words: str, process: subprocess.Popen[str]) -> str:
@@ -127,7 +129,9 @@ def until(address: str, words: str, process: subprocess.Popen[str]) -> str:
         try:
             with urllib.request.urlopen(address, timeout=5) as reply:
                 found = str(reply.read().decode())
-        except (urllib.error.URLError, OSError):
+        except urllib.error.HTTPError as error:
+            found = f"HTTP {error.code}"
+        except OSError:
             found = ""
         if words in found:
             return found
@@ -170,13 +174,13 @@ def test_the_command_line_boosts(
     programs: Path,
     simulator: str,
     fresh: str,
-    dev_server: WorkflowEnvironment,
+    own_server: WorkflowEnvironment,
     tmp_path: Path,
 ) -> None:
     """As another user, with nowhere to write, it is healthy, boosts, and ends in order."""
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o755)
-    address = dev_server.client.service_client.config.target_host
+    address = own_server.client.service_client.config.target_host
     namespace = f"{fresh}.a1b2c"
     credentials = {
         namespace: KEY,
@@ -198,16 +202,7 @@ def test_the_command_line_boosts(
     process = contained([str(programs / "planner"), *arguments], environ, shown)
     try:
         until(f"http://127.0.0.1:{ports['8080']}/healthz", "ok", process)
-        script = str(Path(sys.executable).parent / "planner")
-        boost = subprocess.run(
-            [script, "boost", namespace, "--tru", "4", "--for", "10m"],
-            env={**os.environ, "TEMPORAL_ADDRESS": address, "PLANNER_CLOUD_URL": simulator},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert boost.returncode == 0, boost.stderr
+        boost(namespace, {"TEMPORAL_ADDRESS": address, "PLANNER_CLOUD_URL": simulator}, process)
         until(f"http://127.0.0.1:{ports['9464']}/metrics", "capacity_boost_actual_tru", process)
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=90)
@@ -217,6 +212,25 @@ def test_the_command_line_boosts(
     finally:
         process.kill()
         process.communicate()
+
+
+def boost(namespace: str, environ: dict[str, str], worker: subprocess.Popen[str]) -> None:
+    """Boost *namespace* for ten minutes; a failure shows what the *worker* printed."""
+    command = [str(Path(sys.executable).parent / "planner"), "boost", namespace, "--tru", "4"]
+    run = subprocess.Popen(
+        [*command, "--for", "10m"],
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        printed, _ = run.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        worker.terminate()
+        pytest.fail(f"{run.communicate()[0]}\nthe worker: {worker.communicate(timeout=60)[0]}")
+    assert run.returncode == 0, printed
 
 
 def _moved(word: str, ports: dict[str, int]) -> str:

@@ -147,7 +147,7 @@ async def test_nothing_is_left_to_do(client: Client, drawn: list[Window]) -> Non
     report = await shop.sync(*desired)
     await settled(shop, *desired)
     there = [one for one in desired if one.id in {o.change.id for o in report.outcomes}]
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     assert sorted(chosen) == sorted(one.id for one in there)
     handled = await pause(shop.server, chosen, by="somebody with a name " * 20, reason=LONG)
     assert [one.message for one in handled if one.failed] == []
@@ -183,6 +183,6 @@ async def test_an_operators_own_long_note(shop: Shop, note: str) -> None:
 
 async def _noted(shop: Shop, note: str) -> Mapping[str, LiveSchedule]:
     """Return the schedules of *shop*, once the list shows *note*."""
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     assert [live.note for live in chosen.values()] == [note]
     return chosen

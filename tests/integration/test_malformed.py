@@ -185,7 +185,7 @@ async def test_whatever_became_of_schedules(shop: Shop, paused: bool) -> None:
     )
     assert await look_at(shop, *desired, kept) == ids
     assert await look_at(shop, kept) == ids  # they are to be deleted
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     handled = await pause(shop.server, chosen, by="a", reason="")
     handled += await resume(shop.server, chosen, datetime.now(UTC))
     assert [one for one in handled if one.failed] == []

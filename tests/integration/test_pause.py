@@ -15,8 +15,11 @@ from temporalio.worker import Worker
 
 from planner.cli.pause import outcome_code
 from planner.errors import Refused, ServerError
+from planner.plan.model import LiveSchedule
 from planner.plan.safety import Allowances
 from planner.temporal import apply as apply_module
+from planner.temporal import pause as pause_module
+from planner.temporal.fetch import list_schedules
 from planner.temporal.pause import PauseOutcome, choose, pause, resume
 from planner.temporal.sync import sync
 from workflows.contract import (
@@ -50,7 +53,7 @@ def under_way() -> tuple[datetime, int, int]:
 async def test_pause_and_resume_leave_no_trace(shop: Shop) -> None:
     """A paused schedule says who paused it and why; resumed, it is as the files have it."""
     await shop.sync(shop.value())
-    chosen = await choose(shop.server, f"{shop.namespace}/payroll")
+    chosen = await choose(shop.server, f"{shop.namespace}/payroll", shop.project)
     (paused,) = await pause(shop.server, chosen, by="alice", reason="freeze")
     live = await shop.live()
     assert paused.changed
@@ -65,7 +68,7 @@ async def test_pause_and_resume_leave_no_trace(shop: Shop) -> None:
 async def test_a_whole_namespace_or_everything(shop: Shop) -> None:
     """A namespace, or all of a project, is paused at once; a second time changes nothing."""
     await shop.sync(shop.value("a"), shop.value("b"))
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     assert [one.changed for one in await pause(shop.server, chosen, by="bob", reason="")] == [
         True,
         True,
@@ -81,7 +84,7 @@ async def test_what_the_file_pauses_is_not_resumed(shop: Shop) -> None:
     """A schedule that its file pauses is left to the file."""
     await shop.sync(shop.value(paused=True))
     (handled,) = await resume(
-        shop.server, await choose(shop.server, shop.namespace), datetime.now(UTC)
+        shop.server, await choose(shop.server, shop.namespace, shop.project), datetime.now(UTC)
     )
     assert not handled.changed
     assert "paused by its file" in handled.message
@@ -93,7 +96,7 @@ async def test_a_resumed_window_under_way_is_started(shop: Shop) -> None:
     held = shop.value(calendars=(daily(hour, minute),))
     await shop.sync(shop.value(paused=True))
     await shop.sync(held_paused := shop.value(calendars=(daily(hour, minute),), paused=True))
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     await pause(shop.server, chosen, by="alice", reason="")
     (handled,) = await resume(shop.server, chosen, datetime.now(UTC))
     assert held_paused.id == held.id
@@ -106,7 +109,7 @@ async def test_a_resumed_window_under_way_is_started(shop: Shop) -> None:
 async def test_one_of_many_fails(shop: Shop) -> None:
     """A schedule that went meanwhile is named, with why; the others are paused and resumed."""
     await shop.sync(shop.value("a"), shop.value("b"), shop.value("c"))
-    chosen = await choose(shop.server, shop.namespace)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
     await shop.client.get_schedule_handle(shop.value("b").id).delete()
     told: list[PauseOutcome] = []
     paused = await pause(shop.server, chosen, by="al", reason="", on_outcome=told.append)
@@ -132,9 +135,31 @@ async def test_several_projects(shop: Shop) -> None:
     other = Shop(shop.client, f"{shop.project}x")
     await shop.sync(shop.value())
     await other.sync(other.value())
+    await eventually(lambda: shows_both(shop, other))
     with pytest.raises(Refused, match=f"--project {shop.project}"):
         await choose(shop.server, f"{shop.project}*")
     assert len(await choose(shop.server, f"{shop.project}*", other.project)) == 1
+
+
+async def shows_both(one: Shop, other: Shop) -> None:
+    """Fail unless the server's list shows a schedule of each project."""
+    for shop in (one, other):
+        assert await list_schedules(shop.server, shop.project)
+
+
+async def test_a_list_that_lags_hides_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the last sync wrote is chosen although the list doesn't show it yet."""
+    await shop.sync(shop.value("a"), shop.value("b"))
+
+    async def lagging(*_: object) -> dict[str, LiveSchedule]:
+        return {}
+
+    monkeypatch.setattr(pause_module, "list_schedules", lagging)
+    chosen = await choose(shop.server, shop.namespace, shop.project)
+    assert sorted(chosen) == [shop.value("a").id, shop.value("b").id]
+    assert list(await choose(shop.server, f"{shop.namespace}/b", shop.project)) == [
+        shop.value("b").id
+    ]
 
 
 # Boosts that follow -----------------------------------------------------------------
