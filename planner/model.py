@@ -295,17 +295,31 @@ class NamespaceCalendar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredTarget:
+    """The Temporal server and namespace that a project may be synced to; empty means any.
+
+    *address* is ``HOST:PORT``.
+    """
+
+    address: str = ""
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A directory of calendars, which a sync reconciles as a whole.
 
     *name* is the owner mark. Namespaces are sorted by name, windows likewise, so that
-    the order of files doesn't matter.
+    the order of files doesn't matter. *source* names where the calendars come from, where
+    planner.yaml does.
     """
 
     name: str
     namespaces: tuple[NamespaceCalendar, ...]
     policy: Policy = "sync"
     prices: Prices = Prices()
+    temporal: RequiredTarget = RequiredTarget()
+    source: str = ""
     warnings: tuple[Lint, ...] = field(default=(), compare=False)
 
     @property

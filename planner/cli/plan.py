@@ -13,6 +13,7 @@ import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
 from planner.cli.output import colours
+from planner.cli.source import source_of
 from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from planner.plan.safety import Allowances
     from planner.render.plan import Section
     from planner.schedules.spec import Schedule
+    from planner.temporal.client import Server
     from planner.temporal.sync import SyncRequest
 
 
@@ -71,6 +73,16 @@ Follow = Annotated[
 ]
 
 
+MoveSource = Annotated[
+    bool,
+    typer.Option(
+        "--move-source",
+        help="Accept that the project's calendars come from another repository or directory "
+        "than at its last sync.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """The options that plan and sync have in common."""
@@ -81,6 +93,7 @@ class SyncOptions:
     adopt: bool
     share: tuple[str, ...]
     in_flight: InFlight
+    move_source: bool
 
 
 @app.command()
@@ -97,6 +110,7 @@ def plan(
     adopt: Adopt = False,
     share: Share = None,
     in_flight: Follow = InFlight.keep,
+    move_source: MoveSource = False,
 ) -> None:
     """Show what a sync would change, and why. Changes nothing.
 
@@ -104,7 +118,13 @@ def plan(
     lists the problems of files that can't be used, and carries the checksum in a comment.
     """
     options = SyncOptions(
-        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+        directory,
+        full,
+        tuple(allow_delete or ()),
+        adopt,
+        tuple(share or ()),
+        in_flight,
+        move_source,
     )
     try:
         run_async(_plan(options, output, detailed_exitcode))
@@ -119,14 +139,13 @@ def plan(
 async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int:
     from planner.config.load import read
     from planner.render.plan import plan_json, plan_markdown, plan_text
-    from planner.temporal.client import connect, server_of
     from planner.temporal.sync import fetch_plan
 
     now = datetime.now(UTC)
     project = read(options.directory)
     warnings = warnings_of(project, now)
     request = request_of(project, now, options)
-    found = await fetch_plan(server_of(await connect()), request, datetime.now(UTC))
+    found = await fetch_plan(await connect_to(project), request, datetime.now(UTC))
     found = replace(found, warnings=(*found.warnings, *warnings))
     schedules = request.desired.schedules
     if output is PlanFormat.json:  # without the impact: a program reads it from a preview
@@ -138,9 +157,23 @@ async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int
         impact = impact_of(found, schedules, project.prices, now, brief=True)
         print(plan_text(found, colour=colours(), sections=impact), end="")
         print_warnings(found, request.allowed)
-    if found.refused:
+    if found.is_held_back:
         return Refused.exit_code
     return EXIT_CHANGES if detailed and found.pending else EXIT_DONE
+
+
+async def connect_to(project: Project) -> Server:
+    """Connect to the server that profile and environment name, which must suit *project*.
+
+    Raises:
+        Refused: planner.yaml requires another server or Temporal namespace.
+    """
+    from planner.plan.target import target_refusal
+    from planner.temporal.client import connect, read_target, server_of
+
+    if words := target_refusal(project.temporal, *read_target()):
+        raise Refused(words)
+    return server_of(await connect())
 
 
 def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
@@ -167,6 +200,8 @@ def request_of(project: Project, now: datetime, options: SyncOptions) -> SyncReq
         desired=desired_state(project, options.directory, now, follow=follow),
         allowed=Allowances(options.allow_delete, options.adopt, options.share),
         full=options.full,
+        source=source_of(project, options.directory),
+        move_source=options.move_source,
         on_notice=say,
     )
 
@@ -211,8 +246,8 @@ def desired_state(
 
     Args:
         project: The project that `planner.config.load.read` returned.
-        directory: Where it was read from. The notes of schedules name files from this
-            directory on (``calendars/payroll.yaml``), wherever a command is run.
+        directory: Where it was read from. The notes of schedules name files below it
+            (``team/payroll.yaml``), so that they depend on neither its name nor its place.
         now: Decides, by its year, what dated schedules cover.
         follow: Whether running boosts follow the change of their window.
     """
@@ -225,7 +260,7 @@ def desired_state(
         file = Path(window.place.file).resolve()
         if not file.is_relative_to(root):
             return window
-        name = file.relative_to(root.parent).as_posix()
+        name = file.relative_to(root).as_posix()
         return replace(window, place=replace(window.place, file=name))
 
     calendars = (

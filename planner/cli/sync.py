@@ -23,8 +23,10 @@ from planner.cli.plan import (
     Follow,
     Full,
     InFlight,
+    MoveSource,
     Share,
     SyncOptions,
+    connect_to,
     print_warnings,
     request_of,
     warnings_of,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from planner.plan.model import Change, Plan
+    from planner.plan.target import Target
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncReport
@@ -75,6 +78,7 @@ def sync(
     adopt: Adopt = False,
     share: Share = None,
     in_flight: Follow = InFlight.keep,
+    move_source: MoveSource = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
 ) -> None:
     """Make the server's schedules match the calendar files.
@@ -84,20 +88,26 @@ def sync(
     nothing is changed then.
     """
     options = SyncOptions(
-        directory, full, tuple(allow_delete or ()), adopt, tuple(share or ()), in_flight
+        directory,
+        full,
+        tuple(allow_delete or ()),
+        adopt,
+        tuple(share or ()),
+        in_flight,
+        move_source,
     )
     run_async(_sync(options, checksum, output, quiet))
 
 
 async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool) -> int:
     from planner.config.load import read
-    from planner.temporal.client import connect, server_of
     from planner.temporal.sync import sync as write
+    from planner.temporal.sync import target_of
 
     now = datetime.now(UTC)
     project = read(options.directory)
     warnings_of(project, now)
-    server = server_of(await connect())
+    server = await connect_to(project)
     text = output is SyncFormat.text
     with ProgressBar() as bar:
         printer = SyncPrinter(server, text=text, quiet=quiet, bar=bar)
@@ -108,6 +118,7 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
             on_write=printer.advance,
             on_outcome=printer.print_outcome,
         )
+        printer.print_target(target_of(server, request))
         done = await write(server, request, datetime.now(UTC))
     if text:
         print_warnings(done.plan, request.allowed)
@@ -187,6 +198,11 @@ class SyncPrinter:
     def advance(self, _: Change) -> None:
         """Advance the bar: one change is written."""
         self._bar.advance()
+
+    def print_target(self, target: Target) -> None:
+        """Print what the sync writes to, as its first line."""
+        if self._text and not self._quiet:
+            self._bar.print(str(target))
 
     def print_outcome(self, outcome: Outcome) -> None:
         """Print the outcome of one change as a line, with the schedule's page in the UI."""

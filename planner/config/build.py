@@ -18,6 +18,7 @@ from planner.config.documents import (
     PlannerDocument,
     PricesDocument,
     Refinements,
+    TemporalDocument,
     WindowDocument,
 )
 from planner.config.fields import FileResolver, TextFile, holidays_of, skip_of
@@ -40,6 +41,7 @@ from planner.model import (
     PriceTier,
     Project,
     Recurrence,
+    RequiredTarget,
     Rrule,
     Span,
     Window,
@@ -82,6 +84,8 @@ def build(
         namespaces=tuple(found),
         policy=settings.document.policy or "sync",
         prices=prices_of(settings.document.prices),
+        temporal=required_target_of(settings.document.temporal),
+        source=settings.document.source or "",
     ), []
 
 
@@ -461,6 +465,13 @@ def prices_of(document: PricesDocument | None) -> Prices:
         return Prices()
     tiers = tuple(PriceTier(tier.up_to, tier.per_million) for tier in document.tiers)
     return Prices(tiers, document.currency or Prices().currency)
+
+
+def required_target_of(document: TemporalDocument | None) -> RequiredTarget:
+    """Return the Temporal server and namespace that planner.yaml requires."""
+    if document is None:
+        return RequiredTarget()
+    return RequiredTarget(address=document.address or "", namespace=document.namespace or "")
 
 
 def _price_problem(prices: Prices) -> str | None:

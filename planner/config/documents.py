@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from planner.config.fields import (
+    Address,
     Ahead,
     Amount,
     Aps,
@@ -344,6 +345,15 @@ class NamespaceRailsDocument(Strict):
     )
 
 
+class TemporalDocument(Strict):
+    """The Temporal server and namespace that the project may be synced to."""
+
+    namespace: Label | None = Field(
+        default=None, description="The Temporal namespace that holds the schedules."
+    )
+    address: Address | None = Field(default=None, description="The server, as host:port.")
+
+
 class PlannerDocument(Strict):
     """``planner.yaml`` at the root of a directory: the settings of all its calendars."""
 
@@ -372,3 +382,15 @@ class PlannerDocument(Strict):
         default=None, description="Limits for single namespaces, in place of those for all."
     )
     prices: PricesDocument | None = Field(default=None, description="The price list of the bill.")
+    temporal: TemporalDocument | None = Field(
+        default=None,
+        description="Where the schedules are kept; plan and sync refuse any other server or "
+        "namespace.",
+        examples=["{namespace: capacity.a1b2c}"],
+    )
+    source: Label | None = Field(
+        default=None,
+        description="Where these calendars come from, for directories that no Git remote names. "
+        "Another source under the same project is refused.",
+        examples=["team-payments/calendars"],
+    )

@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal, Protocol, cast
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from planner.config.scalars import (
+    ADDRESS_PATTERN,
     NAMESPACE_PATTERN,
     PROJECT_PATTERN,
     choice,
     looks_like_days,
+    parse_address,
     parse_ahead,
     parse_amount,
     parse_aps,
@@ -191,6 +193,11 @@ Description = Annotated[
     str, _parsed(prose(500)), WithJsonSchema({"type": "string", "maxLength": 500})
 ]
 Label = Annotated[str, _parsed(prose(200)), WithJsonSchema({"type": "string", "maxLength": 200})]
+Address = Annotated[
+    str,
+    _parsed(parse_address),
+    WithJsonSchema({"type": "string", "pattern": f"^{ADDRESS_PATTERN}$"}),
+]
 Currency = Annotated[
     str, _parsed(parse_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
 ]

@@ -232,6 +232,7 @@ MAX_APS = MAX_TRU * 500
 NAMESPACE_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9]{1,20}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 PROJECT_PATTERN = r"[a-z][a-z0-9-]{0,62}"
+ADDRESS_PATTERN = r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
 NAME_HINT = "letters, digits, '.', '_' and '-', at most 63 characters, such as month-end-close"
@@ -358,6 +359,15 @@ def parse_cron(text: str) -> str:
     """Return a valid cron expression with single spaces; it may still never fire."""
     cron.parse(text)
     return " ".join(text.split())
+
+
+def parse_address(text: str) -> str:
+    """Return a server's address, ``HOST:PORT``, in lower case."""
+    if re.fullmatch(ADDRESS_PATTERN, text):
+        return text.lower()
+    raise ValueError(
+        f"{quote(text)} is no address; write host:port, such as capacity.a1b2c.tmprl.cloud:7233"
+    )
 
 
 def parse_currency(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 from planner.errors import Lint
 from planner.model import Policy
 from planner.plan.fields import Field
+from planner.plan.target import Target
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 
 Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unchanged"]
@@ -184,7 +185,8 @@ class Plan:
     *changes* has an ``unchanged`` schedule only where it has remarks; *unchanged* counts
     all of them. *owned* counts the live schedules with the project's owner mark that will
     fire again: the limit for deletes is a share of these. *neighbours* are other projects'
-    live schedules for the same namespaces.
+    live schedules for the same namespaces. *target* is what it was made for, where known.
+    *refusal* says why nothing of it may be written; empty if it may.
     """
 
     project: str
@@ -193,11 +195,18 @@ class Plan:
     owned: int = 0
     warnings: tuple[Lint, ...] = ()
     neighbours: tuple[LiveSchedule, ...] = ()
+    target: Target | None = None
+    refusal: str = ""
 
     @property
     def pending(self) -> tuple[Change, ...]:
         """The changes other than ``unchanged``."""
         return tuple(change for change in self.changes if change.action != "unchanged")
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether a sync would refuse it as it stands."""
+        return bool(self.refusal or self.refused)
 
     @property
     def refused(self) -> tuple[Change, ...]:

@@ -87,6 +87,8 @@ def require_allowed(plan: Plan) -> None:
     Raises:
         Refused: With a sentence for each change that is held back.
     """
+    if plan.refusal:
+        raise Refused(f"nothing was changed: {plan.refusal}")
     if plan.refused:
         words = "".join(f"\n  {change.key}: {change.refusal}" for change in plan.refused)
         raise Refused(f"nothing was changed, since some of it is held back:{words}")

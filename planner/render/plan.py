@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -138,17 +138,19 @@ COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "*": "33", "-": "31", "!"
 
 
 def plan_text(plan: Plan, *, colour: bool = False, sections: Sequence[Section] = ()) -> str:
-    """Return *plan* as text: the changes, the *sections*, and a summary last.
+    """Return *plan* as text: its target, the changes, the *sections*, and a summary last.
 
     With *colour*, signs and names are coloured by ANSI sequences.
     """
-    blocks = []
+    blocks = [painted(f"! {plan.refusal}", "!", colour)] if plan.refusal else []
     for change in plan.changes:
         sign, reason = SIGNS[change.outcome], reason_of(change)
         head = painted(f"{sign} {change.key}", sign, colour) + (f"  ({reason})" if reason else "")
         blocks.append("\n".join([head, *(f"      {line}" for line in details(change))]))
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
-    return "\n".join([*blocks, *([""] if blocks else []), summary_sentence(plan)]) + "\n"
+    gap = [""] if blocks else []
+    target = [str(plan.target), *gap] if plan.target else []
+    return "\n".join([*target, *blocks, *gap, summary_sentence(plan)]) + "\n"
 
 
 def painted(text: str, sign: str, colour: bool) -> str:
@@ -170,7 +172,9 @@ def plan_value(plan: Plan) -> dict[str, Any]:
     """Return *plan* as the values of its JSON."""
     return {
         "format_version": FORMAT_VERSION,
+        **({"target": asdict(plan.target)} if plan.target else {}),
         "checksum": plan.checksum,
+        **({"refusal": plan.refusal} if plan.refusal else {}),
         "changes": [
             {
                 "action": change.outcome,
@@ -207,7 +211,10 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
 
     Text from calendars is escaped: nothing in it becomes a link, a mention or HTML.
     """
-    head = f"### Capacity calendar: {plan.project}\n\n{quoted(summary_sentence(plan))}\n"
+    head = f"### Capacity calendar: {plan.project}\n\n"
+    head += f"{quoted(str(plan.target))}.\n\n" if plan.target else ""
+    head += f"**{quoted(plan.refusal)}**\n\n" if plan.refusal else ""
+    head += f"{quoted(summary_sentence(plan))}\n"
     share = LIMIT // 4
     tail = "".join(_markdown_section(section, share // len(sections)) for section in sections)
     tail += _warnings(plan, share) + f"\n<!-- checksum {plan.checksum} -->\n"

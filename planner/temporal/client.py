@@ -35,6 +35,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from planner.errors import ServerError, ServerUnreachable
 
 DEFAULT_ADDRESS = "localhost:7233"
+DEFAULT_NAMESPACE = "default"
 CONNECT_TIMEOUT = timedelta(seconds=10)
 
 LOCAL_HINT = "start one with `planner dev`, or set TEMPORAL_ADDRESS to yours"
@@ -121,6 +122,15 @@ def read_settings() -> ClientConnectConfig:
             f"the Temporal settings can't be used: {error}; "
             "`temporal config list` shows the profiles, TEMPORAL_PROFILE chooses one"
         ) from error
+
+
+def read_target() -> tuple[str, str]:
+    """Return the address and the Temporal namespace of profile and environment."""
+    settings = read_settings()
+    return (
+        settings.get("target_host") or DEFAULT_ADDRESS,
+        settings.get("namespace") or DEFAULT_NAMESPACE,
+    )
 
 
 def _refused(address: str, message: str) -> str:

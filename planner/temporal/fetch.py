@@ -92,7 +92,8 @@ async def fetch(
     }
     fingerprints = {id: fingerprint(there.get(id)) for id in last.fingerprints}
     pauses = {id: note for id, note in last.pauses.items() if id in desired - there.keys()}
-    return Fetched({**neighbours, **ours}, LastApplied(fingerprints, pauses))
+    unlisted = replace(last, fingerprints=fingerprints, pauses=pauses)
+    return Fetched({**neighbours, **ours}, unlisted)
 
 
 async def list_showing(

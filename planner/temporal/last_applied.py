@@ -1,4 +1,4 @@
-"""The last-applied record: what a project's last sync wrote.
+"""The last-applied record: what a project's last sync wrote, and where it came from.
 
 The server's schedule list lags behind writes, so a sync that trusted it could take the
 state before the last sync for the present one. Instead of waiting for the list, a sync
@@ -7,7 +7,8 @@ next sync describes the schedules that the list shows otherwise. A sync that was
 leaves the first record, and the next one describes all that it may have written.
 
 The record is the input of a workflow execution that no worker runs, like the sync lock.
-Starting it again replaces the one before, and reading it never lags.
+Starting it again replaces the one before, and reading it never lags. It has no time-out, so
+that the source it names stays known until someone terminates it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -26,6 +27,7 @@ from temporalio.service import RPCError
 from planner.errors import ServerError
 from planner.plan.diff import stamp_of
 from planner.plan.model import Change, LiveSchedule, Plan
+from planner.plan.target import Source
 from planner.schedules.spec import Stamp
 from planner.temporal.client import REQUEST_TIMEOUT, NotFound, Server
 from planner.temporal.sync_lock import NO_WORKER_QUEUE
@@ -53,11 +55,13 @@ class LastApplied:
         pauses: Notes of paused schedules that it set out to adopt, by id. Adopting deletes
             a schedule and creates it; where it broke off in between, the next sync creates
             it paused, with this note.
+        source: Where the calendars of that sync came from; None where it isn't known.
         version: Identifies the record; empty where there is none.
     """
 
     fingerprints: Mapping[str, str | None] = field(default_factory=dict)
     pauses: Mapping[str, str] = field(default_factory=dict)
+    source: Source | None = None
     version: str = ""
 
     @property
@@ -84,14 +88,21 @@ def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
         if change.action == "adopt" and change.desired and change.live and change.live.paused
     }
     unknown = dict.fromkeys((change.id for change in plan.pending), None)
-    return LastApplied({**last.fingerprints, **unknown}, {**last.pauses, **adopted})
+    return replace(
+        last,
+        fingerprints={**last.fingerprints, **unknown},
+        pauses={**last.pauses, **adopted},
+        version="",
+    )
 
 
 def after_writing(record: LastApplied, done: Iterable[Change]) -> LastApplied:
     """Return *record* with the results of the changes *done*."""
     written = {change.id: _fingerprint_after(change) for change in done}
     pauses = {id: note for id, note in record.pauses.items() if id not in written}
-    return LastApplied({**record.fingerprints, **written}, pauses)
+    return replace(
+        record, fingerprints={**record.fingerprints, **written}, pauses=pauses, version=""
+    )
 
 
 async def read_last_applied(server: Server, project: str, now: datetime) -> LastApplied:
@@ -115,9 +126,10 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         (packed,) = await server.converter.decode(started.input.payloads)
         value = json.loads(zlib.decompress(packed))
         fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
+        source = Source(**value["source"]) if value.get("source") else None
     except Exception:  # other clients may start a workflow under this id: ignore its input
-        fingerprints, pauses = {}, {}
-    record = LastApplied(fingerprints, pauses, started.original_execution_run_id)
+        fingerprints, pauses, source = {}, {}, None
+    record = LastApplied(fingerprints, pauses, source, started.original_execution_run_id)
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
@@ -128,7 +140,11 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
     Raises:
         ServerError: The server refused.
     """
-    value = {"fingerprints": dict(record.fingerprints), "pauses": dict(record.pauses)}
+    value = {
+        "fingerprints": dict(record.fingerprints),
+        "pauses": dict(record.pauses),
+        "source": asdict(record.source) if record.source else None,
+    }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     try:
         await server.client.start_workflow(

@@ -12,6 +12,7 @@ from planner.errors import ServerError
 from planner.plan.diff import depends_on_clock, diff, start_candidates
 from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
 from planner.plan.safety import Allowances, require_allowed, require_checksum, with_refusals
+from planner.plan.target import Source, Target, source_refusal
 from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
 from planner.temporal.client import Server
 from planner.temporal.clock import ServerClock, local_clock
@@ -44,6 +45,8 @@ class SyncRequest:
         allowed: Changes that the caller allows although a safety rule holds them back.
         checksum: Checksum of the plan that was reviewed; empty accepts any plan.
         full: Describe every schedule, so that changes made by hand are found.
+        source: Where the calendars come from; None where no file says, and none is checked.
+        move_source: Accept another source than the one of the project's last sync.
         on_notice: Called with a sentence while the sync waits for another one.
         on_start: Called with the plan before its first change is written.
         on_write: Called with each change once its write has ended, successful or not.
@@ -54,6 +57,8 @@ class SyncRequest:
     allowed: Allowances = field(default_factory=Allowances)
     checksum: str = ""
     full: bool = False
+    source: Source | None = None
+    move_source: bool = False
     on_notice: Callable[[str], None] = field(default=_ignore)
     on_start: Callable[[Plan], None] = field(default=_ignore)
     on_write: Callable[[Change], None] = field(default=_ignore)
@@ -143,7 +148,8 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
     if last.is_complete:  # else another sync writes now or broke off: wait for the lock
         snapshot = await _fetch(server, request, last)
         dated = await _plan(server, request, snapshot, clock)
-        if not (dated.plan.pending or dated.depends_on_clock):
+        moves = _moves_source(request, last)
+        if not (dated.plan.pending or dated.depends_on_clock or moves):
             return SyncReport(_require(dated.plan, request))
     async with hold_lock(server.client, project, request.on_notice) as lock:
         clock = await lock.clock(server)
@@ -152,7 +158,7 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
             snapshot = await _fetch(server, request, latest)
         dated = await _plan(server, request, snapshot, clock)
         _require(dated.plan, request)
-        if latest.is_complete and not dated.plan.pending:
+        if latest.is_complete and not dated.plan.pending and not _moves_source(request, latest):
             return SyncReport(dated.plan)
         return await _write(server, request, dated, lock, clock)
 
@@ -180,12 +186,42 @@ async def _plan(
     now = around.start + clock.uncertainty
     plan = diff(snapshot.desired, live, now, candidates=candidates)
     return _DatedPlan(
-        plan=with_refusals(plan, request.allowed),
+        plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
         unlisted=snapshot.unlisted,
         at=now,
         depends_on_clock=clock.uncertainty > timedelta()
         and depends_on_clock(candidates, live, around),
     )
+
+
+def _guarded(plan: Plan, server: Server, request: SyncRequest, last: LastApplied) -> Plan:
+    """Return *plan* with its target, and refused where *last* came from another source."""
+    target = target_of(server, request)
+    if request.move_source:
+        return replace(plan, target=target)
+    refusal = source_refusal(
+        plan.project,
+        last.source,
+        request.source,
+        writes=bool(plan.pending),
+        deletes=any(change.action == "delete" for change in plan.pending),
+    )
+    return replace(plan, target=target, refusal=refusal)
+
+
+def target_of(server: Server, request: SyncRequest) -> Target:
+    """Return what a sync of *request* writes to."""
+    return Target(
+        server=server.address,
+        namespace=server.namespace,
+        project=request.desired.project,
+        source=request.source.name if request.source else "",
+    )
+
+
+def _moves_source(request: SyncRequest, last: LastApplied) -> bool:
+    """Tell whether the record has to be written for the source alone."""
+    return request.move_source and request.source not in (None, last.source)
 
 
 def _require(plan: Plan, request: SyncRequest) -> Plan:
@@ -202,6 +238,7 @@ async def _write(
     """Apply the plan; record before which schedules are touched, and after how they are."""
     plan, project = dated.plan, request.desired.project
     record = before_writing(plan, dated.unlisted)
+    record = replace(record, source=request.source or record.source)
     if plan.pending:
         request.on_start(plan)
         lock.ensure_held()

@@ -69,7 +69,9 @@ def write(directory: Path, project: str, text: str, tru: int = 8) -> None:
     (directory / "calendar.yaml").write_text(words, encoding="utf-8")
 
 
-def test_the_way_of_a_change(run: Run, calendars: Path, fresh: str) -> None:
+def test_the_way_of_a_change(
+    run: Run, calendars: Path, fresh: str, dev_server: WorkflowEnvironment
+) -> None:
     """Plan, sync by checksum, nothing to do, stale, refused, allowed: each with its code."""
     pending = run("plan", calendars, "--detailed-exitcode", "--format", "json")
     plan = json.loads(pending.stdout)
@@ -79,16 +81,18 @@ def test_the_way_of_a_change(run: Run, calendars: Path, fresh: str) -> None:
     assert f"+ created {fresh}.a1b2c/close" in done.stdout
     assert f"Sync of {fresh}: 4 created." in done.stdout
     idle = run("sync", ".", cwd=calendars)  # from elsewhere: the notes are the same
-    assert (idle.returncode, idle.stdout) == (
-        0,
-        "Nothing to do: 4 schedules as the files have it.\n",
+    target, summary = idle.stdout.splitlines()
+    assert (idle.returncode, summary) == (0, "Nothing to do: 4 schedules as the files have it.")
+    address = dev_server.client.service_client.config.target_host
+    assert target == (
+        f"Project {fresh} on {address}, Temporal namespace default, calendars from {calendars}"
     )
     assert run("plan", calendars, "--detailed-exitcode").returncode == 0
     stale = run("sync", calendars, "--checksum", plan["checksum"])
-    assert (stale.returncode, stale.stdout) == (4, "")
+    assert (stale.returncode, stale.stdout) == (4, f"{target}\n")
     write(calendars, fresh, CALENDAR.split("  payroll")[0], tru=10)
     refused = run("sync", calendars)
-    assert (refused.returncode, refused.stdout) == (3, "")
+    assert (refused.returncode, refused.stdout) == (3, f"{target}\n")
     assert f"--allow-delete {fresh}.a1b2c/payroll" in refused.stderr
     assert run("plan", calendars).returncode == 3
     allowed = run("sync", calendars, "--allow-delete", f"{fresh}.a1b2c/*", "--format", "json")
@@ -157,7 +161,10 @@ def test_a_pull_requests_comment(run: Run, calendars: Path, fresh: str) -> None:
     write(calendars, fresh, CALENDAR, tru=12)
     comment = run("plan", calendars, "--format", "markdown").stdout
     changes, days, bill = comment.split("<details><summary>")
-    assert changes.startswith(f"### Capacity calendar: {fresh}\n\nPlan for {fresh}: 1 to update")
+    title, target, summary, _ = changes.split("\n\n", 3)
+    assert title == f"### Capacity calendar: {fresh}"
+    assert target.startswith(f"Project {fresh} on 127.0.0.1:")
+    assert summary.startswith(f"Plan for {fresh}: 1 to update")
     assert f"- `~` **{fresh}.a1b2c/close** – changed in the files\n  - tru 8 → 12" in changes
     assert days.startswith("Capacity in the next 60 days: another one for ")
     assert "8 TRU → 12 TRU  close" in days
