@@ -605,7 +605,8 @@ def reckon(played: Played, *, forgets: bool, loses: bool = False) -> Reckoning:
 def demand(running: list[ExpectedLease], story: Story) -> Capacity:
     """Return what *running* comes to: the most that the leases of any declaration were granted.
 
-    Each counts as high as its own rails let it: the highest, plus what adds, rounded up.
+    Each counts as high as its own rails let it: the highest, plus what adds on top of that or of
+    a declared baseline, rounded up.
     """
     capacities = [
         _under(rails, [lease for lease in running if lease.revision <= revision], story)
@@ -622,7 +623,8 @@ def _height(capacity: Capacity, story: Story) -> float:
 def _under(rails: Rails, counted: list[ExpectedLease], story: Story) -> Capacity:
     """Return what *counted* come to under *rails*."""
     highest = max((_held(lease) for lease in counted if lease.combine == "max"), default=0)
-    requested = highest + sum(_held(lease) for lease in counted if lease.combine == "add")
+    added = sum(_held(lease) for lease in counted if lease.combine == "add")
+    requested = max(highest, level(story.declared or ON_DEMAND)) + added if added else highest
     usable = _usable(rails)
     granted = next((tru for tru in usable if tru >= requested), usable[-1])
     enough = (

@@ -166,15 +166,48 @@ def test_what_falls_short_says_so(held: list[Demanded], limits: Rails) -> None:
     """Less than is requested is never given without saying so, and saying why."""
     target = target_of(held, ON_DEMAND, limits)
     given_tru = target.capacity.tru or 0
-    assert target.falls_short == (given_tru < combine(held))
-    if given_tru != combine(held):
+    assert target.falls_short == (given_tru < combine(held, ON_DEMAND))
+    if given_tru != combine(held, ON_DEMAND):
         assert target.reason
 
 
-@given(demands, demands)
-def test_more_demands_never_come_to_less(held: list[Demanded], more: list[Demanded]) -> None:
+@given(demands, demands, baselines)
+def test_more_demands_never_come_to_less(
+    held: list[Demanded], more: list[Demanded], tru: float | None
+) -> None:
     """Another demand never takes anything away."""
-    assert combine([*held, *more]) >= combine(held)
+    assert combine([*held, *more], Capacity(tru)) >= combine(held, Capacity(tru))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "held", "requested", "given_tru"),
+    [
+        pytest.param(3, [(2, "max")], 2, 3, id="below the baseline"),
+        pytest.param(3, [(2, "add")], 5, 6, id="on top of the baseline alone: 3 + 2"),
+        pytest.param(4, [(2, "add")], 6, 6, id="4 + 2"),
+        pytest.param(3, [(8, "max"), (2, "add")], 10, 10, id="on top of what is higher: 8 + 2"),
+        pytest.param(3, [(2, "max"), (2, "add")], 5, 6, id="what is lower counts for nothing"),
+        pytest.param(3, [(2, "add"), (4, "add")], 9, 10, id="both on top of it: 3 + 2 + 4"),
+        pytest.param(2.5, [(2, "add")], 5, 6, id="part of a TRU counts as one"),
+        pytest.param(None, [(2, "add")], 2, 2, id="on-demand is nothing to add to"),
+        pytest.param(10, [(4, "add")], 14, 12, id="14 can't be had"),
+        pytest.param(3, [], 0, 3, id="nothing runs"),
+    ],
+)
+def test_what_adds_comes_on_top_of_the_baseline(
+    baseline: float | None, held: list[tuple[int, Combine]], requested: int, given_tru: int
+) -> None:
+    """A declared baseline is part of what else runs."""
+    demanded = [Demanded(*each) for each in held]
+    target = target_of(demanded, Capacity(baseline), Rails())
+    assert (target.requested, target.capacity) == (requested, Capacity(given_tru))
+
+
+def test_what_was_found_is_not_added_to() -> None:
+    """Nobody knows it when a preview is made: what adds comes to no more than is shown."""
+    two = [Demanded(2, "add")]
+    assert target_of(two, Capacity(3), Rails(), declared=False).capacity == Capacity(3)
+    assert target_of([*two, Demanded(4)], Capacity(3), Rails(), declared=False).requested == 6
 
 
 @pytest.mark.parametrize(

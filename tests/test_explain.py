@@ -88,6 +88,19 @@ def test_what_adds_to_nothing_is_not_on_top_of_anything() -> None:
     assert reasons("2027-01-04 09:30", ADDED, more) == ("added 2 TRU and more 4 TRU, added up",)
 
 
+def test_what_adds_to_the_baseline_says_so() -> None:
+    """A declared baseline is what it comes on top of, unless a window runs that is higher."""
+    five = reasons("2027-01-04 09:30", ADDED, baseline=Capacity(3))
+    assert five == (
+        "on top of the baseline of 3 TRU: added 2 TRU",
+        "5 TRU rounded up to 6, the next allowed value",
+    )
+    low = window("low", *_spans(ADDED), tru=2)
+    assert reasons("2027-01-04 09:30", ADDED, low, baseline=Capacity(3)) == five
+    high = reasons("2027-01-04 09:30", ADDED, SHORT, baseline=Capacity(3))
+    assert high == ("short needs 8 TRU", "on top of that: added 2 TRU")
+
+
 def test_caps_and_rounding_are_said() -> None:
     """Where a rail holds the target back or lifts it, the reason says so."""
     capped = reasons("2027-01-04 09:30", SHORT, guard_rails=GuardRails(max_tru=6))

@@ -52,6 +52,16 @@ async def test_added_windows_come_on_top(skipping: WorkflowEnvironment, fresh: s
         assert stage.cloud.steps == [4, 8, 4, None]
 
 
+async def test_what_adds_comes_on_top_of_a_declared_baseline(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """With nothing else running, 2 TRU on a baseline of 3 are 5, and 6 the next allowed value."""
+    async with staged(skipping, fresh, capacity=Capacity(3)) as stage:
+        await stage.boost(2, 1, combine="add", baseline=Capacity(3))
+        await stage.end()
+        assert stage.cloud.steps == [6, 3]
+
+
 @pytest.mark.parametrize(
     ("before", "declared", "after"),
     [

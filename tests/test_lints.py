@@ -258,6 +258,29 @@ def test_windows_that_are_always_covered(
     assert {code for code, _, _ in found} <= {"always-covered"}
 
 
+@pytest.mark.parametrize(
+    ("baseline", "other", "warns"),
+    [
+        pytest.param("", "", True, id="nothing else, nothing declared"),
+        pytest.param("baseline: on-demand\n", "", True, id="on-demand is no level"),
+        pytest.param("baseline: {tru: 3}\n", "", False, id="on a baseline"),
+        pytest.param("", "o: {cron: '59 9 * * *', duration: 1h, tru: 4}", False, id="overlaps"),
+        pytest.param("", "o: {cron: '0 10 * * *', duration: 1h, tru: 4}", True, id="only touches"),
+        pytest.param(
+            "", "o: {cron: '0 9 * * *', duration: 1h, tru: 4, paused: true}", True, id="paused"
+        ),
+    ],
+)
+def test_a_window_that_adds_to_nothing(
+    baseline: str, other: str, warns: bool, tmp_path: Path
+) -> None:
+    """It is named where nothing is below it, on any day of the coming year."""
+    adding = "a: {cron: '0 9 * * *', duration: 1h, tru: 4, combine: add}"
+    windows = (adding, other) if other else (adding,)
+    found = of_window(tmp_path, *windows, head=HEAD + baseline)
+    assert [code for code, _, _ in found] == ["adds-to-nothing"] * warns
+
+
 def test_windows_that_add_up_to_more_than_can_be_had(tmp_path: Path) -> None:
     """The first time is named, with what is asked for and what is granted."""
     ((code, _, message),) = of_window(

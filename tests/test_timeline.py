@@ -37,7 +37,7 @@ from planner.model import (
     Window,
 )
 from planner.occurrences.expand import expand
-from workflows.contract import Capacity, Combine, Lease, Target, combine, target_of
+from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, Target, combine, target_of
 
 NEW_YEAR = horizon("2027-01-01", "2027-01-02")
 
@@ -73,6 +73,20 @@ def test_a_window_that_adds_comes_on_top() -> None:
         "6 TRU",
         "4 TRU",
         "on-demand",
+    ]
+
+
+def test_a_window_that_adds_comes_on_top_of_the_baseline() -> None:
+    """Alone on the declared 3 TRU, then on a window that is higher than these."""
+    extra = window("extra", ("2027-01-01 08:00", "2027-01-01 10:00"), tru=3, combine="add")
+    high = window("high", ("2027-01-01 09:00", "2027-01-01 11:00"), tru=4)
+    found = timeline(calendar(extra, high, baseline=Capacity(3)), NEW_YEAR)
+    assert [(step.target.requested, step.capacity.tru) for step in found] == [
+        (0, 3),
+        (6, 6),
+        (7, 8),
+        (4, 4),
+        (0, 3),
     ]
 
 
@@ -244,25 +258,26 @@ class Request:
 requests = st.builds(Request, st.integers(1, 12), st.sampled_from(["max", "max", "add"]))
 
 
-@given(st.data(), st.lists(requests, max_size=12))
+@given(st.data(), st.lists(requests, max_size=12), st.sampled_from([None, 3, 8]))
 def test_it_is_the_keepers_arithmetic_whatever_comes_and_goes(
-    data: st.DataObject, coming: list[Request]
+    data: st.DataObject, coming: list[Request], tru: float | None
 ) -> None:
     """After each addition and removal, in any order, `combine` says the same."""
-    demand, there = Demand(), []
+    baseline = Capacity(tru)
+    demand, there = Demand(baseline), []
     for request in coming:
         demand.add(request.tru, request.combine)
         there.append(request)
-        assert demand.tru == combine(there)
+        assert demand.tru == combine(there, baseline)
         if data.draw(st.booleans()):
             gone = there.pop(data.draw(st.integers(0, len(there) - 1)))
             demand.remove(gone.tru, gone.combine)
-            assert demand.tru == combine(there)
+            assert demand.tru == combine(there, baseline)
 
 
 def test_the_highest_of_two_alike_stays_when_one_goes() -> None:
     """As long as one of them is active, its TRU counts."""
-    demand = Demand()
+    demand = Demand(ON_DEMAND)
     for tru in (8, 8, 4):
         demand.add(tru, "max")
     demand.remove(8, "max")

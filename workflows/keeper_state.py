@@ -260,7 +260,14 @@ class KeeperState:
         assert self.baseline is not None, "there is no target before the baseline is known"
         within_inventory = within_inventory and self.options.available is not None
         compute = _target if len(leases) > 1 else _target.__wrapped__
-        return compute(SameTuple(leases), self.baseline, self.rails, self.options, within_inventory)
+        return compute(
+            SameTuple(leases),
+            self.baseline,
+            self.baseline_declared,
+            self.rails,
+            self.options,
+            within_inventory,
+        )
 
     def _narrowed(self, granted: Rails | None) -> Rails:
         """Return the guard rails *granted*, narrowed to what the Cloud API allows."""
@@ -271,6 +278,7 @@ class KeeperState:
 def _target(
     same: SameTuple,
     baseline: Capacity,
+    declared: bool,
     rails: Rails | None,
     options: KnownOptions,
     within_inventory: bool,
@@ -285,6 +293,7 @@ def _target(
         leases,
         baseline,
         lambda lease: narrowed[lease.rails],
+        declared=declared,
         on_demand_aps=options.on_demand_aps,
     )
 

@@ -11,7 +11,7 @@ whole microseconds since 1970, and hours numbered from 1970 in UTC.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, pairwise
@@ -25,7 +25,7 @@ from planner.forecast.timeline import (
     target_lookup,
 )
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
-from workflows.contract import Capacity, Combine, Target
+from workflows.contract import Capacity, Combine
 
 ASSUMPTIONS = (
     "Calendar hours and months are counted in UTC.",
@@ -392,7 +392,7 @@ def monthly_usage(
         months: The adjacent months from `months_of`.
     """
     edges = [ticks(month.start) for month in months] + [ticks(months[-1].end)]
-    hours = hourly_tru(intervals, edges[0], edges[-1], target_lookup(calendar))
+    hours = hourly_tru(calendar, intervals, edges[0], edges[-1])
     boosted, baseline = open_durations(intervals, edges), baseline_of(calendar)
     own = minimum_actions(baseline)
     found = {}
@@ -412,18 +412,16 @@ def monthly_usage(
 
 
 def hourly_tru(
-    intervals: Sequence[BilledInterval],
-    first: int,
-    last: int,
-    target: Callable[[int], Target],
+    calendar: NamespaceCalendar, intervals: Sequence[BilledInterval], first: int, last: int
 ) -> dict[int, float]:
     """Return the highest TRU of each hour with an active interval, in order of time.
 
     It is 0 where the target is on-demand. *first* and *last* cut the intervals, in ticks.
     """
     hours: dict[int, float] = {}
+    target, baseline = target_lookup(calendar), baseline_of(calendar)
     for begin, end, requested in chain(
-        _single(intervals, first, last), _combined(intervals, first, last)
+        _single(intervals, first, last), _combined(intervals, first, last, baseline)
     ):
         tru = target(requested).capacity.tru or 0
         for hour in range(begin // HOUR_TICKS, -(-end // HOUR_TICKS)):
@@ -443,7 +441,7 @@ def _single(
 
 
 def _combined(
-    intervals: Sequence[BilledInterval], first: int, last: int
+    intervals: Sequence[BilledInterval], first: int, last: int, baseline: Capacity
 ) -> Iterator[tuple[int, int, int]]:
     """Yield begin, end and combined TRU wherever they exceed every single interval's.
 
@@ -462,7 +460,7 @@ def _combined(
                 (until, 0, interval.tru, interval.combine),
             )
     edges.sort()  # at the same instant, ends come first
-    demand, before = Demand(), first
+    demand, before = Demand(baseline), first
     for at, begins, tru, combine in edges:
         if before < at:
             if demand.tru:

@@ -90,7 +90,8 @@ class _HourlyCost:
     """The minimum of Actions of each calendar hour, and what a single occurrence adds to it."""
 
     def __init__(self, calendar: NamespaceCalendar, steps: Iterable[Step]) -> None:
-        self._baseline = minimum_actions(baseline_of(calendar))
+        self._capacity = baseline_of(calendar)
+        self._baseline = minimum_actions(self._capacity)
         self._target = target_lookup(calendar)
         self._known: dict[datetime, int] = {}
         self._steps: Mapping[datetime, list[Step]] = defaultdict(list)
@@ -107,7 +108,8 @@ class _HourlyCost:
         """Return the Actions that *hour* costs because of *without* alone."""
         least = self._baseline
         for step in self._steps.get(hour, ()):
-            tru = combine(each for each in step.occurrences if each is not without)
+            others = (each for each in step.occurrences if each is not without)
+            tru = combine(others, self._capacity)
             least = max(least, minimum_actions(self._target(tru).capacity))
         return self._actions(hour) - least
 

@@ -100,21 +100,31 @@ def reasons_of(step: Step) -> tuple[str, ...]:
 
 
 def _highest(step: Step) -> str:
-    """Return which window sets the level, and of how many; empty if all of them add."""
+    """Return which window sets the level, and of how many; empty if none does."""
     rivals = [each for each in step.occurrences if each.combine == "max"]
-    if not rivals:
+    first = max(rivals, key=lambda each: each.tru, default=None)
+    if first is None or _level(step) > first.tru:
         return ""
-    first = max(rivals, key=lambda each: each.tru)
     needs = f"{first.window.name} needs {first.tru} TRU"
     return f"{needs}, the highest of {len(rivals)}" if len(rivals) > 1 else needs
+
+
+def _level(step: Step) -> int:
+    """Return the TRU that the windows of *step* that add come on top of."""
+    added = sum(each.tru for each in step.occurrences if each.combine == "add")
+    return step.target.requested - added
 
 
 def _added(step: Step) -> str:
     """Return what ``combine: add`` puts on top, or what it makes without a level below."""
     adding = [each for each in step.occurrences if each.combine == "add"]
     names = " and ".join(f"{each.window.name} {each.tru} TRU" for each in adding)
-    if len(adding) < len(step.occurrences):
-        return f"on top of that: {names}" if names else ""
+    if not adding:
+        return ""
+    if _highest(step):
+        return f"on top of that: {names}"
+    if level := _level(step):
+        return f"on top of the baseline of {level} TRU: {names}"
     if len(adding) == 1:
         return f"{adding[0].window.name} needs {adding[0].tru} TRU"
     return f"{names}, added up"

@@ -16,7 +16,15 @@ from typing import Literal, TypeVar
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences.expand import expand
 from planner.occurrences.starts import longest, pattern_of
-from workflows.contract import ON_DEMAND, Capacity, Combine, Rails, Target, target_of
+from workflows.contract import (
+    ON_DEMAND,
+    Capacity,
+    Combine,
+    Rails,
+    Target,
+    provisioned_tru,
+    target_of,
+)
 
 View = Literal["promised", "requested"]
 """Which interval of an occurrence counts.
@@ -76,14 +84,14 @@ def combine_steps(
     target = target_lookup(calendar)
     return tuple(
         Step(calendar.namespace, start, end, target(tru), active)
-        for start, end, tru, active in _sweep(occurrences, horizon, view)
+        for start, end, tru, active in _sweep(occurrences, horizon, view, baseline_of(calendar))
     )
 
 
 def target_lookup(calendar: NamespaceCalendar) -> Callable[[int], Target]:
     """Return a cached function from requested TRU to the target of the namespace.
 
-    The target depends on nothing but the combined TRU, and days repeat.
+    The target depends on nothing but the combined TRU (`Demand`), and days repeat.
     """
     baseline, rails = baseline_of(calendar), rails_of(calendar)
     known: dict[int, Target] = {}
@@ -163,13 +171,14 @@ class Demand:
     """The combined TRU of the active occurrences, kept up to date as they begin and end.
 
     `tru` always equals `workflows.contract.combine` of the occurrences added and not yet
-    removed. Recomputing it at each begin and end would take time quadratic in the number of
-    windows; here one change costs about the same however many are active.
+    removed, with the *baseline*. Recomputing it at each begin and end would take time quadratic
+    in the number of windows; here one change costs about the same however many are active.
     """
 
-    __slots__ = ("_added", "_highest", "_levels")
+    __slots__ = ("_added", "_highest", "_least", "_levels")
 
-    def __init__(self) -> None:
+    def __init__(self, baseline: Capacity) -> None:
+        self._least = provisioned_tru(baseline)
         self._levels: dict[int, int] = {}
         self._highest = 0
         self._added = 0
@@ -177,7 +186,7 @@ class Demand:
     @property
     def tru(self) -> int:
         """The combined TRU; 0 where nothing is active."""
-        return self._highest + self._added
+        return max(self._highest, self._least) + self._added if self._added else self._highest
 
     def add(self, tru: int, combine: Combine) -> None:
         """Count an occurrence that begins."""
@@ -200,11 +209,11 @@ class Demand:
 
 
 def _sweep(
-    occurrences: Iterable[Occurrence], horizon: Horizon, view: View
+    occurrences: Iterable[Occurrence], horizon: Horizon, view: View, baseline: Capacity
 ) -> Iterator[tuple[datetime, datetime, int, tuple[Occurrence, ...]]]:
     """Yield start, end, combined TRU and active occurrences between successive edges."""
     ranked = sorted(occurrences, key=OCCURRENCE_ORDER)
-    demand = Demand()
+    demand = Demand(baseline)
     active: list[int] = []  # indexes into *ranked*, sorted
     before = horizon.start
     for at, begins, index in _edges(ranked, horizon, view):

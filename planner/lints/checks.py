@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -81,7 +81,7 @@ def _demand(window: Window) -> Iterator[Lint]:
     amount, unit = window.asked.split()
     asked_aps = float(amount) * (APS_PER_TRU if unit == "TRU" else 1)
     if window.combine == "add":
-        pass  # even a little is added to what else runs
+        pass  # on top of the baseline or of what else runs even a little counts: `_adds_to_nothing`
     elif baseline is not None and window.tru <= baseline:
         message = f"{window.asked} is no more than the baseline of {baseline:g} TRU; ask for more"
         yield at(window, "needless-boost", message)
@@ -133,6 +133,7 @@ def running(project: Project, occurrences: Occurrences) -> Iterator[Lint]:
             yield from _shorter_than_lead(window, occurrences[window.key])
             yield from _whole_days(window, occurrences[window.key])
         yield from _always_covered(windows, occurrences)
+        yield from _adds_to_nothing(windows, occurrences)
         yield from _capped(calendar, windows, occurrences)
 
 
@@ -215,6 +216,32 @@ def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iter
                 "remove one, or write combine: add",
             )
             break
+
+
+def _adds_to_nothing(windows: Sequence[Window], occurrences: Occurrences) -> Iterator[Lint]:
+    """Yield each window that adds although no other runs with it and no TRU are the baseline."""
+    active = [window for window in windows if not window.paused]
+    for window in active:
+        if window.combine == "max" or (window.baseline and window.baseline.tru):
+            continue
+        others = [other for other in active if other is not window]
+        ahead = sorted(
+            (each.start, each.end) for other in others for each in occurrences[other.key]
+        )
+        spans = list(merge_spans(ahead))
+        if not any(_overlaps(spans, each) for each in occurrences[window.key]):
+            yield at(
+                window,
+                "adds-to-nothing",
+                "it adds, but no other window runs with it and no baseline in TRU is declared: it "
+                f"comes to {window.tru} TRU in all; declare the baseline, or leave out combine",
+            )
+
+
+def _overlaps(spans: Sequence[tuple[datetime, datetime]], occurrence: Occurrence) -> bool:
+    """Tell whether *occurrence* shares time with one of *spans*, sorted and apart."""
+    index = bisect_left(spans, occurrence.end, key=itemgetter(0)) - 1
+    return index >= 0 and spans[index][1] > occurrence.start
 
 
 def _covers(spans: Sequence[tuple[datetime, datetime]], occurrences: Sequence[Occurrence]) -> bool:

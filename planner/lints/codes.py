@@ -20,6 +20,8 @@ CODES = {
     "whole-days": "A duration of whole days goes over a clock change and ends at another time than "
     "it began.",
     "always-covered": "Whenever the window runs, another max window runs that asks for as much.",
+    "adds-to-nothing": "A window adds, but no other runs with it, and no baseline in TRU is "
+    "declared.",
     "capped": "Windows that add up ask for more than can be had together.",
     "cron-dialect": "croniter, and so Airflow and many others, reads the cron differently.",
     "crowded": "More than ten namespaces are raised within a few minutes; the API changes ten "

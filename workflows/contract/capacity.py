@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from workflows.contract.messages import Capacity, Combine, Lease, Rails
+from workflows.contract.messages import ON_DEMAND, Capacity, Combine, Lease, Rails
 
 APS_PER_TRU = 500
 """Actions per second that one Temporal Resource Unit allows."""
@@ -28,7 +29,7 @@ class CapacityDemand(Protocol):
 class Target:
     """The capacity that a namespace should have, and why it differs from the request.
 
-    *requested* is the plain combination of the demands, 0 without any. *reason* is empty
+    *requested* is what the demands come to before any limit, 0 without any. *reason* is empty
     where nothing held the target back or lifted it.
     """
 
@@ -38,15 +39,24 @@ class Target:
     falls_short: bool = False
 
 
-def combine(demands: Iterable[CapacityDemand]) -> int:
-    """Return the TRU that *demands* request together: the highest, plus all that add."""
+def combine(demands: Iterable[CapacityDemand], baseline: Capacity) -> int:
+    """Return the TRU that *demands* request together: the highest, plus all that add.
+
+    What adds comes on top of a provisioned *baseline*, too: that one runs whatever else does.
+    On-demand is no level to add to, since what it allows follows the namespace's use.
+    """
     highest, added = 0, 0
     for demand in demands:
         if demand.combine == "add":
             added += demand.tru
         else:
             highest = max(highest, demand.tru)
-    return highest + added
+    return max(highest, provisioned_tru(baseline)) + added if added else highest
+
+
+def provisioned_tru(capacity: Capacity) -> int:
+    """Return the TRU of *capacity*, rounded up to a whole one; 0 for on-demand."""
+    return math.ceil(capacity.tru or 0)
 
 
 def round_up(tru: int, allowed: Sequence[int]) -> int | None:
@@ -59,6 +69,7 @@ def target_of(
     baseline: Capacity,
     rails: Rails,
     *,
+    declared: bool = True,
     on_demand_aps: float = 0,
 ) -> Target:
     """Return the capacity a namespace should have while *demands* run.
@@ -70,9 +81,11 @@ def target_of(
         demands: The active leases or occurrences.
         baseline: What is in force when nothing runs.
         rails: The allowed values and the ceiling.
+        declared: Whether a calendar declares the baseline. Only then does what adds come on
+            top of it: a preview doesn't know any other, and promises no more than it shows.
         on_demand_aps: The namespace's on-demand limit in Actions per second; 0 if unknown.
     """
-    requested = combine(demands)
+    requested = combine(demands, baseline if declared else ON_DEMAND)
     if requested == 0:
         return Target(baseline, 0)
     granted, reason = _within(requested, rails)
@@ -107,6 +120,7 @@ def target_of_leases(
     baseline: Capacity,
     rails_of: Callable[[Lease], Rails],
     *,
+    declared: bool = True,
     on_demand_aps: float = 0,
 ) -> Target:
     """Return the capacity a namespace should have while *leases* run, each under its own rails.
@@ -121,6 +135,7 @@ def target_of_leases(
         leases: The active leases.
         baseline: What is in force when nothing runs.
         rails_of: The guard rails of a lease, as narrow as the Cloud makes them now.
+        declared: Whether a calendar declares the baseline.
         on_demand_aps: The namespace's on-demand limit in Actions per second; 0 if unknown.
     """
     running = list(leases)
@@ -128,18 +143,19 @@ def target_of_leases(
     declarations = sorted({(each.revision, each.rails) for each in capped}, key=_by_age)
     if len(declarations) <= 1:
         rails = declarations[0][1] if declarations else Rails()
-        return target_of(running, baseline, rails, on_demand_aps=on_demand_aps)
+        return target_of(running, baseline, rails, declared=declared, on_demand_aps=on_demand_aps)
     targets = [
         target_of(
             [each for each in capped if each.revision <= revision],
             baseline,
             rails,
+            declared=declared,
             on_demand_aps=on_demand_aps,
         )
         for revision, rails in declarations
     ]
     best = max(targets, key=lambda target: (_rank(target, baseline), target.requested))
-    requested = combine(running)
+    requested = combine(running, baseline if declared else ON_DEMAND)
     if best.requested >= requested:
         return best
     held_back = f"{requested} TRU requested, {best.capacity} within the rails of each window"
