@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
-from workflows.activities.keeper import baseline_on_record
+from workflows import activity_types
+from workflows.activities.recovery import baseline_on_record, state_on_record
 from workflows.contract import Capacity
+from workflows.keeper_state import KeeperState
 
 BEFORE = Capacity(3)
+QUERY_TIMEOUT = "workflows.activities.recovery.QUERY_TIMEOUT"
 
 
 @pytest.fixture
 def mute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no broken run answer: there is no time to replay it."""
-    monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
+    monkeypatch.setattr(QUERY_TIMEOUT, timedelta(microseconds=1))
 
 
 async def broken_off(stage: Stage) -> None:
@@ -49,7 +53,9 @@ async def test_a_run_that_took_over_has_it_on_record_too(
         await broken_off(stage)
         await stage.boost(4, 5)
         await broken_off(stage)
-        monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
+        monkeypatch.setattr(
+            "workflows.activities.recovery.QUERY_TIMEOUT", timedelta(microseconds=1)
+        )
         await stage.boost(6, 1)
         assert (await stage.status()).baseline == BEFORE
         await stage.release()
@@ -82,3 +88,55 @@ async def test_a_run_that_continued_has_it_on_record(
         await stage.boost(8, 5)
         await stage.says(lambda status: bool(status.leases))
         assert await baseline_on_record(stage.client, stage.keeper) == BEFORE
+
+
+def as_remembered(state: KeeperState) -> KeeperState:
+    """Return *state* without what only times an observation, or words it."""
+    return replace(
+        state,
+        observed_at=None,
+        target_since=None,
+        last_target=None,
+        note="",
+        fault="",
+        retry_at=None,
+    )
+
+
+@pytest.mark.parametrize("declared", [None, Capacity(2)], ids=["found", "declared"])
+async def test_a_history_tells_all_that_the_run_would(
+    skipping: WorkflowEnvironment, fresh: str, declared: Capacity | None
+) -> None:
+    """Leases, releases, requests and observations: rebuilt, the state is the keeper's own."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(4, 9, baseline=declared)
+        await stage.boost(8, 5, baseline=declared)
+        await broken_off(stage)
+        await stage.boost(6, 3, baseline=declared, combine="add")
+        await stage.release(window="w8")
+        await stage.in_force(10)
+        await stage.says(lambda status: status.health == "ok")
+        own = await stage.keeper.query(activity_types.STATE_QUERY, result_type=KeeperState)
+        told = await state_on_record(stage.client, stage.keeper, stage.namespace)
+        assert {lease.window for lease in told.leases} == {"w4", "w6"}
+        assert [lease.window for lease in told.released] == ["w8"]
+        assert as_remembered(own) == as_remembered(told)
+
+
+@pytest.mark.usefixtures("mute")
+async def test_leases_outlive_a_run_that_does_not_answer(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A running window keeps its capacity, and what was released stays so."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5)
+        await stage.boost(12, 5)
+        await stage.release(window="w12")
+        await stage.in_force(8)
+        run = (await stage.keeper.describe()).run_id
+        await broken_off(stage)
+        await stage.start_keeper(broken_run=run)
+        status = await stage.says(lambda status: bool(status.leases))
+        assert [lease.window for lease in status.leases] == ["w8"]
+        await stage.end()
+        assert stage.cloud.steps[-2:] == [8, 3]

@@ -51,9 +51,13 @@ and without the marker none is replayed into it.
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
-@workflow.defn(name=KEEPER_WORKFLOW)
+@workflow.defn(name=KEEPER_WORKFLOW, failure_exception_types=[workflow.NondeterminismError])
 class CapacityKeeper:
-    """Keeps one namespace at the target of its active leases, else at its baseline."""
+    """Keeps one namespace at the target of its active leases, else at its baseline.
+
+    A run whose history the worker's release can't replay fails at once: the next lease request
+    or the watchdog starts its successor, which recovers the state (decision 13).
+    """
 
     @workflow.init
     def __init__(self, start: KeeperInput) -> None:
@@ -145,11 +149,8 @@ class CapacityKeeper:
         """Release leases before their end, and return those that were active."""
         self._updates += 1
         await workflow.wait_condition(lambda: not self._is_recovering)
-        ended = [lease for lease in self._state.leases if _is_meant(lease, request)]
-        known = transitions.release(self._state, lambda lease: _is_meant(lease, request))
-        if request.lease is not None:
-            known = transitions.refuse(known, request.lease, workflow.now())
-        self._change(known)
+        ended = [lease for lease in self._state.leases if transitions.is_meant(lease, request)]
+        self._change(transitions.release_requested(self._state, request, workflow.now()))
         return tuple(ended)
 
     @workflow.query(name=STATUS_QUERY)
@@ -213,7 +214,7 @@ class CapacityKeeper:
         """Observe the capacity in force before the first change: it is what is restored.
 
         The result of the activity puts it on record in the history, from where
-        `workflows.activities.keeper` reads it if this run should break off.
+        `workflows.activities.recovery` reads it if this run should break off.
         """
         try:
             observation = await self._run_activity(
@@ -374,8 +375,7 @@ class CapacityKeeper:
             if old is not None:
                 self._state = transitions.take_over(self._state, old.unpacked)
             elif self._state.baseline is None:
-                doubt = "the run of the keeper before this one can't be read any more"
-                self._state = replace(self._state, doubt=doubt)
+                self._state = replace(self._state, doubt=transitions.LOST_RUN)
         self._broken_run = ""
         self._is_recovering = False
 
@@ -478,13 +478,6 @@ class CapacityKeeper:
 def _was_made_by_a_reset(info: workflow.Info) -> bool:
     """Tell whether this run was made by a reset: it replays another run under a new id."""
     return info.original_execution_run_id not in ("", info.run_id)
-
-
-def _is_meant(lease: Lease, request: ReleaseRequest) -> bool:
-    """Tell whether *request* names *lease*."""
-    if request.key:
-        return request.key in (lease.key, *lease.replaced)
-    return not request.window or lease.window == request.window
 
 
 def _not_now(message: str) -> ApplicationError:

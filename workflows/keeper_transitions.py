@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from workflows.contract import Capacity, KeeperHealth, Lease, LeaseRequest, Rails
+from workflows.contract import (
+    Capacity,
+    KeeperHealth,
+    Lease,
+    LeaseRequest,
+    Rails,
+    ReleaseRequest,
+)
 from workflows.keeper_state import Declaration, KeeperState, KnownOptions
 from workflows.lease_demand import demand_of
 from workflows.operation_ids import is_own, origin_of
@@ -23,6 +30,10 @@ REVERT_DEADLINE = timedelta(minutes=10)
 
 RETRY_SHORTAGE_EVERY = timedelta(minutes=5)
 """How often the full target is tried while the Cloud has too little."""
+
+
+LOST_RUN = "the run of the keeper before this one can't be read any more"
+"""The doubt about the baseline where nothing is left of the run before."""
 
 
 def grant(state: KeeperState, request: LeaseRequest, now: datetime) -> KeeperState:
@@ -135,6 +146,19 @@ def release(state: KeeperState, chosen: Callable[[Lease], bool]) -> KeeperState:
         (gone if chosen(lease) else kept).append(lease)
     left = replace(state, leases=tuple(kept), released=(*state.released, *gone))
     return promote_other_declaration(left)
+
+
+def release_requested(state: KeeperState, request: ReleaseRequest, now: datetime) -> KeeperState:
+    """Return *state* without the leases that *request* names; its own lease is refused."""
+    left = release(state, lambda lease: is_meant(lease, request))
+    return left if request.lease is None else refuse(left, request.lease, now)
+
+
+def is_meant(lease: Lease, request: ReleaseRequest) -> bool:
+    """Tell whether *request* names *lease*."""
+    if request.key:
+        return request.key in (lease.key, *lease.replaced)
+    return not request.window or lease.window == request.window
 
 
 def refuse(state: KeeperState, lease: Lease, now: datetime) -> KeeperState:

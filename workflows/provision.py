@@ -37,9 +37,13 @@ _KEEPER_RETRIES = RetryPolicy(
 )
 
 
-@workflow.defn(name=BOOST_WORKFLOW)
+@workflow.defn(name=BOOST_WORKFLOW, failure_exception_types=[workflow.NondeterminismError])
 class ProvisionBoost:
-    """Requests the capacity of one window until it is in force or the window has ended."""
+    """Requests the capacity of one window until it is in force or the window has ended.
+
+    A run whose history the worker's release can't replay fails at once; the watchdog starts
+    the boost again where its lease isn't held (decision 13).
+    """
 
     @workflow.run
     async def run(self, request: BoostRequest) -> BoostResult:

@@ -1,25 +1,18 @@
 """Activities that call keeper workflows: request or release a lease, recover state.
 
-The state of a run that broke off is recovered from its own answer to a query, else read off its
-history: the baseline is on record there before the first change is requested.
+`workflows.activities.recovery` has how the state of a run that broke off is recovered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import activity
-from temporalio.api.common.v1 import Payloads
-from temporalio.api.enums.v1 import WorkflowTaskFailedCause
-from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
@@ -28,9 +21,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability
 from workflows.activities.heartbeat import heartbeating
+from workflows.activities.recovery import run_that_was_reset, state_of
 from workflows.activity_types import (
     KeeperInput,
-    Observation,
     RecoverState,
     ReleaseLease,
     RequestLease,
@@ -41,13 +34,11 @@ from workflows.contract import (
     RELEASE_UPDATE,
     UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
-    Capacity,
     LeaseAnswer,
     LeaseRequest,
     keeper_id,
 )
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
-from workflows.operation_ids import is_own, origin_of
 
 RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
 """Names of the execution statuses after which the next keeper recovers the state of the last
@@ -55,9 +46,6 @@ one. A cancelled one has no work undone, but it knows which leases were released
 
 RETRY_INTERVAL = 2.0
 """Seconds until a lease is requested again from a keeper that had no room for it."""
-
-QUERY_TIMEOUT = timedelta(seconds=30)
-"""How long a broken run may take to be replayed and to answer."""
 
 
 class KeeperActivities:
@@ -118,16 +106,15 @@ class KeeperActivities:
     async def recover_state(self, task: RecoverState) -> KeeperState | None:
         """Return the state of a run that was terminated, cancelled, reset or failed.
 
-        The run answers for itself, by a query that replays it. If it can't, its history still
-        has the baseline. Which capacities were requested isn't known then, so that the
-        baseline is one to be enforced. None where the run is gone.
+        The run answers for itself, by a query that replays it. If it can't, its state is
+        rebuilt from its history. None where the run is gone.
         """
         run = self._client.get_workflow_handle(keeper_id(task.namespace), run_id=task.run)
         try:
             if task.is_reset:
-                base_run = await _run_that_was_reset(run)
+                base_run = await run_that_was_reset(run)
                 run = self._client.get_workflow_handle(run.id, run_id=base_run)
-            return await _state_of(self._client, run, task.namespace)
+            return await state_of(self._client, run, task.namespace)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
@@ -192,95 +179,3 @@ def _failure(error: WorkflowUpdateFailedError) -> BaseException:
     if isinstance(cause, ApplicationError) and cause.type == activity_types.REFUSED:
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return error
-
-
-_RESULTS: dict[str, type] = {
-    activity_types.OBSERVE: Observation,
-    activity_types.RECOVER_STATE: KeeperState,
-}
-"""Activities whose results tell a baseline, and the types of those results."""
-
-
-async def _state_of(client: Client, run: WorkflowHandle[Any, Any], namespace: str) -> KeeperState:
-    """Return the state that *run* answers, else what its history tells."""
-    try:
-        state: KeeperState = await run.query(
-            activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=QUERY_TIMEOUT
-        )
-    except (RPCError, WorkflowQueryFailedError) as error:
-        activity.logger.warning("run %s does not answer: %s", run.run_id, error)
-    else:
-        return state
-    baseline = await baseline_on_record(client, run)
-    if baseline is None:
-        return KeeperState(namespace=namespace)
-    return KeeperState(
-        namespace=namespace, baseline=baseline, baseline_declared=True, requested=(baseline,)
-    )
-
-
-async def _run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:
-    """Return the id of the run that *run* was made from: its own history names it."""
-    base = ""
-    async for event in run.fetch_history_events():
-        failed = event.workflow_task_failed_event_attributes
-        if failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
-            base = failed.base_run_id
-    return base
-
-
-async def baseline_on_record(client: Client, run: WorkflowHandle[Any, Any]) -> Capacity | None:
-    """Return the baseline that the history of *run* tells; None if it tells none.
-
-    The newest declaration counts; without one, what was last found before a raise.
-    """
-    found, declared = None, None
-    async for value in _recorded_values(client, run):
-        if isinstance(value, Observation):
-            found = _baseline_in(value, run.id.removeprefix(keeper_id("")))
-        elif isinstance(value, LeaseRequest):
-            declared = value.baseline or declared
-        elif value.baseline_declared:
-            declared = value.baseline
-        elif not value.doubt:
-            found = value.baseline
-    return declared or found
-
-
-def _baseline_in(observation: Observation, namespace: str) -> Capacity | None:
-    """Return the baseline that *observation* shows; None where a keeper's request hides it."""
-    origin = origin_of(observation.request, namespace)
-    if origin is not None:
-        return origin.baseline
-    return None if is_own(observation.request, namespace) else observation.capacity
-
-
-async def _recorded_values(
-    client: Client, run: WorkflowHandle[Any, Any]
-) -> AsyncIterator[Observation | LeaseRequest | KeeperState]:
-    """Yield the values in the history of *run* that may tell a baseline, in order."""
-    names: dict[int, str] = {}
-    async for event in run.fetch_history_events():
-        scheduled = event.activity_task_scheduled_event_attributes
-        names[event.event_id] = scheduled.activity_type.name
-        payloads, kind = _payloads_of(event, names)
-        if payloads.payloads:
-            (value,) = await client.data_converter.decode(payloads.payloads[:1], [kind])
-            value = value.state if isinstance(value, KeeperInput) else value
-            if value is not None:
-                yield value
-
-
-def _payloads_of(event: HistoryEvent, names: dict[int, str]) -> tuple[Payloads, type]:
-    """Return the payloads of *event* that may tell a baseline, and their type; else none.
-
-    *names* are those of the activities scheduled so far, by the ids of their events.
-    """
-    if event.HasField("workflow_execution_started_event_attributes"):
-        return event.workflow_execution_started_event_attributes.input, KeeperInput
-    accepted = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
-    if accepted.name == LEASE_UPDATE:
-        return accepted.args, LeaseRequest
-    completed = event.activity_task_completed_event_attributes
-    kind = _RESULTS.get(names.get(completed.scheduled_event_id, ""))
-    return (completed.result, kind) if kind else (Payloads(), object)
