@@ -17,6 +17,7 @@ RELEASE_LEASE = "keeper.release-lease.v1"
 RECOVER_STATE = "keeper.recover-state.v1"
 OBSERVE = "capacity.observe.v1"
 RECONCILE = "capacity.reconcile.v1"
+WATCH = "watchdog.watch.v1"
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=45)
 """An activity without a heartbeat for so long counts as lost, and its worker with it.
@@ -37,6 +38,9 @@ STATE_QUERY = "state"
 
 REFUSED = "Refused"
 """The type of a keeper's refusal that no further attempt changes."""
+
+BAD_REQUEST = "BadRequest"
+"""The type of a boost's failure whose input can't be read."""
 
 NOT_NOW = "NotNow"
 """The type of the refusal by a keeper that has no room until it hands over to its next run."""

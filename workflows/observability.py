@@ -20,7 +20,7 @@ from temporalio import activity
 from temporalio.common import MetricMeter
 
 from workflows.activity_types import Observation
-from workflows.contract import Capacity
+from workflows.contract import Capacity, WatchdogReport
 from workflows.keeper_state import KeeperState
 from workflows.keeper_transitions import REVERT_DEADLINE
 
@@ -108,6 +108,24 @@ def record_lateness(namespace: str, seconds: float) -> None:
     _meter(namespace).create_histogram_float(
         f"{PREFIX}_lateness", "Seconds from a firing's nominal time to its lease request", "seconds"
     ).record(max(0.0, seconds))
+
+
+def record_round(report: WatchdogReport) -> None:
+    """Record a round of the watchdog: when it was, what it saw and what it healed."""
+    meter = activity.metric_meter()
+    last = "Unix time of the latest round of the watchdog"
+    meter.create_gauge_float(f"{PREFIX}_watchdog_last_round", last, "s").set(report.at.timestamp())
+    problems = "What the latest round of the watchdog could not read"
+    meter.create_gauge(f"{PREFIX}_watchdog_problems", problems).set(len(report.problems))
+    for one in report.namespaces:
+        of = _meter(one.namespace)
+        if one.capacity is not None:
+            _gauge(of, "seen_tru", "TRU that the watchdog saw; 0 is on-demand", _tru(one.capacity))
+        described = "Whether capacity was set externally, as the watchdog saw it"
+        of.create_gauge(f"{PREFIX}_foreign", described).set(int(one.state == "foreign"))
+    for each in (one for one in report.healed if one.at == report.at):
+        labelled = _meter(each.namespace).with_additional_attributes({"what": each.what})
+        labelled.create_counter(f"{PREFIX}_healed", "What the watchdog put right").add(1)
 
 
 def _meter(namespace: str) -> MetricMeter:

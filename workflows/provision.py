@@ -85,7 +85,9 @@ class ProvisionBoost:
             lease = lease_of(request, nominal)
         except (ValueError, LookupError) as error:
             text = f"the boost can't be read: {error}; fix the calendar and sync it"
-            raise ApplicationError(text, type="BadRequest", non_retryable=True) from error
+            raise ApplicationError(
+                text, type=activity_types.BAD_REQUEST, non_retryable=True
+            ) from error
         described = ui_text.describe_lease(lease)
         workflow.set_current_details(f"Requesting from keeper/{request.namespace}: {described}.")
         return lease

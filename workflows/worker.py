@@ -16,10 +16,12 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workflows.activities.capacity import ATTEMPT_PATIENCE, CapacityActivities, Cloud
 from workflows.activities.keeper import KeeperActivities
-from workflows.contract import TASK_QUEUE
+from workflows.activities.watchdog import WatchdogActivities
+from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars
 from workflows.keeper import CapacityKeeper
 from workflows.keeper_state import OBSERVE_EVERY
 from workflows.provision import ProvisionBoost
+from workflows.watchdog import Watchdog
 
 ACTIVITIES_AT_ONCE = 4_000
 """Activities mostly wait: a lease request and a reconcile for each of 2,000 namespaces."""
@@ -47,6 +49,7 @@ PURE_MODULES = (
     "lease_demand",
     "operation_ids",
     "ui_text",
+    "watchdog_decisions",
 )
 
 SANDBOX = SandboxedWorkflowRunner(
@@ -68,6 +71,7 @@ def build_worker(
     workflows_in_memory: int = WORKFLOWS_IN_MEMORY,
     runner: WorkflowRunner = RUNNER,
     observe_every: timedelta = OBSERVE_EVERY,
+    watchdog: WatchdogActivities | None = None,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -84,6 +88,7 @@ def build_worker(
             replays its workflow from the beginning.
         runner: What runs workflow code.
         observe_every: How often keepers with leases observe their namespaces.
+        watchdog: The watchdog's activity; None for a worker that leaves it to others.
     """
     capacity, keepers = (
         CapacityActivities(cloud, patience=patience),
@@ -92,13 +97,14 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ProvisionBoost, CapacityKeeper],
+        workflows=[ProvisionBoost, CapacityKeeper, *([Watchdog] if watchdog else [])],
         activities=[
             capacity.observe,
             capacity.reconcile,
             keepers.request_lease,
             keepers.release_lease,
             keepers.recover_state,
+            *([watchdog.watch] if watchdog else []),
         ],
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
@@ -116,7 +122,20 @@ async def run_worker(
     *,
     stop: asyncio.Event,
     task_queue: str = TASK_QUEUE,
+    calendars: Calendars | None = None,
+    baseline: BaselinePolicy = "enforce",
 ) -> None:
-    """Run a worker until *stop* is set; running activities may then take `GRACE` to end."""
-    async with build_worker(client, cloud, task_queue=task_queue):
+    """Run a worker until *stop* is set; running activities may then take `GRACE` to end.
+
+    Args:
+        client: A client of the Temporal namespace that boosts and keepers live in.
+        cloud: The Cloud Operations API.
+        stop: Ends it.
+        task_queue: Where the schedules start their boosts.
+        calendars: Reads the live schedules for the watchdog; without it, the watchdog looks
+            after keepers only.
+        baseline: What the watchdog does about a declared baseline that isn't in force.
+    """
+    watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue)
+    async with build_worker(client, cloud, task_queue=task_queue, watchdog=watchdog):
         await stop.wait()

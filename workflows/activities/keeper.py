@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,10 +14,11 @@ from temporalio import activity
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowExecutionDescription,
     WorkflowUpdateFailedError,
 )
-from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability
@@ -78,6 +80,8 @@ class KeeperActivities:
                 except WorkflowUpdateFailedError as error:
                     if not _is_to_be_repeated(error):
                         raise _failure(error) from error
+                except WorkflowAlreadyStartedError:  # it ended as it was asked
+                    continue
                 await asyncio.sleep(RETRY_INTERVAL)
 
     async def _update(self, request: LeaseRequest) -> LeaseAnswer:
@@ -96,11 +100,14 @@ class KeeperActivities:
         Its request may still be in flight: where no keeper runs, one is started that refuses it.
         """
         async with heartbeating("waiting for the keeper's answer"):
-            await self._client.execute_update_with_start_workflow(
-                RELEASE_UPDATE,
-                task.request,
-                start_workflow_operation=await self._start_of(task.namespace),
-            )
+            while True:
+                with suppress(WorkflowAlreadyStartedError):  # it ended as it was asked
+                    await self._client.execute_update_with_start_workflow(
+                        RELEASE_UPDATE,
+                        task.request,
+                        start_workflow_operation=await self._start_of(task.namespace),
+                    )
+                    return
 
     @activity.defn(name=activity_types.RECOVER_STATE)
     async def recover_state(self, task: RecoverState) -> KeeperState | None:
@@ -122,33 +129,41 @@ class KeeperActivities:
             return None
 
     async def _start_of(self, namespace: str) -> WithStartWorkflowOperation[Any, Any]:
-        """Return the operation that starts the keeper of *namespace*, if none is running."""
+        """Return the operation that starts the keeper of *namespace*, if none is running.
+
+        Where one is running, no other is started: should it fail as it takes the update, the
+        server would start another that knows nothing of it. The next attempt finds it broken.
+        """
+        latest = await self._latest(namespace)
+        status = latest.status.name if latest is not None and latest.status is not None else ""
+        is_broken = status in RECOVERABLE_STATUSES
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
             KeeperInput(
                 namespace=namespace,
-                broken_run=await self._broken_run(namespace),
+                broken_run=latest.run_id if latest is not None and is_broken else "",
                 observe_every_seconds=self._observe_every // timedelta(seconds=1),
                 updates_per_run=keeper_state.UPDATES_PER_RUN,
             ),
             id=keeper_id(namespace),
             task_queue=activity.info().task_queue,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE
+            if status == "RUNNING"
+            else WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"Capacity of {namespace}",
         )
         asyncio.ensure_future(start.workflow_handle()).add_done_callback(_retrieve_outcome)
         return start
 
-    async def _broken_run(self, namespace: str) -> str:
-        """Return the id of the keeper's latest run if it broke off, else an empty string."""
+    async def _latest(self, namespace: str) -> WorkflowExecutionDescription | None:
+        """Return the latest run of the keeper as the server describes it; None without one."""
         try:
-            latest = await self._client.get_workflow_handle(keeper_id(namespace)).describe()
+            return await self._client.get_workflow_handle(keeper_id(namespace)).describe()
         except RPCError as error:
             if error.status == RPCStatusCode.NOT_FOUND:
-                return ""
+                return None
             raise
-        is_recoverable = latest.status is not None and latest.status.name in RECOVERABLE_STATUSES
-        return latest.run_id if is_recoverable else ""
 
 
 def _retrieve_outcome(started: asyncio.Future[Any]) -> None:

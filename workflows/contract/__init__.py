@@ -3,6 +3,7 @@
 - `messages`: workflow inputs, updates and answers, as they appear in the Temporal UI.
 - `clock`: wall-clock time to instants and back; the one reading of clock changes.
 - `capacity`: how leases combine into the capacity that a namespace should have.
+- `watchdog`: what the watchdog looks at, and its report.
 
 Standard library only, and no I/O: the planner draws the timeline with the very
 functions that the keeper computes its target with.
@@ -47,6 +48,23 @@ from workflows.contract.messages import (
     occurrence_of,
     parse_instant,
 )
+from workflows.contract.watchdog import (
+    ROUND_EVERY,
+    WATCH_FOR,
+    WATCHDOG_ID,
+    WATCHDOG_WORKFLOW,
+    BaselinePolicy,
+    Calendars,
+    CalendarView,
+    Declared,
+    DueBoost,
+    Healed,
+    HealedWhat,
+    NamespaceSeen,
+    SeenState,
+    WatchdogInput,
+    WatchdogReport,
+)
 
 __all__ = [
     "APS_PER_TRU",
@@ -55,24 +73,39 @@ __all__ = [
     "LEASE_UPDATE",
     "ON_DEMAND",
     "RELEASE_UPDATE",
+    "ROUND_EVERY",
     "STATUS_QUERY",
     "TASK_QUEUE",
     "UNFINISHED_STATUSES",
     "UNPROCESSED_UPDATE",
+    "WATCHDOG_ID",
+    "WATCHDOG_WORKFLOW",
+    "WATCH_FOR",
+    "BaselinePolicy",
     "BoostRequest",
     "BoostResult",
+    "CalendarView",
+    "Calendars",
     "Capacity",
     "Combine",
+    "Declared",
+    "DueBoost",
+    "Healed",
+    "HealedWhat",
     "KeeperHealth",
     "KeeperStart",
     "KeeperStatus",
     "Lease",
     "LeaseAnswer",
     "LeaseRequest",
+    "NamespaceSeen",
     "Rails",
     "ReleaseRequest",
+    "SeenState",
     "Target",
     "Until",
+    "WatchdogInput",
+    "WatchdogReport",
     "combine",
     "end_by_clock",
     "format_duration",

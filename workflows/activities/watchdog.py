@@ -1,0 +1,401 @@
+"""The rounds of the watchdog: look at what is, and put right what isn't as the calendars say.
+
+A round reads the live schedules, the keepers and boosts as the server describes them, and the
+capacity in force; `workflows.watchdog_decisions` decides. Nothing that a round does can do
+harm twice: boosts are started under their own ids, keepers where none is running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+)
+from temporalio.converter import value_to_type
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from workflows import activity_types, keeper_state, observability, watchdog_decisions
+from workflows.activities.capacity import Cloud
+from workflows.activity_types import KeeperInput
+from workflows.cloud import CloudError
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    KEEPER_WORKFLOW,
+    STATUS_QUERY,
+    TASK_QUEUE,
+    BaselinePolicy,
+    Calendars,
+    CalendarView,
+    Declared,
+    DueBoost,
+    Healed,
+    HealedWhat,
+    KeeperStatus,
+    NamespaceSeen,
+    WatchdogInput,
+    WatchdogReport,
+    keeper_id,
+    lease_of,
+)
+from workflows.keeper_state import OBSERVE_EVERY, KeeperState
+from workflows.watchdog_decisions import Execution, QuietCapacity
+
+AT_ONCE = 4
+"""Requests of a round that wait at once: the watchdog takes its time, boosts come first."""
+
+RPC_TIMEOUT = timedelta(seconds=10)
+
+TERMINATED_BECAUSE = "its workflow task failed over and over; a successor goes on"
+
+_BROKEN = " OR ".join(
+    f"ExecutionStatus = '{name}'" for name in ("Running", "Terminated", "Failed", "TimedOut")
+)
+KEEPERS = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ({_BROKEN})"
+"""Keepers that may need the watchdog. Those that ended well are left out: they are many."""
+
+SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
+SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class WatchdogActivities:
+    """The watchdog's activity, and its rounds.
+
+    Args:
+        client: A client of the Temporal namespace of boosts and keepers.
+        cloud: The Cloud Operations API.
+        calendars: Reads the live schedules; None where only keepers are to be looked after.
+        baseline: Whether a declared baseline is established where less is in force.
+        task_queue: Where keepers and boosts are started.
+        observe_every: How often the keepers that are started observe their namespaces.
+    """
+
+    client: Client
+    cloud: Cloud
+    calendars: Calendars | None = None
+    baseline: BaselinePolicy = "enforce"
+    task_queue: str = TASK_QUEUE
+    observe_every: timedelta = OBSERVE_EVERY
+    _started: set[str] = field(default_factory=set)
+
+    @activity.defn(name=activity_types.WATCH)
+    async def watch(self, task: WatchdogInput, before: WatchdogReport | None) -> WatchdogReport:
+        """Look around every so often, for as long as *task* says; return the last report.
+
+        The latest report goes with each heartbeat, and one that was interrupted begins with it.
+
+        Raises:
+            ApplicationError: The worker stops; another one goes on at once.
+        """
+        details = activity.info().heartbeat_details
+        report = _as_report(details[0]) if details else before
+        end = activity.info().scheduled_time + timedelta(seconds=task.for_seconds)
+        stopping = asyncio.ensure_future(activity.wait_for_worker_shutdown())
+        try:
+            while True:
+                begin = datetime.now(UTC)
+                report = await self.round(begin, report, task.every_seconds)
+                activity.heartbeat(report)
+                observability.record_round(report)
+                due = begin + timedelta(seconds=task.every_seconds)
+                if due >= end:
+                    return report
+                left = (due - datetime.now(UTC)).total_seconds()
+                await asyncio.wait({stopping}, timeout=max(0.0, left))
+                if stopping.done():
+                    raise ApplicationError(
+                        "the worker stops; another goes on", next_retry_delay=timedelta(seconds=1)
+                    )
+        finally:
+            stopping.cancel()
+
+    async def round(
+        self, now: datetime, before: WatchdogReport | None = None, interval: float = 0.0
+    ) -> WatchdogReport:
+        """Look at everything once, at *now*, put right what can be, and return the report."""
+        one = _Round(self, now, before)
+        await one.run()
+        healed = (*(before.healed if before else ()), *one.healed)
+        return WatchdogReport(
+            at=now,
+            interval=interval,
+            namespaces=tuple(sorted(one.seen.values(), key=lambda seen: seen.namespace)),
+            healed=watchdog_decisions.remembered(healed, now),
+            problems=tuple(one.problems),
+        )
+
+
+def _as_report(details: Any) -> WatchdogReport | None:
+    """Return the report in the details of a heartbeat, which come without their type."""
+    with suppress(Exception):  # of another release
+        report: WatchdogReport = value_to_type(WatchdogReport, details)
+        return report
+    return None
+
+
+@dataclass
+class _Round:
+    """One round: what it saw, healed, and could not read."""
+
+    of: WatchdogActivities
+    now: datetime
+    before: WatchdogReport | None
+    seen: dict[str, NamespaceSeen] = field(default_factory=dict)
+    healed: list[Healed] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    keepers: dict[str, Execution] = field(default_factory=dict)
+    leases: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def client(self) -> Client:
+        return self.of.client
+
+    async def run(self) -> None:
+        """Take over keepers, start missed boosts, then look at quiet namespaces."""
+        view = await self._guarded("the schedules", self._view()) or CalendarView()
+        found = await self._guarded("the keepers", self._broken_or_running()) or set()
+        names = {one.namespace: one for one in view.namespaces}
+        for due in view.due:
+            names.setdefault(due.request.namespace, Declared(namespace=due.request.namespace))
+        for name in found:
+            names.setdefault(name, Declared(namespace=name))
+        await self._each([(name, name) for name in sorted(names)], self._look_after_keeper)
+        await self._each([(due.id, due) for due in view.due], self._look_after_boost)
+        await self._each(sorted(names.items()), self._look_at_capacity)
+
+    async def _view(self) -> CalendarView:
+        calendars = self.of.calendars
+        return CalendarView() if calendars is None else await calendars.look(self.now)
+
+    async def _guarded(self, what: str, work: Awaitable[T]) -> T | None:
+        """Return what *work* does; None where it fails, which is a problem of the round."""
+        try:
+            return await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # nothing may end the rounds; the next one tries again
+            self.problems.append(f"{what}: {error}")
+            _logger.warning("the watchdog: %s: %s", what, error)
+            return None
+
+    async def _each(
+        self, items: Iterable[tuple[str, T]], work: Callable[[T], Awaitable[None]]
+    ) -> None:
+        """Do *work* on each of the named *items*, a few at once; one that fails stops no other."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(name: str, item: T) -> None:
+            async with slots:
+                await self._guarded(name, work(item))
+
+        await asyncio.gather(*(one(name, item) for name, item in items))
+
+    def _heal(self, namespace: str, what: HealedWhat, details: str) -> None:
+        self.healed.append(
+            Healed(at=self.now, namespace=namespace, what=what, details=details[:300])
+        )
+        _logger.warning("the watchdog: %s: %s", namespace, details)
+
+    # Keepers
+
+    async def _broken_or_running(self) -> set[str]:
+        """Return the namespaces whose keepers run or broke off, by the list."""
+        return {
+            execution.id.removeprefix(keeper_id(""))
+            async for execution in self.client.list_workflows(KEEPERS, rpc_timeout=RPC_TIMEOUT)
+        }
+
+    async def _look_after_keeper(self, namespace: str) -> None:
+        """Give a keeper that broke off or got stuck a successor, which recovers its state."""
+        handle = self.client.get_workflow_handle(keeper_id(namespace))
+        keeper = await self._execution(handle)
+        self.keepers[namespace] = keeper
+        action = watchdog_decisions.keeper_action(keeper, self.now)
+        if action == "leave":
+            return
+        if action == "terminate and take over":
+            await self._terminate(handle, keeper)
+        await self._start_keeper(namespace, broken_run=keeper.run_id)
+        why = "got stuck" if keeper.is_running else keeper.status.lower().replace("_", " ")
+        self._heal(namespace, "keeper", f"the keeper {why}: a successor took over")
+        self.keepers[namespace] = Execution("RUNNING")
+
+    async def _start_keeper(
+        self, namespace: str, *, broken_run: str = "", state: KeeperState | None = None
+    ) -> None:
+        await self.client.start_workflow(
+            KEEPER_WORKFLOW,
+            KeeperInput(
+                namespace=namespace,
+                broken_run=broken_run,
+                state=state,
+                observe_every_seconds=self.of.observe_every // timedelta(seconds=1),
+                updates_per_run=keeper_state.UPDATES_PER_RUN,
+            ),
+            id=keeper_id(namespace),
+            task_queue=self.of.task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=f"Capacity of {namespace}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+
+    async def _execution(self, handle: WorkflowHandle[Any, Any]) -> Execution:
+        """Return the latest run of the workflow of *handle*, as the server describes it."""
+        try:
+            described = await handle.describe(rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return Execution()
+            raise
+        return _described(described)
+
+    async def _terminate(self, handle: WorkflowHandle[Any, Any], run: Execution) -> None:
+        """Terminate exactly that *run*, unless it has ended meanwhile."""
+        with suppress(RPCError):
+            stuck = self.client.get_workflow_handle(handle.id, run_id=run.run_id)
+            await stuck.terminate(TERMINATED_BECAUSE, rpc_timeout=RPC_TIMEOUT)
+
+    # Boosts
+
+    async def _look_after_boost(self, due: DueBoost) -> None:
+        """Start the boost of a window under way that has none, and no lease either."""
+        namespace = due.request.namespace
+        handle = self.client.get_workflow_handle(due.id)
+        boost = await self._execution(handle)
+        if boost.status == "FAILED":
+            boost = replace(boost, is_refused=await _is_refused(handle))
+        keeper = self.keepers.get(namespace, Execution())
+        is_held = False
+        if watchdog_decisions.needs_lease_check(boost, keeper):
+            key = lease_of(due.request, due.nominal).key
+            is_held = key in await self._leases_of(namespace)
+        action = watchdog_decisions.boost_action(
+            boost, keeper, self.now, is_held=is_held, was_started_here=due.id in self.of._started
+        )
+        if action == "leave":
+            return
+        if action == "terminate and start":
+            await self._terminate(handle, boost)
+        await self._start_boost(due)
+        was = boost.status.lower().replace("_", " ") if boost.status else "not there"
+        self._heal(namespace, "boost", f"the boost of {due.request.window} was {was}: started now")
+
+    async def _leases_of(self, namespace: str) -> frozenset[str]:
+        """Return the keys of the leases that the keeper holds; none where it doesn't answer."""
+        if namespace not in self.leases:
+            handle = self.client.get_workflow_handle(keeper_id(namespace))
+            try:
+                status: KeeperStatus = await handle.query(
+                    STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=RPC_TIMEOUT
+                )
+            except (RPCError, WorkflowQueryFailedError):
+                self.leases[namespace] = frozenset()
+            else:
+                keys = {key for lease in status.leases for key in (lease.key, *lease.replaced)}
+                self.leases[namespace] = frozenset(keys)
+        return self.leases[namespace]
+
+    async def _start_boost(self, due: DueBoost) -> None:
+        """Start the boost as its schedule would have, under the same id."""
+        attributes: list[SearchAttributePair[Any]] = [
+            SearchAttributePair(SCHEDULED_START, due.nominal),
+            SearchAttributePair(SCHEDULED_BY, due.schedule),
+        ]
+        with suppress(WorkflowAlreadyStartedError):  # it was started meanwhile
+            await self.client.start_workflow(
+                BOOST_WORKFLOW,
+                due.request,
+                id=due.id,
+                task_queue=self.of.task_queue,
+                static_summary=due.summary or None,
+                search_attributes=TypedSearchAttributes(attributes),
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        self.of._started.add(due.id)
+
+    # Capacity
+
+    async def _look_at_capacity(self, declared: Declared) -> None:
+        """See what is in force; at a quiet namespace, start a keeper where that isn't right."""
+        name = declared.namespace
+        before = self._before(name)
+        keeper = self.keepers.get(name)
+        if keeper is None:
+            self.seen[name] = self._unknown(name, "its keeper could not be looked at")
+            return
+        try:
+            seen = await self.of.cloud.observe(name)
+        except CloudError as error:
+            self.seen[name] = self._unknown(name, str(error))
+            return
+        if keeper.is_running or any(one.namespace == name for one in self.healed):
+            usual = before.usual if before else None
+            self.seen[name] = NamespaceSeen(
+                namespace=name, state="boosted", capacity=seen.capacity, at=self.now, usual=usual
+            )
+            return
+        found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
+        usual = before.usual if before else None
+        verdict = watchdog_decisions.judge_quiet(found, declared, usual, self.of.baseline)
+        if verdict.reconcile:
+            await self._start_keeper(name, state=watchdog_decisions.state_to_reconcile(declared))
+            self._heal(name, verdict.reconcile, verdict.details)
+        self.seen[name] = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
+
+    def _before(self, namespace: str) -> NamespaceSeen | None:
+        reported = self.before.namespaces if self.before else ()
+        return next((one for one in reported if one.namespace == namespace), None)
+
+    def _unknown(self, namespace: str, why: str) -> NamespaceSeen:
+        """Return that *namespace* can't be judged, with the capacity that was last seen."""
+        before = self._before(namespace)
+        known = before or NamespaceSeen(namespace=namespace, state="unknown")
+        since = known.since if known.state == "unknown" and known.since else self.now
+        return replace(known, state="unknown", details=why, since=since)
+
+
+def _described(description: WorkflowExecutionDescription) -> Execution:
+    task = description.raw_description.pending_workflow_task
+    has_task = description.raw_description.HasField("pending_workflow_task")
+    return Execution(
+        status=description.status.name if description.status is not None else "",
+        run_id=description.run_id,
+        attempt=task.attempt if has_task else 0,
+        task_since=task.original_scheduled_time.ToDatetime(tzinfo=UTC) if has_task else None,
+    )
+
+
+async def _is_refused(boost: WorkflowHandle[Any, Any]) -> bool:
+    """Tell whether a failed *boost* was refused, so that another run of it would be, too."""
+    try:
+        await boost.result(rpc_timeout=RPC_TIMEOUT)
+    except WorkflowFailureError as error:
+        cause = error.cause
+        return isinstance(cause, ApplicationError) and cause.type in (
+            activity_types.REFUSED,
+            activity_types.BAD_REQUEST,
+        )
+    return False

@@ -1,0 +1,253 @@
+"""What the watchdog does about what it sees: pure decisions on values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from workflows.contract import (
+    APS_PER_TRU,
+    UNFINISHED_STATUSES,
+    BaselinePolicy,
+    Capacity,
+    Declared,
+    Healed,
+    NamespaceSeen,
+    SeenState,
+)
+from workflows.keeper_state import KeeperState
+from workflows.operation_ids import is_own, origin_of
+
+STUCK_ATTEMPTS = 3
+"""Attempts of one workflow task after which a workflow counts as stuck."""
+
+STUCK_AFTER = timedelta(seconds=60)
+"""How long such a task must have been tried: a busy worker lets one time out."""
+
+ACCEPTED_AFTER = timedelta(days=1)
+"""How long an external change of an undeclared capacity is reported, until it is the usual one."""
+
+REMEMBERED = timedelta(days=1)
+"""How long a report keeps what was healed."""
+
+MOST_HEALED = 100
+"""How many of those it keeps at most: it travels with each heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """The latest run of a workflow, as the server describes it without asking a worker.
+
+    *status* is the name of its status, empty where there is no run. *attempt* counts the
+    attempts of its pending workflow task, due since *task_since*; 0 and None without one.
+    *is_refused* says that it failed for good: another run of it would, too.
+    """
+
+    status: str = ""
+    run_id: str = ""
+    attempt: int = 0
+    task_since: datetime | None = None
+    is_refused: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is running, stuck or not."""
+        return self.status == "RUNNING"
+
+    def is_stuck(self, now: datetime) -> bool:
+        """Tell whether its workflow task fails over and over, so that it gets no further."""
+        if not self.is_running or self.task_since is None or self.attempt < STUCK_ATTEMPTS:
+            return False
+        return now - self.task_since >= STUCK_AFTER
+
+
+KeeperAction = Literal["leave", "take over", "terminate and take over"]
+
+
+def keeper_action(keeper: Execution, now: datetime) -> KeeperAction:
+    """Return what to do about a keeper: one that broke off or got stuck gets a successor.
+
+    One that was cancelled has restored the baseline before it ended.
+    """
+    if keeper.is_stuck(now):
+        return "terminate and take over"
+    return "take over" if keeper.status in UNFINISHED_STATUSES else "leave"
+
+
+BoostAction = Literal["leave", "start", "terminate and start"]
+
+
+def boost_action(
+    boost: Execution,
+    keeper: Execution,
+    now: datetime,
+    *,
+    is_held: bool = False,
+    was_started_here: bool = False,
+) -> BoostAction:
+    """Return what to do about a boost whose window is under way.
+
+    Args:
+        boost: The run of the boost's firing.
+        keeper: The keeper of its namespace; one that broke off has been taken over before.
+        now: The time.
+        is_held: Whether the keeper holds the lease of that window.
+        was_started_here: Whether the watchdog has started this boost before.
+    """
+    if boost.is_stuck(now):
+        return "terminate and start"
+    if boost.is_running or is_held:
+        return "leave"
+    if boost.status == "CANCELED" or boost.is_refused:
+        return "leave"  # a person's wish; a refusal is what the boost itself reports
+    if boost.status == "COMPLETED":
+        # Its keeper holds the lease, or knows that it was released, as long as it runs.
+        is_lost = keeper.status in ("", "COMPLETED") and not was_started_here
+        return "start" if is_lost else "leave"
+    return "start"
+
+
+def needs_lease_check(boost: Execution, keeper: Execution) -> bool:
+    """Tell whether only the keeper knows if the window of *boost* has its lease.
+
+    Asking is an Action, so that it is done for nothing else.
+    """
+    ended_well = boost.status in ("COMPLETED", "CANCELED")
+    return keeper.is_running and not boost.is_running and not ended_well
+
+
+@dataclass(frozen=True, slots=True)
+class QuietCapacity:
+    """The capacity of a namespace without a keeper at work, as the Cloud API reports it.
+
+    *limit* is the one in force in Actions per second, 0 where it isn't reported; *request* is
+    the id of the latest capacity request.
+    """
+
+    capacity: Capacity
+    pending: Capacity | None = None
+    request: str = ""
+    limit: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the watchdog makes of a quiet namespace.
+
+    *reconcile* says that a keeper has to be started, which goes to the declared baseline, or
+    to the one before the boosts where none is declared.
+    """
+
+    state: SeenState
+    details: str = ""
+    reconcile: Literal["", "baseline", "capacity"] = ""
+
+
+def judge_quiet(
+    found: QuietCapacity,
+    declared: Declared,
+    usual: Capacity | None,
+    policy: BaselinePolicy,
+) -> Verdict:
+    """Return what to make of a namespace that no boost runs for.
+
+    What a keeper requested is given back. What others set above the baseline is left alone
+    and reported; less than the declared baseline is raised to it, unless it is only observed.
+    Without a declared baseline, another capacity than the *usual* one is reported.
+    """
+    if found.pending is not None:
+        return Verdict("changing", f"a change to {found.pending} is under way")
+    origin = origin_of(found.request, declared.namespace)
+    if origin is not None and origin.requested == found.capacity:
+        wanted = declared.baseline or origin.baseline
+        if found.capacity == wanted:
+            return Verdict("ok")
+        return Verdict(
+            "healing", f"{found.capacity} was left by a boost; back to {wanted}", "capacity"
+        )
+    if origin is None and is_own(found.request, declared.namespace) and found.capacity.tru:
+        return _judge_unexplained(found, declared)
+    if declared.baseline is not None:
+        return _judge_declared(found, declared.baseline, policy)
+    if usual is None or found.capacity == usual:
+        return Verdict("ok")
+    return Verdict("foreign", f"{usual} was in force; {found.capacity} was set externally")
+
+
+def _judge_unexplained(found: QuietCapacity, declared: Declared) -> Verdict:
+    """Judge a keeper's own capacity whose request doesn't tell what was before it."""
+    if declared.baseline is None:
+        return Verdict("unknown", f"{found.capacity} was requested by a keeper ({found.request})")
+    if found.capacity == declared.baseline:
+        return Verdict("ok")
+    left = f"{found.capacity} was left by a boost; back to {declared.baseline}"
+    return Verdict("healing", left, "capacity")
+
+
+def _judge_declared(found: QuietCapacity, baseline: Capacity, policy: BaselinePolicy) -> Verdict:
+    if found.capacity == baseline:
+        return Verdict("ok")
+    differs = f"{found.capacity} is in force, the calendar declares {baseline}"
+    if _allows_more(found, baseline):
+        return Verdict("foreign", f"{differs}: set externally and left alone")
+    if policy == "observe":
+        return Verdict("below", differs)
+    return Verdict("healing", differs, "baseline")
+
+
+def _allows_more(found: QuietCapacity, baseline: Capacity) -> bool:
+    """Tell whether *found* may allow more than *baseline*, so that going there may lower it.
+
+    How much on-demand would allow isn't known while TRUs are in force: they count as more.
+    """
+    if baseline.tru is None:
+        return True
+    now = found.limit if found.capacity.tru is None else found.capacity.tru * APS_PER_TRU
+    return now > baseline.tru * APS_PER_TRU
+
+
+def seen_quiet(
+    verdict: Verdict,
+    found: QuietCapacity,
+    before: NamespaceSeen | None,
+    namespace: str,
+    now: datetime,
+) -> NamespaceSeen:
+    """Return what the report says of a quiet namespace, given what it said *before*."""
+    same = before is not None and before.state == verdict.state
+    since = before.since if same and before is not None else now
+    usual = before.usual if before is not None else None
+    is_accepted = verdict.state == "foreign" and since is not None and now - since >= ACCEPTED_AFTER
+    if verdict.state == "ok" or is_accepted:
+        usual = found.capacity
+    return NamespaceSeen(
+        namespace=namespace,
+        state=verdict.state,
+        details=verdict.details,
+        capacity=found.capacity,
+        at=now,
+        usual=usual,
+        since=since,
+    )
+
+
+def state_to_reconcile(declared: Declared) -> KeeperState:
+    """Return the state of a keeper without leases that observes and goes to the baseline.
+
+    Where none is declared, it is the one that the id of the keeper's own request tells.
+    """
+    return KeeperState(
+        namespace=declared.namespace,
+        baseline=declared.baseline,
+        baseline_declared=declared.baseline is not None,
+        rails=declared.rails,
+        revision=declared.revision,
+        project=declared.project,
+        needs_observation=True,
+    )
+
+
+def remembered(healed: tuple[Healed, ...], now: datetime) -> tuple[Healed, ...]:
+    """Return those of *healed* that a report still has at *now*."""
+    return tuple(one for one in healed if now - one.at < REMEMBERED)[-MOST_HEALED:]
