@@ -12,10 +12,9 @@ from dataclasses import replace
 import pytest
 from conftest import binary
 from stories import EXTRAS, Extra, Played, Story, broken_promises, tell, tells
-from story_stage import KEY, story_stage
+from story_stage import KEY, ClockStands, story_stage
 from temporalio.testing import WorkflowEnvironment
 
-from planner.rehearsal.environment import ClockStuck
 from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, LeaseRequest
 from workflows.keeper_state import KeeperState
@@ -35,7 +34,7 @@ ACTIONS: frozenset[Extra] = frozenset(
 """What the stories have besides; left out, all of it: ``STORY_ACTIONS=rails,follow``."""
 
 COUNT = int(os.environ.get("STORY_COUNT") or 200)
-ATTEMPTS = 6
+ATTEMPTS = 4
 AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
 """Stories side by side on one server: more of them share what the clock's skips take, and
 more are played again where it gets stuck."""
@@ -57,7 +56,9 @@ def report(all_played: Iterable[Played]) -> str:
 async def play(stories: Sequence[Story], *, forgetful: bool = False) -> None:
     """Play *stories* side by side on a server of their own, and judge them.
 
-    Where the server's clock gets stuck they are played again: the same stories, told anew.
+    Where the server's clock stands they are played again. So they are where a promise was
+    broken on a clock that had been unlocked: it may have skipped over a keeper's work, which
+    hides no broken promise but can make one. What breaks one each time fails.
     """
     for attempt in itertools.count(1):
         server = await WorkflowEnvironment.start_time_skipping(
@@ -65,13 +66,16 @@ async def play(stories: Sequence[Story], *, forgetful: bool = False) -> None:
         )
         async with server, story_stage(server, forgetful=forgetful) as stage:
             try:
-                played = await stage.play(stories)
-            except ClockStuck as error:
-                warn(f"played again, since the test server's clock got stuck {error}")
+                broken = report(await stage.play(stories))
+            except ClockStands as error:
+                warn(f"played again, since the test server's clock stands {error}")
                 if attempt == ATTEMPTS:
                     raise
                 continue
-            assert report(played) == ""
+            if broken and stage.clock.unlocks and attempt < ATTEMPTS:
+                warn(f"played again, since the test server's clock was unlocked:\n{broken}")
+                continue
+            assert broken == ""
             assert KEY not in await stage.seen()
             return
 

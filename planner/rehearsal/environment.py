@@ -48,20 +48,18 @@ async def connect(environment: WorkflowEnvironment) -> Client:
     return await environment.connect_client(keep_alive_config=None)
 
 
-class ClockStuck(Exception):
-    """The skipping server's clock stands still, and nothing may be done about it."""
-
-
 class SkippingClock:
     """The clock of the skipping server that *client* is connected to.
 
-    Where *may_unlock* is false, a clock that got stuck is an error. A lock released from
-    outside may be that of a workflow task, over which the clock then skips: a rehearsal goes
-    on and shows what comes of it, a proof must not.
+    Attributes:
+        unlocks: How often it got stuck and was unlocked. Where the server hadn't lost that
+            lock, but was only slow, it is a workflow task's: from then on the clock may skip
+            over running work.
     """
 
-    def __init__(self, client: Client, *, may_unlock: bool = True) -> None:
-        self._may_unlock = may_unlock
+    def __init__(self, client: Client, *, stuck_polls: int = STUCK_POLLS) -> None:
+        self.unlocks = 0
+        self._stuck_polls = stuck_polls
         self._service = client.test_service
         self._lock = asyncio.Lock()
         self._under_way: asyncio.Future[None] | None = None
@@ -82,7 +80,6 @@ class SkippingClock:
 
         Raises:
             RPCError: The server is lost.
-            ClockStuck: The clock got stuck and must not be unlocked.
         """
         async with self._lock:
             if self._under_way:  # its caller stopped waiting; the server is still at it
@@ -94,10 +91,9 @@ class SkippingClock:
 
     async def _end(self, skip: asyncio.Future[None]) -> None:
         """Wait for the end of *skip*; release the clock where it got stuck."""
-        while not await self.advances(skip, STUCK_POLLS):
+        while not await self.advances(skip, self._stuck_polls):
             now = await self.now()
-            if not self._may_unlock:
-                raise ClockStuck(f"at {now:%F %T}")
+            self.unlocks += 1
             print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
             await self._unlock()
         self._under_way = None
