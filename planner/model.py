@@ -13,7 +13,8 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, KeeperHealth, Lease, Rails, Until
+from workflows.contract import Capacity, Combine, Lease, Rails, Until
+from workflows.contract.findings import Finding, NamespaceState, state_of
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -330,9 +331,6 @@ class Project:
 
 # A namespace as it is now --------------------------------------------------------------
 
-ALARMING: frozenset[KeeperHealth] = frozenset({"uncovered", "overdue", "unknown"})
-"""States that need attention: a window without its capacity, a capacity without a window."""
-
 
 @dataclass(frozen=True, slots=True)
 class NextWindow:
@@ -345,20 +343,31 @@ class NextWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceStatus:
-    """A namespace as its keeper and its schedules report it.
+    """A namespace as it is: what is in force and until when, and what is wrong.
 
-    *capacity* and *baseline* are None where no keeper has read them yet.
+    *capacity* was in force at *observed_at*; both are None where nobody has looked yet.
+    *findings* are sorted, the most urgent first.
     """
 
     namespace: str
-    state: KeeperHealth = "ok"
     capacity: Capacity | None = None
+    observed_at: datetime | None = None
     baseline: Capacity | None = None
     leases: tuple[Lease, ...] = ()
     next_window: NextWindow | None = None
-    details: str = ""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def state(self) -> NamespaceState:
+        """The most urgent state of its findings."""
+        return state_of(self.findings)
+
+    @property
+    def details(self) -> str:
+        """What was found, in words: a line or more for each finding."""
+        return "\n".join(finding.text for finding in self.findings)
 
     @property
     def is_alarming(self) -> bool:
         """Whether the namespace needs attention."""
-        return self.state in ALARMING
+        return any(finding.is_alarming for finding in self.findings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,13 @@ from typing import Any
 from schedule_values import daily, schedule
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.api.schedule.v1 import SchedulePatch
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
+    CreateScheduleRequest,
     DescribeScheduleRequest,
     PatchScheduleRequest,
+    PollActivityTaskQueueRequest,
+    PollWorkflowTaskQueueRequest,
     UpdateScheduleRequest,
 )
 from temporalio.client import (
@@ -31,8 +36,11 @@ from planner.plan.safety import Allowances
 from planner.schedules.spec import Schedule as Value
 from planner.schedules.spec import stamped
 from planner.temporal.client import Server, server_of
+from planner.temporal.convert import owner_memo, to_message
 from planner.temporal.fetch import describe, list_schedules
+from planner.temporal.status import fetch_pollers
 from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
+from workflows.contract import TASK_QUEUE
 
 QUIET_HOUR = int(
     os.environ.setdefault("PLANNER_QUIET_HOUR", str((datetime.now(UTC).hour + 12) % 24))
@@ -87,6 +95,19 @@ class Shop:
         assert found is not None
         return found
 
+    async def make(self, value: Value) -> None:
+        """Make a schedule as a sync does that starts nothing: what is under way is missed."""
+        converter = self.client.data_converter
+        request = CreateScheduleRequest(
+            namespace="default",
+            schedule_id=value.id,
+            schedule=await to_message(value, converter),
+            memo=await owner_memo(self.project, converter),
+            request_id=str(uuid.uuid4()),
+        )
+        await self.client.workflow_service.create_schedule(request)
+        await eventually(lambda: self._listed(value.id))
+
     async def edit(self, id: str, change: Callable[[ScheduleMessage], object]) -> None:
         """Change a schedule by hand, as the UI and the command line do."""
         service = self.client.workflow_service
@@ -135,6 +156,35 @@ class Shop:
         """End the boost that was started for the nominal time *begun*."""
         id = f"{self.value().id}-{begun:%Y-%m-%dT%H:%M:%SZ}"
         await self.client.get_workflow_handle(id).terminate()
+
+
+@asynccontextmanager
+async def polling(client: Client) -> AsyncIterator[None]:
+    """Poll the planner's task queue as a worker does, and do nothing with any task.
+
+    Boosts stay as they were started. The server takes the queue for polled a while longer.
+    """
+    service, queue = client.workflow_service, TaskQueue(name=TASK_QUEUE)
+    names = {"namespace": client.namespace, "task_queue": queue, "identity": "idle"}
+    polls = [
+        asyncio.ensure_future(poll)
+        for poll in (
+            service.poll_workflow_task_queue(PollWorkflowTaskQueueRequest(**names)),
+            service.poll_activity_task_queue(PollActivityTaskQueueRequest(**names)),
+        )
+    ]
+    server = server_of(client)
+
+    async def seen() -> None:
+        assert (await fetch_pollers(server, datetime.now(UTC))).count
+
+    try:
+        await eventually(seen)
+        yield
+    finally:
+        for poll in polls:
+            poll.cancel()
+        await asyncio.gather(*polls, return_exceptions=True)
 
 
 async def eventually(work: Callable[[], Any], *, within: float = 20) -> Any:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from planner.model import NamespaceStatus, NextWindow
-from planner.render.status import status_json, status_text
-from planner.temporal.keepers import Keeper
-from planner.temporal.status import Gap, namespace_status, with_gaps
+from planner.render.status import WIDTH, by_urgency, status_json, status_text, watched
+from planner.temporal.status import Seen, namespace_status
 from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, KeeperStatus, Lease
+from workflows.contract.findings import (
+    Finding,
+    Keeper,
+    NamespaceFacts,
+    NamespaceState,
+    Pollers,
+    Sighting,
+    WindowRun,
+)
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 LEASE = Lease(
@@ -22,6 +31,7 @@ LEASE = Lease(
     until=NOW + timedelta(hours=7),
 )
 NEXT = NextWindow(window="payroll", start=NOW + timedelta(days=1), tru=4)
+NOBODY = Pollers(0, NOW - timedelta(minutes=3))
 
 
 def keeper(
@@ -31,6 +41,7 @@ def keeper(
     runs: bool = True,
     broken: bool = False,
     answers: bool = True,
+    stuck: str = "",
 ) -> Keeper:
     """Return a keeper in the situation given."""
     status = KeeperStatus(
@@ -42,8 +53,9 @@ def keeper(
         baseline_declared=False,
         leases=leases,
         details="In words.",
+        observed_at=NOW - timedelta(minutes=12),
     )
-    return Keeper("n.a", "run", runs, broken, status if answers else None)
+    return Keeper("n.a", "run", runs, broken, status if answers else None, stuck)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +65,7 @@ def keeper(
         pytest.param(keeper(LEASE, capacity=Capacity(8)), "ok", False, id="covered"),
         pytest.param(keeper(LEASE, state="uncovered"), "uncovered", True, id="not covered"),
         pytest.param(keeper(runs=False), "ok", False, id="done"),
-        pytest.param(keeper(runs=False, state="foreign"), "foreign", False, id="done, foreign"),
+        pytest.param(keeper(runs=False, state="foreign"), "foreign", True, id="done, foreign"),
         pytest.param(
             keeper(runs=False, broken=True, capacity=Capacity(8)), "overdue", True, id="broken, up"
         ),
@@ -61,42 +73,116 @@ def keeper(
         pytest.param(
             keeper(LEASE, runs=False, broken=True), "overdue", True, id="broken, with a lease"
         ),
-        pytest.param(keeper(answers=False), "overdue", True, id="runs, no worker"),
-        pytest.param(keeper(runs=False, answers=False), "ok", False, id="done, no worker"),
+        pytest.param(keeper(answers=False), "unknown", True, id="runs, does not answer"),
+        pytest.param(
+            keeper(runs=False, broken=True, answers=False), "unknown", True, id="broken, no answer"
+        ),
+        pytest.param(keeper(runs=False, answers=False), "ok", False, id="done, no answer"),
+        pytest.param(keeper(answers=False, stuck="TMPRL1100"), "stuck", True, id="stuck"),
     ],
 )
 def test_situations(known: Keeper | None, state: str, alarming: bool) -> None:
     """States that need attention are distinguished, also where no keeper answers."""
-    found = namespace_status("n.a", known, NEXT)
+    found = namespace_status(Seen(NamespaceFacts(namespace="n.a", keeper=known), NEXT), NOW)
     assert (found.state, found.is_alarming) == (state, alarming)
     assert found.next_window == NEXT
 
 
-def test_text() -> None:
-    """A line a namespace, and the reasons under what isn't as it should be."""
-    text = status_text(
-        [
-            NamespaceStatus(namespace="calm.a", next_window=NEXT),
-            NamespaceStatus(
-                namespace="payments-prod.a1b2c",
-                state="uncovered",
-                capacity=Capacity(6),
-                baseline=ON_DEMAND,
-                leases=(LEASE,),
-                details="In force: 6 TRU.\nTrouble.",
-            ),
-        ]
+def test_the_cloud_itself_counts_where_it_was_asked() -> None:
+    """Capacity and age are those of the newest look; leases are shown while they are held."""
+    known = keeper(LEASE, capacity=Capacity(8))
+    facts = NamespaceFacts(namespace="n.a", keeper=known)
+    seen = namespace_status(Seen(facts), NOW)
+    assert (seen.capacity, seen.observed_at) == (Capacity(8), NOW - timedelta(minutes=12))
+    assert seen.leases == (LEASE,)
+    looked = NamespaceFacts(
+        namespace="n.a", keeper=known, sighting=Sighting(Capacity(4), NOW - timedelta(seconds=1))
     )
-    head, calm, busy, *reasons = text.splitlines()
-    assert head.split()[:2] == ["NAMESPACE", "STATE"]
-    assert "payroll 4 TRU 2027-02-01 23:00Z" in calm
-    assert "close 8 TRU until 2027-02-01 06:00Z" in busy
-    assert reasons == ["    In force: 6 TRU.", "    Trouble."]
+    seen = namespace_status(Seen(looked), NOW)
+    assert (seen.capacity, seen.observed_at) == (Capacity(4), NOW - timedelta(seconds=1))
+    assert (seen.state, seen.is_alarming) == ("uncovered", True)
+
+
+PAYMENTS = NamespaceStatus(
+    namespace="payments-prod.a1b2c",
+    capacity=Capacity(6),
+    observed_at=NOW - timedelta(minutes=12),
+    baseline=ON_DEMAND,
+    leases=(LEASE,),
+    findings=(Finding("uncovered", "In force: 6 TRU.\nTrouble.", "planner sync"),),
+)
+
+
+def test_text() -> None:
+    """A line a namespace, and under it what isn't as it should be, what runs and what is next."""
+    text = status_text([NamespaceStatus(namespace="calm.a", next_window=NEXT), PAYMENTS], NOW)
+    head, calm, following, busy, *below = text.splitlines()
+    assert head.split() == ["NAMESPACE", "STATE", "IN", "FORCE", "SEEN", "BASELINE"]
+    assert calm.split() == ["calm.a", "ok", "-", "-", "-"]
+    assert following == "    next: payroll 4 TRU 2027-02-01 23:00Z"
+    assert busy.split() == [
+        *("payments-prod.a1b2c", "uncovered", "6", "TRU", "12m", "on-demand"),
+    ]
+    assert below == [
+        "    uncovered: In force: 6 TRU.",
+        "    Trouble.",
+        "    `planner sync` mends it",
+        "    close: 8 TRU until 2027-02-01 06:00Z",
+    ]
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    """Eighty columns hold the longest names and the longest words of a fault."""
+    long = NamespaceStatus(
+        namespace="a-namespace-of-thirty-nine-characters-xx.a1b2c",
+        capacity=ON_DEMAND,
+        observed_at=NOW - timedelta(days=300),
+        baseline=ON_DEMAND,
+        leases=(LEASE,),
+        findings=(Finding("uncovered", "the Cloud API refused the key, " * 9, "planner x y z"),),
+    )
+    lines = status_text([long, PAYMENTS], NOW, NOBODY).splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    assert sum("refused" in line for line in lines) > 1
+
+
+def test_without_a_worker() -> None:
+    """It is said once, above everything, with what starts one."""
+    finding = Finding("no worker", "no worker polls", "planner worker")
+    one = NamespaceStatus(namespace="n.a", findings=(finding,))
+    text = status_text([one, one], NOW, NOBODY)
+    assert text.startswith(
+        "No worker polls the task queue capacity-boost (the last one was seen 3m"
+    )
+    assert text.count("planner worker") == 1
+    assert text.splitlines()[-1].split()[:3] == ["n.a", "no", "worker"]
+
+
+def test_colours_paint_the_state_alone() -> None:
+    """What is fine is green, what isn't is red, and without colours the text is the same."""
+    calm = NamespaceStatus(namespace="calm.a")
+    plain, painted = (status_text([calm, PAYMENTS], NOW, colours=on) for on in (False, True))
+    assert re.sub("\x1b\\[[0-9;]*m", "", painted) == plain
+    assert "\x1b[32mok\x1b[0m" in painted
+    assert "\x1b[1;31muncovered\x1b[0m" in painted
+
+
+def test_a_watch_keeps_its_head() -> None:
+    """More than the terminal holds is cut at its end, and counted; the urgent comes first."""
+    calm = [NamespaceStatus(namespace=f"calm{number}.a") for number in range(20)]
+    text = status_text(by_urgency([*calm, PAYMENTS]), NOW)
+    assert text.splitlines()[1].startswith("payments-prod")
+    shown = watched(text, "default on here, 23:00:00Z", 10).splitlines()
+    assert len(shown) == 9
+    assert shown[0] == "default on here, 23:00:00Z"
+    assert shown[1].startswith("NAMESPACE")
+    assert shown[-1] == f"… {len(text.splitlines()) + 1 - 8} lines more"
+    assert watched(text, "title", 100) == f"title\n{text}"
 
 
 def test_text_without_a_namespace() -> None:
     """Where nothing is known, the first step is named."""
-    assert "planner sync" in status_text([])
+    assert "planner sync" in status_text([], NOW)
 
 
 def test_json() -> None:
@@ -106,10 +192,13 @@ def test_json() -> None:
         capacity=Capacity(8),
         baseline=Capacity(2),
         leases=(LEASE,),
+        observed_at=NOW,
         next_window=NEXT,
-        details="In words.",
+        findings=(Finding("foreign", "In words.", "planner x"),),
     )
-    assert json.loads(json.dumps(status_json([one, NamespaceStatus(namespace="m.a")]))) == {
+    written = status_json([one, NamespaceStatus(namespace="m.a")], NOBODY)
+    assert json.loads(json.dumps(written)) == {
+        "workers": {"polling": 0, "last_seen": "2027-01-31T22:57:00Z"},
         "namespaces": [
             {
                 "namespace": "n.a",
@@ -120,26 +209,32 @@ def test_json() -> None:
                     {"window": "close", "tru": 8, "until": "2027-02-01T06:00:00Z", "by": "schedule"}
                 ],
                 "next": {"window": "payroll", "start": "2027-02-01T23:00:00Z", "tru": 4},
-                "state": "ok",
+                "observed_at": "2027-01-31T23:00:00Z",
+                "state": "foreign",
                 "details": "In words.",
+                "findings": [
+                    {
+                        "state": "foreign",
+                        "alarming": True,
+                        "text": "In words.",
+                        "command": "planner x",
+                    }
+                ],
             },
             {
                 "namespace": "m.a",
                 "mode": None,
                 "tru": None,
+                "observed_at": None,
                 "baseline": None,
                 "leases": [],
                 "next": None,
                 "state": "ok",
                 "details": "",
+                "findings": [],
             },
-        ]
+        ],
     }
-
-
-def gap(start: timedelta) -> Gap:
-    """Return a window of two hours that nothing asked for, opening so long after now."""
-    return Gap("n.a", "payroll", NOW + start, NOW + start + timedelta(hours=2))
 
 
 @pytest.mark.parametrize(
@@ -150,13 +245,15 @@ def gap(start: timedelta) -> Gap:
         pytest.param("ok", timedelta(minutes=5), "raising", id="asked for ahead"),
         pytest.param("reverting", timedelta(minutes=5), "reverting", id="ahead, while it reverts"),
         pytest.param("reverting", timedelta(minutes=-1), "uncovered", id="open, while it reverts"),
-        pytest.param("overdue", timedelta(minutes=-1), "overdue", id="worse already"),
+        pytest.param("overdue", timedelta(minutes=5), "overdue", id="worse already"),
     ],
 )
-def test_a_window_that_nothing_asked_for(known: KeeperHealth, start: timedelta, state: str) -> None:
+def test_a_window_that_nothing_asked_for(
+    known: KeeperHealth, start: timedelta, state: NamespaceState
+) -> None:
     """It isn't covered once it is open, whatever the keeper says of what it knows."""
-    status = NamespaceStatus(namespace="n.a", state=known, details="In words.")
-    found = with_gaps(status, [gap(start)], NOW)
+    run = WindowRun(window="payroll", start=NOW + start, end=NOW + start + timedelta(hours=2))
+    facts = NamespaceFacts(namespace="n.a", keeper=keeper(state=known), unstarted=(run,))
+    found = namespace_status(Seen(facts), NOW)
     assert found.state == state
-    assert found.details.splitlines()[-1] == str(gap(start))
-    assert with_gaps(status, [], NOW) == status
+    assert f"payroll is under way and not started, {run.span}" in found.details

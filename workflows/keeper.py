@@ -167,6 +167,7 @@ class CapacityKeeper:
             baseline_declared=known.baseline_declared,
             leases=known.leases,
             details=ui_text.keeper_details(known, now),
+            observed_at=known.observed_at,
         )
 
     @workflow.query(name=activity_types.STATE_QUERY)

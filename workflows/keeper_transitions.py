@@ -341,9 +341,18 @@ def next_due(state: KeeperState) -> datetime | None:
     return min(ends, default=None)
 
 
+CLOCK_TOLERANCE = timedelta(seconds=30)
+"""How long a lease that the keeper still holds may have ended by the clock of whoever looks.
+
+That clock may be ahead of the server's, and a busy worker acts on an end a moment later."""
+
+
 def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
-    """Return the health of the namespace at *now*."""
-    known = expire(state, now)
+    """Return the health of the namespace at *now*.
+
+    A lease that has just ended by that clock, and is still held, counts as running.
+    """
+    known = expire(state, now - CLOCK_TOLERANCE)
     short = [one for one in demand_of(known.leases).groups if not known.covers(one.lease)]
     if short:
         return "uncovered" if any(one.opens <= now for one in short) else "raising"

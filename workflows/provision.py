@@ -22,8 +22,10 @@ with workflow.unsafe.imports_passed_through():
         LeaseAnswer,
         LeaseRequest,
         ReleaseRequest,
+        format_instant,
         lease_of,
     )
+    from workflows.contract.findings import MISSED_MEMO, MissedBoost
 
 SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 """The nominal time of the firing, without jitter, set by the server's Schedules."""
@@ -31,6 +33,9 @@ SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(minutes=3)
 """How long to wait before a lease that isn't covered is requested again: doubling."""
+
+MISSED_PATCH = "a-missed-window-is-noted"
+"""Marks where a boost notes in its memo that its window never had its capacity."""
 
 _KEEPER_RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
@@ -59,6 +64,7 @@ class ProvisionBoost:
         lease = self._lease(request, nominal)
         late = workflow.now() - lease.until
         if late >= timedelta():
+            self._note_missed(lease, f"its boost came {ui_text.format_span(late)} after its end")
             return self._end(
                 BoostResult(
                     in_force=False,
@@ -73,6 +79,8 @@ class ProvisionBoost:
         except BaseException as error:
             if is_cancelled_exception(error):
                 await self._release(request.namespace, lease)
+            elif isinstance(error, ApplicationError):
+                self._note_missed(lease, error.message)
             raise
 
     def _nominal(self) -> datetime:
@@ -172,6 +180,21 @@ class ProvisionBoost:
             retry_policy=_KEEPER_RETRIES,
             summary="Release the lease",
         )
+
+    def _note_missed(self, lease: Lease, reason: str) -> None:
+        """Note in the memo that the window never had its capacity: the list of workflows shows it.
+
+        So whoever looks at the past day needs no history of any boost.
+        """
+        if not workflow.patched(MISSED_PATCH):
+            return
+        missed = MissedBoost(
+            window=lease.window,
+            start=format_instant(lease.start.replace(microsecond=0)),
+            end=format_instant(lease.until.replace(microsecond=0)),
+            reason=reason,
+        )
+        workflow.upsert_memo({MISSED_MEMO: missed})
 
     def _end(self, result: BoostResult) -> BoostResult:
         workflow.set_current_details(result.message)

@@ -22,7 +22,7 @@ EXIT_TERMINATED = 143
 EXIT_CODES = {
     EXIT_DONE: "done, or nothing to do",
     EXIT_ERROR: "an error: bad input, an unreachable server, a failed change",
-    EXIT_CHANGES: "changes are pending (plan --detailed-exitcode); not covered (status --check)",
+    EXIT_CHANGES: "changes pending (plan --detailed-exitcode); something wrong (status --check)",
     Refused.exit_code: "refused by a safety rule; the message names the flag that allows it",
     StalePlan.exit_code: "the plan is no longer the one whose checksum was given",
     EXIT_USAGE: "the command line itself is wrong",

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
-from planner.cli.output import is_lost
+from planner.cli.output import colours, is_lost
+from planner.cli.worker import open_cloud
+from planner.errors import ServerError
 
 if TYPE_CHECKING:
     from planner.model import NamespaceStatus
     from planner.temporal.client import Server
+    from workflows.cloud import CloudClient
+    from workflows.contract.findings import NamespaceFacts, Pollers
 
 WATCH_EVERY = 2.0
 """Seconds between two refreshes of ``--watch``."""
@@ -35,66 +42,152 @@ def status(
     ] = "",
     format: Annotated[Format, typer.Option(help="The output format.")] = Format.TEXT,
     watch: Annotated[bool, typer.Option(help="Refresh every two seconds.")] = False,
-    check: Annotated[
+    cloud: Annotated[
         bool,
         typer.Option(
-            help="Exit with 2 if an open window isn't covered, or a capacity is up without one."
+            "--cloud", help="Read the capacity in force from the Cloud API, with the worker's keys."
         ),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(help="Exit with 2 on what costs money or work, and where there is nothing."),
+    ] = False,
     repair: Annotated[
-        bool, typer.Option(help="Start a new keeper for each that was terminated with leases.")
+        bool, typer.Option(help="Start a new keeper for each that was terminated or is stuck.")
     ] = False,
 ) -> None:
-    """Show capacities in force, running boosts, and what is next.
+    """Show capacities in force, running boosts, what is next, and what is wrong.
 
-    The states: ok; raising and reverting, in progress and in time; uncovered, a window
-    without its capacity; overdue, a capacity that should be down; foreign, set outside
-    the planner and left alone; unknown, a capacity is up and its baseline is lost.
+    The states: ok; raising and reverting, in progress and in time; paused, by an operator;
+    foreign, not of the planner and left alone; missed, a window of the last day that never
+    had its capacity; unknown, nobody can tell; overdue, a capacity that should be down;
+    uncovered, an open window without its capacity; stuck, a keeper that can't go on; no
+    worker, nothing is raised or reverted. All but the first three cost money or work.
     """
-    run_async(_status(namespace, format, watch=watch, check=check, repair=repair))
+    options = Options(
+        namespace=namespace, format=format, watch=watch, cloud=cloud, check=check, repair=repair
+    )
+    run_async(_status(options))
 
 
-async def _status(namespace: str, format: Format, *, watch: bool, check: bool, repair: bool) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a status is to show, and how."""
+
+    namespace: str
+    format: Format
+    watch: bool
+    cloud: bool
+    check: bool
+    repair: bool
+
+
+async def _status(options: Options) -> int:
     import asyncio
 
     from planner.temporal.client import connect, server_of
-    from planner.temporal.status import fetch_statuses
 
-    server = server_of(await connect())
-    if repair:
-        await _repair(server, namespace)
-    while True:
-        situations = await fetch_statuses(server, datetime.now(UTC), namespace=namespace)
-        _show(situations, format, clear=watch and sys.stdout.isatty())
-        if not watch or is_lost():  # the reader has left
-            break
-        await asyncio.sleep(WATCH_EVERY)
-    alarming = any(situation.is_alarming for situation in situations)
-    return EXIT_CHANGES if check and alarming else EXIT_DONE
+    async with AsyncExitStack() as stack:
+        cloud = await stack.enter_async_context(open_cloud()) if options.cloud else None
+        server = server_of(await connect())
+        if options.repair:
+            await _repair(server, options.namespace)
+        while True:
+            overview = await _look(server, options.namespace, cloud)
+            _show(server, overview, options)
+            if not options.watch or is_lost():  # the reader has left
+                break
+            await asyncio.sleep(WATCH_EVERY)
+    fine = overview.statuses and not any(one.is_alarming for one in overview.statuses)
+    return EXIT_CHANGES if options.check and not fine else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The namespaces as they were at *at*, and the workers."""
+
+    statuses: tuple[NamespaceStatus, ...]
+    pollers: Pollers
+    at: datetime
+
+
+async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Overview:
+    """Return what is, once all of it has been fetched.
+
+    Raises:
+        ServerError: The server has nothing of the *namespace* that was named.
+    """
+    import asyncio
+
+    from planner.temporal.client import require_namespace
+    from planner.temporal.status import fetch_facts, fetch_pollers, namespace_status
+
+    begun = datetime.now(UTC)
+    pollers = await fetch_pollers(server, begun)
+    seen = await fetch_facts(server, begun, pollers, namespace=namespace)
+    if not seen:
+        await require_namespace(server.client)
+    if namespace and not seen:
+        raise ServerError(await _unknown(server, namespace, pollers))
+    if cloud:
+        sighted = await asyncio.gather(*(_sighted(cloud, one.facts) for one in seen))
+        seen = [replace(one, facts=facts) for one, facts in zip(seen, sighted, strict=True)]
+    now = datetime.now(UTC)
+    return Overview(tuple(namespace_status(one, now) for one in seen), pollers, now)
+
+
+async def _unknown(server: Server, namespace: str, pollers: Pollers) -> str:
+    """Return that nothing is known of *namespace*, and which name may have been meant."""
+    from planner.errors import did_you_mean
+    from planner.temporal.status import fetch_facts
+
+    known = await fetch_facts(server, datetime.now(UTC), pollers)
+    hint = did_you_mean(namespace, tuple(one.facts.namespace for one in known))
+    return (
+        f"no schedule, keeper or boost of {namespace!r} in the Temporal namespace "
+        f"{server.namespace} on {server.address}{hint}"
+    )
+
+
+async def _sighted(cloud: CloudClient, facts: NamespaceFacts) -> NamespaceFacts:
+    """Return *facts* with the capacity that the Cloud API gives now."""
+    from workflows.cloud import CloudError
+    from workflows.contract.findings import Sighting
+
+    try:
+        found = await cloud.observe(facts.namespace)
+    except CloudError as error:
+        return replace(facts, unseen=str(error))
+    return replace(facts, sighting=Sighting(found.capacity, datetime.now(UTC), found.pending))
 
 
 async def _repair(server: Server, namespace: str) -> None:
-    """Start a new keeper for each broken one; it reconciles the capacity."""
+    """Start a new keeper for each broken or stuck one; it reconciles the capacity."""
     from planner.temporal.keepers import fetch_keepers, repair
 
     broken = [
         keeper
         for keeper in await fetch_keepers(server.client, datetime.now(UTC), namespace)
-        if keeper.is_broken
+        if keeper.is_broken or keeper.stuck
     ]
     for keeper in broken:
         await repair(server.client, keeper)
-        say(f"{keeper.namespace}: started a keeper that takes over from the broken one")
+        what = "stuck" if keeper.stuck else "broken"
+        say(f"{keeper.namespace}: started a keeper that takes over from the {what} one")
     if not broken:
-        say("No keeper is broken; nothing to repair.")
+        say("No keeper is broken or stuck; nothing to repair.")
 
 
-def _show(situations: list[NamespaceStatus], format: Format, *, clear: bool) -> None:
-    from planner.render.status import status_json, status_text
+def _show(server: Server, overview: Overview, options: Options) -> None:
+    from planner.render.status import by_urgency, status_json, status_text, watched
 
-    if format == Format.JSON:
-        print(json.dumps(status_json(situations)), flush=True)
+    if options.format == Format.JSON:
+        print(json.dumps(status_json(overview.statuses, overview.pollers)), flush=True)
         return
-    if clear:
-        print("\x1b[2J\x1b[H", end="")
-    print(status_text(situations), flush=True)
+    live = options.watch and sys.stdout.isatty()
+    statuses = by_urgency(overview.statuses) if live else overview.statuses
+    text = status_text(statuses, overview.at, overview.pollers, colours=colours())
+    if live:
+        title = f"{server.namespace} on {server.address}, {overview.at:%H:%M:%SZ}; Ctrl-C ends it"
+        text = f"\x1b[2J\x1b[H{watched(text, title, get_terminal_size().lines)}"
+    print(text, flush=True)

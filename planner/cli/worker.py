@@ -53,7 +53,7 @@ async def _work(health: str, metrics: str) -> None:
     log_to_stderr()
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        cloud = await stack.enter_async_context(_cloud())
+        cloud = await stack.enter_async_context(open_cloud())
         client = await connect(_runtime(metrics))
         await require_namespace(client)
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
@@ -67,7 +67,7 @@ async def _work(health: str, metrics: str) -> None:
 
 
 @asynccontextmanager
-async def _cloud() -> AsyncIterator[CloudClient]:
+async def open_cloud() -> AsyncIterator[CloudClient]:
     """Open the Cloud API that the environment names, with its keys."""
     from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, CloudError, keys_from
 

@@ -2,33 +2,104 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from planner.model import NamespaceStatus
+from planner.render.plan import painted
 from workflows.contract import Capacity, format_instant
+from workflows.contract.findings import (
+    STATES,
+    Finding,
+    NamespaceState,
+    Pollers,
+    format_age,
+    no_worker_text,
+)
 
-HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "BASELINE", "BOOSTS", "NEXT")
+HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "SEEN", "BASELINE")
+
+WIDTH = 80
+"""Columns that every line keeps to, unless a single word is longer."""
+
+NAME_WIDTH = WIDTH - len("  uncovered  on-demand  999d  on-demand")
+"""Columns of the longest name that a table still has room for; longer ones are cut."""
+
+INDENT = "    "
+
+NOTHING_YET = "No namespace yet: `planner sync` makes the schedules of your calendars."
+
+MARKS: dict[NamespaceState, str] = {"ok": "+", "raising": "~", "reverting": "~"}
+"""The signs whose colours the states are painted in; every other state is painted as refused."""
 
 
-def status_json(statuses: Sequence[NamespaceStatus]) -> dict[str, Any]:
+def status_json(
+    statuses: Sequence[NamespaceStatus], pollers: Pollers | None = None
+) -> dict[str, Any]:
     """Return *statuses* as the values of their JSON."""
-    return {"namespaces": [_status_value(one) for one in statuses]}
+    workers = pollers and {
+        "polling": pollers.count,
+        "last_seen": pollers.seen and format_instant(pollers.seen),
+    }
+    return {"workers": workers, "namespaces": [_status_value(one) for one in statuses]}
 
 
-def status_text(statuses: Sequence[NamespaceStatus]) -> str:
-    """Return *statuses* as a table; below each one that isn't ``ok`` stand its details."""
+def status_text(
+    statuses: Sequence[NamespaceStatus],
+    now: datetime,
+    pollers: Pollers | None = None,
+    *,
+    colours: bool = False,
+) -> str:
+    """Return *statuses* as a table; below each line stand findings, boosts and what is next.
+
+    No line is longer than `WIDTH`. That no worker runs is said once, above the table.
+
+    Args:
+        statuses: The namespaces, in the order to show them.
+        now: The time that ages are counted to.
+        pollers: The workers of the task queue.
+        colours: Whether to paint the states.
+    """
+    above = _of_workers(pollers, now, colours) if pollers else []
     if not statuses:
-        return "No namespace yet: `planner sync` makes the schedules of your calendars."
-    rows = [HEADINGS, *(_row(one) for one in statuses)]
+        return "\n".join([*above, NOTHING_YET])
+    rows = [HEADINGS, *(_row(one, now) for one in statuses)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_line(HEADINGS, widths)]
+    lines = [*above, _line(HEADINGS, widths)]
     for one in statuses:
-        lines.append(_line(_row(one), widths))
-        if one.state != "ok":
-            lines += [f"    {reason}" for reason in one.details.splitlines()]
+        line = _line(_row(one, now), widths)
+        lines.append(_painted_state(line, one, widths[0]) if colours else line)
+        lines += [wrapped for text in _texts(one) for wrapped in _wrapped(text)]
     return "\n".join(lines)
+
+
+def watched(text: str, title: str, height: int) -> str:
+    """Return *text* below a *title*, cut to a terminal of so many lines: its head stays.
+
+    The last line says how many there was no room for.
+    """
+    lines = [*textwrap.wrap(title, WIDTH), *text.splitlines()]
+    room = max(height - 1, len(HEADINGS))
+    if len(lines) <= room:
+        return "\n".join(lines)
+    return "\n".join([*lines[: room - 1], f"… {len(lines) - room + 1} lines more"])
+
+
+def by_urgency(statuses: Sequence[NamespaceStatus]) -> list[NamespaceStatus]:
+    """Return *statuses* with the most urgent first, and by name among equals."""
+    return sorted(statuses, key=lambda one: (-STATES.index(one.state), one.namespace))
+
+
+def _of_workers(pollers: Pollers, now: datetime, colours: bool) -> list[str]:
+    """Return the line that says that no worker runs, if so."""
+    if pollers.count:
+        return []
+    text = no_worker_text(pollers, now)
+    lines = textwrap.wrap(f"{text[0].upper()}{text[1:]}. `planner worker` starts one.", WIDTH)
+    return [painted(line, "!", colours) for line in lines]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -36,21 +107,66 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()
 
 
-def _row(one: NamespaceStatus) -> tuple[str, ...]:
-    boosts = ", ".join(
-        f"{lease.window} {'+' if lease.combine == 'add' else ''}{lease.tru} TRU until "
-        f"{_minute(lease.until)}"
-        for lease in one.leases
-    )
-    following = one.next_window
-    then = f"{following.window} {following.tru} TRU {_minute(following.start)}" if following else ""
+def _painted_state(line: str, one: NamespaceStatus, name_width: int) -> str:
+    """Return *line* with its state in colour."""
+    start = name_width + 2
+    end = start + len(one.state)
+    state = painted(line[start:end], MARKS.get(one.state, "!"), True)
+    return f"{line[:start]}{state}{line[end:]}"
+
+
+def _row(one: NamespaceStatus, now: datetime) -> tuple[str, ...]:
+    name = one.namespace
     return (
-        one.namespace,
+        name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…",
         one.state,
         str(one.capacity or "-"),
+        format_age(now - one.observed_at) if one.observed_at else "-",
         str(one.baseline or "-"),
-        boosts or "-",
-        then or "-",
+    )
+
+
+def _texts(one: NamespaceStatus) -> list[str]:
+    """Return what stands below the line of a namespace: findings, boosts, the next window."""
+    boosts = [
+        f"{lease.window}: {'+' if lease.combine == 'add' else ''}{lease.tru} TRU until "
+        f"{_minute(lease.until)}"
+        for lease in one.leases
+    ]
+    following = one.next_window
+    coming = (
+        [f"next: {following.window} {following.tru} TRU {_minute(following.start)}"]
+        if following
+        else []
+    )
+    findings = [
+        text
+        for finding in one.findings
+        if finding.state != "no worker"
+        for text in _finding_texts(finding)
+    ]
+    return [*findings, *boosts, *coming]
+
+
+def _finding_texts(finding: Finding) -> list[str]:
+    """Return a finding as lines: the state that it makes, what is so, and what mends it."""
+    first, *others = finding.text.splitlines() or [""]
+    head = first if finding.state == "ok" else f"{finding.state}: {first}"
+    mended = [f"`{finding.command}` mends it"] if finding.command else []
+    if mended and not others and len(INDENT + head + mended[0]) + 2 <= WIDTH:
+        return [f"{head}; {mended[0]}"]
+    return [head, *others, *mended]
+
+
+def _wrapped(text: str) -> list[str]:
+    """Return *text* in lines of at most `WIDTH`; words longer than that aren't broken."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=INDENT,
+        subsequent_indent=f"{INDENT}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -64,6 +180,7 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
         "namespace": one.namespace,
         "mode": capacity and ("on-demand" if capacity.tru is None else "provisioned"),
         "tru": None if capacity is None else capacity.tru,
+        "observed_at": one.observed_at and format_instant(one.observed_at),
         "baseline": _baseline_value(one.baseline),
         "leases": [
             {
@@ -83,6 +200,15 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
         },
         "state": one.state,
         "details": one.details,
+        "findings": [
+            {
+                "state": finding.state,
+                "alarming": finding.is_alarming,
+                "text": finding.text,
+                "command": finding.command,
+            }
+            for finding in one.findings
+        ],
     }
 
 

@@ -7,10 +7,11 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from temporalio.api.common.v1 import WorkflowExecution as Execution
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -26,7 +27,7 @@ from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlread
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
-from planner.schedules.spec import schedule_id
+from planner.schedules.spec import schedule_id, shortened
 from planner.temporal.client import raise_if_cancelled, require_namespace
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -45,6 +46,7 @@ from workflows.contract import (
     format_instant,
     keeper_id,
 )
+from workflows.contract.findings import Keeper
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """Time limit for a keeper's answer: its worker may have to replay it first."""
@@ -66,22 +68,16 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 HAND_OVER = 0.5
 """Seconds until a release is requested again that came as a keeper handed over."""
 
+LAST_EVENTS = 20
+"""Events of a history in which the latest failure of a workflow task is searched."""
+
+TIMEOUTS_OF_KILLS = 3
+"""Workflow tasks in a row that may time out because workers were killed."""
+
+CAUSE_LENGTH = 200
+"""Bytes of the failure that a stuck keeper is shown with."""
+
 WORKER_HINT = "is a worker running? `planner worker` starts one"
-
-
-@dataclass(frozen=True, slots=True)
-class Keeper:
-    """The latest run of a namespace's keeper.
-
-    *status* is None where it did not answer. *is_broken* says that it ended with work
-    undone: it was terminated, failed or timed out.
-    """
-
-    namespace: str
-    run_id: str
-    is_running: bool
-    is_broken: bool
-    status: KeeperStatus | None
 
 
 async def start_boost(
@@ -254,14 +250,21 @@ async def release_all(
         yield await outcome
 
 
-async def fetch_keepers(client: Client, now: datetime, namespace: str = "") -> list[Keeper]:
-    """Return the latest run of each keeper, sorted by namespace, with its status at *now*."""
+async def fetch_keepers(
+    client: Client, now: datetime, namespace: str = "", *, ask: bool = True
+) -> list[Keeper]:
+    """Return the latest run of each keeper, sorted by namespace, with its status at *now*.
+
+    Only where they are to be *asked* for it: without a worker nobody answers.
+    """
     latest: dict[str, WorkflowExecution] = {}
     async for execution in executions(client, namespace):
         known = latest.get(execution.id)
         if known is None or execution.start_time > known.start_time:
             latest[execution.id] = execution
-    found = await asyncio.gather(*(_query(client, execution, now) for execution in latest.values()))
+    found = await asyncio.gather(
+        *(_read_keeper(client, execution, now, ask=ask) for execution in latest.values())
+    )
     return sorted(found, key=lambda keeper: keeper.namespace)
 
 
@@ -282,27 +285,83 @@ async def executions(client: Client, namespace: str) -> AsyncIterator[WorkflowEx
         raise ServerError(f"the keepers can't be listed: {error.message}") from error
 
 
-async def _query(client: Client, execution: WorkflowExecution, now: datetime) -> Keeper:
-    """Query one run for its status; a worker answers for an ended run, too, by a replay."""
+async def _read_keeper(
+    client: Client, execution: WorkflowExecution, now: datetime, *, ask: bool
+) -> Keeper:
+    """Return one run, with why it can't go on, else with its status where it answers."""
     handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
-    status: KeeperStatus | None
-    try:
-        status = await handle.query(
-            STATUS_QUERY, format_instant(now), result_type=KeeperStatus, rpc_timeout=ANSWER_WITHIN
-        )
-    except (RPCError, WorkflowQueryFailedError):
-        status = None
+    is_running = execution.status == WorkflowExecutionStatus.RUNNING
+    stuck = await _why_stuck(client, handle) if is_running else ""
     return Keeper(
         namespace=execution.id.removeprefix(keeper_id("")),
         run_id=execution.run_id,
-        is_running=execution.status == WorkflowExecutionStatus.RUNNING,
+        is_running=is_running,
         is_broken=execution.status is not None and execution.status.name in UNFINISHED_STATUSES,
-        status=status,
+        status=await _query(handle, now) if ask and not stuck else None,
+        stuck=stuck,
     )
 
 
+async def _query(handle: WorkflowHandle[Any, Any], now: datetime) -> KeeperStatus | None:
+    """Query a run for its status; a worker answers for an ended run, too, by a replay."""
+    try:
+        status: KeeperStatus = await handle.query(
+            STATUS_QUERY, format_instant(now), result_type=KeeperStatus, rpc_timeout=ANSWER_WITHIN
+        )
+    except (RPCError, WorkflowQueryFailedError):
+        return None
+    return status
+
+
+async def _why_stuck(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
+    """Return why the workflow task of a run fails again and again; empty where it doesn't.
+
+    A worker that was killed makes one task time out; a replay that takes too long, each.
+    """
+    try:
+        description = await handle.describe(rpc_timeout=ANSWER_WITHIN)
+        attempt = description.raw_description.pending_workflow_task.attempt
+        if attempt <= 1:
+            return ""
+        cause = await _last_failure(client, handle)
+    except RPCError:
+        return ""
+    if not cause and attempt <= TIMEOUTS_OF_KILLS:
+        return ""
+    return f"{cause or 'its workflow task times out'} (attempt {attempt})"
+
+
+async def _last_failure(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
+    """Return why the latest workflow task of a run failed, in one line; empty if it didn't.
+
+    The server records only the first of several failures in a row.
+    """
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace,
+        execution=Execution(workflow_id=handle.id, run_id=handle.run_id or ""),
+        maximum_page_size=LAST_EVENTS,
+    )
+    reply = await client.workflow_service.get_workflow_execution_history_reverse(
+        request, timeout=ANSWER_WITHIN
+    )
+    for event in reply.history.events:
+        if event.HasField("workflow_task_failed_event_attributes"):
+            message = event.workflow_task_failed_event_attributes.failure.message
+            return shortened(" ".join(message.split()), CAUSE_LENGTH)
+        if event.HasField("workflow_task_completed_event_attributes"):
+            return ""
+    return ""
+
+
 async def repair(client: Client, keeper: Keeper, *, task_queue: str = TASK_QUEUE) -> None:
-    """Start a keeper that recovers the state of a broken one and reconciles from there."""
+    """Start a keeper that recovers the state of a broken one and reconciles from there.
+
+    One that is stuck is terminated first.
+    """
+    if keeper.stuck:
+        handle = client.get_workflow_handle(keeper_id(keeper.namespace), run_id=keeper.run_id)
+        with contextlib.suppress(RPCError):  # it ended meanwhile
+            await handle.terminate(f"stuck, and succeeded by another: {keeper.stuck}")
     start = KeeperStart(namespace=keeper.namespace, broken_run=keeper.run_id)
     try:
         await client.start_workflow(

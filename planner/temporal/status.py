@@ -1,26 +1,45 @@
-"""The status of each namespace: what its keeper reports, its next window, and its gaps.
+"""The facts of each namespace: its schedules, its keeper, its boosts, the workers.
 
-A gap is a window under way that has no boost: no schedule fired for it, no lease covers it.
+What follows from them is judged elsewhere: `workflows.contract.findings`.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import WorkflowExecution
+from temporalio.service import RPCError
+
+from planner.errors import ServerError
 from planner.model import Horizon, NamespaceStatus, NextWindow
 from planner.plan.firings import firings_in, missed
 from planner.plan.model import LiveSchedule
+from planner.plan.pauses import pause_reason
 from planner.schedules.firings import upcoming
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import Server
 from planner.temporal.clock import local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
 from planner.temporal.fetch import describe, fetch_evidence, list_entries
-from planner.temporal.keepers import WORKER_HINT, Keeper, fetch_keepers
-from workflows.contract import KeeperStatus, format_instant, occurrence_of
+from planner.temporal.keepers import ANSWER_WITHIN, PLAIN_NAME, fetch_keepers
+from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, format_instant, occurrence_of
+from workflows.contract.findings import (
+    MISSED_KEPT,
+    MISSED_MEMO,
+    MissedBoost,
+    NamespaceFacts,
+    Pause,
+    Pollers,
+    WindowRun,
+    findings_of,
+)
 
 LOOK_AHEAD = timedelta(days=400)
 
@@ -28,108 +47,136 @@ LOOK_AHEAD = timedelta(days=400)
 LOOK_BACK = timedelta(days=31)
 """How long ago the firing of a window under way may be."""
 
+POLLING_WITHIN = timedelta(seconds=75)
+"""How long ago a worker has polled that runs: the server answers an idle poll after a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The facts of a namespace, and the window that its schedules open next."""
+
+    facts: NamespaceFacts
+    next_window: NextWindow | None = None
+
 
 async def fetch_statuses(
     server: Server, now: datetime, *, namespace: str = ""
 ) -> list[NamespaceStatus]:
     """Return the status of each namespace with a keeper or a schedule, sorted by name."""
-    keepers, listed = await asyncio.gather(
-        fetch_keepers(server.client, now, namespace), _fetch_listed(server, namespace)
+    seen = await fetch_facts(server, now, await fetch_pollers(server, now), namespace=namespace)
+    return [namespace_status(one, now) for one in seen]
+
+
+def namespace_status(seen: Seen, now: datetime) -> NamespaceStatus:
+    """Return the status that follows from what was *seen* of a namespace.
+
+    The Cloud API's own answer counts where there is one, else what the keeper last observed.
+    """
+    facts = seen.facts
+    keeper, sighting = facts.keeper, facts.sighting
+    status = keeper.status if keeper else None
+    known = NamespaceStatus(
+        namespace=facts.namespace,
+        baseline=facts.declared,
+        next_window=seen.next_window,
+        findings=findings_of(facts, now),
     )
-    nexts, gaps = await asyncio.gather(
-        _fetch_next(server, listed, now), fetch_gaps(server, listed, now)
+    if keeper and status:
+        left = keeper.is_running or keeper.is_broken
+        known = replace(
+            known,
+            capacity=status.capacity,
+            observed_at=status.observed_at,
+            baseline=status.baseline if keeper.is_running else facts.declared or status.baseline,
+            leases=status.leases if left else (),
+        )
+    if sighting:
+        known = replace(known, capacity=sighting.capacity, observed_at=sighting.at)
+    return known
+
+
+async def fetch_facts(
+    server: Server, now: datetime, pollers: Pollers, *, namespace: str = ""
+) -> list[Seen]:
+    """Return the facts of each namespace with a keeper or a schedule, sorted by name.
+
+    Without a worker nobody answers for a keeper, and none is asked.
+    """
+    keepers, schedules, lost = await asyncio.gather(
+        fetch_keepers(server.client, now, namespace, ask=pollers.count > 0),
+        _fetch_schedules(server, now, namespace),
+        _fetch_missed(server, now, namespace),
     )
     known = {keeper.namespace: keeper for keeper in keepers}
     return [
-        with_gaps(
-            namespace_status(name, known.get(name), nexts.get(name)),
-            [gap for gap in gaps if gap.namespace == name],
-            now,
+        Seen(
+            replace(
+                schedules.get(name, Seen(NamespaceFacts(namespace=name))).facts,
+                keeper=known.get(name),
+                missed=tuple(lost.get(name, ())),
+                pollers=pollers,
+            ),
+            schedules[name].next_window if name in schedules else None,
         )
-        for name in sorted({*known, *nexts, *(gap.namespace for gap in gaps)})
+        for name in sorted({*known, *schedules, *lost})
     ]
 
 
-def namespace_status(
-    namespace: str, keeper: Keeper | None, following: NextWindow | None
-) -> NamespaceStatus:
-    """Return the status of *namespace* from its *keeper* and its *following* window.
-
-    A broken keeper that had raised capacity, and one that does not answer, are ``overdue``:
-    nothing reverts the capacity.
-    """
-    idle = NamespaceStatus(namespace=namespace, next_window=following)
-    if keeper is None:
-        return idle
-    if keeper.status is None:
-        if not (keeper.is_running or keeper.is_broken):
-            return idle
-        return replace(idle, state="overdue", details=f"the keeper does not answer: {WORKER_HINT}")
-    if keeper.is_running:
-        return _as_reported(idle, keeper.status)
-    if keeper.is_broken and _left_work(keeper.status):
-        return replace(
-            _as_reported(idle, keeper.status),
-            state="overdue",
-            details="the keeper was terminated before it had gone back to the baseline; "
-            "`planner status --repair` starts another that does",
-        )
-    return replace(_as_reported(idle, keeper.status), leases=())
+async def fetch_pollers(server: Server, now: datetime) -> Pollers:
+    """Return the workers of the task queue: those that poll for workflows and for activities."""
+    kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
+    found = await asyncio.gather(*(_fetch_polls(server, kind) for kind in kinds))
+    working = [{who for who, at in polls.items() if now - at <= POLLING_WITHIN} for polls in found]
+    seen = [at for polls in found for at in polls.values()]
+    return Pollers(min(map(len, working)), max(seen, default=None))
 
 
-def _as_reported(idle: NamespaceStatus, status: KeeperStatus) -> NamespaceStatus:
-    return replace(
-        idle,
-        capacity=status.capacity,
-        baseline=status.baseline,
-        leases=status.leases,
-        state=status.health,
-        details=status.details,
+async def _fetch_polls(server: Server, kind: TaskQueueType.ValueType) -> dict[str, datetime]:
+    """Return when each worker last polled the task queue for tasks of a *kind*, by identity."""
+    request = DescribeTaskQueueRequest(
+        namespace=server.namespace, task_queue=TaskQueue(name=TASK_QUEUE), task_queue_type=kind
     )
+    reply = await server.send(server.service.describe_task_queue, request)
+    polls: dict[str, datetime] = {}
+    for poller in reply.pollers:
+        at = poller.last_access_time.ToDatetime(tzinfo=UTC)
+        polls[poller.identity] = max(at, polls.get(poller.identity, at))
+    return polls
 
 
-def _left_work(status: KeeperStatus) -> bool:
-    """Tell whether a keeper ended with leases or with raised capacity."""
-    return bool(status.leases) or status.capacity != status.baseline
+# Boosts that came to nothing ----------------------------------------------------------
 
 
-async def _fetch_listed(server: Server, namespace: str) -> list[ListedSchedule]:
-    """Return the listed schedules of *namespace*, or of all where that is empty."""
-    reader, found = EntryReader(server.converter), []
-    async for entry in list_entries(server):
-        name = namespace_of(entry.schedule_id)
-        if name and namespace in ("", name) and (owner := await reader.owner(entry)):
-            found.append(ListedSchedule(name, reader.read(entry, owner), read_times(entry)))
+async def _fetch_missed(
+    server: Server, now: datetime, namespace: str
+) -> Mapping[str, list[MissedBoost]]:
+    """Return the boosts of the last day that ended without their capacity, by namespace."""
+    query = (
+        f"WorkflowType = '{BOOST_WORKFLOW}' AND CloseTime > '{format_instant(now - MISSED_KEPT)}'"
+    )
+    if PLAIN_NAME.fullmatch(namespace):
+        query += f" AND WorkflowId STARTS_WITH 'boost/{namespace}/'"
+    found: defaultdict[str, list[MissedBoost]] = defaultdict(list)
+    try:
+        async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
+            name = namespace_of(execution.id)
+            if name and namespace in ("", name) and (one := await _missed_in(execution)):
+                found[name].append(one)
+    except RPCError as error:
+        raise ServerError(f"the boosts can't be listed: {error.message}") from error
+    for boosts in found.values():
+        boosts.sort(key=lambda boost: (boost.start, boost.window))
     return found
 
 
-async def _fetch_next(
-    server: Server, listed: Iterable[ListedSchedule], now: datetime
-) -> Mapping[str, NextWindow]:
-    """Return the next window of each namespace, from the schedule that fires first."""
-    first: dict[str, tuple[datetime, str]] = {}
-    for one in listed:
-        if one.live.upcoming and not one.live.paused:
-            entry = (one.live.upcoming[0], one.live.id)
-            first[one.namespace] = min(first.get(one.namespace, entry), entry)
-    read = await asyncio.gather(*(_next_of(server, id, now) for _, id in first.values()))
-    return _by_name(first, read)
-
-
-def _by_name(names: Iterable[str], found: Iterable[NextWindow | None]) -> dict[str, NextWindow]:
-    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
-
-
-async def _next_of(server: Server, id: str, now: datetime) -> NextWindow | None:
-    live = await describe(server, id)
-    if live is None or live.schedule is None:
+async def _missed_in(execution: WorkflowExecution) -> MissedBoost | None:
+    """Return what the memo of a boost says that it missed; None where it says nothing."""
+    if MISSED_MEMO not in execution.raw_info.memo.fields:
         return None
-    request = live.schedule.request
-    ahead = timedelta(seconds=request.ahead_seconds)
-    fires = next(upcoming(live.schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
-    if fires is None:
-        return None
-    return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
+    return await execution.memo_value(MISSED_MEMO, None, type_hint=MissedBoost)
+
+
+# Schedules ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,45 +188,95 @@ class ListedSchedule:
     times: ListedTimes
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """An occurrence ``[start, end)`` that is due and has no boost."""
+@dataclass(slots=True)
+class _Listed:
+    """The schedules for one namespace: those of planners, and the ids of others."""
 
-    namespace: str
-    window: str
-    start: datetime
-    end: datetime
-
-    def __str__(self) -> str:
-        span = f"{format_instant(self.start)} to {format_instant(self.end)}"
-        return f"{self.window}, {span}, is under way and not started: `planner sync` starts it"
+    owned: list[ListedSchedule] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
 
 
-async def fetch_gaps(server: Server, listed: Iterable[ListedSchedule], now: datetime) -> list[Gap]:
-    """Return the gaps of the *listed* schedules at *now*, earliest first.
+async def _fetch_schedules(server: Server, now: datetime, namespace: str) -> dict[str, Seen]:
+    """Return what the schedules of each namespace show, or of *namespace* alone."""
+    reader = EntryReader(server.converter)
+    listed: defaultdict[str, _Listed] = defaultdict(_Listed)
+    async for entry in list_entries(server):
+        name = namespace_of(entry.schedule_id)
+        if not name or namespace not in ("", name):
+            continue
+        if owner := await reader.owner(entry):
+            one = ListedSchedule(name, reader.read(entry, owner), read_times(entry))
+            listed[name].owned.append(one)
+        else:
+            listed[name].strangers.append(entry.schedule_id)
+    names = sorted(listed)
+    found = await asyncio.gather(
+        *(_read_schedules(server, name, listed[name], now) for name in names)
+    )
+    return dict(zip(names, found, strict=True))
+
+
+async def _read_schedules(server: Server, namespace: str, listed: _Listed, now: datetime) -> Seen:
+    """Return what the *listed* schedules of a *namespace* show; described where that is needed."""
+    first, pauses, gaps = await asyncio.gather(
+        _fetch_first(server, listed.owned, now),
+        asyncio.gather(*(_read_pause(server, one, now) for one in listed.owned if one.live.paused)),
+        fetch_gaps(server, listed.owned, now),
+    )
+    facts = NamespaceFacts(
+        namespace=namespace,
+        windows=tuple(sorted(one.live.window for one in listed.owned)),
+        strangers=tuple(sorted(listed.strangers)),
+        pauses=tuple(sorted(pauses, key=lambda pause: pause.window)),
+        unstarted=tuple(gaps),
+        declared=first.schedule.request.baseline if first and first.schedule else None,
+    )
+    return Seen(facts, _next_of(first, now) if first and not first.paused else None)
+
+
+async def _fetch_first(
+    server: Server, listed: Sequence[ListedSchedule], now: datetime
+) -> LiveSchedule | None:
+    """Describe the schedule that fires next; of paused ones only, any of them."""
+    coming = [one.live for one in listed if one.live.upcoming and not one.live.paused]
+    chosen = min(coming, key=lambda live: (live.upcoming[0], live.id), default=None)
+    if chosen is None:
+        chosen = next((one.live for one in listed), None)
+    return await describe(server, chosen.id) if chosen else None
+
+
+def _next_of(live: LiveSchedule, now: datetime) -> NextWindow | None:
+    if live.schedule is None:
+        return None
+    request = live.schedule.request
+    ahead = timedelta(seconds=request.ahead_seconds)
+    fires = next(upcoming(live.schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
+    if fires is None:
+        return None
+    return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
+
+
+async def _read_pause(server: Server, one: ListedSchedule, now: datetime) -> Pause:
+    """Return who paused a schedule, and its occurrence under way that has no boost."""
+    window, by_file = one.live.window, not one.live.paused_by_operator
+    if by_file:
+        return Pause(window=window)
+    open_runs = await _gaps_of(server, one, now)
+    by = pause_reason(one.live.note) or "an operator, who gave no reason"
+    return Pause(window=window, by=by, under_way=next(iter(open_runs), None))
+
+
+async def fetch_gaps(
+    server: Server, listed: Iterable[ListedSchedule], now: datetime
+) -> list[WindowRun]:
+    """Return the occurrences at *now* that have no boost, earliest first.
 
     Only schedules whose latest firings the list doesn't show are described. Paused ones
     have no gaps.
     """
-    candidates = [one for one in listed if _may_have_missed(one, now)]
+    candidates = [one for one in listed if not one.live.paused and _may_have_missed(one, now)]
     found = await asyncio.gather(*(_gaps_of(server, one, now) for one in candidates))
     return sorted((gap for gaps in found for gap in gaps), key=lambda gap: (gap.start, gap.window))
-
-
-def with_gaps(status: NamespaceStatus, gaps: Sequence[Gap], now: datetime) -> NamespaceStatus:
-    """Return *status* with its *gaps*: ``uncovered`` where a window has opened without a lease.
-
-    A gap before its window opens, within the lead, makes it ``raising``.
-    """
-    if not gaps:
-        return status
-    state = status.state
-    if state != "overdue" and any(gap.start <= now for gap in gaps):
-        state = "uncovered"
-    elif state == "ok":
-        state = "raising"
-    known = [status.details] if status.state != "ok" and status.details else []
-    return replace(status, state=state, details="\n".join([*known, *map(str, gaps)]))
 
 
 def _may_have_missed(one: ListedSchedule, now: datetime) -> bool:
@@ -187,8 +284,6 @@ def _may_have_missed(one: ListedSchedule, now: datetime) -> bool:
 
     The list shows the last few firings; earlier ones are taken as fired.
     """
-    if one.live.paused:
-        return False
     if one.times.is_cut:
         return True
     since = min(one.live.fired, default=now - LOOK_BACK)
@@ -196,13 +291,23 @@ def _may_have_missed(one: ListedSchedule, now: datetime) -> bool:
     return any(nominal not in one.live.fired for nominal in due)
 
 
-async def _gaps_of(server: Server, one: ListedSchedule, now: datetime) -> list[Gap]:
+async def _gaps_of(server: Server, one: ListedSchedule, now: datetime) -> list[WindowRun]:
+    """Return the occurrences of a schedule at *now* that have no boost.
+
+    What the server shows of a paused one as upcoming, its pause suppresses.
+    """
     live = await describe(server, one.live.id)
-    if live is None or live.schedule is None or live.paused:
+    if live is None or live.schedule is None or live.paused != one.live.paused:
         return []
     desired, around = live.schedule, local_clock(now).around()
     found = await fetch_evidence(server, {live.id: desired}, {live.id: live}, around)
+    there, request = found[live.id], desired.request
+    if live.paused:
+        there = replace(there, about_to_fire=frozenset())
+    runs = (
+        occurrence_of(request, nominal) for nominal in missed(desired, there, Horizon(now, now))
+    )
     return [
-        Gap(one.namespace, desired.request.window, *occurrence_of(desired.request, nominal))
-        for nominal in missed(desired, found[live.id], Horizon(now, now))
+        WindowRun(window=request.window, start=start, end=end, tru=request.tru)
+        for start, end in runs
     ]

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from conftest import binary
 from schedule_values import on
-from sync_helpers import Shop, eventually
+from sync_helpers import Shop, eventually, polling
 from temporalio import workflow
 from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
@@ -287,16 +287,19 @@ async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None
     assert plan_text(plan).startswith(f"* {shop.namespace}/payroll  (under way and not started)")
     assert "under way and not started" in plan_markdown(plan)
     assert json.loads(plan_json(plan))["changes"][0]["action"] == "start"
-    (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    async with polling(shop.client):
+        (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
     assert (status.state, status.is_alarming) == ("uncovered", True)
-    assert "payroll" in status.details
-    assert "is under way and not started: `planner sync` starts it" in status.details
+    (finding,) = status.findings
+    assert finding.text.startswith("payroll is under way and not started, ")
+    assert finding.command == "planner sync"
     report = await shop.sync(value)
     assert [outcome.change.action for outcome in report.outcomes] == ["start"]
     assert await unasked(shop, [(value, at)]) == []
     assert (await shop.plan(value)).pending == ()
     assert (await shop.sync(value)).outcomes == ()
-    (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    async with polling(shop.client):
+        (status,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
     assert (status.state, status.details) == ("ok", "")
 
 
@@ -481,5 +484,6 @@ async def test_a_missed_window_on_the_command_line(shop: Shop, tmp_path: Path) -
     code, shown = await asyncio.to_thread(planner, shop, "sync", tmp_path)
     assert code == 0
     assert shown.startswith(f"* started {shop.namespace}/launch: started at once")
-    assert (await asyncio.to_thread(planner, shop, *status))[0] == 0
+    async with polling(shop.client):
+        assert (await asyncio.to_thread(planner, shop, *status))[0] == 0
     assert (await asyncio.to_thread(planner, shop, "plan", tmp_path, "--detailed-exitcode"))[0] == 0

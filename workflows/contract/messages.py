@@ -198,7 +198,11 @@ class ReleaseRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperStatus:
-    """The answer to a keeper's ``status`` query."""
+    """The answer to a keeper's ``status`` query.
+
+    *capacity* was in force at *observed_at*; None where no worker has looked yet, or where one
+    of an older release answers.
+    """
 
     namespace: str
     health: KeeperHealth
@@ -208,6 +212,7 @@ class KeeperStatus:
     baseline_declared: bool
     leases: tuple[Lease, ...]
     details: str
+    observed_at: datetime | None = None
 
 
 def keeper_id(namespace: str) -> str:

@@ -1,0 +1,218 @@
+"""What follows from what was seen of a namespace: a truth table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+
+from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, KeeperStatus, Lease
+from workflows.contract.findings import (
+    ALARMING,
+    STATES,
+    Finding,
+    Keeper,
+    MissedBoost,
+    NamespaceFacts,
+    NamespaceState,
+    Pause,
+    Pollers,
+    Sighting,
+    WindowRun,
+    findings_of,
+    state_of,
+)
+
+NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+WORKING, NOBODY = Pollers(2, NOW), Pollers(0)
+RUN = WindowRun(window="payroll", start=NOW - HOUR, end=NOW + HOUR, tru=8)
+TWO = ("close", "payroll")
+MISSED = MissedBoost(
+    window="payroll", start="2027-01-31T12:00:00Z", end="2027-01-31T13:00:00Z", reason="a bad key"
+)
+
+
+def lease(start: float = -1, until: float = 1) -> Lease:
+    """Return a lease of 8 TRU, from and to so many hours from now."""
+    opens, ends = NOW + start * HOUR, NOW + until * HOUR
+    return Lease(key="payroll@x", window="payroll", tru=8, start=opens, until=ends)
+
+
+def keeper(health: KeeperHealth = "ok", *leases: Lease, runs: bool = True, **fields: Any) -> Keeper:
+    """Return a keeper that answers; with leases 8 TRU are its target."""
+    target = Capacity(8) if leases else ON_DEMAND
+    status = KeeperStatus(
+        namespace="n.a",
+        health=health,
+        capacity=target,
+        target=target,
+        baseline=ON_DEMAND,
+        baseline_declared=False,
+        leases=leases,
+        details="In words.",
+    )
+    return Keeper("n.a", "run", runs, False, status, **fields)
+
+
+def facts(**fields: Any) -> NamespaceFacts:
+    """Return the facts of a namespace with two windows and a worker, changed by *fields*."""
+    return NamespaceFacts(**{"namespace": "n.a", "windows": TWO, "pollers": WORKING, **fields})
+
+
+def seen(tru: float | None, pending: float | None = None) -> Sighting:
+    """Return a look at the Cloud API."""
+    return Sighting(Capacity(tru), NOW, None if pending is None else Capacity(pending))
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "words", "command"),
+    [
+        pytest.param(facts(), "ok", "", "", id="quiet"),
+        pytest.param(
+            facts(pollers=NOBODY),
+            "no worker",
+            "nothing is raised",
+            "planner worker",
+            id="no worker",
+        ),
+        pytest.param(facts(pollers=NOBODY, windows=()), "ok", "", "", id="no worker, no window"),
+        pytest.param(
+            facts(pollers=NOBODY, windows=(), keeper=keeper()),
+            "no worker",
+            "",
+            "",
+            id="only keeper",
+        ),
+        pytest.param(
+            facts(pollers=NOBODY, windows=(), keeper=keeper(runs=False)), "ok", "", "", id="past"
+        ),
+        pytest.param(facts(pollers=None), "ok", "", "", id="nobody looked for workers"),
+        pytest.param(
+            facts(unstarted=(RUN,)),
+            "uncovered",
+            "under way and not started",
+            "planner sync",
+            id="gap",
+        ),
+        pytest.param(
+            facts(missed=(MISSED,)), "missed", "12:00:00Z to 2027-01-31T13:00:00Z", "", id="missed"
+        ),
+        pytest.param(facts(missed=(MISSED,)), "missed", "a bad key", "", id="missed, and why"),
+        pytest.param(
+            facts(pauses=(Pause(window="payroll", by="Paused by ann: freeze"),)),
+            "paused",
+            "1 of 2 windows (payroll) is paused: Paused by ann: freeze",
+            "planner resume n.a/payroll",
+            id="one of two paused",
+        ),
+        pytest.param(
+            facts(pauses=tuple(Pause(window=name, by="Paused by ann") for name in TWO)),
+            "paused",
+            "all 2 windows are paused: Paused by ann",
+            "planner resume n.a",
+            id="all paused",
+        ),
+        pytest.param(
+            facts(windows=("close",), pauses=(Pause(window="close", by="ann", under_way=RUN),)),
+            "paused",
+            "is under way and not covered",
+            "planner resume n.a",
+            id="paused while it is open",
+        ),
+        pytest.param(
+            facts(pauses=(Pause(window="close"),)), "ok", "by the calendar file", "", id="by file"
+        ),
+        pytest.param(
+            facts(windows=(), strangers=("boost/n.a/close",)),
+            "foreign",
+            "boost/n.a/close has no planner's owner mark",
+            "planner sync --adopt",
+            id="schedules that are no planner's",
+        ),
+        pytest.param(
+            facts(keeper=keeper(stuck="TMPRL1100 (attempt 3)")),
+            "stuck",
+            "TMPRL1100 (attempt 3)",
+            "planner status n.a --repair",
+            id="stuck",
+        ),
+        pytest.param(
+            facts(keeper=keeper("uncovered")), "uncovered", "In words.", "", id="reported"
+        ),
+    ],
+)
+def test_findings(known: NamespaceFacts, state: str, words: str, command: str) -> None:
+    """Each situation has its state, its words, and where there is one what mends it."""
+    found = findings_of(known, NOW)
+    assert state_of(found) == state
+    assert any(words in finding.text for finding in found) or not words
+    assert any(finding.command == command for finding in found) or not command
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
+    [
+        pytest.param(facts(sighting=seen(None)), "ok", id="on-demand, nothing declared"),
+        pytest.param(facts(sighting=seen(12)), "ok", id="provisioned, nothing declared: shown"),
+        pytest.param(
+            facts(sighting=seen(12), keeper=keeper(runs=False)), "foreign", id="12 TRU by hand"
+        ),
+        pytest.param(
+            facts(sighting=seen(None), declared=Capacity(2)), "foreign", id="declared, not in force"
+        ),
+        pytest.param(facts(sighting=seen(2), declared=Capacity(2)), "ok", id="declared, in force"),
+        pytest.param(
+            facts(sighting=seen(8, 2), declared=Capacity(2)), "ok", id="declared, on its way"
+        ),
+        pytest.param(
+            facts(sighting=seen(8), keeper=keeper("ok", lease())),
+            "ok",
+            id="boosted, as it should be",
+        ),
+        pytest.param(
+            facts(sighting=seen(3), keeper=keeper("ok", lease())), "uncovered", id="lowered by hand"
+        ),
+        pytest.param(
+            facts(sighting=seen(None), keeper=keeper("ok", lease())), "uncovered", id="switched off"
+        ),
+        pytest.param(
+            facts(sighting=seen(3), keeper=keeper("ok", lease(0.5))), "raising", id="not open yet"
+        ),
+        pytest.param(
+            facts(sighting=seen(12), keeper=keeper("ok", lease())), "foreign", id="raised by hand"
+        ),
+        pytest.param(
+            facts(sighting=seen(3, 8), keeper=keeper("ok", lease())), "ok", id="on its way up"
+        ),
+        pytest.param(
+            facts(sighting=seen(8), keeper=keeper("reverting")), "reverting", id="on its way down"
+        ),
+        pytest.param(facts(unseen="no Cloud API key"), "unknown", id="could not look"),
+    ],
+)
+def test_what_the_cloud_has(known: NamespaceFacts, state: str) -> None:
+    """What is in force is held against the keeper's target, else against the baseline."""
+    assert state_of(findings_of(known, NOW)) == state
+
+
+def test_the_most_urgent_comes_first() -> None:
+    """Everything that is wrong is named, the worst first, and nothing hides anything else."""
+    known = facts(
+        pollers=NOBODY,
+        unstarted=(RUN,),
+        missed=(MISSED,),
+        pauses=(Pause(window="close", by="ann"),),
+        keeper=keeper("overdue"),
+    )
+    found = [finding.state for finding in findings_of(known, NOW)]
+    assert found == ["no worker", "uncovered", "overdue", "missed", "paused"]
+
+
+def test_every_state_has_its_place() -> None:
+    """The order names each state once; what is in time or in order is no alarm."""
+    assert sorted(STATES) == sorted(get_args(NamespaceState))
+    assert set(get_args(KeeperHealth)) <= set(STATES)
+    assert set(STATES) - ALARMING == {"ok", "raising", "reverting"}
+    assert [Finding(state, "").is_alarming for state in STATES] == [False] * 3 + [True] * 8

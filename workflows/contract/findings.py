@@ -1,0 +1,360 @@
+"""What is wrong with a namespace, judged from facts: the one truth of status and watchdog.
+
+`NamespaceFacts` is what was seen of a namespace, from wherever; `findings_of` says what
+follows from it. Nothing is looked up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from workflows.contract.messages import TASK_QUEUE, Capacity, KeeperStatus, format_instant
+
+NamespaceState = Literal[
+    "ok",
+    "raising",
+    "reverting",
+    "paused",
+    "foreign",
+    "missed",
+    "unknown",
+    "overdue",
+    "uncovered",
+    "stuck",
+    "no worker",
+]
+"""The state of a namespace, the most urgent last.
+
+- ``ok``: as its calendar says.
+- ``raising``, ``reverting``: a change is under way, in time.
+- ``paused``: an operator paused schedules: their next windows won't be covered.
+- ``foreign``: a capacity that the planner didn't request, or schedules that aren't its own.
+- ``missed``: a window of the last day ended and never had its capacity.
+- ``unknown``: it can't be known: the keeper doesn't answer, or lost the baseline.
+- ``overdue``: no window is open, and the baseline is not in force again in time.
+- ``uncovered``: a window is open and has less than it requests.
+- ``stuck``: the keeper can't go on by itself.
+- ``no worker``: nothing is raised and nothing reverted until one runs.
+"""
+
+STATES: tuple[NamespaceState, ...] = (
+    "ok",
+    "raising",
+    "reverting",
+    "paused",
+    "foreign",
+    "missed",
+    "unknown",
+    "overdue",
+    "uncovered",
+    "stuck",
+    "no worker",
+)
+"""Every state, the most urgent last."""
+
+ALARMING: frozenset[NamespaceState] = frozenset(STATES) - {"ok", "raising", "reverting"}
+"""States that cost money or work until somebody, or the watchdog, mends them."""
+
+MISSED_MEMO = "missed"
+"""The memo field of a boost whose window ended without its capacity: a `MissedBoost`."""
+
+MISSED_KEPT = timedelta(days=1)
+"""How long a missed window is reported after its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowRun:
+    """One occurrence of a window, ``[start, end)`` in UTC, and its demand in TRU."""
+
+    window: str
+    start: datetime
+    end: datetime
+    tru: int = 0
+
+    @property
+    def span(self) -> str:
+        """Its start and end."""
+        return f"{format_instant(self.start)} to {format_instant(self.end)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedBoost:
+    """A boost that ended without its window's capacity, as its memo tells.
+
+    *start* and *end* are those of the window, as ``2027-01-31T23:00:00Z``.
+    """
+
+    window: str
+    start: str
+    end: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A paused schedule.
+
+    *by* is who paused it and why, in their words; empty where its calendar file pauses it.
+    *under_way* is its occurrence that runs now, which has no boost.
+    """
+
+    window: str
+    by: str = ""
+    under_way: WindowRun | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """The latest run of a namespace's keeper.
+
+    *status* is None where it did not answer. *is_broken* says that it ended with work
+    undone: it was terminated, failed or timed out. *stuck* is why it can't go on although it
+    runs: its workflow task fails again and again.
+    """
+
+    namespace: str
+    run_id: str
+    is_running: bool
+    is_broken: bool
+    status: KeeperStatus | None
+    stuck: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pollers:
+    """The workers that poll the task queue: how many, and when the last one was seen."""
+
+    count: int
+    seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The capacity that the Cloud API gave at *at*, and the one that is under way."""
+
+    capacity: Capacity
+    at: datetime
+    pending: Capacity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceFacts:
+    """What was seen of a namespace.
+
+    Attributes:
+        namespace: The Temporal Cloud namespace.
+        windows: The names of the windows that have a schedule of a planner.
+        strangers: Ids of schedules for the namespace without a planner's owner mark.
+        pauses: The paused ones among the schedules.
+        unstarted: Occurrences due and not over that have no boost.
+        missed: Boosts of the last day that ended without their capacity.
+        declared: The baseline that the calendar declares; None without one, or unknown.
+        keeper: The latest run of its keeper; None if there never was one.
+        pollers: The workers of the task queue; None where nobody looked.
+        sighting: The capacity in force as the Cloud API gave it; None where nobody looked.
+        unseen: Why the look at the Cloud API failed; empty where it didn't.
+    """
+
+    namespace: str
+    windows: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    unstarted: tuple[WindowRun, ...] = ()
+    missed: tuple[MissedBoost, ...] = ()
+    declared: Capacity | None = None
+    keeper: Keeper | None = None
+    pollers: Pollers | None = None
+    sighting: Sighting | None = None
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is so: what it makes of the namespace, in words, and what mends it.
+
+    *text* may have several lines. *command* is a command line; empty where none is known.
+    """
+
+    state: NamespaceState
+    text: str
+    command: str = ""
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether it costs money or work."""
+        return self.state in ALARMING
+
+
+def state_of(findings: Iterable[Finding]) -> NamespaceState:
+    """Return the most urgent state of *findings*; ``ok`` without any."""
+    return max((finding.state for finding in findings), key=STATES.index, default="ok")
+
+
+def findings_of(facts: NamespaceFacts, now: datetime) -> tuple[Finding, ...]:
+    """Return what follows from *facts* at *now*, the most urgent first.
+
+    Nothing follows from what nobody looked at: facts that are None or empty add no finding.
+    """
+    found = [
+        *_of_pollers(facts, now),
+        *_of_keeper(facts),
+        *_of_unstarted(facts, now),
+        *_of_sighting(facts, now),
+        *_of_missed(facts),
+        *_of_strangers(facts),
+        *_of_pauses(facts),
+    ]
+    return tuple(sorted(found, key=lambda finding: -STATES.index(finding.state)))
+
+
+def no_worker_text(pollers: Pollers, now: datetime) -> str:
+    """Return that nobody polls the task queue, and since when."""
+    last = f" (the last one was seen {format_age(now - pollers.seen)} ago)" if pollers.seen else ""
+    return f"no worker polls the task queue {TASK_QUEUE}{last}: nothing is raised or reverted"
+
+
+def format_age(age: timedelta) -> str:
+    """Return *age* in its largest unit, rounded down; nothing is younger than 0s.
+
+    >>> [format_age(timedelta(seconds=one)) for one in (-1, 59, 3599, 7200, 200000)]
+    ['0s', '59s', '59m', '2h', '2d']
+    """
+    seconds = max(0, age // timedelta(seconds=1))
+    units = ((86_400, "d"), (3_600, "h"), (60, "m"))
+    return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= size), "") or (
+        f"{seconds}s"
+    )
+
+
+def _of_pollers(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
+    needs_one = facts.windows or (facts.keeper and facts.keeper.is_running)
+    if facts.pollers is not None and facts.pollers.count == 0 and needs_one:
+        yield Finding("no worker", no_worker_text(facts.pollers, now), "planner worker")
+
+
+def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
+    keeper, repair = facts.keeper, f"planner status {facts.namespace} --repair"
+    if keeper is None:
+        return
+    if keeper.stuck:
+        yield Finding("stuck", f"the keeper can't go on: {keeper.stuck}", repair)
+    elif keeper.status is None:
+        has_worker = facts.pollers is None or facts.pollers.count > 0
+        if keeper.is_running and has_worker:
+            yield Finding("unknown", "the keeper did not answer; a worker may be busy or gone")
+        elif keeper.is_broken:
+            yield Finding("unknown", "the keeper was ended by force, and what it left isn't known")
+    elif keeper.is_running:
+        if keeper.status.health != "ok":
+            yield Finding(keeper.status.health, keeper.status.details)
+    elif keeper.is_broken and _left_work(keeper.status):
+        text = "the keeper was terminated before it had gone back to the baseline"
+        yield Finding("overdue", text, repair)
+    elif facts.sighting is None and keeper.status.health == "foreign":
+        yield Finding("foreign", keeper.status.details)
+
+
+def _left_work(status: KeeperStatus) -> bool:
+    """Tell whether a keeper ended with leases or with raised capacity."""
+    return bool(status.leases) or status.capacity != status.baseline
+
+
+def _of_unstarted(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
+    for run in facts.unstarted:
+        state: NamespaceState = "uncovered" if run.start <= now else "raising"
+        yield Finding(
+            state, f"{run.window} is under way and not started, {run.span}", "planner sync"
+        )
+
+
+def _of_missed(facts: NamespaceFacts) -> Iterable[Finding]:
+    for boost in facts.missed:
+        yield Finding(
+            "missed",
+            f"{boost.window} did not have its capacity, {boost.start} to {boost.end}: "
+            f"{boost.reason}",
+        )
+
+
+def _of_strangers(facts: NamespaceFacts) -> Iterable[Finding]:
+    for id in facts.strangers:
+        text = f"the schedule {id} has no planner's owner mark, and is left alone"
+        yield Finding("foreign", text, "planner sync --adopt")
+
+
+def _of_pauses(facts: NamespaceFacts) -> Iterable[Finding]:
+    by_file = [pause.window for pause in facts.pauses if not pause.by]
+    if by_file:
+        yield Finding("ok", f"{_share(by_file, facts)} paused by the calendar file")
+    for by in dict.fromkeys(pause.by for pause in facts.pauses if pause.by):
+        paused = [pause for pause in facts.pauses if pause.by == by]
+        text = f"{_share([one.window for one in paused], facts)} paused: {by}"
+        runs = [one.under_way for one in paused if one.under_way]
+        lines = [text, *(f"{run.window} is under way and not covered, {run.span}" for run in runs)]
+        whole = len(paused) == len(facts.windows)
+        what = facts.namespace if whole else f"{facts.namespace}/{paused[0].window}"
+        yield Finding("paused", "\n".join(lines), f"planner resume {what}")
+
+
+def _share(paused: list[str], facts: NamespaceFacts) -> str:
+    """Return how many of the windows *paused* are, and which."""
+    total = len(facts.windows)
+    if len(paused) == total:
+        return f"all {total} windows are" if total > 1 else f"its only window, {paused[0]}, is"
+    verb = "is" if len(paused) == 1 else "are"
+    return f"{len(paused)} of {total} windows ({', '.join(paused)}) {verb}"
+
+
+def _of_sighting(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
+    """Compare what is in force with what should be: the keeper's target, else the baseline.
+
+    A keeper that is changing the capacity reports that itself.
+    """
+    if facts.unseen:
+        yield Finding("unknown", f"the Cloud API can't be asked: {facts.unseen}")
+    if facts.sighting is None:
+        return
+    keeper = facts.keeper
+    status = keeper.status if keeper else None
+    if keeper and keeper.is_running:
+        if status and status.target and status.health == "ok":
+            yield from _of_boosted(facts.sighting, status, now)
+        return
+    if keeper and keeper.is_broken:
+        return
+    yield from _of_quiet(facts, facts.declared or (status.baseline if status else None))
+
+
+def _of_boosted(sighting: Sighting, status: KeeperStatus, now: datetime) -> Iterable[Finding]:
+    """Return what a namespace with leases has that its keeper doesn't know of yet."""
+    assert status.target is not None
+    if sighting.capacity == status.target or sighting.pending == status.target:
+        return
+    text = f"{sighting.capacity} in force, {status.target} by the keeper: changed externally"
+    if _size(sighting.capacity) > _size(status.target):
+        yield Finding("foreign", text)
+    else:
+        is_open = any(lease.start <= now < lease.until for lease in status.leases)
+        yield Finding("uncovered" if is_open else "raising", text)
+
+
+def _of_quiet(facts: NamespaceFacts, baseline: Capacity | None) -> Iterable[Finding]:
+    """Return what is in force on a namespace without a boost although nobody requested it."""
+    assert facts.sighting is not None
+    found = facts.sighting.capacity
+    if baseline is None:
+        if found.tru is not None:
+            yield Finding("ok", f"{found} in force without a boost; no baseline is declared")
+        return
+    if baseline not in (found, facts.sighting.pending):
+        origin = "declared" if facts.declared else "found before the last boost"
+        text = f"{found} in force without a boost; the baseline is {baseline} ({origin})"
+        yield Finding("foreign", text)
+
+
+def _size(capacity: Capacity) -> float:
+    """Return the sort key of capacities: what on-demand allows isn't known here, and is least."""
+    return capacity.tru or 0.0
