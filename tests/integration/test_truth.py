@@ -34,6 +34,7 @@ from workflows.contract import (
     BoostRequest,
     Capacity,
     KeeperStart,
+    ReleaseRequest,
     keeper_id,
 )
 from workflows.worker import build_worker
@@ -182,12 +183,14 @@ async def test_capacity_that_was_changed_by_hand(
     async with working(own_server) as (simulator, cloud):
         desk.set("PLANNER_CLOUD_URL", simulator.url)
         desk.set("TEMPORAL_CLOUD_API_KEY", KEY)
-        for name, seconds in ((quiet, 1), (boosted, 3600)):
+        for name in (quiet, boosted):
             await simulator.create(name)
-            request = BoostRequest(namespace=name, window="w", tru=8, ttl_seconds=seconds)
+            request = BoostRequest(namespace=name, window="w", tru=8, ttl_seconds=3600)
             boost = await start_boost(own_server.client, request, datetime.now(UTC))
             await wait_for_result(boost, print)
-        await own_server.client.get_workflow_handle(keeper_id(quiet)).result()
+        await keepers.release(own_server.client, quiet, ReleaseRequest())
+        await simulator.until(lambda: len(simulator.history(quiet)) == 3)
+        await own_server.client.get_workflow_handle(keeper_id(quiet)).cancel()
         for name, tru in ((quiet, 12), (boosted, 3)):
             await cloud.set_capacity(name, Capacity(tru), key=f"by-hand-{name}", heartbeat=print)
 
