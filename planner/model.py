@@ -6,6 +6,7 @@ refers to is part of its value: only `planner.config.load` opens files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -267,19 +268,66 @@ class PriceTier:
     per_million: float
 
 
+ONE_PRICE = (PriceTier(None, 50.0),)
+"""The published price where volume lowers none."""
+
+VOLUME_TIERS = (
+    PriceTier(5_000_000, 50.0),
+    PriceTier(10_000_000, 45.0),
+    PriceTier(20_000_000, 40.0),
+    PriceTier(50_000_000, 35.0),
+    PriceTier(100_000_000, 30.0),
+    PriceTier(None, 25.0),
+)
+"""The published prices from the Business plan on; beyond 200 million a month ask Temporal."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudPlan:
+    """A plan of Temporal Cloud.
+
+    Attributes:
+        name: As planner.yaml has it.
+        tiers: The published prices of Actions.
+        share: The part of the usage that the plan itself costs; 0 where its price is agreed.
+        minimum: What it costs at least a month.
+    """
+
+    name: str
+    tiers: tuple[PriceTier, ...]
+    share: float = 0.0
+    minimum: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """The name as Temporal writes it."""
+        return self.name.replace("-", " ").title()
+
+
+CLOUD_PLANS: Mapping[str, CloudPlan] = {
+    plan.name: plan
+    for plan in (
+        CloudPlan("developer", ONE_PRICE, share=0.1),
+        CloudPlan("business", VOLUME_TIERS, share=0.1, minimum=500.0),
+        CloudPlan("enterprise", VOLUME_TIERS),
+        CloudPlan("mission-critical", VOLUME_TIERS),
+    )
+}
+"""The plans of Temporal Cloud by name, with the prices of its pricing page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The price list of bills."""
+    """The price list of bills.
 
-    tiers: tuple[PriceTier, ...] = (
-        PriceTier(5_000_000, 50.0),
-        PriceTier(10_000_000, 45.0),
-        PriceTier(20_000_000, 40.0),
-        PriceTier(50_000_000, 35.0),
-        PriceTier(100_000_000, 30.0),
-        PriceTier(None, 25.0),
-    )
+    Without a plan in planner.yaml it is the Developer plan's, at which no published price of
+    Actions is higher, and *is_assumed* is true.
+    """
+
+    tiers: tuple[PriceTier, ...] = ONE_PRICE
     currency: str = "USD"
+    plan: CloudPlan = CLOUD_PLANS["developer"]
+    is_assumed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

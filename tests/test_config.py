@@ -16,6 +16,7 @@ from planner.config.build import build
 from planner.config.fields import TextFile
 from planner.config.scalars import parse_duration
 from planner.model import (
+    CLOUD_PLANS,
     BusinessDays,
     Cron,
     Dates,
@@ -254,7 +255,7 @@ defaults: {lead: 20m, jitter: 3m, owner: platform}
 guard_rails: {max_tru: 10, max_duration: 1d}
 namespaces:
   b.acct1: {guard_rails: {max_tru: 12, allowed_tru: [2, 12]}}
-prices: {currency: EUR, tiers: [{up_to: 1000, per_million: 5}, {per_million: 2.5}]}
+prices: {plan: business, currency: EUR, tiers: [{up_to: 1000, per_million: 5}, {per_million: 2.5}]}
 """
 
 CALENDARS = """\
@@ -283,6 +284,7 @@ def test_what_windows_inherit(tmp_path: Path) -> None:
     (x,) = b.windows
     assert (found.name, found.policy) == ("acme", "upsert-only")
     assert [found.prices.currency, found.prices.tiers[0].up_to] == ["EUR", 1000]
+    assert (found.prices.plan, found.prices.is_assumed) == (CLOUD_PLANS["business"], False)
     assert (z.lead, y.lead, x.lead) == tuple(timedelta(minutes=n) for n in (1, 5, 20))
     assert (y.combine, x.combine) == ("add", "max")
     assert (y.owner, y.jitter) == ("platform", timedelta(minutes=3))

@@ -519,6 +519,18 @@ def test_what_is_wrong_with_a_calendar(text: str, line: int, sentence: str, tmp_
             "'usd' is no currency",
             id="currency",
         ),
+        pytest.param(
+            "project: a\nprices: {currency: EUR}",
+            2,
+            "'currency' is of 'tiers'",
+            id="a currency of no tiers",
+        ),
+        pytest.param(
+            "project: a\nprices: {plan: buisness}",
+            2,
+            "'business'?",
+            id="no plan of Temporal Cloud",
+        ),
         pytest.param("project: a\nprices: {tiers: []}", 2, "'tiers'", id="no tiers"),
         pytest.param(
             "project: a\nprices: {tiers: [{per_million: free}]}",

@@ -17,6 +17,7 @@ from forecast_helpers import (
     windows,
 )
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planner.forecast.cost import (
     ACTIONS_PER_TRU_HOUR,
@@ -31,16 +32,27 @@ from planner.forecast.cost import (
 )
 from planner.forecast.cost_hints import CostHint, cost_hints
 from planner.forecast.timeline import baseline_of, occurrences_in, rails_of
-from planner.model import GuardRails, Horizon, Prices, PriceTier, Window
+from planner.model import (
+    CLOUD_PLANS,
+    GuardRails,
+    Horizon,
+    Prices,
+    PriceTier,
+    Window,
+)
 from workflows.contract import Capacity, target_of
 
 JANUARY = horizon("2027-01-01", "2027-02-01")
 DAY = "2027-01-04"
+DEVELOPER, BUSINESS, ENTERPRISE = (
+    Prices(plan.tiers, plan=plan, is_assumed=False)
+    for plan in (CLOUD_PLANS[name] for name in ("developer", "business", "enterprise"))
+)
 
 
 def bill_of(*spans: Window, **fields: object) -> Bill:
     """Return January's bill of one namespace."""
-    return compute_bill([calendar(*spans, **fields)], JANUARY, Prices())
+    return compute_bill([calendar(*spans, **fields)], JANUARY, BUSINESS)
 
 
 def one(start: str, end: str, tru: int, **fields: object) -> Window:
@@ -131,7 +143,7 @@ def test_hand_computed_bills(
 )
 def test_tiers_are_graduated(actions: int, price: float) -> None:
     """Each tier's Actions cost that tier's price, up to its end."""
-    assert price_of(actions, Prices()) == pytest.approx(price)
+    assert price_of(actions, BUSINESS) == pytest.approx(price)
 
 
 def test_the_last_tier_s_price_goes_on() -> None:
@@ -139,10 +151,51 @@ def test_the_last_tier_s_price_goes_on() -> None:
     assert price_of(3_000_000, Prices((PriceTier(1_000_000, 10.0),))) == pytest.approx(30)
 
 
+@pytest.mark.parametrize(
+    ("prices", "actions", "charge"),
+    [
+        pytest.param(Prices(), 54.0, 5.4, id="none named: 10 % on the highest price"),
+        pytest.param(DEVELOPER, 54.0, 5.4, id="Developer: 10 %, and no minimum"),
+        pytest.param(BUSINESS, 54.0, 500.0, id="Business: at least 500 a month"),
+        pytest.param(ENTERPRISE, 54.0, 0.0, id="Enterprise: by contract"),
+    ],
+)
+def test_the_plan_charges_for_itself(prices: Prices, actions: float, charge: float) -> None:
+    """Its charge is in the total alone: months, namespaces and windows are the Actions' own."""
+    bill = compute_bill([calendar(one("09:00", "10:00", 4))], JANUARY, prices)
+    assert bill.price == bill.lines[0].price == bill.namespaces[0].price == actions
+    assert bill.plan_charge == pytest.approx(charge)
+    assert bill.total == pytest.approx(actions + charge)
+    always = bill.always_price
+    assert bill.always_total == pytest.approx(always + max(always / 10, charge) * bool(charge))
+
+
+def test_the_share_exceeds_the_minimum_from_5000_on() -> None:
+    """Ten percent of the usage is the charge wherever that is more than 500."""
+    long = one("00:00", "23:00", 12)
+    bill = compute_bill([calendar(long)], horizon("2027-01-04", "2027-01-05"), BUSINESS)
+    assert bill.price == pytest.approx(price_of(23 * 11 * 360_000, BUSINESS))
+    assert bill.plan_charge == pytest.approx(bill.price / 10) != 500 / 31
+
+
+def test_a_part_of_a_month_has_that_part_of_the_minimum() -> None:
+    """Half of one month and a whole other one are one and a half minimums."""
+    span = horizon("2027-01-16T12:00", "2027-03-01")
+    assert compute_bill([calendar()], span, BUSINESS).plan_charge == pytest.approx(750)
+    assert compute_bill([], span, BUSINESS).plan_charge == pytest.approx(750)
+
+
+@given(st.integers(0, 400_000_000))
+def test_a_plan_that_is_assumed_is_never_cheaper(actions: int) -> None:
+    """Without a plan in planner.yaml no published plan has a higher price of Actions."""
+    for plan in CLOUD_PLANS.values():
+        assert price_of(actions, Prices()) >= price_of(actions, Prices(plan.tiers)) - 1e-6
+
+
 def test_a_baseline_s_own_actions_use_up_the_dear_tiers() -> None:
     """A boost on top of a provisioned baseline is priced where the baseline leaves off."""
     below = ACTIONS_PER_TRU_HOUR * 24 * 31
-    expected = price_of(below + 720_000, Prices()) - price_of(below, Prices())
+    expected = price_of(below + 720_000, BUSINESS) - price_of(below, BUSINESS)
     assert bill_of(one("09:00", "10:00", 4), baseline=Capacity(2)).price == pytest.approx(expected)
 
 
@@ -152,15 +205,15 @@ def test_namespaces_climb_the_tiers_together() -> None:
         calendar(window("w", (f"{DAY} 09:00", f"{DAY} 15:00"), namespace=name), namespace=name)
         for name in ("a.x", "b.x")
     ]
-    bill = compute_bill(twins, JANUARY, Prices())
-    assert bill.price == pytest.approx(price_of(2 * 6_480_000, Prices()))
+    bill = compute_bill(twins, JANUARY, BUSINESS)
+    assert bill.price == pytest.approx(price_of(2 * 6_480_000, BUSINESS))
     assert bill.namespaces[0].price == pytest.approx(bill.namespaces[1].price)
 
 
 def test_a_month_is_billed_where_its_hours_are() -> None:
     """A run over the end of a month is billed in both, hour by hour."""
     night = window("night", ("2027-01-31 22:00", "2027-02-01 03:00"))
-    bill = compute_bill([calendar(night)], horizon("2027-01-01", "2027-03-01"), Prices())
+    bill = compute_bill([calendar(night)], horizon("2027-01-01", "2027-03-01"), BUSINESS)
     assert [(line.month.month, line.usage.billed_hours) for line in bill.lines] == [(1, 2), (2, 3)]
     assert [line.usage.boosted for line in bill.lines] == [2 * HOUR, 3 * HOUR]
 
@@ -170,7 +223,7 @@ def test_beside_stand_always_and_the_window_alone() -> None:
     bill = bill_of(one("08:55", "10:05", 4))
     (namespace,) = bill.namespaces
     (alone,) = namespace.windows
-    assert bill.always_price == pytest.approx(price_of(1_080_000 * 31 * 24, Prices()))
+    assert bill.always_price == pytest.approx(price_of(1_080_000 * 31 * 24, BUSINESS))
     assert alone.price == pytest.approx(162)
     assert (alone.aligned_hours, alone.aligned_price) == (2, pytest.approx(108))
 
@@ -197,7 +250,7 @@ def test_the_bill_is_brute_force_over_every_hour(
             for minute in minutes
         )
         total += max(minimum_actions(target.capacity) for target in targets) - own
-    bill = compute_bill([namespace], span, Prices())
+    bill = compute_bill([namespace], span, BUSINESS)
     assert sum(line.usage.actions for line in bill.lines) == total
 
 
@@ -231,7 +284,29 @@ def test_a_lead_before_the_hour_is_hinted_at_with_its_saving() -> None:
     assert (hint.runs, hint.actions) == (12, 12 * 1_080_000)
     assert hint.message == (
         "early is requested at 08:50, 10 min before the hour: that adds a billed hour; "
-        "start the window 10 min later, or with a shorter lead"
+        "start the window 10 min later"
+    )
+
+
+def test_a_shorter_lead_is_offered_only_where_one_keeps_out_of_the_hour() -> None:
+    """Any lead before a full hour bills that hour; ten minutes past it, one of ten is free."""
+    at_ten_past = daily("early", "2027-01-04 09:10", 12, 1.5, lead=15 * MINUTE)
+    assert hints_of(at_ten_past)["early-start"].message.endswith(
+        "start the window 5 min later, or make lead and jitter 10 min in all"
+    )
+    at_one_past = daily("early", "2027-01-04 09:01", 12, 1.5, lead=5 * MINUTE)
+    assert hints_of(at_one_past)["early-start"].message.endswith("start the window 4 min later")
+
+
+def test_hints_of_many_windows_are_one() -> None:
+    """Forty windows with one fault are one hint, with the sum of what each would save."""
+    many = [daily(f"w{n}", f"2027-01-{n + 4:02} 09:00", 1, 1.5, lead=10 * MINUTE) for n in range(9)]
+    hints = cost_hints(calendar(*many), JANUARY)
+    assert [hint.kind for hint in hints] == ["early-start", "free-until"]
+    assert (hints[0].runs, hints[0].actions, len(hints[0].windows)) == (9, 9 * 1_080_000, 9)
+    assert hints[0].message == (
+        "w0, w1, w2 and 6 more are requested 10 min before an hour: that adds a billed hour to "
+        "each; start them so much later"
     )
 
 
@@ -286,7 +361,10 @@ def test_a_short_gap_in_paid_hours_is_hinted_at() -> None:
     """These two windows leave a gap of 20 minutes and pay it anyway."""
     first, second = one("08:00", "09:10", 4), one("09:30", "11:00", 6)
     hint = hints_of(first, second)["paid-gap"]
-    assert hint.message == "08:00-4 and 09:30-6 leave a gap of 20 min and pay it anyway"
+    assert hint.message == (
+        "08:00-4 and 09:30-6 leave a gap of 20 min and pay it anyway; letting 08:00-4 run on "
+        "costs nothing"
+    )
 
 
 def test_a_gap_with_an_unpaid_hour_in_it_is_none() -> None:

@@ -17,7 +17,7 @@ from planner.cli.plan import impact_of
 from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
-from planner.model import Horizon, NamespaceCalendar, Prices, Window
+from planner.model import VOLUME_TIERS, Horizon, NamespaceCalendar, Prices, Window
 from planner.plan.model import LiveSchedule, Plan
 from planner.render.plan import impact_sections, impact_summary
 from planner.schedules.compile import compile_window
@@ -25,11 +25,14 @@ from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, Rails
 
 DAY = timedelta(days=1)
+ASSUMED = Prices()
 
 
-def ahead(desired: list[Schedule], live: list[LiveSchedule], **wanted: Any) -> PlanImpact:
+def ahead(
+    desired: list[Schedule], live: list[LiveSchedule], prices: Prices = ASSUMED, **wanted: Any
+) -> PlanImpact:
     """Return what the plan from *live* to *desired* makes of what is ahead."""
-    return plan_impact(plan_of(desired, live, **wanted), desired, Prices(), NOW)
+    return plan_impact(plan_of(desired, live, **wanted), desired, prices, NOW)
 
 
 def differences(found: PlanImpact) -> list[tuple[str, str, str, tuple[str, ...]]]:
@@ -162,8 +165,8 @@ def test_guard_rails_of_each_side_hold_on_it() -> None:
 def test_what_does_not_change_climbs_the_price_tiers_too() -> None:
     """The difference is what the whole account pays more, not a bill of the change alone."""
     big = schedule("big", tru=12, ttl_seconds=20 * 3600, namespace="other.acct")
-    alone = ahead([schedule()], [])
-    beside = ahead([schedule(), big], [live_of(big)])
+    alone = ahead([schedule()], [], Prices(VOLUME_TIERS))
+    beside = ahead([schedule(), big], [live_of(big)], Prices(VOLUME_TIERS))
     assert alone.added_price > beside.added_price > 0
 
 
@@ -231,9 +234,12 @@ def test_a_pull_request_shows_capacity_and_bill() -> None:
         "      daily, Sat 21 Nov – Tue 19 Jan",
     )
     # Ten evenings in November that touch three hours each, at 1 and then 3 TRU above the first:
-    # 10.8 M Actions are 250 + 225 + 32, and 32.4 M are 250 + 225 + 400 + 434.
-    assert bill.lines[1] == "2026-11          507.00        1,309.00         +802.00   30"
-    assert len(bill.lines) == 1 + 12 + 2
+    # 10.8 M Actions, and 32.4 M, at 50 a million.
+    assert bill.lines[1] == "2026-11          540.00        1,620.00       +1,080.00   30"
+    assert bill.lines[13].startswith(
+        "Developer plan (assumed), its own charge: 1,863.00 → 5,589.00"
+    )
+    assert len(bill.lines) == 1 + 12 + 3
     assert max(map(len, (*capacity.lines, *bill.lines))) <= 80
 
 
@@ -241,15 +247,19 @@ def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:
     """Only the months that differ, after what it all comes to."""
     once = schedule(calendars=(on(datetime(2027, 2, 1, 12, tzinfo=UTC)),), ahead_seconds=0, tru=4)
     (bill,) = impact_summary(ahead([once], []))
-    assert bill.title == "The bill at worst to Oct 2027: USD 0.00 → USD 108.00 (+108.00)"
-    assert bill.lines == ("2027-02 +108.00",)
+    assert bill.title == "The bill at worst to Oct 2027: USD 0.00 → USD 118.80 (+118.80)"
+    assert bill.lines == (
+        "2027-02 +108.00",
+        "Developer plan (assumed), its own charge: 0.00 → 10.80 (+10.80)",
+    )
 
 
 def test_a_month_stays_beside_its_sum() -> None:
     """Lines of a terminal are broken between months only."""
     (bill,) = impact_summary(ahead([schedule(tru=12, ttl_seconds=20 * 3600)], []))
-    entries = [entry for line in bill.lines for entry in line.rstrip(",").split(", ")]
-    assert len(bill.lines) > 1
+    months = bill.lines[:-1]
+    entries = [entry for line in months for entry in line.rstrip(",").split(", ")]
+    assert len(months) > 1
     assert len(entries) == 12
     assert all(len(entry.split()) == 2 for entry in entries)
 

@@ -122,6 +122,21 @@ def test_json_is_the_documented_format() -> None:
                 "windows": ["one", "two"],
             },
         ],
+        "bill": {
+            "from": "2027-03-10T00:00:00Z",
+            "to": "2027-03-17T00:00:00Z",
+            "currency": "USD",
+            "plan": "developer",
+            "plan_assumed": True,
+            "actions_price": 306.0,
+            "plan_charge": 30.6,
+            "total": 336.6,
+            "always_total": 36590.4,
+            "months": [
+                {"month": "2027-03", "billed_hours": 3, "actions": 6_120_000, "price": 306.0}
+            ],
+            "namespaces": {NAMESPACE: 306.0},
+        },
         "warnings": [
             {
                 "code": "short-lead",

@@ -27,6 +27,7 @@ from planner.config.validate import Path, limited, validate, window_problems
 from planner.config.yaml_nodes import Document, Node, parse
 from planner.errors import Problem, quote
 from planner.model import (
+    CLOUD_PLANS,
     BusinessDays,
     Cron,
     Dates,
@@ -395,7 +396,9 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
 def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
     rails = settings.guard_rails
     yield ("guard_rails", "max_tru"), unusable(rails)
-    yield ("prices", "tiers"), _price_problem(prices_of(settings.document.prices))
+    if prices := settings.document.prices:
+        yield ("prices", "tiers"), _tier_problem(prices_of(prices))
+        yield ("prices", "currency"), _currency_problem(prices)
     for namespace, each in settings.by_namespace.items():
         path = ("namespaces", namespace)
         yield path, problem_with(parse_namespace, namespace)
@@ -463,8 +466,14 @@ def prices_of(document: PricesDocument | None) -> Prices:
     """Return the price list of planner.yaml, else the published one."""
     if document is None:
         return Prices()
-    tiers = tuple(PriceTier(tier.up_to, tier.per_million) for tier in document.tiers)
-    return Prices(tiers, document.currency or Prices().currency)
+    plan = CLOUD_PLANS[document.plan] if document.plan else Prices().plan
+    agreed = tuple(PriceTier(tier.up_to, tier.per_million) for tier in document.tiers or ())
+    return Prices(
+        agreed or plan.tiers,
+        document.currency or Prices().currency,
+        plan,
+        is_assumed=document.plan is None,
+    )
 
 
 def required_target_of(document: TemporalDocument | None) -> RequiredTarget:
@@ -474,7 +483,14 @@ def required_target_of(document: TemporalDocument | None) -> RequiredTarget:
     return RequiredTarget(address=document.address or "", namespace=document.namespace or "")
 
 
-def _price_problem(prices: Prices) -> str | None:
+def _currency_problem(document: PricesDocument) -> str | None:
+    """Return why the currency can't be: the published prices are in US dollars."""
+    if document.tiers or document.currency in {None, "USD"}:
+        return None
+    return "'currency' is of 'tiers', and Temporal's own list is in USD; add tiers or leave it out"
+
+
+def _tier_problem(prices: Prices) -> str | None:
     *bounded, last = prices.tiers
     limits = [tier.up_to for tier in bounded]
     if last.up_to is not None or None in limits:

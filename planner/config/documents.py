@@ -18,6 +18,7 @@ from planner.config.fields import (
     Amount,
     Aps,
     Baseline,
+    CloudPlanName,
     CombineWord,
     Count,
     CronList,
@@ -331,10 +332,20 @@ class TierDocument(Strict):
 class PricesDocument(Strict):
     """The price list of the bill."""
 
-    tiers: Annotated[tuple[TierDocument, ...], BeforeValidator(as_list)] = Field(
-        description="Prices by monthly volume, ascending.", examples=["[{per_million: 50}]"]
+    plan: CloudPlanName | None = Field(
+        default=None,
+        description="The account's plan of Temporal Cloud: its prices of Actions and its own "
+        "charge. Default: developer's, and the bill says that it is assumed.",
+        examples=["business"],
     )
-    currency: Currency | None = Field(default=None, description="Three letters. Default: USD.")
+    tiers: Annotated[tuple[TierDocument, ...], BeforeValidator(as_list)] | None = Field(
+        default=None,
+        description="Agreed prices by monthly volume, ascending, in place of the plan's.",
+        examples=["[{per_million: 50}]"],
+    )
+    currency: Currency | None = Field(
+        default=None, description="Of the tiers, three letters. Default: USD."
+    )
 
 
 class NamespaceRailsDocument(Strict):

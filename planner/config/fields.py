@@ -207,6 +207,10 @@ RollWord = Annotated[
     Literal["none", "previous", "next", "nearest"],
     _parsed(choice("none", "previous", "next", "nearest")),
 ]
+CloudPlanName = Annotated[
+    Literal["developer", "business", "enterprise", "mission-critical"],
+    _parsed(choice("developer", "business", "enterprise", "mission-critical")),
+]
 PolicyWord = Annotated[
     Literal["sync", "upsert-only", "create-only"],
     _parsed(choice("sync", "upsert-only", "create-only")),

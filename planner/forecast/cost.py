@@ -2,7 +2,7 @@
 
 Each TRU beyond the first carries a minimum of 360,000 Actions per calendar hour, and the
 highest TRU in force within an hour counts for the whole hour. Actions are priced by the
-month at graduated tiers.
+month; the account's plan of Temporal Cloud charges for itself on top.
 
 There may be hundreds of thousands of occurrences, so that this module computes with *ticks*:
 whole microseconds since 1970, and hours numbered from 1970 in UTC.
@@ -24,11 +24,17 @@ from planner.forecast.timeline import (
     occurrences_in,
     target_lookup,
 )
-from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
+from planner.model import (
+    CloudPlan,
+    Horizon,
+    NamespaceCalendar,
+    Occurrence,
+    Prices,
+)
 from workflows.contract import Capacity, Combine
 
 ASSUMPTIONS = (
-    "Calendar hours and months are counted in UTC.",
+    "Calendar hours and months are counted in UTC, as in the billing report.",
     "Worst case: the namespaces do nothing in boosted hours. An hour costs nothing extra "
     "once its own Actions reach the minimum: an average of (TRU - 1) x 100 APS.",
     "A boost is billed from its firing, lead and jitter before the start, to its end; a "
@@ -118,11 +124,21 @@ class NamespaceBill:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The worst-case cost of the calendars over *horizon*."""
+    """The worst-case cost of the calendars over *horizon*.
+
+    The lines and the namespaces hold the Actions' own price; only `total` contains what the
+    plan charges for itself. *always_months* is the price of each month at the peak throughout.
+    """
 
     horizon: Horizon
-    currency: str
+    prices: Prices
     namespaces: tuple[NamespaceBill, ...]
+    always_months: tuple[float, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        """The currency of all amounts, three letters."""
+        return self.prices.currency
 
     @property
     def lines(self) -> tuple[MonthlyCost, ...]:
@@ -135,13 +151,38 @@ class Bill:
 
     @property
     def price(self) -> float:
-        """The price over the whole horizon."""
+        """The price of the Actions over the whole horizon."""
         return sum(namespace.price for namespace in self.namespaces)
 
     @property
     def always_price(self) -> float:
-        """The price of keeping every namespace at its peak."""
+        """The price of the Actions of keeping every namespace at its peak."""
         return sum(namespace.always_price for namespace in self.namespaces)
+
+    @property
+    def plan_charge(self) -> float:
+        """What the plan of Temporal Cloud charges for itself over the whole horizon."""
+        by_month = {line.month: line.price for line in self.lines}
+        months = [month.start.date().replace(day=1) for month in months_of(self.horizon)]
+        return self._charged([by_month.get(month, 0.0) for month in months])
+
+    @property
+    def total(self) -> float:
+        """The Actions and the plan's charge over the whole horizon."""
+        return self.price + self.plan_charge
+
+    @property
+    def always_total(self) -> float:
+        """The total of keeping every namespace at its peak."""
+        return self.always_price + self._charged(self.always_months)
+
+    def _charged(self, actions: Sequence[float]) -> float:
+        """Return the plan's charge for *actions*, the price of each month's Actions."""
+        months = tuple(months_of(self.horizon))
+        return sum(
+            plan_charge(price, month, self.prices.plan)
+            for price, month in zip(actions, months, strict=True)
+        )
 
 
 def _add_up(month: date, lines: Sequence[MonthlyCost]) -> MonthlyCost:
@@ -263,6 +304,10 @@ def _priced(usages: Sequence[_NamespaceUsage], horizon: Horizon, prices: Prices)
         rates[month] = _average_price(added, below, prices)
         added = sum(usage.always_actions(month) for usage in usages)
         always[month] = _average_price(added, below, prices)
+    always_months = tuple(
+        sum(usage.always_actions(month) * rate for usage in usages)
+        for month, rate in always.items()
+    )
     namespaces = tuple(
         NamespaceBill(
             usage.calendar.namespace,
@@ -272,7 +317,7 @@ def _priced(usages: Sequence[_NamespaceUsage], horizon: Horizon, prices: Prices)
         )
         for usage in usages
     )
-    return Bill(horizon, prices.currency, namespaces)
+    return Bill(horizon, prices, namespaces, always_months)
 
 
 def _average_price(added: int, below: int, prices: Prices) -> float:
@@ -309,7 +354,8 @@ def price_of(actions: int, prices: Prices) -> float:
 
     >>> price_of(1_080_000, Prices())
     54.0
-    >>> price_of(12_000_000, Prices())  # 5 million at 50, 5 at 45, 2 at 40
+    >>> from planner.model import VOLUME_TIERS
+    >>> price_of(12_000_000, Prices(VOLUME_TIERS))  # 5 million at 50, 5 at 45, 2 at 40
     555.0
     """
     total, reached = 0.0, 0
@@ -318,6 +364,24 @@ def price_of(actions: int, prices: Prices) -> float:
         total += max(upper - reached, 0) * tier.per_million / MILLION
         reached = max(reached, upper)
     return total + (actions - reached) * prices.tiers[-1].per_million / MILLION
+
+
+def plan_charge(price: float, month: Horizon, plan: CloudPlan) -> float:
+    """Return what *plan* charges for itself in *month*, whose Actions cost *price*.
+
+    The minimum of a part of a month is that part of the whole month's.
+
+    >>> from planner.model import CLOUD_PLANS
+    >>> january = Horizon(datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC))
+    >>> plan_charge(6000.0, january, CLOUD_PLANS["business"])
+    600.0
+    >>> plan_charge(54.0, january, CLOUD_PLANS["business"])
+    500.0
+    """
+    first = month.start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    following = (first + timedelta(days=32)).replace(day=1)
+    part = (month.end - month.start) / (following - first)
+    return max(plan.minimum * part, price * plan.share)
 
 
 # Usage by calendar hours ------------------------------------------------------------------

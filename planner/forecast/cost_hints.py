@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -25,7 +25,10 @@ SLIVER = timedelta(minutes=20)
 """The longest part of an hour that a hint suggests to give up; more is taken as intended."""
 
 REVERT = timedelta(minutes=2)
-"""How long a revert takes, by the service's own target."""
+"""How long a revert takes, by the service's own target; a raise takes as long."""
+
+MOST_NAMES = 3
+"""The windows that a hint for many names; the rest is counted."""
 
 Kind = Literal["early-start", "late-end", "exact-end", "paid-gap", "free-until"]
 """What a hint is about; the names are stable.
@@ -40,10 +43,11 @@ Kind = Literal["early-start", "late-end", "exact-end", "paid-gap", "free-until"]
 
 @dataclass(frozen=True, slots=True)
 class CostHint:
-    """One hint, for all the occurrences that it applies to.
+    """One hint, for all the windows and occurrences of a namespace that it applies to.
 
     *actions* are what the change saves over the horizon, or for ``exact-end`` what is at
-    stake; 0 where the hint offers time for free.
+    stake; 0 where the hint offers time for free. Of several windows it is the sum of what
+    each saves by itself: at least as much is saved if all are changed.
     """
 
     namespace: str
@@ -56,7 +60,11 @@ class CostHint:
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A hint for a single occurrence; *at* is in UTC, *minutes* is the size of the sliver."""
+    """A hint for a single occurrence.
+
+    *at* is in UTC, *minutes* is the size of the sliver, and *lead* the longest lead, jitter
+    included, that would keep out of it: 0 where any would reach into it.
+    """
 
     windows: tuple[str, ...]
     kind: Kind
@@ -64,6 +72,7 @@ class _Finding:
     actions: int
     at: datetime
     tz: ZoneInfo
+    lead: timedelta = timedelta()
 
 
 def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint, ...]:
@@ -75,13 +84,13 @@ def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint,
     occurrences = occurrences_in(calendar.windows, horizon, "requested")
     steps = combine_steps(calendar, occurrences, horizon, "requested")
     hourly = _HourlyCost(calendar, steps)
-    groups: dict[tuple[Kind, tuple[str, ...]], list[_Finding]] = defaultdict(list)
+    groups: dict[Kind, list[_Finding]] = defaultdict(list)
     for occurrence in occurrences:
         if occurrence.start in horizon:
             for finding in (*_first_hour(occurrence, hourly), *_last_hour(occurrence, hourly)):
-                groups[finding.kind, finding.windows].append(finding)
+                groups[finding.kind].append(finding)
     for finding in _gaps(steps, hourly):
-        groups[finding.kind, finding.windows].append(finding)
+        groups[finding.kind].append(finding)
     found = (_summed_up(calendar, group) for group in groups.values())
     return tuple(sorted(found, key=lambda hint: (_RANK[hint.kind], -hint.actions, hint.windows)))
 
@@ -127,7 +136,9 @@ def _first_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Findin
     if timedelta() < sliver <= SLIVER and ceil_hour(fires) < occurrence.end:
         saved = hourly.saving(floor_hour(fires), occurrence)
         if saved:
-            yield _finding(occurrence, "early-start", sliver, saved, fires)
+            found = _finding(occurrence, "early-start", sliver, saved, fires)
+            lead = occurrence.start - ceil_hour(fires)
+            yield replace(found, lead=lead if lead > REVERT else timedelta())
 
 
 def _last_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
@@ -173,19 +184,42 @@ def _minutes(length: timedelta) -> int:
 
 
 def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> CostHint:
-    """Return one hint for *findings* that have kind and windows in common."""
+    """Return one hint for *findings* of one kind."""
     first = findings[0]
+    by_windows = dict.fromkeys(finding.windows for finding in findings)
+    windows = tuple(dict.fromkeys(name for names in by_windows for name in names))
     sizes = {finding.minutes for finding in findings}
-    message = _SENTENCES[first.kind].format(
+    lead = min(finding.lead for finding in findings)
+    sentences = _SENTENCES if len(by_windows) == 1 else _OF_MANY
+    message = sentences[first.kind].format(
         first=first.windows[0],
         last=first.windows[-1],
+        names=_listed(windows),
         size=f"{max(sizes)} min" if len(sizes) == 1 else f"up to {max(sizes)} min",
+        or_lead=f", or make lead and jitter {_minutes_down(lead)} min in all" if lead else "",
         at=_clock(first.at, first.tz),
         mark=_clock(floor_hour(first.at), first.tz),
         free=_clock(ceil_hour(first.at) - timedelta(minutes=1), first.tz),
     )
     actions = sum(finding.actions for finding in findings)
-    return CostHint(calendar.namespace, first.windows, first.kind, len(findings), actions, message)
+    return CostHint(calendar.namespace, windows, first.kind, len(findings), actions, message)
+
+
+def _listed(windows: Sequence[str]) -> str:
+    """Return the first few of *windows*, and how many more there are.
+
+    >>> _listed(["a", "b"]), _listed(["a", "b", "c", "d", "e"])
+    ('a and b', 'a, b, c and 2 more')
+    """
+    named, more = windows[:MOST_NAMES], len(windows) - MOST_NAMES
+    if more > 0:
+        return f"{', '.join(named)} and {more} more"
+    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+
+
+def _minutes_down(length: timedelta) -> int:
+    """Return *length* in whole minutes."""
+    return length // timedelta(minutes=1)
 
 
 def _clock(instant: datetime, tz: ZoneInfo) -> str:
@@ -205,7 +239,7 @@ _RANK: Mapping[Kind, int] = {
 _SENTENCES: Mapping[Kind, str] = {
     "early-start": (
         "{first} is requested at {at}, {size} before the hour: that adds a billed hour; "
-        "start the window {size} later, or with a shorter lead"
+        "start the window {size} later{or_lead}"
     ),
     "late-end": (
         "{first} ends at {at}, {size} past the hour: that adds a billed hour; end by "
@@ -215,6 +249,29 @@ _SENTENCES: Mapping[Kind, str] = {
         "{first} ends at {at} sharp: a revert that is slow by {size} bills one more hour; "
         "end 5 min earlier to be safe"
     ),
-    "paid-gap": "{first} and {last} leave a gap of {size} and pay it anyway",
+    "paid-gap": (
+        "{first} and {last} leave a gap of {size} and pay it anyway; letting {first} run on "
+        "costs nothing"
+    ),
     "free-until": "{first} ends at {at}, its last hour is paid: it is free until {free}",
 }
+
+_OF_MANY: Mapping[Kind, str] = {
+    "early-start": (
+        "{names} are requested {size} before an hour: that adds a billed hour to each; start "
+        "them so much later{or_lead}"
+    ),
+    "late-end": (
+        "{names} end {size} past an hour: that adds a billed hour to each; end on the hour, or "
+        "use the hour to its end"
+    ),
+    "exact-end": (
+        "{names} end on an hour sharp: a revert that is slow by {size} bills one more hour; "
+        "end 5 min earlier to be safe"
+    ),
+    "paid-gap": (
+        "{names} leave gaps of {size} and pay them anyway; letting the earlier run on costs nothing"
+    ),
+    "free-until": "{names} end within an hour that is paid: it is free to its last minute",
+}
+"""What is said of several windows, or pairs of them, at once."""

@@ -94,7 +94,7 @@ class PlanImpact:
     @property
     def added_price(self) -> float:
         """What the plan adds to the bill; negative where it saves."""
-        return self.after.price - self.before.price
+        return self.after.total - self.before.total
 
 
 def plan_impact(

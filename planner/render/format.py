@@ -234,10 +234,63 @@ def hint_sentence(hint: CostHint, namespace: NamespaceBill, bill: Bill) -> str:
     return f"{hint.message} ({counted(hint.runs, 'run')}{worth})"
 
 
+def price_terms(prices: Prices) -> tuple[str, ...]:
+    """Return the price list and the plan that a bill assumes, in sentences."""
+    return (price_list(prices), plan_sentence(prices))
+
+
 def price_list(prices: Prices) -> str:
     """Return the price tiers as a sentence."""
+    if len(prices.tiers) == 1:
+        (tier,) = prices.tiers
+        return f"{prices.currency} {tier.per_million:g} a million Actions, at every volume."
     tiers = ", ".join(_tier(tier) for tier in prices.tiers)
     return f"{prices.currency} a million Actions in a month: {tiers}."
+
+
+def sums_of(bill: Bill) -> tuple[tuple[str, str], ...]:
+    """Return the last lines of a bill, label and amount: Actions, the plan's charge, the total."""
+    return (
+        ("Actions", money(bill.price)),
+        (plan_label(bill.prices), money(bill.plan_charge) if bill.prices.plan.share else DASH),
+        ("total", money(bill.total)),
+    )
+
+
+def plan_name(prices: Prices) -> str:
+    """Return the name of the plan of Temporal Cloud, and whether it is assumed."""
+    return f"{prices.plan.title} plan{' (assumed)' if prices.is_assumed else ''}"
+
+
+def plan_label(prices: Prices) -> str:
+    """Return the name of the plan's line in a bill: what it charges for itself.
+
+    >>> plan_label(Prices())
+    'Developer plan (assumed): 10 % of usage'
+    """
+    plan, name = prices.plan, plan_name(prices)
+    if not plan.share:
+        return f"{name}: by contract, not in this bill"
+    least = f", at least {plan.minimum:g} a month" if plan.minimum else ""
+    return f"{name}: {plan.share:.0%} of usage{least}".replace("%", " %")
+
+
+def plan_sentence(prices: Prices) -> str:
+    """Return what is to be known of the plan that a bill assumes."""
+    if prices.is_assumed:
+        published = prices.tiers == prices.plan.tiers
+        highest = ", and its price of Actions, the highest of any" if published else ""
+        return (
+            f"planner.yaml names no plan, so that the Developer plan's charge is assumed{highest}; "
+            "the Business plan costs at least USD 500 a month, boosts or none. "
+            "Write prices: {plan: business}, or whichever it is."
+        )
+    if not prices.plan.share:
+        return f"What the {prices.plan.title} plan itself costs is agreed, and is not in the bill."
+    return (
+        f"The {prices.plan.title} plan's charge is that of these Actions alone; the Actions that "
+        "a plan includes, and storage, are left out."
+    )
 
 
 def _tier(tier: PriceTier) -> str:

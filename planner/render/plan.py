@@ -311,7 +311,7 @@ def impact_summary(impact: PlanImpact) -> tuple[Section, ...]:
     ]
     wrapped = textwrap.wrap(", ".join(months), WIDTH - 2, break_on_hyphens=False)
     lines = (line.replace(GLUE, " ") for line in wrapped)
-    return (Section(_bill_title(impact), (*lines, *_baseline_lines(impact))),)
+    return (Section(_bill_title(impact), (*lines, _charge(impact), *_baseline_lines(impact))),)
 
 
 def _difference_lines(differences: Sequence[CapacityDifference]) -> Iterator[str]:
@@ -350,9 +350,9 @@ def _bill_title(impact: PlanImpact) -> str:
     """Return the price of the whole bill before and after."""
     before, after = impact.before, impact.after
     span = f"The bill at worst to {after.horizon.end - timedelta(seconds=1):%b %Y}"
-    if not _differ(before.price, after.price):
-        return f"{span}: {fmt.money(after.price, after.currency)}, no difference"
-    prices = " → ".join(fmt.money(bill.price, after.currency) for bill in (before, after))
+    if not _differ(before.total, after.total):
+        return f"{span}: {fmt.money(after.total, after.currency)}, no difference"
+    prices = " → ".join(fmt.money(bill.total, after.currency) for bill in (before, after))
     return f"{span}: {prices} ({_signed(impact.added_price)})"
 
 
@@ -368,9 +368,22 @@ def _bill_table(impact: PlanImpact) -> Iterator[str]:
             f"{after.month:%Y-%m}{fmt.money(before.price):>16}{fmt.money(after.price):>16}"
             f"{difference:>16}   {changed}"
         )
+    yield _charge(impact)
     yield ""
     yield "At worst: namespaces that do nothing in boosted hours. Hours and months: UTC."
     yield from _baseline_lines(impact)
+
+
+def _charge(impact: PlanImpact) -> str:
+    """Return what the plan of Temporal Cloud charges for itself, before and after."""
+    before, after = impact.before, impact.after
+    if not after.prices.plan.share:
+        return fmt.plan_label(after.prices)
+    label = f"{fmt.plan_name(after.prices)}, its own charge:"
+    if not _differ(before.plan_charge, after.plan_charge):
+        return f"{label} {fmt.money(after.plan_charge)}, no difference"
+    amounts = " → ".join(fmt.money(bill.plan_charge) for bill in (before, after))
+    return f"{label} {amounts} ({_signed(after.plan_charge - before.plan_charge)})"
 
 
 def _months(impact: PlanImpact) -> Iterator[tuple[MonthlyCost, MonthlyCost]]:

@@ -72,7 +72,7 @@ def preview_html(shown: Preview, now: datetime) -> str:
             has_windows=any(lane.calendar.windows for lane in shown.lanes),
             months=list(_months(shown)),
             window_rows=list(_window_rows(shown)),
-            terms=(*ASSUMPTIONS, fmt.price_list(shown.project.prices)),
+            terms=(*ASSUMPTIONS, *fmt.price_terms(bill.prices)),
             total=sum(len(lane.occurrences) for lane in shown.lanes),
             rows=list(_rows(shown)),
         )
@@ -110,6 +110,8 @@ def _months(shown: Preview) -> Iterator[tuple[str, ...]]:
             fmt.peak(line.usage.peak),
             fmt.money(line.price),
         )
+    for label, amount in fmt.sums_of(shown.bill):
+        yield (label, "", "", "", "", amount)
 
 
 def _window_rows(shown: Preview) -> Iterator[tuple[object, list[tuple[str, ...]]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from planner.forecast.cost import Bill
 from planner.forecast.preview import Preview
 from planner.forecast.timeline import Step
 from planner.model import Occurrence
@@ -19,7 +20,9 @@ def preview_json(shown: Preview) -> str:
 
     ``occurrences`` are those that start in ``[from, to)``; ``timeline`` holds the steps with
     an active window, cut to that span, and the baseline is in force wherever there is none.
-    A ``tru`` of null is on-demand. Everything is sorted.
+    A ``tru`` of null is on-demand. Everything is sorted. The amounts of ``bill`` are rounded to
+    cents: those of months and namespaces are the Actions' own, and only ``total`` contains
+    ``plan_charge``, which is null where the plan's price is agreed.
     """
     steps = (step for lane in shown.lanes for step in lane.steps if step.occurrences)
     document: dict[str, Any] = {
@@ -28,6 +31,7 @@ def preview_json(shown: Preview) -> str:
         "to": format_instant(shown.horizon.end),
         "occurrences": [_occurrence(occurrence) for occurrence in shown.starting],
         "timeline": [_step(step) for step in steps],
+        "bill": _bill(shown.bill),
         "warnings": [fmt.lint_value(lint) for lint in shown.warnings],
     }
     # Indenting takes the slow half of `json`, and there may be hundreds of thousands of items.
@@ -39,6 +43,31 @@ def preview_json(shown: Preview) -> str:
             text = json.dumps(value)
         entries.append(f'  "{name}": {text}')
     return "{\n" + ",\n".join(entries) + "\n}"
+
+
+def _bill(bill: Bill) -> dict[str, Any]:
+    plan = bill.prices.plan
+    return {
+        "from": format_instant(bill.horizon.start),
+        "to": format_instant(bill.horizon.end),
+        "currency": bill.currency,
+        "plan": plan.name,
+        "plan_assumed": bill.prices.is_assumed,
+        "actions_price": round(bill.price, 2),
+        "plan_charge": round(bill.plan_charge, 2) if plan.share else None,
+        "total": round(bill.total, 2),
+        "always_total": round(bill.always_total, 2),
+        "months": [
+            {
+                "month": f"{line.month:%Y-%m}",
+                "billed_hours": line.usage.billed_hours,
+                "actions": line.usage.actions,
+                "price": round(line.price, 2),
+            }
+            for line in bill.lines
+        ],
+        "namespaces": {each.namespace: round(each.price, 2) for each in bill.namespaces},
+    }
 
 
 def _occurrence(occurrence: Occurrence) -> dict[str, Any]:

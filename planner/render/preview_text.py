@@ -256,18 +256,19 @@ def _bill_text(shown: Preview) -> str:
     bill, year = shown.bill, shown.year
     title = (
         f"The bill at worst, {year.start:%d %b %Y} to {year.end:%d %b %Y}: "
-        f"{fmt.money(bill.price, bill.currency)}"
+        f"{fmt.money(bill.total, bill.currency)}"
     )
-    always = fmt.money(bill.always_price, bill.currency)
+    always = fmt.money(bill.always_total, bill.currency)
     parts = [[title, "=" * len(title), f"Always provisioned at the peak: {always}"]]
     parts.append(["month       open h  billed h       Actions  peak TRU         at worst"])
     parts[-1] += map(_month_row, bill.lines)
+    parts[-1] += [f"{label:<52}{amount:>17}" for label, amount in fmt.sums_of(bill)]
     for namespace, lane in zip(bill.namespaces, shown.lanes, strict=True):
         if namespace.windows:
             parts.append(_window_table(namespace, bill.currency))
         if lane.hints:
             parts.append(_hint_lines(lane, namespace, bill))
-    terms = (*ASSUMPTIONS, fmt.price_list(shown.project.prices))
+    terms = (*ASSUMPTIONS, *fmt.price_terms(bill.prices))
     parts.append(["What this bill takes for granted:"])
     parts[-1] += [line for text in terms for line in _point(text)]
     return "\n\n".join("\n".join(lines) for lines in parts)
