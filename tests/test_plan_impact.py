@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
-from planner.cli.plan import impact_of
+from planner.cli.plan import Outlook, impact_of
 from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps
 from planner.model import VOLUME_TIERS, Horizon, NamespaceCalendar, Prices, Window
 from planner.plan.model import LiveSchedule, Plan
-from planner.render.plan import impact_sections, impact_summary
+from planner.render.plan_impact import impact_sections, impact_summary, impact_value
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, Rails
@@ -227,7 +227,7 @@ def test_a_pull_request_shows_capacity_and_bill() -> None:
     """Runs that differ in their day alone are one entry; each month has its line."""
     plan = plan_of([schedule(tru=4)], [live_of(schedule())])
     capacity, bill = impact_of(plan, [schedule(tru=4)], Prices(), NOW, brief=False)
-    assert capacity.title == "Capacity in the next 60 days: another one for 120.0 h"
+    assert capacity.title == "Capacity from 21 Nov 2026 to 20 Jan 2027: another one for 120.0 h"
     assert capacity.lines == (
         "payments-prod.a1b2c (times in UTC)",
         "  60 times 18:10–20:10  2 TRU → 4 TRU  payroll",
@@ -247,7 +247,7 @@ def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:
     """Only the months that differ, after what it all comes to."""
     once = schedule(calendars=(on(datetime(2027, 2, 1, 12, tzinfo=UTC)),), ahead_seconds=0, tru=4)
     (bill,) = impact_summary(ahead([once], []))
-    assert bill.title == "The bill at worst to Oct 2027: USD 0.00 → USD 118.80 (+118.80)"
+    assert bill.title == "The bill at worst from 21 Nov 2026 to 31 Oct 2027: USD 0.00 → USD 118.80 (+118.80)"
     assert bill.lines == (
         "2027-02 +108.00",
         "Developer plan (assumed), its own charge: 0.00 → 10.80 (+10.80)",
@@ -268,5 +268,39 @@ def test_no_difference_is_said_in_words() -> None:
     """A change of words alone, or of what another covers, is said to cost nothing."""
     found = ahead([schedule(note="new words")], [live_of(schedule())])
     capacity, bill = impact_sections(found)
-    assert capacity.title == "Capacity in the next 60 days: no difference"
+    assert capacity.title == "Capacity from 21 Nov 2026 to 20 Jan 2027: no difference"
     assert bill.title.endswith(", no difference")
+
+
+def test_programs_get_outlook_and_bill() -> None:
+    """From when to when, where the capacity differs, and each month's price."""
+    value = impact_value(ahead([schedule(tru=4)], [live_of(schedule())]))
+    assert value["capacity"]["from"] == "2026-11-21T09:00:00Z"
+    assert value["capacity"]["to"] == "2027-01-20T09:00:00Z"
+    assert value["capacity"]["differences"][0] == {
+        "namespace": "payments-prod.a1b2c",
+        "start": "2026-11-21T18:10:00Z",
+        "end": "2026-11-21T20:10:00Z",
+        "before": "2 TRU",
+        "after": "4 TRU",
+        "windows": ["payroll"],
+    }
+    bill = value["bill"]
+    assert (bill["from"], bill["to"]) == ("2026-11-21T09:00:00Z", "2027-11-01T00:00:00Z")
+    assert bill["months"][0] == {"month": "2026-11", "before": 540.0, "after": 1620.0}
+    assert bill["difference"] == round(bill["after"] - bill["before"], 2)
+
+
+def test_a_budget_is_a_gate() -> None:
+    """What adds more to the bill than allowed is refused; what adds as much isn't."""
+    desired = [schedule(tru=4)]
+    plan = plan_of(desired, [live_of(schedule())])
+    outlook = Outlook(desired, Prices(), NOW)
+    impact = outlook.impact(plan)
+    assert impact is not None
+    added = impact.added_price
+    assert outlook.refusal(plan, added) == ""
+    refusal = outlook.refusal(plan, added - 0.01)
+    assert refusal.startswith("the plan adds USD  to the bill at worst ")
+    assert "from 21 Nov 2026 to 31 Oct 2027, more than --max-extra-cost" in refusal
+    assert outlook.refusal(plan_of(desired, [live_of(schedule(tru=4))]), 0) == ""

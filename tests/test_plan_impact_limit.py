@@ -27,7 +27,7 @@ windows:
     ("most", "title"),
     [
         pytest.param(22, "Capacity and bill ahead", id="one too many"),
-        pytest.param(23, "Capacity in the next 60 days", id="just as many"),
+        pytest.param(23, "Capacity from 21 Nov 2026", id="just as many"),
     ],
 )
 def test_the_impact_of_too_many_runs_is_left_out(

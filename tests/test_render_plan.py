@@ -10,9 +10,10 @@ import pytest
 from schedule_values import NOW, PROJECT, daily, schedule
 from test_diff import live_of, plan_of
 
-from planner.errors import Lint
-from planner.plan.model import Plan
-from planner.plan.safety import Allowances, with_refusals
+from planner.errors import Lint, Refused
+from planner.plan.diff import diff
+from planner.plan.model import DesiredState, Plan
+from planner.plan.safety import Allowances, require_allowed, with_refusals
 from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
 from planner.schedules.spec import Schedule, stamped
 
@@ -48,31 +49,127 @@ def example() -> Plan:
 
 
 TEXT = """\
-~ payments-prod.a1b2c/close  (changed in the files)
-      until 06:00 → 07:00 (from 2026-11-21)
-      next 2026-11-21 18:00–06:00+1, 2026-11-22 18:00–06:00+1, 2026-11-23 18:00–06:00+1 \
-America/New_York
-        →  2026-11-21 18:00–07:00+1, 2026-11-22 18:00–07:00+1, 2026-11-23 18:00–07:00+1 \
-America/New_York
-! payments-prod.a1b2c/gone  (delete held back: its boost is running until 2026-11-21 10:50Z; \
---allow-delete payments-prod.a1b2c/gone deletes it all the same)
-      next 2026-11-22 08:50–10:50, 2026-11-23 08:50–10:50, 2026-11-24 08:50–10:50 UTC
+~ payments-prod.a1b2c/close  until 06:00 → 07:00 (from 2026-11-21)
+! payments-prod.a1b2c/gone  delete held back: its boost is running until 2026-11-21 10:50Z; \
+--allow-delete payments-prod.a1b2c/gone deletes it all the same
       running now: 8 TRU until 2026-11-21 10:50Z; it keeps what it was granted (--in-flight \
 follow changes it too)
-^ payments-prod.a1b2c/mine  (it is there and marked by nobody; the mark can't be changed, so \
-it is deleted and made anew, its pause kept)
-+ payments-prod.a1b2c/new  (new in the files)
-      2 TRU: Payroll run
-      next 2026-11-21 18:10–20:10, 2026-11-22 18:10–20:10, 2026-11-23 18:10–20:10 UTC
+^ payments-prod.a1b2c/mine  it is there and marked by nobody; the mark can't be changed, so \
+it is deleted and made anew, its pause kept
++ payments-prod.a1b2c/new  2 TRU, next 2026-11-21 18:10–20:10 UTC (Payroll run)
 
 Plan for payments: 1 to create, 1 to update, 1 to adopt, 1 unchanged, 1 refused. Checksum {}.
 """
 
+DETAILED = """\
+~ payments-prod.a1b2c/close  until 06:00 → 07:00 (from 2026-11-21)
+      next 2026-11-21 18:00–06:00+1, 2026-11-22 18:00–06:00+1, 2026-11-23 18:00–06:00+1 \
+America/New_York
+        →  2026-11-21 18:00–07:00+1, 2026-11-22 18:00–07:00+1, 2026-11-23 18:00–07:00+1 \
+America/New_York
+"""
+
 
 def test_text() -> None:
-    """A person reads what changes, why, from when, and what it comes to."""
+    """A person reads what changes, why, from when, and what it comes to: a line a change."""
     plan = example()
     assert plan_text(plan) == TEXT.format(plan.checksum)
+
+
+def test_details_stand_below_each_change() -> None:
+    """The next occurrences, before and after, where they are wanted."""
+    assert plan_text(example(), detailed=True).startswith(DETAILED)
+
+
+def line_of(before: Schedule, after: Schedule, **live: object) -> str:
+    """Return the one line of the change from *before*, as the last sync left it, to *after*."""
+    text = plan_text(plan_of([after], [live_of(before, **live)]))
+    first, gap, _ = text.split("\n", 2)
+    assert gap == "", text
+    return first.removeprefix("~ payments-prod.a1b2c/payroll  ")
+
+
+DEMAND = {"tru": 4, "note": "4 TRU for it. Owner: a.", "summary": "payroll: 4 TRU"}
+
+
+def test_a_line_says_what_a_person_changed() -> None:
+    """Note, summary and catch-up window follow from the demand and the length."""
+    other = {"tru": 8, "note": "8 TRU for it. Owner: a.", "summary": "payroll: 8 TRU"}
+    assert line_of(schedule(**DEMAND), schedule(**other)) == "tru 4 → 8 (from 2026-11-21)"
+    longer = schedule(ttl_seconds=4 * 3600, **DEMAND)
+    assert line_of(schedule(**DEMAND), longer) == "duration 2h → 4h (from 2026-11-21)"
+
+
+def test_a_lead_moves_the_times_of_the_same_rule() -> None:
+    """Whoever changed the lead reads of the lead, not of the rule."""
+    before = schedule(calendars=(daily(18, 0, comment="cron 10 18 * * *"),))
+    after = schedule(calendars=(daily(17, 40, comment="cron 10 18 * * *"),), ahead_seconds=1800)
+    assert line_of(before, after) == "lead 10m → 30m (from 2026-11-21)"
+
+
+def test_an_owner_is_a_change_of_the_note_where_it_differs() -> None:
+    """A long note is shown around its difference, not cut before it."""
+    text = "4 TRU for payments-prod.a1b2c: " + "month end " * 30 + "Owner: {}."
+    before, after = (schedule(note=text.format(name)) for name in ("alice", "bob"))
+    line = line_of(before, after)
+    assert "Owner: alice." in line
+    assert "Owner: bob." in line
+    assert len(line) < 300
+
+
+def test_drift_is_told_apart_from_the_files() -> None:
+    """By hand, by the files, or by both: each has its own words."""
+    before = schedule(tru=4)
+    drifted = replace(before, jitter=timedelta(minutes=5))
+    stamp = live_of(before).stamp
+    by_hand = "changed by hand since the last sync: jitter 5m → 0s"
+    assert line_of(drifted, before, stamp=stamp) == by_hand
+    both = line_of(drifted, schedule(tru=8), stamp=stamp)
+    assert both.startswith("changed in the files, and by hand since the last sync: tru 4 → 8")
+
+
+def test_a_pause_in_a_file_is_no_drift() -> None:
+    """Nor is its end; a pause or a resume by hand rewrites the note."""
+    paused = schedule(paused=True)
+    assert line_of(schedule(), paused) == "paused in the files: paused no → yes"
+    assert line_of(paused, schedule()) == "no longer paused in the files: paused yes → no"
+    resumed = line_of(paused, paused, paused=False, note="Unpaused via UI")
+    assert resumed.startswith("changed by hand since the last sync: paused no → yes")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({}, ""),
+        ({schedule().id: schedule().digest}, "deleted by hand since the last sync: "),
+        ({schedule().id: "0" * 12}, "gone since the last sync, and changed in the files: "),
+    ],
+    ids=["new", "deleted by hand", "deleted or ended, and changed"],
+)
+def test_a_deletion_by_hand_is_not_new(written: dict[str, str], words: str) -> None:
+    """The project's record knows what the last sync left."""
+    plan = diff(DesiredState(project=PROJECT, schedules=(schedule(),)), {}, NOW, written=written)
+    expected = f"+ payments-prod.a1b2c/payroll  {words}2 TRU, next 2026-11-21 18:10–20:10 UTC"
+    assert plan_text(plan).splitlines()[0] == expected
+    assert plan.changes[0].cause == ("hand" if written else "files")
+
+
+def test_six_hundred_deletes_are_two_lines() -> None:
+    """One reason, one flag, and a few of the names; the error of a sync is as short."""
+    live = [live_of(schedule(f"w{n % 4}", namespace=f"team-{n // 4:03}.a1b2c")) for n in range(600)]
+    plan = with_refusals(plan_of([], live), Allowances())
+    head, names, *rest = plan_text(plan).splitlines()
+    assert head == (
+        "! 600 windows  delete held back: 600 of 600 schedules would be deleted, more than 30%; "
+        "--allow-delete '*' allows it"
+    )
+    assert names.endswith("team-002.a1b2c/w0, team-002.a1b2c/w1 and 590 more")
+    assert len(rest) == 2
+    with pytest.raises(Refused) as caught:
+        require_allowed(plan)
+    assert len(str(caught.value)) < 300
+    assert "600 windows: 600 of 600" in str(caught.value)
+    assert with_refusals(plan, Allowances(delete=("*",))).refused == ()
 
 
 def test_colours_are_for_terminals() -> None:
@@ -101,9 +198,11 @@ def test_json() -> None:
         "create",
     ]
     assert {frozenset(change) for change in value["changes"]} == {
-        frozenset({"action", "schedule_id", "namespace", "window", "fields", "reason"})
+        frozenset({"action", "schedule_id", "namespace", "window", "fields", "reason", "cause"})
     }
-    assert value["changes"][0]["fields"] == [{"name": "until", "before": "06:00", "after": "07:00"}]
+    assert value["changes"][0]["fields"] == [
+        {"name": "until", "before": "06:00", "after": "07:00", "derived": False}
+    ]
     assert value["summary"] == {
         "create": 1,
         "update": 1,

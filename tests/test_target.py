@@ -162,6 +162,8 @@ def test_without_a_remote_the_source_is_the_path(tmp_path: Path) -> None:
     assert source_of(project, tmp_path) == Source(tmp_path.as_posix(), is_certain=False)
 
 
+CREATED = "2 TRU, next 2026-11-21 18:10–20:10 UTC"
+
 # Plan and sync --------------------------------------------------------------------------
 
 
@@ -213,7 +215,7 @@ async def test_the_first_line_names_the_target() -> None:
     fake = FakeTemporal()
     plan = await fetch_plan(fake.server(), order(schedule("a"), source=HERE), NOW)
     line = f"Project {PROJECT} on fake:7233, Temporal namespace default, calendars from {HERE.name}"
-    assert plan_text(plan).splitlines()[:3] == [line, "", f"+ {NAMESPACE}/a  (new in the files)"]
+    assert plan_text(plan).splitlines()[:3] == [line, "", f"+ {NAMESPACE}/a  {CREATED}"]
     assert "Temporal namespace default" in plan_markdown(plan)
     assert json.loads(plan_json(plan))["target"] == {
         "server": "fake:7233",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,9 @@ from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
     from planner.errors import Lint
+    from planner.forecast.plan_impact import PlanImpact
     from planner.model import Prices, Project, Window
-    from planner.plan.model import DesiredState, Plan
+    from planner.plan.model import Change, DesiredState, Plan
     from planner.plan.safety import Allowances
     from planner.render.plan import Section
     from planner.schedules.spec import Schedule
@@ -83,6 +84,17 @@ MoveSource = Annotated[
 ]
 
 
+MaxExtraCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-extra-cost",
+        metavar="AMOUNT",
+        help="Refuse a plan that adds more than this to the bill at worst, in the currency of "
+        "the price list, to the end of the twelfth month.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """The options that plan and sync have in common."""
@@ -94,6 +106,7 @@ class SyncOptions:
     share: tuple[str, ...]
     in_flight: InFlight
     move_source: bool
+    max_extra_cost: float | None = None
 
 
 @app.command()
@@ -105,12 +118,20 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
     ] = False,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            help="Show the next times of each change, and fields that follow from others.",
+        ),
+    ] = False,
     full: Full = False,
     allow_delete: AllowDelete = None,
     adopt: Adopt = False,
     share: Share = None,
     in_flight: Follow = InFlight.keep,
     move_source: MoveSource = False,
+    max_extra_cost: MaxExtraCost = None,
 ) -> None:
     """Show what a sync would change, and why. Changes nothing.
 
@@ -125,9 +146,10 @@ def plan(
         tuple(share or ()),
         in_flight,
         move_source,
+        max_extra_cost,
     )
     try:
-        run_async(_plan(options, output, detailed_exitcode))
+        run_async(_plan(options, output, detailed=details, detailed_exit=detailed_exitcode))
     except InputError as error:
         if output is PlanFormat.markdown:  # the comment on a pull request lists the problems
             from planner.render.plan import problems_markdown
@@ -136,7 +158,9 @@ def plan(
         raise
 
 
-async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int:
+async def _plan(
+    options: SyncOptions, output: PlanFormat, *, detailed: bool, detailed_exit: bool
+) -> int:
     from planner.config.load import read
     from planner.render.plan import plan_json, plan_markdown, plan_text
     from planner.temporal.sync import fetch_plan
@@ -144,22 +168,20 @@ async def _plan(options: SyncOptions, output: PlanFormat, detailed: bool) -> int
     now = datetime.now(UTC)
     project = read(options.directory)
     warnings = warnings_of(project, now)
-    request = request_of(project, now, options)
+    request, outlook = request_of(project, now, options)
     found = await fetch_plan(await connect_to(project), request, datetime.now(UTC))
     found = replace(found, warnings=(*found.warnings, *warnings))
-    schedules = request.desired.schedules
-    if output is PlanFormat.json:  # without the impact: a program reads it from a preview
-        print(plan_json(found))
+    if output is PlanFormat.json:
+        print(plan_json(found, impact_json(found, outlook)))
     elif output is PlanFormat.markdown:
-        impact = impact_of(found, schedules, project.prices, now, brief=False)
-        print(plan_markdown(found, sections=impact), end="")
+        print(plan_markdown(found, sections=sections_of(found, outlook, brief=False)), end="")
     else:
-        impact = impact_of(found, schedules, project.prices, now, brief=True)
-        print(plan_text(found, colour=colours(), sections=impact), end="")
+        sections = sections_of(found, outlook, brief=True)
+        print(plan_text(found, colour=colours(), sections=sections, detailed=detailed), end="")
         print_warnings(found, request.allowed)
     if found.is_held_back:
         return Refused.exit_code
-    return EXIT_CHANGES if detailed and found.pending else EXIT_DONE
+    return EXIT_CHANGES if detailed_exit and found.pending else EXIT_DONE
 
 
 async def connect_to(project: Project) -> Server:
@@ -190,20 +212,40 @@ def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
     return found.lints
 
 
-def request_of(project: Project, now: datetime, options: SyncOptions) -> SyncRequest:
-    """Return *project*, compiled at *now*, with the options of the command line."""
+def impact_json(found: Plan, outlook: Outlook) -> dict[str, Any] | None:
+    """Return the impact of a plan for its JSON; None without changes, or with too many."""
+    impact = outlook.impact(found) if found.pending else None
+    if impact is None:
+        return None
+    from planner.render.plan_impact import impact_value
+
+    return impact_value(impact)
+
+
+def request_of(
+    project: Project, now: datetime, options: SyncOptions
+) -> tuple[SyncRequest, Outlook]:
+    """Return *project*, compiled at *now*, with the options of the command line.
+
+    And the outlook on the plans that are made of it.
+    """
     from planner.plan.safety import Allowances
     from planner.temporal.sync import SyncRequest
 
     follow = options.in_flight is InFlight.follow
-    return SyncRequest(
-        desired=desired_state(project, options.directory, now, follow=follow),
+    desired = desired_state(project, options.directory, now, follow=follow)
+    outlook = Outlook(desired.schedules, project.prices, now)
+    limit = options.max_extra_cost
+    request = SyncRequest(
+        desired=desired,
         allowed=Allowances(options.allow_delete, options.adopt, options.share),
         full=options.full,
         source=source_of(project, options.directory),
         move_source=options.move_source,
+        objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),
         on_notice=say,
     )
+    return request, outlook
 
 
 def print_warnings(found: Plan, allowed: Allowances) -> None:
@@ -216,6 +258,44 @@ def print_warnings(found: Plan, allowed: Allowances) -> None:
         say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
 
 
+class Outlook:
+    """Computes what plans change in capacity and bill, each plan once."""
+
+    def __init__(self, desired: Iterable[Schedule], prices: Prices, now: datetime) -> None:
+        self._desired = tuple(desired)
+        self._prices = prices
+        self._now = now
+        self._known: tuple[tuple[Change, ...], PlanImpact | None] | None = None
+
+    def impact(self, plan: Plan) -> PlanImpact | None:
+        """Return the impact of *plan*; None where it is too much to compute.
+
+        A plan without changes needn't be given: it imports and computes for nothing.
+        """
+        from planner.forecast.plan_impact import TooManyOccurrences, plan_impact
+
+        if self._known is None or self._known[0] is not plan.changes:
+            try:
+                found = plan_impact(plan, self._desired, self._prices, self._now)
+            except TooManyOccurrences:
+                found = None
+            self._known = plan.changes, found
+        return self._known[1]
+
+    def refusal(self, plan: Plan, limit: float) -> str:
+        """Return why *plan* costs too much: it adds more than *limit* to the bill at worst."""
+        if not plan.pending:
+            return ""
+        impact = self.impact(plan)
+        if impact is None:
+            return f"{_too_many()} So --max-extra-cost {limit:g} can't be judged"
+        if impact.added_price <= limit:
+            return ""
+        from planner.render.plan_impact import extra_cost
+
+        return f"{extra_cost(impact)}, more than --max-extra-cost {limit:g} allows"
+
+
 def impact_of(
     found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
 ) -> tuple[Section, ...]:
@@ -223,20 +303,29 @@ def impact_of(
 
     A plan without changes has none, and imports and computes nothing more.
     """
+    return sections_of(found, Outlook(desired, prices, now), brief=brief)
+
+
+def sections_of(found: Plan, outlook: Outlook, *, brief: bool) -> tuple[Section, ...]:
+    """Return the impact of a plan as sections, summarized if *brief*; none without changes."""
     if not found.pending:
         return ()
-    from planner.forecast.plan_impact import MOST_RUNS, TooManyOccurrences, plan_impact
-    from planner.render.plan import Section, impact_sections, impact_summary
+    from planner.render.plan import Section
+    from planner.render.plan_impact import impact_sections, impact_summary
 
-    try:
-        ahead = plan_impact(found, desired, prices, now)
-    except TooManyOccurrences:
-        left_out = (
-            f"Not computed: in a year the schedules run more than {MOST_RUNS:,} times. "
-            "`planner preview --namespace NAMESPACE` shows one namespace's.",
-        )
-        return (Section("Capacity and bill ahead", left_out),)
+    ahead = outlook.impact(found)
+    if ahead is None:
+        return (Section("Capacity and bill ahead", (_too_many(),)),)
     return impact_summary(ahead) if brief else impact_sections(ahead)
+
+
+def _too_many() -> str:
+    from planner.forecast.plan_impact import MOST_RUNS
+
+    return (
+        f"Not computed: in a year the schedules run more than {MOST_RUNS:,} times. "
+        "`planner preview --namespace NAMESPACE` shows one namespace's."
+    )
 
 
 def desired_state(

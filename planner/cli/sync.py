@@ -23,6 +23,7 @@ from planner.cli.plan import (
     Follow,
     Full,
     InFlight,
+    MaxExtraCost,
     MoveSource,
     Share,
     SyncOptions,
@@ -79,6 +80,7 @@ def sync(
     share: Share = None,
     in_flight: Follow = InFlight.keep,
     move_source: MoveSource = False,
+    max_extra_cost: MaxExtraCost = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
 ) -> None:
     """Make the server's schedules match the calendar files.
@@ -95,6 +97,7 @@ def sync(
         tuple(share or ()),
         in_flight,
         move_source,
+        max_extra_cost,
     )
     run_async(_sync(options, checksum, output, quiet))
 
@@ -112,7 +115,7 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
     with ProgressBar() as bar:
         printer = SyncPrinter(server, text=text, quiet=quiet, bar=bar)
         request = replace(
-            request_of(project, now, options),
+            request_of(project, now, options)[0],
             checksum=checksum,
             on_start=bar.begin,
             on_write=printer.advance,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
 from planner.model import Horizon, Policy
-from planner.plan.fields import Field, differences
+from planner.plan.fields import Field, differences, same_rule, with_derived
 from planner.plan.firings import missed, next_occurrences, occurrences, running, under_way
-from planner.plan.model import Action, Change, DesiredState, LiveSchedule, Plan
+from planner.plan.model import Action, Cause, Change, DesiredState, LiveSchedule, Plan
 from planner.plan.pauses import keep_operator_pause, pause_reason, pause_remarks, paused_note
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import occurrence_of, to_wall
@@ -19,6 +20,8 @@ from workflows.contract import occurrence_of, to_wall
 LOW_HORIZON = timedelta(days=120)
 """A dated schedule whose dates end sooner than this gets a warning."""
 
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 ADOPTER = "an operator, before it was adopted"
 
@@ -88,6 +91,7 @@ def diff(
     now: datetime,
     *,
     candidates: Collection[str] | None = None,
+    written: Mapping[str, str] = _NOTHING,
 ) -> Plan:
     """Return the plan that makes the *live* schedules the desired ones.
 
@@ -98,6 +102,8 @@ def diff(
         now: The instant of the plan; schedules that have ended by then are not created.
         candidates: The ids that may have something to start (`start_candidates`), where
             known: the others need not be checked for it.
+        written: The digests of the schedules that the project's last sync left, by id: one
+            that is gone since was deleted by hand.
     """
     desired = {schedule.id: schedule for schedule in state.schedules}
     neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.project, desired)}
@@ -110,6 +116,7 @@ def diff(
                 state.project,
                 now,
                 settled=candidates is not None and id not in candidates,
+                written=written.get(id, ""),
             )
             for id, one in desired.items()
         ),
@@ -189,13 +196,15 @@ def decide(
     now: datetime,
     *,
     settled: bool = False,
+    written: str = "",
 ) -> Change | None:
     """Return the change that makes *live* the *desired* schedule; None where it has ended.
 
-    *settled* says that every occurrence under way has a boost.
+    *settled* says that every occurrence under way has a boost, *written* is the digest of
+    the schedule that the last sync left.
     """
     if live is None:
-        return _create(desired, now)
+        return _create(desired, now, written)
     if live.project != project:
         return _adopt(desired, live, now)
     desired = keep_operator_pause(desired, live)
@@ -220,14 +229,20 @@ def delete(live: LiveSchedule, now: datetime) -> Change:
         id=live.id,
         live=live,
         reason="ended, and no longer in the files" if live.has_ended else "no longer in the files",
+        cause="files",
         before=next_occurrences(live.schedule, now) if live.schedule else (),
         running=running(live, now),
         remarks=pause_remarks(live),
     )
 
 
-def _create(desired: Schedule, now: datetime) -> Change | None:
-    """Return the creation of *desired*; None where no occurrence is left."""
+def _create(desired: Schedule, now: datetime, written: str) -> Change | None:
+    """Return the creation of *desired*; None where no occurrence is left.
+
+    *written* is the digest that the last sync left it with; empty where it made none. A
+    schedule that is unchanged in the files and has occurrences left hasn't ended: it was
+    deleted by hand.
+    """
     starts = () if desired.paused else tuple(under_way(desired, now))
     after = next_occurrences(desired, now)
     if not after and not starts:
@@ -236,11 +251,21 @@ def _create(desired: Schedule, now: datetime) -> Change | None:
         action="create",
         id=desired.id,
         desired=desired,
-        reason="new in the files",
+        reason=_why_created(desired, written),
+        cause="hand" if written else "files",
         after=after,
         starts=starts,
         remarks=(*_kept_remarks(desired), *_start_remarks(starts)),
     )
+
+
+def _why_created(desired: Schedule, written: str) -> str:
+    stamp = stamp_of(desired)
+    if not written:
+        return "new in the files"
+    if stamp and stamp.digest == written:
+        return "deleted by hand since the last sync"
+    return "gone since the last sync, and changed in the files"
 
 
 def _adopt(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
@@ -275,14 +300,16 @@ def _update(change: Change, desired: Schedule, there: Schedule, now: datetime) -
     starts = _missed(desired, change.live, now)
     if not after and not boosts and not starts and change.live.has_ended:
         return change
-    action, reason = _action(fields, there, desired, change.live, now)
+    action, reason, cause = _action(fields, there, desired, change.live, now)
     if action == "unchanged":
         return change
+    fields = fields if cause == "hand" else with_derived(fields)
     return replace(
         change,
         action=action,
         fields=tuple(_with_start(found, desired, after) for found in fields),
         reason=reason,
+        cause=cause,
         before=next_occurrences(there, now),
         after=after,
         starts=starts,
@@ -316,21 +343,43 @@ def _missed(desired: Schedule, live: LiveSchedule, now: datetime) -> tuple[datet
 
 def _action(
     fields: tuple[Field, ...], there: Schedule, desired: Schedule, live: LiveSchedule, now: datetime
-) -> tuple[Action, str]:
-    """Return the action for the differing *fields*, and the reason for it."""
+) -> tuple[Action, str, Cause]:
+    """Return the action for the differing *fields*, the reason for it, and who caused it."""
+    stamp, ours = live.stamp, stamp_of(desired)
     if not fields:
-        if live.stamp == stamp_of(desired):
-            return "unchanged", ""
-        if live.stamp and live.stamp.is_draft:
-            return "update", "the last sync of it broke off before it was done"
-        return "update", "its stamp is missing or of another version; all else is as it should be"
+        if stamp == ours:
+            return "unchanged", "", ""
+        if stamp and stamp.is_draft:
+            return "update", "the last sync of it broke off before it was done", ""
+        return (
+            "update",
+            "its stamp is missing or of another version; all else is as it should be",
+            "",
+        )
     if _only_extends(fields, there, desired, now):
-        return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}"
-    if live.stamp == stamp_of(desired):
-        return "update", "changed by hand since the last sync"
-    if {found.name for found in fields} <= {"times", "horizon", "ends"}:
-        return "update", "its rule, its holidays or the time zone's data changed"
-    return "update", "changed in the files"
+        return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}", ""
+    if {found.name for found in fields} <= {"paused", "note"} and there.paused != desired.paused:
+        return "update", *_why_paused(desired, live)
+    same_files = stamp is not None and ours is not None and _is_same(stamp, ours)
+    if same_files:
+        return "update", "changed by hand since the last sync", "hand"
+    if live.drifted and stamp is not None:
+        return "update", "changed in the files, and by hand since the last sync", "both"
+    if {found.name for found in fields} <= {"times", "horizon", "ends"} and same_rule(fields):
+        return "update", "its holidays, its .ics files or the time zone's data changed", "files"
+    return "update", "changed in the files", "files"
+
+
+def _is_same(stamp: Stamp, ours: Stamp) -> bool:
+    """Tell whether the files are as they were at the sync that wrote *stamp*."""
+    return (stamp.digest, stamp.note) == (ours.digest, ours.note)
+
+
+def _why_paused(desired: Schedule, live: LiveSchedule) -> tuple[str, Cause]:
+    """Return why only the pause differs: a pause by hand always rewrites the note."""
+    if not live.note_is_ours:
+        return "changed by hand since the last sync", "hand"
+    return ("paused in the files" if desired.paused else "no longer paused in the files"), "files"
 
 
 def _only_extends(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,17 +17,41 @@ class Field:
     """One field that differs: its name, its live value and its desired value.
 
     *since* is the local date of the first occurrence that it applies to; empty for fields
-    that aren't about occurrences.
+    that aren't about occurrences. *derived* says that it follows from another field that
+    differs: nobody wrote it.
     """
 
     name: str
     before: str
     after: str
     since: str = ""
+    derived: bool = False
 
     def __str__(self) -> str:
         since = f" (from {self.since})" if self.since else ""
         return f"{self.name} {self.before} → {self.after}{since}"
+
+
+DERIVED = frozenset({"catch-up window", "summary", "note", "usual length"})
+"""Fields that the compiler derives from all the others."""
+
+SHIFTED_BY = frozenset({"lead", "jitter", "timezone", "wall clock of"})
+"""Fields that move a schedule's times although its rule stays the same."""
+
+
+def with_derived(fields: Iterable[Field]) -> tuple[Field, ...]:
+    """Return *fields* with those marked that follow from the others."""
+    fields = tuple(fields)
+    names = {found.name for found in fields}
+
+    def is_derived(found: Field) -> bool:
+        if found.name == "ends":
+            return bool(names & {"times", "until", "length"})
+        if found.name == "times" and _same_rule(found):
+            return bool(names & SHIFTED_BY)
+        return found.name in DERIVED and not names <= DERIVED
+
+    return tuple(replace(found, derived=is_derived(found)) for found in fields)
 
 
 def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
@@ -80,8 +104,21 @@ def _of_spec(live: Schedule, desired: Schedule) -> Iterator[Field]:
     if not same_times(live, desired):
         before, after = _times(live), _times(desired)
         if before == after:
-            before, after = f"{before}, as it was", f"{after}, as it is now"
+            before, after = f"{before}{_AS_IT_WAS}", f"{after}{_AS_IT_IS}"
         yield Field("times", before, after)
+
+
+_AS_IT_WAS, _AS_IT_IS = ", as it was", ", as it is now"
+
+
+def _same_rule(times: Field) -> bool:
+    """Tell whether *times* differ although both are described by the same rule."""
+    return times.before.removesuffix(_AS_IT_WAS) == times.after.removesuffix(_AS_IT_IS)
+
+
+def same_rule(fields: Iterable[Field]) -> bool:
+    """Tell whether no field of *fields* says that the rule itself changed."""
+    return all(_same_rule(found) for found in fields if found.name == "times")
 
 
 _REQUEST: dict[str, Callable[[BoostRequest], str]] = {

@@ -26,6 +26,9 @@ Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unch
 - ``unchanged``: it equals the desired one.
 """
 
+Cause = Literal["", "files", "hand", "both"]
+"""Who made a schedule differ: the files, an operator by hand, or both; empty for neither."""
+
 ACTIONS: tuple[Action, ...] = (
     "create",
     "update",
@@ -107,6 +110,18 @@ class LiveSchedule:
         return self.paused and not self.note_is_ours
 
     @property
+    def drifted(self) -> bool:
+        """Whether a described schedule isn't as the sync left it that stamped it.
+
+        Pause and note don't count. An edit that lost the stamp is one, too.
+        """
+        if self.schedule is None or (self.stamp and self.stamp.is_draft):
+            return False
+        return (
+            bool(self.deviations) or self.stamp is None or self.stamp.digest != self.schedule.digest
+        )
+
+    @property
     def has_ended(self) -> bool:
         """Whether it will never fire again; the server deletes it a week later."""
         return not self.upcoming
@@ -131,6 +146,7 @@ class Change:
         id: The schedule's id.
         fields: The fields that differ.
         reason: Why, as a phrase.
+        cause: Who made the difference.
         desired: The schedule as it will be written, with an operator's pause and note. None
             for a delete.
         live: The schedule on the server; None for a create.
@@ -147,6 +163,7 @@ class Change:
     id: str
     fields: tuple[Field, ...] = ()
     reason: str = ""
+    cause: Cause = ""
     desired: Schedule | None = None
     live: LiveSchedule | None = None
     before: tuple[tuple[datetime, datetime], ...] = ()

@@ -6,7 +6,7 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -21,6 +21,9 @@ MIN_DELETES = 3
 
 WRITES = ("create", "update", "extend", "adopt")
 """Actions that write a baseline and guard rails for the namespace."""
+
+SHOWN_REFUSALS = 20
+"""Reasons that an error names; more of them say the same of other windows."""
 
 SHOWN_WINDOWS = 5
 """Windows of another project that a refusal names."""
@@ -90,8 +93,19 @@ def require_allowed(plan: Plan) -> None:
     if plan.refusal:
         raise Refused(f"nothing was changed: {plan.refusal}")
     if plan.refused:
-        words = "".join(f"\n  {change.key}: {change.refusal}" for change in plan.refused)
-        raise Refused(f"nothing was changed, since some of it is held back:{words}")
+        together: dict[str, list[str]] = {}
+        for change in plan.refused:
+            together.setdefault(change.refusal, []).append(change.key)
+        lines = [f"\n  {_counted(keys)}: {refusal}" for refusal, keys in together.items()]
+        more = len(lines) - SHOWN_REFUSALS
+        rest = f"\n  and {more:,} more; `planner plan` shows them" if more > 0 else ""
+        shown = "".join(lines[:SHOWN_REFUSALS])
+        raise Refused(f"nothing was changed, since some of it is held back:{shown}{rest}")
+
+
+def _counted(keys: Sequence[str]) -> str:
+    """Return the windows *keys*, at most `MIN_DELETES` by name."""
+    return ", ".join(keys) if len(keys) <= MIN_DELETES else f"{len(keys):,} windows"
 
 
 def unused_allowances(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
@@ -169,7 +183,7 @@ def _too_many(plan: Plan, allowed: Allowances) -> str:
     if len(counted) < MIN_DELETES or len(counted) <= MAX_DELETE_SHARE * plan.owned:
         return ""
     return (
-        f"{len(counted)} of {plan.owned} schedules would be deleted, more than "
+        f"{len(counted):,} of {plan.owned:,} schedules would be deleted, more than "
         f"{MAX_DELETE_SHARE:.0%}; {_flags(counted)} allows it"
     )
 
@@ -184,8 +198,7 @@ def _flags(changes: Sequence[Change]) -> str:
     keys = [change.key for change in changes]
     if len(keys) <= MIN_DELETES:
         return " ".join(f"--allow-delete {key}" for key in keys)
-    return " ".join(f"--allow-delete '{namespace}/*'" for namespace in _namespaces(changes))
-
-
-def _namespaces(changes: Iterable[Change]) -> list[str]:
-    return sorted({change.namespace for change in changes})
+    namespaces = {change.namespace for change in changes}
+    return (
+        f"--allow-delete '{namespaces.pop()}/*'" if len(namespaces) == 1 else "--allow-delete '*'"
+    )

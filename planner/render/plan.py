@@ -7,16 +7,13 @@ annotations of GitHub.
 from __future__ import annotations
 
 import json
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint, Problem
-from planner.forecast.cost import MonthlyCost
-from planner.forecast.plan_impact import CapacityDifference, PlanImpact
 from planner.plan.fields import Field
 from planner.plan.model import Change, Plan
 from planner.render import format as fmt
@@ -69,29 +66,84 @@ def reason_of(change: Change) -> str:
     return f"{change.action} held back: {change.refusal}" if change.refusal else change.reason
 
 
-def details(change: Change) -> Iterator[str]:
-    """Yield the fields, next occurrences, running boosts and remarks of *change*."""
-    if change.action == "create" and change.desired:
-        request = change.desired.request
-        how = " on top of others" if request.combine == "add" else ""
-        why = f": {request.reason}" if request.reason else ""
-        yield f"{request.tru} TRU{how}{why}{', paused' if change.desired.paused else ''}"
-    yield from map(field_words, change.fields)
-    yield from _occurrences(change)
+def headline(change: Change) -> str:
+    """Return *change* in one line: what a person changed, and why where that isn't plain."""
+    if change.refusal or change.action in ("delete", "adopt", "extend"):
+        return reason_of(change)
+    if change.action == "create":
+        why = "" if change.reason == NEW else f"{change.reason}: "
+        return f"{why}{_created(change)}"
+    if change.action == "start":
+        return f"{change.reason}: {_spans(change.before, _tz(change))}, for the rest of it"
+    if change.action == "update":
+        shown = "; ".join(field_words(field) for field in change.fields if not field.derived)
+        why = "" if change.reason == CHANGED else change.reason
+        return ": ".join(filter(None, (why, shown)))
+    return change.reason
+
+
+NEW, CHANGED = "new in the files", "changed in the files"
+"""Reasons that a line need not state: the sign and the fields say it."""
+
+
+def _created(change: Change) -> str:
+    """Return the demand, the next occurrence and the description of a window to create."""
+    assert change.desired
+    request = change.desired.request
+    how = " on top of others" if request.combine == "add" else ""
+    paused = ", paused" if change.desired.paused else ""
+    following = f", next {_spans(change.after[:1], _tz(change))}" if change.after else ""
+    why = f" ({_short(request.reason)})" if request.reason else ""
+    return f"{request.tru} TRU{how}{paused}{following}{why}"
+
+
+def notices(change: Change) -> Iterator[str]:
+    """Yield what the reader of *change* must know besides: running boosts, and remarks."""
     yield from _running(change)
     yield from change.remarks
 
 
+def details(change: Change) -> Iterator[str]:
+    """Yield the next occurrences of *change* and the fields that follow from others."""
+    if change.refusal:
+        yield from map(field_words, change.fields)
+    else:
+        yield from (field_words(field) for field in change.fields if field.derived)
+    yield from _occurrences(change)
+
+
 def field_words(field: Field) -> str:
-    """Return a field that differs: ``until 06:00 → 07:00 (from 2027-01-29)``."""
+    """Return a field that differs: ``until 06:00 → 07:00 (from 2027-01-29)``.
+
+    Of long values only the part is shown in which they differ.
+    """
     since = f" (from {field.since})" if field.since else ""
-    return f"{field.name} {_short(field.before)} → {_short(field.after)}{since}"
+    before, after = differing(field.before, field.after)
+    return f"{field.name} {before} → {after}{since}"
+
+
+def differing(before: str, after: str, limit: int = VALUE_LIMIT) -> tuple[str, str]:
+    """Return both values; where one is longer than *limit*, around their first difference.
+
+    >>> differing("the quick brown fox jumps", "the quick red fox jumps", 12)
+    ('…ick brown…', '…ick red fo…')
+    """
+    if max(len(before), len(after)) <= limit:
+        return before, after
+    pairs = zip(before, after, strict=False)
+    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
+    start = max(0, same - limit // 3)
+
+    def cut(value: str) -> str:
+        head = "…" if start else ""
+        return head + _short(value[start:], limit - len(head))
+
+    return cut(before), cut(after)
 
 
 def _occurrences(change: Change) -> Iterator[str]:
     """Yield the next occurrences in the window's zone, before and after where they differ."""
-    schedule = change.desired or (change.live and change.live.schedule)
-    tz = ZoneInfo(schedule.request.timezone if schedule else "UTC")
+    tz = _tz(change)
     if change.action in ("create", "delete"):
         yield f"next {_spans(change.after or change.before, tz)}"
     elif change.action in ("update", "adopt") and change.before != change.after:
@@ -99,8 +151,12 @@ def _occurrences(change: Change) -> Iterator[str]:
         yield f"  →  {_spans(change.after, tz)}"
     elif change.action == "update":
         yield f"next {_spans(change.after, tz)}, as before"
-    elif change.action == "start":
-        yield f"{_spans(change.before, tz)}: started at once, for the rest of it"
+
+
+def _tz(change: Change) -> ZoneInfo:
+    """Return the zone of the wall times of *change*."""
+    schedule = change.desired or (change.live and change.live.schedule)
+    return ZoneInfo(schedule.request.timezone if schedule else "UTC")
 
 
 def _running(change: Change) -> Iterator[str]:
@@ -127,8 +183,8 @@ def _spans(spans: tuple[tuple[datetime, datetime], ...], tz: ZoneInfo) -> str:
     return f"{', '.join(shown)} {tz.key}"
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= VALUE_LIMIT else f"{value[: VALUE_LIMIT - 1]}…"
+def _short(value: str, limit: int = VALUE_LIMIT) -> str:
+    return value if len(value) <= limit else f"{value[: limit - 1]}…"
 
 
 # Text ----------------------------------------------------------------------------------------
@@ -137,20 +193,68 @@ COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "*": "33", "-": "31", "!"
 """The ANSI colour of each sign on a terminal."""
 
 
-def plan_text(plan: Plan, *, colour: bool = False, sections: Sequence[Section] = ()) -> str:
+MOST_REFUSED = 4
+"""Changes held back for the same reason from which on they share a line."""
+
+SHOWN_REFUSED = 10
+"""Windows that such a line names."""
+
+
+def plan_text(
+    plan: Plan, *, colour: bool = False, sections: Sequence[Section] = (), detailed: bool = False
+) -> str:
     """Return *plan* as text: its target, the changes, the *sections*, and a summary last.
 
-    With *colour*, signs and names are coloured by ANSI sequences.
+    Args:
+        plan: The plan.
+        colour: Colour signs and names by ANSI sequences.
+        sections: Blocks of lines to show below the changes.
+        detailed: Show the next occurrences and derived fields of each change, too.
     """
     blocks = [painted(f"! {plan.refusal}", "!", colour)] if plan.refusal else []
-    for change in plan.changes:
-        sign, reason = SIGNS[change.outcome], reason_of(change)
-        head = painted(f"{sign} {change.key}", sign, colour) + (f"  ({reason})" if reason else "")
-        blocks.append("\n".join([head, *(f"      {line}" for line in details(change))]))
+    for group in _groups(plan):
+        head = _head(group, colour)
+        lines = [*notices(group[0])] if len(group) == 1 else [_names(group)]
+        lines += [*details(group[0])] if detailed and len(group) == 1 else []
+        blocks.append("\n".join([head, *(f"      {line}" for line in lines)]))
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
     gap = [""] if blocks else []
     target = [str(plan.target), *gap] if plan.target else []
     return "\n".join([*target, *blocks, *gap, summary_sentence(plan)]) + "\n"
+
+
+def _groups(plan: Plan) -> list[list[Change]]:
+    """Return the changes in order; many that are held back for one reason are one group."""
+    together: dict[str, list[Change]] = {}
+    for change in plan.changes:
+        together.setdefault(reason_of(change) if change.refusal else "", []).append(change)
+    shared = {why: group for why, group in together.items() if why and len(group) >= MOST_REFUSED}
+    seen: set[str] = set()
+    groups: list[list[Change]] = []
+    for change in plan.changes:
+        why = reason_of(change)
+        if not (change.refusal and why in shared):
+            groups.append([change])
+        elif why not in seen:
+            seen.add(why)
+            groups.append(shared[why])
+    return groups
+
+
+def _head(group: Sequence[Change], colour: bool) -> str:
+    """Return the first line of a change, or of several that are held back together."""
+    change = group[0]
+    sign = SIGNS[change.outcome]
+    name = change.key if len(group) == 1 else f"{len(group):,} windows"
+    words = headline(change)
+    return painted(f"{sign} {name}", sign, colour) + (f"  {words}" if words else "")
+
+
+def _names(group: Sequence[Change]) -> str:
+    """Return the windows of *group*, the first few by name."""
+    more = len(group) - SHOWN_REFUSED
+    names = ", ".join(change.key for change in group[:SHOWN_REFUSED])
+    return f"{names} and {more:,} more" if more > 0 else names
 
 
 def painted(text: str, sign: str, colour: bool) -> str:
@@ -163,9 +267,13 @@ def painted(text: str, sign: str, colour: bool) -> str:
 FORMAT_VERSION = 1
 
 
-def plan_json(plan: Plan) -> str:
-    """Return *plan* as JSON; changes are sorted by schedule id, unchanged ones only counted."""
-    return json.dumps(plan_value(plan), indent=2, ensure_ascii=False)
+def plan_json(plan: Plan, impact: Mapping[str, Any] | None = None) -> str:
+    """Return *plan* as JSON; changes are sorted by schedule id, unchanged ones only counted.
+
+    *impact* is what it changes in capacity and bill, where that was computed.
+    """
+    value = plan_value(plan) | ({"impact": impact} if impact else {})
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def plan_value(plan: Plan) -> dict[str, Any]:
@@ -182,10 +290,16 @@ def plan_value(plan: Plan) -> dict[str, Any]:
                 "namespace": change.namespace,
                 "window": change.window,
                 "fields": [
-                    {"name": field.name, "before": field.before, "after": field.after}
+                    {
+                        "name": field.name,
+                        "before": field.before,
+                        "after": field.after,
+                        "derived": field.derived,
+                    }
                     for field in change.fields
                 ],
                 "reason": reason_of(change),
+                "cause": change.cause,
             }
             for change in plan.pending
         ],
@@ -230,20 +344,38 @@ def quoted(text: str) -> str:
 
 
 def _markdown_changes(plan: Plan, room: int) -> str:
-    """Return the list of the changes, as many as there is *room* for."""
-    blocks = ["".join(_markdown_block(change)) for change in plan.changes]
-    body = "".join(_fitting(blocks, room, "- … and {} more; `planner plan` shows them\n"))
-    if not body or len(blocks) <= FOLD_OVER:
-        return f"\n{body}" if body else ""
-    return _folded(f"{len(blocks)} schedules", body)
+    """Return the list of the changes and, folded, their details, as far as there is *room*."""
+    groups = _groups(plan)
+    blocks = ["".join(_markdown_block(group)) for group in groups]
+    listed = "".join(_fitting(blocks, room, "- … and {} more; `planner plan` shows them\n"))
+    if not listed:
+        return ""
+    body = f"\n{listed}"
+    if len(blocks) > FOLD_OVER:
+        body = _folded(f"{len(plan.changes)} schedules", listed)
+    return body + _markdown_details(groups, room - len(body) - RESERVE)
 
 
-def _markdown_block(change: Change) -> Iterator[str]:
-    reason = reason_of(change)
-    yield f"- `{SIGNS[change.outcome]}` **{quoted(change.key)}**"
-    yield f" – {quoted(reason)}\n" if reason else "\n"
-    for line in details(change):
-        yield f"  - {quoted(line.strip())}\n"
+def _markdown_block(group: Sequence[Change]) -> Iterator[str]:
+    change, words = group[0], headline(group[0])
+    name = change.key if len(group) == 1 else f"{len(group):,} windows"
+    yield f"- `{SIGNS[change.outcome]}` **{quoted(name)}**"
+    yield f" – {quoted(words)}\n" if words else "\n"
+    for line in notices(change) if len(group) == 1 else [_names(group)]:
+        yield f"  - {quoted(line)}\n"
+
+
+def _markdown_details(groups: Sequence[Sequence[Change]], room: int) -> str:
+    """Return the details of each change, folded; nothing where there is no *room*."""
+    blocks = [
+        "".join([f"{group[0].key}\n", *(f"  {line}\n" for line in found)]).replace("```", "'''")
+        for group in groups
+        if len(group) == 1 and (found := list(details(group[0])))
+    ]
+    if not blocks or room < RESERVE:
+        return ""
+    text = "".join(_fitting(blocks, room - RESERVE, "… and {} more\n"))
+    return _folded("Next occurrences", f"```text\n{text}```\n")
 
 
 def _markdown_section(section: Section, room: int) -> str:
@@ -274,139 +406,6 @@ def _fitting(blocks: Sequence[str], room: int, cut: str) -> list[str]:
 
 def _folded(title: str, body: str) -> str:
     return f"\n<details><summary>{quoted(title)}</summary>\n\n{body}\n</details>\n"
-
-
-# What a plan changes -------------------------------------------------------------------------
-
-WIDTH = 80
-
-GLUE = "\N{NO-BREAK SPACE}"
-"""Keeps a month and its amount on one line."""
-
-WORTH_A_GROUP = 4
-"""Differences from which on those that differ in their day alone are one entry."""
-
-UTC = ZoneInfo("UTC")
-
-
-def impact_sections(impact: PlanImpact) -> tuple[Section, ...]:
-    """Return what a pull request shows: the capacity of the days ahead, the bill by month."""
-    days, found = (impact.days.end - impact.days.start).days, impact.differences
-    title = f"Capacity in the next {days} days: no difference"
-    if found:
-        total = sum((one.end - one.start for one in found), timedelta())
-        title = f"Capacity in the next {days} days: another one for {fmt.hours(total)} h"
-    return (
-        Section(title, tuple(_difference_lines(found))),
-        Section(_bill_title(impact), tuple(_bill_table(impact))),
-    )
-
-
-def impact_summary(impact: PlanImpact) -> tuple[Section, ...]:
-    """Return what a terminal shows: the bill, with the months in which it differs."""
-    months = [
-        f"{after.month:%Y-%m}{GLUE}{_signed(after.price - before.price)}"
-        for before, after in _months(impact)
-        if _differ(before.price, after.price)
-    ]
-    wrapped = textwrap.wrap(", ".join(months), WIDTH - 2, break_on_hyphens=False)
-    lines = (line.replace(GLUE, " ") for line in wrapped)
-    return (Section(_bill_title(impact), (*lines, _charge(impact), *_baseline_lines(impact))),)
-
-
-def _difference_lines(differences: Sequence[CapacityDifference]) -> Iterator[str]:
-    """Yield the differences by namespace; those that differ in their day alone are one entry."""
-    groups = fmt.grouped(
-        differences,
-        lambda one: (
-            (one.namespace, one.start.time(), one.end - one.start),
-            (one.before, one.after, one.windows),
-        ),
-        WORTH_A_GROUP,
-    )
-    namespace = ""
-    for group in sorted(groups, key=lambda group: (group[0].namespace, group[0].start)):
-        first = group[0]
-        if first.namespace != namespace:
-            namespace = first.namespace
-            yield f"{namespace} (times in UTC)"
-        span = f"{first.start:%H:%M}{fmt.DASH}{first.end:%H:%M}"
-        span += fmt.days_later(first.start, first.end, UTC)
-        when = f"{first.start:%a %d %b %Y}" if len(group) == 1 else f"{len(group)} times"
-        yield f"  {when} {span}  {first.before} → {first.after}  {', '.join(first.windows)}"
-        if len(group) > 1:
-            yield f"      {_days([one.start for one in group])}"
-
-
-def _days(days: Sequence[datetime]) -> str:
-    """Return the first few of *days* and the last one."""
-    shown = [f"{day:%a %d %b}" for day in days]
-    if days[-1] - days[0] == timedelta(days=len(days) - 1):
-        return f"daily, {shown[0]} {fmt.DASH} {shown[-1]}"
-    return f"{', '.join(shown[: WORTH_A_GROUP - 1])}, … {shown[-1]}"
-
-
-def _bill_title(impact: PlanImpact) -> str:
-    """Return the price of the whole bill before and after."""
-    before, after = impact.before, impact.after
-    span = f"The bill at worst to {after.horizon.end - timedelta(seconds=1):%b %Y}"
-    if not _differ(before.total, after.total):
-        return f"{span}: {fmt.money(after.total, after.currency)}, no difference"
-    prices = " → ".join(fmt.money(bill.total, after.currency) for bill in (before, after))
-    return f"{span}: {prices} ({_signed(impact.added_price)})"
-
-
-def _bill_table(impact: PlanImpact) -> Iterator[str]:
-    """Yield the months as columns: before, after, difference, billed hours; then the terms."""
-    yield "month               now            then      difference   billed h"
-    for before, after in _months(impact):
-        was, will = before.usage.billed_hours, after.usage.billed_hours
-        changed = f"{was} → {will}" if was != will else f"{will}"
-        differ = _differ(before.price, after.price)
-        difference = _signed(after.price - before.price) if differ else fmt.DASH
-        yield (
-            f"{after.month:%Y-%m}{fmt.money(before.price):>16}{fmt.money(after.price):>16}"
-            f"{difference:>16}   {changed}"
-        )
-    yield _charge(impact)
-    yield ""
-    yield "At worst: namespaces that do nothing in boosted hours. Hours and months: UTC."
-    yield from _baseline_lines(impact)
-
-
-def _charge(impact: PlanImpact) -> str:
-    """Return what the plan of Temporal Cloud charges for itself, before and after."""
-    before, after = impact.before, impact.after
-    if not after.prices.plan.share:
-        return fmt.plan_label(after.prices)
-    label = f"{fmt.plan_name(after.prices)}, its own charge:"
-    if not _differ(before.plan_charge, after.plan_charge):
-        return f"{label} {fmt.money(after.plan_charge)}, no difference"
-    amounts = " → ".join(fmt.money(bill.plan_charge) for bill in (before, after))
-    return f"{label} {amounts} ({_signed(after.plan_charge - before.plan_charge)})"
-
-
-def _months(impact: PlanImpact) -> Iterator[tuple[MonthlyCost, MonthlyCost]]:
-    return zip(impact.before.lines, impact.after.lines, strict=True)
-
-
-def _baseline_lines(impact: PlanImpact) -> Iterator[str]:
-    """Yield a line for each namespace whose baseline changes, which no bill contains."""
-    for one in impact.baseline_changes:
-        before, after = (str(each) if each else "as found" for each in (one.before, one.after))
-        yield (
-            f"{one.namespace}: baseline {before} → {after} from the next boost on; "
-            "what it costs by itself is not in the bill."
-        )
-
-
-def _differ(one: float, other: float) -> bool:
-    """Tell whether two amounts of money differ as shown."""
-    return f"{one:.2f}" != f"{other:.2f}"
-
-
-def _signed(amount: float) -> str:
-    return f"{amount:+,.2f}"
 
 
 # Problems of calendar files ----------------------------------------------------------

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ from planner.errors import ServerError
 from planner.plan.diff import stamp_of
 from planner.plan.model import Change, LiveSchedule, Plan
 from planner.plan.target import Source
-from planner.schedules.spec import Stamp
+from planner.schedules.spec import Schedule, Stamp
 from planner.temporal.client import REQUEST_TIMEOUT, NotFound, Server
 from planner.temporal.sync_lock import NO_WORKER_QUEUE
 
@@ -55,12 +55,14 @@ class LastApplied:
         pauses: Notes of paused schedules that it set out to adopt, by id. Adopting deletes
             a schedule and creates it; where it broke off in between, the next sync creates
             it paused, with this note.
+        digests: The digest of each schedule that the project has since, by id.
         source: Where the calendars of that sync came from; None where it isn't known.
         version: Identifies the record; empty where there is none.
     """
 
     fingerprints: Mapping[str, str | None] = field(default_factory=dict)
     pauses: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
     version: str = ""
 
@@ -96,12 +98,32 @@ def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
     )
 
 
-def after_writing(record: LastApplied, done: Iterable[Change]) -> LastApplied:
-    """Return *record* with the results of the changes *done*."""
+def after_writing(
+    record: LastApplied, done: Iterable[Change], desired: Iterable[Schedule], there: Collection[str]
+) -> LastApplied:
+    """Return *record* with the results of the changes *done*.
+
+    Args:
+        record: What was recorded before.
+        done: The changes that were made.
+        desired: The schedules that the files define.
+        there: The ids of the schedules that were there before the changes.
+    """
+    done = tuple(done)
+    made = {change.id for change in done}
+    digests = {
+        one.id: stamp.digest
+        for one in desired
+        if (one.id in there or one.id in made) and (stamp := stamp_of(one))
+    }
     written = {change.id: _fingerprint_after(change) for change in done}
     pauses = {id: note for id, note in record.pauses.items() if id not in written}
     return replace(
-        record, fingerprints={**record.fingerprints, **written}, pauses=pauses, version=""
+        record,
+        fingerprints={**record.fingerprints, **written},
+        pauses=pauses,
+        digests=digests,
+        version="",
     )
 
 
@@ -126,10 +148,12 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         (packed,) = await server.converter.decode(started.input.payloads)
         value = json.loads(zlib.decompress(packed))
         fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
+        digests = dict(value.get("digests", {}))
         source = Source(**value["source"]) if value.get("source") else None
     except Exception:  # other clients may start a workflow under this id: ignore its input
-        fingerprints, pauses, source = {}, {}, None
-    record = LastApplied(fingerprints, pauses, source, started.original_execution_run_id)
+        fingerprints, pauses, digests, source = {}, {}, {}, None
+    run = started.original_execution_run_id
+    record = LastApplied(fingerprints, pauses, digests, source, run)
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
@@ -143,6 +167,7 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
     value = {
         "fingerprints": dict(record.fingerprints),
         "pauses": dict(record.pauses),
+        "digests": dict(record.digests),
         "source": asdict(record.source) if record.source else None,
     }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn

@@ -47,6 +47,7 @@ class SyncRequest:
         full: Describe every schedule, so that changes made by hand are found.
         source: Where the calendars come from; None where no file says, and none is checked.
         move_source: Accept another source than the one of the project's last sync.
+        objection: Returns why a plan may not be applied; empty if it may.
         on_notice: Called with a sentence while the sync waits for another one.
         on_start: Called with the plan before its first change is written.
         on_write: Called with each change once its write has ended, successful or not.
@@ -59,6 +60,7 @@ class SyncRequest:
     full: bool = False
     source: Source | None = None
     move_source: bool = False
+    objection: Callable[[Plan], str] = field(default=lambda _: "")
     on_notice: Callable[[str], None] = field(default=_ignore)
     on_start: Callable[[Plan], None] = field(default=_ignore)
     on_write: Callable[[Change], None] = field(default=_ignore)
@@ -100,12 +102,14 @@ class _DatedPlan:
     Attributes:
         plan: The changes, with their refusals.
         unlisted: What the last sync wrote and the server's list may not show yet.
+        there: The ids of the schedules that it was made from.
         at: The instant, by the clock that the plan was made with.
         depends_on_clock: Whether an instant within the clock's uncertainty gives another plan.
     """
 
     plan: Plan
     unlisted: LastApplied
+    there: frozenset[str]
     at: datetime
     depends_on_clock: bool
 
@@ -184,10 +188,12 @@ async def _plan(
     evidence = await fetch_evidence(server, candidates, snapshot.live, around)
     live = {**snapshot.live, **evidence}
     now = around.start + clock.uncertainty
-    plan = diff(snapshot.desired, live, now, candidates=candidates)
+    written = snapshot.unlisted.digests
+    plan = diff(snapshot.desired, live, now, candidates=candidates, written=written)
     return _DatedPlan(
         plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
         unlisted=snapshot.unlisted,
+        there=frozenset(snapshot.live),
         at=now,
         depends_on_clock=clock.uncertainty > timedelta()
         and depends_on_clock(candidates, live, around),
@@ -195,18 +201,16 @@ async def _plan(
 
 
 def _guarded(plan: Plan, server: Server, request: SyncRequest, last: LastApplied) -> Plan:
-    """Return *plan* with its target, and refused where *last* came from another source."""
-    target = target_of(server, request)
-    if request.move_source:
-        return replace(plan, target=target)
+    """Return *plan* with its target, and refused where source or caller object to it."""
     refusal = source_refusal(
         plan.project,
         last.source,
-        request.source,
+        None if request.move_source else request.source,
         writes=bool(plan.pending),
         deletes=any(change.action == "delete" for change in plan.pending),
     )
-    return replace(plan, target=target, refusal=refusal)
+    target = target_of(server, request)
+    return replace(plan, target=target, refusal=refusal or request.objection(plan))
 
 
 def target_of(server: Server, request: SyncRequest) -> Target:
@@ -252,7 +256,8 @@ async def _write(
     lock.set_result(f"{len(done)} written, {len(report.failed)} failed")
     with contextlib.suppress(ServerError):  # without it the next sync describes a few more
         lock.ensure_held()
-        await write_last_applied(server, project, after_writing(record, done))
+        record = after_writing(record, done, request.desired.schedules, dated.there)
+        await write_last_applied(server, project, record)
     return report
 
 

@@ -284,7 +284,7 @@ async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None
 
     await eventually(shown)
     plan = await shop.plan(value)
-    assert plan_text(plan).startswith(f"* {shop.namespace}/payroll  (under way and not started)")
+    assert f"\n* {shop.namespace}/payroll  under way and not started: " in plan_text(plan)
     assert "under way and not started" in plan_markdown(plan)
     assert json.loads(plan_json(plan))["changes"][0]["action"] == "start"
     async with polling(shop.client):
@@ -475,7 +475,7 @@ async def test_a_missed_window_on_the_command_line(shop: Shop, tmp_path: Path) -
     await make(shop, value)
     code, shown = await asyncio.to_thread(planner, shop, "plan", tmp_path, "--detailed-exitcode")
     assert code == 2
-    assert shown.startswith(f"* {shop.namespace}/launch  (under way and not started)")
+    assert f"\n* {shop.namespace}/launch  under way and not started: " in shown
     assert "1 to start" in shown
     status = ("status", shop.namespace, "--check")
     code, shown = await asyncio.to_thread(planner, shop, *status)
@@ -483,7 +483,7 @@ async def test_a_missed_window_on_the_command_line(shop: Shop, tmp_path: Path) -
     assert "is under way and not started" in shown
     code, shown = await asyncio.to_thread(planner, shop, "sync", tmp_path)
     assert code == 0
-    assert shown.startswith(f"* started {shop.namespace}/launch: started at once")
+    assert f"\n* started {shop.namespace}/launch: started at once" in shown
     async with polling(shop.client):
         assert (await asyncio.to_thread(planner, shop, *status))[0] == 0
     assert (await asyncio.to_thread(planner, shop, "plan", tmp_path, "--detailed-exitcode"))[0] == 0

@@ -160,17 +160,20 @@ def test_a_pull_requests_comment(run: Run, calendars: Path, fresh: str) -> None:
     assert run("sync", calendars).returncode == 0
     write(calendars, fresh, CALENDAR, tru=12)
     comment = run("plan", calendars, "--format", "markdown").stdout
-    changes, days, bill = comment.split("<details><summary>")
+    changes, following, days, bill = comment.split("<details><summary>")
     title, target, summary, _ = changes.split("\n\n", 3)
     assert title == f"### Capacity calendar: {fresh}"
     assert target.startswith(f"Project {fresh} on 127.0.0.1:")
     assert summary.startswith(f"Plan for {fresh}: 1 to update")
-    assert f"- `~` **{fresh}.a1b2c/close** – changed in the files\n  - tru 8 → 12" in changes
-    assert days.startswith("Capacity in the next 60 days: another one for ")
+    assert f"- `~` **{fresh}.a1b2c/close** – tru 8 → 12 (from " in changes
+    assert re.match(r"Capacity from \d+ \w+ \d+ to \d+ \w+ \d+: another one for ", days)
+    assert following.startswith(f"Next occurrences</summary>\n\n```text\n{fresh}.a1b2c/close\n")
     assert "8 TRU → 12 TRU  close" in days
-    assert re.match(r"The bill at worst to \w+ \d{4}: USD [\d,.]+ → USD [\d,.]+ \(\+", bill)
+    assert re.match(
+        r"The bill at worst from \d+ \w+ \d+ to \d+ \w+ \d+: USD [\d,.]+ → USD [\d,.]+ \(\+", bill
+    )
     assert len(re.findall(r"^\d{4}-\d{2} .* \+[\d,.]+ ", bill, re.MULTILINE)) == 12
-    assert comment.count("</details>") == 2
+    assert comment.count("</details>") == 3
 
 
 def test_a_long_comment_is_folded_and_cut(run: Run, calendars: Path, fresh: str) -> None:
@@ -187,8 +190,8 @@ def test_a_long_comment_is_folded_and_cut(run: Run, calendars: Path, fresh: str)
     assert 40_000 < len(printed.stdout) < 65_000
     folds = re.findall(r"<details><summary>(.*?)</summary>", printed.stdout)
     assert folds[0] == "250 schedules"
-    assert folds[1].startswith("Capacity in the next 60 days: ")
-    assert folds[2].startswith("The bill at worst to ")
+    ahead = [title.partition(" from ")[0] for title in folds if " from " in title]
+    assert ahead == ["Capacity", "The bill at worst"]
     assert re.search(r"^- … and \d+ more; `planner plan` shows them$", printed.stdout, re.MULTILINE)
     assert printed.stdout.count("<details>") == printed.stdout.count("</details>")
 
@@ -200,3 +203,16 @@ def test_quiet_sync_and_the_hidden_checksum(run: Run, calendars: Path) -> None:
     checksum = json.loads(run("plan", calendars, "--format", "json").stdout)["checksum"]
     assert markdown.endswith(f"\n<!-- checksum {checksum} -->\n")
     assert run("sync", calendars, "--quiet", "--checksum", checksum).returncode == 0
+
+
+def test_a_budget_is_a_gate(run: Run, calendars: Path, fresh: str) -> None:
+    """Plan and sync exit with 3 where the bill grows by more than allowed, and say by how much."""
+    value = json.loads(run("plan", calendars, "--format", "json").stdout)
+    added = value["impact"]["bill"]["difference"]
+    assert added > 1
+    for command in ("plan", "sync"):
+        refused = run(command, calendars, "--max-extra-cost", f"{added - 1:.2f}")
+        assert refused.returncode == 3, refused.stderr
+        assert "more than --max-extra-cost" in refused.stdout + refused.stderr
+    assert run("sync", calendars, "--max-extra-cost", f"{added + 1:.2f}").returncode == 0
+    assert "impact" not in json.loads(run("plan", calendars, "--format", "json").stdout)
