@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,10 @@ from schedule_values import NOW, PROJECT, daily, on, schedule
 
 from planner.plan.diff import diff
 from planner.plan.model import Change, DesiredState, LiveSchedule
+from planner.render.plan import plan_text
 from planner.schedules.spec import Schedule, read_stamp
 from planner.temporal.apply import keeper_requests
-from workflows.contract import LeaseRequest
+from workflows.contract import LeaseRequest, lease_of
 
 STARTED = NOW - timedelta(minutes=30)
 """When the boosts that run were fired; their windows began ten minutes later."""
@@ -115,3 +117,75 @@ def orders(desired: Sequence[Schedule], live: Sequence[LiveSchedule]) -> list[st
 def test_orders(desired: list[Schedule], live: list[LiveSchedule], expected: list[str]) -> None:
     """What changes is leased first, in one step where one takes another's place."""
     assert orders(desired, live) == expected
+
+
+# What the keeper holds ------------------------------------------------------------------
+
+
+def granted(there: LiveSchedule, tru: int, minutes: int = 0) -> LiveSchedule:
+    """Return *there* with the lease of its boost: so many TRU, so much longer than its window."""
+    assert there.schedule is not None
+    lease = lease_of(there.schedule.request, STARTED)
+    until = lease.until + timedelta(minutes=minutes)
+    return replace(there, leases=(replace(lease, tru=tru, until=until),))
+
+
+def paused_by_hand(there: LiveSchedule) -> LiveSchedule:
+    """Return *there* as an operator paused it."""
+    assert there.schedule is not None
+    note = "Paused by alice"
+    schedule = replace(there.schedule, paused=True, note=note)
+    return replace(there, schedule=schedule, paused=True, note=note)
+
+
+def pending(desired: Schedule, live: LiveSchedule, *, follow: bool) -> list[Change]:
+    """Return the changes from *live* to *desired*."""
+    state = DesiredState(project=PROJECT, schedules=(desired,), follow=follow)
+    return list(diff(state, {live.id: live}, NOW).pending)
+
+
+def test_a_boost_follows_although_its_schedule_is_as_the_files_have_it() -> None:
+    """The window was changed before, by a sync that let its boost keep what it had."""
+    (change,) = pending(window(tru=6), granted(running(window(tru=6)), 4), follow=True)
+    assert (change.action, change.follow) == ("follow", True)
+    assert [str(field) for field in change.fields] == [
+        "running boost 4 TRU until 2026-11-21 10:40Z → 6 TRU until 2026-11-21 10:40Z"
+    ]
+    (request,) = keeper_requests([change], NOW)
+    assert isinstance(request, LeaseRequest)
+    assert (request.lease.tru, request.replaces) == (6, request.lease.key)
+
+
+@pytest.mark.parametrize(
+    ("live", "actions"),
+    [
+        pytest.param(granted(running(window(tru=6)), 6), [], id="granted as the files have it"),
+        pytest.param(granted(running(window(tru=6)), 6, 30), ["follow"], id="granted for longer"),
+        pytest.param(replace(running(window(tru=6)), leases=()), [], id="released"),
+        pytest.param(running(window(tru=6)), [], id="no answer"),
+        pytest.param(
+            paused_by_hand(granted(running(window(tru=6)), 4)),
+            [],
+            id="paused by an operator",
+        ),
+    ],
+)
+def test_what_follows(live: LiveSchedule, actions: list[str]) -> None:
+    """Only a lease that differs; a released boost stays released."""
+    assert [change.action for change in pending(window(tru=6), live, follow=True)] == actions
+    assert pending(window(tru=6), live, follow=False) == []
+
+
+def test_a_plan_says_what_is_in_force() -> None:
+    """The lease, once, whatever the schedule says since and however often it fired."""
+    there = granted(running(window(tru=6), 0, 0), 4)
+    shown = plan_text_of(window(tru=8), there)
+    assert shown.count("TRU until") == 1
+    assert "in force: 4 TRU until 2026-11-21 10:40Z; it keeps what it was granted" in shown
+    assert "has no lease" in plan_text_of(window(tru=8), replace(there, leases=()))
+
+
+def plan_text_of(desired: Schedule, live: LiveSchedule) -> str:
+    """Return the plan from *live* to *desired* as text."""
+    state = DesiredState(project=PROJECT, schedules=(desired,))
+    return plan_text(diff(state, {live.id: live}, NOW))

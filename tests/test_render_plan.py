@@ -209,6 +209,7 @@ def test_json() -> None:
         "extend": 0,
         "adopt": 1,
         "start": 0,
+        "follow": 0,
         "delete": 0,
         "unchanged": 1,
         "refused": 1,

@@ -288,12 +288,12 @@ class Outlook:
             return ""
         impact = self.impact(plan)
         if impact is None:
-            return f"{_too_many()} So --max-extra-cost {limit:g} can't be judged"
+            return f"{_too_many()} So --max-extra-cost {limit:.2f} can't be judged"
         if impact.added_price <= limit:
             return ""
         from planner.render.plan_impact import extra_cost
 
-        return f"{extra_cost(impact)}, more than --max-extra-cost {limit:g} allows"
+        return f"{extra_cost(impact)}, more than --max-extra-cost {limit:.2f} allows"
 
 
 def impact_of(

@@ -48,6 +48,7 @@ DONE = {
     "extend": "extended",
     "adopt": "adopted",
     "start": "started",
+    "follow": "followed",
     "delete": "deleted",
 }
 

@@ -11,11 +11,18 @@ from zoneinfo import ZoneInfo
 from planner.errors import Lint
 from planner.model import Horizon, Policy
 from planner.plan.fields import Field, differences, same_rule, with_derived
-from planner.plan.firings import missed, next_occurrences, occurrences, running, under_way
+from planner.plan.firings import (
+    has_boost,
+    missed,
+    next_occurrences,
+    occurrences,
+    running,
+    under_way,
+)
 from planner.plan.model import Action, Cause, Change, DesiredState, LiveSchedule, Plan
 from planner.plan.pauses import keep_operator_pause, pause_reason, pause_remarks, paused_note
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
-from workflows.contract import occurrence_of, to_wall
+from workflows.contract import lease_of, occurrence_of, to_wall
 
 LOW_HORIZON = timedelta(days=120)
 """A dated schedule whose dates end sooner than this gets a warning."""
@@ -71,6 +78,24 @@ def start_candidates(
     return found
 
 
+def boosts_to_check(
+    state: DesiredState, live: Mapping[str, LiveSchedule], now: datetime
+) -> tuple[str, ...]:
+    """Return the ids of schedules whose running boosts the plan has to know from the keeper.
+
+    Where boosts follow, those of all schedules; else those of schedules that were described,
+    since they differ.
+    """
+    desired = {one.id: one for one in state.schedules if state.follow}
+    return tuple(
+        id
+        for id, one in live.items()
+        if one.project == state.project
+        and (own := one.schedule or desired.get(id))
+        and has_boost(own, one, now)
+    )
+
+
 def depends_on_clock(
     candidates: Mapping[str, Schedule], live: Mapping[str, LiveSchedule], horizon: Horizon
 ) -> bool:
@@ -117,6 +142,7 @@ def diff(
                 now,
                 settled=candidates is not None and id not in candidates,
                 written=written.get(id, ""),
+                follow=state.follow,
             )
             for id, one in desired.items()
         ),
@@ -197,11 +223,18 @@ def decide(
     *,
     settled: bool = False,
     written: str = "",
+    follow: bool = False,
 ) -> Change | None:
     """Return the change that makes *live* the *desired* schedule; None where it has ended.
 
-    *settled* says that every occurrence under way has a boost, *written* is the digest of
-    the schedule that the last sync left.
+    Args:
+        desired: The schedule that the files define.
+        live: The one on the server; None without one.
+        project: The project of the files.
+        now: The instant of the plan.
+        settled: Whether every occurrence under way has a boost.
+        written: The digest of the schedule that the last sync left.
+        follow: Whether running boosts follow the schedule.
     """
     if live is None:
         return _create(desired, now, written)
@@ -217,9 +250,11 @@ def decide(
     )
     if live.schedule is not None:
         change = _update(change, desired, live.schedule, now)
-    if settled or change.action != "unchanged":
-        return change
-    return _start(change, desired, live, now)
+    if change.action == "unchanged" and not settled:
+        change = _start(change, desired, live, now)
+    if change.action == "unchanged" and follow and not live.paused_by_operator:
+        change = _follow(change, desired, live, now)
+    return change
 
 
 def delete(live: LiveSchedule, now: datetime) -> Change:
@@ -334,6 +369,37 @@ def _start(change: Change, desired: Schedule, live: LiveSchedule, now: datetime)
         before=tuple(occurrence_of(desired.request, nominal) for nominal in starts),
         starts=starts,
     )
+
+
+def _follow(change: Change, desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
+    """Return *change* as the one that makes its running boosts follow *desired*, if any must.
+
+    They must where the keeper holds another lease than the schedule would request now. One
+    without a lease was released, and stays so.
+    """
+    boosts = [boost for boost in running(live, now) if boost.has_lease]
+    firings = () if desired.paused else under_way(desired, now)
+    leases = {lease.start: lease for lease in (lease_of(desired.request, at) for at in firings)}
+    fields = []
+    for boost in boosts:
+        lease = leases.get(boost.start)
+        before = _granted(boost.tru, boost.end)
+        after = _granted(lease.tru, lease.until) if lease else "released"
+        if before != after:
+            fields.append(Field("running boost", before, after))
+    if not fields:
+        return change
+    return replace(
+        change,
+        action="follow",
+        fields=tuple(fields),
+        reason="granted before its window changed",
+        running=tuple(boosts),
+    )
+
+
+def _granted(tru: int, until: datetime) -> str:
+    return f"{tru} TRU until {until:%Y-%m-%d %H:%M}Z"
 
 
 def _missed(desired: Schedule, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:

@@ -11,7 +11,7 @@ from planner.model import Horizon
 from planner.plan.model import LiveSchedule, Running
 from planner.schedules.firings import ScheduleTimes, upcoming
 from planner.schedules.spec import Schedule
-from workflows.contract import occurrence_of
+from workflows.contract import lease_of, occurrence_of
 
 LOOK_AHEAD = timedelta(days=1300)
 """How far ahead the next occurrences are searched: a leap day recurs in four years."""
@@ -22,6 +22,10 @@ a schedule a longer catch-up window."""
 
 SHOWN = 3
 """How many next occurrences a plan shows."""
+
+LONGEST_FOLLOWED = timedelta(days=2)
+"""How long ago a boost at least may have fired that still runs, since its window became
+shorter meanwhile."""
 
 _INSTANT = timedelta(microseconds=1)
 
@@ -106,16 +110,28 @@ def about_to_fire(desired: Schedule, live: LiveSchedule, since: datetime) -> fro
 
 
 def running(live: LiveSchedule, now: datetime) -> tuple[Running, ...]:
-    """Return the boosts of the last firings of *live* whose occurrences haven't ended."""
+    """Return the boosts of the last firings of *live* whose occurrences haven't ended.
+
+    What the keeper granted counts, where it is known: a schedule that was changed since says
+    what its next boost will request. Two firings for one start are one boost.
+    """
     if live.schedule is None:
         return ()
-    request = live.schedule.request
-    found = []
+    leases = {lease.key: lease for lease in live.leases or ()}
+    found = {}
     for nominal in dict.fromkeys(live.fired):
-        start, end = occurrence_of(request, nominal)
-        if nominal <= now < end:
-            found.append(Running(start, end, request.tru, nominal))
-    return tuple(found)
+        own = lease_of(live.schedule.request, nominal)
+        lease = leases.get(own.key, own)
+        if nominal <= now < lease.until:
+            known = None if live.leases is None else own.key in leases
+            found[own.start] = Running(own.start, lease.until, lease.tru, nominal, known)
+    return tuple(found.values())
+
+
+def has_boost(schedule: Schedule, live: LiveSchedule, now: datetime) -> bool:
+    """Tell whether *live* fired, by *schedule*, for an occurrence that may be under way."""
+    reach = now - max(schedule.catchup_window, LONGEST_FOLLOWED)
+    return any(reach < nominal <= now for nominal in live.fired)
 
 
 def _start(schedule: Schedule, nominal: datetime) -> datetime:

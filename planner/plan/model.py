@@ -13,8 +13,9 @@ from planner.model import Policy
 from planner.plan.fields import Field
 from planner.plan.target import Target
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
+from workflows.contract import Lease
 
-Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unchanged"]
+Action = Literal["create", "update", "extend", "adopt", "start", "follow", "delete", "unchanged"]
 """The action of a change.
 
 - ``create``: the schedule doesn't exist.
@@ -22,6 +23,7 @@ Action = Literal["create", "update", "extend", "adopt", "start", "delete", "unch
 - ``extend``: only the horizon of a dated schedule moved; its firings so far are the same.
 - ``adopt``: it has our id but not our owner mark; it is deleted and created with the mark.
 - ``start``: it equals the desired one, but did not fire for an occurrence under way.
+- ``follow``: it equals the desired one, but its running boost was granted something else.
 - ``delete``: it is owned by the project, and its window is gone from the files.
 - ``unchanged``: it equals the desired one.
 """
@@ -35,6 +37,7 @@ ACTIONS: tuple[Action, ...] = (
     "extend",
     "adopt",
     "start",
+    "follow",
     "delete",
     "unchanged",
 )
@@ -72,6 +75,7 @@ class LiveSchedule:
         fired: The nominal times of its last firings, as many as the server keeps.
         requested: Starts of occurrences that have a boost or a lease although *fired* doesn't
             show them: the firing is too long ago, or a boost was started otherwise.
+        leases: The leases that the keeper holds for the window; None where that isn't known.
         about_to_fire: Starts of occurrences that the server is about to fire for.
         token: The server's conflict token, which an update has to send.
     """
@@ -87,6 +91,7 @@ class LiveSchedule:
     fired: tuple[datetime, ...] = ()
     requested: frozenset[datetime] = frozenset()
     about_to_fire: frozenset[datetime] = frozenset()
+    leases: tuple[Lease, ...] | None = None
     token: bytes = field(default=b"", compare=False)
 
     @property
@@ -129,12 +134,21 @@ class LiveSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running boost: its occurrence ``[start, end)`` and the nominal time of its firing."""
+    """A running boost.
+
+    Attributes:
+        start: The start of its occurrence, in UTC.
+        end: Its end, exclusive: that of its lease, where the keeper holds one.
+        tru: Its demand: that of its lease, else that of its schedule.
+        nominal: The nominal time of its firing.
+        has_lease: Whether the keeper holds a lease for it; None where that isn't known.
+    """
 
     start: datetime
     end: datetime
     tru: int
     nominal: datetime
+    has_lease: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,13 +255,13 @@ class Plan:
     def checksum(self) -> str:
         """A fingerprint of the changes: the live schedules and the desired ones.
 
-        It doesn't depend on the time of the plan: ``start`` changes come and go with the
-        time, so they don't count.
+        It doesn't depend on the time of the plan: ``start`` and ``follow`` changes come and go
+        with the time, so they don't count.
         """
         lines = [
             f"{change.action} {change.id} {_state(change.live)} {_digest(change.desired)}"
             for change in self.pending
-            if change.action != "start"
+            if change.action not in ("start", "follow")
         ]
         text = "\n".join([self.project, *sorted(lines)])
         return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]

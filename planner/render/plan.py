@@ -25,6 +25,7 @@ SIGNS = {
     "extend": ">",
     "adopt": "^",
     "start": "*",
+    "follow": "»",
     "delete": "-",
     "refused": "!",
     "unchanged": "=",
@@ -39,6 +40,7 @@ _VERBS = {
     "extend": "to extend",
     "adopt": "to adopt",
     "start": "to start",
+    "follow": "to follow",
     "delete": "to delete",
     "unchanged": "unchanged",
     "refused": "refused",
@@ -75,7 +77,7 @@ def headline(change: Change) -> str:
         return f"{why}{_created(change)}"
     if change.action == "start":
         return f"{change.reason}: {_spans(change.before, _tz(change))}, for the rest of it"
-    if change.action == "update":
+    if change.action in ("update", "follow"):
         shown = "; ".join(field_words(field) for field in change.fields if not field.derived)
         why = "" if change.reason == CHANGED else change.reason
         return ": ".join(filter(None, (why, shown)))
@@ -160,14 +162,18 @@ def _tz(change: Change) -> ZoneInfo:
 
 
 def _running(change: Change) -> Iterator[str]:
-    """Yield how *change* affects the running boosts."""
-    for boost in change.running:
+    """Yield what the running boosts of *change* have, and how it affects them."""
+    for boost in change.running if change.action != "follow" else ():
         until = f"{boost.end:%Y-%m-%d %H:%M}Z"
+        if boost.has_lease is False:
+            yield f"its boost until {until} has no lease: it was released, or is about to get one"
+            continue
+        words = f"in force: {boost.tru} TRU" if boost.has_lease else f"running now: {boost.tru} TRU"
         if change.follow:
-            yield f"running now: {boost.tru} TRU until {until}; it follows the change"
+            yield f"{words} until {until}; it follows the change"
         else:
             yield (
-                f"running now: {boost.tru} TRU until {until}; it keeps what it was granted "
+                f"{words} until {until}; it keeps what it was granted "
                 "(--in-flight follow changes it too)"
             )
 
@@ -189,7 +195,17 @@ def _short(value: str, limit: int = VALUE_LIMIT) -> str:
 
 # Text ----------------------------------------------------------------------------------------
 
-COLOURS = {"+": "32", "~": "33", ">": "36", "^": "35", "*": "33", "-": "31", "!": "1;31", "=": "2"}
+COLOURS = {
+    "+": "32",
+    "~": "33",
+    ">": "36",
+    "^": "35",
+    "*": "33",
+    "»": "33",
+    "-": "31",
+    "!": "1;31",
+    "=": "2",
+}
 """The ANSI colour of each sign on a terminal."""
 
 

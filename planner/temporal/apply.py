@@ -124,6 +124,8 @@ class _Writer:
             return await self._create(change.desired, change.starts)
         if change.action == "adopt":
             return await self._adopt(change.desired, change.starts)
+        if change.action == "follow":
+            return "its boost follows"  # `follow` has sent what the keeper needs
         if change.action == "start":
             await start(self._server, change.desired, change.starts)
             return _started(change.starts)

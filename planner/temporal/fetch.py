@@ -15,17 +15,24 @@ from temporalio.api.workflowservice.v1 import (
     ListSchedulesRequest,
 )
 from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from planner.model import Horizon
 from planner.plan.diff import ids_to_describe, is_neighbour
 from planner.plan.firings import about_to_fire, missed
 from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, namespace_of
-from planner.temporal.client import NotFound, Server
+from planner.temporal.client import AT_ONCE, NotFound, Server
 from planner.temporal.convert import EntryReader, read_description
 from planner.temporal.last_applied import LastApplied, fingerprint, outdated
-from workflows.contract import STATUS_QUERY, KeeperStatus, keeper_id, lease_of, occurrence_of
+from workflows.contract import (
+    STATUS_QUERY,
+    KeeperStatus,
+    Lease,
+    keeper_id,
+    lease_of,
+    occurrence_of,
+)
 
 PAGE_SIZE = 1000
 """Schedules per page of the list; the server may send fewer."""
@@ -231,30 +238,59 @@ async def _started(
     )
 
 
+async def fetch_leases(
+    server: Server, live: Mapping[str, LiveSchedule], ids: Iterable[str]
+) -> dict[str, LiveSchedule]:
+    """Return the *live* schedules under *ids*, described, with the leases of their windows.
+
+    A keeper that doesn't answer leaves them unknown.
+    """
+    keepers = _Leases(server)
+
+    async def one(id: str) -> tuple[str, LiveSchedule]:
+        there = live[id]
+        if there.schedule is None:
+            found = await describe(server, id) or there
+            there = replace(found, requested=there.requested, about_to_fire=there.about_to_fire)
+        leases = await keepers.of(there.namespace)
+        if leases is not None:
+            leases = tuple(lease for lease in leases if lease.window == there.window)
+        return id, replace(there, leases=leases)
+
+    return dict(await asyncio.gather(*map(one, ids)))
+
+
 class _Leases:
     """The leases that keepers hold; each keeper is queried once."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._queries: dict[str, asyncio.Task[frozenset[str]]] = {}
+        self._queries: dict[str, asyncio.Task[tuple[Lease, ...] | None]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def hold(self, schedule: Schedule, firings: Iterable[datetime]) -> frozenset[datetime]:
         """Return the starts of the occurrences of *firings* that have a lease."""
         leases = {lease_of(schedule.request, nominal) for nominal in firings}
         if not leases:
             return frozenset()
-        namespace = schedule.request.namespace
-        if namespace not in self._queries:
-            self._queries[namespace] = asyncio.create_task(self._keys(namespace))
-        held = await self._queries[namespace]
+        held = {lease.key for lease in await self.of(schedule.request.namespace) or ()}
         return frozenset(lease.start for lease in leases if lease.key in held)
 
-    async def _keys(self, namespace: str) -> frozenset[str]:
+    async def of(self, namespace: str) -> tuple[Lease, ...] | None:
+        """Return the leases of *namespace*; none without a keeper, None if it doesn't answer."""
+        if namespace not in self._queries:
+            self._queries[namespace] = asyncio.create_task(self._query(namespace))
+        return await self._queries[namespace]
+
+    async def _query(self, namespace: str) -> tuple[Lease, ...] | None:
         handle = self._server.client.get_workflow_handle(keeper_id(namespace))
         try:
-            status: KeeperStatus = await handle.query(
-                STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=KEEPER_WITHIN
-            )
-        except (RPCError, WorkflowQueryFailedError):
-            return frozenset()
-        return frozenset(lease.key for lease in status.leases)
+            async with self._slots:
+                status: KeeperStatus = await handle.query(
+                    STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=KEEPER_WITHIN
+                )
+        except RPCError as error:
+            return () if error.status == RPCStatusCode.NOT_FOUND else None
+        except WorkflowQueryFailedError:
+            return None
+        return status.leases

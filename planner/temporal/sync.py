@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from planner.errors import ServerError
-from planner.plan.diff import depends_on_clock, diff, start_candidates
+from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
 from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
 from planner.plan.safety import Allowances, require_allowed, require_checksum, with_refusals
 from planner.plan.target import Source, Target, source_refusal
 from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
 from planner.temporal.client import Server
 from planner.temporal.clock import ServerClock, local_clock
-from planner.temporal.fetch import fetch, fetch_evidence
+from planner.temporal.fetch import fetch, fetch_evidence, fetch_leases
 from planner.temporal.last_applied import (
     LastApplied,
     after_writing,
@@ -188,6 +188,7 @@ async def _plan(
     evidence = await fetch_evidence(server, candidates, snapshot.live, around)
     live = {**snapshot.live, **evidence}
     now = around.start + clock.uncertainty
+    live |= await fetch_leases(server, live, boosts_to_check(snapshot.desired, live, now))
     written = snapshot.unlisted.digests
     plan = diff(snapshot.desired, live, now, candidates=candidates, written=written)
     return _DatedPlan(

@@ -14,6 +14,7 @@ from schedule_values import daily
 from sync_helpers import Shop, eventually
 from temporalio.testing import WorkflowEnvironment
 
+from planner.render.plan import plan_text
 from planner.schedules.spec import Schedule
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
@@ -116,6 +117,24 @@ async def test_a_running_boost_keeps_what_it_was_granted(fresh: str) -> None:
         await stage.shop.sync()
         assert await stage.leases() == granted
         await stage.reaches(None, 4)
+
+
+async def test_a_boost_follows_whenever_it_is_told_to(fresh: str) -> None:
+    """A sync let it keep what it had: a later one with the option changes it, once."""
+    async with staged(fresh) as stage:
+        await stage.shop.sync(stage.payroll(4))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        kept = await stage.shop.plan(stage.payroll(6))
+        assert "in force: 4 TRU" in plan_text(kept)
+        await stage.shop.sync(stage.payroll(6))
+        assert (await stage.shop.plan(stage.payroll(6))).pending == ()
+        later = await stage.shop.plan(stage.payroll(8))
+        assert plan_text(later).count("in force: 4 TRU") == 1
+        done = await stage.shop.sync(stage.payroll(6), follow=True)
+        assert [one.change.action for one in done.outcomes] == ["follow"]
+        await stage.reaches(None, 4, 6)
+        assert (await stage.shop.sync(stage.payroll(6), follow=True)).outcomes == ()
 
 
 def moved(stage: Stage, minutes: int, window: str = "payroll", **fields: Any) -> Schedule:
