@@ -124,14 +124,14 @@ class ProvisionBoost:
         self, request: BoostRequest, lease: Lease, nominal: datetime, left: timedelta
     ) -> LeaseAnswer:
         """Send the lease request to the keeper, retrying within the *left* time of the window."""
-        by_schedule = request.by == "schedule"
+        declares = request.by == "schedule" or bool(request.project)
         task = activity_types.RequestLease(
             request=LeaseRequest(
                 namespace=request.namespace,
                 lease=lease,
                 baseline=request.baseline,
-                rails=request.rails if by_schedule else None,
-                revision=request.revision if by_schedule else 0,
+                rails=request.rails if declares else None,
+                revision=request.revision if declares else 0,
             ),
             nominal=nominal,
         )

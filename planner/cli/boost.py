@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +14,12 @@ from planner.cli.options import operator
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:
-    from workflows.contract import Lease
+    from planner.plan.by_hand import LiveDeclaration
+    from planner.temporal.client import Server
+    from workflows.contract import Combine, Lease
 
 LONGEST_BY_HAND = timedelta(days=31)
 """The longest boost by hand; a longer one is refused as a mistake."""
-
-WINDOW_BY_HAND = "by-hand"
 
 Namespace = Annotated[
     str, typer.Argument(metavar="NAMESPACE", help="The full name, like payments-prod.a1b2c.")
@@ -35,12 +36,40 @@ def boost(
         bool, typer.Option("--add", help="Add to the other boosts, instead of at least that much.")
     ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the capacity is in force.")] = True,
+    unlisted: Annotated[
+        bool,
+        typer.Option("--unlisted", help="Also a namespace that has no schedule on this server."),
+    ] = False,
 ) -> None:
-    """Boost a namespace now. The boost ends by itself.
+    """Boost a namespace now, within its guard rails. The boost ends by itself.
 
-    While a window of the namespace runs, the guard rails of its calendar hold for the boost, too.
+    Rails and baseline are those of the namespace's live schedules. Exits with 3 if the rails
+    don't allow as much, or if no schedule is for the namespace.
     """
-    run_async(_boost(namespace, tru, _length(length), reason, add=add, wait=wait))
+    _check_name(namespace)
+    wish = Wish(
+        namespace,
+        tru,
+        _length(length),
+        reason,
+        combine="add" if add else "max",
+        wait=wait,
+        unlisted=unlisted,
+    )
+    run_async(_boost(wish))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A boost as the command line has it."""
+
+    namespace: str
+    tru: int
+    length: timedelta
+    reason: str
+    combine: Combine
+    wait: bool
+    unlisted: bool
 
 
 @app.command()
@@ -64,30 +93,65 @@ def release(
     run_async(_release_all(window) if everything else _release(namespace, window))
 
 
-async def _boost(
-    namespace: str, tru: int, length: timedelta, reason: str, *, add: bool, wait: bool
-) -> int:
-    from planner.temporal.client import connect
+async def _boost(wish: Wish) -> int:
+    from planner.plan.by_hand import request_by_hand
+    from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import start_boost, wait_for_result
-    from workflows.contract import BoostRequest
+    from planner.temporal.status import fetch_pollers
+    from workflows.contract.findings import no_worker_text
 
-    request = BoostRequest(
-        namespace=namespace,
-        window=WINDOW_BY_HAND,
-        tru=tru,
-        ttl_seconds=round(length.total_seconds()),
-        combine="add" if add else "max",
+    client = await connect()
+    server, now = server_of(client), datetime.now(UTC)
+    request = request_by_hand(
+        wish.namespace,
+        wish.tru,
+        wish.length,
+        await _declared(server, wish.namespace, unlisted=wish.unlisted),
+        combine=wish.combine,
         by=operator(),
-        reason=reason,
+        reason=wish.reason,
     )
-    started = await start_boost(await connect(), request, datetime.now(UTC))
-    say(f"Started {started.id}; `planner release {namespace}` ends it early.")
-    if not wait:
+    pollers = await fetch_pollers(server, now)
+    started = await start_boost(client, request, now)
+    say(f"Started {started.id}; `planner release {wish.namespace}` ends it early.")
+    if not pollers.count:
+        say(f"{no_worker_text(pollers, now)}; the boost waits until `planner worker` runs")
+    if not wish.wait:
         report(started.id)
         return 0
     result = await wait_for_result(started, say)
     report(result.message)
     return 0 if result.in_force else 1
+
+
+async def _declared(server: Server, namespace: str, *, unlisted: bool) -> LiveDeclaration | None:
+    """Return what the live schedules declare for *namespace*.
+
+    Raises:
+        Refused: There is no schedule for it, and *unlisted* doesn't allow that.
+    """
+    from planner.errors import did_you_mean
+    from planner.plan.by_hand import declaration_of
+    from planner.temporal.status import fetch_namespaces, fetch_schedules_of
+
+    schedules = await fetch_schedules_of(server, namespace)
+    if schedules or unlisted:
+        return declaration_of(schedules)
+    hint = did_you_mean(namespace, await fetch_namespaces(server))
+    raise Refused(
+        f"no schedule is for {namespace!r} in {server.namespace} on {server.address}{hint}; "
+        "--unlisted boosts it all the same, without guard rails"
+    )
+
+
+def _check_name(namespace: str) -> None:
+    """Refuse what can't be a namespace of Temporal Cloud."""
+    from planner.config.scalars import parse_namespace
+
+    try:
+        parse_namespace(namespace)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 async def _release(namespace: str, window: str) -> None:

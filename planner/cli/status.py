@@ -128,7 +128,7 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     if not seen:
         await require_namespace(server.client)
     if namespace and not seen:
-        raise ServerError(await _unknown(server, namespace, pollers))
+        raise ServerError(await _unknown(server, namespace))
     if cloud:
         sighted = await asyncio.gather(*(_sighted(cloud, one.facts) for one in seen))
         seen = [replace(one, facts=facts) for one, facts in zip(seen, sighted, strict=True)]
@@ -136,13 +136,12 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     return Overview(tuple(namespace_status(one, now) for one in seen), pollers, now)
 
 
-async def _unknown(server: Server, namespace: str, pollers: Pollers) -> str:
+async def _unknown(server: Server, namespace: str) -> str:
     """Return that nothing is known of *namespace*, and which name may have been meant."""
     from planner.errors import did_you_mean
-    from planner.temporal.status import fetch_facts
+    from planner.temporal.status import fetch_namespaces
 
-    known = await fetch_facts(server, datetime.now(UTC), pollers)
-    hint = did_you_mean(namespace, tuple(one.facts.namespace for one in known))
+    hint = did_you_mean(namespace, await fetch_namespaces(server))
     return (
         f"no schedule, keeper or boost of {namespace!r} in the Temporal namespace "
         f"{server.namespace} on {server.address}{hint}"

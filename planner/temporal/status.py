@@ -23,11 +23,11 @@ from planner.plan.firings import firings_in, missed
 from planner.plan.model import LiveSchedule
 from planner.plan.pauses import pause_reason
 from planner.schedules.firings import upcoming
-from planner.schedules.spec import namespace_of
+from planner.schedules.spec import Schedule, namespace_of
 from planner.temporal.client import Server
 from planner.temporal.clock import local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
-from planner.temporal.fetch import describe, fetch_evidence, list_entries
+from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_entries
 from planner.temporal.keepers import ANSWER_WITHIN, PLAIN_NAME, fetch_keepers
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, format_instant, occurrence_of
 from workflows.contract.findings import (
@@ -120,6 +120,29 @@ async def fetch_facts(
         )
         for name in sorted({*known, *schedules, *lost})
     ]
+
+
+async def fetch_namespaces(server: Server) -> tuple[str, ...]:
+    """Return the namespaces that have a schedule of a planner, sorted."""
+    reader = EntryReader(server.converter)
+    found = {
+        namespace_of(entry.schedule_id)
+        async for entry in list_entries(server)
+        if await reader.owner(entry)
+    }
+    return tuple(sorted(found - {""}))
+
+
+async def fetch_schedules_of(server: Server, namespace: str) -> list[Schedule]:
+    """Return the schedules of planners for *namespace*, described."""
+    reader = EntryReader(server.converter)
+    ids = [
+        entry.schedule_id
+        async for entry in list_entries(server)
+        if namespace_of(entry.schedule_id) == namespace and await reader.owner(entry)
+    ]
+    found = await describe_all(server, ids)
+    return [live.schedule for live in found if live and live.schedule]
 
 
 async def fetch_pollers(server: Server, now: datetime) -> Pollers:

@@ -88,7 +88,9 @@ async def test_boost_status_release(dev_server: WorkflowEnvironment, fresh: str)
         }
         async with working(**environ) as logged:
             code, out, err = await planner(
-                "boost", namespace, "--tru", "8", "--for", "1h", "--reason", "a test", **environ
+                *("boost", namespace, "--tru", "8", "--for", "1h", "--reason", "a test"),
+                "--unlisted",
+                **environ,
             )
             assert (code, out[:14]) == (0, "8 TRU in force"), err
             code, out, _ = await planner("status", namespace, "--format", "json", **environ)

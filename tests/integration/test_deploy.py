@@ -218,7 +218,7 @@ def boost(namespace: str, environ: dict[str, str], worker: subprocess.Popen[str]
     """Boost *namespace* for ten minutes; a failure shows what the *worker* printed."""
     command = [str(Path(sys.executable).parent / "planner"), "boost", namespace, "--tru", "4"]
     run = subprocess.Popen(
-        [*command, "--for", "10m"],
+        [*command, "--for", "10m", "--unlisted"],
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

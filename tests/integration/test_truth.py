@@ -19,14 +19,16 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from planner.cli.boost import Wish
+from planner.cli.boost import _boost as boost_by_hand
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
-from planner.errors import ServerError
+from planner.errors import Refused, ServerError
 from planner.model import NamespaceStatus
 from planner.simulator import Simulator
 from planner.temporal import keepers
 from planner.temporal.keepers import start_boost, wait_for_result
-from planner.temporal.status import fetch_statuses
+from planner.temporal.status import fetch_namespaces, fetch_statuses
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -34,6 +36,7 @@ from workflows.contract import (
     BoostRequest,
     Capacity,
     KeeperStart,
+    Rails,
     ReleaseRequest,
     keeper_id,
 )
@@ -206,6 +209,46 @@ async def test_capacity_that_was_changed_by_hand(
         await eventually(lambda: sees(quiet, "foreign", 12))
         await eventually(lambda: sees(boosted, "uncovered", 3))
         await own_server.client.get_workflow_handle(keeper_id(boosted)).terminate()
+
+
+async def boost(desk: Desk, environment: WorkflowEnvironment, namespace: str, tru: int) -> int:
+    """Boost *namespace* for an hour, as ``planner boost`` does, and return its exit code."""
+    desk.set("TEMPORAL_ADDRESS", environment.client.service_client.config.target_host)
+    hour = timedelta(hours=1)
+    return await boost_by_hand(
+        Wish(namespace, tru, hour, "", combine="max", wait=False, unlisted=False)
+    )
+
+
+async def test_a_boost_by_hand_within_the_rails(
+    desk: Desk,
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """No more than they allow, of no namespace that no calendar knows; back to what is declared."""
+    shop = Shop(own_server.client, fresh)
+    await shop.sync(shop.value(baseline=Capacity(3), rails=Rails(max_tru=8)))
+
+    async def known() -> None:
+        assert shop.namespace in await fetch_namespaces(shop.server)
+
+    await eventually(known)
+    with pytest.raises(Refused, match="max_tru: 8"):
+        await boost(desk, own_server, shop.namespace, 12)
+    with pytest.raises(Refused, match=f"did you mean '{shop.namespace}'.*--unlisted"):
+        await boost(desk, own_server, f"{shop.namespace[:-1]}x", 8)
+    capsys.readouterr()
+    monkeypatch.setattr("planner.temporal.status.POLLING_WITHIN", timedelta(seconds=-1))
+    assert await boost(desk, own_server, shop.namespace, 8) == 0
+    assert "no worker polls the task queue capacity-boost" in capsys.readouterr().err
+    async with working(own_server) as (simulator, _):
+        await simulator.create(shop.namespace)
+        await simulator.until(lambda: simulator.history(shop.namespace)[-1].tru == 8)
+        await keepers.release(own_server.client, shop.namespace, ReleaseRequest())
+        await simulator.until(lambda: len(simulator.history(shop.namespace)) == 3)
+        assert simulator.history(shop.namespace)[-1].tru == 3
 
 
 @workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)
