@@ -358,6 +358,9 @@ def _follow(rng: random.Random, story: Story) -> Story:
         revision=of.revision + rng.randint(0, 4),
         late=timedelta(),
     )
+    said = {each.revision: each.rails for each in scheduled if each.project == of.project}
+    while said.get(to.revision, to.rails) != to.rails:  # a sync numbers what it declares anew
+        to = replace(to, revision=to.revision + 1)
     if not (to.nominal <= at < min(of.end, to.end)):
         return story
     return replace(story, deeds=(*story.deeds, Deed(at, "follow", of.window, of=of, to=to)))
@@ -512,10 +515,19 @@ class Reckoning:
         ]
 
     def fires(self, firing: Firing, at: timedelta) -> None:
-        """Count a lease in, unless it has ended or was there before."""
-        if at >= firing.end or firing.key in self.now:
+        """Count a lease in, unless it has ended or was there before.
+
+        A firing that comes again declares again: its schedule may have been updated.
+        """
+        if at >= firing.end:
             return
-        self._declare(firing, at)
+        before = self.now.get(firing.key)
+        if before is None or before.runs(at):
+            self._declare(firing, at)
+        if before is None:
+            self._grant(firing, at)
+
+    def _grant(self, firing: Firing, at: timedelta) -> None:
         known = self.known or Declared("", 0, Rails())
         self.now[firing.key] = ExpectedLease(
             requested=at,
@@ -541,10 +553,13 @@ class Reckoning:
         old = self.now.get(of.key)
         if old is None or not old.runs(at):
             return
+        if at < to.end:
+            self._declare(to, at)  # while the old one still runs: nobody takes over in between
         self.now[of.key] = replace(old, until=at)
         if of.key == to.key:
             self.past.append(self.now.pop(of.key))
-        self.fires(to, at)
+        if at < to.end and to.key not in self.now:
+            self._grant(to, at)
         new = self.now.get(to.key)
         if new and new.requested == at:
             self.kept[to.key] = replace(new, tru=min(new.tru, old.tru), since=old.since)

@@ -172,7 +172,20 @@ def test_another_project_that_says_the_same_is_not_mentioned() -> None:
     """Two projects that agree leave nothing to be said."""
     known = fires(EMPTY, lease("w", 12), FOUR, 1)
     known = fires(known, lease("v", 8, project="b"), FOUR, 9)
-    assert known.other is None
+    assert "project b" not in ui_text.keeper_details(known, NOW)
+
+
+def test_another_project_that_says_the_same_takes_over() -> None:
+    """Once only its windows run, what the first project declares anew is the other one.
+
+    Each window was granted without a ceiling: 3 on top of 6 come to 10.
+    """
+    known = fires(EMPTY, lease("w", 4, 1), FREE, 1)
+    known = fires(known, replace(lease("v", 3, 3, project="b"), combine="add"), FREE, 9)
+    known = keeper_transitions.expire(known, NOW + HOUR)
+    known = fires(known, lease("u", 6, 3), FOUR, 2)
+    assert (known.rails, known.project, known.other and known.other.rails) == (FREE, "b", FOUR)
+    assert target(known) == 10
 
 
 def test_an_other_that_has_ended_is_forgotten() -> None:

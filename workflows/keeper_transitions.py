@@ -370,8 +370,8 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
 def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
     """Return *state* with the declaration of *request*, unless a newer one is known.
 
-    While leases of another project are active, that project's declaration holds, and one that
-    differs is kept as `KeeperState.other`.
+    While leases of another project are active, that project's declaration holds, and this one is
+    kept as `KeeperState.other`.
     """
     new = Declaration(
         project=request.lease.project or state.project,
@@ -444,12 +444,14 @@ def _is_of_another_project(state: KeeperState, project: str) -> bool:
 
 
 def _with_other(state: KeeperState, new: Declaration) -> KeeperState:
-    """Return *state* with *new* as the other declaration, where the two differ."""
+    """Return *state* with *new* as the other declaration.
+
+    Also where the two say the same: whose declaration holds decides what comes of a later one.
+    """
     known = state.other
     if known and known.project == new.project and new.revision < known.revision:
         return state
-    own = (state.baseline if state.baseline_declared else None, state.rails)
-    return replace(state, other=None if (new.baseline, new.rails) == own else new)
+    return replace(state, other=new)
 
 
 def _adopt(state: KeeperState, new: Declaration) -> KeeperState:

@@ -84,7 +84,7 @@ def _notes(state: KeeperState) -> list[str]:
         lines.append(f"Fault, {_retry_text(state)}: {state.fault}.")
     if state.note:
         lines.append(f"Note: {state.note}.")
-    if state.other:
+    if state.other and _differs(state, state.other):
         lines.append(f"Note: {_other_declaration(state, state.other)}.")
     if state.cancelled:
         lines.append("Cancelled: restoring the baseline before it ends.")
@@ -96,6 +96,12 @@ def _retry_text(state: KeeperState) -> str:
     if state.retry_at is None:
         return "tried again"
     return f"waiting until {format_minute(state.retry_at)} to try again"
+
+
+def _differs(state: KeeperState, other: Declaration) -> bool:
+    """Tell whether *other* says something else than the declaration that holds."""
+    own = state.baseline if state.baseline_declared else None
+    return (other.baseline, other.rails) != (own, state.rails)
 
 
 def _other_declaration(state: KeeperState, other: Declaration) -> str:
