@@ -510,7 +510,10 @@ def test_a_live_holder_is_waited_for() -> None:
         report, _ = await asyncio.gather(
             sync(fake.server(), order(schedule("a"), on_notice=say), NOW), other()
         )
-        assert said == ["another sync of payments is under way; waiting for it"]
+        assert said == [
+            "another sync of payments is under way; waiting for it, 900 s at most "
+            "(PLANNER_LOCK_WAIT)"
+        ]
         assert [outcome.change.action for outcome in report.outcomes] == ["update"]
 
     run(story())

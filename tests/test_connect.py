@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 
 import pytest
+from fake_schedules import FakeTemporal, refused
+from temporalio.client import Client
+from temporalio.service import RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
-from planner.temporal.client import connect, default_runtime
+from planner.temporal import client as client_module
+from planner.temporal import sync_lock
+from planner.temporal.client import Server, announced, connect, default_runtime, seconds_setting
+from planner.temporal.fetch import list_schedules
+from planner.temporal.last_applied import read_last_applied
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +75,113 @@ async def test_no_such_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORAL_PROFILE", "nowhere")
     with pytest.raises(ServerError, match=r"nowhere.*temporal config list"):
         await connect()
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("localhost", "localhost:7233"),
+        ("temporal.acme.example:", "temporal.acme.example:7233"),
+        ("http://localhost:7233", "localhost:7233"),
+        ("https://temporal.acme.example:443/ns", "temporal.acme.example:443"),
+        ("[::1]", "[::1]:7233"),
+    ],
+)
+async def test_what_is_no_address(address: str, good: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is connected to; the sentence has the address as it should be."""
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address)
+    with pytest.raises(ServerError) as error:
+        await connect()
+    assert str(error.value).startswith(f"TEMPORAL_ADDRESS={address} is no address")
+    assert str(error.value).endswith(f"write TEMPORAL_ADDRESS={good}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("API_KEY", "sk-4711", "TEMPORAL_API_KEY turns it on"), ("TLS", "true", "the settings turn")],
+)
+async def test_tls_against_a_plain_server(
+    dev_server: WorkflowEnvironment,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    words: str,
+) -> None:
+    """A server is there; it is the settings that don't suit it."""
+    address = dev_server.client.service_client.config.target_host
+    monkeypatch.setenv("TEMPORAL_ADDRESS", address)
+    monkeypatch.setenv(f"TEMPORAL_{name}", value)
+    with pytest.raises(ServerUnreachable) as error:
+        await connect()
+    assert f"the server at {address} speaks no TLS, and {words}" in str(error.value)
+    assert "start one" not in str(error.value)
+
+
+async def test_no_such_namespace(client: Client) -> None:
+    """Any request says which server lacks it, and which variable to check."""
+    config = client.config()
+    config["namespace"] = "nope"
+    server = Server(Client(**config))
+    expected = rf"Temporal at {server.address} has no namespace 'nope'; check TEMPORAL_NAMESPACE"
+    with pytest.raises(ServerError, match=expected):
+        await list_schedules(server, "payments")
+    with pytest.raises(ServerError, match=expected):
+        await read_last_applied(server, "payments", datetime.now(UTC))
+
+
+async def test_a_server_that_limits_requests_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said at once what is waited for, once; the wait ends by its limit."""
+    monkeypatch.setattr(client_module, "BUSY_WAITS", (0.01,))
+    fake, notices = FakeTemporal(), list[str]()
+
+    def exhausted(name: str, request: object) -> None:
+        raise refused(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
+
+    fake.before = exhausted
+    server = Server(fake, on_notice=notices.append, limit=0.2)  # type: ignore[arg-type]
+    with pytest.raises(
+        ServerError, match=r"has limited its requests for 0\.2 s .*PLANNER_WAIT=300"
+    ):
+        async with asyncio.timeout(5):
+            await list_schedules(server, "payments")
+    assert notices == [
+        "Temporal at fake:7233 limits its requests (resource exhausted); waiting 0.2 s at most "
+        "(PLANNER_WAIT)"
+    ]
+
+
+async def test_a_wait_is_announced_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever doesn't answer; what does in time is not spoken of."""
+    assert client_module.NOTICE_SECONDS < 5
+    monkeypatch.setattr(client_module, "NOTICE_SECONDS", 0.02)
+    notices: list[str] = []
+    answered = asyncio.Event()
+    with announced("waiting for it", lambda words: (notices.append(words), answered.set())):
+        async with asyncio.timeout(5):
+            await answered.wait()
+    with announced("waiting for another", notices.append):
+        pass
+    assert notices == ["waiting for it"]
+
+
+async def test_another_sync_is_waited_for_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that keeps renewing its lock: this one gives up, by a setting."""
+    monkeypatch.setenv("PLANNER_LOCK_WAIT", "0.05")
+    monkeypatch.setattr(sync_lock, "POLL_SECONDS", 0.001)
+    fake, notices = FakeTemporal(), list[str]()
+    async with sync_lock.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
+        with pytest.raises(ServerError, match=r"still under way after 0\.05 s.*PLANNER_LOCK_WAIT="):
+            async with sync_lock.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
+                pass
+    (notice,) = notices
+    assert notice.startswith(
+        "another sync of payments is under way; waiting for it, 0.05 s at most"
+    )
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "inf"])
+def test_a_limit_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the variable and a good value."""
+    monkeypatch.setenv("PLANNER_WAIT", text)
+    with pytest.raises(ServerError, match="PLANNER_WAIT=60"):
+        seconds_setting("PLANNER_WAIT", 60)

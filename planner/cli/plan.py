@@ -195,7 +195,7 @@ async def connect_to(project: Project) -> Server:
 
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
-    return server_of(await connect())
+    return server_of(await connect(on_notice=say), on_notice=say)
 
 
 def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:

@@ -25,7 +25,13 @@ from planner.plan.firings import next_firings, under_way
 from planner.plan.model import Change, DesiredState, LiveSchedule, Plan, live_schedule
 from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule, drafted
-from planner.temporal.client import AlreadyExists, NotFound, Server, raise_if_cancelled
+from planner.temporal.client import (
+    AlreadyExists,
+    NotFound,
+    Server,
+    announced,
+    raise_if_cancelled,
+)
 from planner.temporal.clock import ServerClock
 from planner.temporal.convert import backfill, owner_memo, to_message
 from planner.temporal.fetch import FEW, describe, describe_all, list_showing
@@ -468,12 +474,13 @@ async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseR
     update = RELEASE_UPDATE if isinstance(request, ReleaseRequest) else LEASE_UPDATE
     handle = server.client.get_workflow_handle(keeper_id(namespace))
     try:
-        await handle.start_update(
-            update,
-            request,
-            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-            rpc_timeout=KEEPER_TIMEOUT,
-        )
+        with announced(f"waiting for the keeper of {namespace} to accept", server.notify):
+            await handle.start_update(
+                update,
+                request,
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                rpc_timeout=KEEPER_TIMEOUT,
+            )
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise_if_cancelled()
         raise ServerError(_not_accepted(namespace, "no answer in time")) from error

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import cache
+from itertools import chain, repeat
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
@@ -34,7 +36,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError, ServerUnreachable
 
-DEFAULT_ADDRESS = "localhost:7233"
+DEFAULT_PORT = 7233
+DEFAULT_ADDRESS = f"localhost:{DEFAULT_PORT}"
 DEFAULT_NAMESPACE = "default"
 CONNECT_TIMEOUT = timedelta(seconds=10)
 
@@ -66,7 +69,51 @@ DEV_UI_OFFSET = 1000
 """How many ports above the dev server its UI listens."""
 
 
-async def connect(runtime: Runtime | None = None) -> Client:
+NOTICE_SECONDS = 4.0
+"""Seconds without an answer after which a wait is announced."""
+
+NOTICE_AGAIN = 30.0
+"""Seconds until the next announcement."""
+
+WAIT_SECONDS = 60.0
+"""Seconds for which a server that limits requests is waited for, by default."""
+
+WAIT_SETTING = "PLANNER_WAIT"
+
+Notice = Callable[[str], None]
+
+
+def _unheard(_: str) -> None:
+    """Ignore the notice."""
+
+
+@contextmanager
+def announced(words: str, on_notice: Notice) -> Iterator[None]:
+    """Call *on_notice* with *words* if the block lasts longer than `NOTICE_SECONDS`."""
+    timer = asyncio.get_running_loop().call_later(NOTICE_SECONDS, on_notice, words)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def seconds_setting(name: str, default: float) -> float:
+    """Return the seconds that the environment variable *name* sets, else *default*.
+
+    Raises:
+        ServerError: It is no number of seconds above 0.
+    """
+    text = os.environ.get(name, "")
+    try:
+        seconds = float(text or default)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        raise ServerError(f"{name}={text} is no number of seconds; write {name}={default:g}")
+    return seconds
+
+
+async def connect(runtime: Runtime | None = None, on_notice: Notice = _unheard) -> Client:
     """Connect to the Temporal server that the profile and the environment name.
 
     ``TEMPORAL_ADDRESS``, ``TEMPORAL_NAMESPACE``, ``TEMPORAL_API_KEY`` and the TLS settings
@@ -74,6 +121,7 @@ async def connect(runtime: Runtime | None = None) -> Client:
 
     Args:
         runtime: The SDK runtime, with its telemetry; `default_runtime` if left out.
+        on_notice: Called with a sentence where the server doesn't answer at once.
 
     Raises:
         ServerUnreachable: No answer; the message names the address.
@@ -81,15 +129,21 @@ async def connect(runtime: Runtime | None = None) -> Client:
     """
     settings = read_settings()
     address = settings.setdefault("target_host", DEFAULT_ADDRESS)
+    require_address(address)
+    limit = CONNECT_TIMEOUT.total_seconds()
+    words = f"waiting for Temporal at {address} to answer, {limit:.0f} s at most"
     try:
-        return await Client.connect(
-            **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or default_runtime()
-        )
+        with announced(words, on_notice):
+            return await Client.connect(
+                **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or default_runtime()
+            )
     except RPCError as error:
         raise ServerError(_refused(address, error.message)) from error
     except RuntimeError as error:
         if "after connection" in str(error):
             raise ServerError(_refused(address, _cause(str(error)))) from error
+        if _NO_TLS in str(error):
+            raise ServerUnreachable(_without_tls(address, settings)) from error
         raise ServerUnreachable(_unreachable(address, str(error))) from error
 
 
@@ -107,8 +161,7 @@ async def require_namespace(client: Client) -> None:
         )
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
-            words = f"Temporal at {address} has no namespace {client.namespace!r}"
-            raise ServerError(f"{words}; check TEMPORAL_NAMESPACE") from error
+            raise ServerError(_no_namespace(address, client.namespace)) from error
         raise ServerError(_refused(address, error.message)) from error
 
 
@@ -130,6 +183,40 @@ def read_target() -> tuple[str, str]:
     return (
         settings.get("target_host") or DEFAULT_ADDRESS,
         settings.get("namespace") or DEFAULT_NAMESPACE,
+    )
+
+
+def require_address(address: str) -> None:
+    """Raise unless *address* is ``HOST:PORT``.
+
+    Raises:
+        ServerError: It has a scheme or a path, or no port; the sentence has a good one.
+    """
+    bare = address.partition("://")[2] or address
+    bare = bare.partition("/")[0]
+    host, colon, port = bare.rpartition(":")
+    if not (colon and port.isdigit()) or bare.endswith("]"):
+        host, port = bare.rstrip(":"), str(DEFAULT_PORT)
+    good = f"{host}:{port}"
+    if good != address:
+        raise ServerError(
+            f"TEMPORAL_ADDRESS={address} is no address of a Temporal server, which is a host and "
+            f"a port; write TEMPORAL_ADDRESS={good}"
+        )
+
+
+_NO_TLS = "InvalidContentType"
+"""In the SDK's error text where the server answers a TLS handshake with something else."""
+
+
+def _without_tls(address: str, settings: ClientConnectConfig) -> str:
+    """Return the error text for a server that speaks no TLS where the settings turn it on."""
+    by_key = (
+        "TEMPORAL_API_KEY turns it on" if settings.get("api_key") else "the settings turn it on"
+    )
+    return (
+        f"the server at {address} speaks no TLS, and {by_key}: set TEMPORAL_TLS=false for a server "
+        "of your own, or check TEMPORAL_ADDRESS"
     )
 
 
@@ -182,7 +269,15 @@ class Server:
     makes all of them wait.
     """
 
-    def __init__(self, client: Client, rate: float | None = None, at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rate: float | None = None,
+        at_once: int = AT_ONCE,
+        *,
+        on_notice: Notice = _unheard,
+        limit: float = WAIT_SECONDS,
+    ) -> None:
         self.client = client
         self.service = client.workflow_service
         self.converter = client.data_converter
@@ -192,6 +287,9 @@ class Server:
         self._interval = 1 / rate if rate else 0.0
         self._slots = asyncio.Semaphore(at_once)
         self._next = 0.0
+        self._on_notice = on_notice
+        self._limit = limit
+        self._announced = float("-inf")
 
     @property
     def address(self) -> str:
@@ -206,16 +304,41 @@ class Server:
             AlreadyExists: It would create something that exists.
             ServerError: Any other refusal, with the server's message.
         """
+        slow = f"Temporal at {self.address} has not answered for {NOTICE_SECONDS:.0f} s; waiting"
+        busy = (
+            f"Temporal at {self.address} limits its requests (resource exhausted); waiting "
+            f"{self._limit:g} s at most ({WAIT_SETTING})"
+        )
         async with self._slots:
-            for wait in (*BUSY_WAITS, None):
+            began = time.monotonic()
+            for wait in chain(BUSY_WAITS, repeat(BUSY_WAITS[-1])):
                 await self._pace()
                 try:
-                    return await call(request, retry=True, timeout=REQUEST_TIMEOUT)
+                    with announced(slow, self.notify):
+                        return await call(request, retry=True, timeout=self._timeout(began))
                 except RPCError as error:
-                    if error.status != RPCStatusCode.RESOURCE_EXHAUSTED or wait is None:
-                        raise _as_server_error(error, self.address) from error
+                    if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+                        raise _as_server_error(error, self.address, self.namespace) from error
+                    if time.monotonic() + wait - began > self._limit:
+                        raise ServerError(
+                            f"Temporal at {self.address} has limited its requests for "
+                            f"{self._limit:g} s ({error.message}); try again later, or wait longer "
+                            f"with {WAIT_SETTING}=300"
+                        ) from error
+                    self.notify(busy)
                     self._next = max(self._next, time.monotonic() + wait)
-        raise AssertionError("the last wait ends the loop")
+        raise AssertionError("the waits have no end")
+
+    def _timeout(self, began: float) -> timedelta:
+        """Return the time-out of a request whose first attempt *began* then."""
+        left = timedelta(seconds=max(1.0, began + self._limit - time.monotonic()))
+        return min(REQUEST_TIMEOUT, left)
+
+    def notify(self, words: str) -> None:
+        """Announce a wait, unless another one was announced just before."""
+        if time.monotonic() - self._announced > NOTICE_AGAIN:
+            self._announced = time.monotonic()
+            self._on_notice(words)
 
     async def _pace(self) -> None:
         """Wait until the next request may be sent."""
@@ -237,19 +360,36 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def server_of(client: Client) -> Server:
-    """Return the server of *client*, with the rate limit of Temporal Cloud if it is there."""
+def server_of(client: Client, on_notice: Notice = _unheard) -> Server:
+    """Return the server of *client*, with the rate limit of Temporal Cloud if it is there.
+
+    Args:
+        client: A connected client.
+        on_notice: Called with a sentence where the server is waited for.
+    """
     host = client.service_client.config.target_host.rpartition(":")[0]
-    return Server(client, rate=CLOUD_RATE if host.endswith(CLOUD_SUFFIXES) else None)
+    rate = CLOUD_RATE if host.endswith(CLOUD_SUFFIXES) else None
+    limit = seconds_setting(WAIT_SETTING, WAIT_SECONDS)
+    return Server(client, rate, on_notice=on_notice, limit=limit)
 
 
-def _as_server_error(error: RPCError, address: str) -> ServerError:
+def _as_server_error(error: RPCError, address: str, namespace: str) -> ServerError:
     """Return the server's refusal as an error of ours."""
+    if error.status == RPCStatusCode.NOT_FOUND and _NO_NAMESPACE.match(error.message):
+        return ServerError(_no_namespace(address, namespace))
     if error.status == RPCStatusCode.NOT_FOUND:
         return NotFound(error.message)
     if error.status == RPCStatusCode.ALREADY_EXISTS:
         return AlreadyExists(error.message)
     return ServerError(f"Temporal at {address}: {error.message} ({error.status.name.lower()})")
+
+
+_NO_NAMESPACE = re.compile(r"Namespace \S+ is not found", re.IGNORECASE)
+"""What the server answers to any request for a Temporal namespace that it doesn't have."""
+
+
+def _no_namespace(address: str, namespace: str) -> str:
+    return f"Temporal at {address} has no namespace {namespace!r}; check TEMPORAL_NAMESPACE"
 
 
 def runtime_for(core_level: str = "WARN", metrics: PrometheusConfig | None = None) -> Runtime:

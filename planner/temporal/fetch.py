@@ -22,7 +22,7 @@ from planner.plan.diff import ids_to_describe, is_neighbour
 from planner.plan.firings import about_to_fire, missed
 from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, namespace_of
-from planner.temporal.client import AT_ONCE, NotFound, Server
+from planner.temporal.client import AT_ONCE, NotFound, Server, announced
 from planner.temporal.convert import EntryReader, read_description
 from planner.temporal.last_applied import LastApplied, fingerprint, outdated
 from workflows.contract import (
@@ -285,10 +285,12 @@ class _Leases:
     async def _query(self, namespace: str) -> tuple[Lease, ...] | None:
         handle = self._server.client.get_workflow_handle(keeper_id(namespace))
         try:
+            words = f"waiting for the keeper of {namespace} to report its leases"
             async with self._slots:
-                status: KeeperStatus = await handle.query(
-                    STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=KEEPER_WITHIN
-                )
+                with announced(words, self._server.notify):
+                    status: KeeperStatus = await handle.query(
+                        STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=KEEPER_WITHIN
+                    )
         except RPCError as error:
             return () if error.status == RPCStatusCode.NOT_FOUND else None
         except WorkflowQueryFailedError:

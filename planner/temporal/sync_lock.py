@@ -20,7 +20,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
-from planner.temporal.client import Server
+from planner.temporal.client import Server, seconds_setting
 from planner.temporal.clock import ServerClock, read_clock
 
 LOCK_WORKFLOW = "PlannerSync"
@@ -37,6 +37,12 @@ and the time-out of a write that was sent just before."""
 
 LONGEST = timedelta(hours=4)
 """Execution time-out of a lock that no other sync takes over; no sync lasts as long."""
+
+LOCK_WAIT_SETTING = "PLANNER_LOCK_WAIT"
+
+LOCK_WAIT_SECONDS = 900.0
+"""Seconds for which another sync is waited for, by default; one of 10,000 windows takes
+minutes."""
 
 POLL_SECONDS = 0.25
 SIGNAL_TIMEOUT = timedelta(seconds=5)
@@ -125,14 +131,24 @@ async def hold_lock(
 
 async def _acquire(client: Client, project: str, on_notice: Callable[[str], None]) -> SyncLock:
     """Start the lock's execution, after waiting for its holder or terminating a silent one."""
+    limit = seconds_setting(LOCK_WAIT_SETTING, LOCK_WAIT_SECONDS)
+    until = time.monotonic() + limit
     while True:
         sent = time.monotonic()
         try:
             return SyncLock(await _start(client, project), sent)
         except WorkflowAlreadyStartedError as error:
-            on_notice(f"another sync of {project} is under way; waiting for it")
+            on_notice(
+                f"another sync of {project} is under way; waiting for it, {limit:g} s at most "
+                f"({LOCK_WAIT_SETTING})"
+            )
             holder = client.get_workflow_handle(lock_id(project), run_id=error.run_id)
-            if not await _wait_for_end(holder):
+            if time.monotonic() > until or (ended := await _wait_for_end(holder, until)) is None:
+                raise ServerError(
+                    f"another sync of {project} is still under way after {limit:g} s; run this one "
+                    f"again later, or wait longer with {LOCK_WAIT_SETTING}=3600"
+                ) from error
+            if not ended:
                 on_notice(f"that sync of {project} fell silent; its lock was taken over")
 
 
@@ -157,8 +173,11 @@ async def _start(client: Client, project: str) -> Handle:
     return client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
 
 
-async def _wait_for_end(holder: Handle) -> bool:
-    """Wait until *holder* ends; terminate it once it falls silent, and return False then."""
+async def _wait_for_end(holder: Handle, until: float) -> bool | None:
+    """Wait until *holder* ends; terminate it once it falls silent, and return False then.
+
+    None where it still runs at *until*, on the monotonic clock.
+    """
     length, since = 0, time.monotonic()
     while True:
         try:
@@ -173,4 +192,6 @@ async def _wait_for_end(holder: Handle) -> bool:
             with contextlib.suppress(RPCError):
                 await holder.terminate("its holder fell silent", rpc_timeout=SIGNAL_TIMEOUT)
             return False
+        if time.monotonic() > until:
+            return None
         await asyncio.sleep(POLL_SECONDS)
