@@ -18,7 +18,13 @@ from temporalio.testing import WorkflowEnvironment
 from planner.simulator import Simulator
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, BoostRequest, BoostResult, keeper_id
-from workflows.observability import HISTOGRAM_BUCKETS, JsonLines, health_endpoint, health_response
+from workflows.observability import (
+    HISTOGRAM_BUCKETS,
+    JsonLines,
+    Readiness,
+    health_endpoint,
+    health_response,
+)
 from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"
@@ -56,6 +62,44 @@ async def get(url: str) -> str:
 def test_health_answers(head: bytes, healthy: bool, status: str) -> None:
     """One path answers, and says whether the worker takes work."""
     assert health_response(head, healthy=healthy).startswith(f"HTTP/1.1 {status}".encode())
+
+
+@pytest.mark.parametrize(
+    ("head", "healthy", "problems", "status", "text"),
+    [
+        pytest.param(b"GET /readyz HTTP/1.1\r\n\r\n", True, (), "200", "ok\n", id="ready"),
+        pytest.param(
+            b"GET /readyz HTTP/1.1\r\n\r\n", True, ("no key", "né"), "503", "no key\nné\n", id="not"
+        ),
+        pytest.param(b"GET /readyz HTTP/1.1\r\n\r\n", False, (), "503", "stopping\n", id="stops"),
+        pytest.param(
+            b"GET /healthz HTTP/1.1\r\n\r\n", True, ("no key",), "200", "ok\n", id="lives"
+        ),
+        pytest.param(b"HEAD /readyz HTTP/1.1\r\n\r\n", True, ("no key",), "503", "", id="head"),
+    ],
+)
+def test_readiness_answers(
+    head: bytes, healthy: bool, problems: tuple[str, ...], status: str, text: str
+) -> None:
+    """What is missing keeps the worker from being ready, and not from being alive."""
+    reply = health_response(head, healthy=healthy, problems=problems).decode()
+    assert reply.startswith(f"HTTP/1.1 {status} ")
+    assert reply.partition("\r\n\r\n")[2] == text
+
+
+def test_readiness_is_logged_as_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """Each problem once, when it is new, and once when it is over; not ready before the first."""
+    caplog.set_level(logging.INFO)
+    readiness = Readiness()
+    assert readiness.problems
+    for found in ({"polls": "refused"}, {"polls": "refused"}, {}, {"cloud": "no way"}):
+        readiness.update(found)
+    assert [record.getMessage() for record in caplog.records] == [
+        "not ready: refused",
+        "polls is in order again",
+        "not ready: no way",
+    ]
+    assert readiness.problems == {"cloud": "no way"}
 
 
 async def test_health_over_a_socket() -> None:

@@ -12,8 +12,9 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -155,20 +156,48 @@ def _tru(capacity: Capacity) -> float:
 
 
 HEALTH_PATH = "/healthz"
+READY_PATH = "/readyz"
 HEALTH_REQUEST_LIMIT = 8_192
 HEALTH_REQUEST_TIMEOUT = 5.0
 """The bytes and seconds that a health request may take."""
 
 _RESPONSE = (
-    "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}"
+    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    "Content-Length: {length}\r\n\r\n{text}"
 )
+
+
+@dataclass
+class Readiness:
+    """Why a worker can't do its work now, by what was checked; empty where it can.
+
+    Until the first look at everything it is not ready either.
+    """
+
+    problems: dict[str, str] = field(default_factory=lambda: {"start": "starting"})
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("planner.worker"))
+
+    def update(self, found: Mapping[str, str]) -> None:
+        """Take the problems that were *found*; log each that is new, and each that is over."""
+        for what, problem in found.items():
+            if self.problems.get(what) != problem:
+                self.logger.warning("not ready: %s", problem)
+        for what in self.problems.keys() - found.keys() - {"start"}:
+            self.logger.info("%s is in order again", what)
+        self.problems = dict(found)
 
 
 @asynccontextmanager
 async def health_endpoint(
-    host: str, port: int, is_healthy: Callable[[], bool]
+    host: str,
+    port: int,
+    is_healthy: Callable[[], bool],
+    problems: Callable[[], Iterable[str]] = tuple,
 ) -> AsyncIterator[int]:
     """Answer ``GET /healthz`` with 200 while *is_healthy*, else 503; yields the port.
+
+    ``GET /readyz`` is answered with 200 while there are no *problems* besides, else with 503
+    and a line for each.
 
     Raises:
         OSError: The port is taken.
@@ -178,7 +207,7 @@ async def health_endpoint(
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(HEALTH_REQUEST_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(health_response(head, healthy=is_healthy()))
+                writer.write(health_response(head, healthy=is_healthy(), problems=problems()))
                 await writer.drain()
         writer.close()
         with suppress(OSError):
@@ -189,15 +218,20 @@ async def health_endpoint(
         yield int(server.sockets[0].getsockname()[1])
 
 
-def health_response(head: bytes, *, healthy: bool) -> bytes:
+def health_response(head: bytes, *, healthy: bool, problems: Iterable[str] = ()) -> bytes:
     """Return the HTTP response to a request that begins with *head*."""
     method, path = (*head.decode("latin-1").split(" ", 2), "", "")[:2]
-    if path.partition("?")[0] != HEALTH_PATH:
-        status, text = "404 Not Found", f"ask for {HEALTH_PATH}\n"
+    path = path.partition("?")[0]
+    why = [] if healthy else ["stopping"]
+    if path == READY_PATH:
+        why += problems
+    if path not in (HEALTH_PATH, READY_PATH):
+        status, text = "404 Not Found", f"ask for {HEALTH_PATH} or {READY_PATH}\n"
     elif method not in ("GET", "HEAD"):
         status, text = "405 Method Not Allowed", "GET or HEAD\n"
     else:
-        status = "200 OK" if healthy else "503 Service Unavailable"
-        text = "ok\n" if healthy else "stopping\n"
+        status = "503 Service Unavailable" if why else "200 OK"
+        text = "".join(f"{one}\n" for one in why) or "ok\n"
     body = "" if method == "HEAD" else text
-    return _RESPONSE.format(status=status, length=len(text), text=body).encode()
+    length = len(text.encode())
+    return _RESPONSE.format(status=status, length=length, text=body).encode()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
 
     from temporalio.runtime import Runtime
 
+    from planner.temporal.client import Server
     from workflows.cloud import CloudClient
+    from workflows.observability import Readiness
 
 HIGHEST_PORT = 65_535
+
+FIRST_LOOK, LOOK_EVERY = 5.0, 15.0
+"""Seconds from a worker's start to its first look at its own polls, and between two."""
 
 
 @app.command()
 def worker(
     health: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Serve GET /healthz on this address.")
+        str, typer.Option(metavar="HOST:PORT", help="Serve GET /healthz and /readyz there.")
     ] = "",
     metrics: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics on this address.")
@@ -38,32 +44,95 @@ def worker(
     TEMPORAL_CLOUD_API_KEY_DIR with a file per namespace. PLANNER_CLOUD_URL names another
     API than Temporal Cloud's, such as `planner simulator`. Run as many as you like. It
     stops on SIGTERM or Ctrl-C, once its running tasks are done.
+
+    Before it says that it runs, it checks server, namespace and keys. What is missing for
+    good ends it with 1; what may come is said, and keeps /readyz at 503 until it is there.
     """
-    run_async(_work(health, metrics))
+    from workflows.observability import log_to_stderr
+
+    log_to_stderr()
+    run_async(work(health, metrics))
 
 
-async def _work(health: str, metrics: str) -> None:
+async def work(health: str, metrics: str) -> None:
+    """Run a worker until SIGTERM or Ctrl-C, with its health and metrics at those addresses."""
     import asyncio
     import signal
 
-    from planner.temporal.client import connect, require_namespace
-    from workflows.observability import log_to_stderr
+    from planner.temporal.client import connect, server_of
+    from workflows.observability import Readiness
     from workflows.worker import run_worker
 
-    log_to_stderr()
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop, loop, readiness = asyncio.Event(), asyncio.get_running_loop(), Readiness()
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(open_cloud())
         client = await connect(_runtime(metrics))
-        await require_namespace(client)
+        if health:
+            await stack.enter_async_context(_health(health, stop, readiness))
+        own = StartedWorker(server_of(client), cloud, readiness)
+        await own.check_start()
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
-        if health:
-            await stack.enter_async_context(_health(health, stop))
         address = client.service_client.config.target_host
-        say(f"The worker runs, for {client.namespace} on {address}; Ctrl-C ends it.")
+        ready = "" if not readiness.problems else ", but is not ready"
+        say(f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.")
+        checking = asyncio.create_task(own.keep_checking())
+        stack.callback(checking.cancel)
         await run_worker(client, cloud, stop=stop)
     say("The worker has stopped.")
+
+
+@dataclass
+class StartedWorker:
+    """What a worker checks at its start, and goes on to check while it runs."""
+
+    server: Server
+    cloud: CloudClient
+    readiness: Readiness
+
+    async def check_start(self) -> None:
+        """Check all of it, and say what is missing.
+
+        Raises:
+            ServerError: There is no such Temporal namespace, no right to it, or no key.
+        """
+        from planner.cli.checks import check_temporal, joined, problems_of
+
+        temporal, namespaces = await check_temporal(self.server)
+        if missing := problems_of(temporal):
+            raise ServerError(joined(missing))
+        self.readiness.update(await self._cloud_problems(namespaces))
+        for problem in self.readiness.problems.values():
+            say(f"planner: {problem}")
+
+    async def keep_checking(self) -> None:
+        """Look at the polls every so often, and at what was missing until it is there."""
+        import asyncio
+
+        from planner.cli.checks import check_polls, check_temporal, problems_of
+
+        await asyncio.sleep(FIRST_LOOK)
+        while True:
+            found = problems_of([await check_polls(self.server, self.server.client)])
+            if self.readiness.problems and not found:
+                temporal, namespaces = await check_temporal(self.server)
+                try:
+                    found = problems_of(temporal) or await self._cloud_problems(namespaces)
+                except ServerError as error:  # the key went away
+                    found = {"key": str(error)}
+            self.readiness.update(found)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _cloud_problems(self, namespaces: Iterable[str]) -> dict[str, str]:
+        """Return what is missing to read each namespace that has a schedule or a key."""
+        from planner.cli.checks import check_cloud, problems_of
+        from workflows.cloud import Unauthorized, keys_from, require_keys
+
+        try:
+            own = require_keys(keys_from(os.environ))
+        except Unauthorized as error:
+            raise ServerError(str(error)) from error
+        return problems_of(await check_cloud(self.cloud, {*namespaces, *own}))
 
 
 @asynccontextmanager
@@ -80,13 +149,14 @@ async def open_cloud() -> AsyncIterator[CloudClient]:
 
 
 @asynccontextmanager
-async def _health(address: str, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Serve the health check: healthy until *stop* is set."""
+async def _health(address: str, stop: asyncio.Event, readiness: Readiness) -> AsyncIterator[None]:
+    """Serve the health checks: healthy until *stop* is set, ready without problems."""
     from workflows.observability import health_endpoint
 
     host, port = parse_address(address)
     try:
-        async with health_endpoint(host, port, lambda: not stop.is_set()):
+        problems = lambda: readiness.problems.values()  # noqa: E731 - what they are then
+        async with health_endpoint(host, port, lambda: not stop.is_set(), problems):
             yield
     except OSError as error:
         raise ServerError(f"health can't be served on {address}: {error.strerror}") from error

@@ -145,10 +145,16 @@ async def fetch_schedules_of(server: Server, namespace: str) -> list[Schedule]:
     return [live.schedule for live in found if live and live.schedule]
 
 
-async def fetch_pollers(server: Server, now: datetime) -> Pollers:
-    """Return the workers of the task queue: those that poll for workflows and for activities."""
+async def fetch_pollers(server: Server, now: datetime, identity: str = "") -> Pollers:
+    """Return the workers of the task queue: those that poll for workflows and for activities.
+
+    With an *identity* only that one counts.
+    """
     kinds = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
-    found = await asyncio.gather(*(_fetch_polls(server, kind) for kind in kinds))
+    polls_by_kind = await asyncio.gather(*(_fetch_polls(server, kind) for kind in kinds))
+    found = [
+        {who: at for who, at in polls.items() if identity in ("", who)} for polls in polls_by_kind
+    ]
     working = [{who for who, at in polls.items() if now - at <= POLLING_WITHIN} for polls in found]
     seen = [at for polls in found for at in polls.values()]
     return Pollers(min(map(len, working)), max(seen, default=None))

@@ -20,7 +20,7 @@ from workflows.cloud.errors import (
     Throttled,
     Unauthorized,
 )
-from workflows.cloud.keys import KeyDirectory, KeyFile, KeySource, OneKey, keys_from
+from workflows.cloud.keys import KeyDirectory, KeyFile, KeySource, OneKey, keys_from, require_keys
 from workflows.cloud.limits import ConcurrencyLimit, RateLimiter
 from workflows.cloud.models import CapacityOptions, ObservedCapacity
 
@@ -45,4 +45,5 @@ __all__ = [
     "Throttled",
     "Unauthorized",
     "keys_from",
+    "require_keys",
 ]

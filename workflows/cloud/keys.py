@@ -89,6 +89,29 @@ def keys_from(environ: Mapping[str, str]) -> KeySource:
     return KeyFile(Path(value)) if given[0] == KEY_FILE_VARIABLE else KeyDirectory(Path(value))
 
 
+def require_keys(keys: KeySource) -> tuple[str, ...]:
+    """Return the namespaces that *keys* have a file for, sorted; none where one key is for all.
+
+    Raises:
+        Unauthorized: There is no key at all that could be sent.
+    """
+    if not isinstance(keys, KeyDirectory):
+        keys.key("every namespace")
+        return ()
+    try:
+        names = sorted(
+            path.name for path in keys.path.iterdir() if path.is_file() and path.name[0] != "."
+        )
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise Unauthorized(
+            f"the Cloud API keys in {keys.path} can't be listed: {reason}"
+        ) from error
+    if not names:
+        raise Unauthorized(f"{keys.path} has no Cloud API key: put a file there for each namespace")
+    return tuple(names)
+
+
 def _advice(given: list[str]) -> str:
     if given:
         return f"{' and '.join(given)} are both set: unset all but one"

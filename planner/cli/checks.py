@@ -1,0 +1,142 @@
+"""What has to be there for the planner to work, checked: for a worker's start and for a desk.
+
+Nothing is written. Each check is a sentence; what is missing is named with where to mend it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from planner.errors import ServerError
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from planner.temporal.client import Server
+    from workflows.cloud import CloudClient
+
+CLOUD_WITHIN = 20.0
+"""Seconds that the Cloud API may take for one namespace, retries included."""
+
+NAMED = 3
+"""Namespaces that one sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: of what, its outcome in words, and whether it is in order."""
+
+    name: str
+    text: str
+    is_fine: bool = True
+
+
+def problems_of(checks: Iterable[Check]) -> dict[str, str]:
+    """Return the texts of the *checks* that are not in order, by their names."""
+    return {check.name: check.text for check in checks if not check.is_fine}
+
+
+async def check_temporal(server: Server) -> tuple[list[Check], tuple[str, ...]]:
+    """Check the Temporal namespace and the right to read it; return its namespaces, too.
+
+    Those are the Temporal Cloud namespaces that schedules of a planner are for.
+    """
+    from planner.temporal.client import require_namespace
+    from planner.temporal.status import fetch_namespaces
+
+    where = f"{server.namespace} on {server.address}"
+    try:
+        await require_namespace(server.client)
+        namespaces = await fetch_namespaces(server)
+    except ServerError as error:
+        return [Check("temporal", str(error), False)], ()
+    count = f"{len(namespaces)} namespace{'' if len(namespaces) == 1 else 's'}"
+    return [Check("temporal", f"{where}: schedules for {count}")], namespaces
+
+
+async def check_polls(server: Server, client: Client | None = None) -> Check:
+    """Check that workers poll the task queue: the one of *client*, or any.
+
+    A server that refuses a worker's polls refuses this, too, or hasn't seen it for a while.
+    """
+    from planner.temporal.status import fetch_pollers
+    from workflows.contract.findings import no_worker_text
+
+    now = datetime.now(UTC)
+    try:
+        pollers = await fetch_pollers(server, now, client.identity if client else "")
+    except ServerError as error:
+        return Check("polls", f"the task queue can't be polled: {error}", False)
+    if not pollers.count:
+        return Check("polls", no_worker_text(pollers, now), False)
+    what = "1 worker polls" if pollers.count == 1 else f"{pollers.count} workers poll"
+    return Check("polls", f"{what} the task queue")
+
+
+async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Check]:
+    """Check that the Cloud API lets each of *namespaces* be read with its key.
+
+    Failures with the same words are one sentence. Without a namespace only the way there is
+    checked.
+    """
+    names = sorted(set(namespaces))
+    if not names:
+        reached = await _unreachable(cloud)
+        return [Check("cloud", reached or "the Cloud API answers", not reached)]
+    found = await asyncio.gather(*(_unread(cloud, name) for name in names))
+    failed: dict[str, list[str]] = {}
+    for name, problem in zip(names, found, strict=True):
+        if problem:
+            failed.setdefault(problem.replace(name, "NAMESPACE"), []).append(name)
+    if not failed:
+        count = f"{len(names)} namespace{'' if len(names) == 1 else 's'}"
+        return [Check("cloud", f"the Cloud API lets {count} be read")]
+    return [
+        Check(f"cloud {which[0]}", _sentence(problem, which), False)
+        for problem, which in failed.items()
+    ]
+
+
+def _sentence(problem: str, names: list[str]) -> str:
+    """Return the *problem* of the namespaces *names*; of several, the first ones are named."""
+    if len(names) == 1:
+        return problem.replace("NAMESPACE", names[0])
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}: {problem}"
+
+
+async def _unread(cloud: CloudClient, namespace: str) -> str:
+    """Return why *namespace* can't be read; empty where it can."""
+    from workflows.cloud import CloudError
+
+    try:
+        async with asyncio.timeout(CLOUD_WITHIN):
+            await cloud.observe(namespace)
+    except CloudError as error:
+        return str(error)
+    except TimeoutError:
+        return f"the Cloud API did not answer for {namespace} within {CLOUD_WITHIN:g} s"
+    return ""
+
+
+async def _unreachable(cloud: CloudClient) -> str:
+    """Return why the Cloud API doesn't answer; that it knows no such namespace is an answer."""
+    from workflows.cloud import PermanentError, TemporaryError, Unauthorized
+
+    try:
+        async with asyncio.timeout(CLOUD_WITHIN):
+            await cloud.observe("planner-looks-around.none")
+    except (PermanentError, Unauthorized):
+        return ""
+    except (TemporaryError, TimeoutError) as error:
+        return str(error) or f"the Cloud API did not answer within {CLOUD_WITHIN:g} s"
+    return ""
+
+
+def joined(problems: Mapping[str, str]) -> str:
+    """Return *problems* in one sentence."""
+    return "; ".join(problems.values())

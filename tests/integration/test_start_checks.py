@@ -1,0 +1,165 @@
+"""What a worker checks before it says that it runs, and a desk with ``planner doctor``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sync_helpers import eventually
+from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from planner.cli import worker
+from planner.errors import ServerError
+from planner.simulator import Simulator
+
+pytestmark = pytest.mark.integration
+
+KEYS = ("TEMPORAL_CLOUD_API_KEY", "TEMPORAL_CLOUD_API_KEY_FILE", "TEMPORAL_CLOUD_API_KEY_DIR")
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def ask(port: int, path: str) -> tuple[int, str]:
+    """Return status and text of a health check."""
+
+    def fetch() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(fetch)
+
+
+@pytest.fixture
+def keys(own_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A directory with the key of one namespace, and the environment of a worker that has it."""
+    for name in KEYS:
+        monkeypatch.delenv(name, raising=False)
+    directory = tmp_path / "keys"
+    directory.mkdir()
+    (directory / "orders.acct").write_text("a-key", encoding="utf-8")
+    monkeypatch.setenv("TEMPORAL_CLOUD_API_KEY_DIR", str(directory))
+    monkeypatch.setenv("TEMPORAL_ADDRESS", own_server.client.service_client.config.target_host)
+    monkeypatch.setenv("PLANNER_CLOUD_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(worker, "FIRST_LOOK", 0.5)
+    monkeypatch.setattr(worker, "LOOK_EVERY", 0.5)
+    return directory
+
+
+@asynccontextmanager
+async def started(port: int) -> AsyncIterator[None]:
+    """Run a worker in this process, as ``planner worker`` does."""
+    task = asyncio.create_task(worker.work(f"127.0.0.1:{port}", ""))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def ready(port: int, path: str, code: int, words: str = "") -> None:
+    """Fail unless the worker answers so."""
+    status, text = await ask(port, path)
+    assert (status, words in text) == (code, True), text
+
+
+@pytest.mark.parametrize("content", [None, "", " \n"], ids=["missing", "empty", "blank"])
+async def test_a_key_file_without_a_key(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    """A missing or an empty file ends the worker before it says that it runs, in one sentence."""
+    path = keys / "key"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    monkeypatch.delenv("TEMPORAL_CLOUD_API_KEY_DIR")
+    monkeypatch.setenv("TEMPORAL_CLOUD_API_KEY_FILE", str(path))
+    with pytest.raises(ServerError, match=str(path)) as raised:
+        await worker.work("", "")
+    assert "\n" not in str(raised.value)
+
+
+async def test_a_directory_without_keys(keys: Path) -> None:
+    """The same for a directory with no file in it."""
+    (keys / "orders.acct").unlink()
+    with pytest.raises(ServerError, match="has no Cloud API key"):
+        await worker.work("", "")
+
+
+async def test_a_cloud_that_is_not_there_yet(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worker says what is missing, is alive and not ready, and ready once it is there."""
+    health = free_port()
+    async with Simulator() as simulator:
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        async with started(health):
+            # The namespace that the key is for isn't there.
+            await eventually(lambda: ready(health, "/readyz", 503, "orders.acct"))
+            await ready(health, "/healthz", 200)
+            err = capsys.readouterr().err
+            assert "orders.acct" in err
+            assert "The worker runs, but is not ready" in err
+            await simulator.create("orders.acct")
+            await eventually(lambda: ready(health, "/readyz", 200))
+
+
+async def test_a_cloud_that_does_not_answer(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unreachable Cloud API is said before anything else is, and keeps it from being ready."""
+    health = free_port()
+    async with started(health):
+        await eventually(lambda: ready(health, "/readyz", 503, "orders.acct"))
+        await eventually(lambda: says(capsys, "The worker runs, but is not ready"))
+
+
+async def says(capsys: pytest.CaptureFixture[str], words: str) -> None:
+    """Fail unless *words* were just printed on stderr."""
+    assert words in capsys.readouterr().err
+
+
+async def test_polls_that_are_refused(
+    keys: Path,
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A Temporal namespace that goes away under a worker: logged, alive, and not ready."""
+    health, client = free_port(), own_server.client
+    request = RegisterNamespaceRequest(namespace=fresh)
+    request.workflow_execution_retention_period.FromSeconds(86400)
+    await client.workflow_service.register_namespace(request)
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", fresh)
+    await eventually(lambda: known(client, fresh))
+    async with Simulator() as simulator:
+        await simulator.create("orders.acct")
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        async with started(health):
+            await eventually(lambda: ready(health, "/readyz", 200))
+            await client.operator_service.delete_namespace(DeleteNamespaceRequest(namespace=fresh))
+            await eventually(lambda: ready(health, "/readyz", 503, "can't be polled"))
+            await ready(health, "/healthz", 200)
+    assert any("not ready: " in record.getMessage() for record in caplog.records)
+
+
+async def known(client: Client, name: str) -> None:
+    """Fail unless the server's caches have the Temporal namespace *name*."""
+    other = await Client.connect(client.service_client.config.target_host, namespace=name)
+    assert [one async for one in await other.list_schedules()] == []
