@@ -34,6 +34,12 @@ class Pace:
 QUICK = Pace(timedelta(seconds=2), timedelta(minutes=3))
 SLOW = Pace(timedelta(seconds=30), timedelta(minutes=5))
 
+REFUSED = "Unauthorized"
+"""The fault of a key without the right: one that was just given takes a while to count."""
+
+FIRST_AFTER_REFUSAL = timedelta(seconds=5)
+"""The delay after the first refusal of a key; those that follow are slow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -78,6 +84,9 @@ def delay(fault: Fault, count: int, jitter: float) -> timedelta:
     *jitter* (0–1) shortens the delay by up to 25 % so that keepers don't retry in step.
     """
     pace = SLOW if fault.kind in SLOW_KINDS else QUICK
-    doubled = pace.first * (1 << min(count - 1, 16))
+    if fault.kind == REFUSED:
+        doubled = pace.first * (1 << min(count - 2, 16)) if count > 1 else FIRST_AFTER_REFUSAL
+    else:
+        doubled = pace.first * (1 << min(count - 1, 16))
     wait = min(doubled, pace.longest) * (1 - jitter / 4)
     return max(wait, fault.retry_after or timedelta())

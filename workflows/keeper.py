@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
         RELEASE_UPDATE,
+        RETRY_SIGNAL,
         STATUS_QUERY,
         Capacity,
         KeeperStatus,
@@ -152,6 +153,11 @@ class CapacityKeeper:
         ended = [lease for lease in self._state.leases if transitions.is_meant(lease, request)]
         self._change(transitions.release_requested(self._state, request, workflow.now()))
         return tuple(ended)
+
+    @workflow.signal(name=RETRY_SIGNAL)
+    def retry(self) -> None:
+        """End the wait after a fault, unless that was a rate limit: it may have been mended."""
+        self._has_news = True
 
     @workflow.query(name=STATUS_QUERY)
     def status(self, at: str = "") -> KeeperStatus:

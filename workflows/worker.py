@@ -16,7 +16,9 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workflows.activities.capacity import ATTEMPT_PATIENCE, CapacityActivities, Cloud
 from workflows.activities.keeper import KeeperActivities
+from workflows.activities.key_watch import KeyWatch, tell_keepers
 from workflows.activities.watchdog import WatchdogActivities
+from workflows.cloud import KeySource
 from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars
 from workflows.keeper import CapacityKeeper
 from workflows.keeper_state import OBSERVE_EVERY
@@ -72,6 +74,7 @@ def build_worker(
     runner: WorkflowRunner = RUNNER,
     observe_every: timedelta = OBSERVE_EVERY,
     watchdog: WatchdogActivities | None = None,
+    watch: KeyWatch | None = None,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -89,9 +92,10 @@ def build_worker(
         runner: What runs workflow code.
         observe_every: How often keepers with leases observe their namespaces.
         watchdog: The watchdog's activity; None for a worker that leaves it to others.
+        watch: Remembers the namespaces whose key is refused, for `tell_keepers`.
     """
     capacity, keepers = (
-        CapacityActivities(cloud, patience=patience),
+        CapacityActivities(cloud, patience=patience, watch=watch),
         KeeperActivities(client, observe_every=observe_every),
     )
     return Worker(
@@ -124,6 +128,7 @@ async def run_worker(
     task_queue: str = TASK_QUEUE,
     calendars: Calendars | None = None,
     baseline: BaselinePolicy = "enforce",
+    keys: KeySource | None = None,
 ) -> None:
     """Run a worker until *stop* is set; running activities may then take `GRACE` to end.
 
@@ -135,7 +140,15 @@ async def run_worker(
         calendars: Reads the live schedules for the watchdog; without it, the watchdog looks
             after keepers only.
         baseline: What the watchdog does about a declared baseline that isn't in force.
+        keys: The keys that *cloud* sends: one that was refused is tried again once it has
+            changed. Without them, refused keys are only retried slowly.
     """
     watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue)
-    async with build_worker(client, cloud, task_queue=task_queue, watchdog=watchdog):
-        await stop.wait()
+    watch = KeyWatch(keys) if keys else None
+    async with build_worker(client, cloud, task_queue=task_queue, watchdog=watchdog, watch=watch):
+        telling = asyncio.create_task(tell_keepers(client, watch)) if watch else None
+        try:
+            await stop.wait()
+        finally:
+            if telling:
+                telling.cancel()

@@ -60,6 +60,7 @@ async def work(health: str, metrics: str) -> None:
     import signal
 
     from planner.temporal.client import connect, server_of
+    from workflows.cloud import keys_from
     from workflows.observability import Readiness
     from workflows.worker import run_worker
 
@@ -78,7 +79,7 @@ async def work(health: str, metrics: str) -> None:
         say(f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.")
         checking = asyncio.create_task(own.keep_checking())
         stack.callback(checking.cancel)
-        await run_worker(client, cloud, stop=stop)
+        await run_worker(client, cloud, stop=stop, keys=keys_from(os.environ))
     say("The worker has stopped.")
 
 

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli import worker
 from planner.errors import ServerError
 from planner.simulator import Simulator
+from planner.temporal.keepers import fetch_keepers, start_boost
+from workflows import backoff
+from workflows.activities import key_watch
+from workflows.contract import BoostRequest, keeper_id
 
 pytestmark = pytest.mark.integration
 
@@ -163,3 +168,32 @@ async def known(client: Client, name: str) -> None:
     """Fail unless the server's caches have the Temporal namespace *name*."""
     other = await Client.connect(client.service_client.config.target_host, namespace=name)
     assert [one async for one in await other.list_schedules()] == []
+
+
+async def test_a_key_that_is_mended(
+    keys: Path, own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keeper that waits after a refusal tries again as soon as the key's file changes."""
+    namespace, client = f"{fresh}.acct", own_server.client
+    (keys / namespace).write_text("old", encoding="utf-8")
+    monkeypatch.setattr(key_watch, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(backoff, "FIRST_AFTER_REFUSAL", timedelta(minutes=10))
+    async with Simulator(provisioning=0.1, check=0.1) as simulator:
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        for name in ("orders.acct", namespace):
+            await simulator.create(name)
+        simulator.fault("get", "unauthorized", namespace=namespace, times=0)
+        async with started(free_port()):
+            request = BoostRequest(namespace=namespace, window="w", tru=8, ttl_seconds=3600)
+            await start_boost(client, request, datetime.now(UTC))
+
+            async def waits() -> None:
+                (keeper,) = await fetch_keepers(client, datetime.now(UTC), namespace)
+                assert keeper.status is not None
+                assert "waiting until" in keeper.status.details
+
+            await eventually(waits)
+            await simulator.clear_faults()
+            (keys / namespace).write_text("new", encoding="utf-8")
+            await simulator.until(lambda: simulator.history(namespace)[-1].tru == 8)
+            await client.get_workflow_handle(keeper_id(namespace)).terminate()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows import activity_types, observability
 from workflows.activities.heartbeat import Heartbeat, heartbeating
+from workflows.activities.key_watch import KeyWatch
 from workflows.activity_types import Observation, ReconcileInput
 from workflows.cloud import (
     CapacityOptions,
@@ -54,16 +55,20 @@ class CapacityActivities:
     Args:
         cloud: The Cloud Operations API.
         patience: Seconds that one attempt waits for its change to be in force.
+        watch: Remembers the namespaces whose key is refused.
     """
 
-    def __init__(self, cloud: Cloud, *, patience: float = ATTEMPT_PATIENCE) -> None:
+    def __init__(
+        self, cloud: Cloud, *, patience: float = ATTEMPT_PATIENCE, watch: KeyWatch | None = None
+    ) -> None:
         self._cloud = cloud
         self._patience = patience
+        self._watch = watch
 
     @activity.defn(name=activity_types.OBSERVE)
     async def observe(self, namespace: str) -> Observation:
         """Return the capacity that is in force, or pending where a change is under way."""
-        with _faults_reported(KeeperState(namespace=namespace)):
+        with _faults_reported(KeeperState(namespace=namespace)), self._watching(namespace):
             async with heartbeating(f"observing {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
@@ -81,7 +86,7 @@ class CapacityActivities:
                 its detail the seconds after which the server may be called again, if it said.
         """
         state = task.state
-        with _faults_reported(state):
+        with _faults_reported(state), self._watching(state.namespace):
             async with heartbeating(f"observing {state.namespace}") as heartbeat:
                 seen = await self._cloud.observe(state.namespace)
                 request = _request_behind(seen, state.namespace)
@@ -90,6 +95,9 @@ class CapacityActivities:
                 observation = await self._step(known, seen, heartbeat)
         observability.record_step(state, observation, active_leases=task.active_leases)
         return replace(observation, request=request)
+
+    def _watching(self, namespace: str) -> AbstractContextManager[None]:
+        return self._watch.watching(namespace) if self._watch else nullcontext()
 
     async def _step(
         self, task: ReconcileInput, seen: ObservedCapacity, heartbeat: Heartbeat

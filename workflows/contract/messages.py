@@ -20,6 +20,9 @@ KEEPER_WORKFLOW = "CapacityKeeper"
 LEASE_UPDATE = "lease"
 RELEASE_UPDATE = "release"
 STATUS_QUERY = "status"
+RETRY_SIGNAL = "retry"
+"""Ends a keeper's wait after a fault: what it waits for may have been mended."""
+
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
