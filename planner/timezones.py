@@ -12,7 +12,15 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
+import tzdata
+
 from planner.errors import nearest, quote
+from workflows.contract import read_pinned_tables
+
+read_pinned_tables()
+
+TABLE_VERSION: str = tzdata.IANA_VERSION
+"""The version of the tz database that every zone is read from, such as ``2026f``."""
 
 FIRST_YEAR = 1970
 LAST_YEAR = 2200

@@ -8,6 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from temporalio.testing import WorkflowEnvironment
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+# Servers read our own time zones, whatever the machine has: older ones have tests of their own.
+os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
 
 
 LONG = (

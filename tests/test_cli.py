@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import tzdata
 
 from planner.cli.app import EXIT_CODES
 from planner.cli.output import colours
@@ -156,6 +157,7 @@ def test_the_version_names_what_an_answer_depends_on(tmp_path: Path) -> None:
     assert run.stdout.splitlines() == [
         f"planner {version('calendar-boost-planner')}",
         *(f"{name} {version(name)}" for name in packages),
+        f"time zones {tzdata.IANA_VERSION}, of tzdata",
         f"python {platform.python_version()}",
     ]
 

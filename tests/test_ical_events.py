@@ -131,13 +131,13 @@ def test_one_event(lines: str, expected: str) -> None:
             id="a night by its duration is eight hours",
         ),
         pytest.param(
-            "DTSTART;TZID=America/Havana:20270307T120000 DURATION:PT1H RRULE:FREQ=WEEKLY;COUNT=2",
-            ["2027-03-07T17:00Z/18:00Z", "2027-03-14T16:00Z/17:00Z"],
+            "DTSTART;TZID=America/Havana:20280305T120000 DURATION:PT1H RRULE:FREQ=WEEKLY;COUNT=2",
+            ["2028-03-05T17:00Z/18:00Z", "2028-03-12T16:00Z/17:00Z"],
             id="Sundays in Havana, whose gap is at midnight",
         ),
         pytest.param(
-            "DTSTART;TZID=America/Havana:20270314T000000 DURATION:PT1H",
-            ["2027-03-14T05:00Z/06:00Z"],
+            "DTSTART;TZID=America/Havana:20280312T000000 DURATION:PT1H",
+            ["2028-03-12T05:00Z/06:00Z"],
             id="midnight in the gap of Havana",
         ),
         pytest.param(

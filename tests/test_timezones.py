@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from zoneinfo import TZPATH, ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from time_helpers import utc, wall
+from zone_files import older_tables
 
 from planner.timezones import (
     ClockChange,
@@ -50,10 +54,7 @@ NASTY = [
 
 
 def zone_file(name: str) -> bytes:
-    """Return the file that `ZoneInfo` reads for *name*: the system's, else the package's."""
-    for directory in TZPATH:
-        if (path := Path(directory) / name).is_file():
-            return path.read_bytes()
+    """Return the file that `ZoneInfo` reads for *name*: the package's."""
     return resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).read_bytes()
 
 
@@ -114,7 +115,7 @@ CHANGES = [
     pytest.param("Europe/Berlin", "2027-03-28T01:00", True, "02:00", "03:00", id="gap"),
     pytest.param("Europe/Berlin", "2027-10-31T01:00", False, "02:00", "03:00", id="repeat"),
     pytest.param("Australia/Lord_Howe", "2027-10-02T15:30", True, "02:00", "02:30", id="half"),
-    pytest.param("America/Havana", "2027-03-14T05:00", True, "00:00", "01:00", id="midnight"),
+    pytest.param("America/Havana", "2028-03-12T05:00", True, "00:00", "01:00", id="midnight"),
     pytest.param("Atlantic/Azores", "2027-10-31T01:00", False, "00:00", "01:00", id="Azores"),
 ]
 
@@ -225,3 +226,35 @@ def test_changes_can_be_compared_and_sorted() -> None:
     one, other = clock_changes("Europe/Berlin", utc("2027-01-01"), utc("2028-01-01"))
     assert one < other
     assert one == ClockChange(one.at, one.before, one.after)
+
+
+# One table ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "instant"),
+    [
+        # British Columbia stays at UTC-7 from 2026 on: 9 o'clock in December is 16:00 there.
+        pytest.param("America/Vancouver", "2026-12-01T09:00", "2026-12-01T16:00", id="Vancouver"),
+        # Alberta at UTC-6, and Manitoba at UTC-5.
+        pytest.param("America/Edmonton", "2027-01-15T09:00", "2027-01-15T15:00", id="Edmonton"),
+        pytest.param("America/Winnipeg", "2027-01-15T09:00", "2027-01-15T14:00", id="Winnipeg"),
+        # Moldova's clocks go forward at 03:00, with the EU, not at 02:00.
+        pytest.param("Europe/Chisinau", "2027-03-28T02:30", "2027-03-28T00:30", id="Chisinau"),
+    ],
+)
+@pytest.mark.parametrize("module", ["planner.timezones", "workflows.worker"])
+def test_the_packages_table_counts(
+    module: str, name: str, at: str, instant: str, tmp_path: Path
+) -> None:
+    """Planner and worker read the pinned table, whatever the machine has and its path says."""
+    code = (
+        f"import zoneinfo; zoneinfo.ZoneInfo({name!r}); import {module}; "  # one read before us
+        "from datetime import datetime; from workflows.contract import to_instant; "
+        f"print(to_instant(datetime.fromisoformat({at!r}), zoneinfo.ZoneInfo({name!r})))"
+    )
+    older = {**os.environ, "PYTHONTZPATH": str(older_tables(tmp_path))}
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=older, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == f"{utc(instant)}"

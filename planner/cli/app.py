@@ -133,8 +133,11 @@ def version_text() -> str:
     """Return what ``--version`` prints: a line for each package, the planner first."""
     import platform
 
+    import tzdata
+
     lines = [f"planner {version_of(PACKAGE)}", *(f"{name} {version_of(name)}" for name in DATA)]
-    return "\n".join([*lines, f"python {platform.python_version()}"])
+    zones = f"time zones {tzdata.IANA_VERSION}, of tzdata"
+    return "\n".join([*lines, zones, f"python {platform.python_version()}"])
 
 
 def version_of(package: str = PACKAGE) -> str:

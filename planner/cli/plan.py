@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -232,12 +232,18 @@ def request_of(
     from planner.plan.safety import Allowances
     from planner.temporal.sync import SyncRequest
 
-    follow = options.in_flight is InFlight.follow
-    desired = desired_state(project, options.directory, now, follow=follow)
+    def compiled(dated_zones: Collection[str]) -> DesiredState:
+        follow = options.in_flight is InFlight.follow
+        return desired_state(
+            project, options.directory, now, follow=follow, dated_zones=dated_zones
+        )
+
+    desired = compiled(())
     outlook = Outlook(desired.schedules, project.prices, now)
     limit = options.max_extra_cost
     request = SyncRequest(
         desired=desired,
+        recompile=compiled,
         allowed=Allowances(options.allow_delete, options.adopt, options.share),
         full=options.full,
         source=source_of(project, options.directory),
@@ -329,7 +335,12 @@ def _too_many() -> str:
 
 
 def desired_state(
-    project: Project, directory: Path, now: datetime, *, follow: bool = False
+    project: Project,
+    directory: Path,
+    now: datetime,
+    *,
+    follow: bool = False,
+    dated_zones: Collection[str] = (),
 ) -> DesiredState:
     """Return the schedules of *project* at *now*, compiled: the one way that all commands take.
 
@@ -339,6 +350,7 @@ def desired_state(
             (``team/payroll.yaml``), so that they depend on neither its name nor its place.
         now: Decides, by its year, what dated schedules cover.
         follow: Whether running boosts follow the change of their window.
+        dated_zones: Time zones that the server reads differently: their windows are dated.
     """
     from planner.plan.model import DesiredState
     from planner.schedules.compile import compile_project
@@ -358,7 +370,9 @@ def desired_state(
     )
     return DesiredState(
         project=project.name,
-        schedules=compile_project(replace(project, namespaces=tuple(calendars)), now.date()),
+        schedules=compile_project(
+            replace(project, namespaces=tuple(calendars)), now.date(), dated_zones
+        ),
         policy=project.policy,
         follow=follow,
     )

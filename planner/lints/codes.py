@@ -42,5 +42,7 @@ CODES = {
     "left-by-policy": "The project's policy leaves a change undone.",
     "shared-namespace": "Another project has windows for this namespace, too.",
     "extend-soon": "The dates of a schedule end within 120 days; sync again before.",
+    "server-time-zones": "The server reads a time zone by another table than the planner: the "
+    "windows of the zone are written as dates in UTC.",
     "paused": "An operator paused the schedule; a sync leaves it so.",
 }

@@ -407,6 +407,10 @@ def _missed(desired: Schedule, live: LiveSchedule, now: datetime) -> tuple[datet
     return () if desired.paused else missed(desired, live, Horizon(now, now))
 
 
+_WHEN = frozenset({"times", "timezone", "horizon", "ends"})
+"""Fields that differ where a rule fires at other times, or is said in another form."""
+
+
 def _action(
     fields: tuple[Field, ...], there: Schedule, desired: Schedule, live: LiveSchedule, now: datetime
 ) -> tuple[Action, str, Cause]:
@@ -431,7 +435,7 @@ def _action(
         return "update", "changed by hand since the last sync", "hand"
     if live.drifted and stamp is not None:
         return "update", "changed in the files, and by hand since the last sync", "both"
-    if {found.name for found in fields} <= {"times", "horizon", "ends"} and same_rule(fields):
+    if {found.name for found in fields} <= _WHEN and same_rule(fields):
         return "update", "its holidays, its .ics files or the time zone's data changed", "files"
     return "update", "changed in the files", "files"
 

@@ -25,17 +25,23 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What a plan was made for: server (``HOST:PORT``), Temporal namespace, project, source."""
+    """What a plan was made for: server (``HOST:PORT``), Temporal namespace, project, source.
+
+    *timezones* is the version of the tz database that its times were computed with.
+    """
 
     server: str
     namespace: str
     project: str
     source: str = ""
+    timezones: str = ""
 
     def __str__(self) -> str:
         source = f", calendars from {self.source}" if self.source else ""
+        zones = f", time zones {self.timezones}" if self.timezones else ""
         return (
-            f"Project {self.project} on {self.server}, Temporal namespace {self.namespace}{source}"
+            f"Project {self.project} on {self.server}, Temporal namespace "
+            f"{self.namespace}{source}{zones}"
         )
 
 

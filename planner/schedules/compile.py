@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -53,10 +53,13 @@ def _span_of_year(year: int) -> Horizon:
     return Horizon(datetime(year, 1, 1, tzinfo=UTC), datetime(year + YEARS, 1, 1, tzinfo=UTC))
 
 
-def compile_project(project: Project, today: date) -> tuple[Schedule, ...]:
+def compile_project(
+    project: Project, today: date, dated_zones: Collection[str] = ()
+) -> tuple[Schedule, ...]:
     """Return the desired schedules of *project*, stamped and sorted by id.
 
-    Windows without an occurrence in the whole span have none.
+    Windows without an occurrence in the whole span have none. Those in one of *dated_zones*,
+    which the server reads differently, are dated.
 
     Raises:
         InputError: Windows that take more calendars than a server bears; all of them.
@@ -65,7 +68,9 @@ def compile_project(project: Project, today: date) -> tuple[Schedule, ...]:
     problems: list[Problem] = []
     for window in project.windows:
         try:
-            schedule = compile_window(window, project.name, today)
+            schedule = compile_window(
+                window, project.name, today, dated=window.timezone in dated_zones
+            )
         except InputError as error:
             problems += error.problems
         else:
@@ -75,7 +80,9 @@ def compile_project(project: Project, today: date) -> tuple[Schedule, ...]:
     return tuple(sorted(schedules, key=lambda schedule: schedule.id))
 
 
-def compile_window(window: Window, project: str, today: date) -> Schedule | None:
+def compile_window(
+    window: Window, project: str, today: date, *, dated: bool = False
+) -> Schedule | None:
     """Return the schedule that fires exactly for the occurrences of *window*.
 
     Equal on every day of a year. None if no occurrence lies in the whole span.
@@ -84,12 +91,13 @@ def compile_window(window: Window, project: str, today: date) -> Schedule | None
         window: The window; its place in the files shows in the note alone.
         project: The owner mark.
         today: Its year decides what a dated schedule covers.
+        dated: Whether it is dated, in UTC, also where it could recur in its own zone.
 
     Raises:
         InputError: It starts too often, or takes more than `CALENDAR_LIMIT` calendars.
     """
     try:
-        times = _compiled_times(pattern_of(window), window.ahead, today.year)
+        times = _compiled_times(pattern_of(window), window.ahead, today.year, dated)
     except TooManyStarts as error:
         raise InputError([_problem(window, str(error))]) from error
     if times is None:
@@ -164,9 +172,11 @@ class CompiledTimes:
 
 
 @lru_cache(maxsize=4096)
-def _compiled_times(pattern: Pattern, ahead: timedelta, year: int) -> CompiledTimes | None:
+def _compiled_times(
+    pattern: Pattern, ahead: timedelta, year: int, dated: bool
+) -> CompiledTimes | None:
     """Return when *pattern* fires; None if nothing of it lies in the span of *year*."""
-    found = recurring(pattern, ahead, year)
+    found = None if dated else recurring(pattern, ahead, year)
     times = _recurring_times(found, pattern, ahead, year) if found else None
     if times:
         return times

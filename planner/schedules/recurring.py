@@ -208,7 +208,7 @@ def _walls_to_avoid(
     changes outside the pattern's own dates are left out.
     """
     first, last = _dates(pattern)
-    for low, high in _near_walls(pattern.timezone, year):
+    for low, high in near_walls(pattern.timezone, year):
         if first:
             low = max(low, datetime.combine(first, _MIDNIGHT) - _SECOND)
         if last:
@@ -229,7 +229,7 @@ def _fires_between(days: YearDays, times: list[time], low: datetime, high: datet
 
 
 @lru_cache(maxsize=1024)
-def _near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
+def near_walls(timezone: str, year: int) -> tuple[tuple[datetime, datetime], ...]:
     """Return the wall times within `MARGIN` of each clock change from *year* on.
 
     A gap over midnight takes its whole day along: Temporal derives the weekday from that

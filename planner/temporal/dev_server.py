@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +79,8 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     from planner.temporal.client import default_runtime
 
     binary = find_binary("temporal")
+    # Go reads time zones there first: the server's are then ours, and not this machine's.
+    os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
     await asyncio.sleep(0)  # Ctrl-C while importing is raised here, before there is a child
     try:
         return await WorkflowEnvironment.start_local(

@@ -57,6 +57,8 @@ class LastApplied:
             it paused, with this note.
         digests: The digest of each schedule that the project has since, by id.
         source: Where the calendars of that sync came from; None where it isn't known.
+        zones: Time zones that the server reads differently, as that sync found; each with the
+            first instant that differs.
         version: Identifies the record; empty where there is none.
     """
 
@@ -64,6 +66,7 @@ class LastApplied:
     pauses: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
 
     @property
@@ -150,10 +153,11 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
         digests = dict(value.get("digests", {}))
         source = Source(**value["source"]) if value.get("source") else None
+        zones = dict(value.get("zones", {}))
     except Exception:  # other clients may start a workflow under this id: ignore its input
-        fingerprints, pauses, digests, source = {}, {}, {}, None
+        fingerprints, pauses, digests, source, zones = {}, {}, {}, None, {}
     run = started.original_execution_run_id
-    record = LastApplied(fingerprints, pauses, digests, source, run)
+    record = LastApplied(fingerprints, pauses, digests, source, zones, run)
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
@@ -169,6 +173,7 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         "pauses": dict(record.pauses),
         "digests": dict(record.digests),
         "source": asdict(record.source) if record.source else None,
+        "zones": dict(record.zones),
     }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     try:

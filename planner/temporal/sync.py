@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,13 @@ from planner.temporal.last_applied import (
 )
 from planner.temporal.starts import start_missed
 from planner.temporal.sync_lock import SyncLock, hold_lock
+from planner.temporal.zone_tables import (
+    differences_seen,
+    probe,
+    recurring_zones,
+    zone_warnings,
+)
+from planner.timezones import TABLE_VERSION
 
 INTERRUPT_SECONDS = 2.0
 """Seconds that an interrupted sync keeps its lock, so that requests already sent arrive
@@ -42,6 +49,8 @@ class SyncRequest:
 
     Attributes:
         desired: The schedules that the files define.
+        recompile: Returns them with the windows of these time zones dated, which the server
+            reads differently; None compares no zones.
         allowed: Changes that the caller allows although a safety rule holds them back.
         checksum: Checksum of the plan that was reviewed; empty accepts any plan.
         full: Describe every schedule, so that changes made by hand are found.
@@ -55,6 +64,7 @@ class SyncRequest:
     """
 
     desired: DesiredState
+    recompile: Callable[[Collection[str]], DesiredState] | None = None
     allowed: Allowances = field(default_factory=Allowances)
     checksum: str = ""
     full: bool = False
@@ -88,11 +98,13 @@ class _Snapshot:
         desired: Desired schedules, with the pauses that an interrupted adoption has to keep.
         live: Live schedules by id.
         unlisted: What the last sync wrote and the server's list may not show yet.
+        zones: Time zones that the server reads differently, with the first such instant.
     """
 
     desired: DesiredState
     live: Mapping[str, LiveSchedule]
     unlisted: LastApplied
+    zones: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +136,7 @@ async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Pla
             writing, so the plan allows for this machine's clock being off.
     """
     last = await read_last_applied(server, request.desired.project, now)
-    snapshot = await _fetch(server, request, last)
+    snapshot = await _fetch(server, request, last, now)
     return (await _plan(server, request, snapshot, local_clock(now))).plan
 
 
@@ -150,7 +162,7 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
     clock = local_clock(now)
     last = await read_last_applied(server, project, now)
     if last.is_complete:  # else another sync writes now or broke off: wait for the lock
-        snapshot = await _fetch(server, request, last)
+        snapshot = await _fetch(server, request, last, now)
         dated = await _plan(server, request, snapshot, clock)
         moves = _moves_source(request, last)
         if not (dated.plan.pending or dated.depends_on_clock or moves):
@@ -159,24 +171,69 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
         clock = await lock.clock(server)
         latest = await read_last_applied(server, project, clock.now())
         if snapshot is None or latest.version != last.version:
-            snapshot = await _fetch(server, request, latest)
+            snapshot = await _fetch(server, request, latest, clock.now())
         dated = await _plan(server, request, snapshot, clock)
+        zones = await _probed(server, request, snapshot, dated, clock)
+        if zones.keys() != snapshot.zones.keys():
+            latest = replace(latest, zones=zones)
+            lock.ensure_held()
+            await write_last_applied(server, project, latest)  # the next plan starts from it
+            snapshot = await _fetch(server, request, latest, clock.now())
+            dated = await _plan(server, request, snapshot, clock)
         _require(dated.plan, request)
         if latest.is_complete and not dated.plan.pending and not _moves_source(request, latest):
             return SyncReport(dated.plan)
         return await _write(server, request, dated, lock, clock)
 
 
-async def _fetch(server: Server, request: SyncRequest, last: LastApplied) -> _Snapshot:
-    """Fetch the live schedules; keep the pauses of adoptions that *last* shows broken off."""
-    fetched = await fetch(server, request.desired, last, full=request.full)
+async def _fetch(
+    server: Server, request: SyncRequest, last: LastApplied, now: datetime
+) -> _Snapshot:
+    """Fetch the live schedules; keep the pauses of adoptions that *last* shows broken off.
+
+    Windows of zones that the server reads differently are desired as dated: those that *last*
+    names, and those in which a live schedule shows it at *now*.
+    """
+    zones = last.zones if request.recompile else {}
+    desired = _desired(request, zones)
+    fetched = await fetch(server, desired, last, full=request.full)
+    if request.recompile:
+        seen = await differences_seen(server, desired, fetched.live, now)
+        if seen:
+            zones = {**seen, **zones}
+            desired = _desired(request, zones)
+            fetched = await fetch(server, desired, last, full=request.full)
     pauses = fetched.unlisted.pauses
     schedules = tuple(
         replace(one, paused=True, note=pauses[one.id]) if one.id in pauses else one
-        for one in request.desired.schedules
+        for one in desired.schedules
     )
-    desired = replace(request.desired, schedules=schedules)
-    return _Snapshot(desired, fetched.live, fetched.unlisted)
+    desired = replace(desired, schedules=schedules)
+    return _Snapshot(desired, fetched.live, replace(fetched.unlisted, zones=zones), zones)
+
+
+def _desired(request: SyncRequest, zones: Mapping[str, str]) -> DesiredState:
+    """Return what *request* desires on a server that reads *zones* differently."""
+    return request.recompile(zones.keys()) if request.recompile and zones else request.desired
+
+
+async def _probed(
+    server: Server,
+    request: SyncRequest,
+    snapshot: _Snapshot,
+    dated: _DatedPlan,
+    clock: ServerClock,
+) -> Mapping[str, str]:
+    """Return the zones that the server reads differently, by probes where they matter.
+
+    Those in which the plan writes a schedule, and those known to differ, which a newer table
+    of the server may have mended.
+    """
+    if request.recompile is None or not dated.plan.pending:
+        return snapshot.zones
+    zones = recurring_zones(request.desired.schedules)
+    written = {zones[change.id] for change in dated.plan.pending if change.id in zones}
+    return await probe(server, written | snapshot.zones.keys(), clock.now().year)
 
 
 async def _plan(
@@ -191,6 +248,7 @@ async def _plan(
     live |= await fetch_leases(server, live, boosts_to_check(snapshot.desired, live, now))
     written = snapshot.unlisted.digests
     plan = diff(snapshot.desired, live, now, candidates=candidates, written=written)
+    plan = replace(plan, warnings=(*plan.warnings, *zone_warnings(snapshot.zones)))
     return _DatedPlan(
         plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
         unlisted=snapshot.unlisted,
@@ -221,6 +279,7 @@ def target_of(server: Server, request: SyncRequest) -> Target:
         namespace=server.namespace,
         project=request.desired.project,
         source=request.source.name if request.source else "",
+        timezones=TABLE_VERSION,
     )
 
 

@@ -18,7 +18,14 @@ from workflows.contract.capacity import (
     target_of,
     target_of_leases,
 )
-from workflows.contract.clock import Until, end_by_clock, parse_until, to_instant, to_wall
+from workflows.contract.clock import (
+    Until,
+    end_by_clock,
+    parse_until,
+    read_pinned_tables,
+    to_instant,
+    to_wall,
+)
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -118,6 +125,7 @@ __all__ = [
     "parse_instant",
     "parse_until",
     "provisioned_tru",
+    "read_pinned_tables",
     "round_up",
     "target_of",
     "target_of_leases",

@@ -7,9 +7,24 @@ the gap; a time it shows twice means the first.
 from __future__ import annotations
 
 import re
+import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
+
+
+def read_pinned_tables() -> None:
+    """Have `zoneinfo` read the tables of the package ``tzdata``, and none of the system's.
+
+    Planner and worker then read the same ones, whatever machine they run on: those that the
+    lock file pins (docs/decisions/0014-one-table-of-time-zones.md). Called once, on import.
+    """
+    if zoneinfo.TZPATH:
+        reset_tzpath(to=())
+        ZoneInfo.clear_cache()  # of zones that were read from the system's tables before
+
+
+read_pinned_tables()
 
 
 def to_instant(wall: datetime, tz: ZoneInfo) -> datetime:
