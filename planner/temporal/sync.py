@@ -229,7 +229,7 @@ async def _probed(
     Those in which the plan writes a schedule, and those known to differ, which a newer table
     of the server may have mended.
     """
-    if request.recompile is None or not dated.plan.pending:
+    if request.recompile is None or not dated.plan.pending or dated.plan.is_held_back:
         return snapshot.zones
     zones = recurring_zones(request.desired.schedules)
     written = {zones[change.id] for change in dated.plan.pending if change.id in zones}

@@ -162,7 +162,7 @@ async def test_a_plan_sees_it_by_live_schedules(older: Client, fresh: str) -> No
     assert await both.forms() == {"winnipeg": "America/Winnipeg", "berlin": "Europe/Berlin"}
     plan = await fetch_plan(server, request, NOW)
     assert [change.window for change in plan.pending] == ["winnipeg"]
-    assert plan.pending[0].reason == "its rule, its holidays or the time zone's data changed"
+    assert plan.pending[0].reason == "its holidays, its .ics files or the time zone's data changed"
     await sync(server, replace(request, checksum=plan.checksum), NOW)
     assert (await both.forms())["winnipeg"] == "UTC"
     assert (await fetch_plan(server, request, NOW)).pending == ()
