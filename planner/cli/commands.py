@@ -18,6 +18,7 @@ from planner.cli import (
     simulator,
     status,
     sync,
+    uninstall,
     validate,
     worker,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "simulator",
     "status",
     "sync",
+    "uninstall",
     "validate",
     "worker",
 ]
@@ -45,7 +47,7 @@ __all__ = [
 ORDER = (
     *("demo", "dev", "init", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume"),
-    *("worker", "status", "boost", "release", "simulator"),
+    *("worker", "status", "boost", "release", "simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""
 

@@ -13,6 +13,7 @@ that the source it names stays known until someone terminates it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping
@@ -20,7 +21,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
@@ -188,6 +192,20 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         )
     except RPCError as error:
         raise ServerError(f"no record of what is written for {project}: {error.message}") from error
+
+
+async def delete_last_applied(server: Server, project: str) -> None:
+    """Delete the record of *project*; nothing where there is none.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    request = DeleteWorkflowExecutionRequest(
+        namespace=server.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=last_applied_id(project)),
+    )
+    with contextlib.suppress(NotFound):
+        await server.send(server.service.delete_workflow_execution, request)
 
 
 def last_applied_id(project: str) -> str:

@@ -1,0 +1,202 @@
+"""Uninstalling: what a project has on a server, its removal, and what stays.
+
+Schedules are deleted as a sync of no files deletes them: under the lock, and read back. The
+last-applied record goes when the list has forgotten the schedules, so that a later sync isn't
+misled by it. The watchdog's schedule serves all projects, so that it goes with the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from temporalio.client import ScheduleActionStartWorkflow
+from temporalio.service import RPCError, RPCStatusCode
+
+from planner.errors import Refused, ServerError
+from planner.plan.model import DesiredState, LiveSchedule
+from planner.plan.safety import Allowances
+from planner.schedules.spec import namespace_of
+from planner.temporal.apply import Outcome
+from planner.temporal.client import REQUEST_TIMEOUT, Server
+from planner.temporal.fetch import describe_all, list_schedules
+from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
+from planner.temporal.last_applied import delete_last_applied, outdated, read_last_applied
+from planner.temporal.sync import SyncRequest, sync
+from planner.temporal.sync_lock import hold_lock
+from workflows.contract import BOOST_WORKFLOW, WATCHDOG_ID, WATCHDOG_WORKFLOW
+from workflows.contract.findings import Keeper
+
+FORGOTTEN_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Seconds between looks at a list that still shows deleted schedules."""
+
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What a project has on a server.
+
+    Attributes:
+        project: The owner mark.
+        schedules: The ids of its schedules, sorted.
+        running: Its namespaces with a running boost, or whose keeper has work to do, sorted.
+        others: Other projects with schedules in the same Temporal namespace, sorted.
+        has_record: Whether there is a last-applied record.
+        has_watchdog: Whether the planner's watchdog has its schedule there.
+    """
+
+    project: str
+    schedules: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    has_record: bool = False
+    has_watchdog: bool = False
+
+    @property
+    def takes_watchdog(self) -> bool:
+        """Whether the watchdog goes too: no other project is left that it serves."""
+        return self.has_watchdog and not self.others
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to remove."""
+        return not (self.schedules or self.has_record or self.takes_watchdog)
+
+
+async def fetch_installed(server: Server, project: str, now: datetime) -> Installed:
+    """Return what *project* has on *server* at *now*.
+
+    The list lags behind writes: what the project's last sync wrote and the list doesn't show
+    yet is described.
+    """
+    last = await read_last_applied(server, project, now)
+    listed: dict[str, LiveSchedule | None] = {**await list_schedules(server, "")}
+    ids = sorted(outdated(last, listed))
+    listed.update(zip(ids, await describe_all(server, ids), strict=True))
+    live = [one for one in listed.values() if one]
+    schedules = tuple(sorted(one.id for one in live if one.project == project))
+    return Installed(
+        project=project,
+        schedules=schedules,
+        running=await _running(server, {namespace_of(id) for id in schedules}, now),
+        others=tuple(sorted({one.project for one in live} - {project, ""})),
+        has_record=bool(last.version),
+        has_watchdog=await _has_watchdog(server),
+    )
+
+
+async def uninstall(
+    server: Server,
+    found: Installed,
+    now: datetime,
+    *,
+    while_running: bool = False,
+    on_notice: Callable[[str], None],
+    on_outcome: Callable[[Outcome], None],
+) -> bool:
+    """Remove what was *found*; return whether all of it is gone.
+
+    Interrupted or failed, it can be run again: what is gone stays gone.
+
+    Args:
+        server: Where it is.
+        found: What `fetch_installed` returned.
+        now: The time by this machine's clock.
+        while_running: Remove the schedules of boosts that are running, too.
+        on_notice: Called with a sentence while another sync holds the lock.
+        on_outcome: Called with the outcome of each schedule.
+
+    Raises:
+        Refused: Boosts are running; nothing was removed.
+    """
+    if found.running and not while_running:
+        raise Refused(
+            f"nothing was removed, since boosts are running or capacity is up for "
+            f"{', '.join(found.running)}: wait until `planner status` shows none, or end them by "
+            "`planner release NAMESPACE`; --while-running leaves them to the worker"
+        )
+    request = SyncRequest(
+        desired=DesiredState(project=found.project, schedules=()),
+        allowed=Allowances(delete=(EVERYTHING,)),
+        move_source=True,
+        on_notice=on_notice,
+        on_outcome=on_outcome,
+    )
+    report = await sync(server, request, now)
+    if report.failed:
+        return False
+    await _until_forgotten(server, found.project)
+    async with hold_lock(server.client, found.project, on_notice) as lock:
+        await delete_last_applied(server, found.project)
+        if found.takes_watchdog and not (await _others(server, found.project)):
+            await _delete_watchdog(server)
+        lock.set_result(f"{found.project} was uninstalled")
+    return True
+
+
+async def _running(server: Server, namespaces: set[str], now: datetime) -> tuple[str, ...]:
+    """Return which of *namespaces* have a running boost, or a keeper with work to do."""
+    keepers = await fetch_keepers(server.client, now)
+    found = {keeper.namespace for keeper in keepers if is_busy(keeper)}
+    query = f"WorkflowType = '{BOOST_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    try:
+        async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
+            found.add(namespace_of(execution.id))
+    except RPCError as error:
+        raise ServerError(f"the boosts can't be listed: {error.message}") from error
+    return tuple(sorted(found & namespaces))
+
+
+def is_busy(keeper: Keeper) -> bool:
+    """Tell whether *keeper* runs with leases or away from the baseline, or doesn't answer.
+
+    One that is done stays for a while, and ends by itself.
+    """
+    status = keeper.status
+    done = status is not None and not status.leases and status.capacity == status.baseline
+    return keeper.is_running and not done
+
+
+async def _others(server: Server, project: str) -> set[str]:
+    """Return the other projects that have schedules on *server*."""
+    listed = await list_schedules(server, "")
+    return {one.project for one in listed.values()} - {project, ""}
+
+
+async def _until_forgotten(server: Server, project: str) -> None:
+    """Wait, in bounds, until the list shows no schedule of *project* any more."""
+    for wait in FORGOTTEN_WAITS:
+        if not await list_schedules(server, project):
+            return
+        await asyncio.sleep(wait)
+
+
+async def _has_watchdog(server: Server) -> bool:
+    """Tell whether the watchdog's schedule is there, and is the planner's."""
+    try:
+        live = await server.client.get_schedule_handle(WATCHDOG_ID).describe(
+            rpc_timeout=REQUEST_TIMEOUT
+        )
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise ServerError(f"the watchdog's schedule: {error.message}") from error
+    action = live.schedule.action
+    return isinstance(action, ScheduleActionStartWorkflow) and action.workflow == WATCHDOG_WORKFLOW
+
+
+async def _delete_watchdog(server: Server) -> None:
+    """Delete the watchdog's schedule, and cancel what runs of it."""
+    handle = server.client.get_schedule_handle(WATCHDOG_ID)
+    try:
+        live = await handle.describe(rpc_timeout=REQUEST_TIMEOUT)
+        await handle.delete(rpc_timeout=REQUEST_TIMEOUT)
+        for action in live.info.running_actions:
+            running = server.client.get_workflow_handle(getattr(action, "workflow_id", ""))
+            await running.cancel(rpc_timeout=REQUEST_TIMEOUT)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
+            raise ServerError(f"the watchdog's schedule: {error.message}") from error
