@@ -164,6 +164,7 @@ class Window:
     *tru* is already rounded up to an allowed value; *asked* is the demand as written.
     *not_before* and *not_after* are local dates, both inclusive, of the start.
     *length* is None where each occurrence brings its own (`Ical`, `Dates` with ends).
+    *renamed_from* is the name that the window had before, where its file says so.
     """
 
     namespace: str
@@ -186,6 +187,7 @@ class Window:
     paused: bool = False
     description: str = ""
     owner: str = ""
+    renamed_from: str = field(default="", compare=False)
     place: Place = field(default=Place("", 0), compare=False)
 
     @property

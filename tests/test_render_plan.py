@@ -207,6 +207,7 @@ def test_json() -> None:
         "create": 1,
         "update": 1,
         "extend": 0,
+        "rename": 0,
         "adopt": 1,
         "start": 0,
         "follow": 0,

@@ -354,6 +354,7 @@ def desired_state(
     """
     from planner.plan.model import DesiredState
     from planner.schedules.compile import compile_project
+    from planner.schedules.spec import schedule_id
 
     root = directory.resolve()
 
@@ -375,4 +376,11 @@ def desired_state(
         ),
         policy=project.policy,
         follow=follow,
+        renamed={
+            schedule_id(window.namespace, window.name): schedule_id(
+                window.namespace, window.renamed_from
+            )
+            for window in project.windows
+            if window.renamed_from
+        },
     )

@@ -46,6 +46,7 @@ DONE = {
     "create": "created",
     "update": "updated",
     "extend": "extended",
+    "rename": "renamed",
     "adopt": "adopted",
     "start": "started",
     "follow": "followed",

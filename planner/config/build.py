@@ -295,6 +295,7 @@ def build_window(
         baseline=context.calendar.baseline,
         rails=Rails(guard_rails.allowed_tru, guard_rails.max_tru),
         paused=bool(document.paused),
+        renamed_from=document.renamed_from or "",
         description=document.description or "",
         owner=_first("", *(each.owner for each in chain)),
         place=place,

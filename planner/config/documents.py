@@ -45,6 +45,7 @@ from planner.config.fields import (
     WallTime,
     Weekdays,
     WindowLength,
+    WindowName,
     Zone,
     as_list,
 )
@@ -217,6 +218,12 @@ class WindowDocument(Refinements):
     )
     paused: Flag | None = Field(
         default=None, description="Keep its schedule, but don't let it fire."
+    )
+    renamed_from: WindowName | None = Field(
+        default=None,
+        description="The name that it had before in the same namespace: its schedule is made anew, "
+        "with an operator's pause and the running boost. Remove the key after the next sync.",
+        examples=["payroll"],
     )
 
 

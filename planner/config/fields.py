@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from planner.config.scalars import (
     ADDRESS_PATTERN,
+    NAME_PATTERN,
     NAMESPACE_PATTERN,
     PROJECT_PATTERN,
     choice,
@@ -32,6 +33,7 @@ from planner.config.scalars import (
     parse_flag,
     parse_length,
     parse_month,
+    parse_name,
     parse_namespace,
     parse_ordinal,
     parse_project,
@@ -183,6 +185,11 @@ Namespace = Annotated[
     str,
     _parsed(parse_namespace),
     WithJsonSchema({"type": "string", "pattern": f"^{NAMESPACE_PATTERN}$"}),
+]
+WindowName = Annotated[
+    str,
+    _parsed(parse_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
 ]
 ProjectName = Annotated[
     str,

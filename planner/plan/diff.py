@@ -19,7 +19,15 @@ from planner.plan.firings import (
     running,
     under_way,
 )
-from planner.plan.model import Action, Cause, Change, DesiredState, LiveSchedule, Plan
+from planner.plan.model import (
+    Action,
+    Cause,
+    Change,
+    DesiredState,
+    LiveSchedule,
+    Plan,
+    live_schedule,
+)
 from planner.plan.pauses import keep_operator_pause, pause_reason, pause_remarks, paused_note
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import lease_of, occurrence_of, to_wall
@@ -133,7 +141,9 @@ def diff(
     desired = {schedule.id: schedule for schedule in state.schedules}
     neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.project, desired)}
     live = {id: one for id, one in live.items() if id not in neighbours}
+    renamed = renames(state, live)
     decided = [
+        *(rename(desired[id], live[former], now) for id, former in renamed.items()),
         *(
             decide(
                 one,
@@ -145,8 +155,9 @@ def diff(
                 follow=state.follow,
             )
             for id, one in desired.items()
+            if id not in renamed
         ),
-        *(delete(live[id], now) for id in live.keys() - desired.keys()),
+        *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
     changes = sorted(
         (_following(change) if state.follow else change for change in decided if change),
@@ -255,6 +266,56 @@ def decide(
     if change.action == "unchanged" and follow and not live.paused_by_operator:
         change = _follow(change, desired, live, now)
     return change
+
+
+def renames(state: DesiredState, live: Mapping[str, LiveSchedule]) -> dict[str, str]:
+    """Return the former id of each schedule that a rename makes, by its new id.
+
+    The former one must be ours, described and gone from the files, and the new one must not
+    be there yet. Without leave to delete, nothing is renamed.
+    """
+    desired = {schedule.id for schedule in state.schedules}
+    found: dict[str, str] = {}
+    for id, former in state.renamed.items() if state.policy == "sync" else ():
+        there = live.get(former)
+        if (
+            id in desired - live.keys()
+            and former not in desired
+            and former not in found.values()
+            and there
+            and there.project == state.project
+            and there.schedule is not None
+        ):
+            found[id] = former
+    return found
+
+
+def rename(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
+    """Return the change that makes *desired* in place of *live*, its window's former schedule.
+
+    Running boosts follow: the lease passes to the new name in one step.
+    """
+    desired = keep_operator_pause(desired, live)
+    there = live_schedule(Change(action="rename", id=desired.id, live=live))
+    fields = with_derived((*differences(there, desired), *_state_fields(there, desired)))
+    fields = tuple(replace(one, derived=one.derived or one.name == "window") for one in fields)
+    after = next_occurrences(desired, now)
+    boosts = running(live, now)
+    return Change(
+        action="rename",
+        id=desired.id,
+        fields=tuple(_with_start(found, desired, after) for found in fields),
+        desired=desired,
+        live=live,
+        reason=f"renamed from {live.window}",
+        cause="files",
+        before=next_occurrences(there, now),
+        after=after,
+        starts=_missed(desired, live, now),
+        running=boosts,
+        follow=bool(boosts),
+        remarks=pause_remarks(live),
+    )
 
 
 def delete(live: LiveSchedule, now: datetime) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -15,12 +16,16 @@ from planner.plan.target import Target
 from planner.schedules.spec import Schedule, Stamp, namespace_of, note_mark, window_key
 from workflows.contract import Lease
 
-Action = Literal["create", "update", "extend", "adopt", "start", "follow", "delete", "unchanged"]
+Action = Literal[
+    "create", "update", "extend", "rename", "adopt", "start", "follow", "delete", "unchanged"
+]
 """The action of a change.
 
 - ``create``: the schedule doesn't exist.
 - ``update``: it exists, is owned by the project, and differs.
 - ``extend``: only the horizon of a dated schedule moved; its firings so far are the same.
+- ``rename``: the schedule of the window's former name is there: it is made anew under the new
+  one, with an operator's pause and the running boost, and the former one is deleted.
 - ``adopt``: it has our id but not our owner mark; it is deleted and created with the mark.
 - ``start``: it equals the desired one, but did not fire for an occurrence under way.
 - ``follow``: it equals the desired one, but its running boost was granted something else.
@@ -35,6 +40,7 @@ ACTIONS: tuple[Action, ...] = (
     "create",
     "update",
     "extend",
+    "rename",
     "adopt",
     "start",
     "follow",
@@ -50,13 +56,15 @@ CHECKSUM_LENGTH = 12
 class DesiredState:
     """The schedules that a project's files define, and how far a sync may go.
 
-    *follow* applies a window's change to its running boosts, too.
+    *follow* applies a window's change to its running boosts, too. *renamed* has the former id
+    of each schedule whose window was renamed, by its present id.
     """
 
     project: str
     schedules: tuple[Schedule, ...]
     policy: Policy = "sync"
     follow: bool = False
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +171,7 @@ class Change:
         cause: Who made the difference.
         desired: The schedule as it will be written, with an operator's pause and note. None
             for a delete.
-        live: The schedule on the server; None for a create.
+        live: The schedule on the server; None for a create. That of a rename has another id.
         before: The next occurrences of the live schedule, each ``[start, end)``.
         after: The next occurrences once the change is written.
         starts: Nominal times of occurrences under way that have no boost: started at once.
@@ -202,6 +210,11 @@ class Change:
     def key(self) -> str:
         """``NAMESPACE/WINDOW``, as allowances name it: ``payments-prod.a1b2c/payroll``."""
         return window_key(self.id)
+
+    @property
+    def former_id(self) -> str:
+        """The id of the schedule that a rename deletes; empty for every other change."""
+        return self.live.id if self.action == "rename" and self.live else ""
 
     @property
     def outcome(self) -> str:

@@ -19,7 +19,7 @@ MAX_DELETE_SHARE = 0.30
 MIN_DELETES = 3
 """… unless fewer than so many are deleted: small projects change in large shares."""
 
-WRITES = ("create", "update", "extend", "adopt")
+WRITES = ("create", "update", "extend", "rename", "adopt")
 """Actions that write a baseline and guard rails for the namespace."""
 
 SHOWN_REFUSALS = 20
@@ -152,9 +152,10 @@ def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, cro
         )
     if change.action != "delete" or allowed.deletes(change.key):
         return ""
-    if change.running:
+    boosts = [boost for boost in change.running if boost.has_lease is not False]
+    if boosts:
         return (
-            f"its boost is running until {change.running[0].end:%Y-%m-%d %H:%MZ}; "
+            f"its boost is running until {boosts[0].end:%Y-%m-%d %H:%MZ}; "
             f"--allow-delete {change.key} deletes it all the same"
         )
     return crowd if _counts(change) else ""

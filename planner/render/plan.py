@@ -23,6 +23,7 @@ SIGNS = {
     "create": "+",
     "update": "~",
     "extend": ">",
+    "rename": "→",
     "adopt": "^",
     "start": "*",
     "follow": "»",
@@ -38,6 +39,7 @@ _VERBS = {
     "create": "to create",
     "update": "to update",
     "extend": "to extend",
+    "rename": "to rename",
     "adopt": "to adopt",
     "start": "to start",
     "follow": "to follow",
@@ -77,7 +79,7 @@ def headline(change: Change) -> str:
         return f"{why}{_created(change)}"
     if change.action == "start":
         return f"{change.reason}: {_spans(change.before, _tz(change))}, for the rest of it"
-    if change.action in ("update", "follow"):
+    if change.action in ("update", "follow", "rename"):
         shown = "; ".join(field_words(field) for field in change.fields if not field.derived)
         why = "" if change.reason == CHANGED else change.reason
         return ": ".join(filter(None, (why, shown)))
@@ -148,7 +150,7 @@ def _occurrences(change: Change) -> Iterator[str]:
     tz = _tz(change)
     if change.action in ("create", "delete"):
         yield f"next {_spans(change.after or change.before, tz)}"
-    elif change.action in ("update", "adopt") and change.before != change.after:
+    elif change.action in ("update", "rename", "adopt") and change.before != change.after:
         yield f"next {_spans(change.before, tz)}"
         yield f"  →  {_spans(change.after, tz)}"
     elif change.action == "update":
@@ -199,6 +201,7 @@ COLOURS = {
     "+": "32",
     "~": "33",
     ">": "36",
+    "→": "36",
     "^": "35",
     "*": "33",
     "»": "33",

@@ -130,6 +130,10 @@ class _Writer:
             return await self._create(change.desired, change.starts)
         if change.action == "adopt":
             return await self._adopt(change.desired, change.starts)
+        if change.action == "rename":
+            made = await self._create(change.desired, change.starts)
+            await self._delete(change.former_id)
+            return made
         if change.action == "follow":
             return "its boost follows"  # `follow` has sent what the keeper needs
         if change.action == "start":
@@ -309,7 +313,7 @@ async def read_back(
 
 def is_read_back_later(outcome: Outcome) -> bool:
     """Tell whether *outcome* is final only after `read_back`."""
-    return outcome.done and outcome.change.action in ("create", "adopt", "delete")
+    return outcome.done and outcome.change.action in ("create", "rename", "adopt", "delete")
 
 
 async def _unlisted(server: Server, project: str, made: Mapping[str, Change]) -> list[str]:

@@ -96,7 +96,8 @@ def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
         for change in plan.pending
         if change.action == "adopt" and change.desired and change.live and change.live.paused
     }
-    unknown = dict.fromkeys((change.id for change in plan.pending), None)
+    ids = (id for change in plan.pending for id in (change.id, change.former_id) if id)
+    unknown = dict.fromkeys(ids, None)
     return replace(
         last,
         fingerprints={**last.fingerprints, **unknown},
@@ -124,6 +125,7 @@ def after_writing(
         if (one.id in there or one.id in made) and (stamp := stamp_of(one))
     }
     written = {change.id: _fingerprint_after(change) for change in done}
+    written |= {change.former_id: ABSENT for change in done if change.former_id}
     pauses = {id: note for id, note in record.pauses.items() if id not in written}
     return replace(
         record,

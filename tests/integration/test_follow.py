@@ -14,9 +14,11 @@ from schedule_values import daily
 from sync_helpers import Shop, eventually
 from temporalio.testing import WorkflowEnvironment
 
+from planner.plan.model import DesiredState
 from planner.render.plan import plan_text
 from planner.schedules.spec import Schedule
 from planner.simulator import Simulator
+from planner.temporal.sync import SyncRequest, sync
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, STATUS_QUERY, KeeperStatus, keeper_id
 from workflows.worker import build_worker
@@ -186,6 +188,23 @@ async def test_a_window_that_is_renamed_changes_no_capacity(fresh: str) -> None:
         await stage.shop.sync(moved(stage, 0, "wages"), follow=True)
         await stage.boosted(2)
         assert await stage.leases() == [granted]
+        assert stage.capacities == [None, 4]
+
+
+async def test_a_rename_in_a_file_changes_no_capacity(fresh: str) -> None:
+    """Without the option, and without a refusal: the boost's lease passes to the new name."""
+    async with staged(fresh) as stage:
+        shop, wages = stage.shop, moved(stage, 0, "wages")
+        await shop.sync(moved(stage, 0))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        (granted,) = await stage.leases()
+        renamed = {wages.id: shop.value().id}
+        state = DesiredState(project=shop.project, schedules=(wages,), renamed=renamed)
+        done = await sync(shop.server, SyncRequest(desired=state), datetime.now(UTC))
+        assert [(one.change.action, one.done) for one in done.outcomes] == [("rename", True)]
+        assert await stage.leases() == [granted]
+        assert (await shop.plan(wages)).pending == ()
         assert stage.capacities == [None, 4]
 
 
