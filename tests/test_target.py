@@ -21,6 +21,7 @@ from planner.plan.target import Source, source_refusal, target_refusal
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.temporal.last_applied import read_last_applied
 from planner.temporal.sync import fetch_plan, sync
+from planner.timezones import TABLE_VERSION
 
 HERE = Source("github.com/acme/capacity:calendars")
 THERE = Source("github.com/acme/other:calendars")
@@ -214,7 +215,10 @@ async def test_the_first_line_names_the_target() -> None:
     """Server, Temporal namespace, project and source; as values in JSON."""
     fake = FakeTemporal()
     plan = await fetch_plan(fake.server(), order(schedule("a"), source=HERE), NOW)
-    line = f"Project {PROJECT} on fake:7233, Temporal namespace default, calendars from {HERE.name}"
+    line = (
+        f"Project {PROJECT} on fake:7233, Temporal namespace default, calendars from {HERE.name}, "
+        f"time zones {TABLE_VERSION}"
+    )
     assert plan_text(plan).splitlines()[:3] == [line, "", f"+ {NAMESPACE}/a  {CREATED}"]
     assert "Temporal namespace default" in plan_markdown(plan)
     assert json.loads(plan_json(plan))["target"] == {
@@ -222,6 +226,7 @@ async def test_the_first_line_names_the_target() -> None:
         "namespace": "default",
         "project": PROJECT,
         "source": HERE.name,
+        "timezones": TABLE_VERSION,
     }
     await sync(fake.server(), order(schedule("a", calendars=(daily(8),)), source=HERE), NOW)
     fake.catch_up()

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from temporalio.testing import WorkflowEnvironment
 
+from planner.timezones import TABLE_VERSION
+
 pytestmark = pytest.mark.integration
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -85,7 +87,8 @@ def test_the_way_of_a_change(
     assert (idle.returncode, summary) == (0, "Nothing to do: 4 schedules as the files have it.")
     address = dev_server.client.service_client.config.target_host
     assert target == (
-        f"Project {fresh} on {address}, Temporal namespace default, calendars from {calendars}"
+        f"Project {fresh} on {address}, Temporal namespace default, calendars from {calendars}, "
+        f"time zones {TABLE_VERSION}"
     )
     assert run("plan", calendars, "--detailed-exitcode").returncode == 0
     stale = run("sync", calendars, "--checksum", plan["checksum"])
