@@ -36,7 +36,10 @@ ARGUMENTS = {
     "simulator": ("--port", "0"),
 }
 
-ON_A_SERVER = ("plan", "sync", "pause", "resume", "worker", "status", "boost", "release")
+ON_A_SERVER = (
+    *("plan", "sync", "pause", "resume"),
+    *("doctor", "worker", "status", "boost", "release"),
+)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 from planner.cli import (
     boost,
     dev,
+    doctor,
     explain,
     init,
     pause,
@@ -28,6 +29,7 @@ __all__ = [
     "app",
     "boost",
     "dev",
+    "doctor",
     "exit_code_of",
     "explain",
     "init",
@@ -47,7 +49,7 @@ __all__ = [
 ORDER = (
     *("demo", "dev", "init", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume"),
-    *("worker", "status", "boost", "release", "simulator", "uninstall"),
+    *("doctor", "worker", "status", "boost", "release", "simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sync_helpers import eventually
+from sync_helpers import eventually, polling
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli import worker
+from planner.cli import doctor, worker
 from planner.errors import ServerError
 from planner.simulator import Simulator
 from planner.temporal.keepers import fetch_keepers, start_boost
@@ -197,3 +197,35 @@ async def test_a_key_that_is_mended(
             (keys / namespace).write_text("new", encoding="utf-8")
             await simulator.until(lambda: simulator.history(namespace)[-1].tru == 8)
             await client.get_workflow_handle(keeper_id(namespace)).terminate()
+
+
+async def test_doctor(
+    keys: Path,
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A line for each check, of CI's identity and of the worker's; 1 where one fails."""
+    monkeypatch.setattr("planner.temporal.status.POLLING_WITHIN", timedelta(seconds=-1))
+    async with Simulator() as simulator:
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        assert await doctor.examine(cloud=True) == 1
+        out = capsys.readouterr().out
+        assert out.startswith("ok      default on 127.0.0.1:")
+        assert "FAILED  no worker polls the task queue capacity-boost" in out
+        assert "orders.acct" in out
+        await simulator.create("orders.acct")
+        monkeypatch.setattr("planner.temporal.status.POLLING_WITHIN", timedelta(days=1))
+        async with polling(own_server.client):
+            assert await doctor.examine(cloud=True) == 0
+            assert "ok      the Cloud API lets 1 namespace be read" in capsys.readouterr().out
+            assert await doctor.examine(cloud=False) == 0
+            assert "the Cloud API was not asked" in capsys.readouterr().out
+    monkeypatch.setenv("TEMPORAL_NAMESPACE", f"{fresh}-nope")
+    monkeypatch.setenv("TEMPORAL_CLOUD_API_KEY_DIR", str(keys / "nowhere"))
+    assert await doctor.examine(cloud=True) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:6] for line in lines] == ["FAILED", "FAILED"]
+    assert f"has no namespace '{fresh}-nope'" in lines[0]
+    assert "nowhere" in lines[1]
