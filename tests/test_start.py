@@ -38,7 +38,7 @@ ARGUMENTS = {
 
 ON_A_SERVER = (
     *("plan", "sync", "pause", "resume"),
-    *("doctor", "worker", "status", "boost", "release"),
+    *("doctor", "worker", "status", "boost", "release", "uninstall"),
 )
 
 
