@@ -714,7 +714,7 @@ def _short(played: Played, reckoning: Reckoning) -> list[str]:
         if deed.what in ("terminate", "reset"):  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
     # What is said without a promise is about the bounds, which are looked at elsewhere.
-    held = _limits(played)
+    held = _limits(played, all_leases)
     known = violations(held, (), (), story.baseline, settle=settle)
     low = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
     return [*low, *_dips(played, [*all_leases, *reckoning.kept.values()])]
@@ -731,22 +731,24 @@ def _dips(played: Played, all_leases: list[ExpectedLease]) -> list[str]:
         due = demand([lease], played.story)
         since = played.begin + lease.since + played.story.under_way
         until = played.begin + lease.until
-        for before, record in pairwise(played.history):
+        for before, record in pairwise(_limits(played, all_leases)):
             is_own = record.at not in played.foreign and since < record.at < until
             if is_own and level(before.capacity) >= level(due) > level(record.capacity):
                 found.append(f"{record.at}: {record.capacity} dips below {due} of {lease}")
     return found
 
 
-def _limits(played: Played) -> list[CapacityRecord]:
+def _limits(played: Played, all_leases: list[ExpectedLease]) -> list[CapacityRecord]:
     """Return the history with on-demand that others set counted as what it allows.
 
-    A keeper leaves it alone where it allows more than is due.
+    A keeper leaves it alone where it allows more than is due, and comes back to it as the
+    baseline that it found.
     """
     allowed = Capacity(played.story.on_demand_aps / APS_PER_TRU)
     return [
         CapacityRecord(held.at, allowed)
-        if held.at in played.foreign and held.capacity == ON_DEMAND
+        if held.capacity == ON_DEMAND
+        and (held.at in played.foreign or _inherited(played, all_leases, held))
         else held
         for held in played.history
     ]
@@ -755,19 +757,21 @@ def _limits(played: Played) -> list[CapacityRecord]:
 def _inherited(played: Played, all_leases: list[ExpectedLease], held: CapacityRecord) -> bool:
     """Tell whether *held* is what others had set, found as the baseline after a rest.
 
-    Without a declaration it is left alone, and the next keeper comes back to it.
+    Without a declaration it is left alone, and the next keeper comes back to it. They may have
+    set it at rest, or while a lease ran that has ended since.
     """
+
+    def is_rest(at: datetime) -> bool:
+        return not any(
+            played.begin + lease.requested <= at < played.begin + lease.until
+            for lease in all_leases
+        )
+
+    ends = [played.begin + lease.until for lease in all_leases]
     return played.story.declared is None and any(
         earlier.at in played.foreign
         and earlier.capacity == held.capacity
-        and any(
-            earlier.at < (rest := played.begin + lease.until) < held.at
-            and not any(
-                played.begin + other.requested <= rest < played.begin + other.until
-                for other in all_leases
-            )
-            for lease in all_leases
-        )
+        and any(earlier.at <= rest < held.at and is_rest(rest) for rest in (earlier.at, *ends))
         for earlier in played.history
     )
 

@@ -116,6 +116,7 @@ FINDINGS = [(1, 723), (2, 476), (2026, 6), (2026, 218), (20261121, 702)]
 LATER_FINDINGS = [
     *((20261125, number) for number in (171, 332, 938, 2065, 2686)),
     *((20261126, number) for number in (357, 1487, 2274)),
+    (20261127, 749),
 ]
 """Others, told with all that stories have by now."""
 
