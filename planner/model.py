@@ -34,10 +34,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class IcsFile:
-    """An iCalendar file: its path below the calendars' directory, and its text."""
+    """An iCalendar file: its path below the calendars' directory, and its text.
+
+    A copy of a remote calendar has its *address*, and the day on which it was last *fetched*.
+    """
 
     path: str
     text: str = field(repr=False)
+    address: str = ""
+    fetched: date | None = field(default=None, compare=False)
 
 
 # What a window recurs by ------------------------------------------------------------

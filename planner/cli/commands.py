@@ -11,6 +11,7 @@ from planner.cli import (
     dev,
     doctor,
     explain,
+    fetch,
     init,
     pause,
     plan,
@@ -32,6 +33,7 @@ __all__ = [
     "doctor",
     "exit_code_of",
     "explain",
+    "fetch",
     "init",
     "pause",
     "plan",
@@ -47,7 +49,7 @@ __all__ = [
 
 
 ORDER = (
-    *("demo", "dev", "init", "validate", "schema", "preview", "explain", "rehearse"),
+    *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume"),
     *("doctor", "worker", "status", "boost", "release", "simulator", "uninstall"),
 )

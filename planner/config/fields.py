@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Protocol, cast
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
+from planner.config.fetched import is_address
 from planner.config.scalars import (
     ADDRESS_PATTERN,
     NAME_PATTERN,
@@ -275,13 +276,15 @@ def _parse_file(raw: object, info: ValidationInfo) -> object:
     if isinstance(raw, IcsFile):
         return raw
     text = text_of(raw)
-    if not text.endswith(".ics"):
+    if not (text.endswith(".ics") or is_address(text)):
         raise ValueError(f"{quote(text)} is no .ics file; write launches.ics")
     return _load_ics(text, info)
 
 
 File = Annotated[
-    IcsFile, BeforeValidator(_parse_file), WithJsonSchema({"type": "string", "pattern": r"\.ics$"})
+    IcsFile,
+    BeforeValidator(_parse_file),
+    WithJsonSchema({"type": "string", "pattern": r"^https://|\.ics$"}),
 ]
 
 DayItem = str | IcsFile | tuple[date, ...]
@@ -293,7 +296,7 @@ def _parse_days(raw: object, info: ValidationInfo) -> object:
     if not isinstance(raw, (str, list, dict)):
         return raw
     text = text_of(raw)
-    if text.endswith(".ics"):
+    if text.endswith(".ics") or is_address(text):
         return _load_ics(text, info)
     return parse_days(text) if looks_like_days(text) else text
 

@@ -12,6 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from planner.config.build import build
+from planner.config.fetched import (
+    INDEX,
+    RemoteCopy,
+    address_problem,
+    digest_of,
+    file_of,
+    is_address,
+    read_index,
+)
 from planner.config.fields import TextFile
 from planner.errors import InputError, Lint, Problem, did_you_mean, quote
 from planner.model import IcsFile, Project
@@ -63,6 +72,21 @@ def read(directory: Path) -> Project:
     return replace(project, warnings=tuple(sorted(warnings)))
 
 
+def named_addresses(directory: Path) -> tuple[list[str], dict[str, RemoteCopy]]:
+    """Return the addresses of remote calendars that the files name, and the copies of before.
+
+    Other problems of the files don't matter here.
+
+    Raises:
+        InputError: There is no such directory.
+    """
+    if not directory.is_dir():
+        raise InputError([Problem(str(directory), 0, "is no directory of calendars")])
+    loader = _Loader(directory, directory.resolve())
+    build(*loader.files())
+    return sorted(loader.addresses), loader.copies()
+
+
 def display(path: Path) -> str:
     """Return *path* for messages: relative to the working directory if it is below it."""
     try:
@@ -81,6 +105,8 @@ class _Loader:
     lints: list[Lint] = field(default_factory=list)
     ics_files: dict[Path, IcsFile] = field(default_factory=dict)
     uses: dict[IcsFile, dict[ical.Use, None]] = field(default_factory=dict)
+    addresses: dict[str, None] = field(default_factory=dict)
+    index: dict[str, RemoteCopy] | None = None
 
     def files(self) -> tuple[TextFile | None, list[TextFile]]:
         """Return planner.yaml and the calendar files that can be read."""
@@ -135,6 +161,38 @@ class _Loader:
                 self.problems += [replace(problem, file=name) for problem in problems]
                 self.lints += [replace(lint, file=name) for lint in lints]
 
+    def copies(self) -> dict[str, RemoteCopy]:
+        """Return the copies of remote calendars that the index lists, by address."""
+        if self.index is None:
+            path, self.index = self.directory / INDEX, {}
+            try:
+                self.index = read_index(_text(path, self.root)) if path.exists() else {}
+            except ValueError as error:
+                self.problem(path, str(error))
+        return self.index
+
+    def copy_of(self, address: str) -> IcsFile:
+        """Return the copy of the remote calendar at *address*.
+
+        Raises:
+            ValueError: There is none that counts, in words.
+        """
+        if problem := address_problem(address):
+            raise ValueError(problem)
+        self.addresses[address] = None
+        copy = self.copies().get(address)
+        path = self.directory / file_of(address)
+        if copy is None or not path.exists():
+            raise ValueError(f"{quote(address)} was not fetched yet; run planner fetch, and commit")
+        text = _text(path, self.root)
+        if digest_of(text) != copy.digest:
+            raise ValueError(
+                f"{copy.file} is not what was fetched from {quote(address)}; run planner fetch, or "
+                "name the file in place of the address"
+            )
+        found = IcsFile(copy.file, text, address, copy.fetched.date())
+        return self.ics_files.setdefault(path.resolve(), found)
+
     def problem(self, path: Path, message: str, line: int = 0) -> None:
         self.problems.append(Problem(display(path), line, message))
 
@@ -156,6 +214,8 @@ class _Resolver:
 
     def load(self, path: str) -> IcsFile:
         loader = self.loader
+        if is_address(path):
+            return loader.copy_of(path)
         target = self._inside(path)
         if target not in loader.ics_files:
             file = IcsFile(target.relative_to(loader.root).as_posix(), _text(target, loader.root))

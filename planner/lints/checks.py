@@ -343,6 +343,24 @@ def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
                 yield at(window, "horizon-low", message)
 
 
+STALE = timedelta(days=30)
+"""Age from which the copy of a remote calendar is warned about."""
+
+
+def stale_copies(project: Project, today: date) -> Iterator[Lint]:
+    """Yield the copies of remote calendars that were fetched long before *today*."""
+    seen: set[IcsFile] = set()
+    for window in project.windows:
+        own = (window.recurrence.file,) if isinstance(window.recurrence, Ical) else ()
+        for file in (*own, *window.skip.calendars, *window.holidays.calendars):
+            if file.fetched is None or today - file.fetched < STALE or file in seen:
+                continue
+            seen.add(file)
+            age = (today - file.fetched).days
+            message = f"the copy of {file.address} is {age} days old; run planner fetch, and commit"
+            yield at(window, "stale-copy", message)
+
+
 def _day(occurrence: Occurrence) -> str:
     return f"{to_wall(occurrence.start, occurrence.window.tz):%Y-%m-%d}"
 

@@ -28,6 +28,7 @@ CODES = {
     "at a time.",
     "recurrence-ends": "The last start of a recurrence is in sight.",
     "horizon-low": "Written dates, events or holidays run out soon.",
+    "stale-copy": "The copy of a remote calendar was fetched 30 days ago or earlier.",
     "window-over": "The window has no start ahead of today.",
     "many-calendars": "The window takes more calendars of a Temporal Schedule than is good.",
     "ics-ignored": "Something broken in an `.ics` file is ignored: nothing that counts depends "

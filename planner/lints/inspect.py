@@ -14,6 +14,7 @@ from planner.lints.checks import (
     endings,
     over_limits,
     running,
+    stale_copies,
     static_lints,
 )
 from planner.lints.cron_dialect import cron_dialect
@@ -62,6 +63,7 @@ def inspect(project: Project, today: date) -> Findings:
         *running(project, runs.occurrences),
         *endings(project, runs.occurrences, today),
         *crowding(runs.occurrences),
+        *stale_copies(project, today),
         *cron_dialect(project, today),
     ]
     problems = [*runs.problems, *over_limits(project, runs.occurrences)]
