@@ -107,12 +107,15 @@ parity:  ## random windows: what the compiler says against what a real server fi
 	PARITY_EXAMPLES=$(PARITY_EXAMPLES) PARITY_SEED=$(PARITY_SEED) \
 	  $(PYTHON) -m pytest -q tests/integration/test_parity.py
 
-.PHONY: examples workflows manifests package wheel sbom lowest servers
+.PHONY: examples recording workflows manifests package wheel sbom lowest servers
 examples:  ## what `planner init --github` writes, as examples/github shows it
 	rm -rf examples/github && mkdir -p examples/github
 	cd examples/github && $(abspath $(PYTHON)) -m planner init --github --project payments-platform \
 	  --namespace payments-prod.a1b2c --timezone America/New_York --country US </dev/null
 	rm -rf examples/github/calendars/.schema  # printed by `planner schema`, and longer than the rest
+
+recording:  ## record planner demo as docs/images/demo.svg, for the README (a minute)
+	$(PYTHON) docs/recording.py
 
 workflows:  ## lint the workflows for GitHub, ours and those of examples/ (needs uv)
 	.ci/lint-workflows

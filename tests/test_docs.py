@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -14,10 +15,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*
                 *ROOT.glob("calendars/*.md")])  # fmt: skip
 
 
-def load_reference() -> ModuleType:
-    """Return docs/reference.py as a module."""
-    path = ROOT / "docs" / "reference.py"
-    spec = importlib.util.spec_from_file_location("reference", path)
+def load(name: str) -> ModuleType:
+    """Return a program of docs/ as a module."""
+    path = ROOT / "docs" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -25,7 +26,7 @@ def load_reference() -> ModuleType:
     return module
 
 
-REFERENCE = load_reference()
+REFERENCE, RECORDING = load("reference"), load("recording")
 
 
 def commands_in(text: str) -> list[str]:
@@ -66,6 +67,57 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no worker",
+        "key expired",
+        "changed by hand",
+        "window moved while it runs",
+        "missed boost Slack",
+        "last month boosts cost",
+        "rollback",
+        "holiday data updated",
+        "leave",
+        "Terraform",
+    ],
+)
+def test_a_question_is_found_by_its_words(words: str) -> None:
+    """What a platform team asks has one heading that a search of its words finds, and a link."""
+    text = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    found = [
+        section
+        for section in sections
+        if all(word.lower() in section.partition("\n")[0].lower() for word in words.split())
+    ]
+    assert len(found) == 1
+    assert re.search(r"More: \[", found[0])
+
+
+def test_a_recording_plays_its_lines_in_order() -> None:
+    """Long waits are cut; each line appears at its time and stays; signs of XML are escaped."""
+    lines = RECORDING.paced([(0.0, "a < b"), (60.0, "planner sync"), (60.5, "")])
+    assert [at for at, _ in lines] == pytest.approx([0.55, 2.05, 2.55])
+    root = ElementTree.fromstring(RECORDING.picture("planner demo", lines))
+    svg = "{http://www.w3.org/2000/svg}"
+    texts = root.findall(f"{svg}text")
+    assert [text.text for text in texts] == ["$ planner demo", "a < b", "planner sync", None]
+    style = root.findtext(f"{svg}style") or ""
+    shares = [float(share) for share in re.findall(r"opacity:0}([\d.]+)%", style)]
+    assert shares == sorted(shares)
+    assert len(shares) == 3
+    assert shares[-1] < 100
+
+
+def test_the_readme_s_recording_is_one_that_went_as_planned() -> None:
+    """It ends well, is small, and loads nothing."""
+    picture = (ROOT / "docs" / "images" / "demo.svg").read_text(encoding="utf-8")
+    assert ">As planned: on-demand → 4 TRU → 8 TRU → 4 TRU → on-demand.</text>" in picture
+    assert len(picture) < 20_000
+    assert not re.search(r"href|url\(|@import|<script", picture)
 
 
 def test_the_packages_are_those_of_the_code() -> None:
