@@ -11,17 +11,28 @@ from typing import Any
 
 import pytest
 from keeper_helpers import ScriptedCloud, Stage
+from schedule_values import on
+from story_stage import delete
+from sync_helpers import Shop, eventually
 from temporalio import workflow
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from planner.temporal.fetch import boost_id, list_schedules
+from planner.temporal.watchdog import NOTE, LiveCalendars, ensure_watchdog, fetch_report
 from workflows import activity_types
 from workflows.activities.watchdog import WatchdogActivities
+from workflows.cloud import ObservedCapacity, Unauthorized
 from workflows.contract import (
+    TASK_QUEUE,
+    WATCHDOG_ID,
     CalendarView,
     Capacity,
     Healed,
+    NamespaceSeen,
+    WatchdogInput,
     WatchdogReport,
 )
 from workflows.keeper import CapacityKeeper
@@ -43,7 +54,7 @@ class Scene:
         """Return what the test says the schedules say."""
         return self.view
 
-    def worker(self) -> Worker:
+    def worker(self, *, with_watchdog: bool = False) -> Worker:
         """Return a worker of the code as it is now; it runs while its context lasts.
 
         It keeps no workflow in memory: the server takes ten seconds to miss one that did.
@@ -54,6 +65,7 @@ class Scene:
             task_queue=self.stage.queue,
             grace=timedelta(),
             workflows_in_memory=0,
+            watchdog=self.watchdog if with_watchdog else None,
         )
 
     async def round(self) -> list[Healed]:
@@ -66,6 +78,32 @@ class Scene:
             for one in self.report.healed
             if one.at == now and one.namespace == self.stage.namespace
         ]
+
+    def seen(self, namespace: str = "") -> NamespaceSeen:
+        """Return what the latest report says of the *namespace*; of the scene's if left out."""
+        assert self.report is not None
+        name = namespace or self.stage.namespace
+        (found,) = [one for one in self.report.namespaces if one.namespace == name]
+        return found
+
+    async def run_ends(self, id: str) -> None:
+        """Wait until the latest run of the workflow *id* has ended."""
+        handle = self.stage.client.get_workflow_handle(id)
+        async with asyncio.timeout(WITHIN):
+            while True:
+                if (await handle.describe()).status != WorkflowExecutionStatus.RUNNING:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def gone(self) -> None:
+        """Wait until nothing is left of the keeper."""
+        async with asyncio.timeout(WITHIN):
+            while True:
+                try:
+                    await self.stage.keeper.describe()
+                except RPCError:
+                    return
+                await asyncio.sleep(0.05)
 
     async def attempts(self) -> int:
         """Return how often the keeper's pending workflow task was tried."""
@@ -226,3 +264,220 @@ async def test_a_stuck_keeper_is_replaced(
             await one.heals("keeper")
             await one.ends_as(WorkflowExecutionStatus.COMPLETED)
         assert one.stage.cloud.steps == [8, None]
+
+
+@asynccontextmanager
+async def with_calendar(
+    environment: WorkflowEnvironment, name: str, **cloud: Any
+) -> AsyncIterator[tuple[Scene, Shop]]:
+    """Set a scene whose watchdog reads the live schedules of a project; they go at its end."""
+    shop = Shop(environment.client, name)
+    async with scene(environment, name, **cloud) as one:
+        one.stage.namespace = shop.namespace
+        one.stage.queue = one.watchdog.task_queue = TASK_QUEUE
+        one.watchdog.calendars = LiveCalendars(shop.server)
+        try:
+            yield one, shop
+        finally:
+            await shop.sync()
+
+
+async def listed(shop: Shop, *, count: int = 1) -> None:
+    """Wait until the list, which lags, shows the schedules of *shop*."""
+
+    async def shown() -> None:
+        assert len(await list_schedules(shop.server, shop.project)) == count
+
+    await eventually(shown)
+
+
+def began(ago: float = 60) -> datetime:
+    """Return when a window opened that is under way."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=ago)
+
+
+@pytest.mark.parametrize("how", ["terminated", "deleted", "failed"])
+async def test_a_missed_boost_is_started_while_its_window_runs(
+    own_server: WorkflowEnvironment, fresh: str, how: str
+) -> None:
+    """Under its own id, by the times of its schedule; the next round has nothing to do."""
+    async with with_calendar(own_server, fresh) as (one, shop):
+        start = began()
+        value = shop.value(calendars=(on(start),), tru=8, ahead_seconds=0, ttl_seconds=3600)
+        await shop.sync(value)
+        boost = shop.client.get_workflow_handle(boost_id(value, start))
+        if how == "deleted":
+            await delete(boost)
+        else:
+            await boost.terminate("by mistake")
+        await listed(shop)
+        if how == "failed":
+            await shop.client.start_workflow(
+                "NoSuchBoost",
+                id=boost.id,
+                task_queue=f"nobody-{fresh}",
+                run_timeout=timedelta(seconds=1),
+            )
+            await one.run_ends(boost.id)
+        async with one.worker():
+            await one.heals("boost")
+            result = await boost.result()
+            assert result["in_force"]
+            assert datetime.fromisoformat(result["until"]) == start + timedelta(hours=1)
+            await one.stage.in_force(8)
+            assert await one.round() == []
+            await one.stage.release()
+            await one.stage.in_force(None)
+            assert await one.round() == [], "what was released stays so"
+
+
+async def test_windows_that_are_paused_or_cancelled_are_left_alone(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """A pause and a cancelled boost are a person's wish."""
+    async with with_calendar(own_server, fresh) as (one, shop):
+        start = began()
+        paused, cancelled = (
+            shop.value(window, calendars=(on(start),), ahead_seconds=0, ttl_seconds=3600)
+            for window in ("paused", "cancelled")
+        )
+        await shop.sync(paused, cancelled)
+        await shop.pause(paused.id, "not today")
+        await shop.client.get_workflow_handle(boost_id(paused, start)).terminate()
+        await shop.client.get_workflow_handle(boost_id(cancelled, start)).cancel()
+        await eventually(lambda: shop.listed_paused(1))
+        async with one.worker():
+            await one.run_ends(boost_id(cancelled, start))
+            assert await one.round() == []
+        assert one.stage.cloud.writes == []
+
+
+async def test_a_declared_baseline_is_established_and_left_where_others_set_more(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """It comes within a round; 12 TRU by hand stay, and are reported with their age."""
+    async with with_calendar(own_server, fresh) as (one, shop):
+        await shop.sync(shop.value(baseline=Capacity(2)))
+        await listed(shop)
+        one.watchdog.baseline = "observe"
+        assert await one.round() == []
+        assert one.seen().state == "below"
+        one.watchdog.baseline = "enforce"
+        async with one.worker():
+            await one.heals("baseline")
+            await one.stage.in_force(2)
+            await one.ends_as(WorkflowExecutionStatus.COMPLETED)
+            assert await one.round() == []
+            assert one.seen().state == "ok"
+            await one.stage.cloud.set(Capacity(12))
+            assert await one.round() == []
+            seen = one.seen()
+            assert (seen.state, seen.capacity) == ("foreign", Capacity(12))
+            assert seen.details == (
+                "12 TRU is in force, the calendar declares 2 TRU: set externally and left alone"
+            )
+        assert one.stage.cloud.steps == [2, 12]
+
+
+async def test_what_a_lost_keeper_left_is_given_back(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """Nothing is left of the keeper: the id of its request tells what was there before."""
+    async with with_calendar(own_server, fresh, capacity=Capacity(3)) as (one, shop):
+        await shop.sync(shop.value())
+        await listed(shop)
+        async with one.worker():
+            assert (await one.stage.boost(8, 1)).in_force
+            await delete(one.stage.keeper)
+            await one.gone()
+            await one.heals("capacity")
+            await one.stage.in_force(3)
+            await one.ends_as(WorkflowExecutionStatus.COMPLETED)
+            assert await one.round() == []
+
+
+async def test_a_namespace_that_cant_be_read_stops_no_other(
+    own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key it is unknown, with the reason and what was seen last; the others go on."""
+    async with with_calendar(own_server, fresh) as (one, shop):
+        other = f"other-{shop.namespace}"
+        await shop.sync(shop.value(), shop.value(namespace=other))
+        await listed(shop, count=2)
+        assert await one.round() == []
+        assert (one.seen().state, one.seen(other).state) == ("ok", "ok")
+        observe = one.stage.cloud.observe
+
+        async def without_key(namespace: str) -> ObservedCapacity:
+            if namespace == shop.namespace:
+                raise Unauthorized("no key for this namespace")
+            return await observe(namespace)
+
+        monkeypatch.setattr(one.stage.cloud, "observe", without_key)
+        assert await one.round() == []
+        seen = one.seen()
+        assert one.seen(other).state == "ok"
+        assert (seen.state, seen.details) == ("unknown", "no key for this namespace")
+        assert seen.capacity == Capacity()
+        assert seen.at is not None
+        assert one.report is not None
+        assert seen.at < one.report.at
+
+
+async def test_the_schedule_of_the_watchdog(own_server: WorkflowEnvironment, fresh: str) -> None:
+    """Made once for all projects, brought up to date, and no project's own; a pause stays."""
+    client, quick = own_server.client, WatchdogInput(for_seconds=60, every_seconds=0.5)
+    shop = Shop(client, fresh)
+    assert await ensure_watchdog(client) == "created"
+    assert await ensure_watchdog(client, task=quick, task_queue=fresh, starts_now=True) == "kept"
+    handle = client.get_schedule_handle(WATCHDOG_ID)
+    live = await handle.describe()
+    assert live.schedule.state.note == NOTE
+    assert len(live.info.running_actions) == 1
+    edits = live.raw_description.info.update_time
+    assert await ensure_watchdog(client, task=quick, task_queue=fresh, starts_now=True) == "kept"
+    again = await handle.describe()
+    assert again.raw_description.info.update_time == edits
+    assert again.info.num_actions == live.info.num_actions
+    await shop.sync(shop.value())
+    await shop.sync()
+    assert await list_schedules(shop.server, "") == {}
+    await handle.pause(note="while the Cloud is being mended")
+    assert await ensure_watchdog(client) == "paused"
+    assert (await handle.describe()).schedule.state.paused
+    await handle.delete()
+
+
+async def test_the_watchdog_goes_on_from_worker_to_worker(
+    own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its report can be read without a worker, and a stopped worker's round goes to the next."""
+    # The SDK sends a heartbeat each 80 % of its time-out at most.
+    monkeypatch.setattr("workflows.watchdog.SLOWEST_ROUND", timedelta(seconds=2))
+    client, quick = own_server.client, WatchdogInput(for_seconds=60, every_seconds=0.2)
+    async with scene(own_server, fresh) as one:
+        assert await fetch_report(client) is None
+        await ensure_watchdog(client, task=quick, task_queue=fresh, starts_now=True)
+        try:
+            async with one.worker(with_watchdog=True):
+                assert (await one.stage.boost(8, 1)).in_force
+                first = await reported(client, lambda report: bool(report.namespaces))
+                later = await reported(client, lambda report: report.at > first.at)
+                assert (later.interval, later.problems) == (0.2, ())
+            await one.stage.keeper.terminate("while no worker runs")
+            async with one.worker(with_watchdog=True):
+                healed = await reported(client, lambda report: bool(report.healed))
+                assert [each.what for each in healed.healed] == ["keeper"]
+                await one.stage.says(lambda status: status.health == "ok")
+        finally:
+            await client.get_schedule_handle(WATCHDOG_ID).delete()
+
+
+async def reported(client: Client, holds: Callable[[WatchdogReport], bool]) -> WatchdogReport:
+    """Return the watchdog's report once it *holds*."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            report = await fetch_report(client)
+            if report is not None and holds(report):
+                return report
+            await asyncio.sleep(0.1)

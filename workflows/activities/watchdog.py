@@ -64,6 +64,10 @@ AT_ONCE = 4
 
 RPC_TIMEOUT = timedelta(seconds=10)
 
+HAND_OVER = timedelta(seconds=5)
+"""How long after a worker has begun to stop another one goes on. The stopping one still polls
+for a moment: a task that it gets then holds its end up."""
+
 TERMINATED_BECAUSE = "its workflow task failed over and over; a successor goes on"
 
 _BROKEN = " OR ".join(
@@ -115,7 +119,7 @@ class WatchdogActivities:
         end = activity.info().scheduled_time + timedelta(seconds=task.for_seconds)
         stopping = asyncio.ensure_future(activity.wait_for_worker_shutdown())
         try:
-            while True:
+            while not activity.is_worker_shutdown():
                 begin = datetime.now(UTC)
                 report = await self.round(begin, report, task.every_seconds)
                 activity.heartbeat(report)
@@ -125,10 +129,7 @@ class WatchdogActivities:
                     return report
                 left = (due - datetime.now(UTC)).total_seconds()
                 await asyncio.wait({stopping}, timeout=max(0.0, left))
-                if stopping.done():
-                    raise ApplicationError(
-                        "the worker stops; another goes on", next_retry_delay=timedelta(seconds=1)
-                    )
+            raise ApplicationError("the worker stops; another goes on", next_retry_delay=HAND_OVER)
         finally:
             stopping.cancel()
 

@@ -1,0 +1,350 @@
+"""The watchdog's schedule, what it reads of the live schedules, and its latest report.
+
+The schedule is the planner's own: one for a Temporal namespace, whatever projects share it. It
+bears no project's owner mark, so that no plan counts it, changes it or deletes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.schedule.v1 import ScheduleListEntry, ScheduleListInfo
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleDescription,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    WorkflowExecutionStatus,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from planner.errors import ServerError
+from planner.plan.firings import under_way
+from planner.plan.model import LiveSchedule
+from planner.schedules.spec import Schedule as WindowSchedule
+from planner.schedules.spec import namespace_of
+from planner.temporal.client import REQUEST_TIMEOUT, Server
+from planner.temporal.convert import EntryReader
+from planner.temporal.fetch import LATE, boost_id, describe, list_entries
+from workflows.contract import (
+    ROUND_EVERY,
+    TASK_QUEUE,
+    WATCH_FOR,
+    WATCHDOG_ID,
+    WATCHDOG_WORKFLOW,
+    CalendarView,
+    Declared,
+    DueBoost,
+    WatchdogInput,
+    WatchdogReport,
+    occurrence_of,
+)
+
+NOTE = (
+    f"The planner's watchdog. Every {ROUND_EVERY // timedelta(minutes=1)} minutes it compares what "
+    "is with what the calendars say: it starts missed boosts, replaces broken keepers and looks "
+    "at the capacity of quiet namespaces, for all projects here. Pause it to stop that."
+)
+
+RUN_TIMEOUT = 2 * WATCH_FOR
+"""After this long a workflow of the watchdog that no worker carries on makes room for the next."""
+
+CATCHUP_WINDOW = timedelta(minutes=1)
+"""A firing that the server was away for is made up within this time; the next one comes anyway."""
+
+MOST_READ = 2
+"""Of so many of the latest workflows the report is read."""
+
+DESCRIBED_AT_ONCE = 4
+
+DESCRIBED_FOR = timedelta(hours=1)
+"""How long a described schedule is taken as known while the list shows it unchanged: the list
+doesn't show the input of its boosts, which only a hand edit changes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A schedule as it was described at *at*, when the list showed *listed* of it."""
+
+    listed: bytes
+    at: datetime
+    schedule: WindowSchedule | None
+
+
+@dataclass
+class LiveCalendars:
+    """Reads the live schedules of every project, for the watchdog's rounds.
+
+    Each schedule is described once, and again where the list shows another: so a round of
+    which nothing has changed sends one request for each page of the list.
+    """
+
+    server: Server
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return what the live schedules say at *now*.
+
+        Raises:
+            ServerError: They could not be read.
+        """
+        reader = EntryReader(self.server.converter)
+        entries = [
+            entry
+            async for entry in list_entries(self.server)
+            if namespace_of(entry.schedule_id) and await reader.owner(entry)
+        ]
+        slots = asyncio.Semaphore(DESCRIBED_AT_ONCE)
+
+        async def one(entry: ScheduleListEntry) -> WindowSchedule | None:
+            async with slots:
+                return await self._described(entry, now)
+
+        found = await asyncio.gather(*(one(entry) for entry in entries))
+        self._known = {
+            id: known
+            for id, known in self._known.items()
+            if id in {entry.schedule_id for entry in entries}
+        }
+        schedules = [schedule for schedule in found if schedule is not None]
+        return CalendarView(
+            namespaces=tuple(declared_by(schedules)),
+            due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
+        )
+
+    async def _described(self, entry: ScheduleListEntry, now: datetime) -> WindowSchedule | None:
+        listed, known = _as_listed(entry), self._known.get(entry.schedule_id)
+        if known is None or known.listed != listed or now - known.at >= DESCRIBED_FOR:
+            live = await describe(self.server, entry.schedule_id)
+            known = _Known(listed, now, _readable(live))
+            self._known[entry.schedule_id] = known
+        return known.schedule
+
+
+def _as_listed(entry: ScheduleListEntry) -> bytes:
+    """Return what the list shows of a schedule, its firings apart."""
+    info = ScheduleListInfo()
+    info.CopyFrom(entry.info)
+    info.ClearField("recent_actions")
+    info.ClearField("future_action_times")
+    return info.SerializeToString(deterministic=True)
+
+
+def _readable(live: LiveSchedule | None) -> WindowSchedule | None:
+    """Return the schedule of *live*; None where it is gone or its input isn't a boost's."""
+    if live is None or live.schedule is None or live.schedule.request.tru <= 0:
+        return None
+    return live.schedule
+
+
+def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
+    """Return what *schedules* declare for each of their namespaces: the newest counts.
+
+    Where two projects declare another baseline for one namespace, none is established there.
+    """
+    found: dict[str, Declared] = {}
+    for schedule in sorted(schedules, key=lambda one: one.request.revision):
+        request = schedule.request
+        declared = Declared(
+            namespace=request.namespace,
+            baseline=request.baseline,
+            rails=request.rails,
+            revision=request.revision,
+            project=schedule.project,
+        )
+        before = found.get(request.namespace, declared)
+        is_disputed = before.project != declared.project and before.baseline != declared.baseline
+        found[request.namespace] = (
+            Declared(namespace=request.namespace) if is_disputed else declared
+        )
+    return [found[name] for name in sorted(found)]
+
+
+def due_boosts(schedule: WindowSchedule, now: datetime) -> list[DueBoost]:
+    """Return the boosts that the server should have started for *schedule* by *now*.
+
+    Those of windows that haven't ended; a firing that jitter may still delay isn't due.
+    """
+    if schedule.paused:
+        return []
+    settled = now - LATE - schedule.jitter
+    return [
+        DueBoost(
+            id=boost_id(schedule, nominal),
+            schedule=schedule.id,
+            nominal=nominal,
+            request=schedule.request,
+            summary=schedule.summary,
+        )
+        for nominal in under_way(schedule, now)
+        if nominal <= settled and occurrence_of(schedule.request, nominal)[1] > now
+    ]
+
+
+Ensured = Literal["created", "kept", "paused", "foreign"]
+"""What became of the watchdog's schedule: it was made, is as it should be, is paused by a person,
+or another's schedule has its id."""
+
+
+async def ensure_watchdog(
+    client: Client,
+    *,
+    task: WatchdogInput | None = None,
+    task_queue: str = TASK_QUEUE,
+    starts_now: bool = False,
+) -> Ensured:
+    """Make the watchdog's schedule where it is missing, and bring it up to date.
+
+    A pause by a person stays.
+
+    Args:
+        client: A client of the Temporal namespace that has the planner's schedules.
+        task: How long and how often it looks around; the default if left out.
+        task_queue: Where its workflows run.
+        starts_now: Whether to start it at once where no workflow of it is under way; for a
+            worker, which will take it.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    desired = _watchdog(task or WatchdogInput(), task_queue)
+    handle = client.get_schedule_handle(WATCHDOG_ID)
+    try:
+        try:
+            await client.create_schedule(
+                WATCHDOG_ID, desired, trigger_immediately=starts_now, rpc_timeout=REQUEST_TIMEOUT
+            )
+        except ScheduleAlreadyRunningError:
+            live = await handle.describe(rpc_timeout=REQUEST_TIMEOUT)
+        else:
+            return "created"
+        return await _keep(client, live, desired, starts_now=starts_now)
+    except RPCError as error:
+        raise ServerError(f"the watchdog's schedule: {error.message}") from error
+
+
+def _watchdog(task: WatchdogInput, task_queue: str) -> Schedule:
+    """Return the watchdog's schedule.
+
+    A firing that comes while a workflow still looks around waits for its end, so that there
+    is no gap between the two.
+    """
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            WATCHDOG_WORKFLOW,
+            task,
+            id=WATCHDOG_ID,
+            task_queue=task_queue,
+            run_timeout=RUN_TIMEOUT,
+            static_summary="Looks whether everything is as the calendars say",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=WATCH_FOR)]),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.BUFFER_ONE, catchup_window=CATCHUP_WINDOW
+        ),
+        state=ScheduleState(note=NOTE),
+    )
+
+
+async def _keep(
+    client: Client, live: ScheduleDescription, desired: Schedule, *, starts_now: bool
+) -> Ensured:
+    """Bring the *live* schedule to *desired* where it differs; start it if nothing runs."""
+    handle = client.get_schedule_handle(WATCHDOG_ID)
+    action = live.schedule.action
+    if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != WATCHDOG_WORKFLOW:
+        return "foreign"
+    if live.schedule.state.paused:
+        return "paused"
+    if await _comparable(client, live.schedule) != await _comparable(client, desired):
+        await handle.update(lambda _: ScheduleUpdate(desired), rpc_timeout=REQUEST_TIMEOUT)
+    if starts_now and not live.info.running_actions:
+        await handle.trigger(rpc_timeout=REQUEST_TIMEOUT)
+    return "kept"
+
+
+async def _comparable(client: Client, schedule: Schedule) -> tuple[object, ...]:
+    """Return what the planner sets of the watchdog's schedule, for comparison."""
+    action = schedule.action
+    assert isinstance(action, ScheduleActionStartWorkflow)
+    return (
+        schedule.spec.intervals,
+        schedule.policy,
+        schedule.state.note,
+        action.task_queue,
+        action.run_timeout,
+        [await _payload(client, argument) for argument in action.args],
+    )
+
+
+async def _payload(client: Client, argument: object) -> bytes:
+    """Return *argument* as it is stored: a described schedule has it so already."""
+    if not isinstance(argument, Payload):
+        (argument,) = await client.data_converter.encode([argument])
+    return argument.data
+
+
+async def fetch_report(client: Client) -> WatchdogReport | None:
+    """Return the report of the watchdog's latest round; None if there is none to be read.
+
+    It comes from the heartbeat of the workflow under way, else from the result of the latest
+    one: no worker is asked, and it costs no Action.
+
+    Raises:
+        ServerError: The server could not be asked.
+    """
+    try:
+        live = await client.get_schedule_handle(WATCHDOG_ID).describe(rpc_timeout=REQUEST_TIMEOUT)
+        reports = [
+            await _report_of(client, execution.workflow_id)
+            for execution in (
+                *(action for action in live.info.running_actions),
+                *(result.action for result in live.info.recent_actions[-MOST_READ:]),
+            )
+            if isinstance(execution, ScheduleActionExecutionStartWorkflow)
+        ]
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return None
+        raise ServerError(f"the watchdog's report: {error.message}") from error
+    known = [report for report in reports if report is not None]
+    return max(known, key=lambda report: report.at, default=None)
+
+
+async def _report_of(client: Client, id: str) -> WatchdogReport | None:
+    """Return the report in the heartbeat or the result of the watchdog's workflow *id*."""
+    handle = client.get_workflow_handle(id, result_type=WatchdogReport)
+    try:
+        described = await handle.describe(rpc_timeout=REQUEST_TIMEOUT)
+        if described.status == WorkflowExecutionStatus.COMPLETED:
+            report: WatchdogReport = await handle.result(rpc_timeout=REQUEST_TIMEOUT)
+            return report
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:  # its retention is over
+            return None
+        raise
+    for pending in described.raw_description.pending_activities:
+        if pending.heartbeat_details.payloads:
+            return await _decoded(client, pending.heartbeat_details)
+    return None
+
+
+async def _decoded(client: Client, details: Payloads) -> WatchdogReport | None:
+    try:
+        (report,) = await client.data_converter.decode(details.payloads[:1], [WatchdogReport])
+    except Exception:  # another release may have written it
+        return None
+    return report if isinstance(report, WatchdogReport) else None
