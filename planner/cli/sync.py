@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async
-from planner.cli.output import colours
+from planner.cli.output import colours, say
 from planner.cli.plan import (
     Adopt,
     AllowDelete,
@@ -32,6 +32,7 @@ from planner.cli.plan import (
     request_of,
     warnings_of,
 )
+from planner.errors import ServerError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -125,10 +126,21 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
         )
         printer.print_target(target_of(server, request))
         done = await write(server, request, datetime.now(UTC))
+        await _keep_watchdog(server)
     if text:
         print_warnings(done.plan, request.allowed)
     printer.print_report(done)
     return EXIT_ERROR if done.failed else EXIT_DONE
+
+
+async def _keep_watchdog(server: Server) -> None:
+    """Make the watchdog's schedule where it is missing; a sync doesn't fail for it."""
+    from planner.temporal.watchdog import ensure_watchdog
+
+    try:
+        await ensure_watchdog(server.client)
+    except ServerError as error:
+        say(f"planner: {error}")
 
 
 class ProgressBar:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 HIGHEST_PORT = 65_535
 
+
+class BaselineChoice(StrEnum):
+    """What the watchdog does about a quiet namespace below its declared baseline."""
+
+    enforce = "enforce"
+    observe = "observe"
+
+
 FIRST_LOOK, LOOK_EVERY = 5.0, 15.0
 """Seconds from a worker's start to its first look at its own polls, and between two."""
 
@@ -36,6 +45,13 @@ def worker(
     metrics: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Serve Prometheus metrics on this address.")
     ] = "",
+    baseline: Annotated[
+        BaselineChoice,
+        typer.Option(
+            envvar="PLANNER_BASELINE",
+            help="Raise a quiet namespace to its declared baseline, or only report it.",
+        ),
+    ] = BaselineChoice.enforce,
 ) -> None:
     """Run the worker that raises and lowers capacities.
 
@@ -47,19 +63,24 @@ def worker(
 
     Before it says that it runs, it checks server, namespace and keys. What is missing for
     good ends it with 1; what may come is said, and keeps /readyz at 503 until it is there.
+    It carries the watchdog, too: every two minutes it looks whether all is as the calendars
+    say, on a schedule of its own, planner-watchdog, which is made where it is missing.
     """
     from workflows.observability import log_to_stderr
 
     log_to_stderr()
-    run_async(work(health, metrics))
+    run_async(work(health, metrics, baseline))
 
 
-async def work(health: str, metrics: str) -> None:
+async def work(
+    health: str, metrics: str, baseline: BaselineChoice = BaselineChoice.enforce
+) -> None:
     """Run a worker until SIGTERM or Ctrl-C, with its health and metrics at those addresses."""
     import asyncio
     import signal
 
     from planner.temporal.client import connect, server_of
+    from planner.temporal.watchdog import LiveCalendars
     from workflows.cloud import keys_from
     from workflows.observability import Readiness
     from workflows.worker import run_worker
@@ -77,9 +98,16 @@ async def work(health: str, metrics: str) -> None:
         address = client.service_client.config.target_host
         ready = "" if not readiness.problems else ", but is not ready"
         say(f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.")
-        checking = asyncio.create_task(own.keep_checking())
-        stack.callback(checking.cancel)
-        await run_worker(client, cloud, stop=stop, keys=keys_from(os.environ))
+        for beside in (own.keep_checking(), own.start_watchdog()):
+            stack.callback(asyncio.create_task(beside).cancel)
+        await run_worker(
+            client,
+            cloud,
+            stop=stop,
+            keys=keys_from(os.environ),
+            calendars=LiveCalendars(own.server),
+            baseline=baseline.value,
+        )
     say("The worker has stopped.")
 
 
@@ -105,6 +133,20 @@ class StartedWorker:
         self.readiness.update(await self._cloud_problems(namespaces))
         for problem in self.readiness.problems.values():
             say(f"planner: {problem}")
+
+    async def start_watchdog(self) -> None:
+        """Make the watchdog's schedule where it is missing, and say what keeps it from running."""
+        from planner.temporal.watchdog import ensure_watchdog
+
+        try:
+            made = await ensure_watchdog(self.server.client, starts_now=True)
+        except ServerError as error:
+            say(f"planner: no watchdog: {error}")
+            return
+        if made == "paused":
+            say("planner: the watchdog's schedule, planner-watchdog, is paused: nothing is healed")
+        elif made == "foreign":
+            say("planner: no watchdog: the schedule planner-watchdog is somebody else's")
 
     async def keep_checking(self) -> None:
         """Look at the polls every so often, and at what was missing until it is there."""

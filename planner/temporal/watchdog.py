@@ -221,19 +221,28 @@ async def ensure_watchdog(
         ServerError: The server refused.
     """
     desired = _watchdog(task or WatchdogInput(), task_queue)
-    handle = client.get_schedule_handle(WATCHDOG_ID)
     try:
-        try:
+        live = await _described(client)
+        if live is None:
             await client.create_schedule(
                 WATCHDOG_ID, desired, trigger_immediately=starts_now, rpc_timeout=REQUEST_TIMEOUT
             )
-        except ScheduleAlreadyRunningError:
-            live = await handle.describe(rpc_timeout=REQUEST_TIMEOUT)
-        else:
             return "created"
         return await _keep(client, live, desired, starts_now=starts_now)
+    except ScheduleAlreadyRunningError:  # another worker or sync was first
+        return "kept"
     except RPCError as error:
         raise ServerError(f"the watchdog's schedule: {error.message}") from error
+
+
+async def _described(client: Client) -> ScheduleDescription | None:
+    """Return the watchdog's schedule; None where there is none."""
+    try:
+        return await client.get_schedule_handle(WATCHDOG_ID).describe(rpc_timeout=REQUEST_TIMEOUT)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return None
+        raise
 
 
 def _watchdog(task: WatchdogInput, task_queue: str) -> Schedule:
@@ -307,7 +316,9 @@ async def fetch_report(client: Client) -> WatchdogReport | None:
         ServerError: The server could not be asked.
     """
     try:
-        live = await client.get_schedule_handle(WATCHDOG_ID).describe(rpc_timeout=REQUEST_TIMEOUT)
+        live = await _described(client)
+        if live is None:
+            return None
         reports = [
             await _report_of(client, execution.workflow_id)
             for execution in (
@@ -317,8 +328,6 @@ async def fetch_report(client: Client) -> WatchdogReport | None:
             if isinstance(execution, ScheduleActionExecutionStartWorkflow)
         ]
     except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:
-            return None
         raise ServerError(f"the watchdog's report: {error.message}") from error
     known = [report for report in reports if report is not None]
     return max(known, key=lambda report: report.at, default=None)
