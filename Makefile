@@ -2,7 +2,7 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races \
+.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits \
   kills near-now bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
 
 check: static test  ## what CI runs
@@ -51,6 +51,12 @@ races:  ## two syncs of different commits at once, so many times: never a mix
 KILLS ?= 50
 kills:  ## syncs killed at random points, so many times: the next one converges
 	PLANNER_KILLS=$(KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_races.py -k killed
+
+EDITS ?= 1000
+EDITS_SEED ?= 4711
+edits:  ## so many random edits of a repository of calendars: each named by the plan, each synced
+	PLANNER_EDITS=$(EDITS) PLANNER_EDITS_SEED=$(EDITS_SEED) \
+	  $(PYTHON) -m pytest -q -s tests/test_random_edits.py
 
 NEAR_ROUNDS ?= 20
 NEAR_SIZES ?= 20 250
