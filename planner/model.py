@@ -401,7 +401,8 @@ class NamespaceStatus:
     """A namespace as it is: what is in force and until when, and what is wrong.
 
     *capacity* was in force at *observed_at*; both are None where nobody has looked yet.
-    *findings* are sorted, the most urgent first.
+    *findings* are sorted, the most urgent first. *skipped* are the leases of coming occurrences
+    that an operator took out.
     """
 
     namespace: str
@@ -409,6 +410,7 @@ class NamespaceStatus:
     observed_at: datetime | None = None
     baseline: Capacity | None = None
     leases: tuple[Lease, ...] = ()
+    skipped: tuple[Lease, ...] = ()
     next_window: NextWindow | None = None
     findings: tuple[Finding, ...] = ()
 

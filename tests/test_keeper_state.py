@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from workflows import keeper_transitions
 from workflows.backoff import FIRST_AFTER_REFUSAL, QUICK, SLOW, Fault, delay
-from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, LeaseRequest, Rails
+from workflows.contract import (
+    ON_DEMAND,
+    Capacity,
+    Combine,
+    Lease,
+    LeaseRequest,
+    Rails,
+    ReleaseRequest,
+)
 from workflows.keeper_state import KeeperState, KnownOptions
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -214,6 +222,16 @@ def test_the_newest_declaration_counts() -> None:
     known = keeper_transitions.grant(known, order(lease(4), baseline=Capacity(3)), NOW)
     known = keeper_transitions.grant(known, order(lease(6)), NOW)
     assert (known.baseline, known.baseline_declared) == (Capacity(3), True)
+
+
+def test_a_skip_is_taken_back() -> None:
+    """A lease that is refused before it comes is granted again once the refusal is undone."""
+    coming = lease(8, start=1)
+    skip = ReleaseRequest(key=coming.key, lease=coming)
+    skipped = keeper_transitions.release_requested(state(), skip, NOW)
+    assert keeper_transitions.was_released(skipped, coming.key)
+    undone = keeper_transitions.release_requested(skipped, replace(skip, undo=True), NOW)
+    assert undone == state()
 
 
 def test_by_hand_keeps_the_rails() -> None:

@@ -37,7 +37,7 @@ ARGUMENTS = {
 }
 
 ON_A_SERVER = (
-    *("plan", "sync", "pause", "resume"),
+    *("plan", "sync", "pause", "resume", "skip"),
     *("doctor", "worker", "status", "boost", "release", "uninstall"),
 )
 

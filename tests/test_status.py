@@ -131,6 +131,26 @@ def test_text() -> None:
     ]
 
 
+def test_a_skipped_occurrence_is_not_next() -> None:
+    """What an operator took out is named so, with who did and why."""
+    lease = Lease(
+        key="payroll@x",
+        window="payroll",
+        tru=4,
+        start=NEXT.start,
+        until=NEXT.start + timedelta(hours=2),
+        by="ann",
+        reason="freeze",
+    )
+    one = NamespaceStatus(namespace="n.a", next_window=NEXT, skipped=(lease,))
+    below = status_text([one], NOW).splitlines()[2:]
+    assert below == ["    skipped: payroll 4 TRU 2027-02-01 23:00Z, by ann: freeze"]
+    (value,) = status_json([one])["namespaces"]
+    assert value["skipped"] == [
+        {"window": "payroll", "tru": 4, "start": "2027-02-01T23:00:00Z", "by": "ann"}
+    ]
+
+
 def test_no_line_is_wider_than_a_terminal() -> None:
     """Eighty columns hold the longest names and the longest words of a fault."""
     long = NamespaceStatus(
@@ -208,6 +228,7 @@ def test_json() -> None:
                 "leases": [
                     {"window": "close", "tru": 8, "until": "2027-02-01T06:00:00Z", "by": "schedule"}
                 ],
+                "skipped": [],
                 "next": {"window": "payroll", "start": "2027-02-01T23:00:00Z", "tru": 4},
                 "observed_at": "2027-01-31T23:00:00Z",
                 "state": "foreign",
@@ -228,6 +249,7 @@ def test_json() -> None:
                 "observed_at": None,
                 "baseline": None,
                 "leases": [],
+                "skipped": [],
                 "next": None,
                 "state": "ok",
                 "details": "",

@@ -174,6 +174,7 @@ class CapacityKeeper:
             leases=known.leases,
             details=ui_text.keeper_details(known, now),
             observed_at=known.observed_at,
+            released=known.released,
         )
 
     @workflow.query(name=activity_types.STATE_QUERY)

@@ -150,6 +150,8 @@ def release(state: KeeperState, chosen: Callable[[Lease], bool]) -> KeeperState:
 
 def release_requested(state: KeeperState, request: ReleaseRequest, now: datetime) -> KeeperState:
     """Return *state* without the leases that *request* names; its own lease is refused."""
+    if request.undo:
+        return replace(state, released=_others(state.released, request.key))
     left = release(state, lambda lease: is_meant(lease, request))
     return left if request.lease is None else refuse(left, request.lease, now)
 

@@ -18,6 +18,7 @@ from planner.cli import (
     preview,
     rehearse,
     simulator,
+    skip,
     status,
     sync,
     uninstall,
@@ -40,6 +41,7 @@ __all__ = [
     "preview",
     "rehearse",
     "simulator",
+    "skip",
     "status",
     "sync",
     "uninstall",
@@ -50,7 +52,7 @@ __all__ = [
 
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
-    *("plan", "sync", "pause", "resume"),
+    *("plan", "sync", "pause", "resume", "skip"),
     *("doctor", "worker", "status", "boost", "release", "simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""

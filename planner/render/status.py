@@ -134,11 +134,17 @@ def _texts(one: NamespaceStatus) -> list[str]:
         for lease in one.leases
     ]
     following = one.next_window
+    taken_out = {(lease.window, lease.start) for lease in one.skipped}
     coming = (
         [f"next: {following.window} {following.tru} TRU {_minute(following.start)}"]
-        if following
+        if following and (following.window, following.start) not in taken_out
         else []
     )
+    coming += [
+        f"skipped: {lease.window} {lease.tru} TRU {_minute(lease.start)}, by {lease.by}"
+        f"{f': {lease.reason}' if lease.reason else ''}"
+        for lease in one.skipped
+    ]
     findings = [
         text
         for finding in one.findings
@@ -190,6 +196,15 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
                 "by": lease.by,
             }
             for lease in one.leases
+        ],
+        "skipped": [
+            {
+                "window": lease.window,
+                "tru": lease.tru,
+                "start": format_instant(lease.start),
+                "by": lease.by,
+            }
+            for lease in one.skipped
         ],
         "next": None
         if following is None

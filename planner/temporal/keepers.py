@@ -14,6 +14,7 @@ from temporalio.api.common.v1 import WorkflowExecution as Execution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import (
     Client,
+    WithStartWorkflowOperation,
     WorkflowExecution,
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -223,6 +224,37 @@ async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -
             await asyncio.sleep(HAND_OVER)
         else:
             return tuple(gone)
+
+
+async def refuse(client: Client, namespace: str, request: ReleaseRequest) -> None:
+    """Have the keeper of *namespace* carry out *request*; one is started where none runs.
+
+    Raises:
+        ServerError: The keeper broke off, or could not be reached.
+    """
+    known = await fetch_keepers(client, datetime.now(UTC), namespace, ask=False)
+    if any(keeper.is_broken or keeper.stuck for keeper in known):
+        raise ServerError(
+            f"the keeper of {namespace} broke off; `planner status {namespace} --repair` first"
+        )
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        KEEPER_WORKFLOW,
+        KeeperStart(namespace=namespace),
+        id=keeper_id(namespace),
+        task_queue=TASK_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"Capacity of {namespace}",
+    )
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+            await client.execute_update_with_start_workflow(
+                RELEASE_UPDATE, request, start_workflow_operation=start
+            )
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise_if_cancelled()
+        raise ServerError(f"the keeper of {namespace} does not answer: {WORKER_HINT}") from error
+    except (RPCError, WorkflowUpdateFailedError) as error:
+        raise ServerError(f"the keeper of {namespace}: {error}") from error
 
 
 async def release_all(

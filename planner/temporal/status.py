@@ -89,6 +89,7 @@ def namespace_status(seen: Seen, now: datetime) -> NamespaceStatus:
             observed_at=status.observed_at,
             baseline=status.baseline if keeper.is_running else facts.declared or status.baseline,
             leases=status.leases if left else (),
+            skipped=tuple(one for one in status.released if one.start > now) if left else (),
         )
     if sighting:
         known = replace(known, capacity=sighting.capacity, observed_at=sighting.at)

@@ -21,6 +21,7 @@ from temporalio.worker import Worker
 
 from planner.cli.boost import Wish
 from planner.cli.boost import _boost as boost_by_hand
+from planner.cli.skip import skip_next, take_back
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
 from planner.errors import Refused, ServerError
@@ -32,10 +33,13 @@ from planner.temporal.status import fetch_namespaces, fetch_statuses
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (
     KEEPER_WORKFLOW,
+    LEASE_UPDATE,
     TASK_QUEUE,
     BoostRequest,
     Capacity,
     KeeperStart,
+    LeaseAnswer,
+    LeaseRequest,
     Rails,
     ReleaseRequest,
     keeper_id,
@@ -249,6 +253,38 @@ async def test_a_boost_by_hand_within_the_rails(
         await keepers.release(own_server.client, shop.namespace, ReleaseRequest())
         await simulator.until(lambda: len(simulator.history(shop.namespace)) == 3)
         assert simulator.history(shop.namespace)[-1].tru == 3
+
+
+async def test_a_coming_occurrence_that_is_skipped(
+    desk: Desk, own_server: WorkflowEnvironment, fresh: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One after the other, seen in the status, refused by the keeper, and taken back."""
+    shop = Shop(own_server.client, fresh)
+    await shop.sync(shop.value())
+    target = f"{shop.namespace}/payroll"
+    desk.set("TEMPORAL_ADDRESS", own_server.client.service_client.config.target_host)
+    with pytest.raises(ServerError, match=f"did you mean '{target}'"):
+        await skip_next(f"{target}s", "")
+    async with working(own_server) as (simulator, _):
+        await simulator.create(shop.namespace)
+        await skip_next(target, "a freeze")
+        found = await until(shop, lambda one: len(one.skipped) == 1)
+        assert f"skipped {target}, " in capsys.readouterr().out
+        (lease,) = found.skipped
+        assert (lease.window, lease.reason) == ("payroll", "a freeze")
+        assert (found.state, found.next_window is not None) == ("ok", True)
+        request = LeaseRequest(namespace=shop.namespace, lease=lease)
+        keeper = own_server.client.get_workflow_handle(keeper_id(shop.namespace))
+        answer = await keeper.execute_update(LEASE_UPDATE, request, result_type=LeaseAnswer)
+        assert not answer.granted
+        await skip_next(target, "")
+        found = await until(shop, lambda one: len(one.skipped) == 2)
+        assert found.skipped[1].start - found.skipped[0].start == timedelta(days=1)
+        await take_back(target)
+        await until(shop, lambda one: one.skipped == ())
+        with pytest.raises(Refused, match="is skipped"):
+            await take_back(target)
+        assert [entry.tru for entry in simulator.history(shop.namespace)] == [None]
 
 
 @workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)

@@ -191,12 +191,14 @@ class ReleaseRequest:
 
     The one with this *key*, else those of this *window*, else all of them. *lease* is the
     one of that key, to be refused until its end also where the keeper doesn't know it (yet).
+    *undo* takes the refusal of the lease with that *key* back instead.
     """
 
     window: str = ""
     key: str = ""
     by: str = ""
     lease: Lease | None = None
+    undo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +206,8 @@ class KeeperStatus:
     """The answer to a keeper's ``status`` query.
 
     *capacity* was in force at *observed_at*; None where no worker has looked yet, or where one
-    of an older release answers.
+    of an older release answers. *released* are leases that are refused until their end: released
+    early, or skipped before they came.
     """
 
     namespace: str
@@ -216,6 +219,7 @@ class KeeperStatus:
     leases: tuple[Lease, ...]
     details: str
     observed_at: datetime | None = None
+    released: tuple[Lease, ...] = ()
 
 
 def keeper_id(namespace: str) -> str:
