@@ -34,6 +34,7 @@ ARGUMENTS = {
     "pause": ("--all",),
     "resume": ("--all",),
     "simulator": ("--port", "0"),
+    "skip": ("n.a/w", "--next"),
 }
 
 ON_A_SERVER = (
@@ -88,6 +89,7 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         *((command, "temporalio.client") for command in (*ON_A_SERVER, "demo", "dev")),
         *((command, "planner.config.load") for command in ("validate", "preview", "explain")),
         ("simulator", "planner.simulator"),
+        ("fetch", "planner.config.load"),
         ("rehearse", "planner.config.load"),
         ("schema", "planner.config.json_schema"),
         ("init", "importlib.resources"),
@@ -103,7 +105,7 @@ def test_interrupted_before_it_does_anything(command: str, module: str, here: Pa
 def test_every_command_was_interrupted() -> None:
     """No command is missing among those that are tried."""
     tried = {*ON_A_SERVER, "demo", "dev", "validate", "preview", "explain", "simulator"}
-    assert tried | {"rehearse", "schema", "init"} == set(ORDER)
+    assert tried | {"rehearse", "schema", "init", "fetch"} == set(ORDER)
 
 
 @pytest.mark.parametrize(
