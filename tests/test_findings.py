@@ -7,7 +7,15 @@ from typing import Any, get_args
 
 import pytest
 
-from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, KeeperStatus, Lease
+from workflows.contract import (
+    ON_DEMAND,
+    Capacity,
+    KeeperHealth,
+    KeeperStatus,
+    Lease,
+    NamespaceSeen,
+    SeenState,
+)
 from workflows.contract.findings import (
     ALARMING,
     STATES,
@@ -195,6 +203,31 @@ def test_findings(known: NamespaceFacts, state: str, words: str, command: str) -
 def test_what_the_cloud_has(known: NamespaceFacts, state: str) -> None:
     """What is in force is held against the keeper's target, else against the baseline."""
     assert state_of(findings_of(known, NOW)) == state
+
+
+@pytest.mark.parametrize(
+    ("seen_state", "fields", "state"),
+    [
+        pytest.param("ok", {}, "ok", id="in order"),
+        pytest.param("foreign", {}, "foreign", id="set externally"),
+        pytest.param("below", {}, "foreign", id="less than declared"),
+        pytest.param("unknown", {}, "unknown", id="can't be judged"),
+        pytest.param("healing", {}, "reverting", id="being healed"),
+        pytest.param("changing", {}, "ok", id="changing"),
+        pytest.param("boosted", {}, "ok", id="a keeper was at work"),
+        pytest.param("foreign", {"keeper": keeper()}, "ok", id="a keeper is at work"),
+        pytest.param("foreign", {"sighting": seen(None)}, "ok", id="asked now"),
+        pytest.param(
+            "ok", {"keeper": keeper("foreign", runs=False)}, "ok", id="newer than the last keeper"
+        ),
+    ],
+)
+def test_what_the_watchdog_saw(
+    seen_state: SeenState, fields: dict[str, Any], state: NamespaceState
+) -> None:
+    """Its verdict on a quiet namespace counts until somebody knows better."""
+    watched = NamespaceSeen(namespace="n.a", state=seen_state, details="In words.")
+    assert state_of(findings_of(facts(watched=watched, **fields), NOW)) == state
 
 
 def test_the_most_urgent_comes_first() -> None:

@@ -11,7 +11,15 @@ import pytest
 from planner.model import NamespaceStatus, NextWindow
 from planner.render.status import WIDTH, by_urgency, status_json, status_text, watched
 from planner.temporal.status import Seen, namespace_status
-from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, KeeperStatus, Lease
+from workflows.contract import (
+    ON_DEMAND,
+    Capacity,
+    KeeperHealth,
+    KeeperStatus,
+    Lease,
+    NamespaceSeen,
+    WatchdogReport,
+)
 from workflows.contract.findings import (
     Finding,
     Keeper,
@@ -178,6 +186,34 @@ def test_without_a_worker() -> None:
     assert text.splitlines()[-1].split()[:3] == ["n.a", "no", "worker"]
 
 
+def test_a_watchdog_that_stopped() -> None:
+    """It is said once, above the table, from the fourth round on that doesn't come."""
+    one = NamespaceStatus(namespace="n.a")
+    some = Pollers(1, NOW)
+
+    def shown(age: timedelta) -> str:
+        report = WatchdogReport(at=NOW - age, interval=120)
+        assert status_json([one], some, report)["watchdog"]["problems"] == []
+        return status_text([one], NOW, some, report).splitlines()[0]
+
+    assert shown(timedelta(minutes=8)).startswith("NAMESPACE")
+    assert shown(timedelta(minutes=9)) == (
+        "The watchdog's last round was 9m ago: nothing is healed."
+    )
+
+
+def test_what_the_watchdog_saw_last() -> None:
+    """Its look at a quiet namespace counts where it is the newest one, with its age."""
+    at = NOW - timedelta(minutes=1)
+    watched = NamespaceSeen(
+        namespace="n.a", state="foreign", details="set externally", capacity=Capacity(12), at=at
+    )
+    facts = NamespaceFacts(namespace="n.a", keeper=keeper(runs=False), watched=watched)
+    seen = namespace_status(Seen(facts), NOW)
+    assert (seen.state, seen.capacity, seen.observed_at) == ("foreign", Capacity(12), at)
+    assert seen.details == "set externally (seen 2027-01-31T22:59:00Z)"
+
+
 def test_colours_paint_the_state_alone() -> None:
     """What is fine is green, what isn't is red, and without colours the text is the same."""
     calm = NamespaceStatus(namespace="calm.a")
@@ -219,6 +255,7 @@ def test_json() -> None:
     written = status_json([one, NamespaceStatus(namespace="m.a")], NOBODY)
     assert json.loads(json.dumps(written)) == {
         "workers": {"polling": 0, "last_seen": "2027-01-31T22:57:00Z"},
+        "watchdog": None,
         "namespaces": [
             {
                 "namespace": "n.a",

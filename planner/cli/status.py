@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from planner.model import NamespaceStatus
     from planner.temporal.client import Server
     from workflows.cloud import CloudClient
+    from workflows.contract import WatchdogReport
     from workflows.contract.findings import NamespaceFacts, Pollers
 
 WATCH_EVERY = 2.0
@@ -98,8 +99,7 @@ async def _status(options: Options) -> int:
             if not options.watch or is_lost():  # the reader has left
                 break
             await asyncio.sleep(WATCH_EVERY)
-    fine = overview.statuses and not any(one.is_alarming for one in overview.statuses)
-    return EXIT_CHANGES if options.check and not fine else EXIT_DONE
+    return EXIT_CHANGES if options.check and not overview.is_fine else EXIT_DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,15 @@ class Overview:
     statuses: tuple[NamespaceStatus, ...]
     pollers: Pollers
     at: datetime
+    report: WatchdogReport | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether there is a namespace, and nothing costs money or work."""
+        from workflows.contract.findings import watchdog_text
+
+        alarming = any(one.is_alarming for one in self.statuses)
+        return bool(self.statuses) and not alarming and not watchdog_text(self.report, self.at)
 
 
 async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Overview:
@@ -121,10 +130,12 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
 
     from planner.temporal.client import require_namespace
     from planner.temporal.status import fetch_facts, fetch_pollers, namespace_status
+    from planner.temporal.watchdog import fetch_report
 
     begun = datetime.now(UTC)
     pollers = await fetch_pollers(server, begun)
-    seen = await fetch_facts(server, begun, pollers, namespace=namespace)
+    report = await fetch_report(server.client)
+    seen = await fetch_facts(server, begun, pollers, namespace=namespace, report=report)
     if not seen:
         await require_namespace(server.client)
     if namespace and not seen:
@@ -133,7 +144,7 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
         sighted = await asyncio.gather(*(_sighted(cloud, one.facts) for one in seen))
         seen = [replace(one, facts=facts) for one, facts in zip(seen, sighted, strict=True)]
     now = datetime.now(UTC)
-    return Overview(tuple(namespace_status(one, now) for one in seen), pollers, now)
+    return Overview(tuple(namespace_status(one, now) for one in seen), pollers, now, report)
 
 
 async def _unknown(server: Server, namespace: str) -> str:
@@ -181,11 +192,14 @@ def _show(server: Server, overview: Overview, options: Options) -> None:
     from planner.render.status import by_urgency, status_json, status_text, watched
 
     if options.format == Format.JSON:
-        print(json.dumps(status_json(overview.statuses, overview.pollers)), flush=True)
+        print(
+            json.dumps(status_json(overview.statuses, overview.pollers, overview.report)),
+            flush=True,
+        )
         return
     live = options.watch and sys.stdout.isatty()
     statuses = by_urgency(overview.statuses) if live else overview.statuses
-    text = status_text(statuses, overview.at, overview.pollers, colours=colours())
+    text = status_text(statuses, overview.at, overview.pollers, overview.report, colours=colours())
     if live:
         title = f"{server.namespace} on {server.address}, {overview.at:%H:%M:%SZ}; Ctrl-C ends it"
         text = f"\x1b[2J\x1b[H{watched(text, title, get_terminal_size().lines)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from planner.model import NamespaceStatus
 from planner.render.plan import painted
-from workflows.contract import Capacity, format_instant
+from workflows.contract import Capacity, WatchdogReport, format_instant
 from workflows.contract.findings import (
     STATES,
     Finding,
@@ -17,6 +17,7 @@ from workflows.contract.findings import (
     Pollers,
     format_age,
     no_worker_text,
+    watchdog_text,
 )
 
 HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "SEEN", "BASELINE")
@@ -36,34 +37,50 @@ MARKS: dict[NamespaceState, str] = {"ok": "+", "raising": "~", "reverting": "~"}
 
 
 def status_json(
-    statuses: Sequence[NamespaceStatus], pollers: Pollers | None = None
+    statuses: Sequence[NamespaceStatus],
+    pollers: Pollers | None = None,
+    report: WatchdogReport | None = None,
 ) -> dict[str, Any]:
-    """Return *statuses* as the values of their JSON."""
+    """Return *statuses* as the values of their JSON, with the workers and the watchdog."""
     workers = pollers and {
         "polling": pollers.count,
         "last_seen": pollers.seen and format_instant(pollers.seen),
     }
-    return {"workers": workers, "namespaces": [_status_value(one) for one in statuses]}
+    watchdog = report and {
+        "last_round": format_instant(report.at),
+        "interval_seconds": report.interval,
+        "problems": list(report.problems),
+    }
+    return {
+        "workers": workers,
+        "watchdog": watchdog,
+        "namespaces": [_status_value(one) for one in statuses],
+    }
 
 
 def status_text(
     statuses: Sequence[NamespaceStatus],
     now: datetime,
     pollers: Pollers | None = None,
+    report: WatchdogReport | None = None,
     *,
     colours: bool = False,
 ) -> str:
     """Return *statuses* as a table; below each line stand findings, boosts and what is next.
 
-    No line is longer than `WIDTH`. That no worker runs is said once, above the table.
+    No line is longer than `WIDTH`. That no worker runs, or that the watchdog has stopped, is
+    said once, above the table.
 
     Args:
         statuses: The namespaces, in the order to show them.
         now: The time that ages are counted to.
         pollers: The workers of the task queue.
+        report: The latest report of the watchdog.
         colours: Whether to paint the states.
     """
     above = _of_workers(pollers, now, colours) if pollers else []
+    if not above and (stopped := watchdog_text(report, now)):
+        above = [painted(f"{stopped[0].upper()}{stopped[1:]}.", "!", colours)]
     if not statuses:
         return "\n".join([*above, NOTHING_YET])
     rows = [HEADINGS, *(_row(one, now) for one in statuses)]

@@ -29,7 +29,13 @@ from planner.temporal.clock import local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
 from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_entries
 from planner.temporal.keepers import ANSWER_WITHIN, PLAIN_NAME, fetch_keepers
-from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, format_instant, occurrence_of
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    TASK_QUEUE,
+    WatchdogReport,
+    format_instant,
+    occurrence_of,
+)
 from workflows.contract.findings import (
     MISSED_KEPT,
     MISSED_MEMO,
@@ -91,18 +97,32 @@ def namespace_status(seen: Seen, now: datetime) -> NamespaceStatus:
             leases=status.leases if left else (),
             skipped=tuple(one for one in status.released if one.start > now) if left else (),
         )
+    seen_by = facts.watched
+    if seen_by and seen_by.capacity and seen_by.at and _is_newer(seen_by.at, known.observed_at):
+        known = replace(known, capacity=seen_by.capacity, observed_at=seen_by.at)
     if sighting:
         known = replace(known, capacity=sighting.capacity, observed_at=sighting.at)
     return known
 
 
+def _is_newer(at: datetime, than: datetime | None) -> bool:
+    return than is None or at > than
+
+
 async def fetch_facts(
-    server: Server, now: datetime, pollers: Pollers, *, namespace: str = ""
+    server: Server,
+    now: datetime,
+    pollers: Pollers,
+    *,
+    namespace: str = "",
+    report: WatchdogReport | None = None,
 ) -> list[Seen]:
     """Return the facts of each namespace with a keeper or a schedule, sorted by name.
 
-    Without a worker nobody answers for a keeper, and none is asked.
+    Without a worker nobody answers for a keeper, and none is asked. *report* is the latest one
+    of the watchdog.
     """
+    watched = {one.namespace: one for one in report.namespaces} if report else {}
     keepers, schedules, lost = await asyncio.gather(
         fetch_keepers(server.client, now, namespace, ask=pollers.count > 0),
         _fetch_schedules(server, now, namespace),
@@ -116,6 +136,7 @@ async def fetch_facts(
                 keeper=known.get(name),
                 missed=tuple(lost.get(name, ())),
                 pollers=pollers,
+                watched=watched.get(name),
             ),
             schedules[name].next_window if name in schedules else None,
         )

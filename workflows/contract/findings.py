@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from workflows.contract.messages import TASK_QUEUE, Capacity, KeeperStatus, format_instant
+from workflows.contract.watchdog import NamespaceSeen, SeenState, WatchdogReport
 
 NamespaceState = Literal[
     "ok",
@@ -156,6 +157,7 @@ class NamespaceFacts:
         pollers: The workers of the task queue; None where nobody looked.
         sighting: The capacity in force as the Cloud API gave it; None where nobody looked.
         unseen: Why the look at the Cloud API failed; empty where it didn't.
+        watched: What the watchdog last made of it; None where it hasn't.
     """
 
     namespace: str
@@ -169,6 +171,7 @@ class NamespaceFacts:
     pollers: Pollers | None = None
     sighting: Sighting | None = None
     unseen: str = ""
+    watched: NamespaceSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,7 @@ def findings_of(facts: NamespaceFacts, now: datetime) -> tuple[Finding, ...]:
         *_of_keeper(facts),
         *_of_unstarted(facts, now),
         *_of_sighting(facts, now),
+        *_of_watched(facts),
         *_of_missed(facts),
         *_of_strangers(facts),
         *_of_pauses(facts),
@@ -253,7 +257,7 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
     elif keeper.is_broken and _left_work(keeper.status):
         text = "the keeper was terminated before it had gone back to the baseline"
         yield Finding("overdue", text, repair)
-    elif facts.sighting is None and keeper.status.health == "foreign":
+    elif facts.sighting is None and facts.watched is None and keeper.status.health == "foreign":
         yield Finding("foreign", keeper.status.details)
 
 
@@ -268,6 +272,49 @@ def _of_unstarted(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
         yield Finding(
             state, f"{run.window} is under way and not started, {run.span}", "planner sync"
         )
+
+
+WATCHED: dict[SeenState, NamespaceState] = {
+    "foreign": "foreign",
+    "below": "foreign",
+    "unknown": "unknown",
+    "changing": "ok",
+    "healing": "reverting",
+}
+"""What the watchdog's verdict on a quiet namespace makes of it."""
+
+
+def _of_watched(facts: NamespaceFacts) -> Iterable[Finding]:
+    """Return the watchdog's verdict on a quiet namespace, unless the Cloud API was asked now.
+
+    A keeper at work says more than the round before it came.
+    """
+    watched, keeper = facts.watched, facts.keeper
+    if watched is None or facts.sighting is not None or (keeper and keeper.is_running):
+        return
+    if (state := WATCHED.get(watched.state)) is not None:
+        seen = f" (seen {format_instant(watched.at.replace(microsecond=0))})" if watched.at else ""
+        yield Finding(state, f"{watched.details}{seen}")
+
+
+LATE_ROUNDS = 3
+"""Rounds of the watchdog that may be missing before it counts as stopped."""
+
+ROUND_TAKES = timedelta(minutes=2)
+"""How long one round may take besides."""
+
+
+def watchdog_text(report: WatchdogReport | None, now: datetime) -> str:
+    """Return that the watchdog has stopped, if so; empty where its last round is recent.
+
+    Empty, too, where it never made one: a worker that has just been started hasn't yet.
+    """
+    if report is None:
+        return ""
+    age = now - report.at
+    if age <= LATE_ROUNDS * timedelta(seconds=report.interval) + ROUND_TAKES:
+        return ""
+    return f"the watchdog's last round was {format_age(age)} ago: nothing is healed"
 
 
 def _of_missed(facts: NamespaceFacts) -> Iterable[Finding]:
