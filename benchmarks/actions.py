@@ -1,4 +1,4 @@
-"""Count the billed Actions of a single boost, ours beside the published pattern's.
+"""Count the billed Actions of a boost, beside the published pattern's, and of the watchdog.
 
 Run: ``python benchmarks/actions.py``. Both boost one namespace of a simulated Cloud for a
 few seconds, on a dev server of their own; the Actions are counted from the histories. What
@@ -15,7 +15,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 from processes import BESIDE, KEY, leave, run
@@ -27,8 +28,21 @@ from temporalio.workflow import ParentClosePolicy
 
 from planner.rehearsal.run import billed
 from planner.simulator import Simulator
+from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import CloudClient, OneKey
-from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity, keeper_id
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    TASK_QUEUE,
+    WATCHDOG_ID,
+    WATCHDOG_WORKFLOW,
+    BoostRequest,
+    CalendarView,
+    Capacity,
+    Declared,
+    WatchdogInput,
+    WatchdogReport,
+    keeper_id,
+)
 from workflows.worker import build_worker
 
 TRU = 4
@@ -151,14 +165,70 @@ async def stage() -> AsyncIterator[tuple[Client, Simulator]]:
         await cloud.aclose()
 
 
+NAMESPACES = 100
+ROUNDS = 30
+"""Rounds of the watchdog that are counted: as many as it makes in an hour."""
+
+ROUND_SECONDS = 4.0
+"""How far apart they are here; one takes two seconds, at the rate that the Cloud API allows."""
+
+
+class Quiet:
+    """Calendars of many namespaces, of which none has a window under way."""
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return the namespaces."""
+        return CalendarView(
+            namespaces=tuple(
+                Declared(namespace=f"quiet-{number}.a1b2c", baseline=Capacity())
+                for number in range(NAMESPACES)
+            )
+        )
+
+
+async def watchdog(client: Client, cloud: CloudClient) -> Counter[str]:
+    """Return the Actions of an hour of the watchdog over quiet namespaces, in as many rounds.
+
+    Each round sends one heartbeat, which leaves no event; a firing of its schedule is two
+    Actions more than the workflow that it starts.
+    """
+    activities = WatchdogActivities(client, cloud, Quiet(), task_queue="watchdog")
+    rounds = 0
+    look_around = activities.round
+
+    async def counted(*given: Any) -> WatchdogReport:
+        nonlocal rounds
+        rounds += 1
+        return await look_around(*given)
+
+    activities.round = counted  # type: ignore[method-assign]
+    async with build_worker(
+        client, cloud, task_queue="watchdog", watchdog=activities, grace=timedelta(seconds=1)
+    ):
+        handle = await client.start_workflow(
+            WATCHDOG_WORKFLOW,
+            WatchdogInput(for_seconds=ROUNDS * ROUND_SECONDS, every_seconds=ROUND_SECONDS),
+            id=WATCHDOG_ID,
+            task_queue="watchdog",
+            result_type=WatchdogReport,
+        )
+        report = await handle.result()
+    states = {one.state for one in report.namespaces}
+    assert (len(report.namespaces), states) == (NAMESPACES, {"ok"}), report.problems
+    billed_events = billed(await handle.fetch_history())
+    return billed_events + Counter(firing=2, heartbeats=rounds)
+
+
 async def main() -> None:
-    """Count both, and print the table."""
+    """Count both, and print the table; then an hour and a day of the watchdog."""
     async with stage() as (client, simulator):
         rows = {
             "ours, baseline declared": await ours(client, "declared.a1b2c", Capacity()),
             "ours, baseline found": await ours(client, "found.a1b2c", None),
             "published pattern": await published(client, simulator.url, "pattern.a1b2c"),
         }
+        async with CloudClient(simulator.url, OneKey(KEY)) as cloud:
+            hour = await watchdog(client, cloud)
     kinds = ("workflows", "updates", "activities", "timers")
     print(f"{'Actions of a single boost':<28}" + "".join(f"{kind:>12}" for kind in kinds), end="")
     print(f"{'together':>12}")
@@ -167,6 +237,9 @@ async def main() -> None:
         print(f"  {name:<26}" + "".join(f"{counted[kind]:>12}" for kind in kinds), end="")
         print(f"{counted.total():>12}")
     print("goal: at most 8")
+    parts = ", ".join(f"{count} {kind}" for kind, count in sorted((+hour).items()))
+    print(f"An hour of the watchdog over {NAMESPACES} quiet namespaces: {hour.total()} ({parts})")
+    print(f"A quiet day of {NAMESPACES} namespaces: {24 * hour.total()}")
 
 
 if __name__ == "__main__":

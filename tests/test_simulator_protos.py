@@ -92,6 +92,13 @@ async def test_every_request_and_reply_is_the_protos(faults: list[tuple[str, str
     assert first.spec.capacity_spec.provisioned.value == 8
     assert (first.spec.retention_days, first.async_operation_id) == (30, "up")
     assert first.resource_version
+    operations = [one.async_operation for one in wire.replies if hasattr(one, "async_operation")]
+    assert {one.operation_type for one in operations} == {"UpdateNamespace"}
+    given = cloud.UpdateNamespaceRequest()
+    assert operations[0].operation_input.Unpack(given)
+    assert given.namespace == NAMESPACE
+    given.ClearField("namespace")  # the request has it in its path
+    assert given in wire.requests
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,10 @@ def capacity_info_json(namespace: Namespace, max_available: float | None = None)
     }
 
 
+UPDATE_REQUEST = "type.googleapis.com/temporal.api.cloud.cloudservice.v1.UpdateNamespaceRequest"
+"""The type of the input of an operation that updates a namespace."""
+
+
 def operation_json(operation: Operation, now: datetime, check: float) -> Json:
     """Return an operation in the API's JSON."""
     ended = not operation.is_going(now)
@@ -187,9 +191,11 @@ def operation_json(operation: Operation, now: datetime, check: float) -> Json:
         "id": operation.id,
         "state": operation.state(now),
         "checkDuration": f"{check:g}s",
-        "operationType": "update-namespace",
+        "operationType": "UpdateNamespace",
         "startedTime": instant_json(operation.started),
     }
+    if operation.input:
+        reply["operationInput"] = {"@type": UPDATE_REQUEST, **operation.input}
     if ended and operation.ends is not None:
         reply["finishedTime"] = instant_json(operation.ends)
         if operation.outcome != "FULFILLED":

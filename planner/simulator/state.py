@@ -103,7 +103,10 @@ class Entry:
 
 @dataclass(slots=True)
 class Operation:
-    """An asynchronous operation; *ends* is None while it is stuck."""
+    """An asynchronous operation; *ends* is None while it is stuck.
+
+    *input* is the whole request that it was made for; empty for one of the simulator's own.
+    """
 
     id: str
     namespace: str
@@ -111,6 +114,7 @@ class Operation:
     ends: datetime | None
     outcome: str
     words: str = ""
+    input: Mapping[str, Any] = field(default_factory=dict)
 
     def is_going(self, now: datetime) -> bool:
         """Whether it hasn't ended yet."""
@@ -304,7 +308,9 @@ class Account:
             raise Refusal(self.rules.conflict_status, "resource version mismatch")
         self._check_spec(namespace, spec)
         self._check_allowance(now)
-        return self._begin(namespace, spec, operation_id, by, now, fate)
+        operation = self._begin(namespace, spec, operation_id, by, now, fate)
+        operation.input = {**body, "namespace": name}
+        return operation
 
     def edit(self, name: str, now: datetime, changes: Mapping[str, Any] | None = None) -> None:
         """Edit a namespace as another client would: its resource version changes."""
