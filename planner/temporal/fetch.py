@@ -15,7 +15,7 @@ from temporalio.api.workflowservice.v1 import (
     ListSchedulesRequest,
 )
 from temporalio.client import WorkflowQueryFailedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from planner.model import Horizon
 from planner.plan.diff import ids_to_describe, is_neighbour
@@ -277,7 +277,7 @@ class _Leases:
         return frozenset(lease.start for lease in leases if lease.key in held)
 
     async def of(self, namespace: str) -> tuple[Lease, ...] | None:
-        """Return the leases of *namespace*; none without a keeper, None if it doesn't answer."""
+        """Return the leases of *namespace*; None where no keeper tells."""
         if namespace not in self._queries:
             self._queries[namespace] = asyncio.create_task(self._query(namespace))
         return await self._queries[namespace]
@@ -291,8 +291,6 @@ class _Leases:
                     status: KeeperStatus = await handle.query(
                         STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=KEEPER_WITHIN
                     )
-        except RPCError as error:
-            return () if error.status == RPCStatusCode.NOT_FOUND else None
-        except WorkflowQueryFailedError:
-            return None
+        except (RPCError, WorkflowQueryFailedError):
+            return None  # without a keeper, too: its first boost may be about to start it
         return status.leases
