@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from temporalio.api.cloud.cloudservice import v1 as cloud
 
 from planner.simulator import Rules, Simulator
+from planner.simulator.state import canonical
 from workflows.cloud import CloudClient, CloudError, OneKey
 from workflows.contract import ON_DEMAND, Capacity
 
@@ -122,3 +123,28 @@ def test_a_misspelt_field_would_be_found() -> None:
     """The check itself refuses what the protos don't know."""
     with pytest.raises(ParseError):
         ParseDict({"namespace": {"capacitySpecs": {}}}, cloud.GetNamespaceResponse())
+
+
+async def test_replies_with_unpopulated_fields() -> None:
+    """They are the protos' too, and to write their nulls and zeros back changes nothing else."""
+    time, wire = SkippingTime(), Checked()
+    rules = Rules(provisioning=120, check=10, replies="unpopulated")
+    async with Simulator(rules, now=time.now) as simulator:
+        await simulator.create(NAMESPACE)
+        before = dict(simulator.state.account.namespaces[NAMESPACE].spec)
+        async with CloudClient(
+            simulator.url, OneKey(KEY), transport=wire, clock=time.clock, sleep=time.sleep
+        ) as client:
+            assert (await client.observe(NAMESPACE)).capacity == ON_DEMAND
+            assert (await client.options(NAMESPACE)).allowed
+            for key, capacity in (("up", Capacity(8)), ("down", ON_DEMAND)):
+                done = await client.set_capacity(
+                    NAMESPACE, capacity, key=key, heartbeat=Heartbeat()
+                )
+                assert done.capacity == capacity
+        assert canonical(simulator.state.account.namespaces[NAMESPACE].spec) == canonical(before)
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(headers=headers) as plain:
+            got = await plain.get(f"{simulator.url}/cloud/namespaces/{NAMESPACE}")
+    spec = got.json()["namespace"]["spec"]
+    assert (spec["mtlsAuth"], spec["customSearchAttributes"]) == (None, {})

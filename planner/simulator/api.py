@@ -279,11 +279,20 @@ def answer(state: State, request: HttpRequest, now: datetime) -> HttpReply:
         principal = state.keys.principal(request.headers.get("authorization", ""))
         state.rates.take(principal.name, now)
         call = _call(state, request)
-        reply = _Visit(state, call, request, principal, now).serve()
+        reply = _in_style(state, call, _Visit(state, call, request, principal, now).serve())
     except Refusal as refusal:
         reply = refused(refusal)
     state.requests.append(Logged(now, call.name, call.namespace, reply.status, reply.is_lost))
     return reply
+
+
+def _in_style(state: State, call: Call, reply: HttpReply) -> HttpReply:
+    """Return *reply* as the rules want replies written."""
+    if state.account.rules.replies == "sparse" or reply.body is None:
+        return reply
+    from planner.simulator.unpopulated import filled, kind_of_reply
+
+    return replace(reply, body=filled(reply.body, kind_of_reply(call.name)))
 
 
 def _call(state: State, request: HttpRequest) -> Call:

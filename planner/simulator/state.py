@@ -29,6 +29,7 @@ class Rules:
         repeat: Reply to a repeated operation id: the same operation, or 409.
         failed_spec: Whether the spec keeps what a failed request asked for.
         operations_at_once: Mutating operations that may be under way.
+        replies: Whether replies leave out what isn't set, or have it unpopulated.
     """
 
     provisioning: float = 2.0
@@ -38,6 +39,7 @@ class Rules:
     repeat: Literal["same", "refused"] = "same"
     failed_spec: Literal["kept", "restored"] = "kept"
     operations_at_once: int = 10
+    replies: Literal["sparse", "unpopulated"] = "sparse"
 
     @property
     def provisioning_time(self) -> timedelta:
@@ -232,9 +234,19 @@ def plain_spec(name: str, tru: float | None) -> Json:
 
 
 def canonical(spec: Json) -> str:
-    """Return *spec* as text in which an absent capacity and on-demand are the same."""
-    capacity = asked_tru(spec)
-    return json.dumps({**spec, "capacitySpec": capacity}, sort_keys=True)
+    """Return *spec* as text in which an absent capacity and on-demand are the same.
+
+    So are an absent field and an unpopulated one, as in a message.
+    """
+    return json.dumps({**_populated(spec), "capacitySpec": asked_tru(spec)}, sort_keys=True)
+
+
+def _populated(value: Any) -> Any:
+    """Return *value* without fields that say nothing."""
+    if isinstance(value, Mapping):
+        inner = {name: _populated(one) for name, one in value.items()}
+        return {name: one for name, one in inner.items() if one not in (None, "", 0, [], {})}
+    return [_populated(one) for one in value] if isinstance(value, list) else value
 
 
 FOREIGN = "foreign"
