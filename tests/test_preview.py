@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -26,7 +27,7 @@ from forecast_helpers import (
     window,
     windows,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from icalendar import Calendar
 
@@ -369,7 +370,19 @@ def test_the_feed_reads_back_as_the_occurrences(drawn: list[Window]) -> None:
     assert len(set(uids)) == len(uids)
 
 
+def text_of(feed: str, name: str) -> str:
+    r"""Return the TEXT value of a feed's only property *name*, read as RFC 5545 says.
+
+    icalendar takes the n of a ``\\n`` for a line end, too.
+    """
+    unfolded = feed.replace("\r\n ", "")
+    (value,) = re.findall(rf"^{name}:(.*)\r$", unfolded, re.MULTILINE)
+    return re.sub(r"\\(.)", lambda found: found[1].replace("n", "\n"), str(value))
+
+
 @given(st.text(max_size=200))
+@example(r"\N")
+@example(r"C:\new; a, b\\n")
 @settings(max_examples=60, deadline=None)
 def test_any_description_survives_the_feed(text: str) -> None:
     """Commas, semicolons, backslashes, line ends and long lines come back as written."""
@@ -378,8 +391,8 @@ def test_any_description_survives_the_feed(text: str) -> None:
     one = window("one", ("2027-03-11 08:00", "2027-03-11 10:00"), description=said)
     feed = preview_ics(shown(calendar(one)))
     assert all(len(line.encode()) <= 75 for line in feed.split("\r\n"))
-    (event,) = Calendar.from_ical(feed).walk("VEVENT")
-    assert str(event["DESCRIPTION"]).startswith(said)
+    assert text_of(feed, "DESCRIPTION").startswith(said)
+    assert len(Calendar.from_ical(feed).walk("VEVENT")) == 1
 
 
 def test_equal_calendars_give_equal_feeds() -> None:

@@ -26,8 +26,18 @@ INSTANT = "%Y%m%dT%H%M%SZ"
 
 PRODUCT = "-//calendar-boost-planner//preview//EN"
 
+_ESCAPES = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
+"""What stands for the characters that a TEXT value can't contain (RFC 5545, section 3.3.11)."""
+
 _CONTROLS = {code: "" for code in range(32) if chr(code) not in "\t\n"}
 """Control characters, which no TEXT value may contain (RFC 5545, section 3.3.11)."""
+
+
+class _Text(vText):
+    """A TEXT value as it is: vText takes a backslash before an N for a line end."""
+
+    def to_ical(self) -> bytes:
+        return str(self).translate(_ESCAPES).encode()
 
 
 def preview_ics(shown: Preview) -> str:
@@ -71,7 +81,7 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
     yield f"DTSTART:{start}"
     yield f"DTEND:{end}"
     yield _text("SUMMARY", f"{window.name}: {fmt.demand(window)} for {window.namespace}")
-    yield _line("DESCRIPTION", vText(_clean("\n".join(part for part in parts if part))))
+    yield _line("DESCRIPTION", _Text(_clean("\n".join(part for part in parts if part))))
     yield _categories(window.namespace, window.name)
     yield "TRANSP:TRANSPARENT"
     yield "END:VEVENT"
@@ -80,7 +90,7 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
 @lru_cache(maxsize=4096)
 def _text(name: str, value: str) -> str:
     """Return the line of a TEXT property that many events have in common."""
-    return _line(name, vText(_clean(value)))
+    return _line(name, _Text(_clean(value)))
 
 
 @lru_cache(maxsize=4096)
