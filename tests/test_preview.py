@@ -39,7 +39,7 @@ from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Sp
 from planner.occurrences.expand import expand
 from planner.render import format as fmt
 from planner.render import preview_text as text_output
-from planner.render.preview_html import bars, preview_html, preview_svg
+from planner.render.preview_html import bars, levels, preview_html, preview_svg
 from planner.render.preview_ics import preview_ics
 from planner.render.preview_json import preview_json
 from planner.render.preview_text import (
@@ -515,3 +515,16 @@ def test_the_examples_in_docstrings_hold(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+def test_the_scale_names_what_is_in_force_where_there_is_room() -> None:
+    """The highest value and each other one that isn't too close to it or to the ground."""
+    runs = [
+        window(f"w{tru}", (f"2027-03-11 {hour:02}:00", f"2027-03-11 {hour:02}:30"), tru=tru)
+        for hour, tru in enumerate((12, 10, 8, 4, 2), 8)
+    ]
+    (lane,) = shown(calendar(*runs)).lanes
+    found = levels(lane.steps, lane.peak)
+    assert found == [(12, 1.0), (8, pytest.approx(2 / 3)), (4, pytest.approx(1 / 3))]
+    (idle,) = shown(calendar()).lanes
+    assert levels(idle.steps, idle.peak) == []

@@ -242,6 +242,9 @@ LEAST = 4
 MARK = 20
 """Pixels that the sign of a clock change or of a holiday takes."""
 
+LEAST_LEVEL = 0.2
+"""The least distance of two values on the scale, as a part of its height."""
+
 LETTER = 8.0
 """Pixels of the widest letter of an axis label."""
 
@@ -294,6 +297,7 @@ class Drawing:
         line: The corners of the step line, x and y from 0 to 1, y from the bottom.
         pieces: Pieces of the step line in which an occurrence is active.
         peak: The highest TRU, 0 without any.
+        levels: The TRU in force that the scale names, with their heights from 0 to 1.
         ground: What the lowest line stands for.
         now: Where the present lies; None outside of the horizon.
     """
@@ -310,6 +314,7 @@ class Drawing:
     pieces: tuple[Shape, ...]
     rows: tuple[Row, ...]
     peak: float
+    levels: tuple[tuple[float, float], ...]
     ground: str
     now: float | None
 
@@ -358,6 +363,7 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
             for window, occurrences in lane.open
         ),
         peak=lane.peak,
+        levels=tuple(levels(lane.steps, lane.peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
     )
@@ -369,6 +375,20 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
 def width_of(horizon: Horizon) -> float:
     """Return the least pixels of the time axis: `WIDTH`, and six for each day."""
     return max(WIDTH, 6.0 * ((horizon.end - horizon.start) / DAY))
+
+
+def levels(steps: Iterable[Step], peak: float) -> list[tuple[float, float]]:
+    """Return the TRU values of *steps* with their heights, the highest first.
+
+    Those too close to the ground, or to a higher one that is there, are left out.
+    """
+    found: list[tuple[float, float]] = []
+    for tru in sorted({step.capacity.tru or 0 for step in steps}, reverse=True):
+        height = tru / peak if peak else 0
+        above = found[-1][1] if found else 1 + LEAST_LEVEL
+        if LEAST_LEVEL <= height <= above - LEAST_LEVEL:
+            found.append((tru, height))
+    return found
 
 
 def fraction(instant: datetime, horizon: Horizon) -> float:
