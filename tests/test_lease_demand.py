@@ -50,16 +50,23 @@ offers = st.builds(
 )
 
 
-@given(many, offers, st.sampled_from([ON_DEMAND, Capacity(3)]))
+@given(many, offers, st.sampled_from([ON_DEMAND, Capacity(3)]), st.booleans())
 def test_those_that_decide_come_to_what_all_do(
-    held: tuple[Lease, ...], offer: KnownOptions, baseline: Capacity
+    held: tuple[Lease, ...], offer: KnownOptions, baseline: Capacity, declared: bool
 ) -> None:
     """The target of a keeper is the target of each and every lease, also under many rails."""
-    known = KeeperState(namespace="n.a", leases=held, baseline=baseline, options=offer)
+    known = KeeperState(
+        namespace="n.a",
+        leases=held,
+        baseline=baseline,
+        baseline_declared=declared,
+        options=offer,
+    )
     everyone = target_of_leases(
         held,
         baseline,
         lambda lease: known._narrowed(lease.rails),
+        declared=declared,
         on_demand_aps=offer.on_demand_aps,
     )
     assert known.full_target == everyone
@@ -68,7 +75,8 @@ def test_those_that_decide_come_to_what_all_do(
 
 def state_one_by_one(known: KeeperState) -> KeeperHealth | None:
     """Return what the leases that run say of the state, each looked at by itself."""
-    running = replace(known, leases=tuple(one for one in known.leases if one.until > NOW))
+    late = NOW - keeper_transitions.CLOCK_TOLERANCE
+    running = replace(known, leases=tuple(one for one in known.leases if one.until > late))
     short = [one for one in running.leases if not running.covers(one)]
     if not short:
         return None

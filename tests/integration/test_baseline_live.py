@@ -16,9 +16,9 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from planner.model import ALARMING
 from planner.simulator import Simulator
 from workflows.contract import Capacity
+from workflows.contract.findings import ALARMING
 from workflows.operation_ids import compose, origin_of
 
 pytestmark = pytest.mark.integration

@@ -236,19 +236,17 @@ async def test_what_the_skipping_server_says_goes_nowhere(
 
 
 async def test_a_clock_that_got_stuck_is_let_loose(
-    skipping: WorkflowEnvironment,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    skipping: WorkflowEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A hold of the clock that nobody gives back does not hold a rehearsal for ever."""
-    monkeypatch.setattr("planner.rehearsal.environment.STUCK_POLLS", 2)
-    clock = SkippingClock(await connect(skipping))
+    clock = SkippingClock(await connect(skipping), stuck_polls=2)
     await skipping.client.test_service.lock_time_skipping(LockTimeSkippingRequest())
     begun = await clock.now()
     async with asyncio.timeout(20):
         await clock.skip_to(begun + timedelta(days=3))
     assert await clock.now() - begun >= timedelta(days=3)
     assert "the skipping server's clock got stuck at" in capsys.readouterr().err
+    assert clock.unlocks == 1
 
 
 async def test_a_skip_may_take_its_time(skipping: WorkflowEnvironment) -> None:
