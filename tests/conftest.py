@@ -28,7 +28,9 @@ os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
 
 LONG = (
     *("test_stories", "test_brisk_stories", "test_no_key", "test_kill", "test_near_now"),
+    *("test_watchdog", "test_truth", "test_boost", "test_start_checks", "test_deploy"),
     *("test_exit_codes", "test_end_to_end", "test_malformed", "test_many_leases"),
+    *("test_zone_tables", "test_pipelines", "test_unread", "test_rehearsal"),
 )
 """Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
 
@@ -47,7 +49,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
-        config.option.numprocesses = min(os.cpu_count() or 1, MOST_PROCESSES)
+        # One more than cores: much of what is tested waits for a server or a clock.
+        config.option.numprocesses = min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
         config.option.dist = "worksteal"  # modules, with their fixtures, stay mostly together
 
 

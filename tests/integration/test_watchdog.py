@@ -429,9 +429,16 @@ async def test_a_namespace_that_cant_be_read_stops_no_other(
         assert seen.at < one.report.at
 
 
-async def test_the_schedule_of_the_watchdog(own_server: WorkflowEnvironment, fresh: str) -> None:
+@pytest.fixture
+async def unwatched(own_server: WorkflowEnvironment) -> AsyncIterator[Client]:
+    """A client of the module's server, which has no watchdog before and after the test."""
+    yield own_server.client
+    await unwatch(own_server.client)
+
+
+async def test_the_schedule_of_the_watchdog(unwatched: Client, fresh: str) -> None:
     """Made once for all projects, brought up to date, and no project's own; a pause stays."""
-    client, quick = own_server.client, WatchdogInput(for_seconds=60, every_seconds=0.5)
+    client, quick = unwatched, WatchdogInput(for_seconds=60, every_seconds=0.5)
     shop = Shop(client, fresh)
     assert await ensure_watchdog(client) == "created"
     assert await ensure_watchdog(client, task=quick, task_queue=fresh, starts_now=True) == "kept"
@@ -450,7 +457,6 @@ async def test_the_schedule_of_the_watchdog(own_server: WorkflowEnvironment, fre
     await handle.pause(note="while the Cloud is being mended")
     assert await ensure_watchdog(client) == "paused"
     assert (await handle.describe()).schedule.state.paused
-    await unwatch(client)
 
 
 async def test_the_watchdog_goes_on_from_worker_to_worker(
