@@ -22,6 +22,7 @@ from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
     WorkflowHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
@@ -84,7 +85,7 @@ MOST_UNLOCKS = 8
 """After so many the server is broken: it answers a workflow task with "Already accepted update"
 each time, and nothing but the next time-out moves its clock."""
 
-PLAYED_WITHIN = 300
+PLAYED_WITHIN = 240
 """Real seconds in which a stage's stories are played, by far: fifty take a minute. A broken
 server may also creep on from time-out to time-out."""
 
@@ -147,7 +148,7 @@ class StoryStage:
             async with asyncio.timeout(PLAYED_WITHIN):
                 await self._perform(script, begin)
                 await self._skip_to(begin + self.length)
-        except TimeoutError:
+        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
             raise ClockStands(f"or creeps: {PLAYED_WITHIN} s were not enough") from None
         for one in played.values():
             await self._see(one)
