@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import (
@@ -94,22 +96,13 @@ def build_worker(
         watchdog: The watchdog's activity; None for a worker that leaves it to others.
         watch: Remembers the namespaces whose key is refused, for `tell_keepers`.
     """
-    capacity, keepers = (
-        CapacityActivities(cloud, patience=patience, watch=watch),
-        KeeperActivities(client, observe_every=observe_every),
-    )
+    capacity = CapacityActivities(cloud, patience=patience, watch=watch)
+    keepers = KeeperActivities(client, observe_every=observe_every)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[ProvisionBoost, CapacityKeeper, *([Watchdog] if watchdog else [])],
-        activities=[
-            capacity.observe,
-            capacity.reconcile,
-            keepers.request_lease,
-            keepers.release_lease,
-            keepers.recover_state,
-            *([watchdog.watch] if watchdog else []),
-        ],
+        activities=_activities(capacity, keepers, watchdog),
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
@@ -118,6 +111,20 @@ def build_worker(
         activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
         graceful_shutdown_timeout=grace,
     )
+
+
+def _activities(
+    capacity: CapacityActivities, keepers: KeeperActivities, watchdog: WatchdogActivities | None
+) -> list[Callable[..., Any]]:
+    """Return the activities that a worker offers."""
+    return [
+        capacity.observe,
+        capacity.reconcile,
+        keepers.request_lease,
+        keepers.release_lease,
+        keepers.recover_state,
+        *([watchdog.watch] if watchdog else []),
+    ]
 
 
 async def run_worker(

@@ -130,13 +130,11 @@ def diff(
 
     Args:
         state: What the files define.
-        live: By id: the project's schedules, any other under a desired id, and other
-            projects' schedules for the same namespaces.
+        live: By id: the project's own, any other under a desired id or for its namespaces.
         now: The instant of the plan; schedules that have ended by then are not created.
-        candidates: The ids that may have something to start (`start_candidates`), where
-            known: the others need not be checked for it.
-        written: The digests of the schedules that the project's last sync left, by id: one
-            that is gone since was deleted by hand.
+        candidates: The ids that may have something to start, where known (`start_candidates`).
+        written: The digests of the schedules that the last sync left, by id: one that is gone
+            since was deleted by hand.
     """
     desired = {schedule.id: schedule for schedule in state.schedules}
     neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.project, desired)}
@@ -159,10 +157,8 @@ def diff(
         ),
         *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
-    changes = sorted(
-        (_following(change) if state.follow else change for change in decided if change),
-        key=lambda change: change.id,
-    )
+    changes = [_following(one) if state.follow else one for one in decided if one]
+    changes.sort(key=lambda change: change.id)
     kept, left = _by_policy(state.policy, changes)
     return Plan(
         project=state.project,
@@ -170,9 +166,7 @@ def diff(
         unchanged=sum(change.action == "unchanged" for change in kept),
         owned=sum(one.project == state.project and not one.has_ended for one in live.values()),
         warnings=(*left, *_warnings(kept, now)),
-        neighbours=tuple(
-            neighbours[id] for id in sorted(neighbours) if not neighbours[id].has_ended
-        ),
+        neighbours=tuple(one for _, one in sorted(neighbours.items()) if not one.has_ended),
     )
 
 

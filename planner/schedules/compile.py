@@ -103,11 +103,7 @@ def compile_window(
     if times is None:
         return None
     if len(times.calendars) > CALENDAR_LIMIT:
-        message = (
-            f"takes {len(times.calendars)} calendars of a Temporal Schedule, which bears "
-            f"{CALENDAR_LIMIT}; split it into several windows, or start at fewer times of day"
-        )
-        raise InputError([_problem(window, message)])
+        raise InputError([_problem(window, _too_many_calendars(len(times.calendars)))])
     rule = rule_of(window).encode()[:COMMENT_LIMIT].decode(errors="ignore")
     return Schedule(
         id=schedule_id(window.namespace, window.name),
@@ -132,6 +128,13 @@ def compile_window(
         summary=summary_of(window),
         paused=window.paused,
         covers_until=times.covers_until,
+    )
+
+
+def _too_many_calendars(count: int) -> str:
+    return (
+        f"takes {count} calendars of a Temporal Schedule, which bears {CALENDAR_LIMIT}; "
+        "split it into several windows, or start at fewer times of day"
     )
 
 
