@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +30,7 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleState,
 )
+from temporalio.service import RPCError
 
 from planner.plan.model import DesiredState, LiveSchedule, Plan
 from planner.plan.safety import Allowances
@@ -166,12 +167,18 @@ async def polling(client: Client) -> AsyncIterator[None]:
     """
     service, queue = client.workflow_service, TaskQueue(name=TASK_QUEUE)
     names = {"namespace": client.namespace, "task_queue": queue, "identity": "idle"}
+
+    async def poll(once: Callable[[], Awaitable[object]]) -> None:
+        while True:  # a poll ends with a task, by its time-out, or where the server is busy
+            with suppress(RPCError):
+                await once()
+            await asyncio.sleep(0.1)
+
+    workflows = PollWorkflowTaskQueueRequest(**names)
+    activities = PollActivityTaskQueueRequest(**names)
     polls = [
-        asyncio.ensure_future(poll)
-        for poll in (
-            service.poll_workflow_task_queue(PollWorkflowTaskQueueRequest(**names)),
-            service.poll_activity_task_queue(PollActivityTaskQueueRequest(**names)),
-        )
+        asyncio.ensure_future(poll(lambda: service.poll_workflow_task_queue(workflows))),
+        asyncio.ensure_future(poll(lambda: service.poll_activity_task_queue(activities))),
     ]
     server = server_of(client)
 
