@@ -87,6 +87,16 @@ def did_you_mean(text: str, names: Names, count: int = 1) -> str:
     return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
+def first_few(names: Sequence[str], most: int) -> str:
+    """Return at most so many of *names*, and how many more there are.
+
+    >>> first_few(["a", "b"], 3), first_few(["a", "b", "c", "d", "e"], 3)
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 class PlannerError(Exception):
     """The root: every error that is reported in a sentence, without a traceback."""
 

@@ -124,11 +124,15 @@ class Shop:
 
     async def pause(self, id: str, note: str) -> None:
         """Pause a schedule by hand."""
+        await self._patch(id, SchedulePatch(pause=note))
+
+    async def resume(self, id: str, note: str) -> None:
+        """Resume a schedule by hand."""
+        await self._patch(id, SchedulePatch(unpause=note))
+
+    async def _patch(self, id: str, change: SchedulePatch) -> None:
         request = PatchScheduleRequest(
-            namespace="default",
-            schedule_id=id,
-            patch=SchedulePatch(pause=note),
-            request_id=str(uuid.uuid4()),
+            namespace="default", schedule_id=id, patch=change, request_id=str(uuid.uuid4())
         )
         await self.client.workflow_service.patch_schedule(request)
 

@@ -9,16 +9,20 @@ import pytest
 from schedule_values import schedule
 
 from planner.errors import Refused
-from planner.plan.by_hand import LiveDeclaration, declaration_of, request_by_hand
-from workflows.contract import BoostRequest, Capacity, Rails
+from planner.plan.by_hand import newest_declaration, request_by_hand
+from workflows.contract import BoostRequest, Capacity, Declared, Rails
 
 HOUR = timedelta(hours=1)
-DECLARED = LiveDeclaration(
-    project="shop", revision=3, baseline=Capacity(2), rails=Rails(allowed=(2, 4, 8, 12), max_tru=8)
+DECLARED = Declared(
+    namespace="n.a",
+    project="shop",
+    revision=3,
+    baseline=Capacity(2),
+    rails=Rails(allowed=(2, 4, 8, 12), max_tru=8),
 )
 
 
-def wished(tru: int, declared: LiveDeclaration | None) -> BoostRequest:
+def wished(tru: int, declared: Declared | None) -> BoostRequest:
     """Return the request of a boost by ann for an hour."""
     return request_by_hand("n.a", tru, HOUR, declared, combine="max", by="ann", reason="a launch")
 
@@ -60,7 +64,7 @@ def test_the_newest_declaration_counts() -> None:
     old = replace(old, request=replace(old.request, revision=1, baseline=Capacity(2)))
     new = replace(new, request=replace(new.request, revision=2, baseline=Capacity(3)))
     for both in ((old, new), (new, old)):
-        found = declaration_of(both)
+        found = newest_declaration(both)
         assert found is not None
         assert (found.revision, found.baseline, found.project) == (2, Capacity(3), new.project)
-    assert declaration_of(()) is None
+    assert newest_declaration(()) is None

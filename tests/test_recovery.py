@@ -10,7 +10,7 @@ from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
 from workflows import activity_types
-from workflows.activities.recovery import baseline_on_record, state_on_record
+from workflows.activities.recovery import state_on_record
 from workflows.contract import Capacity
 from workflows.keeper_state import KeeperState
 
@@ -22,6 +22,12 @@ QUERY_TIMEOUT = "workflows.activities.recovery.QUERY_TIMEOUT"
 def mute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no broken run answer: there is no time to replay it."""
     monkeypatch.setattr(QUERY_TIMEOUT, timedelta(microseconds=1))
+
+
+async def baseline_on_record(stage: Stage) -> Capacity | None:
+    """Return the baseline that the keeper's history tells; None if it tells none."""
+    state = await state_on_record(stage.client, stage.keeper, stage.namespace)
+    return None if state.doubt else state.baseline
 
 
 async def broken_off(stage: Stage) -> None:
@@ -71,7 +77,7 @@ async def test_it_is_on_record_before_the_first_write(
         write = stage.cloud.set
 
         async def watched(capacity: Capacity, request: str) -> None:
-            told.append(await baseline_on_record(stage.client, stage.keeper))
+            told.append(await baseline_on_record(stage))
             await write(capacity, request)
 
         stage.cloud.set = watched  # type: ignore[method-assign]
@@ -87,7 +93,7 @@ async def test_a_run_that_continued_has_it_on_record(
     async with staged(skipping, fresh, capacity=BEFORE) as stage:
         await stage.boost(8, 5)
         await stage.says(lambda status: bool(status.leases))
-        assert await baseline_on_record(stage.client, stage.keeper) == BEFORE
+        assert await baseline_on_record(stage) == BEFORE
 
 
 def as_remembered(state: KeeperState) -> KeeperState:

@@ -262,23 +262,7 @@ class CapacityKeeper:
 
     async def _record(self, observation: Observation) -> None:
         """Record an observation; wait a moment where its change is still pending."""
-        found, request = observation.found, observation.request
-        known = transitions.recognize_request(self._state, found, request)
-        known = transitions.resolve_doubt(known, found, request)
-        is_external = known.in_force is not None and found not in (
-            known.in_force,
-            *known.requested,
-        )
-        seen = transitions.record_observation(
-            known,
-            observation.capacity,
-            observation.options,
-            workflow.now(),
-            pending=observation.pending,
-        )
-        self._state = (
-            replace(seen, note=f"{found} had been set externally") if is_external else seen
-        )
+        self._state = transitions.record(self._state, observation, workflow.now())
         self._attempts += 1
         if observation.waits_for:
             self._state = replace(self._state, fault=observation.waits_for)
@@ -362,10 +346,7 @@ class CapacityKeeper:
     # Beginning, handing over and ending
 
     async def _recover(self) -> None:
-        """Take over the state of a terminated or failed run, or of the one that was reset.
-
-        Where that can't be read, a raised capacity may be that run's doing.
-        """
+        """Take over the state of a terminated or failed run, or of the one that was reset."""
         task = self._recovery()
         if task is not None:
             try:
@@ -380,10 +361,7 @@ class CapacityKeeper:
             except ActivityError as error:
                 workflow.logger.warning("%s: %s", self._state.namespace, error.cause)
                 old = None
-            if old is not None:
-                self._state = transitions.take_over(self._state, old.unpacked)
-            elif self._state.baseline is None:
-                self._state = replace(self._state, doubt=transitions.LOST_RUN)
+            self._state = transitions.recover(self._state, old)
         self._broken_run = ""
         self._is_recovering = False
 

@@ -82,25 +82,9 @@ def _after(state: KeeperState, value: Recorded, at: datetime) -> KeeperState:
         case BaselineFound(observation=seen) if state.baseline is None:
             return transitions.record_baseline(state, seen.found, seen.request)
         case Observation():
-            return _observed(state, value, at)
+            return transitions.record(state, value, at)
         case Recovered(state=old):
-            return _taken_over(state, old)
+            return transitions.recover(state, old)
         case Cancelled():
             return replace(transitions.release(state, lambda _: True), cancelled=True)
     return state
-
-
-def _observed(state: KeeperState, seen: Observation, at: datetime) -> KeeperState:
-    known = transitions.recognize_request(state, seen.found, seen.request)
-    known = transitions.resolve_doubt(known, seen.found, seen.request)
-    return transitions.record_observation(
-        known, seen.capacity, seen.options, at, pending=seen.pending
-    )
-
-
-def _taken_over(state: KeeperState, old: KeeperState | None) -> KeeperState:
-    if old is not None:
-        return transitions.take_over(state, old.unpacked)
-    if state.baseline is not None:
-        return state
-    return replace(state, doubt=transitions.LOST_RUN)

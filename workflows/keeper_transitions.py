@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from workflows.activity_types import Observation
 from workflows.contract import (
     Capacity,
     KeeperHealth,
@@ -301,6 +302,28 @@ def resolve_doubt(state: KeeperState, found: Capacity, request: str) -> KeeperSt
     if not state.doubt or not is_external or request == state.doubted_request:
         return state
     return replace(state, baseline=found, doubt="", doubted_request="")
+
+
+def record(state: KeeperState, seen: Observation, now: datetime) -> KeeperState:
+    """Return *state* with what an activity has *seen* at *now*; what others set is noted."""
+    known = recognize_request(state, seen.found, seen.request)
+    known = resolve_doubt(known, seen.found, seen.request)
+    is_external = known.in_force is not None and seen.found not in (
+        known.in_force,
+        *known.requested,
+    )
+    after = record_observation(known, seen.capacity, seen.options, now, pending=seen.pending)
+    return replace(after, note=f"{seen.found} had been set externally") if is_external else after
+
+
+def recover(state: KeeperState, old: KeeperState | None) -> KeeperState:
+    """Return *state* merged with the *old* state of the run before; None where that is lost.
+
+    A raised capacity may be the lost run's doing.
+    """
+    if old is not None:
+        return take_over(state, old.unpacked)
+    return state if state.baseline is not None else replace(state, doubt=LOST_RUN)
 
 
 def take_over(state: KeeperState, old: KeeperState) -> KeeperState:

@@ -18,7 +18,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from workflows.activities.capacity import ATTEMPT_PATIENCE, CapacityActivities, Cloud
 from workflows.activities.keeper import KeeperActivities
-from workflows.activities.key_watch import KeyWatch, tell_keepers
+from workflows.activities.refused_keys import RefusedKeys, signal_keepers
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import KeySource
 from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars
@@ -76,7 +76,7 @@ def build_worker(
     runner: WorkflowRunner = RUNNER,
     observe_every: timedelta = OBSERVE_EVERY,
     watchdog: WatchdogActivities | None = None,
-    watch: KeyWatch | None = None,
+    refused_keys: RefusedKeys | None = None,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -94,9 +94,9 @@ def build_worker(
         runner: What runs workflow code.
         observe_every: How often keepers with leases observe their namespaces.
         watchdog: The watchdog's activity; None for a worker that leaves it to others.
-        watch: Remembers the namespaces whose key is refused, for `tell_keepers`.
+        refused_keys: Remembers the namespaces whose key is refused, for `signal_keepers`.
     """
-    capacity = CapacityActivities(cloud, patience=patience, watch=watch)
+    capacity = CapacityActivities(cloud, patience=patience, refused_keys=refused_keys)
     keepers = KeeperActivities(client, observe_every=observe_every)
     return Worker(
         client,
@@ -151,11 +151,13 @@ async def run_worker(
             changed. Without them, refused keys are only retried slowly.
     """
     watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue)
-    watch = KeyWatch(keys) if keys else None
-    async with build_worker(client, cloud, task_queue=task_queue, watchdog=watchdog, watch=watch):
-        telling = asyncio.create_task(tell_keepers(client, watch)) if watch else None
+    refused = RefusedKeys(keys) if keys else None
+    async with build_worker(
+        client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused
+    ):
+        signalling = asyncio.create_task(signal_keepers(client, refused)) if refused else None
         try:
             await stop.wait()
         finally:
-            if telling:
-                telling.cancel()
+            if signalling:
+                signalling.cancel()

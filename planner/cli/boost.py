@@ -14,9 +14,8 @@ from planner.cli.options import operator
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:
-    from planner.plan.by_hand import LiveDeclaration
     from planner.temporal.client import Server
-    from workflows.contract import Combine, Lease
+    from workflows.contract import Combine, Declared, Lease
 
 LONGEST_BY_HAND = timedelta(days=31)
 """The longest boost by hand; a longer one is refused as a mistake."""
@@ -124,19 +123,19 @@ async def _boost(wish: Wish) -> int:
     return 0 if result.in_force else 1
 
 
-async def _declared(server: Server, namespace: str, *, unlisted: bool) -> LiveDeclaration | None:
+async def _declared(server: Server, namespace: str, *, unlisted: bool) -> Declared | None:
     """Return what the live schedules declare for *namespace*.
 
     Raises:
         Refused: There is no schedule for it, and *unlisted* doesn't allow that.
     """
     from planner.errors import did_you_mean
-    from planner.plan.by_hand import declaration_of
+    from planner.plan.by_hand import newest_declaration
     from planner.temporal.status import fetch_namespaces, fetch_schedules_of
 
     schedules = await fetch_schedules_of(server, namespace)
     if schedules or unlisted:
-        return declaration_of(schedules)
+        return newest_declaration(schedules)
     hint = did_you_mean(namespace, await fetch_namespaces(server))
     raise Refused(
         f"no schedule is for {namespace!r} in {server.namespace} on {server.address}{hint}; "

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from planner.errors import ServerError
+from planner.errors import ServerError, first_few
+from planner.render.format import counted
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -54,7 +55,7 @@ async def check_temporal(server: Server) -> tuple[list[Check], tuple[str, ...]]:
         namespaces = await fetch_namespaces(server)
     except ServerError as error:
         return [Check("temporal", str(error), False)], ()
-    count = f"{len(namespaces)} namespace{'' if len(namespaces) == 1 else 's'}"
+    count = counted(len(namespaces), "namespace")
     return [Check("temporal", f"{where}: schedules for {count}")], namespaces
 
 
@@ -93,8 +94,7 @@ async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Che
         if problem:
             failed.setdefault(problem.replace(name, "NAMESPACE"), []).append(name)
     if not failed:
-        count = f"{len(names)} namespace{'' if len(names) == 1 else 's'}"
-        return [Check("cloud", f"the Cloud API lets {count} be read")]
+        return [Check("cloud", f"the Cloud API lets {counted(len(names), 'namespace')} be read")]
     return [
         Check(f"cloud {which[0]}", _sentence(problem, which), False)
         for problem, which in failed.items()
@@ -105,8 +105,7 @@ def _sentence(problem: str, names: list[str]) -> str:
     """Return the *problem* of the namespaces *names*; of several, the first ones are named."""
     if len(names) == 1:
         return problem.replace("NAMESPACE", names[0])
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}: {problem}"
+    return f"{first_few(names, NAMED)}: {problem}"
 
 
 async def _unread(cloud: CloudClient, namespace: str) -> str:

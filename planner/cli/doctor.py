@@ -13,12 +13,6 @@ from planner.errors import ServerError
 if TYPE_CHECKING:
     from planner.cli.checks import Check
 
-KEY_VARIABLES = (
-    "TEMPORAL_CLOUD_API_KEY",
-    "TEMPORAL_CLOUD_API_KEY_FILE",
-    "TEMPORAL_CLOUD_API_KEY_DIR",
-)
-
 
 @app.command()
 def doctor(
@@ -35,8 +29,9 @@ def doctor(
     Run it with CI's identity, and with the worker's. Nothing is changed. A line for each
     check; exits with 1 if one fails.
     """
-    has_key = any(os.environ.get(name, "").strip() for name in KEY_VARIABLES)
-    run_async(examine(cloud=has_key if cloud is None else cloud))
+    from workflows.cloud.keys import given_variables
+
+    run_async(examine(cloud=bool(given_variables(os.environ)) if cloud is None else cloud))
 
 
 async def examine(*, cloud: bool) -> int:

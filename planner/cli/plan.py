@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -97,13 +97,13 @@ MaxExtraCost = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
-    """The options that plan and sync have in common."""
+    """The options that plan and sync have in common, as the command line has them."""
 
     directory: Path
     full: bool
-    allow_delete: tuple[str, ...]
+    allow_delete: Sequence[str] | None
     adopt: bool
-    share: tuple[str, ...]
+    share: Sequence[str] | None
     in_flight: InFlight
     move_source: bool
     max_extra_cost: float | None = None
@@ -139,14 +139,7 @@ def plan(
     lists the problems of files that can't be used, and carries the checksum in a comment.
     """
     options = SyncOptions(
-        directory,
-        full,
-        tuple(allow_delete or ()),
-        adopt,
-        tuple(share or ()),
-        in_flight,
-        move_source,
-        max_extra_cost,
+        directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
     )
     try:
         run_async(_plan(options, output, detailed=details, detailed_exit=detailed_exitcode))
@@ -244,7 +237,9 @@ def request_of(
     request = SyncRequest(
         desired=desired,
         recompile=compiled,
-        allowed=Allowances(options.allow_delete, options.adopt, options.share),
+        allowed=Allowances(
+            tuple(options.allow_delete or ()), options.adopt, tuple(options.share or ())
+        ),
         full=options.full,
         source=source_of(project, options.directory),
         move_source=options.move_source,

@@ -47,7 +47,7 @@ async def skip_next(target: str, reason: str) -> None:
     """Skip the next occurrence of the window *target* that isn't skipped yet."""
     from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import refuse
-    from workflows.contract import ReleaseRequest, format_instant
+    from workflows.contract import ReleaseRequest, format_instants
 
     server = server_of(await connect())
     namespace = target.partition("/")[0]
@@ -58,7 +58,7 @@ async def skip_next(target: str, reason: str) -> None:
     lease = replace(leases[0], by=operator(), reason=reason)
     request = ReleaseRequest(key=lease.key, by=lease.by, lease=lease)
     await refuse(server.client, namespace, request)
-    span = f"{format_instant(lease.start)} to {format_instant(lease.until)}"
+    span = format_instants(lease.start, lease.until)
     report(f"skipped {target}, {span}; `planner skip {target} --undo` takes that back")
 
 
@@ -66,7 +66,7 @@ async def take_back(target: str) -> None:
     """Take every skip of the window *target* back."""
     from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import refuse
-    from workflows.contract import ReleaseRequest, format_instant
+    from workflows.contract import ReleaseRequest, format_instants
 
     server = server_of(await connect())
     skipped = await _skipped(server, target)
@@ -75,7 +75,7 @@ async def take_back(target: str) -> None:
     for lease in skipped:
         request = ReleaseRequest(key=lease.key, by=operator(), undo=True)
         await refuse(server.client, target.partition("/")[0], request)
-        span = f"{format_instant(lease.start)} to {format_instant(lease.until)}"
+        span = format_instants(lease.start, lease.until)
         report(f"{target}, {span}, runs again")
 
 

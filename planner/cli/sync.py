@@ -93,14 +93,7 @@ def sync(
     nothing is changed then.
     """
     options = SyncOptions(
-        directory,
-        full,
-        tuple(allow_delete or ()),
-        adopt,
-        tuple(share or ()),
-        in_flight,
-        move_source,
-        max_extra_cost,
+        directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
     )
     run_async(_sync(options, checksum, output, quiet))
 

@@ -84,8 +84,9 @@ async def _server_and_project(directory: Path, name: str) -> tuple[Server, str]:
 
 
 def _to_remove(found: Installed) -> Iterator[str]:
-    count = len(found.schedules)
-    yield f"{count:,} schedule{'' if count == 1 else 's'} of {found.project}"
+    from planner.render.format import counted
+
+    yield f"{counted(len(found.schedules), 'schedule')} of {found.project}"
     if found.has_record:
         yield "the record of its last sync"
     if found.takes_watchdog:

@@ -378,9 +378,8 @@ def plan_charge(price: float, month: Horizon, plan: CloudPlan) -> float:
     >>> plan_charge(54.0, january, CLOUD_PLANS["business"])
     500.0
     """
-    first = month.start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    following = (first + timedelta(days=32)).replace(day=1)
-    part = (month.end - month.start) / (following - first)
+    whole = _whole_month(month.start)
+    part = (month.end - month.start) / (whole.end - whole.start)
     return max(plan.minimum * part, price * plan.share)
 
 
@@ -424,10 +423,15 @@ def months_of(horizon: Horizon) -> Iterator[Horizon]:
     """Yield the calendar months, UTC, that overlap *horizon*, cut to the overlap."""
     start = horizon.start
     while start < horizon.end:
-        first = start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        following = (first + timedelta(days=32)).replace(day=1)
+        following = _whole_month(start).end
         yield Horizon(start, min(following, horizon.end))
         start = following
+
+
+def _whole_month(instant: datetime) -> Horizon:
+    """Return the calendar month, UTC, of *instant*."""
+    first = instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return Horizon(first, (first + timedelta(days=32)).replace(day=1))
 
 
 def ticks(instant: datetime) -> int:

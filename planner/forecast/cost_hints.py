@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from planner.errors import first_few
 from planner.forecast.cost import HOUR, ceil_hour, floor_hour, hours_of, minimum_actions
 from planner.forecast.timeline import (
     Step,
@@ -211,10 +212,9 @@ def _listed(windows: Sequence[str]) -> str:
     >>> _listed(["a", "b"]), _listed(["a", "b", "c", "d", "e"])
     ('a and b', 'a, b, c and 2 more')
     """
-    named, more = windows[:MOST_NAMES], len(windows) - MOST_NAMES
-    if more > 0:
-        return f"{', '.join(named)} and {more} more"
-    return " and ".join(filter(None, (", ".join(named[:-1]), named[-1])))
+    if len(windows) > MOST_NAMES:
+        return first_few(windows, MOST_NAMES)
+    return " and ".join(filter(None, (", ".join(windows[:-1]), windows[-1])))
 
 
 def _minutes_down(length: timedelta) -> int:

@@ -1,50 +1,43 @@
-"""A boost by hand, within what the live schedules of its namespace declare."""
+"""What live schedules declare for a namespace, and a boost by hand within it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 
 from planner.errors import Refused
 from planner.schedules.spec import Schedule
-from workflows.contract import BoostRequest, Capacity, Combine, Rails, round_up
+from workflows.contract import BoostRequest, Combine, Declared, Rails, round_up
 
 WINDOW_BY_HAND = "by-hand"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveDeclaration:
-    """What the newest of the schedules of a namespace declare for it."""
+def declared_in(schedule: Schedule) -> Declared:
+    """Return what *schedule* declares for its namespace."""
+    request = schedule.request
+    return Declared(
+        namespace=request.namespace,
+        baseline=request.baseline,
+        rails=request.rails,
+        revision=request.revision,
+        project=schedule.project,
+    )
 
-    project: str
-    revision: int
-    baseline: Capacity | None
-    rails: Rails
 
-
-def declaration_of(schedules: Iterable[Schedule]) -> LiveDeclaration | None:
+def newest_declaration(schedules: Iterable[Schedule]) -> Declared | None:
     """Return what *schedules* of one namespace declare; of several the newest counts.
 
     None without a schedule.
     """
-    requests = [(one.request.revision, one.id, one) for one in schedules]
-    if not requests:
-        return None
-    _, _, newest = max(requests, key=lambda each: each[:2])
-    return LiveDeclaration(
-        project=newest.project,
-        revision=newest.request.revision,
-        baseline=newest.request.baseline,
-        rails=newest.request.rails,
-    )
+    newest = max(schedules, key=lambda one: (one.request.revision, one.id), default=None)
+    return declared_in(newest) if newest else None
 
 
 def request_by_hand(
     namespace: str,
     tru: int,
     length: timedelta,
-    declared: LiveDeclaration | None,
+    declared: Declared | None,
     *,
     combine: Combine,
     by: str,
@@ -67,7 +60,7 @@ def request_by_hand(
     Raises:
         Refused: It is more than the rails allow.
     """
-    rails = declared.rails if declared else Rails()
+    rails = declared.rails if declared and declared.rails else Rails()
     if declared:
         _check_rails(namespace, tru, rails)
     return BoostRequest(

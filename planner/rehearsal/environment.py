@@ -150,7 +150,6 @@ work. All other intervals of the run time stay as they are.
 """
 
 QUEUE = "rehearsal"
-NOMINAL = "TemporalScheduledStartTime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +165,12 @@ class Environment:
 
     async def start(self, schedule: Schedule, at: datetime) -> WorkflowHandle[Any, Any]:
         """Start the boost of *schedule* as its firing at *at* would."""
-        from temporalio.common import (
-            SearchAttributeKey,
-            SearchAttributePair,
-            TypedSearchAttributes,
-        )
+        from temporalio.common import SearchAttributePair, TypedSearchAttributes
 
         from workflows.contract import BOOST_WORKFLOW, format_instant
+        from workflows.provision import SCHEDULED_START
 
-        nominal = SearchAttributePair(SearchAttributeKey.for_datetime(NOMINAL), at)
+        nominal = SearchAttributePair(SCHEDULED_START, at)
         return await self.client.start_workflow(
             BOOST_WORKFLOW,
             schedule.request,
@@ -362,7 +358,9 @@ async def _add_nominal_time_attribute(client: Client) -> None:
     from temporalio.api.enums.v1 import IndexedValueType
     from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 
-    kind = IndexedValueType.INDEXED_VALUE_TYPE_DATETIME
+    from workflows.provision import SCHEDULED_START
+
+    names = {SCHEDULED_START.name: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME}
     await client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(namespace="default", search_attributes={NOMINAL: kind})
+        AddSearchAttributesRequest(namespace="default", search_attributes=names)
     )

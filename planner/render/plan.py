@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from planner.errors import Lint, Problem
+from planner.errors import Lint, Problem, first_few
 from planner.plan.fields import Field
 from planner.plan.model import Change, Plan
 from planner.render import format as fmt
@@ -271,9 +271,7 @@ def _head(group: Sequence[Change], colour: bool) -> str:
 
 def _names(group: Sequence[Change]) -> str:
     """Return the windows of *group*, the first few by name."""
-    more = len(group) - SHOWN_REFUSED
-    names = ", ".join(change.key for change in group[:SHOWN_REFUSED])
-    return f"{names} and {more:,} more" if more > 0 else names
+    return first_few([change.key for change in group], SHOWN_REFUSED)
 
 
 def painted(text: str, sign: str, colour: bool) -> str:

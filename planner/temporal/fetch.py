@@ -128,6 +128,21 @@ async def describe_all(server: Server, ids: Iterable[str]) -> list[LiveSchedule 
     return await asyncio.gather(*(describe(server, id) for id in ids))
 
 
+async def with_last_writes(
+    server: Server,
+    listed: Mapping[str, LiveSchedule],
+    last: LastApplied,
+    is_meant: Callable[[str], bool] = lambda _: True,
+) -> dict[str, LiveSchedule]:
+    """Return the *listed* schedules as they are although the list lags behind writes.
+
+    Those whose id *is_meant* are described where *last* records them otherwise.
+    """
+    ids = sorted(id for id in outdated(last, listed) if is_meant(id))
+    described = dict(zip(ids, await describe_all(server, ids), strict=True))
+    return {id: live for id, live in {**listed, **described}.items() if live}
+
+
 async def list_schedules(
     server: Server, project: str, ids: Collection[str] = (), namespaces: Collection[str] = ()
 ) -> dict[str, LiveSchedule]:

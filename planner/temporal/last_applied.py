@@ -84,7 +84,7 @@ def fingerprint(live: LiveSchedule | None) -> str:
     return ABSENT if live is None else _fingerprint(live.stamp, live.paused)
 
 
-def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule | None]) -> set[str]:
+def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule]) -> set[str]:
     """Return the ids whose *listed* state isn't the one that *last* records."""
     return {id for id, known in last.fingerprints.items() if known != fingerprint(listed.get(id))}
 

@@ -20,8 +20,13 @@ from planner.plan.pauses import paused_note, resumed_note
 from planner.schedules.spec import namespace_of, window_key
 from planner.temporal.apply import starting
 from planner.temporal.client import Server
-from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_schedules
-from planner.temporal.last_applied import outdated, read_last_applied
+from planner.temporal.fetch import (
+    describe,
+    fetch_evidence,
+    list_schedules,
+    with_last_writes,
+)
+from planner.temporal.last_applied import read_last_applied
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +58,11 @@ async def choose(server: Server, target: str, project: str = "") -> dict[str, Li
         ServerError: No schedule matches.
         Refused: Schedules of several projects match.
     """
-    listed: dict[str, LiveSchedule | None] = {**await list_schedules(server, project)}
-    for owner in {project} if project else {live.project for live in listed.values() if live}:
+    listed = await list_schedules(server, project)
+    for owner in {project} if project else {live.project for live in listed.values()}:
         last = await read_last_applied(server, owner, datetime.now(UTC))
-        ids = sorted(id for id in outdated(last, listed) if _named(id, target))
-        listed.update(zip(ids, await describe_all(server, ids), strict=True))
-    found = {
-        id: live for id, live in listed.items() if live and live.project and _named(id, target)
-    }
+        listed = await with_last_writes(server, listed, last, lambda id: _named(id, target))
+    found = {id: live for id, live in listed.items() if live.project and _named(id, target)}
     owners = sorted({live.project for live in found.values()})
     if not found:
         words = f"no schedule of {project}" if project else "no schedule of a planner"

@@ -12,22 +12,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from temporalio.client import ScheduleActionStartWorkflow
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from planner.errors import Refused, ServerError
-from planner.plan.model import DesiredState, LiveSchedule
+from planner.plan.model import DesiredState
 from planner.plan.safety import Allowances
 from planner.schedules.spec import namespace_of
 from planner.temporal.apply import Outcome
-from planner.temporal.client import REQUEST_TIMEOUT, Server
-from planner.temporal.fetch import describe_all, list_schedules
+from planner.temporal.client import Server
+from planner.temporal.fetch import list_schedules, with_last_writes
 from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
-from planner.temporal.last_applied import delete_last_applied, outdated, read_last_applied
+from planner.temporal.last_applied import delete_last_applied, read_last_applied
 from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.sync_lock import hold_lock
-from workflows.contract import BOOST_WORKFLOW, WATCHDOG_ID, WATCHDOG_WORKFLOW
-from workflows.contract.findings import Keeper
+from planner.temporal.watchdog import delete_watchdog, has_watchdog
+from workflows.contract import BOOST_WORKFLOW
+from workflows.contract.findings import Keeper, has_work
 
 FORGOTTEN_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between looks at a list that still shows deleted schedules."""
@@ -73,10 +73,8 @@ async def fetch_installed(server: Server, project: str, now: datetime) -> Instal
     yet is described.
     """
     last = await read_last_applied(server, project, now)
-    listed: dict[str, LiveSchedule | None] = {**await list_schedules(server, "")}
-    ids = sorted(outdated(last, listed))
-    listed.update(zip(ids, await describe_all(server, ids), strict=True))
-    live = [one for one in listed.values() if one]
+    listed = await with_last_writes(server, await list_schedules(server, ""), last)
+    live = listed.values()
     schedules = tuple(sorted(one.id for one in live if one.project == project))
     return Installed(
         project=project,
@@ -84,7 +82,7 @@ async def fetch_installed(server: Server, project: str, now: datetime) -> Instal
         running=await _running(server, {namespace_of(id) for id in schedules}, now),
         others=tuple(sorted({one.project for one in live} - {project, ""})),
         has_record=bool(last.version),
-        has_watchdog=await _has_watchdog(server),
+        has_watchdog=await has_watchdog(server.client),
     )
 
 
@@ -132,7 +130,7 @@ async def uninstall(
     async with hold_lock(server.client, found.project, on_notice) as lock:
         await delete_last_applied(server, found.project)
         if found.takes_watchdog and not (await _others(server, found.project)):
-            await _delete_watchdog(server)
+            await delete_watchdog(server.client)
         lock.set_result(f"{found.project} was uninstalled")
     return True
 
@@ -155,9 +153,7 @@ def is_busy(keeper: Keeper) -> bool:
 
     One that is done stays for a while, and ends by itself.
     """
-    status = keeper.status
-    done = status is not None and not status.leases and status.capacity == status.baseline
-    return keeper.is_running and not done
+    return keeper.is_running and (keeper.status is None or has_work(keeper.status))
 
 
 async def _others(server: Server, project: str) -> set[str]:
@@ -172,31 +168,3 @@ async def _until_forgotten(server: Server, project: str) -> None:
         if not await list_schedules(server, project):
             return
         await asyncio.sleep(wait)
-
-
-async def _has_watchdog(server: Server) -> bool:
-    """Tell whether the watchdog's schedule is there, and is the planner's."""
-    try:
-        live = await server.client.get_schedule_handle(WATCHDOG_ID).describe(
-            rpc_timeout=REQUEST_TIMEOUT
-        )
-    except RPCError as error:
-        if error.status == RPCStatusCode.NOT_FOUND:
-            return False
-        raise ServerError(f"the watchdog's schedule: {error.message}") from error
-    action = live.schedule.action
-    return isinstance(action, ScheduleActionStartWorkflow) and action.workflow == WATCHDOG_WORKFLOW
-
-
-async def _delete_watchdog(server: Server) -> None:
-    """Delete the watchdog's schedule, and cancel what runs of it."""
-    handle = server.client.get_schedule_handle(WATCHDOG_ID)
-    try:
-        live = await handle.describe(rpc_timeout=REQUEST_TIMEOUT)
-        await handle.delete(rpc_timeout=REQUEST_TIMEOUT)
-        for action in live.info.running_actions:
-            running = server.client.get_workflow_handle(getattr(action, "workflow_id", ""))
-            await running.cancel(rpc_timeout=REQUEST_TIMEOUT)
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
-            raise ServerError(f"the watchdog's schedule: {error.message}") from error

@@ -32,6 +32,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
+from planner.plan.by_hand import declared_in
 from planner.plan.firings import under_way
 from planner.plan.model import LiveSchedule
 from planner.schedules.spec import Schedule as WindowSchedule
@@ -157,19 +158,11 @@ def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
     """
     found: dict[str, Declared] = {}
     for schedule in sorted(schedules, key=lambda one: one.request.revision):
-        request = schedule.request
-        declared = Declared(
-            namespace=request.namespace,
-            baseline=request.baseline,
-            rails=request.rails,
-            revision=request.revision,
-            project=schedule.project,
-        )
-        before = found.get(request.namespace, declared)
+        declared = declared_in(schedule)
+        name = declared.namespace
+        before = found.get(name, declared)
         is_disputed = before.project != declared.project and before.baseline != declared.baseline
-        found[request.namespace] = (
-            Declared(namespace=request.namespace) if is_disputed else declared
-        )
+        found[name] = Declared(namespace=name) if is_disputed else declared
     return [found[name] for name in sorted(found)]
 
 
@@ -273,8 +266,7 @@ async def _keep(
 ) -> Ensured:
     """Bring the *live* schedule to *desired* where it differs; start it if nothing runs."""
     handle = client.get_schedule_handle(WATCHDOG_ID)
-    action = live.schedule.action
-    if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != WATCHDOG_WORKFLOW:
+    if not _is_ours(live):
         return "foreign"
     if live.schedule.state.paused:
         return "paused"
@@ -283,6 +275,44 @@ async def _keep(
     if starts_now and not live.info.running_actions:
         await handle.trigger(rpc_timeout=REQUEST_TIMEOUT)
     return "kept"
+
+
+def _is_ours(live: ScheduleDescription) -> bool:
+    """Tell whether the schedule with the watchdog's id starts the watchdog."""
+    action = live.schedule.action
+    return isinstance(action, ScheduleActionStartWorkflow) and action.workflow == WATCHDOG_WORKFLOW
+
+
+async def has_watchdog(client: Client) -> bool:
+    """Tell whether the watchdog's schedule is there, and is the planner's.
+
+    Raises:
+        ServerError: The server could not be asked.
+    """
+    try:
+        live = await _described(client)
+    except RPCError as error:
+        raise ServerError(f"the watchdog's schedule: {error.message}") from error
+    return live is not None and _is_ours(live)
+
+
+async def delete_watchdog(client: Client) -> None:
+    """Delete the watchdog's schedule, and cancel what runs of it.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    try:
+        live = await _described(client)
+        if live is None:
+            return
+        await client.get_schedule_handle(WATCHDOG_ID).delete(rpc_timeout=REQUEST_TIMEOUT)
+        for action in live.info.running_actions:
+            running = client.get_workflow_handle(getattr(action, "workflow_id", ""))
+            await running.cancel(rpc_timeout=REQUEST_TIMEOUT)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:  # else it has ended meanwhile
+            raise ServerError(f"the watchdog's schedule: {error.message}") from error
 
 
 async def _comparable(client: Client, schedule: Schedule) -> tuple[object, ...]:

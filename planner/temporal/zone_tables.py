@@ -57,11 +57,11 @@ Differences = Mapping[str, str]
 
 def recurring_zones(schedules: Iterable[Schedule]) -> dict[str, str]:
     """Return the zone of each of *schedules* that recurs on the clock of one, by id."""
-    return {
-        one.id: one.timezone
-        for one in schedules
-        if one.covers_until is None and one.timezone != "UTC"
-    }
+    return {one.id: one.timezone for one in schedules if _recurs_in_a_zone(one)}
+
+
+def _recurs_in_a_zone(schedule: Schedule) -> bool:
+    return schedule.covers_until is None and schedule.timezone != "UTC"
 
 
 def zone_warnings(zones: Differences) -> tuple[Lint, ...]:
@@ -91,7 +91,7 @@ async def differences_seen(
     for one in state.schedules:
         there = live.get(one.id)
         is_ours = there is not None and there.stamp is not None and there.stamp.digest == one.digest
-        if is_ours and one.covers_until is None and one.timezone != "UTC":
+        if is_ours and _recurs_in_a_zone(one):
             by_zone.setdefault(one.timezone, []).append(one)
     chosen = {zone: min(each, key=_distance_from_daily) for zone, each in by_zone.items()}
     found = await asyncio.gather(*(_first_seen(server, one, now) for one in chosen.values()))

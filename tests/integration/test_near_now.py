@@ -27,7 +27,6 @@ from conftest import binary
 from schedule_values import on
 from sync_helpers import Shop, eventually, polling
 from temporalio import workflow
-from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     PatchScheduleRequest,
@@ -44,7 +43,6 @@ from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.schedules.spec import Schedule
 from planner.temporal.apply import Outcome, start
 from planner.temporal.client import Server
-from planner.temporal.convert import owner_memo, to_message
 from planner.temporal.fetch import boost_id, was_started
 from planner.temporal.status import fetch_statuses
 from planner.temporal.sync import SyncReport, sync
@@ -99,33 +97,6 @@ async def unasked(shop: Shop, due: Iterable[tuple[Schedule, datetime]]) -> list[
 async def all_asked(shop: Shop, due: Iterable[tuple[Schedule, datetime]]) -> None:
     """Fail unless all of *due* were asked for."""
     assert await unasked(shop, due) == []
-
-
-async def patch(shop: Shop, id: str, change: SchedulePatch) -> None:
-    """Patch a schedule as the UI does."""
-    request = PatchScheduleRequest(
-        namespace="default", schedule_id=id, patch=change, request_id=str(uuid.uuid4())
-    )
-    await shop.client.workflow_service.patch_schedule(request)
-
-
-async def make(shop: Shop, value: Schedule) -> None:
-    """Make a schedule as a sync does that starts nothing: what is under way is missed."""
-    converter = shop.client.data_converter
-    request = CreateScheduleRequest(
-        namespace="default",
-        schedule_id=value.id,
-        schedule=await to_message(value, converter),
-        memo=await owner_memo(shop.project, converter),
-        request_id=str(uuid.uuid4()),
-    )
-    await shop.client.workflow_service.create_schedule(request)
-    await eventually(lambda: listed(shop, value.id))
-
-
-async def listed(shop: Shop, id: str) -> None:
-    """Fail unless the list shows *id*."""
-    assert id in {one.id async for one in await shop.client.list_schedules()}
 
 
 # While a sync writes ----------------------------------------------------------------
@@ -273,10 +244,10 @@ async def test_resumed_in_the_ui_in_the_middle_of_its_window(shop: Shop) -> None
     at = second() + timedelta(seconds=3)
     value = opening(shop, at)
     await shop.sync(value)
-    await patch(shop, value.id, SchedulePatch(pause="Paused via UI"))
+    await shop.pause(value.id, "Paused via UI")
     await asyncio.sleep((at - datetime.now(UTC)).total_seconds() + 0.5)
     assert (await shop.plan(value)).pending == ()
-    await patch(shop, value.id, SchedulePatch(unpause=value.note))
+    await shop.resume(value.id, value.note)
 
     async def shown() -> None:
         (change,) = (await shop.plan(value)).pending
@@ -307,7 +278,7 @@ async def test_a_firing_that_was_missed(shop: Shop) -> None:
     """A schedule that never fired for what is under way, as after a long outage, is started."""
     at = second() - timedelta(minutes=5)
     value = opening(shop, at)
-    await make(shop, value)
+    await shop.make(value)
     (change,) = (await shop.plan(value)).pending
     assert (change.action, change.starts) == ("start", (at,))
     await shop.sync(value)
@@ -344,7 +315,7 @@ async def test_a_lease_counts_as_asked_for(shop: Shop) -> None:
     """However its lease came about, a window that has one is not started again."""
     at, queue = second() - timedelta(minutes=5), f"q{uuid.uuid4().hex}"
     value = opening(shop, at)
-    await make(shop, value)
+    await shop.make(value)
     async with Worker(shop.client, task_queue=queue, workflows=[HoldingKeeper]):
         lease = lease_of(value.request, at)
         keeper = await shop.client.start_workflow(
@@ -353,7 +324,7 @@ async def test_a_lease_counts_as_asked_for(shop: Shop) -> None:
         assert (await shop.plan(value)).pending == ()
         assert (await shop.sync(value)).outcomes == ()
         other = opening(shop, at - timedelta(minutes=1), "other")
-        await make(shop, other)
+        await shop.make(other)
         (change,) = (await shop.plan(value, other)).pending
         assert (change.window, change.action) == ("other", "start")
         await keeper.terminate()
@@ -433,7 +404,7 @@ async def test_a_missed_window_by_a_clock_that_is_off(shop: Shop, off: int) -> N
     """Nothing else is to be written, and still the sync finds what is under way."""
     at = second() - timedelta(minutes=2)
     value = opening(shop, at, ttl_seconds=300)
-    await make(shop, value)
+    await shop.make(value)
     desk = datetime.now(UTC) + timedelta(minutes=off)
     (outcome,) = (await sync(shop.server, shop.order(value), desk)).outcomes
     assert (outcome.change.action, outcome.done) == ("start", True)
@@ -472,7 +443,7 @@ async def test_a_missed_window_on_the_command_line(shop: Shop, tmp_path: Path) -
     text = CALENDAR.format(project=shop.project, start=at, end=at + timedelta(hours=2))
     (tmp_path / "calendar.yaml").write_text(text, encoding="utf-8")
     (value,) = desired_state(read(tmp_path), tmp_path, at).schedules
-    await make(shop, value)
+    await shop.make(value)
     code, shown = await asyncio.to_thread(planner, shop, "plan", tmp_path, "--detailed-exitcode")
     assert code == 2
     assert f"\n* {shop.namespace}/launch  under way and not started: " in shown

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from workflows import activity_types, observability
 from workflows.activities.heartbeat import Heartbeat, heartbeating
-from workflows.activities.key_watch import KeyWatch
+from workflows.activities.refused_keys import RefusedKeys
 from workflows.activity_types import Observation, ReconcileInput
 from workflows.cloud import (
     CapacityOptions,
@@ -55,15 +55,19 @@ class CapacityActivities:
     Args:
         cloud: The Cloud Operations API.
         patience: Seconds that one attempt waits for its change to be in force.
-        watch: Remembers the namespaces whose key is refused.
+        refused_keys: Remembers the namespaces whose key is refused.
     """
 
     def __init__(
-        self, cloud: Cloud, *, patience: float = ATTEMPT_PATIENCE, watch: KeyWatch | None = None
+        self,
+        cloud: Cloud,
+        *,
+        patience: float = ATTEMPT_PATIENCE,
+        refused_keys: RefusedKeys | None = None,
     ) -> None:
         self._cloud = cloud
         self._patience = patience
-        self._watch = watch
+        self._refused_keys = refused_keys
 
     @activity.defn(name=activity_types.OBSERVE)
     async def observe(self, namespace: str) -> Observation:
@@ -97,7 +101,8 @@ class CapacityActivities:
         return replace(observation, request=request)
 
     def _watching(self, namespace: str) -> AbstractContextManager[None]:
-        return self._watch.watching(namespace) if self._watch else nullcontext()
+        keys = self._refused_keys
+        return keys.watching(namespace) if keys else nullcontext()
 
     async def _step(
         self, task: ReconcileInput, seen: ObservedCapacity, heartbeat: Heartbeat

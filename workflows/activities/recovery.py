@@ -18,10 +18,8 @@ from workflows.activity_types import KeeperInput, Observation, ReconcileInput
 from workflows.contract import (
     LEASE_UPDATE,
     RELEASE_UPDATE,
-    Capacity,
     LeaseRequest,
     ReleaseRequest,
-    keeper_id,
 )
 from workflows.keeper_recovery import BaselineFound, Cancelled, Recorded, Recovered, rebuild
 from workflows.keeper_state import KeeperState
@@ -60,12 +58,6 @@ async def state_on_record(
 ) -> KeeperState:
     """Return the state of *run* as its history tells it; values that can't be read are left out."""
     return rebuild(namespace, [entry async for entry in _recorded(client, run)])
-
-
-async def baseline_on_record(client: Client, run: WorkflowHandle[Any, Any]) -> Capacity | None:
-    """Return the baseline that the history of *run* tells; None if it tells none."""
-    state = await state_on_record(client, run, run.id.removeprefix(keeper_id("")))
-    return None if state.doubt else state.baseline
 
 
 async def run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:

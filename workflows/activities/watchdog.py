@@ -57,6 +57,7 @@ from workflows.contract import (
     lease_of,
 )
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
+from workflows.provision import SCHEDULED_START
 from workflows.watchdog_decisions import Execution, QuietCapacity
 
 AT_ONCE = 4
@@ -76,7 +77,6 @@ _BROKEN = " OR ".join(
 KEEPERS = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ({_BROKEN})"
 """Keepers that may need the watchdog. Those that ended well are left out: they are many."""
 
-SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 
 T = TypeVar("T")

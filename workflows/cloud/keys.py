@@ -70,17 +70,19 @@ class KeyDirectory:
         return _read(self.path / namespace, namespace)
 
 
+def given_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the environment variables for keys that are set."""
+    names = (KEY_VARIABLE, KEY_FILE_VARIABLE, KEY_DIR_VARIABLE)
+    return [name for name in names if environ.get(name, "").strip()]
+
+
 def keys_from(environ: Mapping[str, str]) -> KeySource:
     """Return the key source that the environment variables name.
 
     Raises:
         PermanentError: None is set, or several are.
     """
-    given = [
-        name
-        for name in (KEY_VARIABLE, KEY_FILE_VARIABLE, KEY_DIR_VARIABLE)
-        if environ.get(name, "").strip()
-    ]
+    given = given_variables(environ)
     if len(given) != 1:
         raise PermanentError(_advice(given))
     value = environ[given[0]].strip()

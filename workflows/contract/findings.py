@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
-from workflows.contract.messages import TASK_QUEUE, Capacity, KeeperStatus, format_instant
+from workflows.contract.messages import (
+    TASK_QUEUE,
+    Capacity,
+    KeeperStatus,
+    format_instant,
+    format_instants,
+)
 from workflows.contract.watchdog import NamespaceSeen, SeenState, WatchdogReport
 
 NamespaceState = Literal[
@@ -41,19 +47,7 @@ NamespaceState = Literal[
 - ``no worker``: nothing is raised and nothing reverted until one runs.
 """
 
-STATES: tuple[NamespaceState, ...] = (
-    "ok",
-    "raising",
-    "reverting",
-    "paused",
-    "foreign",
-    "missed",
-    "unknown",
-    "overdue",
-    "uncovered",
-    "stuck",
-    "no worker",
-)
+STATES: tuple[NamespaceState, ...] = get_args(NamespaceState)
 """Every state, the most urgent last."""
 
 ALARMING: frozenset[NamespaceState] = frozenset(STATES) - {"ok", "raising", "reverting"}
@@ -78,7 +72,7 @@ class WindowRun:
     @property
     def span(self) -> str:
         """Its start and end."""
-        return f"{format_instant(self.start)} to {format_instant(self.end)}"
+        return format_instants(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,15 +248,15 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
     elif keeper.is_running:
         if keeper.status.health != "ok":
             yield Finding(keeper.status.health, keeper.status.details)
-    elif keeper.is_broken and _left_work(keeper.status):
+    elif keeper.is_broken and has_work(keeper.status):
         text = "the keeper was terminated before it had gone back to the baseline"
         yield Finding("overdue", text, repair)
     elif facts.sighting is None and facts.watched is None and keeper.status.health == "foreign":
         yield Finding("foreign", keeper.status.details)
 
 
-def _left_work(status: KeeperStatus) -> bool:
-    """Tell whether a keeper ended with leases or with raised capacity."""
+def has_work(status: KeeperStatus) -> bool:
+    """Tell whether a keeper with this *status* has leases, or is away from the baseline."""
     return bool(status.leases) or status.capacity != status.baseline
 
 

@@ -243,6 +243,11 @@ def format_duration(duration: timedelta) -> str:
     return "".join(f"{count}{unit}" for count, unit in units if count) or "0s"
 
 
+def format_instants(start: datetime, end: datetime) -> str:
+    """Return both instants, such as ``2027-01-31T23:00:00Z to 2027-02-01T05:00:00Z``."""
+    return f"{format_instant(start)} to {format_instant(end)}"
+
+
 def parse_instant(text: str) -> datetime:
     """Return the aware UTC instant that `format_instant` wrote."""
     return datetime.fromisoformat(text).astimezone(UTC)

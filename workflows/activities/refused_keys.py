@@ -1,4 +1,4 @@
-"""Keys that were refused: a keeper that waits for another one is told when it is there."""
+"""Keys that were refused: a keeper that waits for another one is signalled when it is there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass
-class KeyWatch:
+class RefusedKeys:
     """The namespaces whose key was refused, each with a fingerprint of that key.
 
     Kept in the worker's memory: a worker that was started since leaves its keepers to the
@@ -62,13 +62,13 @@ class KeyWatch:
             return b""
 
 
-async def tell_keepers(client: Client, watch: KeyWatch) -> NoReturn:
+async def signal_keepers(client: Client, refused: RefusedKeys) -> NoReturn:
     """Signal each keeper whose refused key has changed to try again; goes on until cancelled."""
     while True:
-        for namespace in watch.take_changed():
+        for namespace in refused.take_changed():
             _logger.info("the key for %s has changed: trying again", namespace)
             try:
                 await client.get_workflow_handle(keeper_id(namespace)).signal(RETRY_SIGNAL)
             except RPCError as error:  # it ended meanwhile, or tries again by itself
-                _logger.info("keeper/%s could not be told: %s", namespace, error.message)
+                _logger.info("keeper/%s could not be signalled: %s", namespace, error.message)
         await asyncio.sleep(LOOK_EVERY)

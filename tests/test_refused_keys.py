@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from workflows.activities.key_watch import KeyWatch
+from workflows.activities.refused_keys import RefusedKeys
 from workflows.cloud import KeyDirectory, KeyFile, OneKey, Unauthorized
 
 
-def refuse(watch: KeyWatch, namespace: str) -> None:
+def refuse(watch: RefusedKeys, namespace: str) -> None:
     """Have the Cloud refuse the key of *namespace*."""
     with pytest.raises(Unauthorized), watch.watching(namespace):
         raise Unauthorized("no")
@@ -20,7 +20,7 @@ def test_a_file_that_changes(tmp_path: Path) -> None:
     """Its namespaces are named once; what was accepted since, or is the same, is not."""
     file = tmp_path / "key"
     file.write_text("old", encoding="utf-8")
-    watch = KeyWatch(KeyFile(file))
+    watch = RefusedKeys(KeyFile(file))
     for name in ("n.a", "n.b"):
         refuse(watch, name)
     with watch.watching("n.b"):
@@ -35,7 +35,7 @@ def test_a_file_that_changes(tmp_path: Path) -> None:
 
 def test_a_file_that_comes(tmp_path: Path) -> None:
     """A missing key counts as refused; each namespace has a file of its own."""
-    watch = KeyWatch(KeyDirectory(tmp_path))
+    watch = RefusedKeys(KeyDirectory(tmp_path))
     for name in ("n.a", "n.b"):
         refuse(watch, name)
     (tmp_path / "n.b").write_text("new", encoding="utf-8")
@@ -46,7 +46,7 @@ def test_a_key_that_is_replaced_while_it_is_refused(tmp_path: Path) -> None:
     """What was sent is what was refused."""
     file = tmp_path / "key"
     file.write_text("old", encoding="utf-8")
-    watch = KeyWatch(KeyFile(file))
+    watch = RefusedKeys(KeyFile(file))
 
     def send() -> None:
         with watch.watching("n.a"):
@@ -60,7 +60,7 @@ def test_a_key_that_is_replaced_while_it_is_refused(tmp_path: Path) -> None:
 
 def test_a_key_that_never_changes() -> None:
     """A key of the environment stays what it is, and no fingerprint shows it."""
-    watch = KeyWatch(OneKey("a-secret"))
+    watch = RefusedKeys(OneKey("a-secret"))
     refuse(watch, "n.a")
     assert watch.take_changed() == []
     assert "a-secret" not in repr(watch)
