@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -40,7 +40,14 @@ from temporalio.converter import DataConverter
 from planner.plan.fields import Field
 from planner.plan.model import LiveSchedule
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
-from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Combine, parse_instant
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    TASK_QUEUE,
+    BoostRequest,
+    Combine,
+    parse_instant,
+    parse_until,
+)
 
 MARK = "planner"
 """The memo field of the owner mark; its value is ``{"project": NAME}``."""
@@ -275,7 +282,7 @@ def is_sound(request: BoostRequest) -> bool:
     try:
         ends = [parse_instant(end) - parse_instant(start) for start, end in request.ends.items()]
         if request.until:
-            time.fromisoformat(request.until)
+            parse_until(request.until)
         ZoneInfo(request.timezone)
     except (ValueError, LookupError, OverflowError, OSError):
         return False

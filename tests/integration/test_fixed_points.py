@@ -33,7 +33,7 @@ from planner.plan.pauses import PATCH_NOTE_LIMIT
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule
 from planner.temporal.pause import choose, pause, resume
-from workflows.contract import Capacity, Rails
+from workflows.contract import Capacity, Rails, parse_until
 
 pytestmark = pytest.mark.integration
 
@@ -93,6 +93,30 @@ async def settled(shop: Shop, *desired: Schedule) -> None:
     for full in (False, True):
         found = (await shop.plan(*desired, full=full)).pending
         assert [(change.key, change.fields, change.reason) for change in found] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["02:30", "02:30:15", "fri 21:00", "+1d", "+1d 02:30", "+7d 00:00", "+30d 23:59"]
+)
+async def test_a_window_that_ends_by_the_clock(shop: Shop, text: str) -> None:
+    """Every end that a calendar can say is read back from the server as it was written."""
+    window = Window(
+        namespace="",
+        name="",
+        recurrence=Cron(("0 20 * * sun",)),
+        tru=8,
+        asked="",
+        length=parse_until(text),
+        timezone="America/New_York",
+    )
+    desired = compiled(shop, window)
+    assert [one.request.until for one in desired] == [text]
+    report = await shop.sync(*desired)
+    assert [outcome.change.action for outcome in report.outcomes] == ["create"]
+    await settled(shop, *desired)
+    there = await shop.live("w0")
+    assert there.schedule is not None
+    assert there.schedule.request.until == text
 
 
 @pytest.mark.parametrize("ahead", [timedelta(), 4 * SECOND], ids=["no lead", "four seconds"])
