@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from planner.rehearsal.environment import SkippingClock, connect, end_of
 from planner.simulator import Simulator
@@ -240,6 +242,29 @@ class Stage:
         return result
 
 
+WORKER_ENDS_WITHIN = 30
+"""Real seconds that a worker may take to stop."""
+
+
+@asynccontextmanager
+async def at_work(worker: Worker) -> AsyncIterator[None]:
+    """Run *worker* while the context lasts.
+
+    Where the skipping server lost a task as the worker stopped, the SDK waits for it for ever:
+    such a worker is left to the end of its server, which comes with the test's.
+    """
+    await worker.__aenter__()
+    try:
+        yield
+    finally:
+        ending = asyncio.ensure_future(worker.__aexit__(None))
+        ended, _ = await asyncio.wait({ending}, timeout=WORKER_ENDS_WITHIN)
+        for one in ended:
+            one.result()
+        if not ended:
+            print("a worker did not stop; it is left to its server's end", file=sys.__stderr__)
+
+
 @asynccontextmanager
 async def staged(
     environment: WorkflowEnvironment,
@@ -254,14 +279,15 @@ async def staged(
     In the sandbox, which refuses what is not deterministic; production goes without.
     """
     scripted = ScriptedCloud(clock=environment.get_current_time, **cloud)  # type: ignore[arg-type]
-    async with build_worker(
+    worker = build_worker(
         environment.client,
         scripted,
         task_queue=name,
         patience=patience,
         grace=timedelta(),
         runner=SANDBOX,
-    ):
+    )
+    async with at_work(worker):
         async with asyncio.timeout(within):
             yield Stage(environment, scripted, f"{name}.acct", name)
 
@@ -282,5 +308,5 @@ async def simulated(
         stage = Stage(environment, unused, f"{name}.acct", name)
         await simulator.create(stage.namespace, tru=tru)
         worker = build_worker(environment.client, cloud, task_queue=name, grace=timedelta())
-        async with worker, asyncio.timeout(20):
+        async with at_work(worker), asyncio.timeout(20):
             yield stage, simulator

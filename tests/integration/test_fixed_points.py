@@ -25,7 +25,6 @@ from planner.model import (
     Project,
     Rrule,
     Span,
-    Until,
     Window,
 )
 from planner.plan.model import LiveSchedule
@@ -52,6 +51,7 @@ TEXTS = (
     "“”" * 500,
 )
 LENGTHS = (SECOND, 5 * SECOND, 9 * SECOND, 10 * SECOND, 61 * SECOND, DAY, 31 * DAY)
+ENDS = ("00:00", "fri 21:00", "+1d", "+30d 23:59")
 AHEADS = (timedelta(), SECOND, 3 * SECOND, 61 * SECOND, DAY)
 SOON = datetime.now(UTC).replace(tzinfo=None, microsecond=0) + 40 * DAY
 
@@ -137,7 +137,7 @@ async def test_a_window_of_seconds(shop: Shop, name: str, ahead: timedelta) -> N
 def extremes(draw: st.DrawFn) -> Window:
     """Return windows whose every value is at one of its ends."""
     bounds = st.sampled_from((None, None, date(2000, 1, 1), date(2100, 12, 31)))
-    lengths = st.sampled_from(LENGTHS).map(Duration) | st.just(Until(time(0)))
+    lengths = st.sampled_from(LENGTHS).map(Duration) | st.sampled_from(ENDS).map(parse_until)
     return replace(
         draw(windows()),
         tru=draw(st.sampled_from((1, 1000))),
