@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from workflows.activities.heartbeat import HEARTBEAT_INTERVAL, heartbeating
 from workflows.activity_types import HEARTBEAT_TIMEOUT
+from workflows.observability import HEARTBEAT_INTERVAL, heartbeating
 
 
 class Listener(ActivityEnvironment):
@@ -47,7 +47,7 @@ async def test_a_slow_activity_sends_the_latest_details(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It sends heartbeats whatever it waits for, with new details, and none after its end."""
-    monkeypatch.setattr("workflows.activities.heartbeat.HEARTBEAT_INTERVAL", 0.01)
+    monkeypatch.setattr("workflows.observability.HEARTBEAT_INTERVAL", 0.01)
     listener = Listener()
 
     async def slow() -> None:

@@ -11,8 +11,7 @@ from temporalio.converter import DataConverter
 
 from workflows import keeper_transitions
 from workflows.contract import ON_DEMAND, Capacity, KeeperHealth, Lease, Rails, target_of_leases
-from workflows.keeper_state import FEW_LEASES, MAX_LEASES, KeeperState, KnownOptions
-from workflows.lease_demand import demand_of
+from workflows.keeper_state import FEW_LEASES, MAX_LEASES, KeeperState, KnownOptions, demand_of
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 PAYLOAD_LIMIT = 2 * 1024 * 1024

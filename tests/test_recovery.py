@@ -10,12 +10,12 @@ from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
 from workflows import activity_types
-from workflows.activities.recovery import state_on_record
+from workflows.activities.keeper import state_on_record
 from workflows.contract import Capacity
 from workflows.keeper_state import KeeperState
 
 BEFORE = Capacity(3)
-QUERY_TIMEOUT = "workflows.activities.recovery.QUERY_TIMEOUT"
+QUERY_TIMEOUT = "workflows.activities.keeper.QUERY_TIMEOUT"
 
 
 @pytest.fixture
@@ -59,9 +59,7 @@ async def test_a_run_that_took_over_has_it_on_record_too(
         await broken_off(stage)
         await stage.boost(4, 5)
         await broken_off(stage)
-        monkeypatch.setattr(
-            "workflows.activities.recovery.QUERY_TIMEOUT", timedelta(microseconds=1)
-        )
+        monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
         await stage.boost(6, 1)
         assert (await stage.status()).baseline == BEFORE
         await stage.release()

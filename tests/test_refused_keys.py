@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.activities.refused_keys import RefusedKeys
+from workflows.activities.capacity import RefusedKeys
 from workflows.cloud import KeyDirectory, KeyFile, OneKey, Unauthorized
 
 

@@ -222,7 +222,7 @@ class CapacityKeeper:
         """Observe the capacity in force before the first change: it is what is restored.
 
         The result of the activity puts it on record in the history, from where
-        `workflows.activities.recovery` reads it if this run should break off.
+        `workflows.activities.keeper` reads it if this run should break off.
         """
         try:
             observation = await self._run_activity(

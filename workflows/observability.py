@@ -1,4 +1,4 @@
-"""What a worker shows of itself: JSON logs on stderr, metrics, and a health endpoint.
+"""What a worker shows of itself: logs on stderr, metrics, a health endpoint, heartbeats.
 
 The planner's own metrics stand next to the SDK's on the worker's Prometheus endpoint. They are
 recorded in activities only, so that a replay counts nothing twice. The label
@@ -235,3 +235,42 @@ def health_response(head: bytes, *, healthy: bool, problems: Iterable[str] = ())
     body = "" if method == "HEAD" else text
     length = len(text.encode())
     return _RESPONSE.format(status=status, length=length, text=body).encode()
+
+
+HEARTBEAT_INTERVAL = 15.0
+"""Seconds between two heartbeats. The SDK sends the latest one each 80 % of
+`activity_types.HEARTBEAT_TIMEOUT`; at twice that rate there is one to send also on a machine
+that is busy."""
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """The heartbeat of one activity; *details* go with the next one."""
+
+    details: str
+
+    def update(self, details: str) -> None:
+        """Send *details* from the next heartbeat on."""
+        self.details = details
+
+
+@asynccontextmanager
+async def heartbeating(details: str) -> AsyncIterator[Heartbeat]:
+    """Send heartbeats while the context lasts, whatever is waited for in it.
+
+    The first one comes after `HEARTBEAT_INTERVAL`, so that quick activities cost none.
+    """
+    heartbeat = Heartbeat(details)
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            activity.heartbeat(heartbeat.details)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield heartbeat
+    finally:
+        beating.cancel()
+        # Waited for without its outcome: a cancel that is raised here is the activity's own.
+        await asyncio.wait({beating})

@@ -16,9 +16,14 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from workflows.activities.capacity import ATTEMPT_PATIENCE, CapacityActivities, Cloud
+from workflows.activities.capacity import (
+    ATTEMPT_PATIENCE,
+    CapacityActivities,
+    Cloud,
+    RefusedKeys,
+    signal_keepers,
+)
 from workflows.activities.keeper import KeeperActivities
-from workflows.activities.refused_keys import RefusedKeys, signal_keepers
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import KeySource
 from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars
@@ -50,7 +55,6 @@ PURE_MODULES = (
     "contract",
     "keeper_state",
     "keeper_transitions",
-    "lease_demand",
     "operation_ids",
     "ui_text",
     "watchdog_decisions",

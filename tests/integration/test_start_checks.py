@@ -24,7 +24,7 @@ from planner.errors import ServerError
 from planner.simulator import Simulator
 from planner.temporal.keepers import fetch_keepers, start_boost
 from workflows import backoff
-from workflows.activities import refused_keys
+from workflows.activities import capacity as capacity_activities
 from workflows.contract import BoostRequest, keeper_id
 
 pytestmark = pytest.mark.integration
@@ -176,7 +176,7 @@ async def test_a_key_that_is_mended(
     """A keeper that waits after a refusal tries again as soon as the key's file changes."""
     namespace, client = f"{fresh}.acct", own_server.client
     (keys / namespace).write_text("old", encoding="utf-8")
-    monkeypatch.setattr(refused_keys, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(capacity_activities, "LOOK_EVERY", 0.2)
     monkeypatch.setattr(backoff, "FIRST_AFTER_REFUSAL", timedelta(minutes=10))
     async with Simulator(provisioning=0.1, check=0.1) as simulator:
         monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)

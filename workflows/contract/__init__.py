@@ -1,9 +1,9 @@
 """The values that planner and run time exchange, and the arithmetic they share.
 
-- `messages`: workflow inputs, updates and answers, as they appear in the Temporal UI.
-- `clock`: wall-clock time to instants and back; the one reading of clock changes.
+- `messages`: workflow inputs, updates and answers, as they appear in the Temporal UI, and the
+  one reading of clock changes that their times need.
 - `capacity`: how leases combine into the capacity that a namespace should have.
-- `watchdog`: what the watchdog looks at, and its report.
+- `findings`: what the watchdog looks at, its report, and what a reader of one should know.
 
 Standard library only, and no I/O: the planner draws the timeline with the very
 functions that the keeper computes its target with.
@@ -18,13 +18,22 @@ from workflows.contract.capacity import (
     target_of,
     target_of_leases,
 )
-from workflows.contract.clock import (
-    Until,
-    end_by_clock,
-    parse_until,
-    read_pinned_tables,
-    to_instant,
-    to_wall,
+from workflows.contract.findings import (
+    ROUND_EVERY,
+    WATCH_FOR,
+    WATCHDOG_ID,
+    WATCHDOG_WORKFLOW,
+    BaselinePolicy,
+    Calendars,
+    CalendarView,
+    Declared,
+    DueBoost,
+    Healed,
+    HealedWhat,
+    NamespaceSeen,
+    SeenState,
+    WatchdogInput,
+    WatchdogReport,
 )
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
@@ -49,6 +58,8 @@ from workflows.contract.messages import (
     LeaseRequest,
     Rails,
     ReleaseRequest,
+    Until,
+    end_by_clock,
     format_duration,
     format_instant,
     format_instants,
@@ -56,23 +67,10 @@ from workflows.contract.messages import (
     lease_of,
     occurrence_of,
     parse_instant,
-)
-from workflows.contract.watchdog import (
-    ROUND_EVERY,
-    WATCH_FOR,
-    WATCHDOG_ID,
-    WATCHDOG_WORKFLOW,
-    BaselinePolicy,
-    Calendars,
-    CalendarView,
-    Declared,
-    DueBoost,
-    Healed,
-    HealedWhat,
-    NamespaceSeen,
-    SeenState,
-    WatchdogInput,
-    WatchdogReport,
+    parse_until,
+    read_pinned_tables,
+    to_instant,
+    to_wall,
 )
 
 __all__ = [
