@@ -9,7 +9,7 @@ import pytest
 from schedule_values import schedule
 
 from planner.errors import Refused
-from planner.plan.by_hand import newest_declaration, request_by_hand
+from planner.plan.live import newest_declaration, request_by_hand
 from workflows.contract import BoostRequest, Capacity, Declared, Rails
 
 HOUR = timedelta(hours=1)

@@ -13,8 +13,7 @@ from schedule_values import NOW, PROJECT, at, daily, on, schedule
 
 from planner.model import Horizon
 from planner.plan.diff import depends_on_clock, diff, ids_to_describe, start_candidates
-from planner.plan.fields import Field, differences
-from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
+from planner.plan.model import Change, DesiredState, Field, LiveSchedule, Plan, differences
 from planner.schedules.spec import Schedule, read_stamp, stamped
 
 SOON = (NOW + timedelta(days=1),)

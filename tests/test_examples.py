@@ -18,8 +18,7 @@ from planner.config import build, fields, load, scalars, validate, yaml_nodes
 from planner.config.json_schema import Kind, schema
 from planner.config.load import read
 from planner.lints import inspect as lints
-from planner.lints.codes import CODES
-from planner.lints.inspect import inspect
+from planner.lints.inspect import CODES, inspect
 from planner.model import Horizon, Project, Window
 from planner.occurrences.expand import expand
 

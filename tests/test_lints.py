@@ -14,8 +14,7 @@ from config_helpers import ICS, project
 
 import planner
 from planner.lints import inspect as module
-from planner.lints.codes import CODES
-from planner.lints.inspect import inspect
+from planner.lints.inspect import CODES, inspect
 from planner.model import Project
 
 TODAY = date(2026, 11, 21)

@@ -26,9 +26,8 @@ from planner.model import (
     Skip,
     Window,
 )
-from planner.occurrences.expand import expand, expand_all, timings
-from planner.occurrences.starts import START_LIMIT, pattern_of
-from planner.occurrences.starts import starts as written
+from planner.occurrences.expand import START_LIMIT, expand, expand_all, pattern_of, timings
+from planner.occurrences.expand import starts as written
 from planner.recurrence.business_days import business_calendar
 from workflows.contract import Until, end_by_clock, to_instant
 

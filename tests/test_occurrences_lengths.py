@@ -12,8 +12,7 @@ from window_strategies import windows
 from planner.forecast.explain import explain_day
 from planner.forecast.timeline import timeline
 from planner.model import Duration, Horizon, Ical, IcsFile, Length, Window
-from planner.occurrences.expand import expand
-from planner.occurrences.starts import longest, pattern_of
+from planner.occurrences.expand import expand, longest, pattern_of
 from planner.recurrence.ical.syntax import MAX_ALL_DAY_LENGTH
 from planner.schedules.compile import compile_window
 from planner.schedules.firings import firings

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schedule_values import NOW, PROJECT, schedule
 
 from planner.plan.diff import diff
+from planner.plan.live import with_revisions
 from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
-from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule
 from workflows.contract import ON_DEMAND, Capacity, Rails
 

@@ -17,7 +17,7 @@ from planner.config.build import build
 from planner.config.fields import TextFile
 from planner.errors import Refused
 from planner.model import Project, RequiredTarget
-from planner.plan.target import Source, source_refusal, target_refusal
+from planner.plan.model import Source, source_refusal, target_refusal
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.temporal.last_applied import read_last_applied
 from planner.temporal.sync import fetch_plan, sync

@@ -93,7 +93,7 @@ def release(
 
 
 async def _boost(wish: Wish) -> int:
-    from planner.plan.by_hand import request_by_hand
+    from planner.plan.live import request_by_hand
     from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import start_boost, wait_for_result
     from planner.temporal.status import fetch_pollers
@@ -130,7 +130,7 @@ async def _declared(server: Server, namespace: str, *, unlisted: bool) -> Declar
         Refused: There is no schedule for it, and *unlisted* doesn't allow that.
     """
     from planner.errors import did_you_mean
-    from planner.plan.by_hand import newest_declaration
+    from planner.plan.live import newest_declaration
     from planner.temporal.status import fetch_namespaces, fetch_schedules_of
 
     schedules = await fetch_schedules_of(server, namespace)

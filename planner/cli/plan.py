@@ -183,7 +183,7 @@ async def connect_to(project: Project) -> Server:
     Raises:
         Refused: planner.yaml requires another server or Temporal namespace.
     """
-    from planner.plan.target import target_refusal
+    from planner.plan.model import target_refusal
     from planner.temporal.client import connect, read_target, server_of
 
     if words := target_refusal(project.temporal, *read_target()):

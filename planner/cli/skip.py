@@ -82,7 +82,7 @@ async def take_back(target: str) -> None:
 async def _coming(server: Server, target: str) -> list[Lease]:
     """Return the leases of the next occurrences of the window *target* that haven't fired."""
     from planner.errors import did_you_mean
-    from planner.plan.firings import next_firings
+    from planner.plan.live import next_firings
     from planner.schedules.spec import schedule_id
     from planner.temporal.fetch import describe, list_schedules
     from planner.temporal.status import fetch_pollers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from planner.model import Project
-    from planner.plan.target import Source
+    from planner.plan.model import Source
 
 _SECTION = re.compile(r'^\s*\[\s*remote\s+"(?P<name>[^"]+)"\s*\]', re.IGNORECASE)
 _OTHER_SECTION = re.compile(r"^\s*\[")
@@ -23,7 +23,7 @@ _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^@/]*@)?(?P<host>[^/:]+)(?::\d+)
 
 def source_of(project: Project, directory: Path) -> Source:
     """Return where the calendars of *project* in *directory* come from."""
-    from planner.plan.target import Source
+    from planner.plan.model import Source
 
     if project.source:
         return Source(project.source)

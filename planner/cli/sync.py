@@ -37,8 +37,7 @@ from planner.errors import ServerError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from planner.plan.model import Change, Plan
-    from planner.plan.target import Target
+    from planner.plan.model import Change, Plan, Target
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncReport

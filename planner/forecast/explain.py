@@ -8,8 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from planner.forecast.timeline import Step, combine_steps, occurrences_in
 from planner.model import BusinessDays, Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences.expand import Candidate, candidates, expand
-from planner.occurrences.starts import longest, pattern_of
+from planner.occurrences.expand import Candidate, candidates, expand, longest, pattern_of
 from planner.recurrence.business_days import ROLL_LIMIT
 from planner.timezones import clock_changes
 from workflows.contract import to_instant, to_wall

@@ -24,7 +24,7 @@ from planner.forecast.cost import (
 )
 from planner.forecast.timeline import Step, combine_steps
 from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurrence, Prices, Window
-from planner.plan.firings import FURTHEST_BACK, firings_in
+from planner.plan.live import FURTHEST_BACK, firings_in
 from planner.plan.model import Change, Plan
 from planner.schedules.spec import Schedule, StructuredCalendar
 from workflows.contract import BoostRequest, Capacity, occurrence_of

@@ -14,8 +14,7 @@ from operator import attrgetter
 from typing import Literal, TypeVar
 
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
-from planner.occurrences.expand import expand
-from planner.occurrences.starts import longest, pattern_of
+from planner.occurrences.expand import expand, longest, pattern_of
 from workflows.contract import (
     ON_DEMAND,
     Capacity,

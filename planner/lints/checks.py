@@ -31,8 +31,7 @@ from planner.model import (
     Rrule,
     Window,
 )
-from planner.occurrences.expand import expand
-from planner.occurrences.starts import depends_on_holidays
+from planner.occurrences.expand import depends_on_holidays, expand
 from planner.recurrence import cron, ical
 from workflows.contract import APS_PER_TRU, format_duration, format_instant, to_wall
 

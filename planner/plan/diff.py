@@ -10,12 +10,15 @@ from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
 from planner.model import Horizon, Policy
-from planner.plan.fields import Field, differences, same_rule, with_derived
-from planner.plan.firings import (
+from planner.plan.live import (
     has_boost,
+    keep_operator_pause,
     missed,
     next_occurrences,
     occurrences,
+    pause_reason,
+    pause_remarks,
+    paused_note,
     running,
     under_way,
 )
@@ -24,11 +27,14 @@ from planner.plan.model import (
     Cause,
     Change,
     DesiredState,
+    Field,
     LiveSchedule,
     Plan,
+    differences,
     live_schedule,
+    same_rule,
+    with_derived,
 )
-from planner.plan.pauses import keep_operator_pause, pause_reason, pause_remarks, paused_note
 from planner.schedules.spec import Schedule, Stamp, note_mark, read_stamp, stamped
 from workflows.contract import lease_of, occurrence_of, to_wall
 

@@ -14,8 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint, Problem, first_few
-from planner.plan.fields import Field
-from planner.plan.model import Change, Plan
+from planner.plan.model import Change, Field, Plan
 from planner.render import format as fmt
 from workflows.contract import to_wall
 

@@ -11,8 +11,7 @@ from itertools import islice
 
 from planner.errors import InputError, Lint, Problem
 from planner.model import Horizon, Project, Window
-from planner.occurrences.expand import Timing, timings
-from planner.occurrences.starts import Pattern, TooManyStarts, longest, pattern_of
+from planner.occurrences.expand import Pattern, Timing, TooManyStarts, longest, pattern_of, timings
 from planner.schedules.calendars import dated_calendars
 from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming

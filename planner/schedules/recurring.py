@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from planner import timezones
 from planner.config.scalars import FIRST_YEAR, LAST_YEAR
 from planner.model import BusinessDays, Cron, Holidays
-from planner.occurrences.starts import Pattern
+from planner.occurrences.expand import Pattern
 from planner.recurrence import cron
 from planner.schedules.calendars import YearDays, calendars_of, year_boxes
 from planner.schedules.spec import StructuredCalendar

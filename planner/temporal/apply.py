@@ -21,9 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
 from planner.plan.diff import diff, ids_to_describe
-from planner.plan.firings import next_firings, under_way
+from planner.plan.live import next_firings, under_way, with_revisions
 from planner.plan.model import Change, DesiredState, LiveSchedule, Plan, live_schedule
-from planner.plan.revisions import with_revisions
 from planner.schedules.spec import Schedule, drafted
 from planner.temporal.client import (
     AlreadyExists,

@@ -37,8 +37,7 @@ from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeScheduleResponse
 from temporalio.converter import DataConverter
 
-from planner.plan.fields import Field
-from planner.plan.model import LiveSchedule
+from planner.plan.model import Field, LiveSchedule
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, read_stamp, window_key
 from workflows.contract import (
     BOOST_WORKFLOW,

@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 
 from planner.model import Horizon
 from planner.plan.diff import ids_to_describe, is_neighbour
-from planner.plan.firings import about_to_fire, missed
+from planner.plan.live import about_to_fire, missed
 from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, namespace_of
 from planner.temporal.client import AT_ONCE, NotFound, Server, announced

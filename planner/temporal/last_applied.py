@@ -30,8 +30,7 @@ from temporalio.service import RPCError
 
 from planner.errors import ServerError
 from planner.plan.diff import stamp_of
-from planner.plan.model import Change, LiveSchedule, Plan
-from planner.plan.target import Source
+from planner.plan.model import Change, LiveSchedule, Plan, Source
 from planner.schedules.spec import Schedule, Stamp
 from planner.temporal.client import REQUEST_TIMEOUT, NotFound, Server
 from planner.temporal.sync_lock import NO_WORKER_QUEUE

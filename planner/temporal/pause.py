@@ -14,9 +14,8 @@ from temporalio.api.workflowservice.v1 import PatchScheduleRequest
 
 from planner.errors import Refused, ServerError
 from planner.model import Horizon
-from planner.plan.firings import missed
+from planner.plan.live import missed, paused_note, resumed_note
 from planner.plan.model import LiveSchedule
-from planner.plan.pauses import paused_note, resumed_note
 from planner.schedules.spec import namespace_of, window_key
 from planner.temporal.apply import starting
 from planner.temporal.client import Server

@@ -16,7 +16,7 @@ from itertools import chain, repeat
 
 from planner.errors import ServerError
 from planner.model import Horizon
-from planner.plan.firings import about_to_fire, missed
+from planner.plan.live import about_to_fire, missed
 from planner.plan.model import Change, LiveSchedule
 from planner.schedules.spec import Schedule
 from planner.temporal.apply import Outcome, start

@@ -19,9 +19,8 @@ from temporalio.service import RPCError
 
 from planner.errors import ServerError
 from planner.model import Horizon, NamespaceStatus, NextWindow
-from planner.plan.firings import firings_in, missed
+from planner.plan.live import firings_in, missed, pause_reason
 from planner.plan.model import LiveSchedule
-from planner.plan.pauses import pause_reason
 from planner.schedules.firings import upcoming
 from planner.schedules.spec import Schedule, namespace_of
 from planner.temporal.client import Server

@@ -10,9 +10,16 @@ from datetime import datetime, timedelta
 
 from planner.errors import ServerError
 from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
-from planner.plan.model import Change, DesiredState, LiveSchedule, Plan
+from planner.plan.model import (
+    Change,
+    DesiredState,
+    LiveSchedule,
+    Plan,
+    Source,
+    Target,
+    source_refusal,
+)
 from planner.plan.safety import Allowances, require_allowed, require_checksum, with_refusals
-from planner.plan.target import Source, Target, source_refusal
 from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
 from planner.temporal.client import Server
 from planner.temporal.clock import ServerClock, local_clock

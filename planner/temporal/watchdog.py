@@ -32,8 +32,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
-from planner.plan.by_hand import declared_in
-from planner.plan.firings import under_way
+from planner.plan.live import declared_in, under_way
 from planner.plan.model import LiveSchedule
 from planner.schedules.spec import Schedule as WindowSchedule
 from planner.schedules.spec import namespace_of

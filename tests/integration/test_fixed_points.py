@@ -27,8 +27,8 @@ from planner.model import (
     Span,
     Window,
 )
+from planner.plan.live import PATCH_NOTE_LIMIT
 from planner.plan.model import LiveSchedule
-from planner.plan.pauses import PATCH_NOTE_LIMIT
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule
 from planner.temporal.pause import choose, pause, resume
