@@ -75,6 +75,7 @@ class ScriptedCloud:
     pending: Capacity | None = None
     request: str = ""
     loses_replies: int = 0
+    url: str = ""
 
     async def set(self, capacity: Capacity, request: str = "by-hand") -> None:
         """Put *capacity* in force, as another client would."""

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from workflows.activities.capacity import CapacityActivities
 from workflows.activity_types import Observation, ReconcileInput
+from workflows.backoff import fault_of
 from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
 from workflows.contract import ON_DEMAND, Capacity, Lease
 from workflows.keeper_state import KeeperState
@@ -25,6 +28,7 @@ class BusyCloud:
 
     pending: Capacity | None
     is_short: bool = False
+    url: str = ""
 
     async def observe(self, namespace: str) -> ObservedCapacity:
         """Return what is in force, and what is under way."""
@@ -44,15 +48,17 @@ class BusyCloud:
         raise AssertionError("never reached")
 
 
-async def step(cloud: BusyCloud, tru: int | None) -> Observation:
+async def step(busy: BusyCloud, tru: int | None, **changes: Any) -> Observation:
     """Return what a step to *tru* reports; None for the way back, with nothing requested."""
     lease = Lease(
         key="w", window="w", tru=tru or 0, start=START, until=START + timedelta(hours=1), by="test"
     )
     leases = () if tru is None else (lease,)
     own = (Capacity(4), Capacity(8))
-    known = KeeperState(namespace="n.a", leases=leases, baseline=ON_DEMAND, requested=own)
-    activities = CapacityActivities(cloud, patience=0.01)
+    known = KeeperState(
+        **{"namespace": "n.a", "leases": leases, "baseline": ON_DEMAND, "requested": own, **changes}
+    )
+    activities = CapacityActivities(busy, patience=0.01)
     observation: Observation = await ActivityEnvironment().run(
         activities.reconcile, ReconcileInput(state=known, key="k")
     )
@@ -86,3 +92,42 @@ async def test_a_refusal_does_not_make_a_revert_forgotten() -> None:
         ON_DEMAND,
         4.0,
     )
+
+
+HERE, THERE = "https://cloud.example", "https://other.example"
+
+
+async def test_the_first_look_says_which_cloud_it_is() -> None:
+    """Before anything is requested the keeper has it on record, whatever becomes of the request."""
+    observation = await step(BusyCloud(None, url=HERE), 6)
+    assert observation == Observation(capacity=Capacity(4), found=Capacity(4), cloud=HERE)
+
+
+async def test_a_keeper_of_an_older_release_is_not_held_up() -> None:
+    """What it observed was at this Cloud, as far as anybody knows."""
+    observation = await step(BusyCloud(None, url=HERE), 6, in_force=Capacity(4))
+    assert observation.waits_for.startswith("not in force yet")
+    assert observation.cloud == HERE
+
+
+async def test_another_cloud_is_not_even_asked() -> None:
+    """Where the capacity was requested elsewhere, what this one says proves nothing."""
+    with pytest.raises(ApplicationError, match=f"requested at {HERE}.*for {THERE}") as raised:
+        await step(BusyCloud(None, url=THERE), None, cloud=HERE)
+    assert raised.value.type == "OtherCloud"
+    assert not fault_of(failed_by(raised.value)).is_definite, "the same request is made again"
+
+
+def failed_by(cause: ApplicationError) -> ActivityError:
+    """Return the failure of an activity that *cause* has."""
+    failed = ActivityError(
+        "failed",
+        scheduled_event_id=1,
+        started_event_id=2,
+        identity="",
+        activity_type="",
+        activity_id="",
+        retry_state=None,
+    )
+    failed.__cause__ = cause
+    return failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -36,6 +37,7 @@ NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 WORKING, NOBODY = Pollers(2, NOW), Pollers(0)
 RUN = WindowRun(window="payroll", start=NOW - HOUR, end=NOW + HOUR, tru=8)
+HERE, THERE = "https://cloud.example", "https://other.example"
 TWO = ("close", "payroll")
 MISSED = MissedBoost(
     window="payroll", start="2027-01-31T12:00:00Z", end="2027-01-31T13:00:00Z", reason="a bad key"
@@ -62,6 +64,13 @@ def keeper(health: KeeperHealth = "ok", *leases: Lease, runs: bool = True, **fie
         details="In words.",
     )
     return Keeper("n.a", "run", runs, False, status, **fields)
+
+
+def at(cloud: str, *leases: Lease) -> Keeper:
+    """Return a keeper whose capacity was requested at the Cloud API *cloud*."""
+    one = keeper("ok", *leases)
+    assert one.status is not None
+    return replace(one, status=replace(one.status, cloud=cloud))
 
 
 def facts(**fields: Any) -> NamespaceFacts:
@@ -148,6 +157,25 @@ def seen(tru: float | None, pending: float | None = None) -> Sighting:
         ),
         pytest.param(
             facts(keeper=keeper("uncovered")), "uncovered", "In words.", "", id="reported"
+        ),
+        pytest.param(
+            facts(keeper=at(HERE, lease()), workers_cloud=THERE),
+            "stuck",
+            f"requested at {HERE}, and the workers are for {THERE}",
+            f"PLANNER_CLOUD_URL={HERE} planner worker",
+            id="workers of another cloud",
+        ),
+        pytest.param(
+            facts(keeper=at(HERE, lease()), workers_cloud=HERE), "ok", "", "", id="its own cloud"
+        ),
+        pytest.param(
+            facts(keeper=at("", lease()), workers_cloud=THERE), "ok", "", "", id="older keeper"
+        ),
+        pytest.param(
+            facts(keeper=at(HERE, lease())), "ok", "", "", id="no watchdog to say which cloud"
+        ),
+        pytest.param(
+            facts(keeper=at(HERE), workers_cloud=THERE), "ok", "", "", id="nothing is left there"
         ),
     ],
 )

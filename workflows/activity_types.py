@@ -80,7 +80,8 @@ class Observation:
     *capacity* is in force at the end, and *found* was in force, or pending, before anything
     was done. *pending* is a change still under way, and *waits_for* says why it has to be
     waited for. *options* is None where they weren't fetched. *request* is the id of the
-    capacity request that led to *found*, empty where none is known.
+    capacity request that led to *found*, empty where none is known. *cloud* is the URL of the
+    Cloud API that was asked, empty where the worker's has none.
     """
 
     capacity: Capacity
@@ -89,6 +90,7 @@ class Observation:
     pending: Capacity | None = None
     waits_for: str = ""
     request: str = ""
+    cloud: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

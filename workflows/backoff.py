@@ -37,6 +37,9 @@ SLOW = Pace(timedelta(seconds=30), timedelta(minutes=5))
 REFUSED = "Unauthorized"
 """The fault of a key without the right: one that was just given takes a while to count."""
 
+OTHER_CLOUD = "OtherCloud"
+"""The fault of a worker for another Cloud API: nothing was asked, and nothing is known anew."""
+
 FIRST_AFTER_REFUSAL = timedelta(seconds=5)
 """The delay after the first refusal of a key; those that follow are slow."""
 
@@ -69,7 +72,8 @@ def fault_of(error: ActivityError) -> Fault:
         return Fault("Lost", message, is_definite=False)
     kind = cause.type or "CloudError"
     seconds = next((value for value in cause.details if isinstance(value, int | float)), None)
-    return Fault(kind, cause.message, None if seconds is None else _bounded(kind, seconds))
+    wait = None if seconds is None else _bounded(kind, seconds)
+    return Fault(kind, cause.message, wait, is_definite=kind != OTHER_CLOUD)
 
 
 def _bounded(kind: str, seconds: float) -> timedelta:

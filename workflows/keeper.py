@@ -175,6 +175,7 @@ class CapacityKeeper:
             details=ui_text.keeper_details(known, now),
             observed_at=known.observed_at,
             released=known.released,
+            cloud=known.cloud,
         )
 
     @workflow.query(name=activity_types.STATE_QUERY)
@@ -233,9 +234,8 @@ class CapacityKeeper:
             return
         self._failures = 0
         if self._state.baseline is None:
-            self._state = transitions.record_baseline(
-                self._state, observation.found, observation.request
-            )
+            known = transitions.bind(self._state, observation)
+            self._state = transitions.record_baseline(known, observation.found, observation.request)
 
     async def _reconcile(self) -> None:
         """Take one step to the target, and record what is in force after it."""

@@ -190,6 +190,8 @@ class KeeperState:
         fault: The latest fault as text, empty after a success.
         retry_at: Until when the keeper waits after a fault, at the latest.
         note: What else an operator should know, such as an external change.
+        cloud: The URL of the Cloud API where the namespace was observed, and its capacities were
+            requested; empty until then. A worker for another one changes nothing.
         packed: *leases* and *released* where they are many and on their way to another run.
     """
 
@@ -219,6 +221,7 @@ class KeeperState:
     fault: str = ""
     retry_at: datetime | None = None
     note: str = ""
+    cloud: str = ""
     packed: Any = None
 
     @property

@@ -255,6 +255,11 @@ def record_observation(
     return replace(seen, foreign=seen.leaves_alone(found))
 
 
+def bind(state: KeeperState, seen: Observation) -> KeeperState:
+    """Return *state* with the Cloud API that has *seen* the namespace as the one to go on with."""
+    return replace(state, cloud=seen.cloud) if seen.cloud else state
+
+
 def record_baseline(state: KeeperState, found: Capacity, request: str) -> KeeperState:
     """Return *state* with the baseline, given what was *found* before any raise of this run.
 
@@ -298,7 +303,7 @@ def resolve_doubt(state: KeeperState, found: Capacity, request: str) -> KeeperSt
 
 def record(state: KeeperState, seen: Observation, now: datetime) -> KeeperState:
     """Return *state* with what an activity has *seen* at *now*; what others set is noted."""
-    known = recognize_request(state, seen.found, seen.request)
+    known = recognize_request(bind(state, seen), seen.found, seen.request)
     known = resolve_doubt(known, seen.found, seen.request)
     is_external = known.in_force is not None and seen.found not in (
         known.in_force,
@@ -340,6 +345,7 @@ def take_over(state: KeeperState, old: KeeperState) -> KeeperState:
         leases=tuple(sorted((*fresh, *kept), key=_by_end)),
         options=old.options,
         requested=old.requested,
+        cloud=old.cloud or known.cloud,
         needs_observation=old.baseline is not None,
     )
 
@@ -553,7 +559,7 @@ def _after(state: KeeperState, value: Recorded, at: datetime) -> KeeperState:
             # It has the leases that decide, for the sake of its size; all else is complete.
             return replace(known, leases=state.leases, released=state.released)
         case BaselineFound(observation=seen) if state.baseline is None:
-            return record_baseline(state, seen.found, seen.request)
+            return record_baseline(bind(state, seen), seen.found, seen.request)
         case Observation():
             return record(state, value, at)
         case Recovered(state=old):

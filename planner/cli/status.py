@@ -164,6 +164,9 @@ async def _sighted(cloud: CloudClient, facts: NamespaceFacts) -> NamespaceFacts:
     from workflows.cloud import CloudError
     from workflows.contract.findings import Sighting
 
+    status = facts.keeper.status if facts.keeper else None
+    if status and status.cloud and status.cloud != cloud.url:
+        return replace(facts, unseen=f"its keeper is for {status.cloud}, not {cloud.url}")
     try:
         found = await cloud.observe(facts.namespace)
     except CloudError as error:

@@ -96,7 +96,7 @@ def namespace_status(seen: Seen, now: datetime) -> NamespaceStatus:
             leases=status.leases if left else (),
             skipped=tuple(one for one in status.released if one.start > now) if left else (),
         )
-    seen_by = facts.watched
+    seen_by = None if facts.is_of_another_cloud else facts.watched
     if seen_by and seen_by.capacity and seen_by.at and _is_newer(seen_by.at, known.observed_at):
         known = replace(known, capacity=seen_by.capacity, observed_at=seen_by.at)
     if sighting:
@@ -136,6 +136,7 @@ async def fetch_facts(
                 missed=tuple(lost.get(name, ())),
                 pollers=pollers,
                 watched=watched.get(name),
+                workers_cloud=report.cloud if report else "",
             ),
             schedules[name].next_window if name in schedules else None,
         )

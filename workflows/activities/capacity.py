@@ -26,6 +26,7 @@ from workflows.cloud import (
     InsufficientCapacity,
     KeySource,
     ObservedCapacity,
+    OtherCloud,
     TemporaryError,
     Unauthorized,
 )
@@ -41,6 +42,10 @@ ATTEMPT_PATIENCE = 200.0
 
 class Cloud(Protocol):
     """What the keepers need of the Cloud Operations API."""
+
+    @property
+    def url(self) -> str:
+        """Where it is; keepers remember it. Empty where that doesn't matter."""
 
     async def observe(self, namespace: str) -> ObservedCapacity:
         """Return the capacity in force and the one pending."""
@@ -81,14 +86,16 @@ class CapacityActivities:
             async with heartbeating(f"observing {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
-        return Observation(capacity=found, found=found, request=_request_behind(seen, namespace))
+        request = _request_behind(seen, namespace)
+        return Observation(capacity=found, found=found, request=request, cloud=self._cloud.url)
 
     @activity.defn(name=activity_types.RECONCILE)
     async def reconcile(self, task: ReconcileInput) -> Observation:
         """Take one step to the target of the state in *task*, and return what is in force then.
 
         Requests nothing but that target: where the Cloud has less, or where the target would
-        lower the limit, the options are returned for the keeper to compute its target anew.
+        lower the limit, the options are returned for the keeper to compute its target anew. And
+        nothing at the first look at a namespace: the keeper records first which Cloud API it is.
 
         Raises:
             ApplicationError: The Cloud API failed. Its type is the class of the `CloudError`,
@@ -96,6 +103,7 @@ class CapacityActivities:
         """
         state = task.state
         with _faults_reported(state), self._watching(state.namespace):
+            self._require_same_cloud(state)
             async with heartbeating(f"observing {state.namespace}") as heartbeat:
                 seen = await self._cloud.observe(state.namespace)
                 request = _request_behind(seen, state.namespace)
@@ -103,7 +111,16 @@ class CapacityActivities:
                 known = replace(task, state=recognize_request(state, found, request))
                 observation = await self._step(known, seen, heartbeat)
         observability.record_step(state, observation, active_leases=task.active_leases)
-        return replace(observation, request=request)
+        return replace(observation, request=request, cloud=self._cloud.url)
+
+    def _require_same_cloud(self, state: KeeperState) -> None:
+        """Raise if the capacity of *state* was requested at another Cloud API than this one."""
+        own = self._cloud.url
+        if own and state.cloud and own != state.cloud:
+            raise OtherCloud(
+                f"its capacity was requested at {state.cloud}, and a worker for {own} can't "
+                "change it there"
+            )
 
     def _watching(self, namespace: str) -> AbstractContextManager[None]:
         keys = self._refused_keys
@@ -118,6 +135,8 @@ class CapacityActivities:
             return Observation(capacity=target, found=target)
         found = seen.pending or seen.capacity
         unchanged = Observation(capacity=seen.capacity, found=found, pending=seen.pending)
+        if self._cloud.url and not state.cloud and state.in_force is None:
+            return unchanged
         if state.leaves_alone(found):
             waits_for = "" if seen.pending is None else f"an external change to {found}"
             return replace(unchanged, waits_for=waits_for)

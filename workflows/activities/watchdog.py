@@ -40,6 +40,7 @@ from workflows.cloud import CloudError
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
+    RETRY_SIGNAL,
     STATUS_QUERY,
     TASK_QUEUE,
     BaselinePolicy,
@@ -146,6 +147,7 @@ class WatchdogActivities:
             namespaces=tuple(sorted(one.seen.values(), key=lambda seen: seen.namespace)),
             healed=watchdog_decisions.remembered(healed, now),
             problems=tuple(one.problems),
+            cloud=self.cloud.url,
         )
 
 
@@ -178,6 +180,8 @@ class _Round:
         """Take over keepers, start missed boosts, then look at quiet namespaces."""
         view = await self._guarded("the schedules", self._view()) or CalendarView()
         found = await self._guarded("the keepers", self._broken_or_running()) or set()
+        if self.before and self.before.cloud != self.of.cloud.url:
+            await self._each([(name, name) for name in sorted(found)], self._rouse)
         names = {one.namespace: one for one in view.namespaces}
         for due in view.due:
             names.setdefault(due.request.namespace, Declared(namespace=due.request.namespace))
@@ -243,6 +247,13 @@ class _Round:
         why = "got stuck" if keeper.is_running else keeper.status.lower().replace("_", " ")
         self._heal(namespace, "keeper", f"the keeper {why}: a successor took over")
         self.keepers[namespace] = Execution("RUNNING")
+
+    async def _rouse(self, namespace: str) -> None:
+        """End a keeper's wait after a fault: it may have been for a worker of this Cloud API."""
+        with suppress(RPCError):  # it has ended
+            await self.client.get_workflow_handle(keeper_id(namespace)).signal(
+                RETRY_SIGNAL, rpc_timeout=RPC_TIMEOUT
+            )
 
     async def _start_keeper(
         self, namespace: str, *, broken_run: str = "", state: KeeperState | None = None

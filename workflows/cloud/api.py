@@ -131,6 +131,7 @@ class Connection:
         sleep: Sleep,
     ) -> None:
         base = checked(url)
+        self.url = str(base).rstrip("/")
         self._keys = keys
         self._rate_limiter = rate_limiter
         self._sleep = sleep

@@ -58,6 +58,7 @@ class CloudClient:
         self._connection = Connection(
             url, keys, transport=transport, rate_limiter=rate_limiter, sleep=sleep
         )
+        self.url = self._connection.url
         self._api = CloudApi(self._connection)
         self._limit = limit or ConcurrencyLimit()
         self._clock = clock

@@ -7,6 +7,7 @@
     └── TemporaryError              retry, after `retry_after` seconds where given
         ├── Throttled           too many requests or operations at once; nothing was done
         ├── Unauthorized            no key, or one without the right: retry slowly, keys get rotated
+        ├── OtherCloud          the capacity was requested at another Cloud API than this worker's
         └── InsufficientCapacity    less is available than requested: `available` is the most
 
 No text of any of them ever holds a key.
@@ -56,6 +57,13 @@ class Unauthorized(TemporaryError):
 
     Temporary, since a key is rotated and a fresh permission takes a while to count; but
     not soon mended by itself, so retried only every few minutes.
+    """
+
+
+class OtherCloud(TemporaryError):
+    """A change of a namespace whose capacity was requested at another Cloud API.
+
+    Nothing was asked: what another one says of the namespace proves nothing.
     """
 
 

@@ -94,7 +94,8 @@ class WatchdogReport:
 
     *healed* has the last day, the latest last. *problems* are what kept the round from being
     complete, such as a list that couldn't be read. *interval* is how far apart rounds are, in
-    seconds: a report that is much older shows that the watchdog has stopped.
+    seconds: a report that is much older shows that the watchdog has stopped. *cloud* is the URL of
+    the Cloud API that the worker of that round is for.
     """
 
     at: datetime
@@ -102,6 +103,7 @@ class WatchdogReport:
     namespaces: tuple[NamespaceSeen, ...] = ()
     healed: tuple[Healed, ...] = ()
     problems: tuple[str, ...] = ()
+    cloud: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +281,8 @@ class NamespaceFacts:
         sighting: The capacity in force as the Cloud API gave it; None where nobody looked.
         unseen: Why the look at the Cloud API failed; empty where it didn't.
         watched: What the watchdog last made of it; None where it hasn't.
+        workers_cloud: The URL of the Cloud API that the watchdog's worker is for; empty where that
+            isn't known.
     """
 
     namespace: str
@@ -293,6 +297,15 @@ class NamespaceFacts:
     sighting: Sighting | None = None
     unseen: str = ""
     watched: NamespaceSeen | None = None
+    workers_cloud: str = ""
+
+    @property
+    def is_of_another_cloud(self) -> bool:
+        """Whether its keeper changed the capacity at another Cloud API than the workers' own."""
+        status = self.keeper.status if self.keeper else None
+        if status is None or not status.cloud or not self.workers_cloud:
+            return False
+        return status.cloud != self.workers_cloud
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +338,7 @@ def findings_of(facts: NamespaceFacts, now: datetime) -> tuple[Finding, ...]:
     found = [
         *_of_pollers(facts, now),
         *_of_keeper(facts),
+        *_of_cloud(facts),
         *_of_unstarted(facts, now),
         *_of_sighting(facts, now),
         *_of_watched(facts),
@@ -380,6 +394,18 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
         yield Finding("overdue", text, repair)
     elif facts.sighting is None and facts.watched is None and keeper.status.health == "foreign":
         yield Finding("foreign", keeper.status.details)
+
+
+def _of_cloud(facts: NamespaceFacts) -> Iterable[Finding]:
+    """Return that the workers are for another Cloud API than the one whose capacity is changed."""
+    status = facts.keeper.status if facts.keeper else None
+    if status is None or not facts.is_of_another_cloud or not has_work(status):
+        return
+    text = (
+        f"its capacity was requested at {status.cloud}, and the workers are for "
+        f"{facts.workers_cloud}: nothing is raised or reverted until one is for the former"
+    )
+    yield Finding("stuck", text, f"PLANNER_CLOUD_URL={status.cloud} planner worker")
 
 
 def has_work(status: KeeperStatus) -> bool:

@@ -318,7 +318,8 @@ class KeeperStatus:
 
     *capacity* was in force at *observed_at*; None where no worker has looked yet, or where one
     of an older release answers. *released* are leases that are refused until their end: released
-    early, or skipped before they came.
+    early, or skipped before they came. *cloud* is the URL of the Cloud API that its capacities
+    were requested at, empty where that isn't known.
     """
 
     namespace: str
@@ -331,6 +332,7 @@ class KeeperStatus:
     details: str
     observed_at: datetime | None = None
     released: tuple[Lease, ...] = ()
+    cloud: str = ""
 
 
 def keeper_id(namespace: str) -> str:
