@@ -54,7 +54,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.temporal.client import Server
-from planner.temporal.sync_lock import lock_id
+from planner.temporal.sync_state import lock_id
 
 LISTED_CALENDARS = 10
 

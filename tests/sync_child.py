@@ -18,7 +18,7 @@ from temporalio.client import Client
 
 from planner.errors import PlannerError, Refused
 from planner.schedules.spec import Schedule
-from planner.temporal import sync_lock
+from planner.temporal import sync_state
 from planner.temporal.sync import sync
 
 WINDOWS = 12
@@ -44,8 +44,8 @@ def hurry() -> None:
 
     Yet not within so few that a busy machine makes a live one fall silent.
     """
-    sync_lock.RENEW_SECONDS, sync_lock.STOP_SECONDS, sync_lock.SILENT_SECONDS = 0.25, 6.0, 8.0
-    sync_lock.POLL_SECONDS = 0.05
+    sync_state.RENEW_SECONDS, sync_state.STOP_SECONDS, sync_state.SILENT_SECONDS = 0.25, 6.0, 8.0
+    sync_state.POLL_SECONDS = 0.05
 
 
 async def main(address: str, project: str) -> None:

@@ -28,17 +28,17 @@ from planner.temporal import apply as apply_module
 from planner.temporal import client as client_module
 from planner.temporal import fetch as fetch_module
 from planner.temporal import sync as sync_module
-from planner.temporal import sync_lock
+from planner.temporal import sync_state
 from planner.temporal.client import Server
 from planner.temporal.convert import owner_memo, to_message
 from planner.temporal.fetch import fetch
-from planner.temporal.last_applied import (
+from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
+from planner.temporal.sync_state import (
     LastApplied,
     last_applied_id,
     read_last_applied,
     write_last_applied,
 )
-from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 from workflows.contract import BoostRequest
 
 Result = TypeVar("Result")
@@ -54,8 +54,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_module, "INTERRUPT_SECONDS", 0.0)
     monkeypatch.setattr(fetch_module, "LIST_WAITS", (0.0,) * 4)
     monkeypatch.setattr(apply_module, "LIST_LAG", 0.0)
-    monkeypatch.setattr(sync_lock, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(sync_lock, "SILENT_SECONDS", 0.01)
+    monkeypatch.setattr(sync_state, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sync_state, "SILENT_SECONDS", 0.01)
     monkeypatch.setattr(client_module, "BUSY_WAITS", (0.0,) * 3)
 
 
@@ -489,7 +489,7 @@ def test_a_live_holder_is_waited_for() -> None:
 
     async def story() -> None:
         fake = FakeTemporal()
-        fake.runs[sync_lock.lock_id(PROJECT)] = "theirs"
+        fake.runs[sync_state.lock_id(PROJECT)] = "theirs"
         said: list[str] = []
 
         waiting = asyncio.Event()
@@ -505,7 +505,7 @@ def test_a_live_holder_is_waited_for() -> None:
             await write_last_applied(
                 fake.server(), PROJECT, LastApplied({schedule("a").id: "other"})
             )
-            del fake.runs[sync_lock.lock_id(PROJECT)]
+            del fake.runs[sync_state.lock_id(PROJECT)]
 
         report, _ = await asyncio.gather(
             sync(fake.server(), order(schedule("a"), on_notice=say), NOW), other()
@@ -549,9 +549,9 @@ def test_a_lock_that_was_taken_over_writes_no_more() -> None:
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with sync_lock.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
+        async with sync_state.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
             lock.ensure_held()
-            lock._renewed -= sync_lock.STOP_SECONDS + 1
+            lock._renewed -= sync_state.STOP_SECONDS + 1
             with pytest.raises(ServerError, match="another sync may have taken over"):
                 lock.ensure_held()
 
@@ -560,11 +560,11 @@ def test_a_lock_that_was_taken_over_writes_no_more() -> None:
 
 def test_the_lock_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A renewal that finds the lock ended by another makes the next write fail at once."""
-    monkeypatch.setattr(sync_lock, "RENEW_SECONDS", 0.001)
+    monkeypatch.setattr(sync_state, "RENEW_SECONDS", 0.001)
 
     async def story() -> None:
         fake = FakeTemporal()
-        async with sync_lock.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
+        async with sync_state.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
             first = lock._renewed
             await until(lambda: lock._renewed > first)
             lock.ensure_held()

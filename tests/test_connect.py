@@ -14,10 +14,10 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
 from planner.temporal import client as client_module
-from planner.temporal import sync_lock
+from planner.temporal import sync_state
 from planner.temporal.client import Server, announced, connect, default_runtime, seconds_setting
 from planner.temporal.fetch import list_schedules
-from planner.temporal.last_applied import read_last_applied
+from planner.temporal.sync_state import read_last_applied
 
 
 @pytest.fixture(autouse=True)
@@ -167,11 +167,11 @@ async def test_a_wait_is_announced_within_five_seconds(monkeypatch: pytest.Monke
 async def test_another_sync_is_waited_for_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that keeps renewing its lock: this one gives up, by a setting."""
     monkeypatch.setenv("PLANNER_LOCK_WAIT", "0.05")
-    monkeypatch.setattr(sync_lock, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(sync_state, "POLL_SECONDS", 0.001)
     fake, notices = FakeTemporal(), list[str]()
-    async with sync_lock.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
+    async with sync_state.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
         with pytest.raises(ServerError, match=r"still under way after 0\.05 s.*PLANNER_LOCK_WAIT="):
-            async with sync_lock.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
+            async with sync_state.hold_lock(fake, "payments", notices.append):  # type: ignore[arg-type]
                 pass
     (notice,) = notices
     assert notice.startswith(

@@ -22,8 +22,8 @@ from planner.render.plan import plan_text
 from planner.schedules.spec import Schedule
 from planner.temporal.apply import keeper_requests
 from planner.temporal.fetch import describe
-from planner.temporal.last_applied import read_last_applied
 from planner.temporal.sync import SyncRequest, sync
+from planner.temporal.sync_state import read_last_applied
 from workflows.contract import LeaseRequest
 
 OLD, NEW = schedule("payroll"), schedule("wages")

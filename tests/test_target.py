@@ -19,8 +19,8 @@ from planner.errors import Refused
 from planner.model import Project, RequiredTarget
 from planner.plan.model import Source, source_refusal, target_refusal
 from planner.render.plan import plan_json, plan_markdown, plan_text
-from planner.temporal.last_applied import read_last_applied
 from planner.temporal.sync import fetch_plan, sync
+from planner.temporal.sync_state import read_last_applied
 from planner.timezones import TABLE_VERSION
 
 HERE = Source("github.com/acme/capacity:calendars")

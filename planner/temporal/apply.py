@@ -28,10 +28,10 @@ from planner.temporal.client import (
     AlreadyExists,
     NotFound,
     Server,
+    ServerClock,
     announced,
     raise_if_cancelled,
 )
-from planner.temporal.clock import ServerClock
 from planner.temporal.convert import backfill, owner_memo, to_message
 from planner.temporal.fetch import FEW, describe, describe_all, list_showing
 from workflows.contract import (

@@ -15,13 +15,18 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import chain, repeat
 from typing import Protocol, TypeVar
 from urllib.parse import quote
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    GetWorkflowExecutionHistoryRequest,
+)
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.runtime import (
@@ -35,6 +40,7 @@ from temporalio.runtime import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError, ServerUnreachable
+from planner.model import Horizon
 
 DEFAULT_PORT = 7233
 DEFAULT_ADDRESS = f"localhost:{DEFAULT_PORT}"
@@ -443,3 +449,57 @@ def _ui_of(address: str) -> str:
     if host in LOOPBACK and port.isdigit() and int(port) + DEV_UI_OFFSET < 65536:
         return f"http://{host}:{int(port) + DEV_UI_OFFSET}"
     return ""
+
+
+LOCAL_UNCERTAINTY = timedelta(minutes=15)
+"""How far the clock of a desk or a CI machine may be off. A decision that depends on less
+than that is left to the server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerClock:
+    """The server's time, counted on from one reading.
+
+    It advances by the monotonic clock, so that setting the local clock changes nothing.
+
+    Attributes:
+        read: The instant that was read, aware UTC.
+        at: When it was read, by `time.monotonic`.
+        uncertainty: How far the reading may be off, either way.
+    """
+
+    read: datetime
+    at: float
+    uncertainty: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time: never late, and early by the duration of one request at most."""
+        return self.read + timedelta(seconds=time.monotonic() - self.at)
+
+    def around(self) -> Horizon:
+        """Return the span that certainly holds the server's present time."""
+        now = self.now()
+        return Horizon(now - self.uncertainty, now + self.uncertainty)
+
+
+def local_clock(now: datetime) -> ServerClock:
+    """Return the server's clock as estimated from this machine's time *now*."""
+    return ServerClock(now, time.monotonic(), LOCAL_UNCERTAINTY)
+
+
+async def read_clock(server: Server, id: str, run_id: str, sent: float) -> ServerClock:
+    """Return the server's clock from the start time of a workflow requested at *sent*.
+
+    The server stamped the start some time after *sent*, a `time.monotonic`. Equating the two
+    makes the clock early by less than the request took, and never late.
+
+    Raises:
+        ServerError: The start could not be read.
+    """
+    request = GetWorkflowExecutionHistoryRequest(
+        namespace=server.namespace,
+        execution=WorkflowExecution(workflow_id=id, run_id=run_id),
+        maximum_page_size=1,
+    )
+    reply = await server.send(server.service.get_workflow_execution_history, request)
+    return ServerClock(reply.history.events[0].event_time.ToDatetime(tzinfo=UTC), sent)

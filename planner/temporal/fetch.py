@@ -24,7 +24,7 @@ from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, namespace_of
 from planner.temporal.client import AT_ONCE, NotFound, Server, announced
 from planner.temporal.convert import EntryReader, read_description
-from planner.temporal.last_applied import LastApplied, fingerprint, outdated
+from planner.temporal.sync_state import LastApplied, fingerprint, outdated
 from workflows.contract import (
     STATUS_QUERY,
     KeeperStatus,

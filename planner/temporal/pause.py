@@ -25,7 +25,7 @@ from planner.temporal.fetch import (
     list_schedules,
     with_last_writes,
 )
-from planner.temporal.last_applied import read_last_applied
+from planner.temporal.sync_state import read_last_applied
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,7 @@ from planner.plan.live import firings_in, missed, pause_reason
 from planner.plan.model import LiveSchedule
 from planner.schedules.firings import upcoming
 from planner.schedules.spec import Schedule, namespace_of
-from planner.temporal.client import Server
-from planner.temporal.clock import local_clock
+from planner.temporal.client import Server, local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
 from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_entries
 from planner.temporal.keepers import ANSWER_WITHIN, PLAIN_NAME, fetch_keepers

@@ -22,9 +22,8 @@ from planner.temporal.apply import Outcome
 from planner.temporal.client import Server
 from planner.temporal.fetch import list_schedules, with_last_writes
 from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
-from planner.temporal.last_applied import delete_last_applied, read_last_applied
 from planner.temporal.sync import SyncRequest, sync
-from planner.temporal.sync_lock import hold_lock
+from planner.temporal.sync_state import delete_last_applied, hold_lock, read_last_applied
 from planner.temporal.watchdog import delete_watchdog, has_watchdog
 from workflows.contract import BOOST_WORKFLOW
 from workflows.contract.findings import Keeper, has_work

@@ -25,10 +25,10 @@ from temporalio.client import Client
 
 from planner.plan.model import DesiredState
 from planner.schedules.spec import Schedule
-from planner.temporal import sync_lock
+from planner.temporal import sync_state
 from planner.temporal.fetch import fetch
-from planner.temporal.last_applied import LastApplied, read_last_applied
 from planner.temporal.sync import sync
+from planner.temporal.sync_state import LastApplied, read_last_applied
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,7 @@ TESTS = Path(__file__).parent.parent
 def shop(client: Client, fresh: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A project that no other test has, whose locks are over soon."""
     for name in ("RENEW_SECONDS", "STOP_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(sync_lock, name, getattr(sync_lock, name))  # put back at the end
+        monkeypatch.setattr(sync_state, name, getattr(sync_state, name))  # put back at the end
     hurry()
     return Shop(client, fresh)
 

@@ -22,7 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.uninstall import ask
 from planner.errors import Refused
-from planner.temporal.last_applied import read_last_applied
+from planner.temporal.sync_state import read_last_applied
 from planner.temporal.uninstall import Installed, fetch_installed, is_busy, uninstall
 from workflows.contract import (
     BOOST_WORKFLOW,

@@ -1,0 +1,415 @@
+"""What the server keeps of a project's syncs: the lock, and the last-applied record.
+
+Of several syncs of a project, one at a time writes: the holder of the lock, a workflow execution
+that no worker runs. Starting it under a fixed id is atomic on the server. Its holder signals it
+every few seconds. Where a holder was killed, the signals stop, and the next sync terminates the
+execution by its run id, so that it can't hit a later one. A holder that can't signal stops
+writing well before that.
+
+The record says what the last sync wrote, and where it came from. The server's schedule list lags
+behind writes, so a sync that trusted it could take the state before the last sync for the present
+one. Instead of waiting for the list, a sync records which schedules it is about to write, and
+afterwards how it left each of them. The next sync describes the schedules that the list shows
+otherwise. A sync that was killed leaves the first record, and the next one describes all that it
+may have written. The record is the input of a workflow execution that no worker runs, like the
+lock. Starting it again replaces the one before, and reading it never lags. It has no time-out,
+so that the source it names stays known until someone terminates it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+)
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from planner.errors import ServerError
+from planner.plan.diff import stamp_of
+from planner.plan.model import Change, LiveSchedule, Plan, Source
+from planner.schedules.spec import Schedule, Stamp
+from planner.temporal.client import (
+    REQUEST_TIMEOUT,
+    NotFound,
+    Server,
+    ServerClock,
+    read_clock,
+    seconds_setting,
+)
+
+LOCK_WORKFLOW = "PlannerSync"
+NO_WORKER_QUEUE = "planner-sync"
+"""A task queue that no worker polls: the server alone keeps these executions."""
+
+RENEW_SECONDS = 5.0
+STOP_SECONDS = 15.0
+"""Seconds without a renewal after which the holder stops writing."""
+
+SILENT_SECONDS = 30.0
+"""Seconds without a renewal after which the lock is taken over. Longer than `STOP_SECONDS`
+and the time-out of a write that was sent just before."""
+
+LONGEST = timedelta(hours=4)
+"""Execution time-out of a lock that no other sync takes over; no sync lasts as long."""
+
+LOCK_WAIT_SETTING = "PLANNER_LOCK_WAIT"
+
+LOCK_WAIT_SECONDS = 900.0
+"""Seconds for which another sync is waited for, by default; one of 10,000 windows takes
+minutes."""
+
+POLL_SECONDS = 0.25
+SIGNAL_TIMEOUT = timedelta(seconds=5)
+
+Handle = WorkflowHandle[object, object]
+
+
+class SyncLock:
+    """A lock that this sync holds."""
+
+    def __init__(self, handle: Handle, sent: float) -> None:
+        self._handle = handle
+        self._sent = sent
+        self._renewed = time.monotonic()
+        self._result = "nothing was changed"
+
+    def ensure_held(self) -> None:
+        """Raise unless the lock is certainly held; call it before each write.
+
+        Raises:
+            ServerError: Another sync may have taken the lock over.
+        """
+        if time.monotonic() - self._renewed > STOP_SECONDS:
+            raise ServerError(
+                "the lock of this sync could not be renewed on the server, so another sync may "
+                "have taken over; run it again"
+            )
+
+    async def clock(self, server: Server) -> ServerClock:
+        """Return the server's clock, read from the start time of the lock's execution.
+
+        Raises:
+            ServerError: It could not be read.
+        """
+        return await read_clock(server, self._handle.id, self._handle.run_id or "", self._sent)
+
+    def set_result(self, summary: str) -> None:
+        """Set the reason with which the execution is terminated, as the Temporal UI shows it."""
+        self._result = summary
+
+    async def renew(self) -> None:
+        """Signal the execution every `RENEW_SECONDS` until cancelled."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            sent = time.monotonic()
+            try:
+                await self._handle.signal("renew", rpc_timeout=SIGNAL_TIMEOUT)
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    self._renewed = float("-inf")  # taken over, for good
+                    return
+            else:
+                self._renewed = sent
+
+    async def release(self) -> None:
+        """Terminate the execution, so that the next sync gets the lock."""
+        with contextlib.suppress(RPCError):
+            await self._handle.terminate(self._result, rpc_timeout=SIGNAL_TIMEOUT)
+
+
+def lock_id(project: str) -> str:
+    """Return the workflow id of the lock of *project*."""
+    return f"planner-sync/{project}"
+
+
+@asynccontextmanager
+async def hold_lock(
+    client: Client, project: str, on_notice: Callable[[str], None]
+) -> AsyncIterator[SyncLock]:
+    """Wait for the lock of *project* and hold it while the context lasts.
+
+    Args:
+        client: Client of the Temporal namespace that has the project's schedules.
+        project: The project to lock.
+        on_notice: Called with a sentence where another sync holds the lock, and where that
+            one has fallen silent.
+    """
+    lock = await _acquire(client, project, on_notice)
+    renewing = asyncio.create_task(lock.renew())
+    try:
+        yield lock
+    finally:
+        renewing.cancel()
+        await asyncio.shield(lock.release())
+
+
+async def _acquire(client: Client, project: str, on_notice: Callable[[str], None]) -> SyncLock:
+    """Start the lock's execution, after waiting for its holder or terminating a silent one."""
+    limit = seconds_setting(LOCK_WAIT_SETTING, LOCK_WAIT_SECONDS)
+    until = time.monotonic() + limit
+    while True:
+        sent = time.monotonic()
+        try:
+            return SyncLock(await _start(client, project), sent)
+        except WorkflowAlreadyStartedError as error:
+            on_notice(
+                f"another sync of {project} is under way; waiting for it, {limit:g} s at most "
+                f"({LOCK_WAIT_SETTING})"
+            )
+            holder = client.get_workflow_handle(lock_id(project), run_id=error.run_id)
+            if time.monotonic() > until or (ended := await _wait_for_end(holder, until)) is None:
+                raise ServerError(
+                    f"another sync of {project} is still under way after {limit:g} s; run this one "
+                    f"again later, or wait longer with {LOCK_WAIT_SETTING}=3600"
+                ) from error
+            if not ended:
+                on_notice(f"that sync of {project} fell silent; its lock was taken over")
+
+
+async def _start(client: Client, project: str) -> Handle:
+    """Start the lock's execution.
+
+    Raises:
+        WorkflowAlreadyStartedError: Another sync holds the lock.
+        ServerError: The server refused.
+    """
+    try:
+        handle = await client.start_workflow(
+            LOCK_WORKFLOW,
+            id=lock_id(project),
+            task_queue=NO_WORKER_QUEUE,
+            execution_timeout=LONGEST,
+            static_summary=f"A sync of {project} by {client.identity} writes its schedules",
+            rpc_timeout=SIGNAL_TIMEOUT,
+        )
+    except RPCError as error:
+        raise ServerError(f"no lock to write for {project}: {error.message}") from error
+    return client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+
+
+async def _wait_for_end(holder: Handle, until: float) -> bool | None:
+    """Wait until *holder* ends; terminate it once it falls silent, and return False then.
+
+    None where it still runs at *until*, on the monotonic clock.
+    """
+    length, since = 0, time.monotonic()
+    while True:
+        try:
+            description = await holder.describe(rpc_timeout=SIGNAL_TIMEOUT)
+        except RPCError as error:
+            raise ServerError(f"the sync lock can't be read: {error.message}") from error
+        if description.status != WorkflowExecutionStatus.RUNNING:
+            return True
+        if description.history_length != length:  # each renewal is an event
+            length, since = description.history_length, time.monotonic()
+        if time.monotonic() - since > SILENT_SECONDS:
+            with contextlib.suppress(RPCError):
+                await holder.terminate("its holder fell silent", rpc_timeout=SIGNAL_TIMEOUT)
+            return False
+        if time.monotonic() > until:
+            return None
+        await asyncio.sleep(POLL_SECONDS)
+
+
+LAST_APPLIED_WORKFLOW = "PlannerLastApplied"
+
+ABSENT = ""
+"""Fingerprint of a schedule that doesn't exist."""
+
+UNSTAMPED = "-"
+"""Fingerprint of a schedule without a stamp of ours."""
+
+EXPIRES_AFTER = timedelta(hours=1)
+"""Age after which a complete record is ignored: the list shows all of it by then. Lists lag
+by seconds; the rest allows for clocks that differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastApplied:
+    """What the last sync wrote.
+
+    Attributes:
+        fingerprints: `fingerprint` of each schedule that it wrote, by id; None where the
+            result is unknown, or the write is still to come.
+        pauses: Notes of paused schedules that it set out to adopt, by id. Adopting deletes
+            a schedule and creates it; where it broke off in between, the next sync creates
+            it paused, with this note.
+        digests: The digest of each schedule that the project has since, by id.
+        source: Where the calendars of that sync came from; None where it isn't known.
+        zones: Time zones that the server reads differently, as that sync found; each with the
+            first instant that differs.
+        version: Identifies the record; empty where there is none.
+    """
+
+    fingerprints: Mapping[str, str | None] = field(default_factory=dict)
+    pauses: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    source: Source | None = None
+    zones: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether that sync ended, and knew the result of every write."""
+        return None not in self.fingerprints.values()
+
+
+def fingerprint(live: LiveSchedule | None) -> str:
+    """Return the stamp and the pause of *live* in one word; `ABSENT` where there is none."""
+    return ABSENT if live is None else _fingerprint(live.stamp, live.paused)
+
+
+def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule]) -> set[str]:
+    """Return the ids whose *listed* state isn't the one that *last* records."""
+    return {id for id, known in last.fingerprints.items() if known != fingerprint(listed.get(id))}
+
+
+def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
+    """Return the record to write before *plan* is applied; *last* is kept where still needed."""
+    adopted = {
+        change.id: change.desired.note
+        for change in plan.pending
+        if change.action == "adopt" and change.desired and change.live and change.live.paused
+    }
+    ids = (id for change in plan.pending for id in (change.id, change.former_id) if id)
+    unknown = dict.fromkeys(ids, None)
+    return replace(
+        last,
+        fingerprints={**last.fingerprints, **unknown},
+        pauses={**last.pauses, **adopted},
+        version="",
+    )
+
+
+def after_writing(
+    record: LastApplied, done: Iterable[Change], desired: Iterable[Schedule], there: Collection[str]
+) -> LastApplied:
+    """Return *record* with the results of the changes *done*.
+
+    Args:
+        record: What was recorded before.
+        done: The changes that were made.
+        desired: The schedules that the files define.
+        there: The ids of the schedules that were there before the changes.
+    """
+    done = tuple(done)
+    made = {change.id for change in done}
+    digests = {
+        one.id: stamp.digest
+        for one in desired
+        if (one.id in there or one.id in made) and (stamp := stamp_of(one))
+    }
+    written = {change.id: _fingerprint_after(change) for change in done}
+    written |= {change.former_id: ABSENT for change in done if change.former_id}
+    pauses = {id: note for id, note in record.pauses.items() if id not in written}
+    return replace(
+        record,
+        fingerprints={**record.fingerprints, **written},
+        pauses=pauses,
+        digests=digests,
+        version="",
+    )
+
+
+async def read_last_applied(server: Server, project: str, now: datetime) -> LastApplied:
+    """Return the record of the last sync of *project*; an empty one where there is none.
+
+    The fingerprints of a complete record that is older than `EXPIRES_AFTER` at *now* are
+    left out.
+    """
+    request = GetWorkflowExecutionHistoryRequest(
+        namespace=server.namespace,
+        execution=WorkflowExecution(workflow_id=last_applied_id(project)),
+        maximum_page_size=1,
+    )
+    try:
+        reply = await server.send(server.service.get_workflow_execution_history, request)
+    except NotFound:
+        return LastApplied()
+    event = reply.history.events[0]
+    started = event.workflow_execution_started_event_attributes
+    try:
+        (packed,) = await server.converter.decode(started.input.payloads)
+        value = json.loads(zlib.decompress(packed))
+        fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
+        digests = dict(value.get("digests", {}))
+        source = Source(**value["source"]) if value.get("source") else None
+        zones = dict(value.get("zones", {}))
+    except Exception:  # other clients may start a workflow under this id: ignore its input
+        fingerprints, pauses, digests, source, zones = {}, {}, {}, None, {}
+    run = started.original_execution_run_id
+    record = LastApplied(fingerprints, pauses, digests, source, zones, run)
+    is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
+    return replace(record, fingerprints={}) if is_old and record.is_complete else record
+
+
+async def write_last_applied(server: Server, project: str, record: LastApplied) -> None:
+    """Replace the record of *project* by *record*.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    value = {
+        "fingerprints": dict(record.fingerprints),
+        "pauses": dict(record.pauses),
+        "digests": dict(record.digests),
+        "source": asdict(record.source) if record.source else None,
+        "zones": dict(record.zones),
+    }
+    packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
+    try:
+        await server.client.start_workflow(
+            LAST_APPLIED_WORKFLOW,
+            packed,
+            id=last_applied_id(project),
+            task_queue=NO_WORKER_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+            static_summary=f"What the last sync of {project} wrote, for the next one to check",
+            rpc_timeout=REQUEST_TIMEOUT,
+        )
+    except RPCError as error:
+        raise ServerError(f"no record of what is written for {project}: {error.message}") from error
+
+
+async def delete_last_applied(server: Server, project: str) -> None:
+    """Delete the record of *project*; nothing where there is none.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    request = DeleteWorkflowExecutionRequest(
+        namespace=server.namespace,
+        workflow_execution=WorkflowExecution(workflow_id=last_applied_id(project)),
+    )
+    with contextlib.suppress(NotFound):
+        await server.send(server.service.delete_workflow_execution, request)
+
+
+def last_applied_id(project: str) -> str:
+    """Return the workflow id of the record of *project*."""
+    return f"planner-last-applied/{project}"
+
+
+def _fingerprint_after(change: Change) -> str:
+    """Return the fingerprint of a schedule once *change* is written."""
+    desired = change.desired
+    return ABSENT if desired is None else _fingerprint(stamp_of(desired), desired.paused)
+
+
+def _fingerprint(stamp: Stamp | None, paused: bool) -> str:
+    text = UNSTAMPED if stamp is None else f"{stamp.digest}.{stamp.note}"
+    return f"{text} paused" if paused else text
