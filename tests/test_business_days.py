@@ -44,6 +44,25 @@ def test_holidays_have_names(calendar: BusinessCalendar, at: str, name: str | No
     assert calendar.name_of(day(at)) == name
 
 
+def test_regions_are_the_library_s() -> None:
+    """A region is imported alone, and is what the whole library has; so are the codes."""
+    code = (
+        "from planner.recurrence.business_days import _modules, _region\n"
+        "alone = [dict(_region(code, 2027)) for code in ('PR', 'UK', 'XNYS', 'ECB')]\n"
+        "import sys\n"
+        "assert 'holidays.countries.albania' not in sys.modules\n"
+        "import holidays as whole\n"
+        "def named(make, code):\n"
+        "    return dict(make(code, years=[2027], expand=False, language='en_US'))\n"
+        "assert alone[:2] == [named(whole.country_holidays, code) for code in ('PR', 'UK')]\n"
+        "assert alone[2:] == [named(whole.financial_holidays, code) for code in ('XNYS', 'ECB')]\n"
+        "assert whole.country_holidays('AL', years=2027)\n"
+        "assert set(_modules('countries')) == set(whole.list_supported_countries())\n"
+        "assert set(_modules('financial')) == set(whole.list_supported_financial())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_names_are_english_on_any_machine() -> None:
     """The machine's language doesn't change what a preview says."""
     code = (

@@ -26,6 +26,8 @@ OURS = "calendar-boost-planner"
 def run() -> NoReturn:
     """Run the command line and end the process with its exit code."""
     signal.signal(signal.SIGINT, _interrupted)
+    # pydantic's search for plugins among all installed packages takes as long as itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     streams = guard_streams()
     try:
         other = shadow_of_workflows()

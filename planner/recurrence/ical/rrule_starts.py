@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import islice
-from typing import NamedTuple
-
-from dateutil import rrule as dateutil
-from dateutil.relativedelta import relativedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner import timezones
 from planner.recurrence.ical.rrule import RecurrenceRule
@@ -28,6 +25,9 @@ from planner.recurrence.ical.syntax import (
     DateOrTime,
     to_utc,
 )
+
+if TYPE_CHECKING:
+    from dateutil import rrule as dateutil
 
 _DAY = timedelta(days=1)
 _CALL = 12
@@ -137,6 +137,8 @@ def _near(rule: RecurrenceRule, start: datetime, first: date) -> datetime:
     It is whole intervals after *start* and on the same day of the month, since a rule takes
     the parts it leaves out from there; for a 29 February it may be years before *first*.
     """
+    from dateutil.relativedelta import relativedelta
+
     unit = _UNITS[rule.frequency]
     intervals = (first - _DAY - start.date()) // (unit.longest * rule.interval)
     while intervals > 0:
@@ -166,6 +168,8 @@ def _walk(rule: RecurrenceRule, begin: datetime, last: date, budget: Budget) -> 
 
 
 def _followed(rule: RecurrenceRule, begin: datetime, interval: _Interval) -> dateutil.rrule:
+    from dateutil import rrule as dateutil  # most calendars have no rule
+
     return dateutil.rrule(
         getattr(dateutil, rule.frequency),
         dtstart=begin,
@@ -214,6 +218,8 @@ class _Interval(int):
 
 def _weekdays(rule: RecurrenceRule) -> list[dateutil.weekday] | None:
     """Return BYDAY for dateutil, which would require numbered *and* plain weekdays at once."""
+    from dateutil import rrule as dateutil
+
     in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
     every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
     return [
