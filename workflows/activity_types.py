@@ -81,7 +81,8 @@ class Observation:
     was done. *pending* is a change still under way, and *waits_for* says why it has to be
     waited for. *options* is None where they weren't fetched. *request* is the id of the
     capacity request that led to *found*, empty where none is known. *cloud* is the URL of the
-    Cloud API that was asked, empty where the worker's has none.
+    Cloud API that was asked, empty where the worker's has none. *since* and *found_since* are
+    when *capacity* and *found* came into force by the Cloud API; None where it doesn't say.
     """
 
     capacity: Capacity
@@ -91,6 +92,8 @@ class Observation:
     waits_for: str = ""
     request: str = ""
     cloud: str = ""
+    since: datetime | None = None
+    found_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -302,6 +302,14 @@ class KeeperState:
         wanted = self._target(alone)
         return there >= self.aps_of(wanted.capacity)
 
+    def targets_of(self, lease: Lease) -> tuple[Target, Target]:
+        """Return the target of *lease*, and what the Cloud has of it; with all others if it adds.
+
+        What one with ``combine: max`` gets doesn't depend on the others.
+        """
+        alone = (lease,) if lease.combine == "max" else self.leases
+        return self._target(alone), self._target(alone, within_inventory=True)
+
     def aps_of(self, capacity: Capacity) -> float:
         """Return *capacity* in Actions per second, on-demand as the Cloud API last reported."""
         return self.options.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU

@@ -305,12 +305,15 @@ def record(state: KeeperState, seen: Observation, now: datetime) -> KeeperState:
     """Return *state* with what an activity has *seen* at *now*; what others set is noted."""
     known = recognize_request(bind(state, seen), seen.found, seen.request)
     known = resolve_doubt(known, seen.found, seen.request)
-    is_external = known.in_force is not None and seen.found not in (
-        known.in_force,
-        *known.requested,
-    )
+    is_external = is_external_change(known, seen)
     after = record_observation(known, seen.capacity, seen.options, now, pending=seen.pending)
     return replace(after, note=f"{seen.found} had been set externally") if is_external else after
+
+
+def is_external_change(state: KeeperState, seen: Observation) -> bool:
+    """Tell whether what was *found* is another capacity than the last one, set externally."""
+    known = recognize_request(state, seen.found, seen.request)
+    return known.in_force is not None and seen.found not in (known.in_force, *known.requested)
 
 
 def recover(state: KeeperState, old: KeeperState | None) -> KeeperState:
@@ -540,11 +543,11 @@ def rebuild(namespace: str, recorded: Iterable[tuple[datetime, Recorded]]) -> Ke
     """
     state = KeeperState(namespace=namespace)
     for at, value in recorded:
-        state = _after(expire(state, at), value, at)
+        state = after_recorded(expire(state, at), value, at)
     return state
 
 
-def _after(state: KeeperState, value: Recorded, at: datetime) -> KeeperState:
+def after_recorded(state: KeeperState, value: Recorded, at: datetime) -> KeeperState:
     """Return *state* once *value* was recorded at *at*."""
     match value:
         case KeeperInput(state=None):

@@ -132,6 +132,7 @@ class ProvisionBoost:
                 baseline=request.baseline,
                 rails=request.rails if declares else None,
                 revision=request.revision if declares else 0,
+                fires=nominal,
             ),
             nominal=nominal,
         )

@@ -86,8 +86,15 @@ class CapacityActivities:
             async with heartbeating(f"observing {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
-        request = _request_behind(seen, namespace)
-        return Observation(capacity=found, found=found, request=request, cloud=self._cloud.url)
+        since = seen.since if seen.pending is None else None
+        return Observation(
+            capacity=found,
+            found=found,
+            request=_request_behind(seen, namespace),
+            cloud=self._cloud.url,
+            since=since,
+            found_since=since,
+        )
 
     @activity.defn(name=activity_types.RECONCILE)
     async def reconcile(self, task: ReconcileInput) -> Observation:
@@ -111,7 +118,8 @@ class CapacityActivities:
                 known = replace(task, state=recognize_request(state, found, request))
                 observation = await self._step(known, seen, heartbeat)
         observability.record_step(state, observation, active_leases=task.active_leases)
-        return replace(observation, request=request, cloud=self._cloud.url)
+        since = seen.since if seen.pending is None else None
+        return replace(observation, request=request, cloud=self._cloud.url, found_since=since)
 
     def _require_same_cloud(self, state: KeeperState) -> None:
         """Raise if the capacity of *state* was requested at another Cloud API than this one."""
@@ -132,9 +140,11 @@ class CapacityActivities:
         """Go from what was *seen* to the target of *task*, unless that isn't wanted any more."""
         state, target = task.state, task.state.target.capacity
         if seen.pending is None and seen.capacity == target:
-            return Observation(capacity=target, found=target)
+            return Observation(capacity=target, found=target, since=seen.since)
         found = seen.pending or seen.capacity
-        unchanged = Observation(capacity=seen.capacity, found=found, pending=seen.pending)
+        unchanged = Observation(
+            capacity=seen.capacity, found=found, pending=seen.pending, since=seen.since
+        )
         if self._cloud.url and not state.cloud and state.in_force is None:
             return unchanged
         if state.leaves_alone(found):
@@ -189,7 +199,7 @@ class CapacityActivities:
             options = unchanged.options or state.options
             available = _available_after(state, error)
             return replace(unchanged, options=replace(options, available=available))
-        return replace(unchanged, capacity=done.capacity, pending=None)
+        return replace(unchanged, capacity=done.capacity, pending=None, since=done.since)
 
 
 def _request_behind(seen: ObservedCapacity, namespace: str) -> str:

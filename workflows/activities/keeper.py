@@ -7,6 +7,7 @@ history.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -40,14 +41,17 @@ from workflows.activity_types import (
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
+    RECORD_MEMO,
     RELEASE_UPDATE,
     UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
+    KeeperRecord,
     LeaseAnswer,
     LeaseRequest,
     ReleaseRequest,
     keeper_id,
 )
+from workflows.keeper_record import record_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.keeper_transitions import BaselineFound, Cancelled, Recorded, Recovered, rebuild
 from workflows.observability import heartbeating
@@ -58,6 +62,16 @@ one. A cancelled one has no work undone, but it knows which leases were released
 
 RETRY_INTERVAL = 2.0
 """Seconds until a lease is requested again from a keeper that had no room for it."""
+
+
+MOST_RECORDED = 500
+"""Events of a run up to which the next one begins with the record of it: it is read at once."""
+
+RECORD_WITHIN = 2.0
+"""Seconds that reading it may take, while a window waits."""
+
+MOST_IN_MEMO = 16_000
+"""Bytes of a record in a memo, at most: Temporal Cloud allows 40 kB for all of a memo."""
 
 
 class KeeperActivities:
@@ -162,9 +176,34 @@ class KeeperActivities:
             if status == "RUNNING"
             else WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"Capacity of {namespace}",
+            memo=await self._record_of(namespace, latest)
+            if status not in ("", "RUNNING")
+            else None,
         )
         asyncio.ensure_future(start.workflow_handle()).add_done_callback(_retrieve_outcome)
         return start
+
+    async def _record_of(
+        self, namespace: str, run: WorkflowExecutionDescription | None
+    ) -> dict[str, Any] | None:
+        """Return the memo with what the *run* before did; None where that can't be had at once.
+
+        The list of workflows shows it, so that a look back needs no history of any run. A memo
+        that a workflow starts with is no Action; without one the history is read then.
+        """
+        if run is None or run.history_length > MOST_RECORDED:
+            return None
+        span = run.start_time, run.close_time
+        try:
+            async with asyncio.timeout(RECORD_WITHIN):
+                record = await record_on_record(
+                    self._client, namespace, run.run_id, span, datetime.now(UTC)
+                )
+        except Exception as error:  # whatever it is: no boost fails for the sake of a record
+            activity.logger.warning("run %s has no record in its successor: %s", run.run_id, error)
+            return None
+        memo = {RECORD_MEMO: record.plain}
+        return memo if len(json.dumps(memo)) <= MOST_IN_MEMO else None
 
     async def _latest(self, namespace: str) -> WorkflowExecutionDescription | None:
         """Return the latest run of the keeper as the server describes it; None without one."""
@@ -240,6 +279,25 @@ async def state_on_record(
 ) -> KeeperState:
     """Return the state of *run* as its history tells it; values that can't be read are left out."""
     return rebuild(namespace, [entry async for entry in _recorded(client, run)])
+
+
+async def record_on_record(
+    client: Client,
+    namespace: str,
+    run_id: str,
+    span: tuple[datetime, datetime | None],
+    now: datetime,
+) -> KeeperRecord:
+    """Return what a run of the keeper of *namespace* did, as its history tells it.
+
+    *span* is the run's start, and its end where it has ended by *now*.
+
+    Raises:
+        RPCError: The history can't be read, or is gone.
+    """
+    run = client.get_workflow_handle(keeper_id(namespace), run_id=run_id)
+    recorded = [entry async for entry in _recorded(client, run)]
+    return record_of(namespace, run_id, recorded, span, now)
 
 
 async def run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from workflows.contract import ON_DEMAND, Capacity
@@ -50,6 +51,8 @@ class ObservedCapacity:
     without one; *operation_id* is the id of the latest request, in progress or ended, empty
     if there never was one. *failure* holds the words of the
     latest request where that failed. *aps_limit* is the limit in force in APS, 0 if not reported.
+    *since* is when the latest request brought *capacity* into force, as the API says; None where
+    it doesn't say so.
     """
 
     capacity: Capacity
@@ -57,6 +60,7 @@ class ObservedCapacity:
     operation_id: str
     failure: str
     aps_limit: float
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class CapacityRequest:
     asked: Capacity
     operation_id: str
     started: str
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +114,10 @@ class NamespaceReply:
     def observed(self, failure: str = "") -> ObservedCapacity:
         """Return the capacity in this reading."""
         pending = self.request.asked if self.is_changing else None
+        is_its = self.request.state == "completed" and self.request.asked == self.capacity
+        since = _instant(self.request.ended) if is_its else None
         operation = self.request.operation_id
-        return ObservedCapacity(self.capacity, pending, operation, failure, self.aps_limit)
+        return ObservedCapacity(self.capacity, pending, operation, failure, self.aps_limit, since)
 
     def spec_with(self, capacity: Capacity) -> Json:
         """Return the whole spec, with nothing but its capacity changed."""
@@ -203,8 +210,17 @@ def _wanted(spec: Json) -> Capacity:
 def _request(request: Json) -> CapacityRequest:
     state = _REQUEST_STATES.get(_enum(request.get("state")), "going")
     asked = _wanted(_object(request.get("spec")))
-    operation_id, started = request.get("asyncOperationId"), request.get("startTime")
-    return CapacityRequest(state, asked, str(operation_id or ""), str(started or ""))
+    names = ("asyncOperationId", "startTime", "endTime")
+    return CapacityRequest(state, asked, *(str(request.get(name) or "") for name in names))
+
+
+def _instant(text: str) -> datetime | None:
+    """Return the instant of protobuf's JSON *text*; None where it is none, or has no zone."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return instant.astimezone(UTC) if instant.tzinfo else None
 
 
 def _enum(value: Any) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, reset_tzpath
 
 
@@ -270,6 +270,9 @@ class LeaseRequest:
     *replaces* is the key of a lease that ends in the same step as this one begins, so that
     the capacity does not dip between the two. With the lease's own key it changes that
     lease; without it, a lease that is already held keeps what it was granted.
+
+    *fires* is when the boost was due: its window's start less lead and jitter. None where the
+    request doesn't come from a boost.
     """
 
     namespace: str
@@ -278,6 +281,7 @@ class LeaseRequest:
     rails: Rails | None = None
     revision: int = 0
     replaces: str = ""
+    fires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +337,174 @@ class KeeperStatus:
     observed_at: datetime | None = None
     released: tuple[Lease, ...] = ()
     cloud: str = ""
+
+
+RECORD_MEMO = "record"
+"""The memo field of a keeper's run that has what the run before it did: `KeeperRecord.plain`."""
+
+Capped = Literal["", "rails", "inventory"]
+"""Why a boost got less than it requested: its guard rails, or what the Cloud had."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCapacity:
+    """What a lease had from *at* on: the *capacity* that covers it, None where none did.
+
+    *capped* and *reason* say why that is less than it requested; both are empty if it isn't.
+    """
+
+    at: datetime
+    capacity: Capacity | None
+    capped: Capped = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityInForce:
+    """A capacity that was in force from *at* on; *external* if others had set it."""
+
+    at: datetime
+    capacity: Capacity
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """What became of one lease in one run of a keeper. Times are aware UTC.
+
+    *fires* is when its boost was due, None where that isn't known. *granted_at* is None for a
+    lease that came from the run before, *ended_at* for one that the run still held at its end.
+    *released_by* is who released it before its end. *shared* says that no revert followed its
+    end: others still required as much, or it had raised nothing.
+    """
+
+    key: str
+    window: str
+    tru: int
+    start: datetime
+    until: datetime
+    combine: Combine = "max"
+    by: str = "schedule"
+    reason: str = ""
+    project: str = ""
+    fires: datetime | None = None
+    granted_at: datetime | None = None
+    held: tuple[HeldCapacity, ...] = ()
+    ended_at: datetime | None = None
+    released_by: str = ""
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeeperRecord:
+    """What one run of a keeper did, as its history tells.
+
+    Attributes:
+        namespace: The Temporal Cloud namespace.
+        run: The run's id.
+        start: Its start.
+        end: Its end; None while it runs.
+        baseline: The capacity that it restores; None where it never knew one.
+        leases: Its leases, in the order in which they came.
+        capacities: The capacities in force that it saw, oldest first.
+    """
+
+    namespace: str
+    run: str
+    start: datetime
+    end: datetime | None = None
+    baseline: Capacity | None = None
+    leases: tuple[LeaseRecord, ...] = ()
+    capacities: tuple[CapacityInForce, ...] = ()
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The record as plain JSON values, which thousands of can be read in a moment.
+
+        The SDK decodes a payload by its type annotations, which takes milliseconds a record.
+        """
+        return {
+            "namespace": self.namespace,
+            "run": self.run,
+            "start": format_instant(self.start),
+            "end": _plain(self.end),
+            "baseline": _plain(self.baseline),
+            "leases": [
+                {
+                    name: [[_plain(part) for part in fields_of(one)] for one in value]
+                    if name == "held"
+                    else _plain(value)
+                    for name, value in zip(_LEASE_FIELDS, fields_of(lease), strict=True)
+                    if value not in (None, "", False)
+                }
+                for lease in self.leases
+            ],
+            "capacities": [[_plain(part) for part in fields_of(one)] for one in self.capacities],
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> KeeperRecord:
+        """Return the record that `plain` gave.
+
+        Raises:
+            ValueError: It isn't one.
+        """
+        try:
+            return cls(
+                namespace=plain["namespace"],
+                run=plain["run"],
+                start=parse_instant(plain["start"]),
+                end=_instant(plain["end"]),
+                baseline=_capacity(plain["baseline"]),
+                leases=tuple(map(_lease_record, plain["leases"])),
+                capacities=tuple(
+                    CapacityInForce(parse_instant(at), _capacity(found) or ON_DEMAND, external)
+                    for at, found, external in plain["capacities"]
+                ),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no record of a keeper: {error!r}") from error
+
+
+def fields_of(value: Any) -> list[Any]:
+    """Return the values of a dataclass's fields, as they are."""
+    return [getattr(value, one.name) for one in fields(value)]
+
+
+_LEASE_FIELDS = tuple(one.name for one in fields(LeaseRecord))
+
+
+def _plain(value: Any) -> Any:
+    """Return an instant or a capacity as a JSON value; anything else as it is."""
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, Capacity):
+        return str(value) if value.tru is None else value.tru
+    return value
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else parse_instant(text)
+
+
+def _capacity(value: Any) -> Capacity | None:
+    """Return the capacity that `_plain` gave; None for None."""
+    if value is None:
+        return None
+    return ON_DEMAND if value == str(ON_DEMAND) else Capacity(value)
+
+
+def _lease_record(plain: Mapping[str, Any]) -> LeaseRecord:
+    instants = {
+        name: parse_instant(plain[name])
+        for name in ("start", "until", "fires", "granted_at", "ended_at")
+        if name in plain
+    }
+    held = tuple(
+        HeldCapacity(parse_instant(at), _capacity(capacity), capped, reason)
+        for at, capacity, capped, reason in plain["held"]
+    )
+    return LeaseRecord(**{**plain, **instants, "held": held})
 
 
 def keeper_id(namespace: str) -> str:
