@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits \
-  kills near-now bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
 
 check: static test  ## what CI runs
 
@@ -80,6 +80,9 @@ bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 KILL_CASES ?=
 kill:  ## kill worker and server at each step of a boost (KILL_CASES='worker@posted' for some)
 	$(PYTHON) benchmarks/kill.py $(KILL_CASES)
+
+heal:  ## break what boosts depend on, and count until all is as it should be (half an hour)
+	$(PYTHON) benchmarks/heal.py
 
 LOAD ?= 1000
 bench-load:  ## so many namespaces boosted in the same minute, by one worker

@@ -30,7 +30,11 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
 )
 from temporalio.converter import value_to_type
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    ApplicationErrorCategory,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability, watchdog_decisions
@@ -130,7 +134,11 @@ class WatchdogActivities:
                     return report
                 left = (due - datetime.now(UTC)).total_seconds()
                 await asyncio.wait({stopping}, timeout=max(0.0, left))
-            raise ApplicationError("the worker stops; another goes on", next_retry_delay=HAND_OVER)
+            raise ApplicationError(
+                "the worker stops; another goes on",
+                next_retry_delay=HAND_OVER,
+                category=ApplicationErrorCategory.BENIGN,  # no traceback at every deployment
+            )
         finally:
             stopping.cancel()
 
