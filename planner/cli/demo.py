@@ -2,15 +2,16 @@
 
 Two windows of one namespace overlap: 4 TRU for the longer, 8 TRU for the shorter. The demo
 does exactly what ``planner sync`` and ``planner worker`` do; only the Cloud is simulated,
-and the windows open in seconds rather than at the end of a month.
+and the windows open in seconds rather than at the end of a month. `local_stack` runs the whole
+product on one machine, for ``planner dev`` as well.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +20,76 @@ from typing import TYPE_CHECKING, Protocol
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR
 from planner.forecast.conformance import CapacityRecord, level, violations
+from planner.temporal.dev_server import (
+    SIMULATOR_PORT,
+    UI_PORT,
+    TemporalServer,
+    free_port,
+    temporal_server,
+)
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
-    from planner.cli.local_stack import Stack
     from planner.forecast.timeline import Step
     from planner.model import Project
+    from planner.simulator import Simulator
+
+
+LOCAL_KEY = "local"
+"""The worker's API key; the simulator accepts any."""
+
+PROVISIONING_SECONDS = 1.5
+"""Seconds that the simulated Cloud takes to change a capacity; the real one takes minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The servers that run on this machine."""
+
+    temporal: TemporalServer
+    simulator: Simulator
+
+
+@asynccontextmanager
+async def local_stack(
+    *,
+    ui_port: int = UI_PORT,
+    state_file: Path | None = None,
+    simulator_port: int = SIMULATOR_PORT,
+    provisioning: float = PROVISIONING_SECONDS,
+) -> AsyncIterator[Stack]:
+    """Run server, simulator and worker for as long as the context lasts.
+
+    Args:
+        ui_port: The preferred port of the Temporal UI; a free one if it is taken.
+        state_file: The file of the Temporal server's state; None keeps it in memory.
+        simulator_port: The preferred port of the simulated Cloud.
+        provisioning: Seconds that the simulated Cloud takes to change a capacity.
+    """
+    from planner.simulator import Simulator
+    from workflows.cloud import CloudClient, OneKey
+    from workflows.worker import build_worker
+
+    async with AsyncExitStack() as stack:
+        temporal = await stack.enter_async_context(
+            temporal_server(ui_port=ui_port, state_file=state_file)
+        )
+        simulator = await stack.enter_async_context(
+            Simulator(
+                provisioning=provisioning,
+                check=0.25,
+                auto_create=True,
+                port=free_port(simulator_port),
+            )
+        )
+        cloud = await stack.enter_async_context(
+            CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
+        )
+        await stack.enter_async_context(
+            build_worker(temporal.client, cloud, grace=timedelta(seconds=1))
+        )
+        yield Stack(temporal, simulator)
+
 
 NAMESPACE = "orders-prod.demo"
 
@@ -147,7 +212,7 @@ async def play(*, ui_port: int, keep: bool) -> int:
         ui_port: The preferred port of the Temporal UI.
         keep: Whether to leave the servers running until Ctrl-C.
     """
-    from planner.cli.local_stack import local_stack
+    from planner.cli.demo import local_stack
 
     print("Starting a Temporal server with its UI, a simulated Temporal Cloud, a worker …\n")
     async with local_stack(ui_port=ui_port) as stack:

@@ -15,7 +15,7 @@ from planner.errors import PlannerError
 from planner.temporal.dev_server import SIMULATOR_PORT, UI_PORT
 
 if TYPE_CHECKING:
-    from planner.cli.local_stack import Stack
+    from planner.cli.demo import Stack
 
 LOOK_EVERY = 1.0
 """Seconds between two checks for changed calendar files."""
@@ -64,7 +64,7 @@ def dev(
 
 async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: Path | None) -> int:
     """Run the local stack, and sync whenever a file has changed."""
-    from planner.cli.local_stack import local_stack
+    from planner.cli.demo import local_stack
 
     say("Starting a Temporal server, its UI, a simulated Temporal Cloud and a worker …")
     async with local_stack(

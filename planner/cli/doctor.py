@@ -1,17 +1,29 @@
-"""``planner doctor``: whether everything is there that the planner needs, from this desk."""
+"""``planner doctor``: whether everything is there that the planner needs, from this desk.
+
+A worker makes the same checks when it starts. Nothing is written. Each check is a sentence; what
+is missing is named with where to mend it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async
-from planner.errors import ServerError
+from planner.errors import ServerError, first_few
 
 if TYPE_CHECKING:
-    from planner.cli.checks import Check
+    from temporalio.client import Client
+
+    from planner.temporal.client import Server
+    from workflows.cloud import CloudClient
 
 
 @app.command()
@@ -46,7 +58,7 @@ async def examine(*, cloud: bool) -> int:
 
 async def _checks(*, cloud: bool) -> list[Check]:
     """Return every check that can be made: a failure hides only what it makes impossible."""
-    from planner.cli.checks import Check, check_polls, check_temporal
+    from planner.cli.doctor import Check, check_polls, check_temporal
     from planner.temporal.client import connect, server_of
 
     checks: list[Check] = []
@@ -67,8 +79,7 @@ async def _checks(*, cloud: bool) -> list[Check]:
 
 async def _cloud_checks(namespaces: tuple[str, ...]) -> list[Check]:
     """Check the keys, and what each lets be read."""
-    from planner.cli.checks import Check, check_cloud
-    from planner.cli.worker import open_cloud
+    from planner.cli.doctor import Check, check_cloud, open_cloud
     from workflows.cloud import CloudError, keys_from, require_keys
 
     try:
@@ -77,3 +88,140 @@ async def _cloud_checks(namespaces: tuple[str, ...]) -> list[Check]:
             return await check_cloud(client, {*namespaces, *own})
     except (CloudError, ServerError) as error:
         return [Check("key", str(error), False)]
+
+
+CLOUD_WITHIN = 20.0
+"""Seconds that the Cloud API may take for one namespace, retries included."""
+
+NAMED = 3
+"""Namespaces that one sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: of what, its outcome in words, and whether it is in order."""
+
+    name: str
+    text: str
+    is_fine: bool = True
+
+
+def problems_of(checks: Iterable[Check]) -> dict[str, str]:
+    """Return the texts of the *checks* that are not in order, by their names."""
+    return {check.name: check.text for check in checks if not check.is_fine}
+
+
+async def check_temporal(server: Server) -> tuple[list[Check], tuple[str, ...]]:
+    """Check the Temporal namespace and the right to read it; return its namespaces, too.
+
+    Those are the Temporal Cloud namespaces that schedules of a planner are for.
+    """
+    from planner.render.format import counted
+    from planner.temporal.client import require_namespace
+    from planner.temporal.status import fetch_namespaces
+
+    where = f"{server.namespace} on {server.address}"
+    try:
+        await require_namespace(server.client)
+        namespaces = await fetch_namespaces(server)
+    except ServerError as error:
+        return [Check("temporal", str(error), False)], ()
+    count = counted(len(namespaces), "namespace")
+    return [Check("temporal", f"{where}: schedules for {count}")], namespaces
+
+
+async def check_polls(server: Server, client: Client | None = None) -> Check:
+    """Check that workers poll the task queue: the one of *client*, or any.
+
+    A server that refuses a worker's polls refuses this, too, or hasn't seen it for a while.
+    """
+    from planner.temporal.status import fetch_pollers
+    from workflows.contract.findings import no_worker_text
+
+    now = datetime.now(UTC)
+    try:
+        pollers = await fetch_pollers(server, now, client.identity if client else "")
+    except ServerError as error:
+        return Check("polls", f"the task queue can't be polled: {error}", False)
+    if not pollers.count:
+        return Check("polls", no_worker_text(pollers, now), False)
+    what = "1 worker polls" if pollers.count == 1 else f"{pollers.count} workers poll"
+    return Check("polls", f"{what} the task queue")
+
+
+async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Check]:
+    """Check that the Cloud API lets each of *namespaces* be read with its key.
+
+    Failures with the same words are one sentence. Without a namespace only the way there is
+    checked.
+    """
+    from planner.render.format import counted
+
+    names = sorted(set(namespaces))
+    if not names:
+        reached = await _unreachable(cloud)
+        return [Check("cloud", reached or "the Cloud API answers", not reached)]
+    found = await asyncio.gather(*(_unread(cloud, name) for name in names))
+    failed: dict[str, list[str]] = {}
+    for name, problem in zip(names, found, strict=True):
+        if problem:
+            failed.setdefault(problem.replace(name, "NAMESPACE"), []).append(name)
+    if not failed:
+        return [Check("cloud", f"the Cloud API lets {counted(len(names), 'namespace')} be read")]
+    return [
+        Check(f"cloud {which[0]}", _sentence(problem, which), False)
+        for problem, which in failed.items()
+    ]
+
+
+def _sentence(problem: str, names: list[str]) -> str:
+    """Return the *problem* of the namespaces *names*; of several, the first ones are named."""
+    if len(names) == 1:
+        return problem.replace("NAMESPACE", names[0])
+    return f"{first_few(names, NAMED)}: {problem}"
+
+
+async def _unread(cloud: CloudClient, namespace: str) -> str:
+    """Return why *namespace* can't be read; empty where it can."""
+    from workflows.cloud import CloudError
+
+    try:
+        async with asyncio.timeout(CLOUD_WITHIN):
+            await cloud.observe(namespace)
+    except CloudError as error:
+        return str(error)
+    except TimeoutError:
+        return f"the Cloud API did not answer for {namespace} within {CLOUD_WITHIN:g} s"
+    return ""
+
+
+async def _unreachable(cloud: CloudClient) -> str:
+    """Return why the Cloud API doesn't answer; that it knows no such namespace is an answer."""
+    from workflows.cloud import PermanentError, TemporaryError, Unauthorized
+
+    try:
+        async with asyncio.timeout(CLOUD_WITHIN):
+            await cloud.observe("planner-looks-around.none")
+    except (PermanentError, Unauthorized):
+        return ""
+    except (TemporaryError, TimeoutError) as error:
+        return str(error) or f"the Cloud API did not answer within {CLOUD_WITHIN:g} s"
+    return ""
+
+
+def joined(problems: Mapping[str, str]) -> str:
+    """Return *problems* in one sentence."""
+    return "; ".join(problems.values())
+
+
+@asynccontextmanager
+async def open_cloud() -> AsyncIterator[CloudClient]:
+    """Open the Cloud API that the environment names, with its keys."""
+    from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, CloudError, keys_from
+
+    try:
+        cloud = CloudClient(os.environ.get(URL_VARIABLE) or CLOUD_URL, keys_from(os.environ))
+    except CloudError as error:
+        raise ServerError(str(error)) from error
+    async with cloud:
+        yield cloud

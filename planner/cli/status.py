@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+from planner.cli.doctor import open_cloud
 from planner.cli.output import colours, is_lost
-from planner.cli.worker import open_cloud
 from planner.errors import ServerError
 
 if TYPE_CHECKING:

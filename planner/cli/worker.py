@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import app, run_async, say
+from planner.cli.doctor import open_cloud
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class StartedWorker:
         Raises:
             ServerError: There is no such Temporal namespace, no right to it, or no key.
         """
-        from planner.cli.checks import check_temporal, joined, problems_of
+        from planner.cli.doctor import check_temporal, joined, problems_of
 
         temporal, namespaces = await check_temporal(self.server)
         if missing := problems_of(temporal):
@@ -152,7 +153,7 @@ class StartedWorker:
         """Look at the polls every so often, and at what was missing until it is there."""
         import asyncio
 
-        from planner.cli.checks import check_polls, check_temporal, problems_of
+        from planner.cli.doctor import check_polls, check_temporal, problems_of
 
         await asyncio.sleep(FIRST_LOOK)
         while True:
@@ -168,7 +169,7 @@ class StartedWorker:
 
     async def _cloud_problems(self, namespaces: Iterable[str]) -> dict[str, str]:
         """Return what is missing to read each namespace that has a schedule or a key."""
-        from planner.cli.checks import check_cloud, problems_of
+        from planner.cli.doctor import check_cloud, problems_of
         from workflows.cloud import Unauthorized, keys_from, require_keys
 
         try:
@@ -176,19 +177,6 @@ class StartedWorker:
         except Unauthorized as error:
             raise ServerError(str(error)) from error
         return problems_of(await check_cloud(self.cloud, {*namespaces, *own}))
-
-
-@asynccontextmanager
-async def open_cloud() -> AsyncIterator[CloudClient]:
-    """Open the Cloud API that the environment names, with its keys."""
-    from workflows.cloud import CLOUD_URL, URL_VARIABLE, CloudClient, CloudError, keys_from
-
-    try:
-        cloud = CloudClient(os.environ.get(URL_VARIABLE) or CLOUD_URL, keys_from(os.environ))
-    except CloudError as error:
-        raise ServerError(str(error)) from error
-    async with cloud:
-        yield cloud
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from temporalio.worker import Worker
 
 from planner.cli.boost import Wish
 from planner.cli.boost import _boost as boost_by_hand
-from planner.cli.skip import skip_next, take_back
+from planner.cli.pause import skip_next, take_back
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
 from planner.errors import Refused, ServerError
