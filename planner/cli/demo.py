@@ -58,7 +58,7 @@ async def local_stack(
     simulator_port: int = SIMULATOR_PORT,
     provisioning: float = PROVISIONING_SECONDS,
 ) -> AsyncIterator[Stack]:
-    """Run server, simulator and worker for as long as the context lasts.
+    """Run server, simulator and worker, with the watchdog, for as long as the context lasts.
 
     Args:
         ui_port: The preferred port of the Temporal UI; a free one if it is taken.
@@ -67,6 +67,9 @@ async def local_stack(
         provisioning: Seconds that the simulated Cloud takes to change a capacity.
     """
     from planner.simulator import Simulator
+    from planner.temporal.client import server_of
+    from planner.temporal.watchdog import LiveCalendars, ensure_watchdog
+    from workflows.activities.watchdog import WatchdogActivities
     from workflows.cloud import CloudClient, OneKey
     from workflows.worker import build_worker
 
@@ -85,8 +88,11 @@ async def local_stack(
         cloud = await stack.enter_async_context(
             CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
         )
+        calendars = LiveCalendars(server_of(temporal.client))
+        watchdog = WatchdogActivities(temporal.client, cloud, calendars)
+        await ensure_watchdog(temporal.client, starts_now=True)
         await stack.enter_async_context(
-            build_worker(temporal.client, cloud, grace=timedelta(seconds=1))
+            build_worker(temporal.client, cloud, grace=timedelta(seconds=1), watchdog=watchdog)
         )
         yield Stack(temporal, simulator)
 

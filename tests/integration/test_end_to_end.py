@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from conftest import binary
+from sync_helpers import eventually
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from planner.cli.demo import local_stack
 from planner.cli.plan import desired_state
 from planner.config.load import read
 from planner.forecast.conformance import CapacityRecord, violations
@@ -17,9 +19,11 @@ from planner.forecast.timeline import timeline
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
 from planner.temporal.client import server_of
+from planner.temporal.dev_server import UI_PORT, free_port
 from planner.temporal.sync import SyncReport, SyncRequest, sync
+from planner.temporal.watchdog import fetch_report
 from workflows.cloud import CloudClient, OneKey
-from workflows.contract import Capacity
+from workflows.contract import Capacity, WatchdogReport
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
@@ -102,3 +106,16 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
     history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
     horizon = Horizon(began, began + timedelta(seconds=40))
     assert equals_the_timeline(calendar, horizon, history) == ()
+
+
+async def test_what_runs_locally_has_a_watchdog() -> None:
+    """The stack of ``planner dev`` and ``planner demo`` is looked after as a worker's is."""
+    async with local_stack(ui_port=free_port(UI_PORT), simulator_port=0) as stack:
+
+        async def reported() -> WatchdogReport:
+            report = await fetch_report(stack.temporal.client)
+            assert report is not None
+            return report
+
+        report: WatchdogReport = await eventually(reported, within=45)
+        assert (report.cloud, report.problems) == (stack.simulator.url, ())
