@@ -101,14 +101,17 @@ async def work(
         say(f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.")
         for beside in (own.keep_checking(), own.start_watchdog()):
             stack.callback(asyncio.create_task(beside).cancel)
-        await run_worker(
-            client,
-            cloud,
-            stop=stop,
-            keys=keys_from(os.environ),
-            calendars=LiveCalendars(own.server),
-            baseline=baseline.value,
-        )
+        try:
+            await run_worker(
+                client,
+                cloud,
+                stop=stop,
+                keys=keys_from(os.environ),
+                calendars=LiveCalendars(own.server),
+                baseline=baseline.value,
+            )
+        except RuntimeError as error:  # how the SDK says that a worker can't begin, or go on
+            raise ServerError(f"the worker ended: {str(error).partition(': Status')[0]}") from error
     say("The worker has stopped.")
 
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sync_helpers import eventually, polling
+from refusing_proxy import PERMISSION_DENIED, UNAUTHENTICATED, RefusingProxy
+from sync_helpers import Shop, eventually, polling
 from temporalio.api.operatorservice.v1 import DeleteNamespaceRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
@@ -23,6 +24,7 @@ from planner.cli import doctor, worker
 from planner.errors import ServerError
 from planner.simulator import Simulator
 from planner.temporal.keepers import fetch_keepers, start_boost
+from planner.temporal.status import fetch_pollers, fetch_statuses
 from workflows import backoff
 from workflows.activities import capacity as capacity_activities
 from workflows.contract import BoostRequest, keeper_id
@@ -162,6 +164,80 @@ async def test_polls_that_are_refused(
             await eventually(lambda: ready(health, "/readyz", 503, "can't be polled"))
             await ready(health, "/healthz", 200)
     assert any("not ready: " in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        pytest.param(PERMISSION_DENIED, "permission_denied", id="no right"),
+        pytest.param(UNAUTHENTICATED, "unauthenticated", id="no identity"),
+    ],
+)
+async def test_polls_that_are_refused_for_rights(
+    keys: Path,
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+    word: str,
+) -> None:
+    """A worker whose rights go away: one sentence, alive, not ready, gone from the status.
+
+    It is ready again as soon as it has them back.
+    """
+    health, client, begun = free_port(), own_server.client, datetime.now(UTC)
+    shop = Shop(client, fresh)
+    await shop.sync(shop.value())
+    proxy = RefusingProxy(client.service_client.config.target_host)
+    async with Simulator(auto_create=True) as simulator, proxy.listening():
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        monkeypatch.setenv("TEMPORAL_ADDRESS", proxy.address)
+        (keys / shop.namespace).write_text("a-key", encoding="utf-8")
+        async with started(health):
+            await eventually(lambda: ready(health, "/readyz", 200))
+            await eventually(lambda: polled(shop, begun))
+            proxy.refuse(status)
+            await eventually(lambda: ready(health, "/readyz", 503, "can't be polled"))
+            await ready(health, "/readyz", 503, word)
+            await ready(health, "/healthz", 200)
+            said = [one.getMessage() for one in caplog.records if "not ready" in one.getMessage()]
+            assert len(said) == 1, said
+            with monkeypatch.context() as soon:
+                soon.setattr("planner.temporal.status.POLLING_WITHIN", timedelta(seconds=1))
+                await eventually(lambda: stands(shop, "no worker"))
+            proxy.refuse(None)
+            await eventually(lambda: ready(health, "/readyz", 200))
+    await shop.sync()
+
+
+async def polled(shop: Shop, since: datetime) -> None:
+    """Fail unless a worker has polled *since* then."""
+    pollers = await fetch_pollers(shop.server, datetime.now(UTC))
+    assert pollers.seen is not None
+    assert pollers.seen > since
+
+
+async def stands(shop: Shop, state: str) -> None:
+    """Fail unless the status of the shop's namespace is *state*, as a desk with rights sees it."""
+    (found,) = await fetch_statuses(shop.server, datetime.now(UTC), namespace=shop.namespace)
+    assert found.state == state
+
+
+async def test_a_worker_whose_rights_go_as_it_starts(
+    keys: Path, own_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends in one sentence, not in a traceback: what starts workers starts another."""
+    proxy = RefusingProxy(own_server.client.service_client.config.target_host)
+    async with Simulator(auto_create=True) as simulator, proxy.listening():
+        monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
+        monkeypatch.setenv("TEMPORAL_ADDRESS", proxy.address)
+        monkeypatch.setattr(worker, "say", lambda *_: proxy.refuse(UNAUTHENTICATED))
+        with pytest.raises(
+            ServerError, match="the worker ended: Worker validation failed"
+        ) as raised:
+            await worker.work("", "")
+        assert "\n" not in str(raised.value)
 
 
 async def known(client: Client, name: str) -> None:
