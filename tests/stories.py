@@ -20,8 +20,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Literal
 
-from planner.forecast.conformance import CapacityRecord, level, violations
-from planner.simulator.faults import CALLS, KINDS
+from planner.forecast.timeline import CapacityRecord, level, violations
+from planner.simulator.http import CALLS, KINDS
 from workflows.contract import (
     ON_DEMAND,
     BoostRequest,

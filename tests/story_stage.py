@@ -31,7 +31,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
-from planner.forecast.conformance import CapacityRecord
+from planner.forecast.timeline import CapacityRecord
 from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
 from planner.temporal.client import sdk_errors_only

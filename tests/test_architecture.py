@@ -36,7 +36,6 @@ EDGES = (
     "planner.simulator",
     "planner.rehearsal.environment",
     "planner.rehearsal.run",
-    "planner.rehearsal.worker_process",
     "planner.cli",
     "planner.__main__",
 )

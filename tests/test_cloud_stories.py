@@ -16,7 +16,7 @@ import pytest
 from cloud_helpers import KEY, NAMESPACE, Heartbeat, SkippingTime
 
 from planner.simulator import Principal, Rules, Simulator
-from planner.simulator.faults import CALLS, KINDS
+from planner.simulator.http import CALLS, KINDS
 from workflows.cloud import (
     CloudClient,
     CloudError,

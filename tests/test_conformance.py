@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.forecast.conformance import CapacityRecord, violations
+from planner.forecast.timeline import CapacityRecord, violations
 from workflows.contract import ON_DEMAND, Capacity
 
 

@@ -30,7 +30,7 @@ from planner.forecast.cost import (
     price_of,
     whole_hours,
 )
-from planner.forecast.cost_hints import CostHint, cost_hints
+from planner.forecast.preview import CostHint, cost_hints
 from planner.forecast.timeline import baseline_of, occurrences_in, rails_of
 from planner.model import (
     CLOUD_PLANS,

@@ -39,9 +39,8 @@ from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Sp
 from planner.occurrences.expand import expand
 from planner.render import format as fmt
 from planner.render import preview_text as text_output
+from planner.render.preview_data import preview_ics, preview_json
 from planner.render.preview_html import bars, levels, preview_html, preview_svg
-from planner.render.preview_ics import preview_ics
-from planner.render.preview_json import preview_json
 from planner.render.preview_text import (
     LEVELS,
     NOTHING,

@@ -14,7 +14,8 @@ from planner.errors import Lint, Refused
 from planner.plan.diff import diff
 from planner.plan.model import DesiredState, Plan
 from planner.plan.safety import Allowances, require_allowed, with_refusals
-from planner.render.plan import LIMIT, Section, plan_json, plan_markdown, plan_text, quoted
+from planner.render.format import Section
+from planner.render.plan import LIMIT, plan_json, plan_markdown, plan_text, quoted
 from planner.schedules.spec import Schedule, stamped
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from planner.simulator.api import Rates, State, answer
-from planner.simulator.faults import CALLS, KINDS
-from planner.simulator.http import HttpReply, HttpRequest
+from planner.simulator.http import CALLS, KINDS, HttpReply, HttpRequest
 from planner.simulator.server import control
 from planner.simulator.state import Rules
 

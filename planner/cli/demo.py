@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR
-from planner.forecast.conformance import CapacityRecord, level, violations
+from planner.forecast.timeline import CapacityRecord, level, violations
 from planner.temporal.dev_server import (
     SIMULATOR_PORT,
     UI_PORT,

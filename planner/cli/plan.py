@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from planner.model import Prices, Project, Window
     from planner.plan.model import Change, DesiredState, Plan, Source
     from planner.plan.safety import Allowances
-    from planner.render.plan import Section
+    from planner.render.format import Section
     from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncRequest
@@ -311,7 +311,7 @@ def sections_of(found: Plan, outlook: Outlook, *, brief: bool) -> tuple[Section,
     """Return the impact of a plan as sections, summarized if *brief*; none without changes."""
     if not found.pending:
         return ()
-    from planner.render.plan import Section
+    from planner.render.format import Section
     from planner.render.plan_impact import impact_sections, impact_summary
 
     ahead = outlook.impact(found)

@@ -120,7 +120,7 @@ def _refuse_too_many(directory: Path, project: Project, span: Horizon) -> None:
 def _printed(shown: Preview, output: Format, now: datetime) -> str:
     """Return the preview *shown* in the format *output*."""
     if output is Format.json:
-        from planner.render.preview_json import preview_json
+        from planner.render.preview_data import preview_json
 
         return preview_json(shown) + "\n"
     if output is Format.html:
@@ -132,7 +132,7 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
 
         return preview_svg(shown)
     if output is Format.ics:
-        from planner.render.preview_ics import preview_ics
+        from planner.render.preview_data import preview_ics
 
         return preview_ics(shown)
     from planner.render.preview_text import preview_text

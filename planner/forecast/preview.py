@@ -3,25 +3,289 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+from zoneinfo import ZoneInfo
 
-from planner.errors import Lint
-from planner.forecast.cost import Bill, compute_bill
-from planner.forecast.cost_hints import CostHint, cost_hints
-from planner.forecast.timeline import OCCURRENCE_ORDER, Step, combine_steps, occurrences_in
-from planner.model import (
-    BusinessDays,
-    Horizon,
-    NamespaceCalendar,
-    Occurrence,
-    Project,
-    Window,
+from planner.errors import Lint, first_few
+from planner.forecast.cost import (
+    HOUR,
+    Bill,
+    ceil_hour,
+    compute_bill,
+    floor_hour,
+    hours_of,
+    minimum_actions,
 )
+from planner.forecast.timeline import (
+    OCCURRENCE_ORDER,
+    Step,
+    baseline_of,
+    combine_steps,
+    occurrences_in,
+    target_lookup,
+)
+from planner.model import BusinessDays, Horizon, NamespaceCalendar, Occurrence, Project, Window
 from planner.recurrence.business_days import business_calendar
 from planner.timezones import ClockChange, clock_changes
-from workflows.contract import to_wall
+from workflows.contract import combine, to_wall
+
+SLIVER = timedelta(minutes=20)
+"""The longest part of an hour that a hint suggests to give up; more is taken as intended."""
+
+REVERT = timedelta(minutes=2)
+"""How long a revert takes, by the service's own target; a raise takes as long."""
+
+MOST_NAMES = 3
+"""The windows that a hint for many names; the rest is counted."""
+
+Kind = Literal["early-start", "late-end", "exact-end", "paid-gap", "free-until"]
+"""What a hint is about; the names are stable.
+
+- ``early-start``: the lead alone reaches into the hour before, which is billed.
+- ``late-end``: the last few minutes reach into another hour, which is billed.
+- ``exact-end``: it ends on an hour mark, so that the revert itself may cost an hour.
+- ``paid-gap``: between two boosts nothing is in force in hours that are billed anyway.
+- ``free-until``: the last hour is billed to its end and not used to its end.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CostHint:
+    """One hint, for all the windows and occurrences of a namespace that it applies to.
+
+    *actions* are what the change saves over the horizon, or for ``exact-end`` what is at
+    stake; 0 where the hint offers time for free. Of several windows it is the sum of what
+    each saves by itself: at least as much is saved if all are changed.
+    """
+
+    namespace: str
+    windows: tuple[str, ...]
+    kind: Kind
+    runs: int
+    actions: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """A hint for a single occurrence.
+
+    *at* is in UTC, *minutes* is the size of the sliver, and *lead* the longest lead, jitter
+    included, that would keep out of it: 0 where any would reach into it.
+    """
+
+    windows: tuple[str, ...]
+    kind: Kind
+    minutes: int
+    actions: int
+    at: datetime
+    tz: ZoneInfo
+    lead: timedelta = timedelta()
+
+
+def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint, ...]:
+    """Return the hints for a namespace, largest saving first.
+
+    Each saving is exact if that one hint is followed: an hour that another window needs
+    anyway is never counted as saved.
+    """
+    occurrences = occurrences_in(calendar.windows, horizon, "requested")
+    steps = combine_steps(calendar, occurrences, horizon, "requested")
+    hourly = _HourlyCost(calendar, steps)
+    groups: dict[Kind, list[_Finding]] = defaultdict(list)
+    for occurrence in occurrences:
+        if occurrence.start in horizon:
+            for finding in (*_first_hour(occurrence, hourly), *_last_hour(occurrence, hourly)):
+                groups[finding.kind].append(finding)
+    for finding in _gaps(steps, hourly):
+        groups[finding.kind].append(finding)
+    found = (_summed_up(calendar, group) for group in groups.values())
+    return tuple(sorted(found, key=lambda hint: (_RANK[hint.kind], -hint.actions, hint.windows)))
+
+
+class _HourlyCost:
+    """The minimum of Actions of each calendar hour, and what a single occurrence adds to it."""
+
+    def __init__(self, calendar: NamespaceCalendar, steps: Iterable[Step]) -> None:
+        self._capacity = baseline_of(calendar)
+        self._baseline = minimum_actions(self._capacity)
+        self._target = target_lookup(calendar)
+        self._known: dict[datetime, int] = {}
+        self._steps: Mapping[datetime, list[Step]] = defaultdict(list)
+        for step in steps:
+            if step.occurrences:
+                for hour in hours_of(step.start, step.end):
+                    self._steps[hour].append(step)
+
+    def is_billed(self, hour: datetime) -> bool:
+        """Tell whether *hour* is billed more than the baseline."""
+        return self._actions(hour) > self._baseline
+
+    def saving(self, hour: datetime, without: Occurrence) -> int:
+        """Return the Actions that *hour* costs because of *without* alone."""
+        least = self._baseline
+        for step in self._steps.get(hour, ()):
+            others = (each for each in step.occurrences if each is not without)
+            tru = combine(others, self._capacity)
+            least = max(least, minimum_actions(self._target(tru).capacity))
+        return self._actions(hour) - least
+
+    def _actions(self, hour: datetime) -> int:
+        if hour not in self._known:
+            levels = (minimum_actions(step.capacity) for step in self._steps.get(hour, ()))
+            self._known[hour] = max(levels, default=self._baseline)
+        return self._known[hour]
+
+
+def _first_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
+    """Find a sliver before an hour mark that is billed as an hour of its own."""
+    fires = occurrence.fires
+    sliver = ceil_hour(fires) - fires
+    if timedelta() < sliver <= SLIVER and ceil_hour(fires) < occurrence.end:
+        saved = hourly.saving(floor_hour(fires), occurrence)
+        if saved:
+            found = _finding(occurrence, "early-start", sliver, saved, fires)
+            lead = occurrence.start - ceil_hour(fires)
+            yield replace(found, lead=lead if lead > REVERT else timedelta())
+
+
+def _last_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
+    """Find a sliver after an hour mark, an unused rest of an hour, or an end on the mark."""
+    end = occurrence.end
+    mark = floor_hour(end)
+    sliver = end - mark
+    if not sliver:
+        # If the revert is slow, the hour after the end costs what the one before does.
+        at_stake = 0 if hourly.is_billed(end) else hourly.saving(end - HOUR, occurrence)
+        if at_stake:
+            yield _finding(occurrence, "exact-end", REVERT, at_stake, end)
+        return
+    saved = hourly.saving(mark, occurrence)
+    if saved and sliver <= SLIVER and occurrence.fires < mark:
+        yield _finding(occurrence, "late-end", sliver, saved, end)
+    elif saved:
+        yield _finding(occurrence, "free-until", HOUR - sliver, 0, end)
+
+
+def _gaps(steps: Sequence[Step], hourly: _HourlyCost) -> Iterator[_Finding]:
+    """Yield the gaps between two boosts all of whose hours are billed."""
+    for (before, gap), (_, after) in pairwise(pairwise(steps)):
+        if gap.occurrences or not (before.occurrences and after.occurrences):
+            continue
+        if all(hourly.is_billed(hour) for hour in hours_of(gap.start, gap.end)):
+            following = after.occurrences[0].window
+            names = (before.occurrences[-1].window.name, following.name)
+            minutes = _minutes(gap.end - gap.start)
+            yield _Finding(names, "paid-gap", minutes, 0, gap.start, following.tz)
+
+
+def _finding(
+    occurrence: Occurrence, kind: Kind, length: timedelta, actions: int, at: datetime
+) -> _Finding:
+    window = occurrence.window
+    return _Finding((window.name,), kind, _minutes(length), actions, at, window.tz)
+
+
+def _minutes(length: timedelta) -> int:
+    """Return *length* in minutes, rounded up."""
+    return -(-length // timedelta(minutes=1))
+
+
+def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> CostHint:
+    """Return one hint for *findings* of one kind."""
+    first = findings[0]
+    by_windows = dict.fromkeys(finding.windows for finding in findings)
+    windows = tuple(dict.fromkeys(name for names in by_windows for name in names))
+    sizes = {finding.minutes for finding in findings}
+    lead = min(finding.lead for finding in findings)
+    sentences = _SENTENCES if len(by_windows) == 1 else _OF_MANY
+    message = sentences[first.kind].format(
+        first=first.windows[0],
+        last=first.windows[-1],
+        names=_listed(windows),
+        size=f"{max(sizes)} min" if len(sizes) == 1 else f"up to {max(sizes)} min",
+        or_lead=f", or make lead and jitter {_minutes_down(lead)} min in all" if lead else "",
+        at=_clock(first.at, first.tz),
+        mark=_clock(floor_hour(first.at), first.tz),
+        free=_clock(ceil_hour(first.at) - timedelta(minutes=1), first.tz),
+    )
+    actions = sum(finding.actions for finding in findings)
+    return CostHint(calendar.namespace, windows, first.kind, len(findings), actions, message)
+
+
+def _listed(windows: Sequence[str]) -> str:
+    """Return the first few of *windows*, and how many more there are.
+
+    >>> _listed(["a", "b"]), _listed(["a", "b", "c", "d", "e"])
+    ('a and b', 'a, b, c and 2 more')
+    """
+    if len(windows) > MOST_NAMES:
+        return first_few(windows, MOST_NAMES)
+    return " and ".join(filter(None, (", ".join(windows[:-1]), windows[-1])))
+
+
+def _minutes_down(length: timedelta) -> int:
+    """Return *length* in whole minutes."""
+    return length // timedelta(minutes=1)
+
+
+def _clock(instant: datetime, tz: ZoneInfo) -> str:
+    """Return *instant* as wall time; hour marks are UTC's, whatever the zone shows then."""
+    return f"{to_wall(instant, tz):%H:%M}"
+
+
+_RANK: Mapping[Kind, int] = {
+    "early-start": 0,
+    "late-end": 0,
+    "paid-gap": 1,
+    "exact-end": 2,
+    "free-until": 3,
+}
+"""The order of hints: savings, gaps that are billed, risks, free time."""
+
+_SENTENCES: Mapping[Kind, str] = {
+    "early-start": (
+        "{first} is requested at {at}, {size} before the hour: that adds a billed hour; "
+        "start the window {size} later{or_lead}"
+    ),
+    "late-end": (
+        "{first} ends at {at}, {size} past the hour: that adds a billed hour; end by "
+        "{mark}, or use it: it is free until {free}"
+    ),
+    "exact-end": (
+        "{first} ends at {at} sharp: a revert that is slow by {size} bills one more hour; "
+        "end 5 min earlier to be safe"
+    ),
+    "paid-gap": (
+        "{first} and {last} leave a gap of {size} and pay it anyway; letting {first} run on "
+        "costs nothing"
+    ),
+    "free-until": "{first} ends at {at}, its last hour is paid: it is free until {free}",
+}
+
+_OF_MANY: Mapping[Kind, str] = {
+    "early-start": (
+        "{names} are requested {size} before an hour: that adds a billed hour to each; start "
+        "them so much later{or_lead}"
+    ),
+    "late-end": (
+        "{names} end {size} past an hour: that adds a billed hour to each; end on the hour, or "
+        "use the hour to its end"
+    ),
+    "exact-end": (
+        "{names} end on an hour sharp: a revert that is slow by {size} bills one more hour; "
+        "end 5 min earlier to be safe"
+    ),
+    "paid-gap": (
+        "{names} leave gaps of {size} and pay them anyway; letting the earlier run on costs nothing"
+    ),
+    "free-until": "{names} end within an hour that is paid: it is free to its last minute",
+}
+"""What is said of several windows, or pairs of them, at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,5 +6,4 @@ by one through the real workflows; what is expected comes from the occurrences.
 - `plan`: the year cut into independent parts, and the result held against the timeline.
 - `environment`: a server whose clock skips, a simulator on that clock, a worker.
 - `run`: parts side by side, each in a process of its own.
-- `worker_process`: such a process.
 """

@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from operator import attrgetter
 
-from planner.forecast.conformance import CapacityRecord
-from planner.forecast.timeline import Step, combine_steps, occurrences_in
+from planner.forecast.timeline import CapacityRecord, Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
 from planner.schedules.firings import firings
 from planner.schedules.spec import Schedule

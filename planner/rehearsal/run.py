@@ -1,7 +1,8 @@
 """Rehearsals run: parts side by side, each in a process of its own, and what they cost.
 
 A part goes to its process as a pickled `Part` on stdin. Back come pickled messages, each
-after its length: how many firings are done, at the end the result or an error's text.
+after its length: how many firings are done, at the end the result or an error's text. Such a
+process runs this module as a program; it is no command.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import pickle
 import random
 import signal
 import sys
+import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from planner.errors import ServerError
-from planner.forecast.conformance import CapacityRecord
+from planner.forecast.timeline import CapacityRecord
 from planner.model import Horizon, Project
 from planner.rehearsal.environment import Environment, start_environment
 from planner.rehearsal.plan import (
@@ -38,6 +40,7 @@ from workflows.contract import Capacity, format_instant, keeper_id
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+
 
 FIRING = 3
 """Actions of one firing of a schedule, the start of its boost among them."""
@@ -321,7 +324,7 @@ async def _process() -> AsyncIterator[asyncio.subprocess.Process]:
     # Modules are found as they are here, whatever lies in the current directory; and Ctrl-C
     # on a terminal reaches it by way of this process alone.
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "planner.rehearsal.worker_process"),
+        *(sys.executable, "-P", "-m", "planner.rehearsal.run"),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         process_group=0,
         stdin=asyncio.subprocess.PIPE,
@@ -349,3 +352,52 @@ async def _message(stream: asyncio.StreamReader) -> Any:
         return pickle.loads(await stream.readexactly(length))
     except asyncio.IncompleteReadError as error:
         raise ServerError("a process of the rehearsal ended early; see above") from error
+
+
+def main() -> int:
+    """Run the part on stdin; return 0 if its result or an error's text was sent."""
+    channel = _message_channel()
+    part = pickle.load(sys.stdin.buffer)
+    try:
+        asyncio.run(_run(part, channel))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        return 1
+    except Exception:  # a bug of ours
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _message_channel() -> BinaryIO:
+    """Return stdout for messages alone; anything else that is printed goes to stderr."""
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return channel
+
+
+async def _run(part: Part, channel: BinaryIO) -> None:
+    """Run *part*; send its progress, then its result or an error's text.
+
+    SIGTERM cancels it, so that the server it has started is stopped.
+    """
+    task = asyncio.current_task()
+    assert task
+    with suppress(NotImplementedError):  # Windows has no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        _send(channel, await run_part(part, lambda done: _send(channel, done)))
+    except ServerError as error:
+        _send(channel, str(error))
+
+
+def _send(channel: BinaryIO, message: int | str | RehearsalResult) -> None:
+    """Send a message after its length."""
+    content = pickle.dumps(message)
+    channel.write(len(content).to_bytes(LENGTH_BYTES, "big") + content)
+    channel.flush()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the SDK may abort the interpreter while it shuts down

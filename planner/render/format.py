@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
@@ -15,14 +16,21 @@ from workflows.contract import Capacity, format_duration, to_wall
 
 if TYPE_CHECKING:
     from planner.forecast.cost import Bill, NamespaceBill
-    from planner.forecast.cost_hints import CostHint
-    from planner.forecast.preview import Lane, Preview, ZoneChange
+    from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
     from planner.forecast.timeline import Step
 
 DASH = "–"
 
 MOST_DETAILED = 4
 """Occurrences or steps that a tooltip lists one by one; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled block of plain lines beside the changes, such as the cost of a plan."""
+
+    title: str
+    lines: tuple[str, ...]
 
 
 # Times ---------------------------------------------------------------------------------------

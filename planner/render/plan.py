@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from planner.errors import Lint, Problem, first_few
 from planner.plan.model import Change, Field, Plan
 from planner.render import format as fmt
+from planner.render.format import Section
 from workflows.contract import to_wall
 
 SIGNS = {
@@ -46,14 +47,6 @@ _VERBS = {
     "unchanged": "unchanged",
     "refused": "refused",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A titled block of plain lines beside the changes, such as the cost of a plan."""
-
-    title: str
-    lines: tuple[str, ...]
 
 
 def summary_sentence(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from planner.forecast.cost import MonthlyCost
 from planner.forecast.plan_impact import CapacityDifference, PlanImpact
 from planner.model import Horizon
 from planner.render import format as fmt
-from planner.render.plan import Section
+from planner.render.format import Section
 from workflows.contract import format_instant
 
 WIDTH = 80

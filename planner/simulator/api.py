@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from planner.simulator.faults import SHORTAGE, Fault, Faults
-from planner.simulator.http import HttpReply, HttpRequest, refused
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from temporalio.api.cloud.cloudservice import v1 as cloud
+
+from planner.simulator.http import SHORTAGE, Fault, Faults, HttpReply, HttpRequest, refused
 from planner.simulator.state import (
     SUCCESS,
     Account,
@@ -290,7 +293,7 @@ def _in_style(state: State, call: Call, reply: HttpReply) -> HttpReply:
     """Return *reply* as the rules want replies written."""
     if state.account.rules.replies == "sparse" or reply.body is None:
         return reply
-    from planner.simulator.unpopulated import filled, kind_of_reply
+    from planner.simulator.api import filled, kind_of_reply
 
     return replace(reply, body=filled(reply.body, kind_of_reply(call.name)))
 
@@ -425,3 +428,63 @@ class _Visit:
         if not self.principal.may(right, self.call.namespace):
             name = self.principal.name
             raise Refusal(403, f"{name} has no {right} right on {self.call.namespace}")
+
+
+_REPLIES: dict[str, Descriptor] = {
+    "identity": cloud.GetCurrentIdentityResponse.DESCRIPTOR,
+    "list": cloud.GetNamespacesResponse.DESCRIPTOR,
+    "get": cloud.GetNamespaceResponse.DESCRIPTOR,
+    "update": cloud.UpdateNamespaceResponse.DESCRIPTOR,
+    "capacity-info": cloud.GetNamespaceCapacityInfoResponse.DESCRIPTOR,
+    "operation": cloud.GetAsyncOperationResponse.DESCRIPTOR,
+}
+
+
+def kind_of_reply(call: str) -> Descriptor:
+    """Return the message that the reply to *call* is."""
+    return _REPLIES[call]
+
+
+def filled(value: Mapping[str, Any], kind: Descriptor) -> Json:
+    """Return *value*, the JSON of a message of *kind*, with every field that it leaves out.
+
+    Members of a oneof that aren't set stay left out, as do fields of well-known types, which
+    have a JSON of their own.
+    """
+    found: Json = dict(value)
+    for each in kind.fields:
+        name = each.json_name
+        if name in found:
+            found[name] = _within(found[name], each)
+        elif each.containing_oneof is None:
+            found[name] = _empty(each)
+    return found
+
+
+def _within(value: Any, field: FieldDescriptor) -> Any:
+    """Return the set *value* of *field*, with what its messages leave out."""
+    kind = field.message_type
+    if kind is None or kind.full_name.startswith("google.protobuf."):
+        return value
+    if _is_map(field):
+        held = kind.fields_by_name["value"]
+        return {key: _within(one, held) for key, one in value.items()}
+    if field.is_repeated:
+        return [filled(one, kind) for one in value]
+    return filled(value, kind) if isinstance(value, Mapping) else value
+
+
+def _empty(field: FieldDescriptor) -> Any:
+    if _is_map(field):
+        return {}
+    if field.is_repeated:
+        return []
+    if field.message_type is not None:
+        return None
+    if field.enum_type is not None:
+        return field.enum_type.values[0].name
+    return field.default_value if field.type != FieldDescriptor.TYPE_BYTES else ""
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry

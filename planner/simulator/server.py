@@ -41,8 +41,16 @@ from planner.simulator.api import (
     instant_json,
     namespace_json,
 )
-from planner.simulator.faults import Fault, parse_fault
-from planner.simulator.http import Direct, HttpReply, HttpRequest, HttpServer, error_json, refused
+from planner.simulator.http import (
+    Direct,
+    Fault,
+    HttpReply,
+    HttpRequest,
+    HttpServer,
+    error_json,
+    parse_fault,
+    refused,
+)
 from planner.simulator.state import FOREIGN, Account, Entry, Namespace, Refusal, Rules
 
 Json = dict[str, Any]

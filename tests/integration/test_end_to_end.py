@@ -14,8 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli.demo import local_stack
 from planner.cli.plan import desired_state
 from planner.config.load import read
-from planner.forecast.conformance import CapacityRecord, violations
-from planner.forecast.timeline import timeline
+from planner.forecast.timeline import CapacityRecord, timeline, violations
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
 from planner.temporal.client import server_of

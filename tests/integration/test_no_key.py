@@ -17,7 +17,7 @@ import pytest
 from processes import BESIDE, Processes, free_port, processes
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
-from planner.simulator.faults import CALLS, KINDS
+from planner.simulator.http import CALLS, KINDS
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
 
 pytestmark = pytest.mark.integration

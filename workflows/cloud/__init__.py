@@ -4,10 +4,20 @@
 - `capacity_change`: one change of a capacity, through every reply that the API may give.
 - `api`: the calls that takes, and how one HTTP call is made.
 - `models`: the JSON of the API as values.
-- `keys`, `limits`: the API key to use; the account's concurrency and rate limits.
+- `account`: the API key to use; the account's concurrency and rate limits.
 - `errors`: the errors, by what to do about them.
 """
 
+from workflows.cloud.account import (
+    ConcurrencyLimit,
+    KeyDirectory,
+    KeyFile,
+    KeySource,
+    OneKey,
+    RateLimiter,
+    keys_from,
+    require_keys,
+)
 from workflows.cloud.api import CLOUD_URL, URL_VARIABLE
 from workflows.cloud.client import CloudClient
 from workflows.cloud.errors import (
@@ -21,8 +31,6 @@ from workflows.cloud.errors import (
     Throttled,
     Unauthorized,
 )
-from workflows.cloud.keys import KeyDirectory, KeyFile, KeySource, OneKey, keys_from, require_keys
-from workflows.cloud.limits import ConcurrencyLimit, RateLimiter
 from workflows.cloud.models import CapacityOptions, ObservedCapacity
 
 __all__ = [

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
+from workflows.cloud.account import ConcurrencyLimit, Heartbeat, KeySource, RateLimiter, Sleep
 from workflows.cloud.errors import (
     CloudError,
     NamespaceNotFound,
@@ -27,8 +28,6 @@ from workflows.cloud.errors import (
     Throttled,
     Unauthorized,
 )
-from workflows.cloud.keys import KeySource
-from workflows.cloud.limits import ConcurrencyLimit, Heartbeat, RateLimiter, Sleep
 from workflows.cloud.models import (
     CapacityOptions,
     Json,

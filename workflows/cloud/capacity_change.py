@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import uuid
 
+from workflows.cloud.account import Clock, ConcurrencyLimit, Heartbeat, Sleep
 from workflows.cloud.api import CloudApi
 from workflows.cloud.errors import (
     CloudError,
@@ -25,7 +26,6 @@ from workflows.cloud.errors import (
     TemporaryError,
     Throttled,
 )
-from workflows.cloud.limits import Clock, ConcurrencyLimit, Heartbeat, Sleep
 from workflows.cloud.models import CapacityOptions, CapacityRequest, NamespaceReply, Operation
 from workflows.contract import Capacity
 

@@ -8,17 +8,17 @@ from typing import Self
 
 import httpx
 
-from workflows.cloud.api import CloudApi, Connection
-from workflows.cloud.capacity_change import CapacityChange
-from workflows.cloud.keys import KeySource
-from workflows.cloud.limits import (
+from workflows.cloud.account import (
     REQUESTS_PER_SECOND,
     Clock,
     ConcurrencyLimit,
     Heartbeat,
+    KeySource,
     RateLimiter,
     Sleep,
 )
+from workflows.cloud.api import CloudApi, Connection
+from workflows.cloud.capacity_change import CapacityChange
 from workflows.cloud.models import CapacityOptions, ObservedCapacity
 from workflows.contract import Capacity
 
