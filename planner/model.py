@@ -14,8 +14,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, Lease, Rails, Until
-from workflows.contract.findings import Finding, NamespaceState, state_of
+from workflows.contract import Capacity, Combine, Rails, Until
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -382,49 +381,3 @@ class Project:
     def windows(self) -> tuple[Window, ...]:
         """Every window of every namespace, in order."""
         return tuple(window for calendar in self.namespaces for window in calendar.windows)
-
-
-# A namespace as it is now --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class NextWindow:
-    """The window that the schedules of a namespace open next; *start* is in UTC."""
-
-    window: str
-    start: datetime
-    tru: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamespaceStatus:
-    """A namespace as it is: what is in force and until when, and what is wrong.
-
-    *capacity* was in force at *observed_at*; both are None where nobody has looked yet.
-    *findings* are sorted, the most urgent first. *skipped* are the leases of coming occurrences
-    that an operator took out.
-    """
-
-    namespace: str
-    capacity: Capacity | None = None
-    observed_at: datetime | None = None
-    baseline: Capacity | None = None
-    leases: tuple[Lease, ...] = ()
-    skipped: tuple[Lease, ...] = ()
-    next_window: NextWindow | None = None
-    findings: tuple[Finding, ...] = ()
-
-    @property
-    def state(self) -> NamespaceState:
-        """The most urgent state of its findings."""
-        return state_of(self.findings)
-
-    @property
-    def details(self) -> str:
-        """What was found, in words: a line or more for each finding."""
-        return "\n".join(finding.text for finding in self.findings)
-
-    @property
-    def is_alarming(self) -> bool:
-        """Whether the namespace needs attention."""
-        return any(finding.is_alarming for finding in self.findings)

@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from planner.model import NamespaceStatus, NextWindow
 from planner.render.status import WIDTH, by_urgency, status_json, status_text, watched
-from planner.temporal.status import Seen, namespace_status
 from workflows.contract import (
     ON_DEMAND,
     Capacity,
@@ -25,9 +23,12 @@ from workflows.contract.findings import (
     Keeper,
     NamespaceFacts,
     NamespaceState,
+    NamespaceStatus,
+    NextWindow,
     Pollers,
     Sighting,
     WindowRun,
+    status_of,
 )
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -91,7 +92,7 @@ def keeper(
 )
 def test_situations(known: Keeper | None, state: str, alarming: bool) -> None:
     """States that need attention are distinguished, also where no keeper answers."""
-    found = namespace_status(Seen(NamespaceFacts(namespace="n.a", keeper=known), NEXT), NOW)
+    found = status_of(NamespaceFacts(namespace="n.a", keeper=known, next_window=NEXT), NOW)
     assert (found.state, found.is_alarming) == (state, alarming)
     assert found.next_window == NEXT
 
@@ -100,13 +101,13 @@ def test_the_cloud_itself_counts_where_it_was_asked() -> None:
     """Capacity and age are those of the newest look; leases are shown while they are held."""
     known = keeper(LEASE, capacity=Capacity(8))
     facts = NamespaceFacts(namespace="n.a", keeper=known)
-    seen = namespace_status(Seen(facts), NOW)
+    seen = status_of(facts, NOW)
     assert (seen.capacity, seen.observed_at) == (Capacity(8), NOW - timedelta(minutes=12))
     assert seen.leases == (LEASE,)
     looked = NamespaceFacts(
         namespace="n.a", keeper=known, sighting=Sighting(Capacity(4), NOW - timedelta(seconds=1))
     )
-    seen = namespace_status(Seen(looked), NOW)
+    seen = status_of(looked, NOW)
     assert (seen.capacity, seen.observed_at) == (Capacity(4), NOW - timedelta(seconds=1))
     assert (seen.state, seen.is_alarming) == ("uncovered", True)
 
@@ -209,7 +210,7 @@ def test_what_the_watchdog_saw_last() -> None:
         namespace="n.a", state="foreign", details="set externally", capacity=Capacity(12), at=at
     )
     facts = NamespaceFacts(namespace="n.a", keeper=keeper(runs=False), watched=watched)
-    seen = namespace_status(Seen(facts), NOW)
+    seen = status_of(facts, NOW)
     assert (seen.state, seen.capacity, seen.observed_at) == ("foreign", Capacity(12), at)
     assert seen.details == "set externally (seen 2027-01-31T22:59:00Z)"
 
@@ -313,6 +314,6 @@ def test_a_window_that_nothing_asked_for(
     """It isn't covered once it is open, whatever the keeper says of what it knows."""
     run = WindowRun(window="payroll", start=NOW + start, end=NOW + start + timedelta(hours=2))
     facts = NamespaceFacts(namespace="n.a", keeper=keeper(state=known), unstarted=(run,))
-    found = namespace_status(Seen(facts), NOW)
+    found = status_of(facts, NOW)
     assert found.state == state
     assert f"payroll is under way and not started, {run.span}" in found.details

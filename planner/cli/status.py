@@ -19,11 +19,10 @@ from planner.cli.output import colours, is_lost
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
-    from planner.model import NamespaceStatus
     from planner.temporal.client import Server
     from workflows.cloud import CloudClient
     from workflows.contract import WatchdogReport
-    from workflows.contract.findings import NamespaceFacts, Pollers
+    from workflows.contract.findings import NamespaceFacts, NamespaceStatus, Pollers
 
 WATCH_EVERY = 2.0
 """Seconds between two refreshes of ``--watch``."""
@@ -129,8 +128,9 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     import asyncio
 
     from planner.temporal.client import require_namespace
-    from planner.temporal.status import fetch_facts, fetch_pollers, namespace_status
+    from planner.temporal.status import fetch_facts, fetch_pollers
     from planner.temporal.watchdog import fetch_report
+    from workflows.contract.findings import status_of
 
     begun = datetime.now(UTC)
     pollers = await fetch_pollers(server, begun)
@@ -141,10 +141,9 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     if namespace and not seen:
         raise ServerError(await _unknown(server, namespace))
     if cloud:
-        sighted = await asyncio.gather(*(_sighted(cloud, one.facts) for one in seen))
-        seen = [replace(one, facts=facts) for one, facts in zip(seen, sighted, strict=True)]
+        seen = await asyncio.gather(*(_sighted(cloud, one) for one in seen))
     now = datetime.now(UTC)
-    return Overview(tuple(namespace_status(one, now) for one in seen), pollers, now, report)
+    return Overview(tuple(status_of(one, now) for one in seen), pollers, now, report)
 
 
 async def _unknown(server: Server, namespace: str) -> str:

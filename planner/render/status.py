@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from planner.model import NamespaceStatus
 from planner.render.plan import painted
 from workflows.contract import Capacity, WatchdogReport, format_instant
 from workflows.contract.findings import (
     STATES,
     Finding,
     NamespaceState,
+    NamespaceStatus,
     Pollers,
     format_age,
     no_worker_text,

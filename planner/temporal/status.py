@@ -18,7 +18,7 @@ from temporalio.client import WorkflowExecution
 from temporalio.service import RPCError
 
 from planner.errors import ServerError
-from planner.model import Horizon, NamespaceStatus, NextWindow
+from planner.model import Horizon
 from planner.plan.live import firings_in, missed, pause_reason
 from planner.plan.model import LiveSchedule
 from planner.schedules.firings import upcoming
@@ -39,14 +39,17 @@ from workflows.contract.findings import (
     MISSED_MEMO,
     MissedBoost,
     NamespaceFacts,
+    NamespaceStatus,
+    NextWindow,
     Pause,
     Pollers,
     WindowRun,
-    findings_of,
+    status_of,
 )
 
 LOOK_AHEAD = timedelta(days=400)
 
+NO_REASON = "an operator, who gave no reason"
 
 LOOK_BACK = timedelta(days=31)
 """How long ago the firing of a window under way may be."""
@@ -55,56 +58,12 @@ POLLING_WITHIN = timedelta(seconds=75)
 """How long ago a worker has polled that runs: the server answers an idle poll after a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The facts of a namespace, and the window that its schedules open next."""
-
-    facts: NamespaceFacts
-    next_window: NextWindow | None = None
-
-
 async def fetch_statuses(
     server: Server, now: datetime, *, namespace: str = ""
 ) -> list[NamespaceStatus]:
     """Return the status of each namespace with a keeper or a schedule, sorted by name."""
     seen = await fetch_facts(server, now, await fetch_pollers(server, now), namespace=namespace)
-    return [namespace_status(one, now) for one in seen]
-
-
-def namespace_status(seen: Seen, now: datetime) -> NamespaceStatus:
-    """Return the status that follows from what was *seen* of a namespace.
-
-    The Cloud API's own answer counts where there is one, else what the keeper last observed.
-    """
-    facts = seen.facts
-    keeper, sighting = facts.keeper, facts.sighting
-    status = keeper.status if keeper else None
-    known = NamespaceStatus(
-        namespace=facts.namespace,
-        baseline=facts.declared,
-        next_window=seen.next_window,
-        findings=findings_of(facts, now),
-    )
-    if keeper and status:
-        left = keeper.is_running or keeper.is_broken
-        known = replace(
-            known,
-            capacity=status.capacity,
-            observed_at=status.observed_at,
-            baseline=status.baseline if keeper.is_running else facts.declared or status.baseline,
-            leases=status.leases if left else (),
-            skipped=tuple(one for one in status.released if one.start > now) if left else (),
-        )
-    seen_by = None if facts.is_of_another_cloud else facts.watched
-    if seen_by and seen_by.capacity and seen_by.at and _is_newer(seen_by.at, known.observed_at):
-        known = replace(known, capacity=seen_by.capacity, observed_at=seen_by.at)
-    if sighting:
-        known = replace(known, capacity=sighting.capacity, observed_at=sighting.at)
-    return known
-
-
-def _is_newer(at: datetime, than: datetime | None) -> bool:
-    return than is None or at > than
+    return [status_of(one, now) for one in seen]
 
 
 async def fetch_facts(
@@ -114,7 +73,7 @@ async def fetch_facts(
     *,
     namespace: str = "",
     report: WatchdogReport | None = None,
-) -> list[Seen]:
+) -> list[NamespaceFacts]:
     """Return the facts of each namespace with a keeper or a schedule, sorted by name.
 
     Without a worker nobody answers for a keeper, and none is asked. *report* is the latest one
@@ -124,20 +83,17 @@ async def fetch_facts(
     keepers, schedules, lost = await asyncio.gather(
         fetch_keepers(server.client, now, namespace, ask=pollers.count > 0),
         _fetch_schedules(server, now, namespace),
-        _fetch_missed(server, now, namespace),
+        fetch_missed(server, now, namespace),
     )
     known = {keeper.namespace: keeper for keeper in keepers}
     return [
-        Seen(
-            replace(
-                schedules.get(name, Seen(NamespaceFacts(namespace=name))).facts,
-                keeper=known.get(name),
-                missed=tuple(lost.get(name, ())),
-                pollers=pollers,
-                watched=watched.get(name),
-                workers_cloud=report.cloud if report else "",
-            ),
-            schedules[name].next_window if name in schedules else None,
+        replace(
+            schedules.get(name, NamespaceFacts(namespace=name)),
+            keeper=known.get(name),
+            missed=tuple(lost.get(name, ())),
+            pollers=pollers,
+            watched=watched.get(name),
+            workers_cloud=report.cloud if report else "",
         )
         for name in sorted({*known, *schedules, *lost})
     ]
@@ -197,8 +153,8 @@ async def _fetch_polls(server: Server, kind: TaskQueueType.ValueType) -> dict[st
 # Boosts that came to nothing ----------------------------------------------------------
 
 
-async def _fetch_missed(
-    server: Server, now: datetime, namespace: str
+async def fetch_missed(
+    server: Server, now: datetime, namespace: str = ""
 ) -> Mapping[str, list[MissedBoost]]:
     """Return the boosts of the last day that ended without their capacity, by namespace."""
     query = (
@@ -246,7 +202,9 @@ class _Listed:
     strangers: list[str] = field(default_factory=list)
 
 
-async def _fetch_schedules(server: Server, now: datetime, namespace: str) -> dict[str, Seen]:
+async def _fetch_schedules(
+    server: Server, now: datetime, namespace: str
+) -> dict[str, NamespaceFacts]:
     """Return what the schedules of each namespace show, or of *namespace* alone."""
     reader = EntryReader(server.converter)
     listed: defaultdict[str, _Listed] = defaultdict(_Listed)
@@ -266,22 +224,26 @@ async def _fetch_schedules(server: Server, now: datetime, namespace: str) -> dic
     return dict(zip(names, found, strict=True))
 
 
-async def _read_schedules(server: Server, namespace: str, listed: _Listed, now: datetime) -> Seen:
+async def _read_schedules(
+    server: Server, namespace: str, listed: _Listed, now: datetime
+) -> NamespaceFacts:
     """Return what the *listed* schedules of a *namespace* show; described where that is needed."""
     first, pauses, gaps = await asyncio.gather(
         _fetch_first(server, listed.owned, now),
         asyncio.gather(*(_read_pause(server, one, now) for one in listed.owned if one.live.paused)),
         fetch_gaps(server, listed.owned, now),
     )
-    facts = NamespaceFacts(
+    return NamespaceFacts(
         namespace=namespace,
         windows=tuple(sorted(one.live.window for one in listed.owned)),
         strangers=tuple(sorted(listed.strangers)),
         pauses=tuple(sorted(pauses, key=lambda pause: pause.window)),
         unstarted=tuple(gaps),
         declared=first.schedule.request.baseline if first and first.schedule else None,
+        next_window=next_window(first.schedule, now)
+        if first and first.schedule and not first.paused
+        else None,
     )
-    return Seen(facts, _next_of(first, now) if first and not first.paused else None)
 
 
 async def _fetch_first(
@@ -295,25 +257,30 @@ async def _fetch_first(
     return await describe(server, chosen.id) if chosen else None
 
 
-def _next_of(live: LiveSchedule, now: datetime) -> NextWindow | None:
-    if live.schedule is None:
-        return None
-    request = live.schedule.request
+def next_window(schedule: Schedule, now: datetime) -> NextWindow | None:
+    """Return the window that *schedule* opens next after *now*; None without one."""
+    request = schedule.request
     ahead = timedelta(seconds=request.ahead_seconds)
-    fires = next(upcoming(live.schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
+    fires = next(upcoming(schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
     if fires is None:
         return None
-    return NextWindow(window=request.window, start=fires + ahead, tru=request.tru)
+    return NextWindow(request.window, fires + ahead, request.tru, fires)
+
+
+def pause_of(live: LiveSchedule) -> Pause:
+    """Return who paused the schedule *live*."""
+    if not live.paused_by_operator:
+        return Pause(window=live.window)
+    return Pause(window=live.window, by=pause_reason(live.note) or NO_REASON)
 
 
 async def _read_pause(server: Server, one: ListedSchedule, now: datetime) -> Pause:
     """Return who paused a schedule, and its occurrence under way that has no boost."""
-    window, by_file = one.live.window, not one.live.paused_by_operator
-    if by_file:
-        return Pause(window=window)
+    pause = pause_of(one.live)
+    if not pause.by:
+        return pause
     open_runs = await _gaps_of(server, one, now)
-    by = pause_reason(one.live.note) or "an operator, who gave no reason"
-    return Pause(window=window, by=by, under_way=next(iter(open_runs), None))
+    return replace(pause, under_way=next(iter(open_runs), None))
 
 
 async def fetch_gaps(

@@ -385,6 +385,19 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         raise ServerError(f"no record of what is written for {project}: {error.message}") from error
 
 
+async def fetch_sync_time(server: Server, project: str) -> datetime | None:
+    """Return when the last sync of *project* wrote its record; None without one."""
+    request = DescribeWorkflowExecutionRequest(
+        namespace=server.namespace,
+        execution=WorkflowExecution(workflow_id=last_applied_id(project)),
+    )
+    try:
+        reply = await server.send(server.service.describe_workflow_execution, request)
+    except NotFound:
+        return None
+    return reply.workflow_execution_info.start_time.ToDatetime(tzinfo=UTC)
+
+
 async def delete_last_applied(server: Server, project: str) -> None:
     """Delete the record of *project*; nothing where there is none.
 

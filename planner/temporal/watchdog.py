@@ -7,10 +7,11 @@ bears no project's owner mark, so that no plan counts it, changes it or deletes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.api.schedule.v1 import ScheduleListEntry, ScheduleListInfo
@@ -39,6 +40,8 @@ from planner.schedules.spec import namespace_of
 from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.convert import EntryReader
 from planner.temporal.fetch import LATE, boost_id, describe, list_entries
+from planner.temporal.status import fetch_missed, fetch_pollers, next_window, pause_of
+from planner.temporal.sync_state import fetch_sync_time
 from workflows.contract import (
     ROUND_EVERY,
     TASK_QUEUE,
@@ -52,6 +55,9 @@ from workflows.contract import (
     WatchdogReport,
     occurrence_of,
 )
+from workflows.contract.findings import NamespaceFacts, NextWindow
+
+T = TypeVar("T")
 
 NOTE = (
     f"The planner's watchdog. Every {ROUND_EVERY // timedelta(minutes=1)} minutes it compares what "
@@ -81,7 +87,14 @@ class _Known:
 
     listed: bytes
     at: datetime
-    schedule: WindowSchedule | None
+    live: LiveSchedule | None
+    following: NextWindow | None = None
+
+    @property
+    def schedule(self) -> WindowSchedule | None:
+        """The schedule; None where it is gone or its input isn't a boost's."""
+        schedule = self.live.schedule if self.live else None
+        return schedule if schedule and schedule.request.tru > 0 else None
 
 
 @dataclass
@@ -89,7 +102,8 @@ class LiveCalendars:
     """Reads the live schedules of every project, for the watchdog's rounds.
 
     Each schedule is described once, and again where the list shows another: so a round of
-    which nothing has changed sends one request for each page of the list.
+    which nothing has changed sends one request for each page of the list, one for each project,
+    one for the boosts of the last day, and two for the workers.
     """
 
     server: Server
@@ -102,36 +116,108 @@ class LiveCalendars:
             ServerError: They could not be read.
         """
         reader = EntryReader(self.server.converter)
-        entries = [
-            entry
-            async for entry in list_entries(self.server)
-            if namespace_of(entry.schedule_id) and await reader.owner(entry)
-        ]
+        entries, projects = [], set()
+        strangers: defaultdict[str, list[str]] = defaultdict(list)
+        async for entry in list_entries(self.server):
+            if not (namespace := namespace_of(entry.schedule_id)):
+                continue
+            if owner := await reader.owner(entry):
+                entries.append(entry)
+                projects.add(owner)
+            else:
+                strangers[namespace].append(entry.schedule_id)
         slots = asyncio.Semaphore(DESCRIBED_AT_ONCE)
 
-        async def one(entry: ScheduleListEntry) -> WindowSchedule | None:
+        async def one(entry: ScheduleListEntry) -> tuple[str, _Known]:
             async with slots:
-                return await self._described(entry, now)
+                return entry.schedule_id, await self._described(entry, now)
 
-        found = await asyncio.gather(*(one(entry) for entry in entries))
-        self._known = {
-            id: known
-            for id, known in self._known.items()
-            if id in {entry.schedule_id for entry in entries}
-        }
-        schedules = [schedule for schedule in found if schedule is not None]
-        return CalendarView(
+        self._known = dict(await asyncio.gather(*(one(entry) for entry in entries)))
+        schedules = [known.schedule for known in self._known.values() if known.schedule]
+        view = CalendarView(
             namespaces=tuple(declared_by(schedules)),
             due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
         )
+        return await self._with_facts(view, projects, strangers, now)
 
-    async def _described(self, entry: ScheduleListEntry, now: datetime) -> WindowSchedule | None:
+    async def _with_facts(
+        self,
+        view: CalendarView,
+        projects: Collection[str],
+        strangers: Mapping[str, Sequence[str]],
+        now: datetime,
+    ) -> CalendarView:
+        """Return *view* with the facts of each namespace; what can't be read is a problem."""
+        problems: list[str] = []
+
+        async def guarded(work: Awaitable[T], otherwise: T) -> T:
+            try:
+                return await work
+            except ServerError as error:
+                problems.append(str(error))
+                return otherwise
+
+        missed, pollers, synced = await asyncio.gather(
+            guarded(fetch_missed(self.server, now), {}),
+            guarded(fetch_pollers(self.server, now), None),
+            guarded(fetch_synced(self.server, projects), {}),
+        )
+        declared = {one.namespace: one.baseline for one in view.namespaces}
+        described: defaultdict[str, list[_Known]] = defaultdict(list)
+        for id, known in self._known.items():
+            described[namespace_of(id)].append(known)
+        facts = tuple(
+            replace(
+                _facts_of(name, described.get(name, ())),
+                strangers=tuple(sorted(strangers.get(name, ()))),
+                missed=tuple(missed.get(name, ())),
+                declared=declared.get(name),
+                pollers=pollers,
+            )
+            for name in sorted({*described, *strangers, *missed})
+        )
+        return replace(
+            view, facts=facts, pollers=pollers, synced=synced, problems=tuple(sorted(problems))
+        )
+
+    async def _described(self, entry: ScheduleListEntry, now: datetime) -> _Known:
         listed, known = _as_listed(entry), self._known.get(entry.schedule_id)
         if known is None or known.listed != listed or now - known.at >= DESCRIBED_FOR:
             live = await describe(self.server, entry.schedule_id)
-            known = _Known(listed, now, _readable(live))
-            self._known[entry.schedule_id] = known
-        return known.schedule
+            known = _Known(listed, now, live)
+        if known.following is None or known.following.start <= now:
+            is_active = known.schedule and known.live and not known.live.paused
+            following = next_window(known.schedule, now) if is_active and known.schedule else None
+            known = replace(known, following=following)
+        return known
+
+
+def _facts_of(namespace: str, described: Iterable[_Known]) -> NamespaceFacts:
+    """Return what the *described* schedules for a *namespace* show."""
+    live = [(known, known.live) for known in described if known.live]
+    paused = [one for _, one in live if one.paused]
+    following = [known.following for known, _ in live if known.following]
+    horizons = [one.schedule.covers_until for _, one in live if one.schedule]
+    return NamespaceFacts(
+        namespace=namespace,
+        windows=tuple(sorted(one.window for _, one in live)),
+        pauses=tuple(
+            sorted((pause_of(one) for one in paused), key=lambda pause: pause.window),
+        ),
+        next_window=min(following, key=lambda one: (one.start, one.window), default=None),
+        drifted=tuple(sorted(one.window for _, one in live if one.drifted)),
+        covers_until=min((one for one in horizons if one), default=None),
+    )
+
+
+async def fetch_synced(server: Server, projects: Iterable[str]) -> dict[str, datetime]:
+    """Return when each of the *projects* was last synced, where that is known."""
+
+    async def one(project: str) -> tuple[str, datetime | None]:
+        return project, await fetch_sync_time(server, project)
+
+    found = await asyncio.gather(*(one(project) for project in projects))
+    return {project: at for project, at in found if at is not None}
 
 
 def _as_listed(entry: ScheduleListEntry) -> bytes:
@@ -141,13 +227,6 @@ def _as_listed(entry: ScheduleListEntry) -> bytes:
     info.ClearField("recent_actions")
     info.ClearField("future_action_times")
     return info.SerializeToString(deterministic=True)
-
-
-def _readable(live: LiveSchedule | None) -> WindowSchedule | None:
-    """Return the schedule of *live*; None where it is gone or its input isn't a boost's."""
-    if live is None or live.schedule is None or live.schedule.request.tru <= 0:
-        return None
-    return live.schedule
 
 
 def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:

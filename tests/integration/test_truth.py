@@ -25,7 +25,6 @@ from planner.cli.pause import skip_next, take_back
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
 from planner.errors import Refused, ServerError
-from planner.model import NamespaceStatus
 from planner.simulator import Simulator
 from planner.temporal import keepers
 from planner.temporal.keepers import start_boost, wait_for_result
@@ -44,6 +43,7 @@ from workflows.contract import (
     ReleaseRequest,
     keeper_id,
 )
+from workflows.contract.findings import NamespaceStatus
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ from workflows.contract import (
     RETRY_SIGNAL,
     STATUS_QUERY,
     TASK_QUEUE,
+    UNFINISHED_STATUSES,
     BaselinePolicy,
     Calendars,
     CalendarView,
@@ -56,11 +58,15 @@ from workflows.contract import (
     HealedWhat,
     KeeperStatus,
     NamespaceSeen,
+    RoundView,
     WatchdogInput,
     WatchdogReport,
+    format_instant,
     keeper_id,
     lease_of,
+    occurrence_of,
 )
+from workflows.contract.findings import Keeper, NamespaceFacts, WindowRun, status_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.provision import SCHEDULED_START
 from workflows.watchdog_decisions import Execution, QuietCapacity
@@ -100,6 +106,7 @@ class WatchdogActivities:
         baseline: Whether a declared baseline is established where less is in force.
         task_queue: Where keepers and boosts are started.
         observe_every: How often the keepers that are started observe their namespaces.
+        on_round: Takes what each round saw, and None once another worker may go on with them.
     """
 
     client: Client
@@ -108,6 +115,7 @@ class WatchdogActivities:
     baseline: BaselinePolicy = "enforce"
     task_queue: str = TASK_QUEUE
     observe_every: timedelta = OBSERVE_EVERY
+    on_round: Callable[[RoundView | None], None] = lambda _: None
     _started: set[str] = field(default_factory=set)
 
     @activity.defn(name=activity_types.WATCH)
@@ -128,7 +136,7 @@ class WatchdogActivities:
                 begin = datetime.now(UTC)
                 report = await self.round(begin, report, task.every_seconds)
                 activity.heartbeat(report)
-                observability.record_round(report)
+                observability.record_healed(report)
                 due = begin + timedelta(seconds=task.every_seconds)
                 if due >= end:
                     return report
@@ -140,6 +148,7 @@ class WatchdogActivities:
                 category=ApplicationErrorCategory.BENIGN,  # no traceback at every deployment
             )
         finally:
+            self.on_round(None)
             stopping.cancel()
 
     async def round(
@@ -148,8 +157,9 @@ class WatchdogActivities:
         """Look at everything once, at *now*, put right what can be, and return the report."""
         one = _Round(self, now, before)
         await one.run()
+        facts = await one.facts()
         healed = (*(before.healed if before else ()), *one.healed)
-        return WatchdogReport(
+        report = WatchdogReport(
             at=now,
             interval=interval,
             namespaces=tuple(sorted(one.seen.values(), key=lambda seen: seen.namespace)),
@@ -157,6 +167,16 @@ class WatchdogActivities:
             problems=tuple(one.problems),
             cloud=self.cloud.url,
         )
+        self.on_round(
+            RoundView(
+                report=report,
+                facts=facts,
+                statuses=tuple(status_of(each, now) for each in facts),
+                pollers=one.view.pollers,
+                synced=one.view.synced,
+            )
+        )
+        return report
 
 
 def _as_report(details: Any) -> WatchdogReport | None:
@@ -179,6 +199,9 @@ class _Round:
     problems: list[str] = field(default_factory=list)
     keepers: dict[str, Execution] = field(default_factory=dict)
     leases: dict[str, frozenset[str]] = field(default_factory=dict)
+    view: CalendarView = field(default_factory=CalendarView)
+    unstarted: dict[str, DueBoost] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
 
     @property
     def client(self) -> Client:
@@ -186,7 +209,8 @@ class _Round:
 
     async def run(self) -> None:
         """Take over keepers, start missed boosts, then look at quiet namespaces."""
-        view = await self._guarded("the schedules", self._view()) or CalendarView()
+        view = self.view = await self._guarded("the schedules", self._view()) or CalendarView()
+        self.problems += view.problems
         found = await self._guarded("the keepers", self._broken_or_running()) or set()
         if self.before and self.before.cloud != self.of.cloud.url:
             await self._each([(name, name) for name in sorted(found)], self._rouse)
@@ -196,6 +220,7 @@ class _Round:
         for name in found:
             names.setdefault(name, Declared(namespace=name))
         await self._each([(name, name) for name in sorted(names)], self._look_after_keeper)
+        self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
         await self._each(sorted(names.items()), self._look_at_capacity)
 
@@ -316,26 +341,22 @@ class _Round:
             boost, keeper, self.now, is_held=is_held, was_started_here=due.id in self.of._started
         )
         if action == "leave":
+            del self.unstarted[due.id]
             return
         if action == "terminate and start":
             await self._terminate(handle, boost)
         await self._start_boost(due)
+        del self.unstarted[due.id]
         was = boost.status.lower().replace("_", " ") if boost.status else "not there"
         self._heal(namespace, "boost", f"the boost of {due.request.window} was {was}: started now")
 
     async def _leases_of(self, namespace: str) -> frozenset[str]:
         """Return the keys of the leases that the keeper holds; none where it doesn't answer."""
         if namespace not in self.leases:
-            handle = self.client.get_workflow_handle(keeper_id(namespace))
-            try:
-                status: KeeperStatus = await handle.query(
-                    STATUS_QUERY, result_type=KeeperStatus, rpc_timeout=RPC_TIMEOUT
-                )
-            except (RPCError, WorkflowQueryFailedError):
-                self.leases[namespace] = frozenset()
-            else:
-                keys = {key for lease in status.leases for key in (lease.key, *lease.replaced)}
-                self.leases[namespace] = frozenset(keys)
+            status = await self._status_of(namespace)
+            held = status.leases if status else ()
+            keys = {key for lease in held for key in (lease.key, *lease.replaced)}
+            self.leases[namespace] = frozenset(keys)
         return self.leases[namespace]
 
     async def _start_boost(self, due: DueBoost) -> None:
@@ -366,6 +387,7 @@ class _Round:
         if keeper is None:
             self.seen[name] = self._unknown(name, "its keeper could not be looked at")
             return
+        at = self._moment()
         try:
             seen = await self.of.cloud.observe(name)
         except CloudError as error:
@@ -374,7 +396,7 @@ class _Round:
         if keeper.is_running or any(one.namespace == name for one in self.healed):
             usual = before.usual if before else None
             self.seen[name] = NamespaceSeen(
-                namespace=name, state="boosted", capacity=seen.capacity, at=self.now, usual=usual
+                namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
             return
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
@@ -383,7 +405,63 @@ class _Round:
         if verdict.reconcile:
             await self._start_keeper(name, state=watchdog_decisions.state_to_reconcile(declared))
             self._heal(name, verdict.reconcile, verdict.details)
-        self.seen[name] = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
+        judged = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
+        self.seen[name] = replace(judged, at=at)
+
+    def _moment(self) -> datetime:
+        """Return the time now, by the clock that *now* is of."""
+        return self.now + timedelta(seconds=time.monotonic() - self._begun)
+
+    # What there is to say of each namespace
+
+    async def facts(self) -> tuple[NamespaceFacts, ...]:
+        """Return the facts of each namespace with a schedule or a keeper, once all is done.
+
+        Only keepers at work are asked, which is an Action for each.
+        """
+        known = {one.namespace: one for one in self.view.facts}
+        names = sorted({*known, *self.seen})
+        keepers = dict(zip(names, await asyncio.gather(*map(self._keeper, names)), strict=True))
+        return tuple(
+            replace(
+                known.get(name) or NamespaceFacts(namespace=name, pollers=self.view.pollers),
+                keeper=keepers[name],
+                watched=self.seen.get(name),
+                unstarted=tuple(
+                    _run_of(due) for due in self.unstarted.values() if due.request.namespace == name
+                ),
+            )
+            for name in names
+        )
+
+    async def _keeper(self, namespace: str) -> Keeper | None:
+        """Return the keeper of *namespace* with its status where it runs and answers."""
+        run = self.keepers.get(namespace)
+        if run is None or not run.status:
+            return None
+        stuck = f"its workflow task failed {run.attempt} times" if run.is_stuck(self.now) else ""
+        return Keeper(
+            namespace=namespace,
+            run_id=run.run_id,
+            is_running=run.is_running,
+            is_broken=run.status in UNFINISHED_STATUSES,
+            status=await self._status_of(namespace) if run.is_running and not stuck else None,
+            stuck=stuck,
+        )
+
+    async def _status_of(self, namespace: str) -> KeeperStatus | None:
+        """Query the keeper of *namespace*; None where it doesn't answer."""
+        handle = self.client.get_workflow_handle(keeper_id(namespace))
+        try:
+            status: KeeperStatus = await handle.query(
+                STATUS_QUERY,
+                format_instant(self._moment()),
+                result_type=KeeperStatus,
+                rpc_timeout=RPC_TIMEOUT,
+            )
+        except (RPCError, WorkflowQueryFailedError):
+            return None
+        return status
 
     def _before(self, namespace: str) -> NamespaceSeen | None:
         reported = self.before.namespaces if self.before else ()
@@ -395,6 +473,11 @@ class _Round:
         known = before or NamespaceSeen(namespace=namespace, state="unknown")
         since = known.since if known.state == "unknown" and known.since else self.now
         return replace(known, state="unknown", details=why, since=since)
+
+
+def _run_of(due: DueBoost) -> WindowRun:
+    start, end = occurrence_of(due.request, due.nominal)
+    return WindowRun(window=due.request.window, start=start, end=end, tru=due.request.tru)
 
 
 def _described(description: WorkflowExecutionDescription) -> Execution:

@@ -7,8 +7,8 @@ are one source of such facts, stand first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, get_args
 
@@ -17,6 +17,7 @@ from workflows.contract.messages import (
     BoostRequest,
     Capacity,
     KeeperStatus,
+    Lease,
     Rails,
     format_instant,
     format_instants,
@@ -135,11 +136,17 @@ class DueBoost:
 class CalendarView:
     """What the live schedules say at one moment: the namespaces, and the boosts that are due.
 
-    Paused schedules declare, and nothing of theirs is due.
+    Paused schedules declare, and nothing of theirs is due. *facts* are what the schedules show
+    of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
+    each project was last synced. *problems* are what could not be read besides.
     """
 
     namespaces: tuple[Declared, ...] = ()
     due: tuple[DueBoost, ...] = ()
+    facts: tuple[NamespaceFacts, ...] = ()
+    pollers: Pollers | None = None
+    synced: Mapping[str, datetime] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 class Calendars(Protocol):
@@ -231,6 +238,19 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class NextWindow:
+    """The window that the schedules of a namespace open next.
+
+    *start* is in UTC; *fires* is when its schedule does, None where nobody needs it.
+    """
+
+    window: str
+    start: datetime
+    tru: int
+    fires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Keeper:
     """The latest run of a namespace's keeper.
 
@@ -283,6 +303,10 @@ class NamespaceFacts:
         watched: What the watchdog last made of it; None where it hasn't.
         workers_cloud: The URL of the Cloud API that the watchdog's worker is for; empty where that
             isn't known.
+        next_window: The window that its schedules open next; None without one.
+        drifted: The windows whose schedule isn't as the sync left it that stamped it; None
+            where nobody described them.
+        covers_until: Until when the first of its dated schedules has dates; None without one.
     """
 
     namespace: str
@@ -298,6 +322,9 @@ class NamespaceFacts:
     unseen: str = ""
     watched: NamespaceSeen | None = None
     workers_cloud: str = ""
+    next_window: NextWindow | None = None
+    drifted: tuple[str, ...] | None = None
+    covers_until: datetime | None = None
 
     @property
     def is_of_another_cloud(self) -> bool:
@@ -347,6 +374,99 @@ def findings_of(facts: NamespaceFacts, now: datetime) -> tuple[Finding, ...]:
         *_of_pauses(facts),
     ]
     return tuple(sorted(found, key=lambda finding: -STATES.index(finding.state)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceStatus:
+    """A namespace as it is: what is in force and until when, and what is wrong.
+
+    *capacity* was in force at *observed_at*; both are None where nobody has looked yet.
+    *target* should be in force: for the leases, else the baseline; None where it isn't known.
+    *findings* are sorted, the most urgent first. *skipped* are the leases of coming occurrences
+    that an operator took out.
+    """
+
+    namespace: str
+    capacity: Capacity | None = None
+    observed_at: datetime | None = None
+    baseline: Capacity | None = None
+    target: Capacity | None = None
+    leases: tuple[Lease, ...] = ()
+    skipped: tuple[Lease, ...] = ()
+    next_window: NextWindow | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def state(self) -> NamespaceState:
+        """The most urgent state of its findings."""
+        return state_of(self.findings)
+
+    @property
+    def details(self) -> str:
+        """What was found, in words: a line or more for each finding."""
+        return "\n".join(finding.text for finding in self.findings)
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether the namespace needs attention."""
+        return any(finding.is_alarming for finding in self.findings)
+
+
+def status_of(facts: NamespaceFacts, now: datetime) -> NamespaceStatus:
+    """Return the status that follows from *facts* at *now*.
+
+    The Cloud API's own answer counts where there is one, else the newest of what the keeper and
+    the watchdog observed.
+    """
+    keeper, sighting = facts.keeper, facts.sighting
+    status = keeper.status if keeper else None
+    usual = facts.declared or (facts.watched.usual if facts.watched else None)
+    known = NamespaceStatus(
+        namespace=facts.namespace,
+        baseline=facts.declared,
+        target=usual,
+        next_window=facts.next_window,
+        findings=findings_of(facts, now),
+    )
+    if keeper and status:
+        left = keeper.is_running or keeper.is_broken
+        baseline = status.baseline if keeper.is_running else facts.declared or status.baseline
+        known = replace(
+            known,
+            capacity=status.capacity,
+            observed_at=status.observed_at,
+            baseline=baseline,
+            target=status.target if left else baseline,
+            leases=status.leases if left else (),
+            skipped=tuple(one for one in status.released if one.start > now) if left else (),
+        )
+    elif keeper and keeper.is_running:
+        known = replace(known, target=None)
+    seen_by = None if facts.is_of_another_cloud else facts.watched
+    if seen_by and seen_by.capacity and seen_by.at and _is_newer(seen_by.at, known.observed_at):
+        known = replace(known, capacity=seen_by.capacity, observed_at=seen_by.at)
+    if sighting:
+        known = replace(known, capacity=sighting.capacity, observed_at=sighting.at)
+    return known
+
+
+def _is_newer(at: datetime, than: datetime | None) -> bool:
+    return than is None or at > than
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundView:
+    """All that a round of the watchdog saw: its report, and what `planner status` would say.
+
+    It stays in the process of the worker that has the watchdog. *facts* and *statuses* are
+    those of each namespace at the round's end, sorted by name.
+    """
+
+    report: WatchdogReport
+    facts: tuple[NamespaceFacts, ...] = ()
+    statuses: tuple[NamespaceStatus, ...] = ()
+    pollers: Pollers | None = None
+    synced: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def no_worker_text(pollers: Pollers, now: datetime) -> str:
