@@ -64,13 +64,11 @@ class KeeperInput(KeeperStart):
 class ReconcileInput:
     """One reconcile: the keeper's state, and the idempotency key of the change.
 
-    *state* has the leases that decide its target; *active_leases* is the number of all of
-    them, None where *state* has all.
+    *state* has the leases that decide its target.
     """
 
     state: KeeperState
     key: str
-    active_leases: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +96,14 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLease:
-    """A lease request to the keeper of its namespace; *nominal* is the firing's time."""
+    """A lease request to the keeper of its namespace; *nominal* is the firing's time.
+
+    *is_first* says that the boost hasn't requested it before.
+    """
 
     request: LeaseRequest
     nominal: datetime
+    is_first: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,9 +246,7 @@ class CapacityKeeper:
         self._describe()
         if not self._key or self._key_for != target:
             self._key, self._key_for = self._new_key(target), target
-        task = ReconcileInput(
-            state=self._state.for_reconcile, key=self._key, active_leases=len(self._state.leases)
-        )
+        task = ReconcileInput(state=self._state.for_reconcile, key=self._key)
         summary = ui_text.change_summary(self._state, target)
         try:
             observation = await self._run_activity(activity_types.RECONCILE, task, summary)

@@ -1,9 +1,7 @@
 """What a worker shows of itself: logs on stderr, metrics, a health endpoint, heartbeats.
 
-The planner's own metrics stand next to the SDK's on the worker's Prometheus endpoint. They are
-recorded in activities only, so that a replay counts nothing twice. The label
-``target_namespace`` is the Temporal Cloud namespace; the SDK's own ``namespace`` is the one
-that the worker lives in.
+A worker's counters and histograms are recorded here, next to the SDK's own, and in activities
+only, so that a replay counts nothing twice. `workflows.metrics` has the names of all metrics.
 """
 
 from __future__ import annotations
@@ -11,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from temporalio import activity
 from temporalio.common import MetricMeter
+from temporalio.exceptions import ApplicationError
 
+from workflows import activity_types
 from workflows.activity_types import Observation
-from workflows.contract import Capacity, WatchdogReport
+from workflows.contract import Capacity, Lease, RoundView, WatchdogReport
 from workflows.keeper_state import KeeperState
-from workflows.keeper_transitions import REVERT_DEADLINE
+from workflows.metrics import NAMESPACE, PREFIX, exposition
+from workflows.operation_ids import is_own
 
 CONTEXT = (
     "temporal_workflow",
@@ -32,8 +34,22 @@ CONTEXT = (
 """Fields that the SDK adds to a log record: which workflow, activity and attempt."""
 
 
+EVENT = "event"
+"""The attribute of a log record that has the fields of an event, by name."""
+
+STACKS_VARIABLE = "PLANNER_LOG_STACKS"
+"""Environment variable: with any value, faults are logged with their stacks."""
+
+
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object with time, level, logger, message and context."""
+    """Formats a record as one JSON object with time, level, logger, message and context.
+
+    A failure of an activity is one line, without its stack unless *stacks* are wanted.
+    """
+
+    def __init__(self, *, stacks: bool = False) -> None:
+        super().__init__()
+        self._stacks = stacks
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for *record*."""
@@ -43,65 +59,105 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, EVENT, None) or {}
         for name in CONTEXT:
             line |= getattr(record, name, None) or {}
-        if record.exc_info:
+        if record.exc_info and (self._stacks or not _is_failure(record)):
             line["exception"] = self.formatException(record.exc_info)
+        elif record.exc_info:
+            line["error"] = str(record.exc_info[1])
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Tell whether *record* is of an activity that failed as activities do."""
+    return record.exc_info is not None and isinstance(record.exc_info[1], ApplicationError)
+
+
+def is_said_by_keeper(record: logging.LogRecord) -> bool:
+    """Tell whether *record* is a fault of the Cloud API that the keeper logs, too."""
+    by_activity = getattr(record, "temporal_activity", None) or {}
+    of_keeper = by_activity.get("activity_type") in (
+        activity_types.OBSERVE,
+        activity_types.RECONCILE,
+    )
+    return of_keeper and record.name == "temporalio.activity" and _is_failure(record)
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Send log records to stderr as JSON lines; requests of the HTTP library are left out."""
+    stacks = bool(os.environ.get(STACKS_VARIABLE))
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(stacks=stacks))
+    if not stacks:
+        handler.addFilter(lambda record: not is_said_by_keeper(record))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # One line a request, with its URL: noise, at the rate that operations are polled.
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-PREFIX = "capacity_boost"
+def log_change(
+    namespace: str,
+    before: Capacity,
+    after: Capacity,
+    *,
+    request: str,
+    leases: Iterable[Lease] = (),
+) -> None:
+    """Log that the capacity in force has changed, as one line with its fields.
+
+    *request* is the id of the request behind it; *leases* are those that it is for.
+    """
+    held = tuple(leases)
+    fields = {
+        "event": "capacity changed",
+        NAMESPACE: namespace,
+        "from_tru": before.tru,
+        "to_tru": after.tru,
+        "by": "planner" if is_own(request, namespace) else "others",
+        "windows": [lease.window for lease in held],
+        "boosts": [lease.key for lease in held],
+        "operation_id": request,
+    }
+    message = f"{namespace}: {before} → {after}"
+    logging.getLogger("planner.capacity").info(message, extra={EVENT: fields})
+
 
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0)
 """Seconds: provisioning takes about two minutes, an outage hours."""
 
+GOAL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds, with the 150 ms that Temporal's scaling guide gives requests and tasks."""
+
 HISTOGRAM_BUCKETS = {
     f"{PREFIX}_{name}": BUCKETS for name in ("lateness", "raise_latency", "revert_latency")
+} | {
+    f"temporal_{name}": GOAL_BUCKETS
+    for name in (
+        "request_latency",
+        "workflow_task_schedule_to_start_latency",
+        "activity_schedule_to_start_latency",
+    )
 }
 
 
-def record_step(
-    state: KeeperState,
-    observation: Observation,
-    now: datetime | None = None,
-    *,
-    active_leases: int | None = None,
-) -> None:
-    """Record the target of a reconcile and the capacity in force at its end.
-
-    *active_leases* is the number of active leases, None where *state* has all of them.
-    """
+def record_step(state: KeeperState, observation: Observation, now: datetime | None = None) -> None:
+    """Record how long a change of capacity took that a reconcile has brought into force."""
     now = now or datetime.now(UTC)
-    meter = _meter(state.namespace)
     target = state.target.capacity
-    _gauge(meter, "target_tru", "TRU that should be in force; 0 is on-demand", _tru(target))
-    _gauge(meter, "actual_tru", "TRU in force; 0 is on-demand", _tru(observation.capacity))
-    meter.create_gauge(f"{PREFIX}_leases", "Active leases").set(
-        len(state.leases) if active_leases is None else active_leases
-    )
     if observation.capacity == target and observation.found != target and state.target_since:
-        _record_latency(meter, state, (now - state.target_since).total_seconds())
-    overdue = _is_reverting(state) and observation.capacity != target and _is_late(state, now)
-    meter.create_gauge(f"{PREFIX}_overdue_reverts", "Reverts that take too long").set(int(overdue))
+        seconds = (now - state.target_since).total_seconds()
+        name = "raise" if state.leases else "revert"
+        described = f"Seconds from the need to {name} to its being in force"
+        _meter(state.namespace).create_histogram_float(
+            f"{PREFIX}_{name}_latency", described, "seconds"
+        ).record(seconds)
 
 
-def record_fault(state: KeeperState, kind: str, now: datetime | None = None) -> None:
-    """Count a fault of the Cloud API by its *kind*, and note a revert that it makes overdue."""
-    now = now or datetime.now(UTC)
-    meter = _meter(state.namespace)
-    labelled = meter.with_additional_attributes({"kind": kind})
+def record_fault(namespace: str, error: Exception) -> None:
+    """Count a fault of the Cloud API by its kind."""
+    labelled = _meter(namespace).with_additional_attributes({"kind": type(error).__name__})
     labelled.create_counter(f"{PREFIX}_faults", "Faults of the Cloud API").add(1)
-    if _is_reverting(state) and _is_late(state, now):
-        meter.create_gauge(f"{PREFIX}_overdue_reverts", "Reverts that take too long").set(1)
 
 
 def record_lateness(namespace: str, seconds: float) -> None:
@@ -111,60 +167,26 @@ def record_lateness(namespace: str, seconds: float) -> None:
     ).record(max(0.0, seconds))
 
 
-def record_round(report: WatchdogReport) -> None:
-    """Record a round of the watchdog: when it was, what it saw and what it healed."""
-    meter = activity.metric_meter()
-    last = "Unix time of the latest round of the watchdog"
-    meter.create_gauge_float(f"{PREFIX}_watchdog_last_round", last, "s").set(report.at.timestamp())
-    problems = "What the latest round of the watchdog could not read"
-    meter.create_gauge(f"{PREFIX}_watchdog_problems", problems).set(len(report.problems))
-    for one in report.namespaces:
-        of = _meter(one.namespace)
-        if one.capacity is not None:
-            _gauge(of, "seen_tru", "TRU that the watchdog saw; 0 is on-demand", _tru(one.capacity))
-        described = "Whether capacity was set externally, as the watchdog saw it"
-        of.create_gauge(f"{PREFIX}_foreign", described).set(int(one.state == "foreign"))
+def record_healed(report: WatchdogReport) -> None:
+    """Count what the round of *report* put right."""
     for each in (one for one in report.healed if one.at == report.at):
         labelled = _meter(each.namespace).with_additional_attributes({"what": each.what})
         labelled.create_counter(f"{PREFIX}_healed", "What the watchdog put right").add(1)
 
 
 def _meter(namespace: str) -> MetricMeter:
-    return activity.metric_meter().with_additional_attributes({"target_namespace": namespace})
-
-
-def _gauge(meter: MetricMeter, name: str, description: str, value: float) -> None:
-    meter.create_gauge_float(f"{PREFIX}_{name}", description).set(value)
-
-
-def _record_latency(meter: MetricMeter, state: KeeperState, seconds: float) -> None:
-    name = "revert" if _is_reverting(state) else "raise"
-    described = f"Seconds from the need to {name} to its being in force"
-    meter.create_histogram_float(f"{PREFIX}_{name}_latency", described, "seconds").record(seconds)
-
-
-def _is_reverting(state: KeeperState) -> bool:
-    return not state.leases
-
-
-def _is_late(state: KeeperState, now: datetime) -> bool:
-    return state.target_since is not None and now - state.target_since > REVERT_DEADLINE
-
-
-def _tru(capacity: Capacity) -> float:
-    return capacity.tru or 0.0
+    return activity.metric_meter().with_additional_attributes({NAMESPACE: namespace})
 
 
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
-HEALTH_REQUEST_LIMIT = 8_192
-HEALTH_REQUEST_TIMEOUT = 5.0
-"""The bytes and seconds that a health request may take."""
+METRICS_PATH = "/metrics"
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PLAIN_TYPE = "text/plain; charset=utf-8"
 
-_RESPONSE = (
-    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n"
-    "Content-Length: {length}\r\n\r\n{text}"
-)
+HTTP_REQUEST_LIMIT = 8_192
+HTTP_TIMEOUT = 5.0
+"""The bytes and seconds that a request may take."""
 
 
 @dataclass
@@ -203,25 +225,106 @@ async def health_endpoint(
         OSError: The port is taken.
     """
 
+    async def respond(head: bytes) -> bytes:
+        return health_response(head, healthy=is_healthy(), problems=problems())
+
+    async with _endpoint(host, port, respond) as bound:
+        yield bound
+
+
+@asynccontextmanager
+async def metrics_endpoint(host: str, port: int, exporter: Exporter) -> AsyncIterator[int]:
+    """Answer ``GET /metrics`` with what *exporter* tells; yields the port.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    async def respond(head: bytes) -> bytes:
+        method, path = _request_line(head)
+        if path != METRICS_PATH:
+            return _response("404 Not Found", f"ask for {METRICS_PATH}\n")
+        if method not in ("GET", "HEAD"):
+            return _response("405 Method Not Allowed", "GET or HEAD\n")
+        try:
+            text = await exporter.scrape(datetime.now(UTC))
+        except OSError as error:
+            return _response("503 Service Unavailable", f"{error}\n")
+        return _response("200 OK", text, kind=METRICS_TYPE, has_body=method == "GET")
+
+    async with _endpoint(host, port, respond) as bound:
+        yield bound
+
+
+@dataclass
+class Exporter:
+    """The metrics of a worker: the SDK's, and what the watchdog's latest round saw here.
+
+    *core* is the address, of this machine only, on which the SDK serves its own.
+    """
+
+    core: tuple[str, int]
+    version: str
+    tzdata: str
+    view: RoundView | None = None
+
+    def take(self, view: RoundView | None) -> None:
+        """Take what a round saw; None once another worker may go on with the rounds."""
+        self.view = view
+
+    async def scrape(self, now: datetime) -> str:
+        """Return all of it at *now*, in Prometheus' text format.
+
+        Raises:
+            OSError: The SDK doesn't answer.
+        """
+        own = exposition(self.view, now, version=self.version, tzdata=self.tzdata)
+        return await _fetch_text(*self.core) + own
+
+
+async def _fetch_text(host: str, port: int) -> str:
+    """Return the metrics that the SDK serves on that address."""
+    async with asyncio.timeout(HTTP_TIMEOUT):
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(
+                f"GET {METRICS_PATH} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            answer = await reader.read(-1)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        raise OSError("the SDK's metrics can't be read")
+    return body.decode()
+
+
+@asynccontextmanager
+async def _endpoint(
+    host: str, port: int, respond: Callable[[bytes], Awaitable[bytes]]
+) -> AsyncIterator[int]:
+    """Serve HTTP: each request by its head alone, and one a connection; yields the port."""
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(HEALTH_REQUEST_TIMEOUT):
+            async with asyncio.timeout(HTTP_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(health_response(head, healthy=is_healthy(), problems=problems()))
+                writer.write(await respond(head))
                 await writer.drain()
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, port, limit=HEALTH_REQUEST_LIMIT)
+    server = await asyncio.start_server(serve, host, port, limit=HTTP_REQUEST_LIMIT)
     async with server:
         yield int(server.sockets[0].getsockname()[1])
 
 
 def health_response(head: bytes, *, healthy: bool, problems: Iterable[str] = ()) -> bytes:
     """Return the HTTP response to a request that begins with *head*."""
-    method, path = (*head.decode("latin-1").split(" ", 2), "", "")[:2]
-    path = path.partition("?")[0]
+    method, path = _request_line(head)
     why = [] if healthy else ["stopping"]
     if path == READY_PATH:
         why += problems
@@ -232,9 +335,23 @@ def health_response(head: bytes, *, healthy: bool, problems: Iterable[str] = ())
     else:
         status = "503 Service Unavailable" if why else "200 OK"
         text = "".join(f"{one}\n" for one in why) or "ok\n"
-    body = "" if method == "HEAD" else text
-    length = len(text.encode())
-    return _RESPONSE.format(status=status, length=length, text=body).encode()
+    return _response(status, text, has_body=method != "HEAD")
+
+
+def _request_line(head: bytes) -> tuple[str, str]:
+    """Return the method and the path of a request."""
+    method, path = (*head.decode("latin-1").split(" ", 2), "", "")[:2]
+    return method, path.partition("?")[0]
+
+
+def _response(status: str, text: str, *, kind: str = PLAIN_TYPE, has_body: bool = True) -> bytes:
+    """Return an HTTP response; without its body, it still says how long that is."""
+    body = text.encode()
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + (body if has_body else b"")
 
 
 HEARTBEAT_INTERVAL = 15.0

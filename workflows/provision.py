@@ -105,7 +105,7 @@ class ProvisionBoost:
         pause = FIRST_RETRY
         message = ""
         while (left := lease.until - workflow.now()) > timedelta():
-            answer = await self._request(request, lease, nominal, left)
+            answer = await self._request(request, lease, nominal, left, is_first=not message)
             message = answer.message
             if answer.in_force or not answer.granted:
                 return BoostResult(
@@ -121,7 +121,13 @@ class ProvisionBoost:
         raise self._failure(request, lease, message)
 
     async def _request(
-        self, request: BoostRequest, lease: Lease, nominal: datetime, left: timedelta
+        self,
+        request: BoostRequest,
+        lease: Lease,
+        nominal: datetime,
+        left: timedelta,
+        *,
+        is_first: bool,
     ) -> LeaseAnswer:
         """Send the lease request to the keeper, retrying within the *left* time of the window."""
         declares = request.by == "schedule" or bool(request.project)
@@ -135,6 +141,7 @@ class ProvisionBoost:
                 fires=nominal,
             ),
             nominal=nominal,
+            is_first=is_first,
         )
         try:
             answer: LeaseAnswer = await workflow.execute_activity(

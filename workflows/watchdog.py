@@ -14,10 +14,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from workflows import activity_types
     from workflows.contract import WATCHDOG_WORKFLOW, WatchdogInput, WatchdogReport
-
-SLOWEST_ROUND = timedelta(seconds=90)
-"""How long a round may take: without a heartbeat for so long, besides the time between two
-rounds, its worker counts as lost, and another one goes on."""
+    from workflows.contract.findings import SLOWEST_ROUND
 
 _RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)

@@ -26,7 +26,7 @@ from workflows.activities.capacity import (
 from workflows.activities.keeper import KeeperActivities
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import KeySource
-from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars
+from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars, RoundView
 from workflows.keeper import CapacityKeeper
 from workflows.keeper_state import OBSERVE_EVERY
 from workflows.provision import ProvisionBoost
@@ -140,6 +140,7 @@ async def run_worker(
     calendars: Calendars | None = None,
     baseline: BaselinePolicy = "enforce",
     keys: KeySource | None = None,
+    on_round: Callable[[RoundView | None], None] = lambda _: None,
 ) -> None:
     """Run a worker until *stop* is set; running activities may then take `GRACE` to end.
 
@@ -153,8 +154,9 @@ async def run_worker(
         baseline: What the watchdog does about a declared baseline that isn't in force.
         keys: The keys that *cloud* sends: one that was refused is tried again once it has
             changed. Without them, refused keys are only retried slowly.
+        on_round: Takes what each round of the watchdog saw here, and None once it isn't here.
     """
-    watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue)
+    watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue, on_round=on_round)
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(
         client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from logging import INFO, WARNING, getLogger
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, run_async, say
+from planner.cli.app import app, run_async, version_of
 from planner.cli.doctor import open_cloud
 from planner.errors import ServerError
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
     from planner.temporal.client import Server
     from workflows.cloud import CloudClient
-    from workflows.observability import Readiness
+    from workflows.observability import Exporter, Readiness
 
 HIGHEST_PORT = 65_535
+
+LOOPBACK = "127.0.0.1"
 
 
 class BaselineChoice(StrEnum):
@@ -89,7 +93,10 @@ async def work(
     stop, loop, readiness = asyncio.Event(), asyncio.get_running_loop(), Readiness()
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(open_cloud())
-        client = await connect(_runtime(metrics))
+        runtime, exporter = _runtime(metrics)
+        client = await connect(runtime)
+        if exporter:
+            await stack.enter_async_context(_metrics(metrics, exporter))
         if health:
             await stack.enter_async_context(_health(health, stop, readiness))
         own = StartedWorker(server_of(client), cloud, readiness)
@@ -98,7 +105,11 @@ async def work(
             loop.add_signal_handler(number, stop.set)
         address = client.service_client.config.target_host
         ready = "" if not readiness.problems else ", but is not ready"
-        say(f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.")
+        log(
+            f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.",
+            event="worker started",
+            version=version_of(),
+        )
         for beside in (own.keep_checking(), own.start_watchdog()):
             stack.callback(asyncio.create_task(beside).cancel)
         try:
@@ -109,10 +120,16 @@ async def work(
                 keys=keys_from(os.environ),
                 calendars=LiveCalendars(own.server),
                 baseline=baseline.value,
+                on_round=exporter.take if exporter else lambda _: None,
             )
         except RuntimeError as error:  # how the SDK says that a worker can't begin, or go on
             raise ServerError(f"the worker ended: {str(error).partition(': Status')[0]}") from error
-    say("The worker has stopped.")
+    log("The worker has stopped.", event="worker stopped")
+
+
+def log(text: str, *, level: int = INFO, **fields: object) -> None:
+    """Log *text* with *fields* as a line like the others of the worker."""
+    getLogger("planner.worker").log(level, text, extra={"event": fields})
 
 
 @dataclass
@@ -135,8 +152,6 @@ class StartedWorker:
         if missing := problems_of(temporal):
             raise ServerError(joined(missing))
         self.readiness.update(await self._cloud_problems(namespaces))
-        for problem in self.readiness.problems.values():
-            say(f"planner: {problem}")
 
     async def start_watchdog(self) -> None:
         """Make the watchdog's schedule where it is missing, and say what keeps it from running."""
@@ -145,12 +160,13 @@ class StartedWorker:
         try:
             made = await ensure_watchdog(self.server.client, starts_now=True)
         except ServerError as error:
-            say(f"planner: no watchdog: {error}")
+            log(f"no watchdog: {error}", level=WARNING)
             return
         if made == "paused":
-            say("planner: the watchdog's schedule, planner-watchdog, is paused: nothing is healed")
+            paused = "the watchdog's schedule, planner-watchdog, is paused: nothing is healed"
+            log(paused, level=WARNING)
         elif made == "foreign":
-            say("planner: no watchdog: the schedule planner-watchdog is somebody else's")
+            log("no watchdog: the schedule planner-watchdog is somebody else's", level=WARNING)
 
     async def keep_checking(self) -> None:
         """Look at the polls every so often, and at what was missing until it is there."""
@@ -196,27 +212,52 @@ async def _health(address: str, stop: asyncio.Event, readiness: Readiness) -> As
         raise ServerError(f"health can't be served on {address}: {error.strerror}") from error
 
 
-def _runtime(metrics: str) -> Runtime:
-    """Return the SDK's runtime; with *metrics*, HOST:PORT, it serves the SDK's metrics and ours."""
+@asynccontextmanager
+async def _metrics(address: str, exporter: Exporter) -> AsyncIterator[None]:
+    """Serve the metrics of *exporter* on that *address*."""
+    from workflows.observability import metrics_endpoint
+
+    try:
+        async with metrics_endpoint(*parse_address(address), exporter):
+            yield
+    except OSError as error:
+        raise ServerError(f"metrics can't be served on {address}: {error.strerror}") from error
+
+
+def _runtime(metrics: str) -> tuple[Runtime, Exporter | None]:
+    """Return the SDK's runtime; with *metrics*, what serves its metrics and ours on one address.
+
+    The SDK serves its own on a free port of this machine, where the exporter reads them.
+    """
     from temporalio.runtime import PrometheusConfig
 
     from planner.temporal.client import runtime_for
-    from workflows.observability import HISTOGRAM_BUCKETS
+    from planner.timezones import TABLE_VERSION
+    from workflows.observability import HISTOGRAM_BUCKETS, Exporter
 
-    prometheus = None
-    if metrics:
-        host, port = parse_address(metrics)
-        prometheus = PrometheusConfig(
-            bind_address=f"{host}:{port}",
-            counters_total_suffix=True,
-            unit_suffix=True,
-            durations_as_seconds=True,
-            histogram_bucket_overrides=HISTOGRAM_BUCKETS,
-        )
+    if not metrics:
+        return runtime_for(), None
+    parse_address(metrics)
+    core = (LOOPBACK, _free_port())
+    prometheus = PrometheusConfig(
+        bind_address=f"{core[0]}:{core[1]}",
+        counters_total_suffix=True,
+        unit_suffix=True,
+        durations_as_seconds=True,
+        histogram_bucket_overrides=HISTOGRAM_BUCKETS,
+    )
     try:
-        return runtime_for(metrics=prometheus)
+        runtime = runtime_for(metrics=prometheus)
     except (RuntimeError, ValueError) as error:
-        raise ServerError(f"metrics can't be served on {metrics}: {error}") from error
+        raise ServerError(f"the SDK's metrics can't be served: {error}") from error
+    return runtime, Exporter(core, version_of(), TABLE_VERSION)
+
+
+def _free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -82,7 +82,7 @@ class CapacityActivities:
     @activity.defn(name=activity_types.OBSERVE)
     async def observe(self, namespace: str) -> Observation:
         """Return the capacity that is in force, or pending where a change is under way."""
-        with _faults_reported(KeeperState(namespace=namespace)), self._watching(namespace):
+        with _faults_reported(namespace), self._watching(namespace):
             async with heartbeating(f"observing {namespace}"):
                 seen = await self._cloud.observe(namespace)
         found = seen.pending or seen.capacity
@@ -109,15 +109,16 @@ class CapacityActivities:
                 its detail the seconds after which the server may be called again, if it said.
         """
         state = task.state
-        with _faults_reported(state), self._watching(state.namespace):
+        with _faults_reported(state.namespace), self._watching(state.namespace):
             self._require_same_cloud(state)
             async with heartbeating(f"observing {state.namespace}") as heartbeat:
                 seen = await self._cloud.observe(state.namespace)
                 request = _request_behind(seen, state.namespace)
                 found = seen.pending or seen.capacity
                 known = replace(task, state=recognize_request(state, found, request))
+                _log_change(state, seen)
                 observation = await self._step(known, seen, heartbeat)
-        observability.record_step(state, observation, active_leases=task.active_leases)
+        observability.record_step(state, observation)
         since = seen.since if seen.pending is None else None
         return replace(observation, request=request, cloud=self._cloud.url, found_since=since)
 
@@ -195,10 +196,15 @@ class CapacityActivities:
             lower = min(pending or target, target, key=state.aps_of)
             return replace(unchanged, pending=lower, waits_for=waits_for)
         except InsufficientCapacity as error:
-            observability.record_fault(state, type(error).__name__)
+            observability.record_fault(state.namespace, error)
             options = unchanged.options or state.options
             available = _available_after(state, error)
             return replace(unchanged, options=replace(options, available=available))
+        if done.capacity != unchanged.capacity:
+            by, leases = done.operation_id or task.key, state.leases
+            observability.log_change(
+                state.namespace, unchanged.capacity, done.capacity, request=by, leases=leases
+            )
         return replace(unchanged, capacity=done.capacity, pending=None, since=done.since)
 
 
@@ -215,6 +221,21 @@ def _request_behind(seen: ObservedCapacity, namespace: str) -> str:
     return seen.operation_id
 
 
+def _log_change(state: KeeperState, seen: ObservedCapacity) -> None:
+    """Log that another capacity is in force than at the last observation.
+
+    An attempt that broke off has led to it, or others have.
+    """
+    if state.in_force is not None and seen.capacity != state.in_force:
+        observability.log_change(
+            state.namespace,
+            state.in_force,
+            seen.capacity,
+            request=seen.operation_id,
+            leases=state.leases,
+        )
+
+
 def _available_after(state: KeeperState, error: InsufficientCapacity) -> float:
     """Return the TRU that may be available after a refusal: less than what was refused."""
     refused = state.target.capacity.tru or 0
@@ -225,13 +246,13 @@ def _available_after(state: KeeperState, error: InsufficientCapacity) -> float:
 
 
 @contextmanager
-def _faults_reported(state: KeeperState) -> Iterator[None]:
+def _faults_reported(namespace: str) -> Iterator[None]:
     """Turn errors of the Cloud API into failures that a keeper can read, and count them."""
     try:
         yield
     except CloudError as error:
         kind = type(error).__name__
-        observability.record_fault(state, kind)
+        observability.record_fault(namespace, error)
         wait = error.retry_after if isinstance(error, TemporaryError) else None
         # Without its cause: what the HTTP library says stays out of the history.
         raise ApplicationError(str(error), wait, type=kind) from None

@@ -94,7 +94,7 @@ class KeeperActivities:
             ApplicationError: The keeper refused the request; not retryable.
         """
         namespace = task.request.namespace
-        if activity.info().attempt == 1:
+        if task.is_first and activity.info().attempt == 1:
             late = datetime.now(UTC) - task.nominal
             observability.record_lateness(namespace, late.total_seconds())
         async with heartbeating("waiting for the keeper's answer"):

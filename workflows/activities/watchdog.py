@@ -41,7 +41,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from workflows import activity_types, keeper_state, observability, watchdog_decisions
 from workflows.activities.capacity import Cloud
 from workflows.activity_types import KeeperInput
-from workflows.cloud import CloudError
+from workflows.cloud import CloudError, ObservedCapacity, Unauthorized
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -68,6 +68,7 @@ from workflows.contract import (
 )
 from workflows.contract.findings import Keeper, NamespaceFacts, WindowRun, status_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
+from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
 from workflows.watchdog_decisions import Execution, QuietCapacity
 
@@ -158,6 +159,7 @@ class WatchdogActivities:
         one = _Round(self, now, before)
         await one.run()
         facts = await one.facts()
+        done = one.moment()
         healed = (*(before.healed if before else ()), *one.healed)
         report = WatchdogReport(
             at=now,
@@ -171,7 +173,7 @@ class WatchdogActivities:
             RoundView(
                 report=report,
                 facts=facts,
-                statuses=tuple(status_of(each, now) for each in facts),
+                statuses=tuple(status_of(each, done) for each in facts),
                 pollers=one.view.pollers,
                 synced=one.view.synced,
             )
@@ -200,6 +202,8 @@ class _Round:
     keepers: dict[str, Execution] = field(default_factory=dict)
     leases: dict[str, frozenset[str]] = field(default_factory=dict)
     view: CalendarView = field(default_factory=CalendarView)
+    has_all: bool = True
+    is_key_refused: dict[str, bool] = field(default_factory=dict)
     unstarted: dict[str, DueBoost] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
 
@@ -212,6 +216,7 @@ class _Round:
         view = self.view = await self._guarded("the schedules", self._view()) or CalendarView()
         self.problems += view.problems
         found = await self._guarded("the keepers", self._broken_or_running()) or set()
+        self.has_all = not self.problems
         if self.before and self.before.cloud != self.of.cloud.url:
             await self._each([(name, name) for name in sorted(found)], self._rouse)
         names = {one.namespace: one for one in view.namespaces}
@@ -387,18 +392,22 @@ class _Round:
         if keeper is None:
             self.seen[name] = self._unknown(name, "its keeper could not be looked at")
             return
-        at = self._moment()
+        at = self.moment()
         try:
             seen = await self.of.cloud.observe(name)
         except CloudError as error:
+            observability.record_fault(name, error)
+            self.is_key_refused[name] = isinstance(error, Unauthorized)
             self.seen[name] = self._unknown(name, str(error))
             return
+        self.is_key_refused[name] = False
         if keeper.is_running or any(one.namespace == name for one in self.healed):
             usual = before.usual if before else None
             self.seen[name] = NamespaceSeen(
                 namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
             return
+        _log_change(before, seen)
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
         usual = before.usual if before else None
         verdict = watchdog_decisions.judge_quiet(found, declared, usual, self.of.baseline)
@@ -408,7 +417,7 @@ class _Round:
         judged = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
 
-    def _moment(self) -> datetime:
+    def moment(self) -> datetime:
         """Return the time now, by the clock that *now* is of."""
         return self.now + timedelta(seconds=time.monotonic() - self._begun)
 
@@ -417,8 +426,11 @@ class _Round:
     async def facts(self) -> tuple[NamespaceFacts, ...]:
         """Return the facts of each namespace with a schedule or a keeper, once all is done.
 
-        Only keepers at work are asked, which is an Action for each.
+        Only keepers at work are asked, which is an Action for each. None at all where a list
+        could not be read: what they would say of a namespace may be wrong.
         """
+        if not self.has_all:
+            return ()
         known = {one.namespace: one for one in self.view.facts}
         names = sorted({*known, *self.seen})
         keepers = dict(zip(names, await asyncio.gather(*map(self._keeper, names)), strict=True))
@@ -427,6 +439,7 @@ class _Round:
                 known.get(name) or NamespaceFacts(namespace=name, pollers=self.view.pollers),
                 keeper=keepers[name],
                 watched=self.seen.get(name),
+                is_key_refused=self.is_key_refused.get(name),
                 unstarted=tuple(
                     _run_of(due) for due in self.unstarted.values() if due.request.namespace == name
                 ),
@@ -455,7 +468,7 @@ class _Round:
         try:
             status: KeeperStatus = await handle.query(
                 STATUS_QUERY,
-                format_instant(self._moment()),
+                format_instant(self.moment()),
                 result_type=KeeperStatus,
                 rpc_timeout=RPC_TIMEOUT,
             )
@@ -473,6 +486,13 @@ class _Round:
         known = before or NamespaceSeen(namespace=namespace, state="unknown")
         since = known.since if known.state == "unknown" and known.since else self.now
         return replace(known, state="unknown", details=why, since=since)
+
+
+def _log_change(before: NamespaceSeen | None, seen: ObservedCapacity) -> None:
+    """Log what others changed; what a keeper changed, that has logged itself."""
+    was = before.capacity if before else None
+    if before and was and was != seen.capacity and not is_own(seen.operation_id, before.namespace):
+        observability.log_change(before.namespace, was, seen.capacity, request=seen.operation_id)
 
 
 def _run_of(due: DueBoost) -> WindowRun:

@@ -307,6 +307,7 @@ class NamespaceFacts:
         drifted: The windows whose schedule isn't as the sync left it that stamped it; None
             where nobody described them.
         covers_until: Until when the first of its dated schedules has dates; None without one.
+        is_key_refused: Whether the Cloud API refused the key; None where nobody asked.
     """
 
     namespace: str
@@ -325,6 +326,7 @@ class NamespaceFacts:
     next_window: NextWindow | None = None
     drifted: tuple[str, ...] | None = None
     covers_until: datetime | None = None
+    is_key_refused: bool | None = None
 
     @property
     def is_of_another_cloud(self) -> bool:
@@ -566,6 +568,10 @@ def _of_watched(facts: NamespaceFacts) -> Iterable[Finding]:
 
 LATE_ROUNDS = 3
 """Rounds of the watchdog that may be missing before it counts as stopped."""
+
+SLOWEST_ROUND = timedelta(seconds=90)
+"""How long a round of the watchdog may take. Without a heartbeat for so long, besides the time
+between two rounds, its worker counts as lost, and another one goes on."""
 
 ROUND_TAKES = timedelta(minutes=2)
 """How long one round may take besides."""
