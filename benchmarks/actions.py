@@ -194,14 +194,14 @@ async def watchdog(client: Client, cloud: CloudClient) -> Counter[str]:
     """
     activities = WatchdogActivities(client, cloud, Quiet(), task_queue="watchdog")
     rounds = 0
-    look_around = activities.round
+    look_around = activities._round
 
-    async def counted(*given: Any) -> WatchdogReport:
+    async def counted(*given: Any) -> Any:
         nonlocal rounds
         rounds += 1
         return await look_around(*given)
 
-    activities.round = counted  # type: ignore[method-assign]
+    activities._round = counted  # type: ignore[method-assign]
     async with build_worker(
         client, cloud, task_queue="watchdog", watchdog=activities, grace=timedelta(seconds=1)
     ):

@@ -185,7 +185,7 @@ async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> Non
                 histories = [(await handle.fetch_history()).to_json() for handle in (boost, keeper)]
     finally:
         logging.getLogger().removeHandler(handler)
-    assert "capacity_boost_actual_tru{" in served
+    assert "capacity_boost_raise_latency_bucket{" in served
     assert "capacity_boost_faults{" in served
     assert "Unauthorized" in histories[1]
     for text in (logged.getvalue(), served, *histories):

@@ -151,11 +151,13 @@ def record_step(state: KeeperState, observation: Observation, now: datetime | No
         described = f"Seconds from the need to {name} to its being in force"
         _meter(state.namespace).create_histogram_float(
             f"{PREFIX}_{name}_latency", described, "seconds"
-        ).record(seconds)
+        ).record(max(0.0, seconds))
 
 
 def record_fault(namespace: str, error: Exception) -> None:
-    """Count a fault of the Cloud API by its kind."""
+    """Count a fault of the Cloud API by its kind; outside an activity nothing is counted."""
+    if not activity.in_activity():
+        return
     labelled = _meter(namespace).with_additional_attributes({"kind": type(error).__name__})
     labelled.create_counter(f"{PREFIX}_faults", "Faults of the Cloud API").add(1)
 

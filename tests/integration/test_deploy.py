@@ -203,7 +203,11 @@ def test_the_command_line_boosts(
     try:
         until(f"http://127.0.0.1:{ports['8080']}/healthz", "ok", process)
         boost(namespace, {"TEMPORAL_ADDRESS": address, "PLANNER_CLOUD_URL": simulator}, process)
-        until(f"http://127.0.0.1:{ports['9464']}/metrics", "capacity_boost_actual_tru", process)
+        until(
+            f"http://127.0.0.1:{ports['9464']}/metrics",
+            "capacity_boost_raise_latency_seconds_bucket",
+            process,
+        )
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=90)
         assert process.returncode == 0, printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import urllib.error
 import urllib.request
@@ -111,34 +112,35 @@ async def test_a_directory_without_keys(keys: Path) -> None:
 
 
 async def test_a_cloud_that_is_not_there_yet(
-    keys: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    keys: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker says what is missing, is alive and not ready, and ready once it is there."""
     health = free_port()
+    caplog.set_level(logging.INFO)
     async with Simulator() as simulator:
         monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
         async with started(health):
             # The namespace that the key is for isn't there.
             await eventually(lambda: ready(health, "/readyz", 503, "orders.acct"))
             await ready(health, "/healthz", 200)
-            err = capsys.readouterr().err
-            assert "orders.acct" in err
-            assert "The worker runs, but is not ready" in err
+            assert "orders.acct" in caplog.text
+            assert "The worker runs, but is not ready" in caplog.text
             await simulator.create("orders.acct")
             await eventually(lambda: ready(health, "/readyz", 200))
 
 
-async def test_a_cloud_that_does_not_answer(keys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_cloud_that_does_not_answer(keys: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An unreachable Cloud API is said before anything else is, and keeps it from being ready."""
     health = free_port()
+    caplog.set_level(logging.INFO)
     async with started(health):
         await eventually(lambda: ready(health, "/readyz", 503, "orders.acct"))
-        await eventually(lambda: says(capsys, "The worker runs, but is not ready"))
+        await eventually(lambda: says(caplog, "The worker runs, but is not ready"))
 
 
-async def says(capsys: pytest.CaptureFixture[str], words: str) -> None:
-    """Fail unless *words* were just printed on stderr."""
-    assert words in capsys.readouterr().err
+async def says(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Fail unless *words* were logged."""
+    assert words in caplog.text
 
 
 async def test_polls_that_are_refused(

@@ -70,7 +70,7 @@ from workflows.contract.findings import Keeper, NamespaceFacts, WindowRun, statu
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
-from workflows.watchdog_decisions import Execution, QuietCapacity
+from workflows.watchdog_decisions import STUCK_AFTER, Execution, QuietCapacity
 
 AT_ONCE = 4
 """Requests of a round that wait at once: the watchdog takes its time, boosts come first."""
@@ -82,6 +82,8 @@ HAND_OVER = timedelta(seconds=5)
 for a moment: a task that it gets then holds its end up."""
 
 TERMINATED_BECAUSE = "its workflow task failed over and over; a successor goes on"
+
+STUCK = "the keeper got stuck: a successor took over"
 
 _BROKEN = " OR ".join(
     f"ExecutionStatus = '{name}'" for name in ("Running", "Terminated", "Failed", "TimedOut")
@@ -135,9 +137,10 @@ class WatchdogActivities:
         try:
             while not activity.is_worker_shutdown():
                 begin = datetime.now(UTC)
-                report = await self.round(begin, report, task.every_seconds)
+                one, report = await self._round(begin, report, task.every_seconds)
                 activity.heartbeat(report)
                 observability.record_healed(report)
+                self.on_round(await one.view_of(report))
                 due = begin + timedelta(seconds=task.every_seconds)
                 if due >= end:
                     return report
@@ -156,10 +159,13 @@ class WatchdogActivities:
         self, now: datetime, before: WatchdogReport | None = None, interval: float = 0.0
     ) -> WatchdogReport:
         """Look at everything once, at *now*, put right what can be, and return the report."""
-        one = _Round(self, now, before)
+        return (await self._round(now, before, interval))[1]
+
+    async def _round(
+        self, now: datetime, before: WatchdogReport | None, interval: float
+    ) -> tuple[_Round, WatchdogReport]:
+        one = _Round(self, now, before, interval)
         await one.run()
-        facts = await one.facts()
-        done = one.moment()
         healed = (*(before.healed if before else ()), *one.healed)
         report = WatchdogReport(
             at=now,
@@ -169,16 +175,7 @@ class WatchdogActivities:
             problems=tuple(one.problems),
             cloud=self.cloud.url,
         )
-        self.on_round(
-            RoundView(
-                report=report,
-                facts=facts,
-                statuses=tuple(status_of(each, done) for each in facts),
-                pollers=one.view.pollers,
-                synced=one.view.synced,
-            )
-        )
-        return report
+        return one, report
 
 
 def _as_report(details: Any) -> WatchdogReport | None:
@@ -196,6 +193,7 @@ class _Round:
     of: WatchdogActivities
     now: datetime
     before: WatchdogReport | None
+    interval: float = 0.0
     seen: dict[str, NamespaceSeen] = field(default_factory=dict)
     healed: list[Healed] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -282,8 +280,9 @@ class _Round:
         if action == "terminate and take over":
             await self._terminate(handle, keeper)
         await self._start_keeper(namespace, broken_run=keeper.run_id)
-        why = "got stuck" if keeper.is_running else keeper.status.lower().replace("_", " ")
-        self._heal(namespace, "keeper", f"the keeper {why}: a successor took over")
+        broke_off = keeper.status.lower().replace("_", " ")
+        how = STUCK if keeper.is_running else f"the keeper {broke_off}: a successor took over"
+        self._heal(namespace, "keeper", how)
         self.keepers[namespace] = Execution("RUNNING")
 
     async def _rouse(self, namespace: str) -> None:
@@ -423,6 +422,18 @@ class _Round:
 
     # What there is to say of each namespace
 
+    async def view_of(self, report: WatchdogReport) -> RoundView:
+        """Return what there is to say after the round of *report*."""
+        facts = await self.facts()
+        done = self.moment()
+        return RoundView(
+            report=report,
+            facts=facts,
+            statuses=tuple(status_of(each, done) for each in facts),
+            pollers=self.view.pollers,
+            synced=self.view.synced,
+        )
+
     async def facts(self) -> tuple[NamespaceFacts, ...]:
         """Return the facts of each namespace with a schedule or a keeper, once all is done.
 
@@ -433,7 +444,14 @@ class _Round:
             return ()
         known = {one.namespace: one for one in self.view.facts}
         names = sorted({*known, *self.seen})
-        keepers = dict(zip(names, await asyncio.gather(*map(self._keeper, names)), strict=True))
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def keeper_of(name: str) -> Keeper | None:
+            async with slots:
+                return await self._keeper(name)
+
+        found = await asyncio.gather(*map(keeper_of, names))
+        keepers = dict(zip(names, found, strict=True))
         return tuple(
             replace(
                 known.get(name) or NamespaceFacts(namespace=name, pollers=self.view.pollers),
@@ -452,7 +470,7 @@ class _Round:
         run = self.keepers.get(namespace)
         if run is None or not run.status:
             return None
-        stuck = f"its workflow task failed {run.attempt} times" if run.is_stuck(self.now) else ""
+        stuck = self._why_stuck(namespace, run)
         return Keeper(
             namespace=namespace,
             run_id=run.run_id,
@@ -461,6 +479,20 @@ class _Round:
             status=await self._status_of(namespace) if run.is_running and not stuck else None,
             stuck=stuck,
         )
+
+    def _why_stuck(self, namespace: str, run: Execution) -> str:
+        """Return why the keeper can't go on, or its successors can't either; else nothing."""
+        if run.is_stuck(self.now):
+            return f"its workflow task was tried {run.attempt} times"
+        lately = self.now - 2 * timedelta(seconds=self.interval) - STUCK_AFTER
+        stuck = [one for one in self.healed if (one.namespace, one.details) == (namespace, STUCK)]
+        before = self.before.healed if self.before else ()
+        again = [
+            one
+            for one in before
+            if (one.namespace, one.details) == (namespace, STUCK) and one.at >= lately
+        ]
+        return "its successors get stuck, too" if stuck and again else ""
 
     async def _status_of(self, namespace: str) -> KeeperStatus | None:
         """Query the keeper of *namespace*; None where it doesn't answer."""
