@@ -31,6 +31,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
+    DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle

@@ -93,6 +93,9 @@ KEEPERS = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ({_BROKEN})"
 
 SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 
+FOLLOWED_WITHIN = 10.0
+"""Seconds for which the last round of a workflow still counts: the next one's comes at once."""
+
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -120,6 +123,7 @@ class WatchdogActivities:
     observe_every: timedelta = OBSERVE_EVERY
     on_round: Callable[[RoundView | None], None] = lambda _: None
     _started: set[str] = field(default_factory=set)
+    _latest: RoundView | None = None
 
     @activity.defn(name=activity_types.WATCH)
     async def watch(self, task: WatchdogInput, before: WatchdogReport | None) -> WatchdogReport:
@@ -140,9 +144,11 @@ class WatchdogActivities:
                 one, report = await self._round(begin, report, task.every_seconds)
                 activity.heartbeat(report)
                 observability.record_healed(report)
-                self.on_round(await one.view_of(report))
+                self._latest = view = await one.view_of(report)
+                self.on_round(view)
                 due = begin + timedelta(seconds=task.every_seconds)
                 if due >= end:
+                    asyncio.get_running_loop().call_later(FOLLOWED_WITHIN, self._forget, view)
                     return report
                 left = (due - datetime.now(UTC)).total_seconds()
                 await asyncio.wait({stopping}, timeout=max(0.0, left))
@@ -151,9 +157,17 @@ class WatchdogActivities:
                 next_retry_delay=HAND_OVER,
                 category=ApplicationErrorCategory.BENIGN,  # no traceback at every deployment
             )
+        except BaseException:
+            self._forget(self._latest)
+            raise
         finally:
-            self.on_round(None)
             stopping.cancel()
+
+    def _forget(self, view: RoundView | None) -> None:
+        """Tell no more what was seen, unless another round has come since the one of *view*."""
+        if self._latest is view:
+            self._latest = None
+            self.on_round(None)
 
     async def round(
         self, now: datetime, before: WatchdogReport | None = None, interval: float = 0.0
