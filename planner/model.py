@@ -6,15 +6,23 @@ refers to is part of its value: only `planner.config.load` opens files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import Capacity, Combine, Rails, Until
+from workflows.contract import (
+    BaselinePolicy,
+    Capacity,
+    Combine,
+    Limits,
+    Rails,
+    Until,
+    format_duration,
+)
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -188,6 +196,8 @@ class Window:
     not_after: date | None = None
     baseline: Capacity | None = None
     rails: Rails = Rails()
+    limits: Limits = Limits()
+    baseline_policy: BaselinePolicy = "enforce"
     paused: bool = False
     description: str = ""
     owner: str = ""
@@ -256,14 +266,90 @@ class Horizon:
         return self.start <= instant < self.end
 
 
+T = TypeVar("T", datetime, int)
+
+
+def merge_spans(spans: Iterable[tuple[T, T]]) -> Iterator[tuple[T, T]]:
+    """Yield what *spans* cover together, as spans that neither overlap nor touch.
+
+    Each span is a start and an end; they are sorted by start, and so is the result.
+    """
+    merged: tuple[T, T] | None = None
+    for start, end in spans:
+        if merged and start <= merged[1]:
+            if end > merged[1]:
+                merged = merged[0], end
+            continue
+        if merged:
+            yield merged
+        merged = start, end
+    if merged:
+        yield merged
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuardRails:
-    """The limits of a namespace's windows; None means no limit."""
+    """The limits of a namespace's boosts; None means no limit.
+
+    Every check of them is here, for windows in files, their occurrences, and boosts by hand.
+    """
 
     allowed_tru: tuple[int, ...] = Rails().allowed
     max_tru: int | None = None
     max_duration: timedelta | None = None
     max_boost_hours_per_month: float | None = None
+
+    @classmethod
+    def of(cls, rails: Rails, limits: Limits) -> GuardRails:
+        """Return the guard rails that a schedule's request carries."""
+        longest = limits.longest_seconds
+        return cls(
+            allowed_tru=rails.allowed,
+            max_tru=rails.max_tru,
+            max_duration=None if longest is None else timedelta(seconds=longest),
+            max_boost_hours_per_month=limits.hours_a_month,
+        )
+
+    @property
+    def rails(self) -> Rails:
+        """Those that a keeper keeps to."""
+        return Rails(self.allowed_tru, self.max_tru)
+
+    @property
+    def limits(self) -> Limits:
+        """The others, as a schedule's request carries them."""
+        longest = self.max_duration
+        return Limits(
+            None if longest is None else longest // timedelta(seconds=1),
+            self.max_boost_hours_per_month,
+        )
+
+    @property
+    def most_tru(self) -> int:
+        """The highest TRU value that a boost may set; 0 where none is left."""
+        return max((tru for tru in self.allowed_tru if tru <= (self.max_tru or tru)), default=0)
+
+    def above_tru(self, tru: int) -> str:
+        """Return why *tru* are too many; empty where an allowed value covers them."""
+        if tru <= self.most_tru:
+            return ""
+        if self.max_tru is None:
+            return "above every value of the guard rail allowed_tru"
+        return f"above the guard rail max_tru: {self.max_tru}"
+
+    def above_duration(self, length: timedelta) -> str:
+        """Return why a boost of *length* is too long; empty where it isn't."""
+        longest = self.max_duration
+        if longest is None or length <= longest:
+            return ""
+        return f"longer than the guard rail max_duration: {format_duration(longest)}"
+
+    def above_hours(self, boosted: timedelta) -> str:
+        """Return why it is too much to be *boosted* for so long in a month; empty if it isn't."""
+        most = self.max_boost_hours_per_month
+        if most is None or boosted <= timedelta(hours=most):
+            return ""
+        return f"more than the guard rail max_boost_hours_per_month: {most:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +430,7 @@ class NamespaceCalendar:
     timezone: str
     windows: tuple[Window, ...]
     baseline: Capacity | None = None
+    baseline_policy: BaselinePolicy = "enforce"
     guard_rails: GuardRails = GuardRails()
     holidays: Holidays = Holidays()
     place: Place = field(default=Place("", 0), compare=False)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from schedule_values import schedule
+from schedule_values import NOW, schedule
 
 from planner.errors import Refused
-from planner.plan.live import newest_declaration, request_by_hand
-from workflows.contract import BoostRequest, Capacity, Declared, Rails
+from planner.plan.live import check_by_hand, newest_declaration, request_by_hand
+from workflows.contract import BoostRequest, Capacity, Declared, Limits, Rails
 
 HOUR = timedelta(hours=1)
 DECLARED = Declared(
@@ -22,9 +22,9 @@ DECLARED = Declared(
 )
 
 
-def wished(tru: int, declared: Declared | None) -> BoostRequest:
-    """Return the request of a boost by ann for an hour."""
-    return request_by_hand("n.a", tru, HOUR, declared, combine="max", by="ann", reason="a launch")
+def wished(tru: int, declared: Declared | None, length: timedelta = HOUR) -> BoostRequest:
+    """Return the request of a boost by ann, for an hour by default."""
+    return request_by_hand("n.a", tru, length, declared, combine="max", by="ann", reason="a launch")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,61 @@ def test_more_than_the_rails_allow(tru: int, rails: Rails) -> None:
     """It is refused, with what would be allowed."""
     most = max(one for one in rails.allowed if one <= (rails.max_tru or 99))
     with pytest.raises(Refused, match=f"guard rails of n.a .* at most {most}"):
-        wished(tru, replace(DECLARED, rails=rails))
+        check_by_hand(wished(tru, replace(DECLARED, rails=rails)), (), NOW)
+
+
+@pytest.mark.parametrize(
+    ("limits", "hours", "words"),
+    [
+        pytest.param(Limits(longest_seconds=7200), 2, "", id="as long as the longest"),
+        pytest.param(
+            Limits(longest_seconds=7200),
+            2.01,
+            r"2h36s is more than the guard rails of n\.a allow "
+            r"\(longer than the guard rail max_duration: 2h\)",
+            id="longer",
+        ),
+        pytest.param(Limits(hours_a_month=22), 2, "", id="as many hours as a month may have"),
+        pytest.param(
+            Limits(hours_a_month=22),
+            3,
+            r"23 boosted hours in 2026-11, with this boost, are more .*hours_per_month: 22\)",
+            id="more hours",
+        ),
+        pytest.param(
+            Limits(hours_a_month=240),
+            24 * 25,
+            "401 boosted hours in 2026-12, with this boost",
+            id="the next month's",
+        ),
+        pytest.param(Limits(), 24 * 30, "", id="no limits"),
+    ],
+)
+def test_longer_than_the_rails_allow(limits: Limits, hours: float, words: str) -> None:
+    """The longest boost, and the hours of each month that it touches, with those of the windows.
+
+    The window is open from 18:10 to 20:10 on the ten days that are left of November; at 9:00 on
+    the first of these the boost begins, and overlaps none of them if it is short. 25 days of it
+    take 369 hours of December, which has 32 more of the window after it.
+    """
+    window = schedule("close", namespace="n.a")
+    request = wished(8, replace(DECLARED, limits=limits), timedelta(hours=hours))
+    if not words:
+        check_by_hand(request, [window], NOW)
+        return
+    with pytest.raises(Refused, match=words):
+        check_by_hand(request, [window], NOW)
+
+
+def test_hours_that_overlap_count_once_and_paused_windows_not_at_all() -> None:
+    """As a plan counts them."""
+    window = schedule("close", namespace="n.a")
+    request = wished(8, replace(DECLARED, limits=Limits(hours_a_month=20)), 2 * HOUR)
+    in_it = NOW + timedelta(hours=9, minutes=10)
+    check_by_hand(request, [window], in_it)
+    with pytest.raises(Refused, match="22 boosted hours"):
+        check_by_hand(request, [window], NOW)
+    check_by_hand(request, [replace(window, paused=True)], NOW)
 
 
 @pytest.mark.parametrize("tru", [2, 3, 8])

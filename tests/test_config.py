@@ -29,7 +29,7 @@ from planner.model import (
     Skip,
     Span,
 )
-from workflows.contract import Capacity, Rails, Until
+from workflows.contract import Capacity, Limits, Rails, Until
 
 BASE = 'cron: "0 9 * * *"\nduration: 1h\ntru: 4\n'
 
@@ -248,6 +248,7 @@ def test_demands(text: str, tru: int, asked: str, tmp_path: Path) -> None:
 PLANNER = """\
 project: acme
 policy: upsert-only
+baseline_policy: observe
 timezone: Europe/Berlin
 holidays: [DE]
 weekend: [sat, sun]
@@ -263,6 +264,7 @@ namespace: a.acct1
 timezone: Asia/Tokyo
 holidays: JP
 baseline: {tru: 2}
+baseline_policy: enforce
 defaults: {lead: 5m, combine: add}
 guard_rails: {max_tru: 6}
 windows:
@@ -295,7 +297,9 @@ def test_what_windows_inherit(tmp_path: Path) -> None:
     assert y.rails == Rails(max_tru=6)
     assert (x.rails, x.tru) == (Rails((2, 12), 12), 12)
     assert a.guard_rails.max_duration == timedelta(days=1)
-    assert (z.place.line, y.place.line, x.place.line) == (8, 9, 13)
+    assert (y.baseline_policy, x.baseline_policy) == ("enforce", "observe")
+    assert y.limits == Limits(longest_seconds=86_400)
+    assert (z.place.line, y.place.line, x.place.line) == (9, 10, 14)
 
 
 def test_anchors_merges_and_room_for_notes(tmp_path: Path) -> None:

@@ -35,7 +35,15 @@ from planner.schedules.compile import (
 )
 from planner.schedules.firings import firings
 from planner.schedules.spec import COMMENT_LIMIT, read_stamp, schedule_id
-from workflows.contract import Capacity, Rails, Until, format_instant, occurrence_of, parse_instant
+from workflows.contract import (
+    Capacity,
+    Limits,
+    Rails,
+    Until,
+    format_instant,
+    occurrence_of,
+    parse_instant,
+)
 
 SPAN = span_of(TODAY)
 CHRISTMAS_EVE = Skip(days=(date(2027, 12, 24),))
@@ -146,6 +154,8 @@ def test_a_schedule_carries_the_whole_demand() -> None:
         combine="add",
         baseline=Capacity(2),
         rails=Rails(max_tru=10),
+        limits=Limits(3600, 40.5),
+        baseline_policy="observe",
         description="Ledger close",
         paused=True,
     )
@@ -160,6 +170,7 @@ def test_a_schedule_carries_the_whole_demand() -> None:
     assert (request.combine, request.baseline) == ("add", Capacity(2))
     assert (request.rails, request.by) == (Rails(max_tru=10), "schedule")
     assert request.reason == "Ledger close"
+    assert (request.limits, request.baseline_policy) == (Limits(3600, 40.5), "observe")
     assert schedule.jitter == 2 * MINUTE
 
 

@@ -7,6 +7,7 @@ from datetime import date, datetime, time
 
 import pytest
 from schedule_helpers import HOUR, MINUTE, PROJECT, TODAY, business_days, window
+from schedule_values import schedule
 
 from planner.model import (
     BusinessDays,
@@ -25,7 +26,7 @@ from planner.model import (
 from planner.schedules.compile import compile_window
 from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, summary_of
 from planner.schedules.spec import Range, Schedule, stamped
-from workflows.contract import Until
+from workflows.contract import Limits, Until
 
 CLOSE = window(
     "0 18 L * *",
@@ -141,12 +142,19 @@ def test_words_and_order_don_t_change_the_digest() -> None:
         {"recurrence": Cron(("0 18 L 3 *",))},
         {"not_before": date(2027, 1, 1)},
         {"description": "Something else"},
+        {"limits": Limits(longest_seconds=3600)},
+        {"baseline_policy": "observe"},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_what_is_written_changes_the_digest(change: dict[str, object]) -> None:
     """Each thing that a sync writes is seen in the fingerprint."""
     assert compiled(CLOSE).digest != compiled(replace(CLOSE, **change)).digest
+
+
+def test_what_came_later_and_says_nothing_changes_no_digest() -> None:
+    """A release that adds to requests rewrites no schedule: this digest is of one before."""
+    assert schedule().digest == "bdc07f6fc8c5"
 
 
 def test_each_field_of_a_calendar_changes_the_digest() -> None:

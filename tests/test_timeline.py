@@ -25,7 +25,6 @@ from planner.forecast.timeline import (
     View,
     baseline_of,
     begin_of,
-    merge_spans,
     occurrences_in,
     rails_of,
     timeline,
@@ -35,6 +34,7 @@ from planner.model import (
     Horizon,
     NamespaceCalendar,
     Window,
+    merge_spans,
 )
 from planner.occurrences.expand import expand
 from workflows.contract import ON_DEMAND, Capacity, Combine, Lease, Target, combine, target_of

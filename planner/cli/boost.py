@@ -14,8 +14,9 @@ from planner.cli.options import operator
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:
+    from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
-    from workflows.contract import Combine, Declared, Lease
+    from workflows.contract import Combine, Lease
 
 LONGEST_BY_HAND = timedelta(days=31)
 """The longest boost by hand; a longer one is refused as a mistake."""
@@ -93,7 +94,7 @@ def release(
 
 
 async def _boost(wish: Wish) -> int:
-    from planner.plan.live import request_by_hand
+    from planner.plan.live import check_by_hand, newest_declaration, request_by_hand
     from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import start_boost, wait_for_result
     from planner.temporal.status import fetch_pollers
@@ -101,15 +102,18 @@ async def _boost(wish: Wish) -> int:
 
     client = await connect()
     server, now = server_of(client), datetime.now(UTC)
+    schedules = await _schedules_of(server, wish.namespace, unlisted=wish.unlisted)
     request = request_by_hand(
         wish.namespace,
         wish.tru,
         wish.length,
-        await _declared(server, wish.namespace, unlisted=wish.unlisted),
+        newest_declaration(schedules),
         combine=wish.combine,
         by=operator(),
         reason=wish.reason,
     )
+    if schedules:
+        check_by_hand(request, schedules, now)
     pollers = await fetch_pollers(server, now)
     started = await start_boost(client, request, now)
     say(f"Started {started.id}; `planner release {wish.namespace}` ends it early.")
@@ -123,19 +127,18 @@ async def _boost(wish: Wish) -> int:
     return 0 if result.in_force else 1
 
 
-async def _declared(server: Server, namespace: str, *, unlisted: bool) -> Declared | None:
-    """Return what the live schedules declare for *namespace*.
+async def _schedules_of(server: Server, namespace: str, *, unlisted: bool) -> list[Schedule]:
+    """Return the live schedules for *namespace*.
 
     Raises:
-        Refused: There is no schedule for it, and *unlisted* doesn't allow that.
+        Refused: There is none, and *unlisted* doesn't allow that.
     """
     from planner.errors import did_you_mean
-    from planner.plan.live import newest_declaration
     from planner.temporal.status import fetch_namespaces, fetch_schedules_of
 
     schedules = await fetch_schedules_of(server, namespace)
     if schedules or unlisted:
-        return newest_declaration(schedules)
+        return schedules
     hint = did_you_mean(namespace, await fetch_namespaces(server))
     raise Refused(
         f"no schedule is for {namespace!r} in {server.namespace} on {server.address}{hint}; "

@@ -48,7 +48,7 @@ from planner.model import (
     Window,
 )
 from planner.recurrence.ical import Use
-from workflows.contract import APS_PER_TRU, Rails, format_duration, round_up
+from workflows.contract import APS_PER_TRU, BaselinePolicy, format_duration, round_up
 
 T = TypeVar("T")
 
@@ -133,6 +133,7 @@ class WindowContext:
     timezone: str
     holidays: Holidays
     guard_rails: GuardRails
+    baseline_policy: BaselinePolicy
     defaults: tuple[Refinements, ...]
 
 
@@ -173,6 +174,7 @@ def _read_calendar(
         timezone=context.timezone,
         windows=tuple(sorted(windows, key=lambda window: window.name)),
         baseline=context.calendar.baseline,
+        baseline_policy=context.baseline_policy,
         guard_rails=context.guard_rails,
         holidays=context.holidays,
         place=Place(document.file, document.root.line_of(("namespace",))),
@@ -206,6 +208,7 @@ def _context_of(model: CalendarDocument, settings: ProjectSettings) -> WindowCon
         timezone=model.timezone or settings.document.timezone or DEFAULT_TIMEZONE,
         holidays=holidays,
         guard_rails=guard_rails_of(model.guard_rails, settings.guard_rails_of(model.namespace)),
+        baseline_policy=model.baseline_policy or settings.document.baseline_policy or "enforce",
         defaults=tuple(each for each in defaults if each is not None),
     )
 
@@ -293,7 +296,9 @@ def build_window(
         not_before=document.not_before,
         not_after=document.not_after,
         baseline=context.calendar.baseline,
-        rails=Rails(guard_rails.allowed_tru, guard_rails.max_tru),
+        rails=guard_rails.rails,
+        limits=guard_rails.limits,
+        baseline_policy=context.baseline_policy,
         paused=bool(document.paused),
         renamed_from=document.renamed_from or "",
         description=document.description or "",

@@ -18,6 +18,7 @@ from planner.config.fields import (
     Amount,
     Aps,
     Baseline,
+    BaselinePolicyWord,
     CloudPlanName,
     CombineWord,
     Count,
@@ -308,6 +309,13 @@ class CalendarDocument(Strict):
         default=None,
         description="The capacity between windows. Left out: whatever was in force before a boost.",
     )
+    baseline_policy: BaselinePolicyWord | None = Field(
+        default=None,
+        description="Whether the watchdog raises a quiet namespace to its declared baseline "
+        "(enforce), or only reports that less is in force (observe). Default: planner.yaml's, else "
+        "enforce.",
+        examples=["observe"],
+    )
     holidays: HolidayList | None = Field(
         default=None,
         description="Days that are no business days: codes of countries (US, US-CA) and markets "
@@ -384,6 +392,12 @@ class PlannerDocument(Strict):
         default=None, description="How far a sync may go. Default: sync, which also deletes."
     )
     timezone: Zone | None = Field(default=None, description="The zone of calendars that name none.")
+    baseline_policy: BaselinePolicyWord | None = Field(
+        default=None,
+        description="Whether the watchdog raises a quiet namespace to its declared baseline "
+        "(enforce), or only reports that less is in force (observe). Default: enforce.",
+        examples=["observe"],
+    )
     holidays: HolidayList | None = Field(
         default=None, description="The holidays of calendars that name none."
     )

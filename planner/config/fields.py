@@ -219,6 +219,7 @@ CloudPlanName = Annotated[
     Literal["developer", "business", "enterprise", "mission-critical"],
     _parsed(choice("developer", "business", "enterprise", "mission-critical")),
 ]
+BaselinePolicyWord = Annotated[Literal["enforce", "observe"], _parsed(choice("enforce", "observe"))]
 PolicyWord = Annotated[
     Literal["sync", "upsert-only", "create-only"],
     _parsed(choice("sync", "upsert-only", "create-only")),

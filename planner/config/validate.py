@@ -312,27 +312,23 @@ def _demand(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
                 f"'{key}': {asked} {unit} is above the largest allowed value; write {largest} TRU "
                 f"({largest * APS_PER_TRU:,} APS) or less",
             )
-        elif rails.max_tru is not None and granted > rails.max_tru:
-            good = max((tru for tru in rails.allowed_tru if tru <= rails.max_tru), default=0)
+        elif above := rails.above_tru(granted):
+            good = rails.most_tru
             yield (
                 (key,),
-                f"'{key}': {asked} {unit} needs {granted} TRU, above the guard rail max_tru: "
-                f"{rails.max_tru}; write {good} TRU ({good * APS_PER_TRU:,} APS) or less",
+                f"'{key}': {asked} {unit} needs {granted} TRU, {above}; write {good} TRU "
+                f"({good * APS_PER_TRU:,} APS) or less",
             )
 
 
 def _lengths(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
-    longest = rails.max_duration
-    if longest is None:
-        return
-    limit = format_duration(longest)
-    good = f"longer than the guard rail max_duration: {limit}; write that or less"
+    good = "write that or less"
     match _attempt(parse_window_length, raw.get("duration")):
-        case Duration(elapsed) if elapsed > longest:
-            yield ("duration",), f"'duration': {format_duration(elapsed)} is {good}"
+        case Duration(elapsed) if above := rails.above_duration(elapsed):
+            yield ("duration",), f"'duration': {format_duration(elapsed)} is {above}; {good}"
     for _, start, end in _parsed_spans(raw):
-        if end - start > longest:
-            yield ("dates",), f"'dates': {start:%Y-%m-%dT%H:%M} lasts {good}"
+        if above := rails.above_duration(end - start):
+            yield ("dates",), f"'dates': {start:%Y-%m-%dT%H:%M} lasts {above}; {good}"
 
 
 def _parsed_spans(raw: Raw) -> Iterator[tuple[int, datetime, datetime]]:

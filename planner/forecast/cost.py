@@ -20,7 +20,6 @@ from typing import NamedTuple
 from planner.forecast.timeline import (
     Demand,
     baseline_of,
-    merge_spans,
     occurrences_in,
     target_lookup,
 )
@@ -30,6 +29,7 @@ from planner.model import (
     NamespaceCalendar,
     Occurrence,
     Prices,
+    merge_spans,
 )
 from workflows.contract import Capacity, Combine
 

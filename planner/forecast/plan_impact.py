@@ -286,13 +286,12 @@ def _side(name: str, own: _Collected, other: _Collected) -> _Side:
     """
     requests = own.requests or other.requests
     baselines = [request.baseline for request in requests if request.baseline]
-    rails = requests[0].rails
     calendar = NamespaceCalendar(
         namespace=name,
         timezone="UTC",
         windows=(),
         baseline=baselines[0] if baselines else None,
-        guard_rails=GuardRails(allowed_tru=rails.allowed, max_tru=rails.max_tru),
+        guard_rails=GuardRails.of(requests[0].rails, requests[0].limits),
     )
     return _Side(calendar, tuple(own.expanded))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from operator import attrgetter, itemgetter
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences.expand import expand, longest, pattern_of
@@ -149,28 +149,7 @@ def baseline_of(calendar: NamespaceCalendar) -> Capacity:
 
 def rails_of(calendar: NamespaceCalendar) -> Rails:
     """Return the guard rails of a namespace in the form that the run time uses."""
-    return Rails(calendar.guard_rails.allowed_tru, calendar.guard_rails.max_tru)
-
-
-T = TypeVar("T", datetime, int)
-
-
-def merge_spans(spans: Iterable[tuple[T, T]]) -> Iterator[tuple[T, T]]:
-    """Yield what *spans* cover together, as spans that neither overlap nor touch.
-
-    Each span is a start and an end; they are sorted by start, and so is the result.
-    """
-    merged: tuple[T, T] | None = None
-    for start, end in spans:
-        if merged and start <= merged[1]:
-            if end > merged[1]:
-                merged = merged[0], end
-            continue
-        if merged:
-            yield merged
-        merged = start, end
-    if merged:
-        yield merged
+    return calendar.guard_rails.rails
 
 
 class Demand:

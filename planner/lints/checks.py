@@ -17,7 +17,7 @@ from operator import itemgetter
 
 from planner.errors import Lint, Problem
 from planner.forecast.cost import HOUR, billed_intervals, months_of, open_durations, ticks
-from planner.forecast.timeline import OCCURRENCE_ORDER, combine_steps, merge_spans
+from planner.forecast.timeline import OCCURRENCE_ORDER, combine_steps
 from planner.model import (
     Cron,
     Dates,
@@ -30,6 +30,7 @@ from planner.model import (
     Project,
     Rrule,
     Window,
+    merge_spans,
 )
 from planner.occurrences.expand import depends_on_holidays, expand
 from planner.recurrence import cron, ical
@@ -466,11 +467,11 @@ def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]
 
 
 def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
-    longest = calendar.guard_rails.max_duration
     reported = set()
     for each in found:
         window = each.window
-        if longest is None or each.end - each.start <= longest or window.key in reported:
+        above = calendar.guard_rails.above_duration(each.end - each.start)
+        if not above or window.key in reported:
             continue
         reported.add(window.key)
         day = to_wall(each.start, window.tz)
@@ -478,26 +479,23 @@ def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[
             window.place.file,
             window.place.line,
             f"window '{window.name}': on {day:%Y-%m-%d} it lasts "
-            f"{format_duration(each.end - each.start)}, longer than the guard rail "
-            f"max_duration: {format_duration(longest)}; end it earlier",
+            f"{format_duration(each.end - each.start)}, {above}; end it earlier",
         )
 
 
 def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
-    most = calendar.guard_rails.max_boost_hours_per_month
-    if most is None or not found:
+    if calendar.guard_rails.max_boost_hours_per_month is None or not found:
         return
     found = sorted(found, key=OCCURRENCE_ORDER)
     span = Horizon(found[0].start, max(each.end for each in found))
     months = list(months_of(span))
     edges = [ticks(month.start) for month in months] + [ticks(span.end)]
     for month, together in zip(months, open_durations(billed_intervals(found), edges), strict=True):
-        if together > timedelta(hours=most):
+        if above := calendar.guard_rails.above_hours(together):
             yield Problem(
                 calendar.place.file,
                 calendar.place.line,
                 f"namespace '{calendar.namespace}' is boosted {together / HOUR:g} hours in "
-                f"{month.start:%Y-%m}, more than the guard rail max_boost_hours_per_month: "
-                f"{most:g}; shorten or remove windows",
+                f"{month.start:%Y-%m}, {above}; shorten or remove windows",
             )
             return

@@ -12,19 +12,19 @@ from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.errors import Refused
-from planner.model import Horizon
+from planner.model import GuardRails, Horizon, merge_spans
 from planner.plan.model import Change, LiveSchedule, Plan, Running
 from planner.schedules.firings import ScheduleTimes, upcoming
 from planner.schedules.spec import CUT, Schedule, shortened
 from workflows.contract import (
     BoostRequest,
-    Capacity,
     Combine,
     Declared,
+    Limits,
     Rails,
+    format_duration,
     lease_of,
     occurrence_of,
-    round_up,
 )
 
 LOOK_AHEAD = timedelta(days=1300)
@@ -254,6 +254,8 @@ def declared_in(schedule: Schedule) -> Declared:
         rails=request.rails,
         revision=request.revision,
         project=schedule.project,
+        limits=request.limits,
+        baseline_policy=request.baseline_policy,
     )
 
 
@@ -278,8 +280,8 @@ def request_by_hand(
 ) -> BoostRequest:
     """Return the request of a boost by hand, with what is declared for the namespace.
 
-    So it is held to the rails, and gives back the declared baseline, also where no window has
-    run before it.
+    So its keeper keeps to the rails, and gives back the declared baseline, also where no window
+    has run before it.
 
     Args:
         namespace: The Temporal Cloud namespace.
@@ -289,13 +291,8 @@ def request_by_hand(
         combine: How it counts beside other boosts.
         by: Who requests it.
         reason: Why.
-
-    Raises:
-        Refused: It is more than the rails allow.
     """
     rails = declared.rails if declared and declared.rails else Rails()
-    if declared:
-        _check_rails(namespace, tru, rails)
     return BoostRequest(
         namespace=namespace,
         window=WINDOW_BY_HAND,
@@ -308,20 +305,65 @@ def request_by_hand(
         reason=reason,
         project=declared.project if declared else "",
         revision=declared.revision if declared else 0,
+        limits=declared.limits if declared else Limits(),
     )
 
 
-def _check_rails(namespace: str, tru: int, rails: Rails) -> None:
-    """Raise unless *rails* have a value of at least *tru*."""
-    usable = [one for one in rails.allowed if rails.max_tru is None or one <= rails.max_tru]
-    if round_up(tru, usable) is not None:
-        return
-    most = max(usable, default=0)
-    limit = "the allowed values" if rails.max_tru is None else f"max_tru: {rails.max_tru}"
-    raise Refused(
-        f"{tru} TRU are more than the guard rails of {namespace} allow ({limit}); boost to at "
-        f"most {most}, or raise the rail in its calendar and sync it"
-    )
+def check_by_hand(request: BoostRequest, schedules: Iterable[Schedule], now: datetime) -> None:
+    """Hold the boost of *request*, which begins *now*, to the guard rails that it carries.
+
+    The hours of a month are counted as a plan counts them: those of the windows that are open in
+    what is left of it, in UTC, together with this boost.
+
+    Raises:
+        Refused: It is more than they allow.
+    """
+    rails = GuardRails.of(request.rails, request.limits)
+    length = timedelta(seconds=request.ttl_seconds)
+    more = f"more than the guard rails of {request.namespace} allow"
+    rail = "the rail in its calendar and sync it"
+    if above := rails.above_tru(request.tru):
+        raise Refused(
+            f"{request.tru} TRU are {more} ({above}); boost to at most {rails.most_tru}, or raise "
+            f"{rail}"
+        )
+    if above := rails.above_duration(length):
+        raise Refused(
+            f"{format_duration(length)} is {more} ({above}); boost for less, or raise {rail}"
+        )
+    ends = _month_after(now + length)
+    spans = [
+        occurrence_of(schedule.request, nominal)
+        for schedule in schedules
+        if not schedule.paused
+        for nominal in due(schedule, Horizon(now, ends))
+    ]
+    for month, boosted in _boosted_by_month([*spans, (now, now + length)], Horizon(now, ends)):
+        if above := rails.above_hours(boosted):
+            hours = boosted / timedelta(hours=1)
+            raise Refused(
+                f"{hours:.3g} boosted hours in {month}, with this boost, are {more} ({above}); "
+                f"boost for less, or raise {rail}"
+            )
+
+
+def _boosted_by_month(
+    spans: Iterable[tuple[datetime, datetime]], horizon: Horizon
+) -> Iterator[tuple[str, timedelta]]:
+    """Yield each calendar month of *horizon*, as ``2027-01``, and how long *spans* cover of it."""
+    merged = list(merge_spans(sorted(spans)))
+    start = horizon.start
+    while start < horizon.end:
+        end = min(_month_after(start), horizon.end)
+        parts = (min(until, end) - max(begin, start) for begin, until in merged)
+        yield f"{start:%Y-%m}", sum((part for part in parts if part > timedelta()), timedelta())
+        start = end
+
+
+def _month_after(instant: datetime) -> datetime:
+    """Return when the calendar month, UTC, after that of *instant* begins."""
+    first = instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return (first + timedelta(days=32)).replace(day=1)
 
 
 def with_revisions(plan: Plan, now: datetime) -> Plan:
@@ -363,9 +405,9 @@ def _revision(changes: Iterable[Change], plan: Plan, now: datetime) -> int:
     return max(int(now.timestamp()), highest + 1)
 
 
-def _declared(request: BoostRequest) -> tuple[Capacity | None, Rails]:
-    """Return the baseline and guard rails that *request* declares for its namespace."""
-    return request.baseline, request.rails
+def _declared(request: BoostRequest) -> tuple[object, ...]:
+    """Return what *request* declares for its namespace."""
+    return request.baseline, request.rails, request.limits, request.baseline_policy
 
 
 def _revised(schedule: Schedule, revision: int) -> Schedule:

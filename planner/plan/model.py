@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 from planner.errors import Lint
 from planner.model import Policy, RequiredTarget
@@ -223,6 +223,11 @@ _REQUEST: dict[str, Callable[[BoostRequest], str]] = {
     "baseline": lambda request: "as found" if request.baseline is None else str(request.baseline),
     "allowed TRU": lambda request: ", ".join(f"{value:g}" for value in request.rails.allowed),
     "max_tru": lambda request: str(request.rails.max_tru or NONE),
+    "max_duration": lambda request: _limit(request.limits.longest_seconds, _seconds),
+    "max_boost_hours_per_month": lambda request: _limit(
+        request.limits.hours_a_month, "{:g}".format
+    ),
+    "baseline_policy": lambda request: request.baseline_policy,
     "asked by": lambda request: request.by,
     "description": lambda request: _quoted(request.reason),
 }
@@ -236,6 +241,13 @@ _SPEC: dict[str, Callable[[Schedule], str]] = {
     "catch-up window": lambda schedule: format_duration(schedule.catchup_window),
     "summary": lambda schedule: _quoted(schedule.summary),
 }
+
+
+N = TypeVar("N", int, float)
+
+
+def _limit(value: N | None, words: Callable[[N], str]) -> str:
+    return NONE if value is None else words(value)
 
 
 def _lead(schedule: Schedule) -> str:

@@ -116,6 +116,8 @@ def compile_window(
             combine=window.combine,
             baseline=window.baseline,
             rails=window.rails,
+            limits=window.limits,
+            baseline_policy=window.baseline_policy,
             reason=window.description,
         ),
         timezone=times.timezone,

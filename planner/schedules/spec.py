@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from workflows.contract import BoostRequest
+from workflows.contract import BoostRequest, Limits
 
 DIGEST_LENGTH = 12
 """Hexadecimal characters of a schedule's digest: 48 bits, enough to tell edits apart."""
@@ -94,6 +94,11 @@ class StructuredCalendar:
         )
 
 
+YOUNGER: dict[str, Any] = {"limits": Limits(), "baseline_policy": "enforce"}
+"""What requests had not when digests were first taken, with what stands for nothing said: so a
+release that adds to them rewrites no schedule."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """A Temporal Schedule that starts a boost for each occurrence of a window.
@@ -124,13 +129,16 @@ class Schedule:
 
         Comments don't count, and neither do the order of calendars and what a request says
         besides of its declaration: the revision is set as it is written, and the project is
-        the schedule's own. It travels in the
+        the schedule's own. Neither do `YOUNGER` values that are as usual. It travels in the
         first calendar's comment (`stamped`), which the server's list of schedules
         returns: so an unchanged schedule is known without describing it.
         """
         value = _plain(self)
         del value["note"], value["paused"]
         value["request"] = _plain(self.request)
+        for name, usual in YOUNGER.items():
+            if value["request"][name] == usual:
+                del value["request"][name]
         del value["request"]["revision"], value["request"]["project"]
         value["calendars"] = sorted(calendar.numbers for calendar in self.calendars)
         return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:DIGEST_LENGTH]

@@ -301,6 +301,13 @@ def began(ago: float = 60) -> datetime:
     return datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=ago)
 
 
+async def declares(shop: Shop, policy: str) -> None:
+    """Fail unless a watchdog that reads the list anew finds that *policy*."""
+    view = await LiveCalendars(shop.server).look(datetime.now(UTC))
+    found = [one for one in view.namespaces if one.namespace == shop.namespace]
+    assert [one.baseline_policy for one in found] == [policy]
+
+
 @pytest.mark.parametrize("how", ["terminated", "deleted", "failed"])
 async def test_a_missed_boost_is_started_while_its_window_runs(
     own_server: WorkflowEnvironment, fresh: str, how: str
@@ -368,6 +375,12 @@ async def test_a_declared_baseline_is_established_and_left_where_others_set_more
         assert await one.round() == []
         assert one.seen().state == "below"
         one.watchdog.baseline = "enforce"
+        await shop.sync(shop.value(baseline=Capacity(2), baseline_policy="observe"))
+        await eventually(lambda: declares(shop, "observe"))
+        assert await one.round() == []
+        assert one.seen().state == "below", "as its calendar says, whatever the worker's option"
+        await shop.sync(shop.value(baseline=Capacity(2)))
+        await eventually(lambda: declares(shop, "enforce"))
         async with one.worker():
             await one.heals("baseline")
             await one.stage.in_force(2)

@@ -423,7 +423,8 @@ class _Round:
         _log_change(before, seen)
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
         usual = before.usual if before else None
-        verdict = watchdog_decisions.judge_quiet(found, declared, usual, self.of.baseline)
+        policy = declared.baseline_policy if self.of.baseline == "enforce" else "observe"
+        verdict = watchdog_decisions.judge_quiet(found, declared, usual, policy)
         if verdict.reconcile:
             await self._start_keeper(name, state=watchdog_decisions.state_to_reconcile(declared))
             self._heal(name, verdict.reconcile, verdict.details)

@@ -14,10 +14,12 @@ from typing import Literal, Protocol, get_args
 
 from workflows.contract.messages import (
     TASK_QUEUE,
+    BaselinePolicy,
     BoostRequest,
     Capacity,
     KeeperStatus,
     Lease,
+    Limits,
     Rails,
     format_instant,
     format_instants,
@@ -32,9 +34,6 @@ ROUND_EVERY = timedelta(minutes=2)
 
 WATCH_FOR = timedelta(hours=1)
 """How long one workflow of the watchdog goes on; then the schedule's next firing follows it."""
-
-BaselinePolicy = Literal["enforce", "observe"]
-"""What the watchdog does about a quiet namespace below its declared baseline: raise, or report."""
 
 SeenState = Literal["ok", "boosted", "changing", "foreign", "below", "healing", "unknown"]
 """What the watchdog makes of a namespace.
@@ -116,6 +115,8 @@ class Declared:
     rails: Rails | None = None
     revision: int = 0
     project: str = ""
+    limits: Limits = Limits()
+    baseline_policy: BaselinePolicy = "enforce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,6 +177,22 @@ class Rails:
     max_tru: int | None = None
 
 
+BaselinePolicy = Literal["enforce", "observe"]
+"""What the watchdog does about a quiet namespace below its declared baseline: raise, or report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Guard rails that plans and boosts by hand are held to, and that no keeper needs.
+
+    The longest boost in seconds, and the most boosted hours in a calendar month of UTC; None
+    means no limit.
+    """
+
+    longest_seconds: int | None = None
+    hours_a_month: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoostRequest:
     """The input of a boost: the capacity that one firing of a schedule requests.
@@ -187,8 +203,9 @@ class BoostRequest:
     2. else by the clock of *timezone* at *until* (`Until` as text), where that isn't empty,
     3. else *ttl_seconds* after its start.
 
-    *baseline* and *rails* are what *project* declares for the namespace; of two
-    declarations the one with the higher *revision* is newer (0: from before there were any).
+    *baseline* and *rails* are what *project* declares for the namespace, with *limits* and
+    *baseline_policy*; of two declarations the one with the higher *revision* is newer (0: from
+    before there were any).
     """
 
     namespace: str
@@ -206,6 +223,8 @@ class BoostRequest:
     reason: str = ""
     project: str = ""
     revision: int = 0
+    limits: Limits = Limits()
+    baseline_policy: BaselinePolicy = "enforce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
