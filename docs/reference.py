@@ -28,7 +28,7 @@ and a test compares it with the program.
 
 def help_of(*command: str) -> str:
     """Return what *command* prints for ``--help``, 80 columns wide."""
-    from planner.cli.commands import exit_code_of
+    from planner.cli.main import exit_code_of
 
     os.environ["COLUMNS"] = "80"
     with redirect_stdout(io.StringIO()) as printed:
@@ -40,9 +40,9 @@ def commands() -> list[str]:
     """Return the names of all commands, sorted."""
     import typer.main
 
-    from planner.cli.commands import app
+    from planner.cli.main import commands as application
 
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(application())
     return sorted(group.commands)  # type: ignore[attr-defined]
 
 

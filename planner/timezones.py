@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import tzdata
 
 from planner.errors import nearest, quote
-from workflows.contract import read_pinned_tables
+from workflows.contract.messages import read_pinned_tables
 
 read_pinned_tables()
 

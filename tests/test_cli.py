@@ -113,7 +113,10 @@ def test_help_is_quick(tmp_path: Path) -> None:
 def test_help_imports_nothing_slow() -> None:
     """Commands import the SDK, HTTP and the holiday data only where they are used."""
     slow = ["temporalio", "httpx", "holidays", "icalendar", "jinja2", "pydantic"]
-    code = f"import sys, planner.cli.commands; print([m for m in {slow} if m in sys.modules])"
+    code = (
+        "import sys; from planner.cli.main import commands; commands(); "
+        f"print([m for m in {slow} if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -123,7 +126,7 @@ def test_validate_imports_no_output_formats(tmp_path: Path) -> None:
     where = write(tmp_path, **{"a.yaml": GOOD})
     code = (
         "import sys\n"
-        "from planner.cli.commands import exit_code_of\n"
+        "from planner.cli.main import exit_code_of\n"
         "code = exit_code_of(['validate', 'calendars'])\n"
         "print(code, [m for m in ('jinja2', 'icalendar') if m in sys.modules])"
     )
@@ -166,7 +169,8 @@ def test_the_version_imports_nothing_slow() -> None:
     """Versions are read from the packages' metadata."""
     slow = ["temporalio", "httpx", "holidays", "icalendar", "pydantic"]
     code = (
-        "import sys, planner.cli.commands; planner.cli.app.version_text(); "
+        "import sys; from planner.cli.main import commands; commands(); "
+        "from planner.cli.app import version_text; version_text(); "
         f"print([m for m in {slow} if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

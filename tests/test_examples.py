@@ -13,7 +13,7 @@ import pytest
 from config_helpers import ICS, write
 from schema_helpers import KNOWN, documents, errors
 
-from planner.cli.commands import exit_code_of
+from planner.cli.main import exit_code_of
 from planner.config import build, fields, load, scalars, validate, yaml_nodes
 from planner.config.json_schema import Kind, schema
 from planner.config.load import read

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from schema_helpers import documents, errors
 
-from planner.cli.commands import exit_code_of
+from planner.cli.main import exit_code_of
 from planner.cli.validate import check
 from planner.config.json_schema import schema
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.commands import ORDER
+from planner.cli.main import ORDER
 
 PLANNER = str(Path(sys.executable).parent / "planner")
 
@@ -76,7 +76,7 @@ def interrupted_at(module: str, command: str, here: Path) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("module", ["planner.cli.commands", "typer", "planner.cli.worker"])
+@pytest.mark.parametrize("module", ["planner.cli.app", "typer", "planner.cli.worker"])
 def test_interrupted_while_it_starts(module: str, here: Path) -> None:
     """Ctrl-C during the first imports, which all commands share, is exit code 130 alone."""
     run = interrupted_at(module, "plan", here)

@@ -1,16 +1,15 @@
-"""The application that all commands are registered with, its version, and how a run ends."""
+"""The application that all commands are registered with, its exit codes, and its version."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import typer
 
 from planner.cli.output import report, say
-from planner.errors import InputError, PlannerError, Refused, StalePlan
+from planner.errors import Refused, StalePlan
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
@@ -36,7 +35,7 @@ PACKAGE = "calendar-boost-planner"
 DATA = ("tzdata", "holidays", "temporalio")
 """The other packages whose release changes a calendar's occurrences, or how it runs."""
 
-__all__ = ["EXIT_CODES", "app", "exit_code_of", "report", "run_async", "say"]
+__all__ = ["EXIT_CODES", "app", "report", "run_async", "say"]
 
 
 app = typer.Typer(
@@ -76,36 +75,6 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
         raise typer.Exit(EXIT_TERMINATED) from None
     finally:
         main.close()  # interrupted before it was awaited, Python would warn
-
-
-def exit_code_of(arguments: list[str] | None = None) -> int:
-    """Run the command line *arguments*, print its errors, and return its exit code."""
-    try:
-        return int(app(arguments, standalone_mode=False, prog_name="planner") or EXIT_DONE)
-    except InputError as error:
-        say(str(error))
-        count = len(error.problems)
-        say(f"{count} problem{'s' if count != 1 else ''}; nothing was changed.")
-        return error.exit_code
-    except PlannerError as error:
-        say(f"planner: {error}")
-        return error.exit_code
-    except typer.Exit as error:
-        return error.exit_code
-    except typer.TyperException as error:
-        _show_usage(error)
-        return EXIT_USAGE
-    except (typer.Abort, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
-
-
-def _show_usage(error: typer.TyperException) -> None:
-    """Print an error of the command line; usage errors print themselves."""
-    show = getattr(error, "show", None)
-    if show:
-        show(file=sys.stderr)
-    else:
-        say(f"planner: {error.format_message()}")
 
 
 def _print_versions(asked: bool) -> None:

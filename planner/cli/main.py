@@ -1,4 +1,4 @@
-"""The console script ``planner``: how the process begins and ends.
+"""The console script ``planner``: its commands, how the process begins and how it ends.
 
 Imports almost nothing at its head, so that Ctrl-C and a package that shadows ours are
 handled from the first moment.
@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from importlib.machinery import PathFinder
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from planner.cli.output import Stream, flush, guard_streams, say
+
+if TYPE_CHECKING:
+    from typer import Typer
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
 EXIT_CHANGES = 2
 EXIT_INTERRUPTED = 130
+
+ORDER = (
+    *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
+    *("plan", "sync", "pause", "resume", "skip"),
+    *("doctor", "worker", "status", "boost", "release", "simulator", "uninstall"),
+)
+"""The order of the commands in the help: by when a new user needs them."""
 
 OURS = "calendar-boost-planner"
 """Stands in the head of our package ``workflows``, to recognize it by."""
@@ -39,8 +50,6 @@ def run() -> NoReturn:
             )
             code = EXIT_ERROR
         else:
-            from planner.cli.commands import exit_code_of
-
             code = exit_code_of()
     except SystemExit as error:  # raised by a library; ours is `leave`
         code = error.code if isinstance(error.code, int) else EXIT_ERROR
@@ -52,6 +61,68 @@ def run() -> NoReturn:
         traceback.print_exc()
         code = EXIT_ERROR
     leave(code, streams)
+
+
+def exit_code_of(arguments: list[str] | None = None) -> int:
+    """Run the command line *arguments*, print its errors, and return its exit code."""
+    import typer
+
+    from planner.cli.app import EXIT_USAGE
+    from planner.errors import InputError, PlannerError
+
+    try:
+        done = commands()(arguments, standalone_mode=False, prog_name="planner")
+        return int(done or EXIT_DONE)
+    except InputError as error:
+        say(str(error))
+        count = len(error.problems)
+        say(f"{count} problem{'s' if count != 1 else ''}; nothing was changed.")
+        return error.exit_code
+    except PlannerError as error:
+        say(f"planner: {error}")
+        return error.exit_code
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.TyperException as error:
+        show = getattr(error, "show", None)
+        if show:  # an error of the command line, which prints itself
+            show(file=sys.stderr)
+        else:
+            say(f"planner: {error.format_message()}")
+        return EXIT_USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+
+
+def commands() -> Typer:
+    """Return the application with every command, in the order of the help.
+
+    Importing a command's module registers it. These modules import slow packages (temporalio,
+    holidays, httpx) inside their functions, so that ``planner --help`` stays fast.
+    """
+    from planner.cli import (  # noqa: F401 - to register them
+        boost,
+        dev,
+        doctor,
+        explain,
+        fetch,
+        init,
+        pause,
+        plan,
+        preview,
+        rehearse,
+        status,
+        sync,
+        uninstall,
+        validate,
+        worker,
+    )
+    from planner.cli.app import app
+
+    app.registered_commands.sort(
+        key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", ""))
+    )
+    return app
 
 
 def leave(code: int, streams: tuple[Stream, ...] = ()) -> NoReturn:
@@ -88,4 +159,4 @@ def _interrupted(_number: int, _frame: FrameType | None) -> NoReturn:
     os._exit(EXIT_INTERRUPTED)
 
 
-__all__ = ["leave", "run", "shadow_of_workflows"]
+__all__ = ["commands", "exit_code_of", "leave", "run", "shadow_of_workflows"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import did_you_mean, quote
 from planner.model import Holidays, IcsFile, Roll
-from planner.recurrence import ical
+from planner.recurrence.ical.expand import days as days_of_events
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
@@ -148,7 +148,7 @@ def _days_off(holidays: Holidays, timezone: str, year: int) -> _DaysOff:
 
 def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
     """Return the local days of *year* that events of *file* cover, by name."""
-    days = ical.days(file, timezone, date(year, 1, 1), date(year, 12, 31))
+    days = days_of_events(file, timezone, date(year, 1, 1), date(year, 12, 31))
     return {day: name or f"an event of {file.path}" for day, name in days.items()}
 
 

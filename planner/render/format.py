@@ -15,8 +15,7 @@ from planner.model import Occurrence, Prices, PriceTier, Window
 from workflows.contract import Capacity, format_duration, to_wall
 
 if TYPE_CHECKING:
-    from planner.forecast.cost import Bill, NamespaceBill
-    from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
+    from planner.forecast.cost import Bill
     from planner.forecast.timeline import Step
 
 DASH = "–"
@@ -140,44 +139,12 @@ def grouped(items: Iterable[T], look: Callable[[T], Hashable], least: int) -> li
     ]
 
 
-# Namespaces and clock changes ----------------------------------------------------------------
-
-
-def summary(lane: Lane, now: datetime) -> str:
-    """Return how often, how long and how high a namespace is boosted, and what comes next."""
-    if not lane.occurrences:
-        return "Nothing runs in these days."
-    open_time = sum((s.end - s.start for s in lane.steps if s.occurrences), timedelta())
-    text = (
-        f"{counted(len(lane.occurrences), 'run')}, {hours(open_time)} h open, "
-        f"peak {lane.peak:g} TRU."
-    )
-    following = next((each for each in lane.occurrences if each.start > now), None)
-    if following:
-        when = moment(following.start, following.window.tz)
-        text += f" Next: {following.window.name}, {when}, {demand(following)}."
-    return text
+# Drawings ------------------------------------------------------------------------------------
 
 
 def ground(baseline: Capacity | None) -> str:
     """Return what the lowest line of a drawing stands for."""
     return "0 TRU" if baseline and baseline.tru is not None else "on-demand"
-
-
-def clock_change(item: ZoneChange) -> str:
-    """Return a clock change: ``the clock goes forward 02:00 → 03:00 in Europe/Berlin``."""
-    change = item.change
-    first, last = (change.low, change.high) if change.is_gap else (change.high, change.low)
-    way = "forward" if change.is_gap else "back"
-    return f"the clock goes {way} {first:%H:%M} → {last:%H:%M} in {item.timezone}"
-
-
-def affected(occurrence: Occurrence) -> str:
-    """Return when an occurrence runs that a clock change affects."""
-    start, end, window = occurrence.start, occurrence.end, occurrence.window
-    moved = f"; {'; '.join(occurrence.notes)}" if occurrence.notes else ""
-    span = local_span(start, end, window.tz)
-    return f"{window.key} runs {span}, {format_duration(end - start)} in all{moved}"
 
 
 # Reasons, as tooltips show them --------------------------------------------------------------
@@ -217,29 +184,6 @@ def reason_of_steps(steps: Sequence[Step], tz: ZoneInfo) -> str:
 
 
 # The bill ------------------------------------------------------------------------------------
-
-
-def hint_sentences(shown: Preview) -> tuple[str, ...]:
-    """Return the hints of all namespaces, each with the money that it is about."""
-    return tuple(
-        f"{hint.namespace}: {hint_sentence(hint, namespace, shown.bill)}"
-        for namespace, lane in zip(shown.bill.namespaces, shown.lanes, strict=True)
-        for hint in lane.hints
-    )
-
-
-def hint_sentence(hint: CostHint, namespace: NamespaceBill, bill: Bill) -> str:
-    """Return a hint, how many occurrences it applies to, and the money that it is about.
-
-    Actions are priced at the average of the *namespace* over the bill.
-    """
-    worth = ""
-    total = sum(line.usage.actions for line in namespace.lines)
-    if hint.actions:
-        verb = "at stake" if hint.kind == "exact-end" else "saves"
-        rate = namespace.price / total if total else 0.0
-        worth = f", {verb} about {money(hint.actions * rate, bill.currency)}"
-    return f"{hint.message} ({counted(hint.runs, 'run')}{worth})"
 
 
 def price_terms(prices: Prices) -> tuple[str, ...]:

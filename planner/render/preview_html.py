@@ -23,6 +23,7 @@ from planner.forecast.preview import Lane, Preview
 from planner.forecast.timeline import OCCURRENCE_ORDER, Step
 from planner.model import Horizon, Occurrence, Window
 from planner.render import format as fmt
+from planner.render.preview_text import affected_run, clock_change, hint_sentences, summary
 from workflows.contract import format_instant, to_instant, to_wall
 
 MOST_ROWS = 5000
@@ -45,6 +46,8 @@ def _templates() -> Environment:
     )
     templates.globals.update(
         fmt=fmt,
+        summary=summary,
+        hint_sentences=hint_sentences,
         many_rows=MANY_ROWS,
         most_rows=MOST_ROWS,
         percent=lambda at: f"{at:.4%}",
@@ -93,9 +96,9 @@ def _clock_changes(shown: Preview) -> Iterator[str]:
     affected: dict[tuple[datetime, str], list[str]] = {}
     for lane in shown.lanes:
         for item in lane.clock_changes:
-            head = f"{item.change.low:%a %d %b %Y}: {fmt.clock_change(item)}"
+            head = f"{item.change.low:%a %d %b %Y}: {clock_change(item)}"
             texts = affected.setdefault((item.change.at, head), [])
-            texts += map(fmt.affected, item.affected)
+            texts += map(affected_run, item.affected)
     for (_, head), texts in sorted(affected.items()):
         yield "; ".join((head, *texts))
 
@@ -330,8 +333,8 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
             "clock",
             "\n".join(
                 (
-                    f"{item.change.low:%a %d %b %Y}: {fmt.clock_change(item)}",
-                    *map(fmt.affected, item.affected),
+                    f"{item.change.low:%a %d %b %Y}: {clock_change(item)}",
+                    *map(affected_run, item.affected),
                 )
             ),
         )

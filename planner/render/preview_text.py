@@ -12,12 +12,12 @@ from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from planner.forecast.cost import ASSUMPTIONS, Bill, MonthlyCost, NamespaceBill
-from planner.forecast.preview import Lane, Preview
+from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
 from planner.forecast.timeline import Step
 from planner.model import Occurrence
 from planner.render import format as fmt
 from planner.timezones import clock_changes
-from workflows.contract import to_instant, to_wall
+from workflows.contract import format_duration, to_instant, to_wall
 
 WIDTH = 80
 LEFT = 28
@@ -63,7 +63,7 @@ def _lane_text(lane: Lane, now: datetime) -> str:
     calendar = lane.calendar
     baseline = str(calendar.baseline) if calendar.baseline else "as found (drawn as on-demand)"
     title = f"{calendar.namespace}  {calendar.timezone}, baseline {baseline}"
-    lines = [title, "=" * min(len(title), WIDTH), *_wrapped(fmt.summary(lane, now))]
+    lines = [title, "=" * min(len(title), WIDTH), *_wrapped(summary(lane, now))]
     if lane.paused:
         lines += _wrapped(f"Paused, so never up: {', '.join(lane.paused)}.")
     lines.append("")
@@ -87,7 +87,7 @@ def _days(lane: Lane) -> Iterator[_Day]:
         marks[holiday.day].append(holiday.name)
     for item in lane.clock_changes:
         if lane.steps and lane.steps[0].start <= item.change.at < lane.steps[-1].end:
-            marks[item.change.low.date()].append(fmt.clock_change(item))
+            marks[item.change.low.date()].append(clock_change(item))
     bars = DayBars(lane.steps, tz, lane.peak)
     for day in sorted({*starting, *marks}):
         lines = tuple(line for each in starting[day] for line in _occurrence_lines(each, tz))
@@ -238,8 +238,8 @@ def _clock_changes_text(shown: Preview) -> str:
     affected: dict[tuple[datetime, str], list[str]] = defaultdict(list)
     for lane in shown.lanes:
         for item in lane.clock_changes:
-            head = f"{item.change.low:%a %d %b %Y}  {fmt.clock_change(item)}"
-            affected[item.change.at, head] += map(fmt.affected, item.affected)
+            head = f"{item.change.low:%a %d %b %Y}  {clock_change(item)}"
+            affected[item.change.at, head] += map(affected_run, item.affected)
     lines = ["Clock changes ahead", "==================="]
     for (_, head), texts in sorted(affected.items()):
         lines.append(head)
@@ -306,10 +306,68 @@ def _hint_lines(lane: Lane, namespace: NamespaceBill, bill: Bill) -> list[str]:
     """Return the first hints of a namespace as a list."""
     lines = []
     for hint in lane.hints[:MOST_HINTS]:
-        lines += _point(fmt.hint_sentence(hint, namespace, bill))
+        lines += _point(hint_sentence(hint, namespace, bill))
     if len(lane.hints) > MOST_HINTS:
         lines.append(f"    and {fmt.counted(len(lane.hints) - MOST_HINTS, 'more hint')}")
     return lines
+
+
+# Sentences that other formats show, too ------------------------------------------------------
+
+
+def summary(lane: Lane, now: datetime) -> str:
+    """Return how often, how long and how high a namespace is boosted, and what comes next."""
+    if not lane.occurrences:
+        return "Nothing runs in these days."
+    open_time = sum((s.end - s.start for s in lane.steps if s.occurrences), timedelta())
+    text = (
+        f"{fmt.counted(len(lane.occurrences), 'run')}, {fmt.hours(open_time)} h open, "
+        f"peak {lane.peak:g} TRU."
+    )
+    following = next((each for each in lane.occurrences if each.start > now), None)
+    if following:
+        when = fmt.moment(following.start, following.window.tz)
+        text += f" Next: {following.window.name}, {when}, {fmt.demand(following)}."
+    return text
+
+
+def clock_change(item: ZoneChange) -> str:
+    """Return a clock change: ``the clock goes forward 02:00 → 03:00 in Europe/Berlin``."""
+    change = item.change
+    first, last = (change.low, change.high) if change.is_gap else (change.high, change.low)
+    way = "forward" if change.is_gap else "back"
+    return f"the clock goes {way} {first:%H:%M} → {last:%H:%M} in {item.timezone}"
+
+
+def affected_run(occurrence: Occurrence) -> str:
+    """Return when an occurrence runs that a clock change affects."""
+    start, end, window = occurrence.start, occurrence.end, occurrence.window
+    moved = f"; {'; '.join(occurrence.notes)}" if occurrence.notes else ""
+    span = fmt.local_span(start, end, window.tz)
+    return f"{window.key} runs {span}, {format_duration(end - start)} in all{moved}"
+
+
+def hint_sentences(shown: Preview) -> tuple[str, ...]:
+    """Return the hints of all namespaces, each with the money that it is about."""
+    return tuple(
+        f"{hint.namespace}: {hint_sentence(hint, namespace, shown.bill)}"
+        for namespace, lane in zip(shown.bill.namespaces, shown.lanes, strict=True)
+        for hint in lane.hints
+    )
+
+
+def hint_sentence(hint: CostHint, namespace: NamespaceBill, bill: Bill) -> str:
+    """Return a hint, how many occurrences it applies to, and the money that it is about.
+
+    Actions are priced at the average of the *namespace* over the bill.
+    """
+    worth = ""
+    total = sum(line.usage.actions for line in namespace.lines)
+    if hint.actions:
+        verb = "at stake" if hint.kind == "exact-end" else "saves"
+        rate = namespace.price / total if total else 0.0
+        worth = f", {verb} about {fmt.money(hint.actions * rate, bill.currency)}"
+    return f"{hint.message} ({fmt.counted(hint.runs, 'run')}{worth})"
 
 
 def _point(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from package_helpers import ROOT, build, fresh_environment
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.commands import exit_code_of
+from planner.cli.main import exit_code_of
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from planner.errors import quote
-from workflows.contract import to_instant
+from workflows.contract.messages import to_instant
 
 MAX_TEXT = 1024 * 1024
 """Characters of a file: about 5,000 events as calendar programs export them."""
