@@ -6,7 +6,8 @@ same answers from a table of clock changes, for callers that convert thousands.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -189,6 +190,32 @@ class ZoneClock:
         instant = self._epochs[index] + (wall - _EPOCH_WALL)
         touched = index < len(self._lows) and wall >= self._lows[index]
         return instant, self.changes[index] if touched else None
+
+    def instants(self, walls: Sequence[datetime]) -> list[datetime]:
+        """Return the `instant` of each of *walls*, which are in order."""
+        found: list[datetime] = []
+        begin = 0
+        while begin < len(walls):
+            index = bisect_right(self._highs, walls[begin])
+            past = index == len(self._highs)  # after the last change
+            end = len(walls) if past else bisect_left(walls, self._highs[index], begin)
+            epoch = self._epochs[index]
+            found += [epoch + (wall - _EPOCH_WALL) for wall in walls[begin:end]]
+            begin = end
+        return found
+
+    def touched(self, walls: Sequence[datetime]) -> dict[int, ClockChange]:
+        """Return the clock change that skips or repeats a wall time, by its index in *walls*.
+
+        They are in order; those that no change touches have no entry.
+        """
+        found: dict[int, ClockChange] = {}
+        if walls:
+            first, last = (bisect_right(self._highs, wall) for wall in (walls[0], walls[-1]))
+            for change in self.changes[first : last + 1]:
+                low, high = (bisect_left(walls, wall) for wall in (change.low, change.high))
+                found |= dict.fromkeys(range(low, high), change)
+        return found
 
     def second_instant(self, wall: datetime) -> datetime | None:
         """Return the instant at which *wall* occurs a second time; None if it occurs once."""

@@ -26,7 +26,7 @@ from planner.model import (
     Span,
     Window,
 )
-from planner.occurrences.expand import expand
+from planner.occurrences.expand import candidates, expand, pattern_of, written_days
 from planner.recurrence.business_days import business_calendar
 from planner.recurrence.cron import parse, wall_times
 from workflows.contract import Until, end_by_clock, to_instant
@@ -117,6 +117,24 @@ def test_adjacent_horizons_equal_one(window: Window, edges: list[datetime]) -> N
     assert apart == expand(window, Horizon(first, last))
 
 
+@settings(max_examples=200, deadline=None)
+@given(windows, instants, st.timedeltas(timedelta(0), 500 * DAY))
+def test_all_at_once_equals_one_by_one(window: Window, start: datetime, length: timedelta) -> None:
+    """The runs that are made of many starts at once are those of each start by itself."""
+    horizon, pattern = Horizon(start, start + length), pattern_of(window)
+    best: dict[datetime, tuple[timedelta, int, tuple[str, ...]]] = {}
+    for each in candidates(pattern, *written_days(pattern, horizon)):
+        begin, end, notes = each.timing
+        if not each.excluded and begin in horizon:
+            rank = begin - end, len(notes), notes
+            best[begin] = min(best.get(begin, rank), rank)
+    found = [
+        (each.start, (each.start - each.end, len(each.notes), each.notes))
+        for each in expand(window, horizon)
+    ]
+    assert sorted(best.items()) == found
+
+
 @settings(max_examples=80, deadline=None)
 @given(windows, instants, st.timedeltas(timedelta(0), 200 * DAY))
 def test_occurrences_are_sorted_longer_than_zero_and_inside(
@@ -200,7 +218,7 @@ import sys, time
 from datetime import datetime
 from time_helpers import horizon, window
 from planner.model import Holidays
-from planner.occurrences.expand import expand
+from planner.occurrences.expand import candidates, expand, pattern_of, written_days
 for zone in ("Europe/Berlin", "America/New_York", "UTC"):
     w = window("30 2 * * *", timezone=zone, roll="previous", holidays=Holidays(("US",)))
     for o in expand(w, horizon("2027-01-01", "2028-01-01")):

@@ -10,6 +10,7 @@ import heapq
 import math
 import re
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -421,12 +422,23 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
         yield Lint(place.file, place.line, "crowded", _message(worst, len(crowds) - 1))
 
 
+def _by_request(occurrences: Sequence[Occurrence]) -> Iterator[Occurrence]:
+    """Yield *occurrences* in the order of their requests; month by month, to sort few at a time."""
+    months: dict[tuple[int, int], list[Occurrence]] = defaultdict(list)
+    for each in occurrences:
+        requested = each.start - each.window.lead
+        months[requested.year, requested.month].append(each)
+    for month in sorted(months):
+        yield from sorted(
+            months.pop(month), key=lambda each: (each.start - each.window.lead, each.order)
+        )
+
+
 def _crowds(occurrences: Sequence[Occurrence]) -> Iterator[_Crowd]:
     """Yield the crowds of more namespaces than the API changes at a time."""
-    ordered = sorted(occurrences, key=lambda each: (each.start - each.window.lead, each.order))
     group: dict[str, Occurrence] = {}
     opened: datetime | None = None
-    for each in ordered:
+    for each in _by_request(occurrences):
         requested = each.start - each.window.lead
         if opened is None or requested - opened > CROWD:
             if len(group) > AT_ONCE:

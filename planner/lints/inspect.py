@@ -139,6 +139,7 @@ def first_difference(
     return found and found._replace(at=datetime.combine(found.at, rule.times[0]))
 
 
+@lru_cache(maxsize=4096)
 def _compare(
     fields: str, day_match: cron.DayMatch | None, today: date, most: int
 ) -> Difference | None:

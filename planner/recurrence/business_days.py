@@ -48,6 +48,8 @@ class BusinessCalendar:
         self._holidays = holidays
         self._timezone = timezone
         self._years: dict[int, _DaysOff] = {}
+        self._months: dict[tuple[int, int], list[date]] = {}
+        self._rolled: dict[tuple[date, Roll], date] = {}
 
     def name_of(self, day: date) -> str | None:
         """Return the name of the holiday on *day*, such as "Memorial Day", or None."""
@@ -77,11 +79,19 @@ class BusinessCalendar:
         """
         if how == "none":
             return day
-        return next((other for other in _near(day, how) if self.is_business_day(other)), day)
+        key = day, how
+        if key not in self._rolled:
+            near = (other for other in _near(day, how) if self.is_business_day(other))
+            self._rolled[key] = next(near, day)
+        return self._rolled[key]
 
     def business_days(self, year: int, month: int) -> list[date]:
         """Return the business days of a month, ascending."""
-        return [day for day in _days_of_month(year, month) if self.is_business_day(day)]
+        key = year, month
+        if key not in self._months:
+            days = _days_of_month(year, month)
+            self._months[key] = [day for day in days if self.is_business_day(day)]
+        return self._months[key]
 
     def nth_business_day(self, year: int, month: int, n: int) -> date | None:
         """Return the *n*-th business day of a month, from its end where *n* is negative.

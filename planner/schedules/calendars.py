@@ -64,6 +64,11 @@ def ranges_of(numbers: Collection[int]) -> Ranges:
     ((Range(start=0, end=45, step=15),), (Range(start=1, end=3, step=1), \
 Range(start=15, end=15, step=1), Range(start=31, end=31, step=1)))
     """
+    return _ranges_of(frozenset(numbers))
+
+
+@lru_cache(maxsize=4096)
+def _ranges_of(numbers: frozenset[int]) -> Ranges:
     ordered = sorted(numbers)
     found = []
     index = 0
@@ -153,7 +158,7 @@ def dated_calendars(instants: Iterable[datetime]) -> tuple[StructuredCalendar, .
         sorted(
             calendar
             for shared, group in times.items()
-            for calendar in calendars_of(date_boxes(shared), group)
+            for calendar in calendars_of(_date_boxes(shared), group)
         )
     )
 
@@ -166,6 +171,11 @@ def date_boxes(dates: Collection[date]) -> list[DayBox]:
     that the box leaves out (all business days of a month without a holiday are "1 to 31,
     Monday to Friday").
     """
+    return list(_date_boxes(frozenset(dates)))
+
+
+@lru_cache(maxsize=1024)
+def _date_boxes(dates: frozenset[date]) -> tuple[DayBox, ...]:
     wanted: dict[Month, int] = defaultdict(int)  # masks of days: bit 0 is the first
     for day in sorted(dates):
         wanted[day.year, day.month] |= 1 << (day.day - 1)
@@ -175,7 +185,8 @@ def date_boxes(dates: Collection[date]) -> list[DayBox]:
         for weekdays, filled in product(dict.fromkeys((_WEEK, seen)), (False, True))
         for grouped in _groupings(_canonical(wanted, weekdays, filled=filled))
     )
-    return min(tries, key=len)
+    fewest: list[DayBox] = min(tries, key=len)
+    return tuple(fewest)
 
 
 def _canonical(
@@ -202,6 +213,7 @@ def _canonical(
     return chosen
 
 
+@lru_cache(maxsize=8192)
 def _days_on(month: Month, weekdays: frozenset[int]) -> int:
     """Return the mask of the days of *month* that fall on *weekdays*."""
     first, length = monthrange(*month)  # Monday is 0 here, Sunday is 0 in weekdays
@@ -230,6 +242,7 @@ def _joined(pairs: Iterable[tuple[K, int]]) -> dict[K, frozenset[int]]:
     return {key: frozenset(group) for key, group in groups.items()}
 
 
+@lru_cache(maxsize=8192)
 def _members(days: int) -> frozenset[int]:
     """Return the days of a mask."""
     return frozenset(day for day in range(1, 32) if days >> (day - 1) & 1)
@@ -257,6 +270,11 @@ _SAMPLES = {
     (isleap(year), date(year, 1, 1).isoweekday() % 7): year for year in range(2027, 1999, -1)
 }
 """A year of each of the fourteen kinds, by leap or not and its first weekday."""
+
+
+def index_of(day: date) -> int:
+    """Return the index of the date of *day* in the masks of `YearDays`."""
+    return _INDEX[isleap(day.year), day.month, day.day]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +308,7 @@ class YearDays:
 
     def has(self, day: date, weekday: int) -> bool:
         """Tell whether the date of *day* is selected when it is a *weekday*, Sunday as 0."""
-        return bool(self.masks[_INDEX[isleap(day.year), day.month, day.day]] >> weekday & 1)
+        return bool(self.masks[index_of(day)] >> weekday & 1)
 
     def __or__(self, other: YearDays) -> YearDays:
         return YearDays(tuple(a | b for a, b in zip(self.masks, other.masks, strict=True)))

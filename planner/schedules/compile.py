@@ -11,7 +11,14 @@ from itertools import islice
 
 from planner.errors import InputError, Lint, Problem
 from planner.model import Horizon, Project, Window
-from planner.occurrences.expand import Pattern, Timing, TooManyStarts, longest, pattern_of, timings
+from planner.occurrences.expand import (
+    Pattern,
+    Timing,
+    TooManyStarts,
+    longest,
+    pattern_of,
+    runs_in,
+)
 from planner.schedules.calendars import dated_calendars
 from planner.schedules.describe import note_of, rule_of, summary_of
 from planner.schedules.firings import upcoming
@@ -175,7 +182,9 @@ class CompiledTimes:
     request: BoostRequest
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(
+    maxsize=65_536
+)  # as many as a project may have: it is compiled for lints, then for a plan
 def _compiled_times(
     pattern: Pattern, ahead: timedelta, year: int, dated: bool
 ) -> CompiledTimes | None:
@@ -187,7 +196,7 @@ def _compiled_times(
     # As instants: of the runs that fire in the span, or end in it.
     span = _span_of_year(year)
     reach = Horizon(span.start - longest(pattern), span.end + ahead)
-    runs = [run for run in timings(pattern, reach) if run.end > span.start]
+    runs = [run for run in runs_in(pattern, reach) if run.end > span.start]
     if not runs:
         return None
     return CompiledTimes(
@@ -212,7 +221,7 @@ def _recurring_times(
     span = _span_of_year(year)
     fires = list(islice(upcoming(found, span), CHECK_LIMIT + 1))
     sample = Horizon(span.start, span.end if len(fires) <= CHECK_LIMIT else fires.pop())
-    runs = timings(pattern, Horizon(sample.start + ahead, sample.end + ahead))
+    runs = runs_in(pattern, Horizon(sample.start + ahead, sample.end + ahead))
     if not runs or [run.start - ahead for run in runs] != fires:
         return None
     request = _request(pattern, ahead, runs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import product
 from typing import Protocol
 
@@ -14,6 +14,9 @@ from planner.schedules.calendars import numbers_of
 from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.timezones import zone, zone_clock
 from workflows.contract import to_wall
+
+FEW_TIMES = 4
+"""Times of day up to which a whole year is read at once."""
 
 FEW_DAYS = 8
 """Days up to which a calendar is first asked whether it has any of them."""
@@ -56,16 +59,25 @@ def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
         return
     tz = zone(schedule.timezone)
     first, last = to_wall(start, tz).date(), to_wall(end, tz).date()
-    calendars = [_Sets.of(calendar) for calendar in _within(schedule.calendars, first, last)]
+    calendars = [
+        (calendar.numbers[:4], _times_of(calendar.numbers[4:]))
+        for calendar in _within(schedule.calendars, first, last)
+    ]
     if not calendars:
         return
+    by_month = sum(len(times) for _, times in calendars) > FEW_TIMES
     table = zone_clock(schedule.timezone, first.year, last.year)
     late: list[datetime] = []
-    for year, month in _months(first, last):
-        walls = {wall for calendar in calendars for wall in calendar.times_in(year, month)}
-        # A clock change may carry a month's last time past the next month's first one.
-        found = sorted({*late, *map(table.instant, walls)})
-        following = date(year + month // 12, month % 12 + 1, 1)
+    for year, begin, past in _parts(first, last, by_month=by_month):
+        walls = {
+            datetime.combine(day, at)
+            for days, times in calendars
+            for day in _days_in(days, year, begin, past)
+            for at in times
+        }
+        # A clock change may carry a part's last time past the next part's first one.
+        found = sorted({*late, *table.instants(sorted(walls))})
+        following = date(year + past // 13, (past - 1) % 12 + 1, 1)
         settled = table.instant(datetime.combine(following, time(0)))
         yield from (at for at in found if start <= at < min(end, settled))
         late = [at for at in found if at >= settled]
@@ -112,42 +124,49 @@ def _holds(ranges: Ranges, number: int) -> bool:
     )
 
 
-def _months(first: date, last: date) -> Iterator[tuple[int, int]]:
-    """Yield each year and month from that of *first* to that of *last*."""
-    for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        yield number // 12, number % 12 + 1
+def _parts(first: date, last: date, *, by_month: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield the years from *first* to *last*, or their months: year, first month, month after."""
+    for year in range(first.year, last.year + 1):
+        begin = first.month if year == first.year else 1
+        past = last.month + 1 if year == last.year else 13
+        if by_month:
+            yield from ((year, month, month + 1) for month in range(begin, past))
+        else:
+            yield year, begin, past
 
 
-@dataclass(frozen=True, slots=True)
-class _Sets:
-    """The fields of a structured calendar as sets, for fast lookups month by month."""
+@lru_cache(maxsize=4096)
+def _days_in(days: tuple[Ranges, ...], year: int, begin: int, past: int) -> tuple[date, ...]:
+    """Return the days of *year* that a calendar selects, from the month *begin* to before *past*.
 
-    years: frozenset[int]
-    months: frozenset[int]
-    days: tuple[int, ...]
-    weekdays: frozenset[int]
-    times: tuple[time, ...]
-
-    @classmethod
-    def of(cls, calendar: StructuredCalendar) -> _Sets:
-        """Return the sets of *calendar*; numbers that no clock shows match nothing."""
-        hours = [n for n in numbers_of(calendar.hour) if 0 <= n < 24]
-        minutes = [n for n in numbers_of(calendar.minute) if 0 <= n < 60]
-        seconds = [n for n in numbers_of(calendar.second) if 0 <= n < 60]
-        return cls(
-            years=frozenset(numbers_of(calendar.year)),
-            months=frozenset(numbers_of(calendar.month)),
-            days=tuple(numbers_of(calendar.day_of_month)),
-            weekdays=frozenset(numbers_of(calendar.day_of_week)),
-            times=tuple(time(*at) for at in product(hours, minutes, seconds)),
-        )
-
-    def times_in(self, year: int, month: int) -> Iterator[datetime]:
-        """Yield the matching wall times of a month, in any order."""
-        if month not in self.months or (self.years and year not in self.years):
-            return
+    Args:
+        days: Its fields year, month, day of the month and weekday.
+        year: A year of the Gregorian calendar.
+        begin: The first month.
+        past: The month after the last one.
+    """
+    years, months, numbers, weekdays = (frozenset(numbers_of(field)) for field in days)
+    if years and year not in years:
+        return ()
+    found = []
+    for month in sorted(months.intersection(range(begin, past))):
         first, length = monthrange(year, month)  # Monday is 0 here, Sunday is 0 in weekdays
-        for day in self.days:
-            if 1 <= day <= length and (first + day) % 7 in self.weekdays:
-                found = date(year, month, day)
-                yield from (datetime.combine(found, at) for at in self.times)
+        found += [
+            date(year, month, day)
+            for day in sorted(numbers)
+            if 1 <= day <= length and (first + day) % 7 in weekdays
+        ]
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def _times_of(times: tuple[Ranges, ...]) -> tuple[time, ...]:
+    """Return the times of day of a calendar's hours, minutes and seconds.
+
+    Numbers that no clock shows match nothing.
+    """
+    hours, minutes, seconds = (
+        [number for number in numbers_of(field) if 0 <= number < limit]
+        for field, limit in zip(times, (24, 60, 60), strict=True)
+    )
+    return tuple(time(*at) for at in product(hours, minutes, seconds))

@@ -10,16 +10,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from planner import timezones
 from planner.config.scalars import FIRST_YEAR, LAST_YEAR
 from planner.model import BusinessDays, Cron, Holidays
 from planner.occurrences.expand import Pattern
 from planner.recurrence import cron
-from planner.schedules.calendars import YearDays, calendars_of, year_boxes
+from planner.recurrence.business_days import BusinessCalendar
+from planner.schedules.calendars import YearDays, calendars_of, index_of, year_boxes
 from planner.schedules.spec import StructuredCalendar
 from workflows.contract import to_instant
 
@@ -65,11 +67,8 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
     together: dict[YearDays, list[time]] = defaultdict(list)
     for at in sorted(fires):
         together[fires[at]].append(at)
-    if any(
-        _fires_between(days, times, low, high)
-        for low, high in _walls_to_avoid(pattern, ahead, year)
-        for days, times in together.items()
-    ):
+    near = _days_to_avoid(pattern.timezone, year, ahead, *_dates(pattern))
+    if any(_fires_near(days, times, near) for days, times in together.items()):
         return None
     calendars = sorted(
         calendar
@@ -104,8 +103,7 @@ def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) 
     for expression in expressions:
         rule = cron.parse(expression)
         # Rules with equal day fields share the work of finding their days.
-        of_days = replace(rule, expression="", minutes=(), hours=(), every_hour=False)
-        days = _cron_days(of_days, day_match)
+        days = _cron_days(rule.of_days, day_match)
         for at in rule.times:
             starts[at] = starts[at] | days if at in starts else days
     return starts
@@ -125,29 +123,33 @@ def _kept(starts: Times, pattern: Pattern, year: int) -> Times | None:
     skip, holidays = pattern.skip, pattern.holidays
     if skip.days or skip.calendars or (_has_holidays(holidays) and skip.holidays):
         return None
-    weekend = _weekend(pattern, year) if skip.weekends or pattern.roll != "none" else ()
+    weekend = _weekend(pattern.business, year) if skip.weekends or pattern.roll != "none" else ()
     if weekend is None or (pattern.roll != "none" and _has_holidays(holidays)):
         return None
     week = [date(2000, 6, 4) + n * _DAY for n in range(7)]  # from a Sunday on
-    shifts = {
-        n: (pattern.business.roll(day, pattern.roll) - day).days for n, day in enumerate(week)
-    }
+    shifts = tuple((pattern.business.roll(day, pattern.roll) - day).days for day in week)
     kept: Times = {}
     for at, days in starts.items():
-        rolled = days if pattern.roll == "none" else days.rolled(shifts)
+        rolled = days if pattern.roll == "none" else _rolled(days, shifts)
         if rolled is None:
             return None
         kept[at] = rolled.on(set(range(7)).difference(weekend)) if skip.weekends else rolled
     return kept
 
 
-def _weekend(pattern: Pattern, year: int) -> tuple[int, ...] | None:
+@lru_cache(maxsize=1024)
+def _rolled(days: YearDays, shifts: tuple[int, ...]) -> YearDays | None:
+    """Return *days* moved by the number of days of their weekday, Sunday's first."""
+    return days.rolled(dict(enumerate(shifts)))
+
+
+@lru_cache(maxsize=1024)
+def _weekend(calendar: BusinessCalendar, year: int) -> tuple[int, ...] | None:
     """Return the weekdays of the weekend, Sunday as 0; None if it isn't the same every week.
 
     A region's weekend is looked up for *year* and the two after it, the span of a dated
     schedule: a later change is seen by a later compile.
     """
-    calendar = pattern.business
     first, end = date(year, 1, 1), date(year + 3, 1, 1)
     days = [first + n * _DAY for n in range((end - first).days)]
     weekend = {day.isoweekday() % 7 for day in days if calendar.is_weekend(day)}
@@ -199,31 +201,50 @@ def _midnight(pattern: Pattern, day: date) -> datetime:
 # Clock changes -------------------------------------------------------------------------
 
 
-def _walls_to_avoid(
-    pattern: Pattern, ahead: timedelta, year: int
-) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the open intervals of wall times in which no firing of *pattern* may be.
+class _Avoided(NamedTuple):
+    """The times of one day that no firing may have: after *low* and before *high*, if bounded.
+
+    *row* and *weekday* find the day in `YearDays.masks`.
+    """
+
+    row: int
+    weekday: int
+    low: time | None
+    high: time | None
+
+
+@lru_cache(maxsize=1024)
+def _days_to_avoid(
+    timezone: str, year: int, ahead: timedelta, first: date | None, last: date | None
+) -> tuple[_Avoided, ...]:
+    """Return the times in which no firing of a pattern may be, day by day.
 
     From so long before a clock change that the start would come near it, to its end. Clock
-    changes outside the pattern's own dates are left out.
+    changes outside the pattern's own dates, from *first* to *last*, are left out.
     """
-    first, last = _dates(pattern)
-    for low, high in near_walls(pattern.timezone, year):
+    found = []
+    for low, high in near_walls(timezone, year):
         if first:
             low = max(low, datetime.combine(first, _MIDNIGHT) - _SECOND)
         if last:
             high = min(high, datetime.combine(last + _DAY, _MIDNIGHT) - ahead)
-        yield low - ahead, high
+        low -= ahead
+        for offset in range((high.date() - low.date()).days + 1):  # none where low is after high
+            day = low.date() + offset * _DAY
+            after = low.time() if offset == 0 else None
+            before = high.time() if day == high.date() else None
+            found.append(_Avoided(index_of(day), day.isoweekday() % 7, after, before))
+    return tuple(found)
 
 
-def _fires_between(days: YearDays, times: list[time], low: datetime, high: datetime) -> bool:
-    """Tell whether one of *times* on *days* is between *low* and *high*, both excluded."""
-    for offset in range((high.date() - low.date()).days + 1):  # none where low is after high
-        day = low.date() + offset * _DAY
-        if day in days:
-            first = bisect_right(times, low.time()) if offset == 0 else 0
-            last = bisect_left(times, high.time()) if day == high.date() else len(times)
-            if first < last:
+def _fires_near(days: YearDays, times: list[time], near: tuple[_Avoided, ...]) -> bool:
+    """Tell whether one of *times*, in order, on *days* is one to avoid."""
+    masks = days.masks
+    for row, weekday, low, high in near:
+        if masks[row] >> weekday & 1:
+            begin = bisect_right(times, low) if low else 0
+            end = bisect_left(times, high) if high else len(times)
+            if begin < end:
                 return True
     return False
 
