@@ -184,7 +184,7 @@ def test_colours_are_for_terminals() -> None:
 def test_nothing_to_do() -> None:
     """An empty plan is one sentence."""
     plan = plan_of([schedule()], [live_of(schedule())])
-    assert plan_text(plan) == "Nothing to do: 1 schedule as the files have it.\n"
+    assert plan_text(plan) == "Nothing to do: 1 schedule matches the files.\n"
 
 
 def test_json() -> None:

@@ -52,7 +52,8 @@ _VERBS = {
 def summary_sentence(plan: Plan) -> str:
     """Return how many schedules *plan* changes and how, in one sentence without zeros."""
     if not plan.pending:
-        return f"Nothing to do: {fmt.counted(plan.unchanged, 'schedule')} as the files have it."
+        verb = "matches" if plan.unchanged == 1 else "match"
+        return f"Nothing to do: {fmt.counted(plan.unchanged, 'schedule')} {verb} the files."
     parts = [f"{count:,} {_VERBS[what]}" for what, count in plan.summary.items() if count]
     return f"Plan for {plan.project}: {', '.join(parts)}. Checksum {plan.checksum}."
 

@@ -84,7 +84,7 @@ def test_the_way_of_a_change(
     assert f"Sync of {fresh}: 4 created." in done.stdout
     idle = run("sync", ".", cwd=calendars)  # from elsewhere: the notes are the same
     target, summary = idle.stdout.splitlines()
-    assert (idle.returncode, summary) == (0, "Nothing to do: 4 schedules as the files have it.")
+    assert (idle.returncode, summary) == (0, "Nothing to do: 4 schedules match the files.")
     address = dev_server.client.service_client.config.target_host
     assert target == (
         f"Project {fresh} on {address}, Temporal namespace default, calendars from {calendars}, "
