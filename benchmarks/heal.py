@@ -211,12 +211,19 @@ class Story:
         except TimeoutError:
             return Outcome(what, since, None, at_most)
 
+    async def looked_around(self) -> None:
+        """Wait until the watchdog has just made a round, so that the next one is far."""
+        async with asyncio.timeout(self.pace.at_most):
+            while await fetch_report(self.client) is None:  # noqa: ASYNC110 - it is the server's
+                await asyncio.sleep(0.2)
+
     # What breaks
 
     async def keeper_terminated(self) -> Outcome:
         """Terminate a keeper with its capacity up; nothing else comes for the namespace."""
         namespace = await self.create("terminated")
         end = await self.boost(namespace)
+        await until(end - timedelta(seconds=1))
         await self.client.get_workflow_handle(keeper_id(namespace)).terminate("by mistake")
         outcome = await self.back("a terminated keeper's way down", "window's end", namespace, end)
         await self.succeeded(namespace)
@@ -242,11 +249,13 @@ class Story:
 
     async def raised_by_hand(self) -> Outcome:
         """Raise a quiet namespace by hand: told, and left alone."""
+        await self.looked_around()
         await self.cloud.foreign_change("raised.acct", 12)
         return await self.told("12 TRU by hand, told", "the change", "raised.acct", "foreign")
 
     async def lowered_by_hand(self) -> Outcome:
         """Lower a quiet namespace below its declared baseline."""
+        await self.looked_around()
         await self.cloud.foreign_change("lowered.acct", None)
         name, begin = "the declared baseline, established", datetime.now(UTC)
         return await self.back(name, "the change", "lowered.acct", begin, DECLARED)

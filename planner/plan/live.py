@@ -6,12 +6,12 @@ The note of a paused schedule says who paused and why, followed by the note befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from planner.errors import Refused
+from planner.errors import Lint, Refused
 from planner.model import GuardRails, Horizon, merge_spans
 from planner.plan.model import Change, LiveSchedule, Plan, Running
 from planner.schedules.firings import ScheduleTimes, upcoming
@@ -20,9 +20,11 @@ from workflows.contract import (
     BoostRequest,
     Combine,
     Declared,
+    Lease,
     Limits,
     Rails,
     format_duration,
+    format_instants,
     lease_of,
     occurrence_of,
 )
@@ -240,6 +242,26 @@ def pause_remarks(live: LiveSchedule) -> tuple[str, ...]:
     if not live.paused_by_operator:
         return ()
     return (f"paused by an operator, and left so: “{pause_reason(live.note)}”",)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A coming occurrence of *namespace* whose lease its keeper refuses: ``planner skip``."""
+
+    namespace: str
+    lease: Lease
+
+
+def skip_warnings(project: str, skipped: Iterable[Skipped]) -> list[Lint]:
+    """Return a warning for each of the occurrences of *project* that are *skipped*."""
+    found = []
+    for one in skipped:
+        lease = one.lease
+        if lease.project in ("", project):
+            why = f": {lease.reason}" if lease.reason else ""
+            words = f"{format_instants(lease.start, lease.until)} is skipped, by {lease.by}{why}"
+            found.append(Lint("", 0, "skipped", f"{one.namespace}/{lease.window}: {words}"))
+    return found
 
 
 WINDOW_BY_HAND = "by-hand"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,13 +19,14 @@ from temporalio.service import RPCError
 
 from planner.model import Horizon
 from planner.plan.diff import ids_to_describe, is_neighbour
-from planner.plan.live import about_to_fire, missed
+from planner.plan.live import Skipped, about_to_fire, missed
 from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.spec import Schedule, namespace_of
 from planner.temporal.client import AT_ONCE, NotFound, Server, announced
 from planner.temporal.convert import EntryReader, read_description
 from planner.temporal.sync_state import LastApplied, fingerprint, outdated
 from workflows.contract import (
+    KEEPER_WORKFLOW,
     STATUS_QUERY,
     KeeperStatus,
     Lease,
@@ -275,12 +276,36 @@ async def fetch_leases(
     return dict(await asyncio.gather(*map(one, ids)))
 
 
+async def fetch_skips(server: Server, namespaces: Container[str], now: datetime) -> list[Skipped]:
+    """Return the coming occurrences that keepers of *namespaces* have been told to refuse.
+
+    Only keepers that run know any. Those that can't be listed, or don't answer, tell of none.
+    """
+    running = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    try:
+        found = {
+            execution.id.removeprefix(keeper_id(""))
+            async for execution in server.client.list_workflows(running, rpc_timeout=KEEPER_WITHIN)
+        }
+    except RPCError:
+        return []
+    keepers, names = _Leases(server), sorted(name for name in found if name in namespaces)
+    statuses = await asyncio.gather(*(keepers.status(name) for name in names))
+    return [
+        Skipped(name, lease)
+        for name, status in zip(names, statuses, strict=True)
+        if status is not None
+        for lease in status.released
+        if lease.start > now
+    ]
+
+
 class _Leases:
     """The leases that keepers hold; each keeper is queried once."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._queries: dict[str, asyncio.Task[tuple[Lease, ...] | None]] = {}
+        self._queries: dict[str, asyncio.Task[KeeperStatus | None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def hold(self, schedule: Schedule, firings: Iterable[datetime]) -> frozenset[datetime]:
@@ -293,11 +318,16 @@ class _Leases:
 
     async def of(self, namespace: str) -> tuple[Lease, ...] | None:
         """Return the leases of *namespace*; None where no keeper tells."""
+        status = await self.status(namespace)
+        return None if status is None else status.leases
+
+    async def status(self, namespace: str) -> KeeperStatus | None:
+        """Return the status of the keeper of *namespace*; None where none answers."""
         if namespace not in self._queries:
             self._queries[namespace] = asyncio.create_task(self._query(namespace))
         return await self._queries[namespace]
 
-    async def _query(self, namespace: str) -> tuple[Lease, ...] | None:
+    async def _query(self, namespace: str) -> KeeperStatus | None:
         handle = self._server.client.get_workflow_handle(keeper_id(namespace))
         try:
             words = f"waiting for the keeper of {namespace} to report its leases"
@@ -308,4 +338,4 @@ class _Leases:
                     )
         except (RPCError, WorkflowQueryFailedError):
             return None  # without a keeper, too: its first boost may be about to start it
-        return status.leases
+        return status

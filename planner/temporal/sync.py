@@ -18,7 +18,7 @@ from itertools import chain, repeat
 from planner.errors import ServerError
 from planner.model import Horizon
 from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
-from planner.plan.live import about_to_fire, missed
+from planner.plan.live import about_to_fire, missed, skip_warnings
 from planner.plan.model import (
     Change,
     DesiredState,
@@ -32,7 +32,15 @@ from planner.plan.safety import Allowances, require_allowed, require_checksum, w
 from planner.schedules.spec import Schedule
 from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back, start
 from planner.temporal.client import Server, ServerClock, local_clock
-from planner.temporal.fetch import LATE, describe, fetch, fetch_evidence, fetch_leases, was_started
+from planner.temporal.fetch import (
+    LATE,
+    describe,
+    fetch,
+    fetch_evidence,
+    fetch_leases,
+    fetch_skips,
+    was_started,
+)
 from planner.temporal.sync_state import (
     LastApplied,
     SyncLock,
@@ -149,7 +157,12 @@ async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Pla
     """
     last = await read_last_applied(server, request.desired.project, now)
     snapshot = await _fetch(server, request, last, now)
-    return (await _plan(server, request, snapshot, local_clock(now))).plan
+    names = {schedule.request.namespace for schedule in snapshot.desired.schedules}
+    dated, skipped = await asyncio.gather(
+        _plan(server, request, snapshot, local_clock(now)), fetch_skips(server, names, now)
+    )
+    plan = dated.plan
+    return replace(plan, warnings=(*plan.warnings, *skip_warnings(plan.project, skipped)))
 
 
 async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncReport:

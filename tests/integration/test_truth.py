@@ -41,6 +41,7 @@ from workflows.contract import (
     LeaseRequest,
     Rails,
     ReleaseRequest,
+    format_instants,
     keeper_id,
 )
 from workflows.contract.findings import NamespaceStatus
@@ -273,6 +274,9 @@ async def test_a_coming_occurrence_that_is_skipped(
         (lease,) = found.skipped
         assert (lease.window, lease.reason) == ("payroll", "a freeze")
         assert (found.state, found.next_window is not None) == ("ok", True)
+        (warning,) = (await shop.plan(shop.value())).warnings
+        assert warning.message.startswith(f"{target}: {format_instants(lease.start, lease.until)}")
+        assert warning.message.endswith(f"is skipped, by {lease.by}: a freeze")
         request = LeaseRequest(namespace=shop.namespace, lease=lease)
         keeper = own_server.client.get_workflow_handle(keeper_id(shop.namespace))
         answer = await keeper.execute_update(LEASE_UPDATE, request, result_type=LeaseAnswer)
@@ -282,6 +286,7 @@ async def test_a_coming_occurrence_that_is_skipped(
         assert found.skipped[1].start - found.skipped[0].start == timedelta(days=1)
         await take_back(target)
         await until(shop, lambda one: one.skipped == ())
+        assert (await shop.plan(shop.value())).warnings == ()
         with pytest.raises(Refused, match="is skipped"):
             await take_back(target)
         assert [entry.tru for entry in simulator.history(shop.namespace)] == [None]
