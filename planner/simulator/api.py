@@ -38,12 +38,14 @@ ACCOUNT_RATE = 160.0
 class Principal:
     """The owner of a key.
 
-    Its right holds on *namespaces*; None means all of them.
+    Its right holds on *namespaces*; None means all of them. The key is refused from *expires* on;
+    None means never.
     """
 
     name: str
     right: Right = "admin"
     namespaces: frozenset[str] | None = None
+    expires: datetime | None = None
 
     def may(self, right: Right, namespace: str) -> bool:
         """Whether it has at least *right* on *namespace*."""
@@ -66,8 +68,8 @@ class Keys:
         """Make exactly these keys valid; None means any non-empty one."""
         self.registered = None if keys is None else dict(keys)
 
-    def principal(self, authorization: str) -> Principal:
-        """Return the principal of an ``Authorization`` header.
+    def principal(self, authorization: str, now: datetime) -> Principal:
+        """Return the principal of an ``Authorization`` header at *now*.
 
         Raises:
             Refusal: No valid key.
@@ -80,7 +82,10 @@ class Keys:
             return Principal(f"key-{hashlib.sha256(key.encode()).hexdigest()[:8]}")
         if key not in self.registered:
             raise Refusal(401, "invalid or expired API key")
-        return self.registered[key]
+        found = self.registered[key]
+        if found.expires is not None and found.expires <= now:
+            raise Refusal(401, "invalid or expired API key")
+        return found
 
 
 class Rate:
@@ -183,6 +188,26 @@ def capacity_info_json(namespace: Namespace, max_available: float | None = None)
     }
 
 
+def identity_json(principal: Principal) -> Json:
+    """Return who *principal* is, and which key it has sent."""
+    name = principal.name
+    spec: Json = {
+        "ownerId": name,
+        "ownerType": "OWNER_TYPE_SERVICE_ACCOUNT",
+        "displayName": f"{name}-key",
+    }
+    if principal.expires is not None:
+        spec["expiryTime"] = instant_json(principal.expires)
+    return {
+        "serviceAccount": {"id": name, "spec": {"name": name}},
+        "principalApiKey": {
+            "id": f"key-of-{name}",
+            "spec": spec,
+            "state": "RESOURCE_STATE_ACTIVE",
+        },
+    }
+
+
 UPDATE_REQUEST = "type.googleapis.com/temporal.api.cloud.cloudservice.v1.UpdateNamespaceRequest"
 """The type of the input of an operation that updates a namespace."""
 
@@ -279,7 +304,7 @@ def answer(state: State, request: HttpRequest, now: datetime) -> HttpReply:
     """Answer one request of the Cloud API at *now*."""
     call = Call("")
     try:
-        principal = state.keys.principal(request.headers.get("authorization", ""))
+        principal = state.keys.principal(request.headers.get("authorization", ""), now)
         state.rates.take(principal.name, now)
         call = _call(state, request)
         reply = _in_style(state, call, _Visit(state, call, request, principal, now).serve())
@@ -389,8 +414,7 @@ class _Visit:
         """Return the body of the reply."""
         match self.call.name:
             case "identity":
-                name = self.principal.name
-                return {"serviceAccount": {"id": name, "spec": {"name": name}}}
+                return identity_json(self.principal)
             case "list":
                 return self._list()
             case "operation":

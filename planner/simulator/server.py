@@ -14,7 +14,8 @@ Its own endpoints, beside those of the Cloud Operations API, are under ``/_sim``
 |                                               | an edit of other fields; `by`             |
 | GET, POST, DELETE  /_sim/faults               | list, add and remove faults               |
 | GET    /_sim/requests                         | the latest requests                       |
-| POST, DELETE  /_sim/keys                      | register a key, or accept any again       |
+| POST, DELETE  /_sim/keys                      | register a key, until `expires` if given, |
+|                                               | or accept any again                       |
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import asyncio
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from types import TracebackType
@@ -159,9 +161,20 @@ def _add_key(state: State, body: Mapping[str, Any]) -> Json:
     if right not in ("admin", "read", "none"):
         raise Refusal(400, f"right is {right!r}: one of admin, read, none")
     scope = None if names is None else frozenset(map(str, names))
-    principal = Principal(str(body.get("principal") or "service-account"), right, scope)
+    name = str(body.get("principal") or "service-account")
+    principal = Principal(name, right, scope, _expiry(body.get("expires")))
     state.keys.add(key.strip(), principal)
     return {"principal": principal.name, "right": right}
+
+
+def _expiry(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    with suppress(TypeError, ValueError):
+        expires = datetime.fromisoformat(value)
+        if expires.tzinfo is not None:
+            return expires
+    raise Refusal(400, f"expires is {value!r}: write 2027-01-31T00:00:00Z")
 
 
 def _properties(body: Mapping[str, Any], others: set[str]) -> Json:

@@ -31,7 +31,7 @@ from workflows.cloud.errors import (
     Throttled,
     Unauthorized,
 )
-from workflows.cloud.models import CapacityOptions, ObservedCapacity
+from workflows.cloud.models import CapacityOptions, KeyExpiry, ObservedCapacity
 
 __all__ = [
     "CLOUD_URL",
@@ -42,6 +42,7 @@ __all__ = [
     "ConcurrencyLimit",
     "InsufficientCapacity",
     "KeyDirectory",
+    "KeyExpiry",
     "KeyFile",
     "KeySource",
     "NamespaceNotFound",

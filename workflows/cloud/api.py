@@ -31,9 +31,11 @@ from workflows.cloud.errors import (
 from workflows.cloud.models import (
     CapacityOptions,
     Json,
+    KeyExpiry,
     NamespaceReply,
     Operation,
     parse_error,
+    parse_identity,
     parse_namespace,
     parse_operation,
     parse_options,
@@ -299,6 +301,15 @@ class CloudApi:
         if parsed is None:
             raise TemporaryError(f"{what}: the answer holds no namespace with spec and version")
         return parsed
+
+    async def identity(self, namespaces: tuple[str, ...]) -> KeyExpiry | None:
+        """Read when the key that *namespaces* share expires; None where the API doesn't say."""
+        what = "read the identity of the key"
+        path = "/cloud/current-identity"
+        reply = await self._connection.call(
+            "GET", path, namespaces[0], what, heartbeat=no_heartbeat
+        )
+        return parse_identity(reply, namespaces)
 
     async def options(self, namespace: str, heartbeat: Heartbeat = no_heartbeat) -> CapacityOptions:
         """Read the capacity options of *namespace*."""

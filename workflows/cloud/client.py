@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Self
 
 import httpx
@@ -19,7 +21,8 @@ from workflows.cloud.account import (
 )
 from workflows.cloud.api import CloudApi, Connection
 from workflows.cloud.capacity_change import CapacityChange
-from workflows.cloud.models import CapacityOptions, ObservedCapacity
+from workflows.cloud.errors import CloudError
+from workflows.cloud.models import CapacityOptions, KeyExpiry, ObservedCapacity
 from workflows.contract import Capacity
 
 
@@ -59,6 +62,7 @@ class CloudClient:
             url, keys, transport=transport, rate_limiter=rate_limiter, sleep=sleep
         )
         self.url = self._connection.url
+        self._keys = keys
         self._api = CloudApi(self._connection)
         self._limit = limit or ConcurrencyLimit()
         self._clock = clock
@@ -74,6 +78,21 @@ class CloudClient:
     async def options(self, namespace: str) -> CapacityOptions:
         """Return what capacity *namespace* could have now."""
         return await self._api.options(namespace)
+
+    async def key_expiries(self, namespaces: Iterable[str]) -> tuple[KeyExpiry, ...]:
+        """Return when the keys for *namespaces* expire, one request for each key.
+
+        Those that are missing or refused, or that the API says nothing of, are left out.
+        """
+        sharing: dict[str, list[str]] = {}
+        for namespace in namespaces:
+            with suppress(CloudError):
+                sharing.setdefault(self._keys.key(namespace), []).append(namespace)
+        found = []
+        for names in sharing.values():
+            with suppress(CloudError):
+                found.append(await self._api.identity(tuple(names)))
+        return tuple(one for one in found if one is not None)
 
     async def set_capacity(
         self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Heartbeat

@@ -178,6 +178,32 @@ def parse_operation(reply: Json) -> Operation:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class KeyExpiry:
+    """When the key *name*, by the name or id that it has in the account, expires.
+
+    *namespaces* are those that it is used for.
+    """
+
+    name: str
+    expires: datetime
+    namespaces: tuple[str, ...]
+
+
+def parse_identity(reply: Json, namespaces: tuple[str, ...]) -> KeyExpiry | None:
+    """Return when the key of a who-am-I *reply* expires; None where it doesn't say."""
+    key = _object(reply.get("principalApiKey"))
+    spec = _object(key.get("spec"))
+    try:
+        expires = datetime.fromisoformat(str(spec.get("expiryTime") or ""))
+    except ValueError:
+        return None
+    if expires.tzinfo is None:
+        return None
+    name = str(spec.get("displayName") or key.get("id") or "")
+    return KeyExpiry(name, expires.astimezone(UTC), namespaces)
+
+
 def parse_error(body: bytes) -> str:
     """Return the message of an error *body*, in one line."""
     text = body[:4096].decode(errors="replace")
