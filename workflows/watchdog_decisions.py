@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from workflows.contract import (
     APS_PER_TRU,
+    TASK_QUEUE,
     UNFINISHED_STATUSES,
     BaselinePolicy,
+    CalendarView,
     Capacity,
     Declared,
     Healed,
     NamespaceSeen,
+    RoundView,
     SeenState,
+    WatchdogReport,
+    format_instant,
+    format_instants,
 )
+from workflows.contract.findings import (
+    MissedBoost,
+    NamespaceFacts,
+    NamespaceState,
+    Pollers,
+    findings_of,
+    is_late,
+)
+from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
 from workflows.keeper_state import KeeperState
 from workflows.operation_ids import is_own, origin_of
 
@@ -246,6 +262,172 @@ def state_to_reconcile(declared: Declared) -> KeeperState:
         project=declared.project,
         needs_observation=True,
     )
+
+
+# Notices ------------------------------------------------------------------------------
+
+EVENT_OF: Mapping[NamespaceState, NoticeEvent] = {
+    "uncovered": "uncovered",
+    "stuck": "stuck",
+    "overdue": "overdue",
+    "unknown": "unknown",
+    "foreign": "foreign",
+}
+"""The events that notices are sent about where a namespace is in a state. Missed windows are
+events of their own each; a pause is a person's wish."""
+
+ACCEPTED_WORKERS_AFTER = timedelta(days=1)
+"""How long fewer workers are reported, until that is the usual number."""
+
+
+def round_alarms(
+    view: RoundView, before: WatchdogReport | None, calendars: CalendarView, workers: int
+) -> list[Alarm]:
+    """Return what is wrong after a round, by what it saw and what the *calendars* say.
+
+    What an unknown namespace has of other events stays as it was: nobody could look.
+
+    Args:
+        view: What the round saw.
+        before: The report of the round before.
+        calendars: What the live schedules say.
+        workers: The usual number of workers.
+    """
+    now = view.report.at
+    projects = {one.namespace: one.projects for one in calendars.namespaces}
+    found = [
+        alarm
+        for facts in view.facts
+        for alarm in namespace_alarms(facts, projects.get(facts.namespace, ()), now)
+    ]
+    unknown = {alarm.namespace for alarm in found if alarm.event == "unknown"}
+    kept = [
+        Alarm(
+            event=one.event,
+            namespace=one.namespace,
+            subject=one.subject,
+            text=one.text,
+            projects=one.projects,
+        )
+        for one in view.report.notices
+        if one.over is None and one.namespace in unknown and one.event not in ("unknown", "missed")
+    ]
+    ends = _ends_by_project(view.facts, projects)
+    return [*found, *kept, *planner_alarms(before, view.pollers, ends, workers, now)]
+
+
+def namespace_alarms(
+    facts: NamespaceFacts, projects: tuple[str, ...], now: datetime
+) -> list[Alarm]:
+    """Return what is wrong with a namespace, one alarm for each event and each missed window."""
+    texts: dict[NoticeEvent, list[str]] = {}
+    for finding in findings_of(replace(facts, missed=()), now):
+        if (event := EVENT_OF.get(finding.state)) is not None:
+            is_capped = event == "uncovered" and _is_capped(facts)
+            texts.setdefault("capped" if is_capped else event, []).append(finding.text)
+    found = [
+        Alarm(event=event, namespace=facts.namespace, text="\n".join(lines), projects=projects)
+        for event, lines in texts.items()
+    ]
+    return [*found, *(_missed_alarm(facts.namespace, one, projects) for one in facts.missed)]
+
+
+def _is_capped(facts: NamespaceFacts) -> bool:
+    """Tell whether all is in force that the Cloud has, although a window requests more."""
+    status = facts.keeper.status if facts.keeper else None
+    if status is None or status.target is None or status.health != "uncovered":
+        return False
+    return status.capacity == status.target
+
+
+def _missed_alarm(namespace: str, boost: MissedBoost, projects: tuple[str, ...]) -> Alarm:
+    return Alarm(
+        event="missed",
+        namespace=namespace,
+        subject=f"{boost.window}/{boost.start}",
+        text=(
+            f"{boost.window} did not have its capacity, {boost.start} to {boost.end}: "
+            f"{boost.reason}"
+        ),
+        projects=projects,
+    )
+
+
+def _ends_by_project(
+    facts: Iterable[NamespaceFacts], projects: Mapping[str, tuple[str, ...]]
+) -> dict[str, datetime]:
+    """Return until when all dates of each project go, where it has schedules with dates."""
+    ends: dict[str, datetime] = {}
+    for one in facts:
+        for project in projects.get(one.namespace, ()):
+            if one.covers_until is not None:
+                ends[project] = min(one.covers_until, ends.get(project, one.covers_until))
+    return ends
+
+
+def planner_alarms(
+    before: WatchdogReport | None,
+    pollers: Pollers | None,
+    ends: Mapping[str, datetime],
+    workers: int,
+    now: datetime,
+) -> list[Alarm]:
+    """Return what is wrong with the planner itself: its workers, and how far its dates go.
+
+    Args:
+        before: The report of the round before.
+        pollers: The workers that poll the task queue; None where nobody looked.
+        ends: Until when all dates of each project go.
+        workers: The usual number of workers.
+        now: The time of the round.
+    """
+    found = []
+    if before is not None and is_late(before, now):
+        gone = format_instants(before.at.replace(microsecond=0), now.replace(microsecond=0))
+        text = (
+            f"no watchdog from {gone}: no worker ran, or it was paused; nothing was raised, "
+            "reverted or healed meanwhile"
+        )
+        found.append(Alarm(event="no-worker", text=text))
+    if pollers is not None and pollers.count < workers:
+        text = f"{pollers.count} of {workers} workers poll the task queue {TASK_QUEUE}"
+        found.append(Alarm(event="worker-gone", text=text))
+    found += [
+        Alarm(
+            event="horizon",
+            subject=project,
+            text=(
+                f"the dates of the first of {project}'s schedules end on {until:%Y-%m-%d}: run "
+                "planner sync again before"
+            ),
+            projects=(project,),
+        )
+        for project, until in sorted(ends.items())
+        if until - now < HORIZON_WITHIN
+    ]
+    return found
+
+
+def usual_workers(
+    before: WatchdogReport | None, pollers: Pollers | None, now: datetime
+) -> tuple[int, datetime | None]:
+    """Return the usual number of workers, and when it was last there, after a look at them."""
+    known, at = (before.workers, before.workers_at) if before else (0, None)
+    if pollers is None:
+        return known, at
+    if pollers.count >= known or at is None or now - at >= ACCEPTED_WORKERS_AFTER:
+        return pollers.count, now
+    return known, at
+
+
+def key_alarm(name: str, expires: datetime, namespaces: tuple[str, ...]) -> Alarm:
+    """Return that the API key *name*, which *namespaces* need, expires soon."""
+    more = f" and {len(namespaces) - 1} more" if len(namespaces) > 1 else ""
+    text = (
+        f"the Cloud API key {name or 'of the worker'}, used for {namespaces[0]}{more}, expires on "
+        f"{format_instant(expires.replace(microsecond=0))}: replace it before"
+    )
+    return Alarm(event="key-expiry", subject=f"{name}/{expires:%Y-%m-%d}", text=text)
 
 
 def remembered(healed: tuple[Healed, ...], now: datetime) -> tuple[Healed, ...]:

@@ -24,7 +24,8 @@ from workflows.activities.capacity import (
     signal_keepers,
 )
 from workflows.activities.keeper import KeeperActivities
-from workflows.activities.watchdog import WatchdogActivities
+from workflows.activities.notices import NoticeSender
+from workflows.activities.watchdog import KeyExpiries, WatchdogActivities
 from workflows.cloud import KeySource
 from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars, RoundView
 from workflows.keeper import CapacityKeeper
@@ -141,6 +142,8 @@ async def run_worker(
     baseline: BaselinePolicy = "enforce",
     keys: KeySource | None = None,
     on_round: Callable[[RoundView | None], None] = lambda _: None,
+    sender: NoticeSender | None = None,
+    key_expiries: KeyExpiries | None = None,
 ) -> None:
     """Run a worker until *stop* is set; running activities may then take `GRACE` to end.
 
@@ -155,8 +158,19 @@ async def run_worker(
         keys: The keys that *cloud* sends: one that was refused is tried again once it has
             changed. Without them, refused keys are only retried slowly.
         on_round: Takes what each round of the watchdog saw here, and None once it isn't here.
+        sender: Sends the notices that projects declare; without it, none is sent.
+        key_expiries: Looks up when the keys for namespaces expire.
     """
-    watchdog = WatchdogActivities(client, cloud, calendars, baseline, task_queue, on_round=on_round)
+    watchdog = WatchdogActivities(
+        client,
+        cloud,
+        calendars,
+        baseline,
+        task_queue,
+        on_round=on_round,
+        sender=sender,
+        key_expiries=key_expiries,
+    )
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(
         client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from temporalio import activity
 from temporalio.client import (
+    AsyncActivityCancelledError,
     Client,
     WorkflowExecutionDescription,
     WorkflowFailureError,
@@ -40,8 +41,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability, watchdog_decisions
 from workflows.activities.capacity import Cloud
+from workflows.activities.notices import NoticeSender
 from workflows.activity_types import KeeperInput
-from workflows.cloud import CloudError, ObservedCapacity, Unauthorized
+from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorized
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -67,6 +69,13 @@ from workflows.contract import (
     occurrence_of,
 )
 from workflows.contract.findings import Keeper, NamespaceFacts, WindowRun, status_of
+from workflows.contract.notices import (
+    KEY_EXPIRES_WITHIN,
+    Alarm,
+    after_sending,
+    events_to_send,
+    news,
+)
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
@@ -93,6 +102,11 @@ KEEPERS = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ({_BROKEN})"
 
 SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 
+KEYS_EVERY = timedelta(hours=1)
+"""How often it is looked up when the API keys expire."""
+
+KeyExpiries = Callable[[Iterable[str]], Awaitable[tuple[KeyExpiry, ...]]]
+
 FOLLOWED_WITHIN = 10.0
 """Seconds for which the last round of a workflow still counts: the next one's comes at once."""
 
@@ -113,6 +127,8 @@ class WatchdogActivities:
         task_queue: Where keepers and boosts are started.
         observe_every: How often the keepers that are started observe their namespaces.
         on_round: Takes what each round saw, and None once another worker may go on with them.
+        sender: Sends the notices that projects declare; without it, none is sent.
+        key_expiries: Looks up when the keys for namespaces expire.
     """
 
     client: Client
@@ -122,6 +138,10 @@ class WatchdogActivities:
     task_queue: str = TASK_QUEUE
     observe_every: timedelta = OBSERVE_EVERY
     on_round: Callable[[RoundView | None], None] = lambda _: None
+    sender: NoticeSender | None = None
+    key_expiries: KeyExpiries | None = None
+    _keys: tuple[KeyExpiry, ...] = ()
+    _keys_at: datetime | None = None
     _started: set[str] = field(default_factory=set)
     _latest: RoundView | None = None
 
@@ -141,11 +161,14 @@ class WatchdogActivities:
         try:
             while not activity.is_worker_shutdown():
                 begin = datetime.now(UTC)
-                one, report = await self._round(begin, report, task.every_seconds)
+                before = report
+                one, report = await self._round(begin, before, task.every_seconds)
                 activity.heartbeat(report)
                 observability.record_healed(report)
                 self._latest = view = await one.view_of(report)
                 self.on_round(view)
+                if self.sender is not None and one.has_all:
+                    report = await self._notify(self.sender, before, view, one.view)
                 due = begin + timedelta(seconds=task.every_seconds)
                 if due >= end:
                     asyncio.get_running_loop().call_later(FOLLOWED_WITHIN, self._forget, view)
@@ -162,6 +185,71 @@ class WatchdogActivities:
             raise
         finally:
             stopping.cancel()
+
+    async def _notify(
+        self,
+        sender: NoticeSender,
+        before: WatchdogReport | None,
+        view: RoundView,
+        calendars: CalendarView,
+    ) -> WatchdogReport:
+        """Send the notices that follow from a round; return its report with what came of them.
+
+        What is new is put on record first, so that a worker that goes on from there sends it
+        under the same ids. A round with news costs two Actions: that heartbeat, and one with what
+        was accepted.
+        """
+        report = view.report
+        if not (calendars.targets or report.notices):
+            return report
+        workers, workers_at = watchdog_decisions.usual_workers(before, view.pollers, report.at)
+        alarms = watchdog_decisions.round_alarms(view, before, calendars, workers)
+        with suppress(Exception):  # nothing may end the rounds; it is looked up again
+            alarms += await self._expiring_keys(view)
+        decision = events_to_send(report.notices, alarms, report.at, calendars.targets)
+        known = report.notices
+        report = replace(report, notices=decision.notices, workers=workers, workers_at=workers_at)
+        if not decision.due:
+            return report
+        if news(known, report.notices) and not await self._is_on_record(report):
+            return report
+        results = await sender.send_all(decision.due)
+        for delivery, problem in results.items():
+            log = _logger.warning if problem else _logger.info
+            how = f"was not accepted: {problem}" if problem else "was accepted"
+            to = delivery.target.id
+            log("notice %s (%s) to %s %s", delivery.notice.id, delivery.status, to, how)
+        notices = after_sending(report.notices, results, datetime.now(UTC))
+        report = replace(report, notices=notices)
+        activity.heartbeat(report)
+        return report
+
+    async def _is_on_record(self, report: WatchdogReport) -> bool:
+        """Put *report* on record, and tell whether that is done."""
+        activity.heartbeat(report)  # in place of one that the SDK may still hold back
+        token = activity.info().task_token
+        try:
+            await self.client.get_async_activity_handle(task_token=token).heartbeat(report)
+        except (RPCError, AsyncActivityCancelledError) as error:
+            _logger.warning("the watchdog: notices wait for the next round: %s", error)
+            return False
+        return True
+
+    async def _expiring_keys(self, view: RoundView) -> list[Alarm]:
+        """Return an alarm for each API key that expires soon; they are looked up once an hour."""
+        names, now = [facts.namespace for facts in view.facts], view.report.at
+        if self.key_expiries is None or not names:
+            return []
+        if self._keys_at is None or now - self._keys_at >= KEYS_EVERY:
+            self._keys_at = now
+            found = await self.key_expiries(names)
+            known = {name for one in found for name in one.namespaces}
+            self._keys = (*found, *(one for one in self._keys if not known & {*one.namespaces}))
+        return [
+            watchdog_decisions.key_alarm(one.name, one.expires, one.namespaces)
+            for one in self._keys
+            if one.expires - now < KEY_EXPIRES_WITHIN
+        ]
 
     def _forget(self, view: RoundView | None) -> None:
         """Tell no more what was seen, unless another round has come since the one of *view*."""
@@ -188,6 +276,9 @@ class WatchdogActivities:
             healed=watchdog_decisions.remembered(healed, now),
             problems=tuple(one.problems),
             cloud=self.cloud.url,
+            notices=before.notices if before else (),
+            workers=before.workers if before else 0,
+            workers_at=before.workers_at if before else None,
         )
         return one, report
 

@@ -4,6 +4,7 @@
   one reading of clock changes that their times need.
 - `capacity`: how leases combine into the capacity that a namespace should have.
 - `findings`: what the watchdog looks at, its report, and what a reader of one should know.
+- `notices`: which events are sent to whom, once each, and in which form.
 
 Standard library only, and no I/O: the planner draws the timeline with the very
 functions that the keeper computes its target with.

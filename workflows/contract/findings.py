@@ -24,6 +24,7 @@ from workflows.contract.messages import (
     format_instant,
     format_instants,
 )
+from workflows.contract.notices import Notice, NoticeTarget
 
 WATCHDOG_WORKFLOW = "PlannerWatchdog"
 WATCHDOG_ID = "planner-watchdog"
@@ -95,7 +96,9 @@ class WatchdogReport:
     *healed* has the last day, the latest last. *problems* are what kept the round from being
     complete, such as a list that couldn't be read. *interval* is how far apart rounds are, in
     seconds: a report that is much older shows that the watchdog has stopped. *cloud* is the URL of
-    the Cloud API that the worker of that round is for.
+    the Cloud API that the worker of that round is for. *notices* are the events that targets are
+    notified of, and *workers* is the usual number of workers, which was there at *workers_at*; both
+    are kept only where notices are declared.
     """
 
     at: datetime
@@ -104,11 +107,17 @@ class WatchdogReport:
     healed: tuple[Healed, ...] = ()
     problems: tuple[str, ...] = ()
     cloud: str = ""
+    notices: tuple[Notice, ...] = ()
+    workers: int = 0
+    workers_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What the schedules of *namespace* declare for it; the newest *revision* counts."""
+    """What the schedules of *namespace* declare for it; the newest *revision* counts.
+
+    *projects* are all that have a schedule there.
+    """
 
     namespace: str
     baseline: Capacity | None = None
@@ -117,6 +126,7 @@ class Declared:
     project: str = ""
     limits: Limits = Limits()
     baseline_policy: BaselinePolicy = "enforce"
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +149,8 @@ class CalendarView:
 
     Paused schedules declare, and nothing of theirs is due. *facts* are what the schedules show
     of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
-    each project was last synced. *problems* are what could not be read besides.
+    each project was last synced, *targets* are where the projects' notices go. *problems* are what
+    could not be read besides.
     """
 
     namespaces: tuple[Declared, ...] = ()
@@ -147,6 +158,7 @@ class CalendarView:
     facts: tuple[NamespaceFacts, ...] = ()
     pollers: Pollers | None = None
     synced: Mapping[str, datetime] = field(default_factory=dict)
+    targets: tuple[NoticeTarget, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -578,17 +590,20 @@ ROUND_TAKES = timedelta(minutes=2)
 """How long one round may take besides."""
 
 
+def is_late(report: WatchdogReport, now: datetime) -> bool:
+    """Tell whether rounds are missing since that of *report*."""
+    due = LATE_ROUNDS * timedelta(seconds=report.interval) + ROUND_TAKES
+    return now - report.at > due
+
+
 def watchdog_text(report: WatchdogReport | None, now: datetime) -> str:
     """Return that the watchdog has stopped, if so; empty where its last round is recent.
 
     Empty, too, where it never made one: a worker that has just been started hasn't yet.
     """
-    if report is None:
+    if report is None or not is_late(report, now):
         return ""
-    age = now - report.at
-    if age <= LATE_ROUNDS * timedelta(seconds=report.interval) + ROUND_TAKES:
-        return ""
-    return f"the watchdog's last round was {format_age(age)} ago: nothing is healed"
+    return f"the watchdog's last round was {format_age(now - report.at)} ago: nothing is healed"
 
 
 def _of_missed(facts: NamespaceFacts) -> Iterable[Finding]:
