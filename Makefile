@@ -2,7 +2,7 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits \
+.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits notices \
   kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
 
 check: static test  ## what CI runs
@@ -51,6 +51,10 @@ races:  ## two syncs of different commits at once, so many times: never a mix
 KILLS ?= 50
 kills:  ## syncs killed at random points, so many times: the next one converges
 	PLANNER_KILLS=$(KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_races.py -k killed
+
+NOTICE_KILLS ?= 5
+notices:  ## notices over so many killed workers, to a receiver that fails half of the time
+	PLANNER_NOTICE_KILLS=$(NOTICE_KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_notices.py -k killed
 
 EDITS ?= 1000
 EDITS_SEED ?= 4711

@@ -23,6 +23,7 @@ from workflows.contract import (
     Until,
     format_duration,
 )
+from workflows.contract.notices import NoticeTarget
 
 Roll = Literal["none", "previous", "next", "nearest"]
 """The business day to which a start on another day moves."""
@@ -462,6 +463,7 @@ class Project:
     prices: Prices = Prices()
     temporal: RequiredTarget = RequiredTarget()
     source: str = ""
+    notices: tuple[NoticeTarget, ...] = ()
     warnings: tuple[Lint, ...] = field(default=(), compare=False)
 
     @property

@@ -26,7 +26,7 @@ EXIT_INTERRUPTED = 130
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume", "skip"),
-    *("doctor", "worker", "status", "boost", "release", "simulator", "uninstall"),
+    *("doctor", "worker", "notify", "status", "boost", "release", "simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""
 
@@ -107,6 +107,7 @@ def commands() -> Typer:
         explain,
         fetch,
         init,
+        notify,
         pause,
         plan,
         preview,

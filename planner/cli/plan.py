@@ -243,6 +243,7 @@ def request_of(
         full=options.full,
         source=source_of(project, options.directory),
         move_source=options.move_source,
+        targets=project.notices,
         objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),
         on_notice=say,
     )

@@ -86,6 +86,7 @@ async def work(
 
     from planner.temporal.client import connect, server_of
     from planner.temporal.watchdog import LiveCalendars
+    from workflows.activities.notices import NoticeSender
     from workflows.cloud import keys_from
     from workflows.observability import Readiness
     from workflows.worker import run_worker
@@ -121,6 +122,8 @@ async def work(
                 calendars=LiveCalendars(own.server),
                 baseline=baseline.value,
                 on_round=exporter.take if exporter else lambda _: None,
+                sender=NoticeSender(os.environ),
+                key_expiries=cloud.key_expiries,
             )
         except RuntimeError as error:  # how the SDK says that a worker can't begin, or go on
             raise ServerError(f"the worker ended: {str(error).partition(': Status')[0]}") from error

@@ -6,6 +6,7 @@ A problem in the head of a calendar or in one window hides none in the others.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,7 +26,7 @@ from planner.config.fields import FileResolver, TextFile, holidays_of, skip_of
 from planner.config.scalars import parse_name, parse_namespace
 from planner.config.validate import Path, limited, validate, window_problems
 from planner.config.yaml_nodes import Document, Node, parse
-from planner.errors import Problem, quote
+from planner.errors import Problem, did_you_mean, quote
 from planner.model import (
     CLOUD_PLANS,
     BusinessDays,
@@ -49,6 +50,7 @@ from planner.model import (
 )
 from planner.recurrence.ical import Use
 from workflows.contract import APS_PER_TRU, BaselinePolicy, format_duration, round_up
+from workflows.contract.notices import EVENTS, PAGERDUTY_URL, NoticeTarget
 
 T = TypeVar("T")
 
@@ -78,6 +80,8 @@ def build(
         problems += limited(file.name, in_file)
     found.sort(key=lambda calendar: (calendar.namespace, calendar.place))
     problems += _duplicates(found)
+    if settings and not problems:
+        problems += _unknown_namespaces(settings, found)
     if problems or settings is None:
         return None, problems
     return Project(
@@ -87,6 +91,7 @@ def build(
         prices=prices_of(settings.document.prices),
         temporal=required_target_of(settings.document.temporal),
         source=settings.document.source or "",
+        notices=notices_of(settings.document),
     ), []
 
 
@@ -117,6 +122,71 @@ def _duplicates(calendars: Iterable[NamespaceCalendar]) -> Iterator[Problem]:
         )
         for other in others:
             yield Problem(other.file, other.line, message)
+
+
+# Notices -----------------------------------------------------------------------------
+
+
+def notices_of(document: PlannerDocument) -> tuple[NoticeTarget, ...]:
+    """Return where the notices of a project go, by name: the order of the file doesn't matter."""
+    found = [
+        NoticeTarget(
+            name=one.name,
+            format=one.format or "json",
+            url=one.url or "",
+            secret=one.url_from or one.key_from or "",
+            events=tuple(event for event in EVENTS if event in (one.events or ())),
+            namespaces=tuple(sorted(set(one.namespaces or ()))),
+            project=document.project,
+        )
+        for one in document.notices or ()
+    ]
+    return tuple(sorted(found, key=lambda target: target.name))
+
+
+def _notice_findings(document: PlannerDocument) -> Iterator[tuple[Path, str | None]]:
+    names: set[str] = set()
+    for index, one in enumerate(document.notices or ()):
+        path: Path = ("notices", index)
+        if one.name in names:
+            yield (*path, "name"), f"a second notice named {quote(one.name)}; name it differently"
+        names.add(one.name)
+        given = tuple(key for key in ("url", "url_from", "key_from") if getattr(one, key))
+        match one.format or "json":
+            case "pagerduty" if given in (("key_from",), ("url", "key_from")):
+                yield (*path, "url"), _pagerduty_url_problem(one.url)
+            case "pagerduty":
+                yield path, _places(given, "key_from: env PAGERDUTY_ROUTING_KEY")
+            case "slack" if given != ("url_from",):
+                yield path, _places(given, "url_from: env SLACK_WEBHOOK_URL")
+            case "json" if given not in (("url",), ("url_from",)):
+                good = "url: https://hooks.example.com/capacity, or url_from: env NOTICE_URL"
+                yield path, _places(given, good)
+
+
+def _places(given: tuple[str, ...], good: str) -> str:
+    has = f"has {' and '.join(given)}" if given else "has no address"
+    return f"this notice {has}; write {good}"
+
+
+def _pagerduty_url_problem(url: str | None) -> str | None:
+    if url is None or re.match(r"https://events\.(eu\.)?pagerduty\.com/|http://127\.0\.0\.1:", url):
+        return None
+    return f"a routing key is sent to PagerDuty alone; leave 'url' out, or write {PAGERDUTY_URL}"
+
+
+def _unknown_namespaces(
+    settings: ProjectSettings, calendars: Iterable[NamespaceCalendar]
+) -> Iterator[Problem]:
+    """Yield a problem for each namespace of a notice that has no calendar."""
+    known = [calendar.namespace for calendar in calendars]
+    for index, one in enumerate(settings.document.notices or ()):
+        for place, namespace in enumerate(one.namespaces or ()):
+            if namespace not in known:
+                hint = did_you_mean(namespace, known) or "; name one that has a calendar here"
+                line = settings.line_of(("notices", index, "namespaces", place))
+                message = f"'namespaces': there is no calendar of {quote(namespace)}{hint}"
+                yield Problem(settings.file, line, message)
 
 
 # Calendars ---------------------------------------------------------------------------
@@ -362,6 +432,8 @@ class ProjectSettings:
     guard_rails: GuardRails = _NO_GUARD_RAILS
     by_namespace: Mapping[str, GuardRails] = field(default_factory=dict)
     holidays: Holidays = Holidays()
+    file: str = ""
+    line_of: Callable[[Path], int] = field(default=lambda _: 0)
 
     def guard_rails_of(self, namespace: str) -> GuardRails:
         """Return the guard rails that planner.yaml sets for *namespace*."""
@@ -392,7 +464,7 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
         namespace: guard_rails_of(each.guard_rails, guard_rails)
         for namespace, each in (model.namespaces or {}).items()
     }
-    settings = ProjectSettings(model, guard_rails, by_namespace, holidays)
+    settings = ProjectSettings(model, guard_rails, by_namespace, holidays, file.name, root.line_of)
     problems += [
         document.problem(path, sentence) for path, sentence in _findings(settings) if sentence
     ]
@@ -402,6 +474,7 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
 def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
     rails = settings.guard_rails
     yield ("guard_rails", "max_tru"), unusable(rails)
+    yield from _notice_findings(settings.document)
     if prices := settings.document.prices:
         yield ("prices", "tiers"), _tier_problem(prices_of(prices))
         yield ("prices", "currency"), _currency_problem(prices)

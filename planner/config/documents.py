@@ -27,6 +27,7 @@ from planner.config.fields import (
     Day,
     DayMatchWord,
     Description,
+    EventList,
     File,
     Flag,
     HolidayList,
@@ -34,10 +35,14 @@ from planner.config.fields import (
     Length,
     Months,
     Namespace,
+    NamespaceList,
+    NoticeFormatWord,
+    NoticeUrl,
     Ordinals,
     PolicyWord,
     ProjectName,
     RollWord,
+    SecretPlace,
     SkipList,
     Tru,
     TruList,
@@ -380,6 +385,38 @@ class TemporalDocument(Strict):
     address: Address | None = Field(default=None, description="The server, as host:port.")
 
 
+class NoticeDocument(Strict):
+    """One place that notices go to."""
+
+    name: WindowName = Field(
+        description="Its name, for planner notify --test and for the logs.", examples=["on-call"]
+    )
+    format: NoticeFormatWord | None = Field(
+        default=None, description="What is posted: json, slack or pagerduty. Default: json."
+    )
+    url: NoticeUrl | None = Field(
+        default=None,
+        description="Where to post, if that is no secret. Default for pagerduty: its Events API.",
+        examples=["https://hooks.example.com/capacity"],
+    )
+    url_from: SecretPlace | None = Field(
+        default=None,
+        description="Where the worker finds the URL, which is a secret: env NAME or file PATH.",
+        examples=["env SLACK_WEBHOOK_URL"],
+    )
+    key_from: SecretPlace | None = Field(
+        default=None,
+        description="Where the worker finds PagerDuty's routing key: env NAME or file PATH.",
+        examples=["file /run/secrets/pagerduty-key"],
+    )
+    events: EventList | None = Field(
+        default=None, description="The events that are sent there. Default: all."
+    )
+    namespaces: NamespaceList | None = Field(
+        default=None, description="The namespaces that it is told of. Default: all of the project."
+    )
+
+
 class PlannerDocument(Strict):
     """``planner.yaml`` at the root of a directory: the settings of all its calendars."""
 
@@ -419,6 +456,12 @@ class PlannerDocument(Strict):
         description="Where the schedules are kept; plan and sync refuse any other server or "
         "namespace.",
         examples=["{namespace: capacity.a1b2c}"],
+    )
+    notices: Annotated[tuple[NoticeDocument, ...], BeforeValidator(as_list)] | None = Field(
+        default=None,
+        description="Where to send what needs a person, once when it begins and once when it is "
+        "over.",
+        examples=["[{name: team, format: slack, url_from: env SLACK_WEBHOOK_URL}]"],
     )
     source: Label | None = Field(
         default=None,

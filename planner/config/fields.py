@@ -20,6 +20,7 @@ from planner.config.scalars import (
     NAME_PATTERN,
     NAMESPACE_PATTERN,
     PROJECT_PATTERN,
+    SECRET_PATTERN,
     choice,
     looks_like_days,
     parse_address,
@@ -36,9 +37,11 @@ from planner.config.scalars import (
     parse_month,
     parse_name,
     parse_namespace,
+    parse_notice_url,
     parse_ordinal,
     parse_project,
     parse_region,
+    parse_secret_place,
     parse_time,
     parse_tru,
     parse_until,
@@ -55,6 +58,7 @@ from planner.errors import did_you_mean, quote
 from planner.model import Duration, Holidays, IcsFile, Skip
 from planner.recurrence.ical import Use
 from workflows.contract import Capacity, Until
+from workflows.contract.notices import EVENTS, NoticeEvent
 
 
 class FileResolver(Protocol):
@@ -220,6 +224,23 @@ CloudPlanName = Annotated[
     _parsed(choice("developer", "business", "enterprise", "mission-critical")),
 ]
 BaselinePolicyWord = Annotated[Literal["enforce", "observe"], _parsed(choice("enforce", "observe"))]
+NoticeFormatWord = Annotated[
+    Literal["json", "slack", "pagerduty"], _parsed(choice("json", "slack", "pagerduty"))
+]
+NoticeUrl = Annotated[
+    str, _parsed(parse_notice_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})
+]
+SecretPlace = Annotated[
+    str,
+    _parsed(parse_secret_place),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^({SECRET_PATTERN})$",
+            "examples": ["env SLACK_WEBHOOK_URL", "file /run/secrets/slack-webhook"],
+        }
+    ),
+]
 PolicyWord = Annotated[
     Literal["sync", "upsert-only", "create-only"],
     _parsed(choice("sync", "upsert-only", "create-only")),
@@ -264,6 +285,16 @@ Weekdays = Annotated[
     tuple[Annotated[int, _parsed(parse_weekday)], ...],
     BeforeValidator(as_list),
     one_or_more({"type": "string", "examples": ["fri", "sat"]}),
+]
+EventList = Annotated[
+    tuple[Annotated[NoticeEvent, _parsed(choice(*EVENTS))], ...],
+    BeforeValidator(as_list),
+    one_or_more({"enum": list(EVENTS)}),
+]
+NamespaceList = Annotated[
+    tuple[Namespace, ...],
+    BeforeValidator(as_list),
+    one_or_more({"type": "string", "pattern": f"^{NAMESPACE_PATTERN}$"}),
 ]
 TruList = Annotated[tuple[Tru, ...], BeforeValidator(as_list), one_or_more(_COUNT_SCHEMA)]
 

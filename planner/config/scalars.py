@@ -323,6 +323,41 @@ def parse_name(text: str) -> str:
     raise ValueError(f"{quote(text)} is no name for a window; write {NAME_HINT}")
 
 
+SECRET_PATTERN = r"env [A-Za-z_][A-Za-z0-9_]{0,127}|file /[^\x00-\x1f]{1,400}"
+"""Where a secret is kept. It is never quoted: what stands there may be the secret itself."""
+
+SECRET_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com", "discord.com", "webhook.office.com")
+"""Hosts whose webhooks are secrets as a whole, in any subdomain."""
+
+
+def parse_secret_place(text: str) -> str:
+    """Return where a secret is kept, ``env NAME`` or ``file PATH``, with single spaces."""
+    place = " ".join(text.split())
+    if re.fullmatch(SECRET_PATTERN, place):
+        return place
+    raise ValueError(
+        "it says where the worker finds the secret, not the secret itself; write "
+        "env SLACK_WEBHOOK_URL, or file /run/secrets/slack-webhook"
+    )
+
+
+def parse_notice_url(text: str) -> str:
+    """Return a URL that isn't secret; one that looks secret is neither accepted nor quoted."""
+    match = re.fullmatch(r"(https?)://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?(/\S*)?", text)
+    if not match:
+        raise ValueError(
+            "it is no URL without user and password; write https://hooks.example.com/capacity, or "
+            "url_from: env NOTICE_URL if it is secret"
+        )
+    host = match[2].lower()
+    if any(host == one or host.endswith(f".{one}") for one in SECRET_HOSTS) or "?" in text:
+        raise ValueError(
+            "such a URL is a secret, which belongs in no file; write url_from: env "
+            "SLACK_WEBHOOK_URL, or url_from: file /run/secrets/slack-webhook"
+        )
+    return text
+
+
 def parse_project(text: str) -> str:
     """Return a project's name, the owner mark of its schedules."""
     if re.fullmatch(PROJECT_PATTERN, text):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 
-from planner.errors import ServerError
+from planner.errors import Lint, ServerError
 from planner.model import Horizon
 from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
 from planner.plan.live import about_to_fire, missed, skip_warnings
@@ -53,6 +53,9 @@ from planner.temporal.sync_state import (
 from planner.temporal.zone_tables import differences_seen, probe, recurring_zones, zone_warnings
 from planner.timezones import TABLE_VERSION
 from workflows.contract import format_instant, occurrence_of
+from workflows.contract.notices import NoticeTarget
+
+NOTICES_CHANGED = "the notices of planner.yaml have changed; a sync puts them in force"
 
 INTERRUPT_SECONDS = 2.0
 """Seconds that an interrupted sync keeps its lock, so that requests already sent arrive
@@ -76,6 +79,7 @@ class SyncRequest:
         full: Describe every schedule, so that changes made by hand are found.
         source: Where the calendars come from; None where no file says, and none is checked.
         move_source: Accept another source than the one of the project's last sync.
+        targets: Where the project's notices go; None leaves what the last sync wrote.
         objection: Returns why a plan may not be applied; empty if it may.
         on_notice: Called with a sentence while the sync waits for another one.
         on_start: Called with the plan before its first change is written.
@@ -90,6 +94,7 @@ class SyncRequest:
     full: bool = False
     source: Source | None = None
     move_source: bool = False
+    targets: tuple[NoticeTarget, ...] | None = None
     objection: Callable[[Plan], str] = field(default=lambda _: "")
     on_notice: Callable[[str], None] = field(default=_ignore)
     on_start: Callable[[Plan], None] = field(default=_ignore)
@@ -189,8 +194,8 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
     if last.is_complete:  # else another sync writes now or broke off: wait for the lock
         snapshot = await _fetch(server, request, last, now)
         dated = await _plan(server, request, snapshot, clock)
-        moves = _moves_source(request, last)
-        if not (dated.plan.pending or dated.depends_on_clock or moves):
+        records = _changes_record(request, last)
+        if not (dated.plan.pending or dated.depends_on_clock or records):
             return SyncReport(_require(dated.plan, request))
     async with hold_lock(server.client, project, request.on_notice) as lock:
         clock = await lock.clock(server)
@@ -206,7 +211,7 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
             snapshot = await _fetch(server, request, latest, clock.now())
             dated = await _plan(server, request, snapshot, clock)
         _require(dated.plan, request)
-        if latest.is_complete and not dated.plan.pending and not _moves_source(request, latest):
+        if latest.is_complete and not dated.plan.pending and not _changes_record(request, latest):
             return SyncReport(dated.plan)
         return await _write(server, request, dated, lock, clock)
 
@@ -273,7 +278,10 @@ async def _plan(
     live |= await fetch_leases(server, live, boosts_to_check(snapshot.desired, live, now))
     written = snapshot.unlisted.digests
     plan = diff(snapshot.desired, live, now, candidates=candidates, written=written)
-    plan = replace(plan, warnings=(*plan.warnings, *zone_warnings(snapshot.zones)))
+    warnings = [*plan.warnings, *zone_warnings(snapshot.zones)]
+    if _changes_targets(request, snapshot.unlisted):
+        warnings.append(Lint("", 0, "notices", NOTICES_CHANGED))
+    plan = replace(plan, warnings=tuple(warnings))
     return _DatedPlan(
         plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
         unlisted=snapshot.unlisted,
@@ -308,9 +316,14 @@ def target_of(server: Server, request: SyncRequest) -> Target:
     )
 
 
-def _moves_source(request: SyncRequest, last: LastApplied) -> bool:
-    """Tell whether the record has to be written for the source alone."""
-    return request.move_source and request.source not in (None, last.source)
+def _changes_record(request: SyncRequest, last: LastApplied) -> bool:
+    """Tell whether the record has to be written for the source or the notices alone."""
+    moves = request.move_source and request.source not in (None, last.source)
+    return moves or _changes_targets(request, last)
+
+
+def _changes_targets(request: SyncRequest, last: LastApplied) -> bool:
+    return request.targets not in (None, last.targets)
 
 
 def _require(plan: Plan, request: SyncRequest) -> Plan:
@@ -342,6 +355,8 @@ async def _write(
     with contextlib.suppress(ServerError):  # without it the next sync describes a few more
         lock.ensure_held()
         record = after_writing(record, done, request.desired.schedules, dated.there)
+        if request.targets is not None:
+            record = replace(record, targets=request.targets)
         await write_last_applied(server, project, record)
     return report
 

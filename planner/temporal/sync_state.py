@@ -28,7 +28,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.common.v1 import Memo, WorkflowExecution
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
@@ -51,6 +51,7 @@ from planner.temporal.client import (
     read_clock,
     seconds_setting,
 )
+from workflows.contract.notices import NoticeTarget
 
 LOCK_WORKFLOW = "PlannerSync"
 NO_WORKER_QUEUE = "planner-sync"
@@ -228,6 +229,9 @@ async def _wait_for_end(holder: Handle, until: float) -> bool | None:
 
 LAST_APPLIED_WORKFLOW = "PlannerLastApplied"
 
+TARGETS_MEMO = "notices"
+"""The memo field of a record with the project's notice targets."""
+
 ABSENT = ""
 """Fingerprint of a schedule that doesn't exist."""
 
@@ -253,6 +257,8 @@ class LastApplied:
         source: Where the calendars of that sync came from; None where it isn't known.
         zones: Time zones that the server reads differently, as that sync found; each with the
             first instant that differs.
+        targets: Where the project's notices go. They are in the record's memo, which a list of
+            the records shows: the watchdog reads those of all projects at once.
         version: Identifies the record; empty where there is none.
     """
 
@@ -261,6 +267,7 @@ class LastApplied:
     digests: Mapping[str, str] = field(default_factory=dict)
     source: Source | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[NoticeTarget, ...] = ()
     version: str = ""
 
     @property
@@ -353,9 +360,38 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
     except Exception:  # other clients may start a workflow under this id: ignore its input
         fingerprints, pauses, digests, source, zones = {}, {}, {}, None, {}
     run = started.original_execution_run_id
-    record = LastApplied(fingerprints, pauses, digests, source, zones, run)
+    targets = await _targets_in(started.memo, server)
+    record = LastApplied(fingerprints, pauses, digests, source, zones, targets, run)
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
+
+
+async def _targets_in(memo: Memo, server: Server) -> tuple[NoticeTarget, ...]:
+    """Return the targets in the *memo* of a record; none where another release wrote it."""
+    if (payload := memo.fields.get(TARGETS_MEMO)) is None:
+        return ()
+    try:
+        (found,) = await server.converter.decode([payload], [list[NoticeTarget]])
+    except Exception:  # other clients may start a workflow under this id, too
+        return ()
+    return tuple(found)
+
+
+async def fetch_targets(server: Server) -> tuple[NoticeTarget, ...]:
+    """Return where the notices of every project go, sorted; no Action, and one request.
+
+    Raises:
+        ServerError: The records could not be listed.
+    """
+    query = f"WorkflowType = '{LAST_APPLIED_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    found: dict[str, NoticeTarget] = {}
+    try:
+        async for record in server.client.list_workflows(query, rpc_timeout=REQUEST_TIMEOUT):
+            targets = await _targets_in(record.raw_info.memo, server)
+            found |= {one.id: one for one in targets if last_applied_id(one.project) == record.id}
+    except RPCError as error:
+        raise ServerError(f"the projects' notices can't be read: {error.message}") from error
+    return tuple(found[id] for id in sorted(found))
 
 
 async def write_last_applied(server: Server, project: str, record: LastApplied) -> None:
@@ -379,6 +415,7 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
             id=last_applied_id(project),
             task_queue=NO_WORKER_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
+            memo={TARGETS_MEMO: list(record.targets)} if record.targets else None,
             static_summary=f"What the last sync of {project} wrote, for the next one to check",
             rpc_timeout=REQUEST_TIMEOUT,
         )

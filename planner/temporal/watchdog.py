@@ -41,7 +41,7 @@ from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.convert import EntryReader
 from planner.temporal.fetch import LATE, boost_id, describe, list_entries
 from planner.temporal.status import fetch_missed, fetch_pollers, next_window, pause_of
-from planner.temporal.sync_state import fetch_sync_time
+from planner.temporal.sync_state import fetch_sync_time, fetch_targets
 from workflows.contract import (
     ROUND_EVERY,
     TASK_QUEUE,
@@ -65,8 +65,9 @@ NOTE = (
     "at the capacity of quiet namespaces, for all projects here. Pause it to stop that."
 )
 
-RUN_TIMEOUT = 2 * WATCH_FOR
-"""After this long a workflow of the watchdog that no worker carries on makes room for the next."""
+RUN_TIMEOUT = timedelta(days=7)
+"""After this long a workflow of the watchdog that no worker carries on makes room for the next.
+A worker that comes back goes on with the one before it, which knows what notices were sent."""
 
 CATCHUP_WINDOW = timedelta(minutes=1)
 """A firing that the server was away for is made up within this time; the next one comes anyway."""
@@ -157,10 +158,11 @@ class LiveCalendars:
                 problems.append(str(error))
                 return otherwise
 
-        missed, pollers, synced = await asyncio.gather(
+        missed, pollers, synced, targets = await asyncio.gather(
             guarded(fetch_missed(self.server, now), {}),
             guarded(fetch_pollers(self.server, now), None),
             guarded(fetch_synced(self.server, projects), {}),
+            guarded(fetch_targets(self.server), ()),
         )
         declared = {one.namespace: one.baseline for one in view.namespaces}
         described: defaultdict[str, list[_Known]] = defaultdict(list)
@@ -177,7 +179,12 @@ class LiveCalendars:
             for name in sorted({*described, *strangers, *missed})
         )
         return replace(
-            view, facts=facts, pollers=pollers, synced=synced, problems=tuple(sorted(problems))
+            view,
+            facts=facts,
+            pollers=pollers,
+            synced=synced,
+            targets=targets,
+            problems=tuple(sorted(problems)),
         )
 
     async def _described(self, entry: ScheduleListEntry, now: datetime) -> _Known:
@@ -235,13 +242,15 @@ def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
     Where two projects declare another baseline for one namespace, none is established there.
     """
     found: dict[str, Declared] = {}
+    projects: dict[str, set[str]] = {}
     for schedule in sorted(schedules, key=lambda one: one.request.revision):
         declared = declared_in(schedule)
         name = declared.namespace
+        projects.setdefault(name, set()).add(schedule.project)
         before = found.get(name, declared)
         is_disputed = before.project != declared.project and before.baseline != declared.baseline
         found[name] = Declared(namespace=name) if is_disputed else declared
-    return [found[name] for name in sorted(found)]
+    return [replace(found[name], projects=tuple(sorted(projects[name]))) for name in sorted(found)]
 
 
 def due_boosts(schedule: WindowSchedule, now: datetime) -> list[DueBoost]:
