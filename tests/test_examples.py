@@ -15,7 +15,7 @@ from schema_helpers import KNOWN, documents, errors
 
 from planner.cli.main import exit_code_of
 from planner.config import build, fields, load, scalars, validate, yaml_nodes
-from planner.config.json_schema import Kind, schema
+from planner.config.documents import Kind, schema
 from planner.config.load import read
 from planner.lints import inspect as lints
 from planner.lints.inspect import CODES, inspect

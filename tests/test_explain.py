@@ -41,7 +41,7 @@ from planner.model import (
     Window,
 )
 from planner.render.explain import explain_json, explain_text
-from planner.schedules.describe import note_of
+from planner.schedules.compile import note_of
 from workflows.contract import Capacity
 
 LONG = window("long", ("2027-01-04 08:00", "2027-01-04 12:00"))

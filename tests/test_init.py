@@ -14,7 +14,7 @@ from schema_helpers import documents, errors
 
 from planner.cli.main import exit_code_of
 from planner.cli.validate import check
-from planner.config.json_schema import schema
+from planner.config.documents import schema
 
 ROOT = Path(__file__).parent.parent
 PLANNER = str(Path(sys.executable).parent / "planner")

@@ -15,7 +15,7 @@ from planner.model import Duration, Horizon, Ical, IcsFile, Length, Window
 from planner.occurrences.expand import expand, longest, pattern_of
 from planner.recurrence.ical.syntax import MAX_ALL_DAY_LENGTH
 from planner.schedules.compile import compile_window
-from planner.schedules.firings import firings
+from planner.schedules.spec import firings
 from workflows.contract import Capacity, Until, occurrence_of, parse_instant
 
 FREEZE = ics("DTSTART;VALUE=DATE:20261115 DTEND;VALUE=DATE:20270220")

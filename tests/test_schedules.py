@@ -33,8 +33,7 @@ from planner.schedules.compile import (
     lints,
     span_of,
 )
-from planner.schedules.firings import firings
-from planner.schedules.spec import COMMENT_LIMIT, read_stamp, schedule_id
+from planner.schedules.spec import COMMENT_LIMIT, firings, read_stamp, schedule_id
 from workflows.contract import (
     Capacity,
     Limits,

@@ -18,7 +18,7 @@ from schedule_helpers import (
 
 from planner.model import Dates, Holidays, Skip, Span, Window
 from planner.schedules.compile import compile_window, span_of
-from planner.schedules.firings import firings
+from planner.schedules.spec import firings
 
 NEW_YORK = {"timezone": "America/New_York"}
 BERLIN = {"timezone": "Europe/Berlin"}

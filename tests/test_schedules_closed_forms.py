@@ -13,7 +13,7 @@ from schedule_helpers import HOUR, MINUTE, PROJECT, TO_2100, TODAY, business_day
 
 from planner.model import Holidays, Skip, Window
 from planner.schedules.compile import compile_window
-from planner.schedules.firings import firings
+from planner.schedules.spec import firings
 
 DAY = timedelta(days=1)
 DAYS = [date(2025, 12, 1) + n * DAY for n in range(75 * 366)]

@@ -13,14 +13,12 @@ from planner.model import Cron, Holidays, Horizon, Rrule, Skip, Window
 from planner.schedules.calendars import (
     date_boxes,
     dated_calendars,
-    numbers_of,
     ranges_of,
     rectangles,
     time_boxes,
 )
 from planner.schedules.compile import CompiledTimes, compile_window, span_of
-from planner.schedules.firings import firings
-from planner.schedules.spec import Range
+from planner.schedules.spec import Range, firings, numbers_of
 from workflows.contract import BoostRequest
 
 PROFILE = settings(max_examples=150, deadline=None)

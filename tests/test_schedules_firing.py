@@ -14,8 +14,7 @@ from window_strategies import windows
 
 from planner.model import Horizon, Window
 from planner.schedules.compile import compile_window, span_of
-from planner.schedules.firings import firings, upcoming
-from planner.schedules.spec import Range, Schedule, StructuredCalendar
+from planner.schedules.spec import Range, Schedule, StructuredCalendar, firings, upcoming
 from workflows.contract import BoostRequest
 
 REQUEST = BoostRequest(namespace="ns.a1", window="w", tru=4, ttl_seconds=3600)

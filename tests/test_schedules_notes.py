@@ -23,8 +23,7 @@ from planner.model import (
     Span,
     Window,
 )
-from planner.schedules.compile import compile_window
-from planner.schedules.describe import SUMMARY_LIMIT, note_of, rule_of, summary_of
+from planner.schedules.compile import SUMMARY_LIMIT, compile_window, note_of, rule_of, summary_of
 from planner.schedules.spec import Range, Schedule, stamped
 from workflows.contract import Limits, Until
 

@@ -91,7 +91,7 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         ("simulator", "planner.simulator"),
         ("fetch", "planner.config.load"),
         ("rehearse", "planner.config.load"),
-        ("schema", "planner.config.json_schema"),
+        ("schema", "planner.config.documents"),
         ("init", "importlib.resources"),
     ],
 )

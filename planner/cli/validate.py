@@ -94,7 +94,7 @@ def schema(
 
 def schema_text(kind: FileKind) -> str:
     """Return the JSON Schema of *kind* as it is printed and saved."""
-    from planner.config.json_schema import schema as schema_of
+    from planner.config.documents import schema as schema_of
 
     return json.dumps(schema_of(kind.value), indent=2, ensure_ascii=False) + "\n"
 

@@ -1,6 +1,6 @@
 """The keys of calendar files and of ``planner.yaml``, with their types and descriptions.
 
-Editors show the descriptions and examples (`planner.config.json_schema`), and error
+Editors show the descriptions and examples (`schema`), and error
 messages quote them. Which keys of a window go together is a table here, from which both
 the problems (`planner.config.validate`) and the JSON Schema follow.
 """
@@ -8,7 +8,7 @@ the problems (`planner.config.validate`) and the JSON Schema follow.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -55,6 +55,7 @@ from planner.config.fields import (
     Zone,
     as_list,
 )
+from planner.config.scalars import NAME_PATTERN
 
 
 class Strict(BaseModel):
@@ -469,3 +470,69 @@ class PlannerDocument(Strict):
         "Another source under the same project is refused.",
         examples=["team-payments/calendars"],
     )
+
+
+Schema = dict[str, Any]
+Kind = Literal["calendar", "planner"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ID = "urn:calendar-boost-planner:schema:{kind}:1"
+"""What names a schema wherever a copy of it lies; the number changes with the files' format."""
+_NOTES = {"^x-": {"description": "Room for anchors and notes; not read."}}
+
+
+def schema(kind: Kind) -> Schema:
+    """Return the JSON Schema of a calendar file's documents, or of ``planner.yaml``.
+
+    A file that the schema accepts may still have problems: whether a cron ever fires or a
+    file exists, a schema can't say. A file that it refuses always has some.
+    """
+    model = CalendarDocument if kind == "calendar" else PlannerDocument
+    found = _tidied(model.model_json_schema(by_alias=True, mode="validation"))
+    found["patternProperties"] = _NOTES
+    if kind == "calendar":
+        found["properties"]["windows"]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$"}
+        found["$defs"]["WindowDocument"] |= _combinations()
+    return {"$schema": DIALECT, "$id": ID.format(kind=kind), **found}
+
+
+def _combinations() -> Schema:
+    """Return which keys of a window go together."""
+    dependent: dict[str, list[str]] = {}
+    for companion in COMPANIONS:
+        dependent.setdefault(companion.key, []).append(companion.owner)
+        if companion.example:
+            dependent.setdefault(companion.owner, []).append(companion.key)
+    return {
+        "allOf": [
+            {"oneOf": [{"required": [key]} for key in RECURRENCES]},
+            {"oneOf": [{"required": [key]} for key in DEMANDS]},
+            {"not": {"required": list(LENGTHS)}},
+            {"anyOf": [{"required": [key]} for key in (*LENGTHS, *OWN_LENGTH)]},
+        ],
+        "dependentRequired": dependent,
+    }
+
+
+def _tidied(node: Any) -> Any:
+    """Return *node* without the nulls and titles that pydantic adds.
+
+    It makes a key that may be left out nullable, but the files refuse a blank; its titles
+    only repeat the keys.
+    """
+    if isinstance(node, list):
+        return [_tidied(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    kept = {
+        key: _tidied(value)
+        for key, value in node.items()
+        if not (key == "default" and value is None)
+        and not (key == "title" and isinstance(value, str))
+    }
+    options = kept.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        options = [option for option in options if option != {"type": "null"}]
+        del kept["anyOf"]
+        return kept | (options[0] if len(options) == 1 else {"anyOf": options})
+    return kept

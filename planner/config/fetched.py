@@ -40,11 +40,6 @@ class RemoteCopy:
     fetched: datetime
 
 
-def is_address(text: str) -> bool:
-    """Tell whether *text* is meant as an address, right or wrong."""
-    return "://" in text
-
-
 def address_problem(address: str) -> str:
     """Return why *address* can't be fetched, in a sentence; empty if it can."""
     try:

@@ -14,7 +14,6 @@ from typing import Annotated, Any, Literal, Protocol, cast
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-from planner.config.fetched import is_address
 from planner.config.scalars import (
     ADDRESS_PATTERN,
     NAME_PATTERN,
@@ -22,6 +21,7 @@ from planner.config.scalars import (
     PROJECT_PATTERN,
     SECRET_PATTERN,
     choice,
+    is_address,
     looks_like_days,
     parse_address,
     parse_ahead,

@@ -18,10 +18,10 @@ from planner.config.fetched import (
     address_problem,
     digest_of,
     file_of,
-    is_address,
     read_index,
 )
 from planner.config.fields import TextFile
+from planner.config.scalars import is_address
 from planner.errors import InputError, Lint, Problem, did_you_mean, quote
 from planner.model import IcsFile, Project
 from planner.recurrence import ical

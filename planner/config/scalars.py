@@ -440,3 +440,8 @@ def parse_baseline(raw: object) -> object:
         return raw
     words = quote(raw) if isinstance(raw, str) else "this"
     raise ValueError(f"{words} is no baseline; write on-demand or {{tru: 2}}")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether *text* is meant as an address, right or wrong."""
+    return "://" in text

@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from planner.errors import Lint, Refused
 from planner.model import GuardRails, Horizon, merge_spans
 from planner.plan.model import Change, LiveSchedule, Plan, Running
-from planner.schedules.firings import ScheduleTimes, upcoming
-from planner.schedules.spec import CUT, Schedule, shortened
+from planner.schedules.spec import CUT, Schedule, ScheduleTimes, shortened, upcoming
 from workflows.contract import (
     BoostRequest,
     Combine,

@@ -16,8 +16,7 @@ from operator import attrgetter
 
 from planner.forecast.timeline import CapacityRecord, Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
-from planner.schedules.firings import firings
-from planner.schedules.spec import Schedule
+from planner.schedules.spec import Schedule, firings
 from workflows.contract import Capacity
 
 

@@ -12,7 +12,7 @@ from planner.forecast.explain import ActiveWindow, Explanation, InactiveWindow, 
 from planner.forecast.timeline import Step
 from planner.model import Occurrence, Window
 from planner.render import format as fmt
-from planner.schedules.describe import rule_of
+from planner.schedules.compile import rule_of
 from workflows.contract import format_duration, format_instant
 
 WIDTH = 80

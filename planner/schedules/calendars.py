@@ -80,12 +80,6 @@ def _ranges_of(numbers: frozenset[int]) -> Ranges:
     return tuple(found)
 
 
-def numbers_of(ranges: Ranges) -> Iterator[int]:
-    """Yield the numbers in *ranges*; a number in several comes several times."""
-    for piece in ranges:
-        yield from range(piece.start, piece.end + 1, piece.step)
-
-
 def _even_run(ordered: list[int], index: int) -> int:
     """Return how many numbers from *index* on are evenly spaced; a pair only if adjacent."""
     if index + 1 == len(ordered):

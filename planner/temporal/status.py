@@ -21,8 +21,7 @@ from planner.errors import ServerError
 from planner.model import Horizon
 from planner.plan.live import firings_in, missed, pause_reason
 from planner.plan.model import LiveSchedule
-from planner.schedules.firings import upcoming
-from planner.schedules.spec import Schedule, namespace_of
+from planner.schedules.spec import Schedule, namespace_of, upcoming
 from planner.temporal.client import Server, local_clock
 from planner.temporal.convert import EntryReader, ListedTimes, read_times
 from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_entries

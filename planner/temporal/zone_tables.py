@@ -24,9 +24,8 @@ from temporalio.api.workflowservice.v1 import (
 from planner.errors import Lint, ServerError
 from planner.model import Horizon
 from planner.plan.model import DesiredState, LiveSchedule
-from planner.schedules.firings import upcoming
 from planner.schedules.recurring import near_walls
-from planner.schedules.spec import Range, Schedule, StructuredCalendar
+from planner.schedules.spec import Range, Schedule, StructuredCalendar, upcoming
 from planner.temporal.client import Server
 from planner.temporal.convert import to_message
 from planner.timezones import TABLE_VERSION, zone

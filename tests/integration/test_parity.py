@@ -19,7 +19,7 @@ from window_strategies import ZONES, plain_windows, windows
 
 from planner.model import Dates, Holidays, Horizon, Ical, IcsFile, Rrule, Skip, Span, Window
 from planner.schedules.compile import compile_window, span_of
-from planner.schedules.firings import firings
+from planner.schedules.spec import firings
 from planner.timezones import clock_changes
 from workflows.contract import Until, to_instant, to_wall
 
