@@ -147,4 +147,55 @@ async def test_replies_with_unpopulated_fields() -> None:
         async with httpx.AsyncClient(headers=headers) as plain:
             got = await plain.get(f"{simulator.url}/cloud/namespaces/{NAMESPACE}")
     spec = got.json()["namespace"]["spec"]
-    assert (spec["mtlsAuth"], spec["customSearchAttributes"]) == (None, {})
+    assert (spec["lifecycle"]["enableDeleteProtection"], spec["customSearchAttributes"]) == (
+        True,
+        {},
+    )
+    assert (spec["codecServer"]["customErrorMessage"], spec["mtlsAuth"]["enabled"]) == (None, True)
+
+
+async def test_the_plain_spec_has_every_field_that_is_not_deprecated() -> None:
+    """So that an update of ours which lost one would be seen; and it is all sent back."""
+    time, wire = SkippingTime(), Checked()
+    async with Simulator(Rules(provisioning=120, check=10), now=time.now) as simulator:
+        await simulator.create(NAMESPACE)
+        before = json.loads(json.dumps(simulator.namespace(NAMESPACE).spec))
+        async with CloudClient(
+            simulator.url, OneKey(KEY), transport=wire, clock=time.clock, sleep=time.sleep
+        ) as client:
+            await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Heartbeat())
+            await client.set_capacity(NAMESPACE, ON_DEMAND, key="down", heartbeat=Heartbeat())
+        after = dict(simulator.namespace(NAMESPACE).spec)
+    assert after.pop("capacitySpec") == {"onDemand": {}}
+    assert after == before
+    fields = wire.requests[0].spec.DESCRIPTOR.fields
+    current = {one.json_name for one in fields if not one.GetOptions().deprecated}
+    assert current - before.keys() == {"capacitySpec"}
+    for sent in wire.requests:
+        assert [one.region for one in sent.spec.replicas] == ["aws-us-east-1", "aws-us-west-2"]
+        assert sent.spec.fairness.task_queue_fairness_enabled
+        assert sent.spec.mtls_auth.accepted_client_ca
+        assert sent.spec.mtls_auth.certificate_filters[0].common_name == "worker"
+
+
+async def test_a_newer_spec_without_regions() -> None:
+    """Where replicas stand in their place, they go back as they were, and can't be lost."""
+    time = SkippingTime()
+    async with Simulator(Rules(provisioning=120, check=10), now=time.now) as simulator:
+        spec = {"name": "n", "retentionDays": 7, "replicas": [{"region": "gcp-us-central1"}]}
+        await simulator.create(NAMESPACE, spec=spec)
+        async with CloudClient(
+            simulator.url, OneKey(KEY), clock=time.clock, sleep=time.sleep
+        ) as client:
+            await client.set_capacity(NAMESPACE, Capacity(8), key="up", heartbeat=Heartbeat())
+        after = dict(simulator.namespace(NAMESPACE).spec)
+        assert after.pop("capacitySpec") == {"provisioned": {"value": 8.0}}
+        assert after == spec
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(base_url=simulator.url, headers=headers) as plain:
+            got = (await plain.get(f"/cloud/namespaces/{NAMESPACE}")).json()["namespace"]
+            lost = {key: value for key, value in got["spec"].items() if key != "replicas"}
+            body = {"spec": lost, "resourceVersion": got["resourceVersion"]}
+            refused = await plain.post(f"/cloud/namespaces/{NAMESPACE}", json=body)
+    assert got["activeRegion"] == "gcp-us-central1"
+    assert (refused.status_code, refused.json()["message"]) == (400, "invalid replicas: []")

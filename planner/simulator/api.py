@@ -146,7 +146,7 @@ def namespace_json(namespace: Namespace, now: datetime) -> Json:
         "resourceVersion": namespace.version,
         "spec": namespace.spec,
         "state": "RESOURCE_STATE_UPDATING" if going else "RESOURCE_STATE_ACTIVE",
-        "activeRegion": (namespace.spec.get("regions") or [""])[0],
+        "activeRegion": _active_region(namespace.spec),
         "limits": {"actionsPerSecondLimit": round(namespace.aps_limit)},
         "createdTime": instant_json(namespace.created),
         "capacity": capacity_json(namespace),
@@ -156,6 +156,12 @@ def namespace_json(namespace: Namespace, now: datetime) -> Json:
     if going and request is not None:
         reply["asyncOperationId"] = request.operation.id
     return reply
+
+
+def _active_region(spec: Mapping[str, Any]) -> str:
+    """Return the first region of *spec*, in the words of older specs or of newer ones."""
+    replicas = [str(one.get("region", "")) for one in spec.get("replicas") or ()]
+    return next(iter([*(spec.get("regions") or ()), *replicas]), "")
 
 
 def capacity_json(namespace: Namespace) -> Json:

@@ -222,7 +222,15 @@ def plain_spec(name: str, tru: float | None) -> Json:
         "name": name.split(".")[0],
         "regions": ["aws-us-east-1"],
         "retentionDays": 30,
+        "replicas": [{"region": "aws-us-east-1"}, {"region": "aws-us-west-2"}],
+        "mtlsAuth": {
+            "enabled": True,
+            "acceptedClientCa": "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t",
+            "certificateFilters": [{"commonName": "worker", "organization": "Payments"}],
+        },
         "apiKeyAuth": {"enabled": True},
+        "fairness": {"taskQueueFairnessEnabled": True},
+        "highAvailability": {"disableManagedFailover": True},
         "searchAttributes": {"CustomerTier": "SEARCH_ATTRIBUTE_TYPE_KEYWORD"},
         "codecServer": {"endpoint": "https://codec.example.com", "passAccessToken": True},
         "lifecycle": {"enableDeleteProtection": True},
@@ -378,14 +386,15 @@ class Account:
 
     def _check_spec(self, namespace: Namespace, spec: Json) -> None:
         """Refuse a spec that is incomplete, changes nothing, or requests what isn't available."""
+        places = "regions" if namespace.spec.get("regions") else "replicas"  # of newer specs
         for name, value, what in (
             ("retentionDays", spec.get("retentionDays") or 0, "retention days"),
             ("name", spec.get("name") or "", "name"),
-            ("regions", spec.get("regions") or [], "regions"),
+            (places, spec.get(places) or [], places),
         ):
             if not value:
                 raise Refusal(400, f"invalid {what}: {value!r}")
-            if name != "retentionDays" and value != namespace.spec.get(name):
+            if name in ("name", "regions") and value != namespace.spec.get(name):
                 raise Refusal(400, f"{what} can't be changed")
         if canonical(spec) == canonical(namespace.spec):
             raise Refusal(400, "nothing to change")
