@@ -134,6 +134,7 @@ class Processes:
     worker: Process
     address: str
     cloud: Cloud
+    server_metrics: str = ""
 
     async def connect(self) -> Client:
         """Return a client, as soon as the server answers."""
@@ -171,13 +172,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def temporal_server(port: int, directory: Path, *, keeps_state: bool) -> Process:
+def temporal_server(
+    port: int, directory: Path, *, keeps_state: bool, metrics_port: int = 0
+) -> Process:
     """Return a dev server that keeps its state in a file in *directory*, or in memory."""
+    metrics = ("--metrics-port", str(metrics_port)) if metrics_port else ()
     state = ("--db-filename", str(directory / "temporal.db")) if keeps_state else ()
     command = (
         *(str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
         *("--ip", "127.0.0.1", "--port", str(port)),
-        *("--log-level", "error", *state),
+        *("--log-level", "error", *state, *metrics),
     )
     return Process("server", command, directory / "server.log")
 
@@ -206,6 +210,7 @@ async def processes(
             it is slow: not for a thousand workflows at once.
     """
     planner, port, cloud_port = str(BESIDE / "planner"), free_port(), free_port()
+    metrics_port = free_port()
     plain = ("--provisioning", str(provisioning), "--check", str(check), "--no-auto-create")
     simulated = simulator or (planner, "simulator", *plain, "--port")
     cloud = Cloud(f"http://127.0.0.1:{cloud_port}")
@@ -215,11 +220,12 @@ async def processes(
         "PLANNER_CLOUD_URL": cloud.url,
     }
     stack = Processes(
-        server=temporal_server(port, directory, keeps_state=keeps_state),
+        server=temporal_server(port, directory, keeps_state=keeps_state, metrics_port=metrics_port),
         simulator=Process("simulator", (*simulated, str(cloud_port)), directory / "simulator.log"),
         worker=Process("worker", worker or (planner, "worker"), directory / "worker.log", settings),
         address=settings["TEMPORAL_ADDRESS"],
         cloud=cloud,
+        server_metrics=f"127.0.0.1:{metrics_port}",
     )
     try:
         await _up(stack)

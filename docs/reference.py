@@ -1,4 +1,4 @@
-"""Write docs/commands.md: what each command says of itself (``python docs/reference.py``)."""
+"""Write docs/commands.md, and the table of docs/metrics.md (``python docs/reference.py``)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 TARGET = Path(__file__).with_name("commands.md")
+METRICS = Path(__file__).with_name("metrics.md")
+BEGIN, END = "<!-- metrics -->\n", "<!-- /metrics -->\n"
 
 INTRODUCTION = """# Commands
 
@@ -56,5 +58,20 @@ def reference() -> str:
     return "\n".join([introduction, *sections])
 
 
+def metrics_page(text: str) -> str:
+    """Return the page of metrics, whose *text* has a table as it was once, with that of today."""
+    from workflows.metrics import FAMILIES
+
+    rows = "".join(
+        f"| `{one.full_name}` | {one.kind} | {', '.join(f'`{label}`' for label in one.labels)} | "
+        f"{one.help}{f'. Absent {one.absent}' if one.absent else ''} |\n"
+        for one in FAMILIES
+    )
+    head, _, rest = text.partition(BEGIN)
+    titles = "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n"
+    return f"{head}{BEGIN}{titles}{rows}{END}{rest.partition(END)[2]}"
+
+
 if __name__ == "__main__":
     TARGET.write_text(reference(), encoding="utf-8")
+    METRICS.write_text(metrics_page(METRICS.read_text(encoding="utf-8")), encoding="utf-8")

@@ -44,6 +44,12 @@ def test_the_page_of_commands_is_the_programs_own_help() -> None:
     assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == REFERENCE.reference()
 
 
+def test_the_table_of_metrics_is_the_programs_own() -> None:
+    """docs/metrics.md has the table that ``python docs/reference.py`` writes."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert text == REFERENCE.metrics_page(text)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_that_are_shown_exist(page: Path) -> None:
     """Every command and option that a page shows is one that the program has."""

@@ -1,0 +1,168 @@
+"""A worker whose watchdog looks around every second or so, with a Prometheus that scrapes it.
+
+What the scripts `alerts.py` and `metrics_truth.py` share: server, simulated Cloud, worker and
+Prometheus, each as a process, and the short times that a test can wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from processes import Process, Processes, free_port, processes
+from temporalio.client import Client
+
+ROOT = Path(__file__).parent.parent
+RULES = ROOT / "deploy" / "prometheus" / "rules" / "capacity-boost.yaml"
+BUG = "PLANNER_TEST_BUG"
+"""A file whose presence makes the keeper's code of the worker fail."""
+
+EVERY = 1.0
+"""Seconds between two rounds of the watchdog here."""
+
+OVERDUE_AFTER = timedelta(seconds=4)
+MISSED_KEPT = timedelta(seconds=25)
+STUCK_AFTER = timedelta(seconds=2)
+
+
+def shorten() -> None:
+    """Shorten the planner's times in this process: what takes minutes takes seconds."""
+    import planner.temporal.status as status
+    import planner.temporal.watchdog as schedule
+    import workflows.activities.watchdog as rounds
+    import workflows.keeper_transitions as keeper
+    import workflows.watchdog_decisions as decisions
+    from workflows.contract import WatchdogInput
+
+    task: Any = partial(WatchdogInput, every_seconds=EVERY)
+    vars(schedule)["WatchdogInput"] = task
+    vars(status)["MISSED_KEPT"] = MISSED_KEPT
+    vars(keeper)["REVERT_DEADLINE"] = OVERDUE_AFTER
+    vars(decisions)["STUCK_AFTER"] = STUCK_AFTER
+    vars(rounds)["STUCK_AFTER"] = STUCK_AFTER
+
+
+def have_a_bug(flag: Path) -> None:
+    """Make the keeper's code fail while *flag* is there, as a bug of a release does."""
+    from workflows.keeper import CapacityKeeper
+
+    describe = CapacityKeeper._describe
+
+    def buggy(self: CapacityKeeper) -> None:
+        if flag.exists():
+            raise RuntimeError("a bug of this release")
+        describe(self)
+
+    CapacityKeeper._describe = buggy  # type: ignore[method-assign]
+
+
+async def work(metrics: str) -> None:
+    """Be the worker, as `planner worker --metrics` is."""
+    import planner.cli.worker as worker
+    from workflows.observability import log_to_stderr
+
+    shorten()
+    log_to_stderr()
+    await worker.work("", metrics)
+
+
+@dataclass
+class Observed:
+    """The stack, where the worker's metrics are, and the Prometheus."""
+
+    stack: Processes
+    client: Client
+    metrics: str
+    prometheus: Process | None
+    url: str
+
+    async def scrape(self) -> str:
+        """Return what the worker serves now.
+
+        Raises:
+            httpx.HTTPError: It doesn't answer.
+        """
+        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
+            reply = await http.get(f"http://{self.metrics}/metrics")
+            reply.raise_for_status()
+            return reply.text
+
+    async def firing(self) -> set[str]:
+        """Return the names of the alerts that fire now, by Prometheus."""
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+            reply = await http.get(f"{self.url}/api/v1/alerts")
+            alerts = reply.json()["data"]["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+
+def quick_rules(text: str) -> dict[str, Any]:
+    """Return the shipped rules with times that can be waited for: minutes become seconds.
+
+    The rate of something is taken over ten seconds instead of ten minutes.
+    """
+    rules: dict[str, Any] = yaml.safe_load(text)
+    for group in rules["groups"]:
+        group["interval"] = "1s"
+        for rule in group["rules"]:
+            rule["for"] = "2s"
+            rule["expr"] = rule["expr"].replace("[10m]", "[15s]").replace("[1h]", "[60s]")
+    return rules
+
+
+def prometheus_config(targets: dict[str, str], rules: Path) -> dict[str, Any]:
+    """Return a configuration that scrapes *targets* each second, by job."""
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
+        "rule_files": [str(rules)],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [target]}]}
+            for job, target in targets.items()
+        ],
+    }
+
+
+@asynccontextmanager
+async def observed(directory: Path, *, address: str = "") -> AsyncIterator[Observed]:
+    """Run all of it for as long as the context lasts; without Debian's Prometheus, all else.
+
+    *address* is where the worker finds the Temporal server, if not directly.
+    """
+    metrics = f"127.0.0.1:{free_port()}"
+    worker = (sys.executable, str(Path(__file__).parent / "observed.py"), metrics)
+    async with processes(
+        directory, worker=worker, provisioning=1.0, check=0.2, keeps_state=False
+    ) as stack:
+        port = free_port()
+        rules, config = directory / "rules.yaml", directory / "prometheus.yaml"
+        rules.write_text(yaml.safe_dump(quick_rules(RULES.read_text(encoding="utf-8"))))
+        targets = {"planner": metrics, "temporal": stack.server_metrics}
+        config.write_text(yaml.safe_dump(prometheus_config(targets, rules)))
+        program = shutil.which("prometheus")
+        prometheus = None
+        if program:
+            command = (
+                *(program, f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}"),
+                *(f"--storage.tsdb.path={directory / 'tsdb'}", "--log.level=warn"),
+            )
+            prometheus = Process("prometheus", command, directory / "prometheus.log")
+            await prometheus.start()
+        try:
+            client = await stack.connect()
+            yield Observed(stack, client, metrics, prometheus, f"http://127.0.0.1:{port}")
+        finally:
+            if prometheus:
+                await prometheus.end()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1]))
