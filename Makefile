@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape rules
 
 check: static test  ## what CI runs
 
@@ -100,6 +100,9 @@ LEASES ?= 2000
 LEASE_KILLS ?= 6
 bench-leases:  ## so many leases on one keeper, whose worker is killed meanwhile
 	$(PYTHON) benchmarks/leases.py $(LEASES) $(LEASE_KILLS)
+
+rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
+	$(PYTHON) deploy/prometheus/operator.py
 
 bench-actions:  ## what a boost costs in Actions, beside the published pattern
 	$(PYTHON) benchmarks/actions.py
