@@ -168,7 +168,15 @@ def test_a_record_survives_its_memo() -> None:
     at = datetime(2027, 1, 31, 23, 0, 0, 123456, tzinfo=UTC)
     held = (HeldCapacity(at, None), HeldCapacity(at, ON_DEMAND, "rails", "max_tru 4"))
     lease = LeaseRecord(
-        key="w@1", window="w", tru=8, start=at, until=at + MINUTE, fires=at, held=held, shared=True
+        key="w@1",
+        window="w",
+        tru=8,
+        start=at,
+        until=at + MINUTE,
+        fires=at,
+        held=held,
+        shared=True,
+        rails=Rails((2, 4), 4),
     )
     record = KeeperRecord(
         namespace="n",

@@ -8,7 +8,7 @@ each capacity that was in force.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -103,6 +103,8 @@ class _Recorder:
                 self._release(value, after, at)
             case KeeperInput() | Recovered():
                 self._go(after, at, is_taken_over=True)
+                if after.in_force is not None:
+                    self._put(after.in_force, at)
                 self._judge(self.state.leases, at)
             case Cancelled():
                 self._go(after, at, released_by=CANCELLED_BY)
@@ -224,8 +226,8 @@ class _Recorder:
 
 def _basics(lease: Lease) -> dict[str, Any]:
     """Return what a record has of the *lease* itself."""
-    names = ("key", "window", "tru", "start", "until", "combine", "by", "reason", "project")
-    return {name: getattr(lease, name) for name in names}
+    shared = {one.name for one in fields(Lease)} & {one.name for one in fields(LeaseRecord)}
+    return {name: getattr(lease, name) for name in shared}
 
 
 def _of_lease(lease: Lease, known: LeaseRecord | None = None) -> LeaseRecord:

@@ -26,7 +26,8 @@ EXIT_INTERRUPTED = 130
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "pause", "resume", "skip"),
-    *("doctor", "worker", "notify", "status", "boost", "release", "simulator", "uninstall"),
+    *("doctor", "worker", "notify", "status", "history", "boost", "release"),
+    *("simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""
 
@@ -106,6 +107,7 @@ def commands() -> Typer:
         doctor,
         explain,
         fetch,
+        history,
         init,
         notify,
         pause,

@@ -394,7 +394,8 @@ class LeaseRecord:
     *fires* is when its boost was due, None where that isn't known. *granted_at* is None for a
     lease that came from the run before, *ended_at* for one that the run still held at its end.
     *released_by* is who released it before its end. *shared* says that no revert followed its
-    end: others still required as much, or it had raised nothing.
+    end: others still required as much, or it had raised nothing. *rails* are the guard rails
+    that it was granted under, None where it wasn't.
     """
 
     key: str
@@ -412,6 +413,7 @@ class LeaseRecord:
     ended_at: datetime | None = None
     released_by: str = ""
     shared: bool = False
+    rails: Rails | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -494,11 +496,13 @@ _LEASE_FIELDS = tuple(one.name for one in fields(LeaseRecord))
 
 
 def _plain(value: Any) -> Any:
-    """Return an instant or a capacity as a JSON value; anything else as it is."""
+    """Return an instant, a capacity or rails as a JSON value; anything else as it is."""
     if isinstance(value, datetime):
         return format_instant(value)
     if isinstance(value, Capacity):
         return str(value) if value.tru is None else value.tru
+    if isinstance(value, Rails):
+        return fields_of(value)
     return value
 
 
@@ -523,7 +527,11 @@ def _lease_record(plain: Mapping[str, Any]) -> LeaseRecord:
         HeldCapacity(parse_instant(at), _capacity(capacity), capped, reason)
         for at, capacity, capped, reason in plain["held"]
     )
-    return LeaseRecord(**{**plain, **instants, "held": held})
+    rails = None
+    if "rails" in plain:
+        allowed, ceiling = plain["rails"]
+        rails = Rails(tuple(allowed), ceiling)
+    return LeaseRecord(**{**plain, **instants, "held": held, "rails": rails})
 
 
 def keeper_id(namespace: str) -> str:

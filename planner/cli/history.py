@@ -1,0 +1,103 @@
+"""``planner history``: what came of the boosts of a time that has passed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.cli.app import EXIT_DONE, app, run_async, say
+from planner.cli.options import horizon_of
+
+if TYPE_CHECKING:
+    from planner.forecast.history import History
+    from planner.model import Horizon, Prices
+
+DEFAULT_DAYS = 31
+"""The days before now that are shown where no time is named."""
+
+
+class Format(StrEnum):
+    """The output formats of a history."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
+
+
+@app.command()
+def history(
+    namespace: Annotated[
+        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
+    ] = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help=f"First day or instant, UTC. [{DEFAULT_DAYS} days ago]"
+        ),
+    ] = "",
+    end: Annotated[
+        str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [now]")
+    ] = "",
+    output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.text,
+    calendars: Annotated[
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="The calendars whose prices count."),
+    ] = None,
+) -> None:
+    """Show what came of past boosts: what was wanted, what was in force, what it cost.
+
+    Each boost with its window, who requested it, what it was granted, when that was in
+    force, what others changed, and the calendar hours billed beside those foreseen. Read
+    from what the Temporal server keeps of its workflows: beyond the retention of their
+    namespace nothing is known, and the answer says so.
+    """
+    now = datetime.now(UTC)
+    usual = f"{now - timedelta(days=DEFAULT_DAYS):%Y-%m-%d}"
+    horizon = horizon_of(start or usual, end or now.isoformat(), 0, now)
+    run_async(_history(namespace, horizon, output, _prices(calendars)))
+
+
+def _prices(calendars: Path | None) -> Prices:
+    from planner.config.load import read
+    from planner.model import Prices
+
+    return read(calendars).prices if calendars else Prices()
+
+
+async def _history(namespace: str, horizon: Horizon, output: Format, prices: Prices) -> int:
+    from planner.forecast.history import history_of
+    from planner.temporal.client import connect, require_namespace, server_of
+    from planner.temporal.history import fetch_kept
+    from workflows.activities.keeper import record_on_record
+    from workflows.contract import KeeperRecord
+
+    client = await connect(on_notice=say)
+
+    async def read_run(
+        name: str, run: str, span: tuple[datetime, datetime | None], now: datetime
+    ) -> KeeperRecord:
+        return await record_on_record(client, name, run, span, now)
+
+    await require_namespace(client)
+    now = datetime.now(UTC)
+    kept = await fetch_kept(server_of(client, say), namespace, horizon, now, read_run, say)
+    found = history_of(kept.boosts, kept.records, horizon, now, prices, kept.reach)
+    print(_printed(found, output, namespace))
+    return EXIT_DONE
+
+
+def _printed(found: History, output: Format, namespace: str) -> str:
+    """Return what is printed; CSV has no room for how far back it reaches, so that is said."""
+    from planner.render.history import history_csv, history_json, history_text, reach_lines
+
+    if output is Format.json:
+        return history_json(found)
+    if output is Format.csv:
+        for line in reach_lines(found):
+            say(line)
+        return history_csv(found).rstrip("\n")
+    return history_text(found, namespace)

@@ -1,0 +1,262 @@
+"""Read what the server keeps of boosts and keepers: its lists, and histories where they must be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payload, WorkflowExecution
+from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest,
+)
+from temporalio.service import RPCError
+
+from planner.forecast.history import ListedBoost, Reach, unexplained
+from planner.model import Horizon
+from planner.schedules.spec import namespace_of, window_key
+from planner.temporal.client import Server
+from planner.temporal.keepers import PLAIN_NAME
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    KEEPER_WORKFLOW,
+    RECORD_MEMO,
+    BoostRequest,
+    KeeperRecord,
+    format_instant,
+    keeper_id,
+)
+from workflows.contract.findings import MISSED_MEMO, MissedBoost
+
+PAGE_SIZE = 1000
+"""Workflows per page of a list."""
+
+LONGEST_WINDOW = timedelta(days=31)
+"""How long before the time a boost may have been started and still be looked at.
+
+One that waits for its capacity for longer, or fails at the end of its window, is found too."""
+
+READ_AT_ONCE = 16
+"""Histories that are read side by side."""
+
+SCHEDULED_START = "TemporalScheduledStartTime"
+
+_STAMP = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)$")
+"""What a firing's time, or the time of a start by hand, adds to a boost's workflow id."""
+
+ReadRun = Callable[[str, str, tuple[datetime, datetime | None], datetime], Awaitable[KeeperRecord]]
+"""Reads the record of a run off its history: namespace, run id, start and end, and now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the server keeps of a time: boosts, what keepers did, and how far back it reaches."""
+
+    boosts: tuple[ListedBoost, ...]
+    records: tuple[KeeperRecord, ...]
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run of a keeper as the list has it, and the record of the run before in its memo."""
+
+    namespace: str
+    run: str
+    start: datetime
+    end: datetime | None
+    before: KeeperRecord | None
+
+
+async def fetch_kept(
+    server: Server,
+    namespace: str,
+    horizon: Horizon,
+    now: datetime,
+    read_run: ReadRun,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Kept:
+    """Return what the server keeps of the boosts around *horizon*.
+
+    The list of workflows tells most of it: a keeper's run bears the record of the one before in
+    its memo. A history is read for a run that no other bears the record of, as of one under way,
+    and for a boost that never had a lease.
+
+    Args:
+        server: Where the workflows are.
+        namespace: The Temporal Cloud namespace; empty for all.
+        horizon: The time.
+        now: The current time.
+        read_run: Reads a run off its history.
+        on_progress: Called with a sentence before what takes long.
+
+    Raises:
+        ServerError: The server refused, or what it keeps can't be listed.
+    """
+    retention, boosts, runs = await asyncio.gather(
+        _fetch_retention(server),
+        _fetch_boosts(server, namespace, horizon),
+        _fetch_runs(server, namespace, horizon),
+    )
+    records = {run.before.run: run.before for run in runs if run.before}
+    missing = [run for run in runs if run.run not in records and run.start < horizon.end]
+    if missing:
+        on_progress(f"Reading the histories of {len(missing)} runs of keepers")
+    unread: list[str] = []
+
+    async def one(run: _Run) -> KeeperRecord | None:
+        try:
+            return await read_run(run.namespace, run.run, (run.start, run.end), now)
+        except RPCError as error:
+            unread.append(f"run {run.run} of {keeper_id(run.namespace)}: {error.message}")
+            return None
+
+    read = await _at_once(one, missing)
+    records |= {record.run: record for record in read if record}
+    lost = unexplained(boosts, records.values(), horizon)
+    if lost:
+        on_progress(f"Reading the input of {len(lost)} boosts that had no lease")
+    with_input = await _at_once(lambda boost: _with_request(server, boost, unread), lost)
+    found = {boost.run: boost for boost in (*boosts, *with_input)}
+    reach = Reach(
+        boosts=len(boosts),
+        keepers=len(runs),
+        histories=len(missing) + len(lost),
+        kept_since=now - retention if retention else None,
+        retention=retention,
+        unread=tuple(sorted(unread)),
+    )
+    return Kept(tuple(found.values()), tuple(records.values()), reach)
+
+
+async def _at_once(read: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:
+    """Return what *read* makes of *items*, a few of them at once."""
+    slots = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def one(item: Any) -> Any:
+        async with slots:
+            return await read(item)
+
+    return await asyncio.gather(*(one(item) for item in items))
+
+
+async def _fetch_retention(server: Server) -> timedelta | None:
+    """Return how long the server keeps workflows that have ended; None where it doesn't say."""
+    request = DescribeNamespaceRequest(namespace=server.namespace)
+    reply = await server.send(server.service.describe_namespace, request)
+    return reply.config.workflow_execution_retention_ttl.ToTimedelta() or None
+
+
+async def _fetch_boosts(server: Server, namespace: str, horizon: Horizon) -> list[ListedBoost]:
+    earliest = format_instant(horizon.start - LONGEST_WINDOW)
+    query = (
+        f"WorkflowType = '{BOOST_WORKFLOW}' AND StartTime < '{format_instant(horizon.end)}' AND "
+        f"(StartTime >= '{earliest}' OR CloseTime >= '{format_instant(horizon.start)}')"
+    )
+    if PLAIN_NAME.fullmatch(namespace):
+        query += f" AND WorkflowId STARTS_WITH 'boost/{namespace}/'"
+    found = []
+    async for info in _listed(server, query):
+        name = namespace_of(info.execution.workflow_id)
+        if name and namespace in ("", name):
+            found.append(await _boost(server, info, name))
+    return found
+
+
+async def _fetch_runs(server: Server, namespace: str, horizon: Horizon) -> list[_Run]:
+    """Return the runs of keepers since *horizon* began: also later ones bear records of it."""
+    query = (
+        f"WorkflowType = '{KEEPER_WORKFLOW}' AND "
+        f"(ExecutionStatus = 'Running' OR CloseTime >= '{format_instant(horizon.start)}')"
+    )
+    if PLAIN_NAME.fullmatch(namespace):
+        query += f" AND WorkflowId = '{keeper_id(namespace)}'"
+    found = []
+    async for info in _listed(server, query):
+        name = info.execution.workflow_id.removeprefix(keeper_id(""))
+        if namespace in ("", name):
+            span = _time(info.start_time), _time(info.close_time) if _is_closed(info) else None
+            before = await _record(server, info.memo.fields)
+            found.append(_Run(name, info.execution.run_id, *span, before))
+    return found
+
+
+async def _listed(server: Server, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
+    """Yield the workflows that *query* selects, page by page."""
+    token = b""
+    while True:
+        request = ListWorkflowExecutionsRequest(
+            namespace=server.namespace, page_size=PAGE_SIZE, next_page_token=token, query=query
+        )
+        reply = await server.send(server.service.list_workflow_executions, request)
+        for info in reply.executions:
+            yield info
+        token = reply.next_page_token
+        if not token:
+            return
+
+
+async def _boost(server: Server, info: WorkflowExecutionInfo, namespace: str) -> ListedBoost:
+    """Return the boost that the list has as *info*."""
+    id, started = info.execution.workflow_id, _time(info.start_time)
+    nominal = info.search_attributes.indexed_fields.get(SCHEDULED_START)
+    named = window_key(id).partition("/")[2]
+    missed = None
+    if MISSED_MEMO in info.memo.fields:
+        (missed,) = await server.converter.decode([info.memo.fields[MISSED_MEMO]], [MissedBoost])
+    return ListedBoost(
+        id=id,
+        run=info.execution.run_id,
+        namespace=namespace,
+        window=_STAMP.sub("", named) if _STAMP.search(named) else named.rpartition("-")[0],
+        fires=datetime.fromisoformat(json.loads(nominal.data)) if nominal else started,
+        started=started,
+        closed=_time(info.close_time) if _is_closed(info) else None,
+        status=WorkflowExecutionStatus.Name(info.status).removeprefix("WORKFLOW_EXECUTION_STATUS_"),
+        missed=missed,
+    )
+
+
+async def _record(server: Server, memo: Mapping[str, Payload]) -> KeeperRecord | None:
+    """Return the record in the *memo* of a keeper's run; None without one that can be read."""
+    if RECORD_MEMO not in memo:
+        return None
+    try:
+        (plain,) = await server.converter.decode([memo[RECORD_MEMO]])
+        return KeeperRecord.of_plain(plain)
+    except ValueError:  # of another release: that run's history tells it
+        return None
+
+
+async def _with_request(server: Server, boost: ListedBoost, unread: list[str]) -> ListedBoost:
+    """Return *boost* with its input, which the first event of its history has."""
+    request = GetWorkflowExecutionHistoryRequest(
+        namespace=server.namespace,
+        execution=WorkflowExecution(workflow_id=boost.id, run_id=boost.run),
+        maximum_page_size=1,
+    )
+    try:
+        reply = await server.send(server.service.get_workflow_execution_history, request)
+        started = reply.history.events[0].workflow_execution_started_event_attributes
+        (read,) = await server.converter.decode(started.input.payloads[:1], [BoostRequest])
+    except Exception as error:  # another release, or a hand, may have written it
+        unread.append(f"{boost.id}: {error}")
+        return boost
+    return replace(boost, request=read)
+
+
+def _is_closed(info: WorkflowExecutionInfo) -> bool:
+    return bool(info.status != WorkflowExecutionStatus.WORKFLOW_EXECUTION_STATUS_RUNNING)
+
+
+def _time(stamp: Timestamp) -> datetime:
+    return stamp.ToDatetime(UTC)
