@@ -4,9 +4,12 @@ A story is one namespace's half day: windows that overlap, boosts by hand, firin
 come late or twice, releases, changes by others, faults of the Cloud API at any call,
 keepers cancelled or terminated; boosts cancelled at any moment, replies that tell the keeper
 to wait for up to a day, rails that change under running leases, two projects, and running
-boosts that follow their window. Many are played side by side on one server whose clock
-skips, with a simulated Cloud over HTTP and a worker that is restarted now and then; what
-was in force when is then held against what the leases came to, by an arithmetic of its own.
+boosts that follow their window. A watchdog looks around, and finds firings that never came,
+boosts and keepers that were terminated, capacity changed by hand at rest, keys refused and
+mended. Many are played side by side on one server whose clock skips, with a simulated Cloud
+over HTTP and a worker that is restarted now and then, with other code each time; what was in
+force when is then held against what the leases came to, by an arithmetic of its own, and what
+the status said against what was in force.
 
 Run by hand: ``make stories STORIES=10000 STORY_SEED=1``.
 """
@@ -35,10 +38,12 @@ from workflows.contract import (
 
 APS_PER_TRU = 500
 
-Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow"]
+Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog"]
 """What a story may have besides, each to be had or left out by itself."""
 
-EXTRAS: frozenset[Extra] = frozenset({"cancel-boost", "retry-after", "rails", "projects", "follow"})
+EXTRAS: frozenset[Extra] = frozenset(
+    {"cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog"}
+)
 
 UNDER_WAY = timedelta(minutes=3)
 """How long a change may be under way, stuck or not, when a lease comes that it takes from."""
@@ -54,6 +59,16 @@ OBSERVE_EVERY = timedelta(minutes=30)
 
 LENGTH = timedelta(hours=9)
 """How long a story is played."""
+
+ROUND = timedelta(minutes=5)
+"""How far apart the watchdog's rounds are here: further than they really are, for the time it
+takes to play them."""
+
+HEALS = ROUND + timedelta(minutes=1)
+"""Within which time the watchdog has seen what broke: a round, and the time that it takes."""
+
+FIRES_LATE = timedelta(seconds=10)
+"""How late a firing may be until the watchdog takes it for missed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +86,7 @@ class Firing:
     rails: Rails = Rails()
     revision: int = 0
     project: str = ""
+    is_lost: bool = False
 
     @property
     def key(self) -> tuple[str, timedelta]:
@@ -120,6 +136,10 @@ class Deed:
         "follow",
         "reset",
         "delete",
+        "terminate-boost",
+        "delete-boost",
+        "refuse-key",
+        "mend-key",
     ]
     window: str = ""
     tru: float | None = None
@@ -127,12 +147,17 @@ class Deed:
     to: Firing | None = None
 
 
+BREAKING = frozenset({"terminate", "terminate-boost", "delete", "delete-boost"})
+"""Deeds after which nothing goes on until a round of the watchdog, where there is one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """All that happens to one namespace; *seed* and *number* make it again.
 
     *change* is how long a change may take without faults, and *under_way* how long one may
-    still take from a lease that comes.
+    still take from a lease that comes. *heals* is within which time the watchdog has seen what
+    broke; None where none looks.
     """
 
     seed: int
@@ -145,6 +170,7 @@ class Story:
     deeds: tuple[Deed, ...] = ()
     change: timedelta = SETTLE
     under_way: timedelta = UNDER_WAY
+    heals: timedelta | None = None
 
     @property
     def name(self) -> str:
@@ -154,7 +180,20 @@ class Story:
     @property
     def settle(self) -> timedelta:
         """How long a change may take, given the faults that may strike it."""
-        return self.change + FAULT_COSTS * sum(fault.times for fault in self.faults)
+        change = self.change + FAULT_COSTS * sum(fault.times for fault in self.faults)
+        is_broken = any(deed.what in BREAKING for deed in self.deeds)
+        return change + self.heals if self.heals and is_broken else change
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a watchdog looks after its namespace."""
+        return self.heals is not None
+
+    def is_due(self, firing: Firing, at: timedelta) -> bool:
+        """Tell whether the schedule should have made *firing*, whose window goes on *at* a time."""
+        is_first = next(one for one in self.firings if one.key == firing.key) is firing
+        late = at - firing.nominal
+        return firing.by == "schedule" and is_first and late >= FIRES_LATE and at < firing.end
 
     @property
     def baseline(self) -> Capacity:
@@ -366,13 +405,55 @@ def _follow(rng: random.Random, story: Story) -> Story:
     return replace(story, deeds=(*story.deeds, Deed(at, "follow", of.window, of=of, to=to)))
 
 
+def _watch(rng: random.Random, story: Story) -> Story:
+    """Return *story* with a watchdog, mostly, and with what only that mends."""
+    if rng.random() < 0.1:
+        return story
+    if rng.random() < 0.4:
+        lost = rng.choice(story.firings)
+        story = replace(
+            story,
+            firings=tuple(
+                replace(one, is_lost=True) if one.key == lost.key and one.by == "schedule" else one
+                for one in story.firings
+            ),
+        )
+    deeds: list[Deed] = []
+    chosen = rng.choice(story.firings)
+    soon = timedelta(seconds=rng.choice([0, 1, 4, 10, 16, 30, 90, 600]))
+    if rng.random() < 0.3 and chosen.by == "schedule":
+        deeds.append(Deed(chosen.requested + soon, "terminate-boost", chosen.window, of=chosen))
+    if rng.random() < 0.3:
+        at = chosen.end - timedelta(seconds=rng.choice([1, 60, 600, 1200]))
+        deeds.append(Deed(at, "terminate"))
+    if rng.random() < 0.3:
+        first = min(one.nominal for one in story.firings)
+        at = max(one.end for one in story.firings) + timedelta(minutes=30)
+        at = first / 2 if rng.random() < 0.3 else at
+        deeds.append(Deed(at, "foreign", tru=rng.choice([None, 2.0, 12.0])))
+    if rng.random() < 0.25:
+        at = chosen.nominal - _minutes(rng, -20, 20)
+        deeds.append(Deed(max(at, timedelta()), "refuse-key"))
+        deeds.append(Deed(max(at, timedelta()) + _minutes(rng, 1, 40), "mend-key"))
+    return replace(story, deeds=(*story.deeds, *deeds), heals=HEALS)
+
+
 _ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
     "rails": _change_rails,
     "projects": _share,
     "retry-after": _ask_to_wait,
     "cancel-boost": _cancel_a_boost,
     "follow": _follow,
+    "watchdog": _watch,
 }
+
+
+def upgraded(story: Story) -> Story:
+    """Return *story* with a worker that is restarted with other code: a watchdog looks after it.
+
+    A keeper that can't be replayed any more goes on after the next round.
+    """
+    return replace(story, heals=HEALS, change=story.change + HEALS)
 
 
 BRISK = timedelta(seconds=75)
@@ -441,6 +522,7 @@ class ExpectedLease:
     tru: int
     combine: Combine
     since: timedelta
+    window: str = ""
     project: str = ""
     rails: Rails = Rails()
     revision: int = 0
@@ -472,12 +554,20 @@ class Due:
 class Played:
     """What happened: the deeds that were done, by when, and what was in force when.
 
-    *fired* is when a firing came that was not on time.
+    *fired* is when a firing came that was not on time, *started* when the watchdog made up for
+    one, and *dropped* are those that came while a boost of theirs ran. *unready_since* is since
+    when an open window has less than it requests, *missed* are the windows of boosts whose memo
+    says that they never had it.
     """
 
     story: Story
     begin: datetime
     fired: dict[Firing, timedelta] = field(default_factory=dict)
+    started: list[tuple[timedelta, Firing]] = field(default_factory=list)
+    dropped: set[Firing] = field(default_factory=set)
+    unready_since: timedelta | None = None
+    reported: int = 0
+    missed: set[str] = field(default_factory=set)
     history: list[CapacityRecord] = field(default_factory=list)
     done: list[tuple[timedelta, Deed]] = field(default_factory=list)
     foreign: list[datetime] = field(default_factory=list)
@@ -536,6 +626,7 @@ class Reckoning:
             tru=firing.tru,
             combine=firing.combine,
             since=at,
+            window=firing.window,
             project=firing.project,
             rails=known.rails,
             revision=known.revision,
@@ -598,14 +689,22 @@ def expected_leases(played: Played) -> list[ExpectedLease]:
     return reckon(played, forgets=False).all
 
 
-def reckon(played: Played, *, forgets: bool, loses: bool = False) -> Reckoning:
-    """Return the reckoning of a story at its end; who deletes a keeper may lose its leases."""
+def reckon(
+    played: Played, *, forgets: bool, loses: bool = False, by: timedelta = timedelta.max
+) -> Reckoning:
+    """Return the reckoning of a story *by* a time; who deletes a keeper may lose its leases."""
     reckoning = Reckoning(forgets=forgets)
     events: list[tuple[timedelta, Firing | Deed]] = [
-        *((played.fired.get(firing, firing.requested), firing) for firing in played.story.firings),
+        *(
+            (played.fired.get(firing, firing.requested), firing)
+            for firing in played.story.firings
+            if not firing.is_lost and firing not in played.dropped
+        ),
+        *played.started,
         *played.done,
     ]
-    for at, event in sorted(events, key=lambda entry: entry[0]):
+    known = (event for event in events if event[0] <= by)
+    for at, event in sorted(known, key=lambda entry: entry[0]):
         if isinstance(event, Firing):
             reckoning.fires(event, at)
         elif event.what == "follow" and event.of and event.to:
@@ -685,7 +784,38 @@ def broken_promises(played: Played) -> list[str]:
     # Kept is what is kept by either reckoning.
     least = (reckon(played, forgets=forgets, loses=True) for forgets in (False, True))
     short = min((_short(played, reckoning) for reckoning in least), key=len)
-    return [*bounds, *short, *_not_back(played), *played.complaints]
+    return [*bounds, *short, *_not_back(played), *_unreported(played), *played.complaints]
+
+
+def is_unready(played: Played, at: timedelta, in_force: Capacity) -> bool:
+    """Tell whether a window is open *at* a time and has less *in_force* than it requests."""
+    due = []
+    for forgets in (False, True):
+        leases = reckon(played, forgets=forgets, loses=True, by=at).all
+        open_ones = [one for one in leases if one.runs(at) and one.start <= at]
+        due.append(_allows(played.story, demand(open_ones, played.story)) if open_ones else 0)
+    return _allows(played.story, in_force) < min(due)
+
+
+def _allows(story: Story, capacity: Capacity) -> float:
+    return story.on_demand_aps / APS_PER_TRU if capacity.tru is None else capacity.tru
+
+
+def _unreported(played: Played) -> list[str]:
+    """Complain of windows that never had their capacity, without a word in their boosts' memos."""
+    story, found = played.story, []
+    for lease in reckon(played, forgets=False, loses=True).all:
+        due = _allows(story, demand([lease], story))
+        since, until = played.begin + lease.requested, played.begin + lease.until
+        ends = (*(one.at for one in played.history[1:]), until)
+        had = any(
+            _allows(story, one.capacity) >= due and one.at < until and gone > since
+            for one, gone in zip(played.history, ends, strict=True)
+        )
+        is_whole = (lease.window, lease.until) in {(one.window, one.end) for one in story.firings}
+        if is_whole and since < until and not had and lease.window not in played.missed:
+            found.append(f"nobody says that {lease} never had its capacity")
+    return found
 
 
 def _longest(played: Played, lease: ExpectedLease) -> tuple[timedelta, timedelta, ExpectedLease]:
@@ -694,8 +824,12 @@ def _longest(played: Played, lease: ExpectedLease) -> tuple[timedelta, timedelta
     Nobody goes back for it before the next firing, which starts another keeper.
     """
     until = lease.until
+    for refused, mended in _refusals(played):
+        if refused <= lease.until + played.story.settle:
+            until = max(until, mended)
     for at, deed in played.done:
-        if deed.what == "delete" and lease.requested <= at <= lease.until + played.story.settle:
+        is_lost = deed.what == "delete" and not played.story.is_watched
+        if is_lost and lease.requested <= at <= lease.until + played.story.settle:
             later = (firing.requested for firing in played.story.firings if firing.requested > at)
             until = max(until, min(later, default=until))
     return lease.requested, until, lease
@@ -711,13 +845,21 @@ def _short(played: Played, reckoning: Reckoning) -> list[str]:
     for at, deed in played.done:
         if deed.what == "foreign":
             promised = _without(promised, played.begin + at, OBSERVE_EVERY + settle)
-        if deed.what in ("terminate", "reset"):  # until the repair has looked
+        if deed.what == "reset" or deed.what in BREAKING:  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
+    for refused, mended in _refusals(played):  # then at once, and no later
+        promised = _without(promised, played.begin + refused, mended - refused + settle)
     # What is said without a promise is about the bounds, which are looked at elsewhere.
     held = _limits(played, all_leases)
     known = violations(held, (), (), story.baseline, settle=settle)
     low = violations(held, promised, (), story.baseline, settle=settle)[: -len(known) or None]
     return [*low, *_dips(played, [*all_leases, *reckoning.kept.values()])]
+
+
+def _refusals(played: Played) -> list[tuple[timedelta, timedelta]]:
+    """Return from when to when the key was refused."""
+    edges = [at for at, deed in played.done if deed.what in ("refuse-key", "mend-key")]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _dips(played: Played, all_leases: list[ExpectedLease]) -> list[str]:
@@ -730,6 +872,10 @@ def _dips(played: Played, all_leases: list[ExpectedLease]) -> list[str]:
     for lease in all_leases:
         due = demand([lease], played.story)
         since = played.begin + lease.since + played.story.under_way
+        for at, deed in played.done:
+            # Its request may not have come, and comes by the watchdog's boost then.
+            if deed.what in ("terminate-boost", "delete-boost") and deed.window == lease.window:
+                since = max(since, played.begin + at + played.story.settle)
         until = played.begin + lease.until
         for before, record in pairwise(_limits(played, all_leases)):
             is_own = record.at not in played.foreign and since < record.at < until
@@ -812,13 +958,23 @@ def _without(promised: list[Due], at: datetime, length: timedelta) -> list[Due]:
 
 
 def _not_back(played: Played) -> list[str]:
-    """Complain where the story does not end at the baseline, nor at what others set."""
+    """Complain where the story does not end at the baseline, nor at what others set.
+
+    The watchdog raises to a declared baseline, and leaves alone what others set above it.
+    """
     allowed = {played.story.baseline}
     last = max((lease.until for lease in expected_leases(played)), default=timedelta())
     for at, deed in played.done:
         # Without a keeper nobody looks, and without a declaration nobody minds.
         if deed.what == "foreign" and (played.story.declared is None or at >= last):
-            allowed.add(Capacity(deed.tru))
+            foreign, declared = Capacity(deed.tru), played.story.declared
+            is_less = (
+                declared is not None
+                and declared.tru is not None
+                and _allows(played.story, foreign) < declared.tru
+            )
+            if not (played.story.is_watched and is_less):
+                allowed.add(foreign)
     final = played.history[-1].capacity
     if final in allowed:
         return []
@@ -831,6 +987,9 @@ def tells(played: Played) -> str:
     lines = [f"story {story.seed}/{story.number}: {story.baseline}, declared {story.declared}"]
     lines += [f"  {firing}" for firing in story.firings]
     lines += [f"  {fault}" for fault in story.faults]
+    lines += [
+        f"  started by the watchdog at {at}: {firing.window}" for at, firing in played.started
+    ]
     lines += [f"  done at {at}: {deed}" for at, deed in played.done]
     lines += [f"  {held.at - played.begin} {held.capacity}" for held in played.history]
     return "\n".join(lines)

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
+from unittest.mock import patch
 
-from stories import BRISK, LENGTH, Deed, Fault, Firing, Played, Story
+from releases import KeeperWithPatch
+from stories import (
+    BRISK,
+    FIRES_LATE,
+    LENGTH,
+    ROUND,
+    Deed,
+    Fault,
+    Firing,
+    Played,
+    Story,
+    is_unready,
+)
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -34,38 +48,65 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 from planner.forecast.timeline import CapacityRecord
 from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
+from planner.simulator.api import Principal
 from planner.temporal.client import sdk_errors_only
-from workflows.cloud import CloudClient, OneKey
+from planner.temporal.keepers import read_keeper
+from workflows.activities.capacity import RefusedKeys, signal_changed
+from workflows.activities.watchdog import SCHEDULED_BY, WatchdogActivities
+from workflows.cloud import CloudClient
+from workflows.cloud.limits import RateLimiter
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RELEASE_UPDATE,
     BoostResult,
+    CalendarView,
     Capacity,
+    Declared,
+    DueBoost,
     KeeperStart,
     ReleaseRequest,
+    WatchdogReport,
+    format_instant,
     keeper_id,
 )
+from workflows.contract.findings import (
+    ALARMING,
+    MISSED_MEMO,
+    NamespaceFacts,
+    Pollers,
+    WindowRun,
+    findings_of,
+    state_of,
+)
+from workflows.keeper import CapacityKeeper
 from workflows.provision import SCHEDULED_START
 from workflows.worker import build_worker
 
 KEY = "sk-story-3b1f-must-never-be-seen"
 QUEUE = "stories"
 PROVISIONING = 15.0
-RESTARTS = (timedelta(minutes=97),)
-"""When a forgetful stage's worker is stopped at whatever it is at, and another takes over.
+RESTARTS: dict[timedelta, type[CapacityKeeper]] = {
+    timedelta(minutes=31): KeeperWithPatch,
+    timedelta(minutes=97): KeeperWithPatch,
+}
+"""When a forgetful stage's worker is stopped at whatever it is at, and one of which release
+takes over.
 
-The server takes ten real seconds to miss a worker that kept workflows in memory: so only
-the forgetful one, which replays its workflows at every task, is stopped.
+It can replay what was begun: a keeper that fails leaves the test server's clock locked, so that
+releases that can't are for real servers. The server takes ten real seconds to miss a worker that
+kept workflows in memory: so only the forgetful one, which replays its workflows at every task, is
+stopped.
 """
 
 REAL_SECONDS = {"timeout": 0.1, "slow": 0.05}
 SKIPPED_SECONDS = {"stuck": 40.0}
 
 
-Script = list[tuple[timedelta, Played | None, Firing | Fault | Deed | None]]
-"""What happens when, and in which story."""
+Happening = Firing | Fault | Deed | type[CapacityKeeper] | Literal["round"]
+Script = list[tuple[timedelta, Played | None, Happening]]
+"""What happens when, and in which story; what concerns all of them has none."""
 
 
 ANSWERS_WITHIN = timedelta(minutes=1)
@@ -88,6 +129,45 @@ each time, and nothing but the next time-out moves its clock."""
 PLAYED_WITHIN = 240
 """Real seconds in which a stage's stories are played, by far: fifty take a minute. A broken
 server may also creep on from time-out to time-out."""
+
+
+@dataclass
+class StoryKeys:
+    """A key for each namespace, which can be revoked and mended."""
+
+    revoked: set[str] = field(default_factory=set)
+
+    def key(self, namespace: str) -> str:
+        """Return the key to use for *namespace* now."""
+        return f"revoked-{KEY}" if namespace in self.revoked else KEY
+
+
+class Started(set[str]):
+    """The boosts that the watchdog has started, in this order, some more than once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest: list[str] = []
+
+    def add(self, id: str) -> None:
+        """Count one more."""
+        super().add(id)
+        self.latest.append(id)
+
+
+ROUND_AT: ContextVar[datetime | None] = ContextVar("ROUND_AT", default=None)
+"""The time of the watchdog's round under way: the clock stands meanwhile."""
+
+
+class StageClock(SimulatorClock):
+    """The clock of the simulated Cloud, which isn't read anew for each call of a round."""
+
+    async def now(self) -> datetime:
+        """Return the time; never earlier than the last one returned."""
+        if (at := ROUND_AT.get()) is not None:
+            self._latest = max(self._latest, at)
+            return self._latest
+        return await super().now()
 
 
 class ClockStands(Exception):
@@ -113,37 +193,52 @@ class StoryStage:
     is_forgetful: bool
     length: timedelta = LENGTH
     ahead: timedelta = timedelta(minutes=1)
+    keys: StoryKeys = field(default_factory=StoryKeys)
     worker: AsyncExitStack = field(default_factory=AsyncExitStack)
+    played: dict[str, Played] = field(default_factory=dict)
+    report: WatchdogReport | None = None
+    due: dict[str, tuple[Played, Firing]] = field(default_factory=dict)
     boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
-    of: dict[tuple[str, str, timedelta], WorkflowHandle[Any, BoostResult]] = field(
-        default_factory=dict
-    )
 
-    async def restart(self) -> None:
-        """Stop the worker at whatever it is at, and start another."""
+    def __post_init__(self) -> None:
+        self.refused = RefusedKeys(self.keys)
+        self.started = Started()
+        self.watchdog = WatchdogActivities(
+            self.client,
+            self.cloud,
+            self,
+            task_queue=QUEUE,
+            list_keepers=self.list_keepers,
+            _started=self.started,
+        )
+
+    async def restart(self, release: type[CapacityKeeper] = CapacityKeeper) -> None:
+        """Stop the worker at whatever it is at, and start another, of that *release*."""
         await self.worker.aclose()
         self.worker = AsyncExitStack()
-        await self.worker.enter_async_context(
-            build_worker(
+        with patch("workflows.worker.CapacityKeeper", release):
+            worker = build_worker(
                 self.workers,
                 self.cloud,
                 task_queue=QUEUE,
                 grace=timedelta(),
                 workflows_in_memory=0 if self.is_forgetful else 2_000,
                 runner=UnsandboxedWorkflowRunner(),
+                refused_keys=self.refused,
             )
-        )
+        await self.worker.enter_async_context(worker)
 
     async def play(self, stories: Sequence[Story]) -> list[Played]:
         """Play *stories* side by side, and return what happened."""
         begin = (await self.clock.now()).replace(microsecond=0)
         begin += self.ahead
         played = {story.name: Played(story, begin) for story in stories}
+        self.played = played
         for story in stories:
             await self.simulator.create(
                 story.name, tru=story.before.tru, onDemandAps=story.on_demand_aps
             )
-        script = _script(played.values(), RESTARTS if self.is_forgetful else ())
+        script = _script(played.values(), RESTARTS if self.is_forgetful else {})
         try:
             async with asyncio.timeout(PLAYED_WITHIN):
                 await self._perform(script, begin)
@@ -158,8 +253,10 @@ class StoryStage:
         """Do all of *script*, one after the other: the clock stands meanwhile."""
         for at, one, event in script:
             await self._skip_to(begin + at)
-            if event is None:
-                await self.restart()
+            if event == "round":
+                await self._round(begin)
+            elif isinstance(event, type):
+                await self.restart(event)
             else:
                 assert one is not None
                 await self._do(one, event, begin + at)
@@ -178,9 +275,121 @@ class StoryStage:
         if self.clock.unlocks > MOST_UNLOCKS:
             raise ClockStands(f"again and again, before {instant}")
 
+    # The watchdog, which knows of schedules and keepers what the stories tell
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return what the schedules of the stories that go on say at *now*."""
+        self.due = {}
+        watched = self._watched(now)
+        for played in watched:
+            followed = {deed.of.key for _, deed in played.done if deed.what == "follow" and deed.of}
+            for firing in played.story.firings:
+                is_due = played.story.is_due(firing, now - played.begin)
+                if is_due and firing.key not in followed:
+                    self.due[boost_id(played, firing)] = played, firing
+        return CalendarView(
+            namespaces=tuple(
+                Declared(namespace=played.story.name, baseline=played.story.declared)
+                for played in watched
+            ),
+            due=tuple(
+                DueBoost(
+                    id=id,
+                    schedule=f"boost/{played.story.name}/{firing.window}",
+                    nominal=played.begin + firing.nominal,
+                    request=played.story.request(firing),
+                )
+                for id, (played, firing) in self.due.items()
+            ),
+        )
+
+    async def list_keepers(self, _: Client) -> set[str]:
+        """Return the namespaces of the stories that go on; they may have a keeper."""
+        return {played.story.name for played in self._watched(await self.clock.now())}
+
+    def _watched(self, now: datetime) -> list[Played]:
+        return [
+            played
+            for played in self.played.values()
+            if played.story.is_watched and now - played.begin <= ends(played.story)
+        ]
+
+    async def _round(self, begin: datetime) -> None:
+        """Let the watchdog look around, then look whether the status tells what is wrong."""
+        now = await self.clock.now()
+        self.started.latest.clear()
+        token = ROUND_AT.set(now)
+        try:
+            self.report = await self.watchdog.round(now, self.report, ROUND.total_seconds())
+        finally:
+            ROUND_AT.reset(token)
+        for id in self.started.latest:
+            played, firing = self.due[id]
+            played.started.append((now - begin, firing))
+        await self.simulator.look()
+        for played in self._watched(now):
+            self._find_missed(played, now)
+            await self._compare_status(played, now)
+
+    def _find_missed(self, played: Played, now: datetime) -> None:
+        """Complain of a firing that was lost, and is not made up for by the round that saw it."""
+        known = {firing for _, firing in played.started}
+        for firing in played.story.firings:
+            since = now - played.begin - firing.nominal - FIRES_LATE
+            is_seen = since >= ROUND and played.story.is_due(firing, now - played.begin)
+            if firing.is_lost and is_seen and firing not in known:
+                played.complaints.append(f"{firing} was lost, and is not started at {now}")
+
+    async def _compare_status(self, played: Played, now: datetime) -> None:
+        """Complain where a window has less than it requests for a round, and nobody says so."""
+        at = now - played.begin
+        tru = self.simulator.namespace(played.story.name).history[-1].tru
+        if not is_unready(played, at, Capacity(tru)):
+            played.unready_since = None
+            return
+        if played.unready_since is None:
+            played.unready_since = at
+        if at - played.unready_since < ROUND:
+            return
+        played.reported += 1
+        findings = findings_of(await self._facts(played, now), now)
+        if state_of(findings) not in ALARMING:
+            played.complaints.append(f"{tru} TRU in force at {now}, and the status says {findings}")
+
+    async def _facts(self, played: Played, now: datetime) -> NamespaceFacts:
+        """Return what ``planner status`` sees of a namespace, as far as this server tells it."""
+        story = played.story
+        seen = {one.namespace: one for one in (self.report.namespaces if self.report else ())}
+        keeper = None
+        with suppress(RPCError):  # never started
+            described = await self.client.get_workflow_handle(keeper_id(story.name)).describe()
+            keeper = await read_keeper(self.client, described, now, ask=True)
+        return NamespaceFacts(
+            namespace=story.name,
+            windows=tuple(sorted({firing.window for firing in story.firings})),
+            unstarted=tuple([run async for run in self._unstarted(played)]),
+            declared=story.declared,
+            keeper=keeper,
+            pollers=Pollers(1, now),
+            watched=seen.get(story.name),
+        )
+
+    async def _unstarted(self, played: Played) -> AsyncIterator[WindowRun]:
+        for id, (of, firing) in self.due.items():
+            if of is not played:
+                continue
+            try:
+                await self.client.get_workflow_handle(id).describe()
+            except RPCError:
+                start, end = played.begin + firing.start, played.begin + firing.end
+                yield WindowRun(window=firing.window, start=start, end=end, tru=firing.tru)
+
+    # Firings and deeds
+
     async def _do(self, played: Played, event: Firing | Fault | Deed, now: datetime) -> None:
         if isinstance(event, Firing):
-            await self._fire(played, event)
+            if not event.is_lost:
+                await self._fire(played, event)
         elif isinstance(event, Fault):
             seconds = REAL_SECONDS.get(event.kind, SKIPPED_SECONDS.get(event.kind, event.wait))
             self.simulator.fault(
@@ -200,21 +409,27 @@ class StoryStage:
 
     async def _fire(self, played: Played, firing: Firing) -> None:
         nominal = played.begin + firing.nominal
-        id = f"boost/{played.story.name}/{firing.window}-{len(self.boosts)}"
         boost: WorkflowHandle[Any, BoostResult] = self.client.get_workflow_handle(
-            id, result_type=BoostResult
+            boost_id(played, firing), result_type=BoostResult
         )
         self.boosts.append(boost)
-        self.of[played.story.name, firing.window, firing.requested] = boost
-        await self.client.start_workflow(
-            BOOST_WORKFLOW,
-            played.story.request(firing),
-            id=id,
-            task_queue=QUEUE,
-            search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(SCHEDULED_START, nominal)]
-            ),
-        )
+        try:
+            await self.client.start_workflow(
+                BOOST_WORKFLOW,
+                played.story.request(firing),
+                id=boost.id,
+                task_queue=QUEUE,
+                search_attributes=TypedSearchAttributes(
+                    [SearchAttributePair(SCHEDULED_START, nominal)]
+                ),
+            )
+        except WorkflowAlreadyStartedError:
+            if boost.id in self.started:  # not by the same firing a second time
+                played.dropped.add(firing)
+
+    def _boost(self, played: Played, deed: Deed) -> WorkflowHandle[Any, Any]:
+        assert deed.of is not None
+        return self.client.get_workflow_handle(boost_id(played, deed.of))
 
     async def _deed(self, played: Played, deed: Deed) -> None:
         story = played.story
@@ -226,6 +441,8 @@ class StoryStage:
         elif deed.what == "terminate":
             run = (await keeper.describe()).run_id
             await keeper.terminate("a story")
+            if story.is_watched:
+                return
             await self.client.start_workflow(
                 KEEPER_WORKFLOW,
                 KeeperStart(namespace=story.name, broken_run=run),
@@ -237,8 +454,16 @@ class StoryStage:
         elif deed.what == "delete":
             await delete(keeper)
         elif deed.what == "cancel-boost":
-            assert deed.of is not None
-            await self.of[story.name, deed.window, deed.of.requested].cancel()
+            await self._boost(played, deed).cancel()
+        elif deed.what == "terminate-boost":
+            await self._boost(played, deed).terminate("a story")
+        elif deed.what == "delete-boost":
+            await delete(self._boost(played, deed))
+        elif deed.what == "refuse-key":
+            self.keys.revoked.add(story.name)
+        elif deed.what == "mend-key":
+            self.keys.revoked.discard(story.name)
+            await signal_changed(self.client, self.refused)
         elif deed.what == "follow":
             assert deed.of is not None
             assert deed.to is not None
@@ -261,6 +486,11 @@ class StoryStage:
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         played.foreign = [entry.at for entry in entries if entry.by == "foreign"]
+        for firing in played.story.firings:
+            with suppress(RPCError):  # never started
+                boost = await self.client.get_workflow_handle(boost_id(played, firing)).describe()
+                if MISSED_MEMO in boost.raw_info.memo.fields:
+                    played.missed.add(firing.window)
         with suppress(RPCError):  # never started
             keeper = self.client.get_workflow_handle(keeper_id(played.story.name))
             if (await keeper.describe()).status == WorkflowExecutionStatus.RUNNING:
@@ -270,8 +500,8 @@ class StoryStage:
         """Tell whether the boost that was cancelled had come to its end before."""
         if deed.what != "cancel-boost" or deed.of is None:
             return False
-        boost = self.of[played.story.name, deed.window, deed.of.requested]
-        return (await boost.describe()).status != WorkflowExecutionStatus.CANCELED
+        boost = await self._boost(played, deed).describe()
+        return boost.status != WorkflowExecutionStatus.CANCELED
 
     async def seen(self) -> str:
         """Return everything that the histories say, as text to search in."""
@@ -286,15 +516,34 @@ class StoryStage:
         return "\n".join(texts)
 
 
-def _script(stories: Iterable[Played], restarts: Iterable[timedelta]) -> Script:
-    """Return all that happens, in order; None is a restart of the worker."""
+def boost_id(played: Played, firing: Firing) -> str:
+    """Return the id of the boost of *firing*: a second one of an occurrence is another's doing."""
+    first = next(one for one in played.story.firings if one.key == firing.key)
+    nominal = format_instant(played.begin + firing.nominal)
+    twice = "" if first is firing or first == firing else "-twice"
+    return f"boost/{played.story.name}/{firing.window}-{nominal}{twice}"
+
+
+def ends(story: Story) -> timedelta:
+    """Return when the watchdog has seen the last of *story*."""
+    last = [*(firing.end for firing in story.firings), *(deed.at for deed in story.deeds)]
+    return min(max(last) + story.settle + 2 * ROUND, LENGTH)
+
+
+def _script(
+    stories: Iterable[Played], restarts: Mapping[timedelta, type[CapacityKeeper]]
+) -> Script:
+    """Return all that happens, in order; rounds of the watchdog come after all else."""
     script: Script = []
+    last = timedelta()
     for played in stories:
         story = played.story
         script += [(firing.requested, played, firing) for firing in story.firings]
         script += [(fault.at, played, fault) for fault in story.faults]
         script += [(deed.at, played, deed) for deed in story.deeds]
-    script += [(at, None, None) for at in restarts]
+        last = max(last, ends(story)) if story.is_watched else last
+    script += [(at, None, release) for at, release in restarts.items()]
+    script += [(ROUND * number, None, "round") for number in range(1, last // ROUND + 1)]
     return sorted(script, key=lambda entry: entry[0])
 
 
@@ -307,7 +556,10 @@ async def story_stage(
     A *forgetful* stage's worker replays each workflow from its beginning at every task, and
     is once replaced by another at whatever it is at.
     """
-    names = {"TemporalScheduledStartTime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME}
+    names = {
+        SCHEDULED_START.name: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+        SCHEDULED_BY.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    }
     client = await connect(environment)
     clock = SkippingClock(client, stuck_polls=STUCK_POLLS)
     await client.operator_service.add_search_attributes(
@@ -315,18 +567,25 @@ async def story_stage(
     )
     simulator = Simulator(
         Rules(provisioning=PROVISIONING, check=5.0, operations_at_once=1000),
-        now=clock.now if forgetful else SimulatorClock(clock).now,
+        now=clock.now if forgetful else StageClock(clock).now,
+        keys={KEY: Principal("stories")},
         key_rate=None,
         account_rate=None,
     )
     async with simulator, sdk_errors_only():
         # A forgetful stage has the network between; it takes a third of a story's time.
         way = None if forgetful else simulator.transport
+        keys = StoryKeys()
         async with CloudClient(
-            simulator.url, OneKey(KEY), sleep=no_patience, transport=way
+            simulator.url,
+            keys,
+            sleep=no_patience,
+            transport=way,
+            # A round looks at all namespaces in no time of its own.
+            rate_limiter=RateLimiter(10_000),
         ) as cloud:
             stage = StoryStage(
-                client, await connect(environment), clock, simulator, cloud, forgetful
+                client, await connect(environment), clock, simulator, cloud, forgetful, keys=keys
             )
             await stage.restart()
             try:
@@ -372,17 +631,21 @@ async def brisk_stage(environment: WorkflowEnvironment) -> AsyncIterator[StorySt
     client = environment.client
     simulator = Simulator(
         Rules(provisioning=0.3, check=0.1, operations_at_once=1000),
+        keys={KEY: Principal("stories")},
         key_rate=None,
         account_rate=None,
     )
+    keys = StoryKeys()
     async with (
         simulator,
         sdk_errors_only(),
-        CloudClient(simulator.url, OneKey(KEY), poll=0.1) as cloud,
+        CloudClient(simulator.url, keys, poll=0.1) as cloud,
     ):
         clock: Any = RealClock()
         stage = BriskStage(
-            client, client, clock, simulator, cloud, False, BRISK, ahead=timedelta(seconds=3)
+            *(client, client, clock, simulator, cloud, False, BRISK),
+            ahead=timedelta(seconds=3),
+            keys=keys,
         )
         await stage.restart()
         try:

@@ -295,7 +295,7 @@ async def fetch_keepers(
         if known is None or execution.start_time > known.start_time:
             latest[execution.id] = execution
     found = await asyncio.gather(
-        *(_read_keeper(client, execution, now, ask=ask) for execution in latest.values())
+        *(read_keeper(client, execution, now, ask=ask) for execution in latest.values())
     )
     return sorted(found, key=lambda keeper: keeper.namespace)
 
@@ -317,10 +317,10 @@ async def executions(client: Client, namespace: str) -> AsyncIterator[WorkflowEx
         raise ServerError(f"the keepers can't be listed: {error.message}") from error
 
 
-async def _read_keeper(
+async def read_keeper(
     client: Client, execution: WorkflowExecution, now: datetime, *, ask: bool
 ) -> Keeper:
-    """Return one run, with why it can't go on, else with its status where it answers."""
+    """Return one run, with why it can't go on, else with its status at *now* where it answers."""
     handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
     is_running = execution.status == WorkflowExecutionStatus.RUNNING
     stuck = await _why_stuck(client, handle) if is_running else ""

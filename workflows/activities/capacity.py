@@ -307,10 +307,15 @@ class RefusedKeys:
 async def signal_keepers(client: Client, refused: RefusedKeys) -> NoReturn:
     """Signal each keeper whose refused key has changed to try again; goes on until cancelled."""
     while True:
-        for namespace in refused.take_changed():
-            _logger.info("the key for %s has changed: trying again", namespace)
-            try:
-                await client.get_workflow_handle(keeper_id(namespace)).signal(RETRY_SIGNAL)
-            except RPCError as error:  # it ended meanwhile, or tries again by itself
-                _logger.info("keeper/%s could not be signalled: %s", namespace, error.message)
+        await signal_changed(client, refused)
         await asyncio.sleep(LOOK_EVERY)
+
+
+async def signal_changed(client: Client, refused: RefusedKeys) -> None:
+    """Signal each keeper whose refused key is another one by now."""
+    for namespace in refused.take_changed():
+        _logger.info("the key for %s has changed: trying again", namespace)
+        try:
+            await client.get_workflow_handle(keeper_id(namespace)).signal(RETRY_SIGNAL)
+        except RPCError as error:  # it ended meanwhile, or tries again by itself
+            _logger.info("keeper/%s could not be signalled: %s", namespace, error.message)

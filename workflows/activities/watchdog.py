@@ -110,6 +110,18 @@ KeyExpiries = Callable[[Iterable[str]], Awaitable[tuple[KeyExpiry, ...]]]
 FOLLOWED_WITHIN = 10.0
 """Seconds for which the last round of a workflow still counts: the next one's comes at once."""
 
+ListKeepers = Callable[[Client], Awaitable[set[str]]]
+"""Returns the namespaces whose keepers run or broke off."""
+
+
+async def list_keepers(client: Client) -> set[str]:
+    """Return the namespaces whose keepers run or broke off, by the server's list."""
+    return {
+        execution.id.removeprefix(keeper_id(""))
+        async for execution in client.list_workflows(KEEPERS, rpc_timeout=RPC_TIMEOUT)
+    }
+
+
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
@@ -126,6 +138,7 @@ class WatchdogActivities:
         baseline: Whether a declared baseline is established where less is in force.
         task_queue: Where keepers and boosts are started.
         observe_every: How often the keepers that are started observe their namespaces.
+        list_keepers: Lists keepers; a server without lists needs another than the default.
         on_round: Takes what each round saw, and None once another worker may go on with them.
         sender: Sends the notices that projects declare; without it, none is sent.
         key_expiries: Looks up when the keys for namespaces expire.
@@ -137,6 +150,7 @@ class WatchdogActivities:
     baseline: BaselinePolicy = "enforce"
     task_queue: str = TASK_QUEUE
     observe_every: timedelta = OBSERVE_EVERY
+    list_keepers: ListKeepers = list_keepers
     on_round: Callable[[RoundView | None], None] = lambda _: None
     sender: NoticeSender | None = None
     key_expiries: KeyExpiries | None = None
@@ -318,7 +332,7 @@ class _Round:
         """Take over keepers, start missed boosts, then look at quiet namespaces."""
         view = self.view = await self._guarded("the schedules", self._view()) or CalendarView()
         self.problems += view.problems
-        found = await self._guarded("the keepers", self._broken_or_running()) or set()
+        found = await self._guarded("the keepers", self.of.list_keepers(self.client)) or set()
         self.has_all = not self.problems
         if self.before and self.before.cloud != self.of.cloud.url:
             await self._each([(name, name) for name in sorted(found)], self._rouse)
@@ -366,13 +380,6 @@ class _Round:
         _logger.warning("the watchdog: %s: %s", namespace, details)
 
     # Keepers
-
-    async def _broken_or_running(self) -> set[str]:
-        """Return the namespaces whose keepers run or broke off, by the list."""
-        return {
-            execution.id.removeprefix(keeper_id(""))
-            async for execution in self.client.list_workflows(KEEPERS, rpc_timeout=RPC_TIMEOUT)
-        }
 
     async def _look_after_keeper(self, namespace: str) -> None:
         """Give a keeper that broke off or got stuck a successor, which recovers its state."""

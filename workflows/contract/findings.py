@@ -383,7 +383,7 @@ def findings_of(facts: NamespaceFacts, now: datetime) -> tuple[Finding, ...]:
         *_of_cloud(facts),
         *_of_unstarted(facts, now),
         *_of_sighting(facts, now),
-        *_of_watched(facts),
+        *_of_watched(facts, now),
         *_of_missed(facts),
         *_of_strangers(facts),
         *_of_pauses(facts),
@@ -566,17 +566,32 @@ WATCHED: dict[SeenState, NamespaceState] = {
 """What the watchdog's verdict on a quiet namespace makes of it."""
 
 
-def _of_watched(facts: NamespaceFacts) -> Iterable[Finding]:
+def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     """Return the watchdog's verdict on a quiet namespace, unless the Cloud API was asked now.
 
-    A keeper at work says more than the round before it came.
+    A keeper at work says more than the round before it came, but for a capacity that a round
+    saw after the keeper's last observation.
     """
     watched, keeper = facts.watched, facts.keeper
-    if watched is None or facts.sighting is not None or (keeper and keeper.is_running):
+    if watched is None or facts.sighting is not None:
+        return
+    if keeper and keeper.is_running:
+        if (status := keeper.status) and _is_news(watched, status):
+            assert watched.capacity is not None
+            assert watched.at is not None
+            yield from _of_boosted(Sighting(watched.capacity, watched.at), status, now)
         return
     if (state := WATCHED.get(watched.state)) is not None:
         seen = f" (seen {format_instant(watched.at.replace(microsecond=0))})" if watched.at else ""
         yield Finding(state, f"{watched.details}{seen}")
+
+
+def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
+    """Tell whether the watchdog saw a capacity that a keeper at rest doesn't know of yet."""
+    if watched.capacity is None or watched.at is None or status.observed_at is None:
+        return False
+    is_at_rest = status.target is not None and status.health == "ok"
+    return is_at_rest and watched.at > status.observed_at
 
 
 LATE_ROUNDS = 3
