@@ -189,11 +189,11 @@ class Story:
         """Whether a watchdog looks after its namespace."""
         return self.heals is not None
 
-    def is_due(self, firing: Firing, at: timedelta) -> bool:
-        """Tell whether the schedule should have made *firing*, whose window goes on *at* a time."""
+    def is_due(self, firing: Firing, at: timedelta, late: timedelta = FIRES_LATE) -> bool:
+        """Tell whether *firing* should have come by *at*, *late* as it may be, for its window."""
         is_first = next(one for one in self.firings if one.key == firing.key) is firing
-        late = at - firing.nominal
-        return firing.by == "schedule" and is_first and late >= FIRES_LATE and at < firing.end
+        is_missed = at - firing.nominal >= late and at < firing.end
+        return firing.by == "schedule" and is_first and is_missed
 
     @property
     def baseline(self) -> Capacity:
@@ -456,14 +456,19 @@ def upgraded(story: Story) -> Story:
     return replace(story, heals=HEALS, change=story.change + HEALS)
 
 
-BRISK = timedelta(seconds=75)
+BRISK = timedelta(seconds=80)
 """How long a story is played on a server whose clock doesn't skip."""
+
+
+BRISK_HEALS = timedelta(seconds=5)
+"""Within which time the watchdog has seen there what broke: its rounds are two seconds apart."""
 
 
 def tell_brisk(seed: int, number: int) -> Story:
     """Return a story of seconds, for a real server: its keeper is reset or deleted on the way.
 
-    A last firing comes when all of that is over: it starts a keeper where none is left.
+    Its worker is restarted with code that can't replay what was begun, and its boosts are
+    terminated or deleted. A last firing comes when all of that is over.
     """
     rng = random.Random(f"{seed}/{number}/brisk")
     ahead = timedelta(seconds=2)
@@ -472,17 +477,19 @@ def tell_brisk(seed: int, number: int) -> Story:
             window=f"w{index}",
             nominal=timedelta(seconds=rng.uniform(0, 15)),
             ahead=ahead,
-            length=timedelta(seconds=rng.randint(8, 25)),
+            length=timedelta(seconds=rng.randint(8, 35)),
             tru=rng.choice([3, 4, 6, 8, 10]),
             combine="add" if rng.random() < 0.2 else "max",
+            is_lost=rng.random() < 0.15,
         )
         for index in range(rng.randint(1, 3))
     ]
-    what: list[Any] = ["reset", "reset", "delete", "terminate", "cancel-boost"]
+    what: list[Any] = ["reset", "reset", "delete", "delete", "terminate", "terminate"]
+    what += ["cancel-boost", "terminate-boost", "delete-boost"]
     deeds = []
     for at in sorted(rng.uniform(0.5, 40) for _ in range(rng.randint(1, 3))):
         kind, of = rng.choice(what), rng.choice(firings)
-        if kind == "cancel-boost":
+        if kind in ("cancel-boost", "terminate-boost", "delete-boost"):
             at = of.requested.total_seconds() + rng.uniform(0.2, 1.5)
         deeds.append(Deed(timedelta(seconds=at), kind, of.window, of=of))
     last = Firing(
@@ -501,8 +508,9 @@ def tell_brisk(seed: int, number: int) -> Story:
         on_demand_aps=500.0,
         firings=(*firings, last),
         deeds=tuple(deeds),
-        change=timedelta(seconds=8),
+        change=timedelta(seconds=8) + BRISK_HEALS,
         under_way=timedelta(seconds=3),
+        heals=BRISK_HEALS,
     )
 
 

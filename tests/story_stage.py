@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from unittest.mock import patch
 
-from releases import KeeperWithPatch
+from releases import KeeperWithoutPatch, KeeperWithPatch
 from stories import (
     BRISK,
     FIRES_LATE,
@@ -54,7 +54,7 @@ from planner.temporal.keepers import read_keeper
 from workflows.activities.capacity import RefusedKeys, signal_changed
 from workflows.activities.watchdog import SCHEDULED_BY, WatchdogActivities
 from workflows.cloud import CloudClient
-from workflows.cloud.limits import RateLimiter
+from workflows.cloud.account import RateLimiter
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -99,6 +99,14 @@ releases that can't are for real servers. The server takes ten real seconds to m
 kept workflows in memory: so only the forgetful one, which replays its workflows at every task, is
 stopped.
 """
+
+BRISK_RESTARTS: dict[timedelta, type[CapacityKeeper]] = {
+    timedelta(seconds=9): KeeperWithoutPatch,
+    timedelta(seconds=18): CapacityKeeper,
+    timedelta(seconds=31): KeeperWithPatch,
+    timedelta(seconds=44): KeeperWithoutPatch,
+}
+"""The same on a real server, where no release can replay what the one before has begun, but one."""
 
 REAL_SECONDS = {"timeout": 0.1, "slow": 0.05}
 SKIPPED_SECONDS = {"stuck": 40.0}
@@ -192,7 +200,11 @@ class StoryStage:
     cloud: CloudClient
     is_forgetful: bool
     length: timedelta = LENGTH
+    upgrades: Mapping[timedelta, type[CapacityKeeper]] = field(default_factory=dict)
     ahead: timedelta = timedelta(minutes=1)
+    every: timedelta = ROUND
+    fires_late: timedelta = FIRES_LATE
+    unreported: timedelta = ROUND
     keys: StoryKeys = field(default_factory=StoryKeys)
     worker: AsyncExitStack = field(default_factory=AsyncExitStack)
     played: dict[str, Played] = field(default_factory=dict)
@@ -238,7 +250,7 @@ class StoryStage:
             await self.simulator.create(
                 story.name, tru=story.before.tru, onDemandAps=story.on_demand_aps
             )
-        script = _script(played.values(), RESTARTS if self.is_forgetful else {})
+        script = _script(played.values(), self.upgrades, self.every)
         try:
             async with asyncio.timeout(PLAYED_WITHIN):
                 await self._perform(script, begin)
@@ -284,7 +296,7 @@ class StoryStage:
         for played in watched:
             followed = {deed.of.key for _, deed in played.done if deed.what == "follow" and deed.of}
             for firing in played.story.firings:
-                is_due = played.story.is_due(firing, now - played.begin)
+                is_due = played.story.is_due(firing, now - played.begin, self.fires_late)
                 if is_due and firing.key not in followed:
                     self.due[boost_id(played, firing)] = played, firing
         return CalendarView(
@@ -311,7 +323,7 @@ class StoryStage:
         return [
             played
             for played in self.played.values()
-            if played.story.is_watched and now - played.begin <= ends(played.story)
+            if played.story.is_watched and now - played.begin <= ends(played.story, self.every)
         ]
 
     async def _round(self, begin: datetime) -> None:
@@ -320,7 +332,7 @@ class StoryStage:
         self.started.latest.clear()
         token = ROUND_AT.set(now)
         try:
-            self.report = await self.watchdog.round(now, self.report, ROUND.total_seconds())
+            self.report = await self.watchdog.round(now, self.report, self.every.total_seconds())
         finally:
             ROUND_AT.reset(token)
         for id in self.started.latest:
@@ -335,8 +347,8 @@ class StoryStage:
         """Complain of a firing that was lost, and is not made up for by the round that saw it."""
         known = {firing for _, firing in played.started}
         for firing in played.story.firings:
-            since = now - played.begin - firing.nominal - FIRES_LATE
-            is_seen = since >= ROUND and played.story.is_due(firing, now - played.begin)
+            since = now - played.begin - firing.nominal - self.fires_late
+            is_seen = since >= self.unreported and played.story.is_due(firing, now - played.begin)
             if firing.is_lost and is_seen and firing not in known:
                 played.complaints.append(f"{firing} was lost, and is not started at {now}")
 
@@ -349,7 +361,7 @@ class StoryStage:
             return
         if played.unready_since is None:
             played.unready_since = at
-        if at - played.unready_since < ROUND:
+        if at - played.unready_since < self.unreported:
             return
         played.reported += 1
         findings = findings_of(await self._facts(played, now), now)
@@ -524,14 +536,16 @@ def boost_id(played: Played, firing: Firing) -> str:
     return f"boost/{played.story.name}/{firing.window}-{nominal}{twice}"
 
 
-def ends(story: Story) -> timedelta:
+def ends(story: Story, every: timedelta) -> timedelta:
     """Return when the watchdog has seen the last of *story*."""
     last = [*(firing.end for firing in story.firings), *(deed.at for deed in story.deeds)]
-    return min(max(last) + story.settle + 2 * ROUND, LENGTH)
+    return min(max(last) + story.settle + 2 * every, LENGTH)
 
 
 def _script(
-    stories: Iterable[Played], restarts: Mapping[timedelta, type[CapacityKeeper]]
+    stories: Iterable[Played],
+    restarts: Mapping[timedelta, type[CapacityKeeper]],
+    every: timedelta,
 ) -> Script:
     """Return all that happens, in order; rounds of the watchdog come after all else."""
     script: Script = []
@@ -541,9 +555,9 @@ def _script(
         script += [(firing.requested, played, firing) for firing in story.firings]
         script += [(fault.at, played, fault) for fault in story.faults]
         script += [(deed.at, played, deed) for deed in story.deeds]
-        last = max(last, ends(story)) if story.is_watched else last
+        last = max(last, ends(story, every)) if story.is_watched else last
     script += [(at, None, release) for at, release in restarts.items()]
-    script += [(ROUND * number, None, "round") for number in range(1, last // ROUND + 1)]
+    script += [(every * number, None, "round") for number in range(1, last // every + 1)]
     return sorted(script, key=lambda entry: entry[0])
 
 
@@ -585,7 +599,14 @@ async def story_stage(
             rate_limiter=RateLimiter(10_000),
         ) as cloud:
             stage = StoryStage(
-                client, await connect(environment), clock, simulator, cloud, forgetful, keys=keys
+                client,
+                await connect(environment),
+                clock,
+                simulator,
+                cloud,
+                forgetful,
+                keys=keys,
+                upgrades=RESTARTS if forgetful else {},
             )
             await stage.restart()
             try:
@@ -614,12 +635,22 @@ class BriskStage(StoryStage):
     async def _perform(self, script: Script, begin: datetime) -> None:
         async def one(at: timedelta, played: Played | None, event: Any) -> None:
             await self._skip_to(begin + at)
+            if isinstance(event, type):
+                await self.restart(event)
+                return
             assert played is not None
             if isinstance(event, Firing):
                 played.fired[event] = await self.clock.now() - begin
             await self._do(played, event, begin + at)
 
-        await asyncio.gather(*(one(*entry) for entry in script))
+        async def rounds() -> None:
+            for at, _, event in script:  # the next one waits for the one before
+                if event == "round":
+                    await self._skip_to(begin + at)
+                    await self._round(begin)
+
+        happens = (one(*entry) for entry in script if entry[2] != "round")
+        await asyncio.gather(rounds(), *happens)
 
     async def _skip_to(self, instant: datetime) -> None:
         await self.clock.skip_to(instant)
@@ -643,8 +674,12 @@ async def brisk_stage(environment: WorkflowEnvironment) -> AsyncIterator[StorySt
     ):
         clock: Any = RealClock()
         stage = BriskStage(
-            *(client, client, clock, simulator, cloud, False, BRISK),
+            *(client, client, clock, simulator, cloud, True, BRISK),
             ahead=timedelta(seconds=3),
+            upgrades=BRISK_RESTARTS,
+            every=timedelta(seconds=2),
+            fires_late=timedelta(seconds=2),
+            unreported=timedelta(seconds=6),
             keys=keys,
         )
         await stage.restart()

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from workflows import activity_types
 from workflows.activities.keeper import state_on_record
-from workflows.contract import Capacity
+from workflows.contract import KEEPER_WORKFLOW, Capacity, KeeperStart
 from workflows.keeper_state import KeeperState
 
 BEFORE = Capacity(3)
@@ -62,6 +62,33 @@ async def test_a_run_that_took_over_has_it_on_record_too(
         monkeypatch.setattr("workflows.activities.keeper.QUERY_TIMEOUT", timedelta(microseconds=1))
         await stage.boost(6, 1)
         assert (await stage.status()).baseline == BEFORE
+        await stage.release()
+        await stage.in_force(BEFORE.tru)
+
+
+@pytest.mark.usefixtures("mute")
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_successor_that_broke_off_before_it_recovered(
+    skipping: WorkflowEnvironment, fresh: str, count: int
+) -> None:
+    """What the run before it knew isn't lost: its lease is held on, its baseline comes back."""
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5)
+        for _ in range(count):
+            run = (await stage.keeper.describe()).run_id
+            await broken_off(stage)
+            await stage.client.start_workflow(
+                KEEPER_WORKFLOW,
+                KeeperStart(namespace=stage.namespace, broken_run=run),
+                id=stage.keeper.id,
+                task_queue="nobody-polls-it",
+            )
+        await broken_off(stage)
+        await stage.boost(4, 1)
+        status = await stage.status()
+        assert [lease.window for lease in status.leases] == ["w4", "w8"]
+        assert (status.capacity, status.baseline) == (Capacity(8), BEFORE)
+        assert stage.cloud.steps == [8]
         await stage.release()
         await stage.in_force(BEFORE.tru)
 

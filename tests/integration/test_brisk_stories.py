@@ -31,5 +31,5 @@ async def test_promises_are_kept_whatever_becomes_of_a_keeper(
             for played in all_played
             for sentence in broken_promises(played)
         )
-        assert broken == "", f"of STORY_SEED={SEED}"
+        assert broken == "", f"of STORY_SEED={SEED}\n{broken}"
         assert KEY not in await stage.seen()

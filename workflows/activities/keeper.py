@@ -53,7 +53,14 @@ from workflows.contract import (
 )
 from workflows.keeper_record import record_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
-from workflows.keeper_transitions import BaselineFound, Cancelled, Recorded, Recovered, rebuild
+from workflows.keeper_transitions import (
+    BaselineFound,
+    Cancelled,
+    Recorded,
+    Recovered,
+    rebuild,
+    recover,
+)
 from workflows.observability import heartbeating
 
 RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
@@ -145,7 +152,7 @@ class KeeperActivities:
             if task.is_reset:
                 base_run = await run_that_was_reset(run)
                 run = self._client.get_workflow_handle(run.id, run_id=base_run)
-            return await state_of(self._client, run, task.namespace)
+            return await recoverable_state(self._client, run, task.namespace)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
@@ -256,6 +263,56 @@ _RESULTS: dict[str, Any] = {
     activity_types.RECOVER_STATE: KeeperState | None,
 }
 """Activities whose results tell what a keeper knew, and the types of those results."""
+
+
+MOST_UNRECOVERED = 10
+"""How many runs in a row, each ended before it had recovered the one before, are looked through."""
+
+
+async def recoverable_state(
+    client: Client, run: WorkflowHandle[Any, Any], namespace: str, most: int = MOST_UNRECOVERED
+) -> KeeperState:
+    """Return the state of *run*, with that of the run before where it hadn't recovered it yet.
+
+    Raises:
+        RPCError: *run* can't be read, or is gone.
+    """
+    state = await state_of(client, run, namespace)
+    before = "" if state.cancelled else await unrecovered_run(client, run)
+    if not before or not most:
+        return state
+    older = client.get_workflow_handle(run.id, run_id=before)
+    try:
+        old: KeeperState | None = await recoverable_state(client, older, namespace, most - 1)
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
+        old = None
+    return recover(state.unpacked, old).to_hand_over
+
+
+async def unrecovered_run(client: Client, run: WorkflowHandle[Any, Any]) -> str:
+    """Return the run whose state *run* was to recover, and hasn't; empty if there is none.
+
+    It was given one at its start, or was made of one by a reset.
+    """
+    before, recovery = "", -1
+    async for event in run.fetch_history_events():
+        started = event.workflow_execution_started_event_attributes
+        failed = event.workflow_task_failed_event_attributes
+        scheduled = event.activity_task_scheduled_event_attributes
+        if started.input.payloads:
+            with suppress(Exception):  # another release may have written it
+                payloads = started.input.payloads[:1]
+                (start,) = await client.data_converter.decode(payloads, [KeeperInput])
+                before = start.broken_run
+        elif failed.cause == WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW:
+            before = failed.base_run_id
+        elif scheduled.activity_type.name == activity_types.RECOVER_STATE:
+            recovery = event.event_id
+        elif recovery == _scheduled_id(event):
+            before = ""
+    return before
 
 
 async def state_of(client: Client, run: WorkflowHandle[Any, Any], namespace: str) -> KeeperState:
