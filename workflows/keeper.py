@@ -366,10 +366,11 @@ class CapacityKeeper:
     def _recovery(self) -> RecoverState | None:
         """Return which run's state is to be taken over; None if there is none."""
         namespace = self._state.namespace
-        if self._broken_run:
-            return RecoverState(namespace=namespace, run=self._broken_run)
+        # One that was reset may have been a successor, and have recovered what was before it.
         if self._is_reset and workflow.patched(RESET_PATCH):
             return RecoverState(namespace=namespace, run=workflow.info().run_id, is_reset=True)
+        if self._broken_run:
+            return RecoverState(namespace=namespace, run=self._broken_run)
         return None
 
     @property

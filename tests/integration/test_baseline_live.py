@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from keeper_helpers import Stage, simulated, staged
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     ResetWorkflowExecutionRequest,
@@ -36,8 +37,11 @@ async def is_back(stage: Stage, tru: float | None) -> None:
     await stage.says(lambda status: (status.health, status.capacity) == ("ok", Capacity(tru)))
 
 
-async def reset(stage: Stage, event: int | None = None) -> None:
-    """Reset the keeper to its first workflow task, as the CLI does, or to *event*."""
+async def reset(stage: Stage, event: int | None = None, *, forgets: bool = False) -> None:
+    """Reset the keeper to its first workflow task, as the CLI does, or to *event*.
+
+    One that *forgets* isn't sent again the updates that came after it.
+    """
     run = (await stage.keeper.describe()).run_id
     if event is None:
         event = await first_task(stage)
@@ -48,6 +52,9 @@ async def reset(stage: Stage, event: int | None = None) -> None:
             reason="an operator's mistake",
             workflow_task_finish_event_id=event,
             request_id=f"reset-{run}",
+            reset_reapply_exclude_types=[ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE]
+            if forgets
+            else [],
         )
     )
 
@@ -98,6 +105,22 @@ async def test_a_reset_keeper_goes_back_to_the_original(
         await stage.release()
         await is_back(stage, before)
         assert steps(simulator, stage) == [before, 8, before]
+
+
+async def test_a_successor_that_is_reset_knows_the_leases_of_both_runs(
+    dev_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """What it had recovered is recovered again, and so is what it granted itself."""
+    async with simulated(dev_server, fresh, tru=3.0) as (stage, simulator):
+        await stage.boost(4, 1)
+        await stage.keeper.terminate("an operator's mistake")
+        await stage.boost(8, 1)
+        await reset(stage, forgets=True)
+        status = await stage.says(lambda status: len(status.leases) == 2)
+        assert status.baseline == Capacity(3)
+        await stage.release()
+        await is_back(stage, 3)
+        assert steps(simulator, stage) == [3, 4, 8, 3]
 
 
 async def test_a_keeper_that_is_reset_on_its_way_down_goes_on(
