@@ -277,3 +277,29 @@ def test_every_state_has_its_place() -> None:
     assert set(get_args(KeeperHealth)) <= set(STATES)
     assert set(STATES) - ALARMING == {"ok", "raising", "reverting"}
     assert [Finding(state, "").is_alarming for state in STATES] == [False] * 3 + [True] * 8
+
+
+@pytest.mark.parametrize(
+    ("tru", "minutes", "state"),
+    [
+        pytest.param(2, 1, "uncovered", id="lowered since"),
+        pytest.param(12, 1, "foreign", id="raised since"),
+        pytest.param(8, 1, "ok", id="as it should be"),
+        pytest.param(2, -1, "ok", id="lower before the keeper looked"),
+    ],
+)
+def test_a_capacity_that_the_watchdog_saw_under_a_boost(
+    tru: int, minutes: int, state: NamespaceState
+) -> None:
+    """It counts where it is news to the keeper, which looks every half hour only."""
+    looked = NOW - HOUR / 4
+    one = keeper("ok", lease())
+    assert one.status is not None
+    one = replace(one, status=replace(one.status, observed_at=looked))
+    watched = NamespaceSeen(
+        namespace="n.a",
+        state="boosted",
+        capacity=Capacity(tru),
+        at=looked + timedelta(minutes=minutes),
+    )
+    assert state_of(findings_of(facts(keeper=one, watched=watched), NOW)) == state
