@@ -28,12 +28,11 @@ import workflows.activities.watchdog as rounds
 import workflows.watchdog as watching
 from planner.cli.plan import desired_state
 from planner.config.load import read
-from planner.model import NamespaceStatus
 from planner.simulator import Simulator
 from planner.simulator.api import Principal
 from planner.temporal.client import server_of
 from planner.temporal.keepers import start_boost, wait_for_result
-from planner.temporal.status import fetch_facts, fetch_pollers, namespace_status
+from planner.temporal.status import fetch_facts, fetch_pollers
 from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.watchdog import LiveCalendars, ensure_watchdog, fetch_report
 from workflows import activity_types
@@ -44,6 +43,7 @@ from workflows.contract import (
     WatchdogInput,
     keeper_id,
 )
+from workflows.contract.findings import NamespaceStatus, status_of
 from workflows.keeper import CapacityKeeper
 from workflows.worker import run_worker
 
@@ -170,8 +170,8 @@ class Story:
         """Return what ``planner status`` says of *namespace*."""
         server, now = server_of(self.client), datetime.now(UTC)
         pollers, report = await fetch_pollers(server, now), await fetch_report(self.client)
-        (seen,) = await fetch_facts(server, now, pollers, namespace=namespace, report=report)
-        return namespace_status(seen, now)
+        (facts,) = await fetch_facts(server, now, pollers, namespace=namespace, report=report)
+        return status_of(facts, now)
 
     async def told(self, what: str, since: str, namespace: str, state: str) -> Outcome:
         """Wait until the status tells of a *state* that alarms."""
