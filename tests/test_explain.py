@@ -24,8 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ical_helpers import ics
 
+from planner.cli.app import horizon_of, instant_of
 from planner.cli.main import exit_code_of
-from planner.cli.options import horizon_of, instant_of
 from planner.forecast.explain import explain, reasons_of
 from planner.forecast.timeline import timeline
 from planner.model import (

@@ -14,8 +14,7 @@ from config_helpers import ICS
 
 from planner.cli import fetch as module
 from planner.cli.fetch import FetchError, download, fetch
-from planner.config.fetched import INDEX, address_problem, file_of
-from planner.config.load import MAX_FILE_BYTES, read
+from planner.config.load import INDEX, MAX_FILE_BYTES, address_problem, file_of, read
 from planner.errors import InputError
 from planner.lints.inspect import inspect
 from planner.model import Ical

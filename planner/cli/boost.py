@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async, say
-from planner.cli.options import operator
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, operator, report, run_async, say
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:

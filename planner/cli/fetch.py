@@ -16,7 +16,7 @@ from planner.errors import PlannerError
 if TYPE_CHECKING:
     import httpx
 
-    from planner.config.fetched import RemoteCopy
+    from planner.config.load import RemoteCopy
 
 REDIRECTS = 5
 """Redirects, within one host, that are followed."""
@@ -44,8 +44,7 @@ def fetch(
     below fetched/, are to be committed: every other command reads them, and never the network.
     A calendar that can't be fetched leaves its copy as it was, and the exit code is 1.
     """
-    from planner.config.fetched import INDEX, index_text
-    from planner.config.load import named_addresses
+    from planner.config.load import INDEX, index_text, named_addresses
 
     addresses, copies = named_addresses(directory)
     if not addresses:
@@ -75,7 +74,7 @@ def _renewed(directory: Path, address: str, copy: RemoteCopy | None, now: dateti
     Raises:
         FetchError: It could not be fetched.
     """
-    from planner.config.fetched import RemoteCopy, digest_of, file_of
+    from planner.config.load import RemoteCopy, digest_of, file_of
 
     text, target = download(address), directory / file_of(address)
     there = target.read_bytes().decode(errors="replace") if target.is_file() else ""
@@ -131,7 +130,7 @@ def _follow(client: httpx.Client, address: str) -> bytes:
     """Return what *address* sends, redirects within its host followed."""
     import httpx
 
-    from planner.config.fetched import address_problem
+    from planner.config.load import address_problem
 
     url = httpx.URL(address)
     for _ in range(REDIRECTS + 1):

@@ -105,7 +105,6 @@ def commands() -> Typer:
         boost,
         dev,
         doctor,
-        explain,
         fetch,
         history,
         init,

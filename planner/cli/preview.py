@@ -1,4 +1,4 @@
-"""``planner preview``: the days ahead and the bill, before a change is merged."""
+"""``planner preview`` and ``explain``: the days ahead with their bill, and why it is so then."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, say
-from planner.cli.options import MOST_DAYS, check_names, horizon_of
+from planner.cli.app import MOST_DAYS, app, check_names, horizon_of, instant_of, say
 
 if TYPE_CHECKING:
     from planner.errors import Lint
     from planner.forecast.preview import Preview
     from planner.model import Horizon, Project
+
 
 DEFAULT_DAYS = 35
 """The days of a preview: a month and a bit, so that a month's end is always in it."""
@@ -149,3 +149,69 @@ def warnings_of(project: Project, chosen: Project, today: date) -> tuple[Lint, .
         return found
     places = {(window.place.file, window.place.line) for window in chosen.windows}
     return tuple(item for item in found if (item.file, item.line) in places)
+
+
+class ExplainFormat(StrEnum):
+    """The output formats of an explanation."""
+
+    text = "text"
+    json = "json"
+
+
+@app.command()
+def explain(
+    namespace: Annotated[str, typer.Argument(help="The namespace, as in the calendars.")],
+    directory: Calendars = Path("calendars"),
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="The instant, in the calendar's time zone unless it has Z or +02:00. [now]",
+        ),
+    ] = "",
+    window: Annotated[str, typer.Option(metavar="NAME", help="Only this window.")] = "",
+    output: Annotated[
+        ExplainFormat, typer.Option("--format", help="The output format.")
+    ] = ExplainFormat.text,
+) -> None:
+    """Explain why a namespace has its capacity, and until when.
+
+    Shows the windows that are open and by which rule, the firing that starts each, the
+    next change of the capacity, and for every other window why it doesn't run.
+    """
+    from planner.config.load import read
+    from planner.forecast.explain import explain as explained
+    from planner.render.explain import explain_json, explain_text
+
+    project = read(directory)
+    check_names(project, [namespace], [window] if window else [])
+    calendar = next(each for each in project.namespaces if each.namespace == namespace)
+    instant = instant_of(at, "--at", calendar.timezone) if at else datetime.now(UTC)
+    if at:
+        _note_clock_change(at, instant, calendar.timezone)
+    explanation = explained(calendar, instant)
+    if output is ExplainFormat.json:
+        print(explain_json(explanation, window))
+    else:
+        print(explain_text(explanation, window), end="")
+
+
+def _note_clock_change(text: str, instant: datetime, timezone: str) -> None:
+    """Print a note if *text*, read as *instant*, is a wall time that is skipped or repeated."""
+    from planner.timezones import zone_clock
+
+    wall = datetime.fromisoformat(text)
+    if wall.tzinfo:
+        return
+    change = zone_clock(timezone, wall.year, wall.year).read(wall)[1]
+    if change is None:
+        return
+    if change.is_gap:
+        meant = f"{instant + change.after:%H:%M}"
+        say(f"note: the clock skips {wall:%H:%M} on {wall:%a %d %b %Y}; read as {meant}")
+        return
+    second = f"{(wall - change.after):%Y-%m-%dT%H:%MZ}"
+    say(
+        f"note: the clock shows {wall:%H:%M} twice on {wall:%a %d %b %Y}; this is the first, "
+        f"--at {second} is the second"
+    )

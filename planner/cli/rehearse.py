@@ -44,7 +44,7 @@ def rehearse(
     Runs every firing of the compiled schedules in order, on a time-skipping server of its
     own, and compares the capacity history with the timeline. Exits with 1 on any difference.
     """
-    from planner.cli.options import horizon_of
+    from planner.cli.app import horizon_of
     from planner.config.load import read
     from planner.rehearsal.run import rehearse_project
     from planner.render.rehearsal import rehearsal_text

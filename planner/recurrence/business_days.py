@@ -8,6 +8,7 @@ English, whatever the machine's language.
 from __future__ import annotations
 
 import sys
+from calendar import isleap, monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -89,7 +90,8 @@ class BusinessCalendar:
         """Return the business days of a month, ascending."""
         key = year, month
         if key not in self._months:
-            days = _days_of_month(year, month)
+            count = monthrange(year, month)[1]
+            days = (date(year, month, number) for number in range(1, count + 1))
             self._months[key] = [day for day in days if self.is_business_day(day)]
         return self._months[key]
 
@@ -102,8 +104,20 @@ class BusinessCalendar:
         return found[n - 1 if n > 0 else n] if 0 < abs(n) <= len(found) else None
 
     def _year(self, year: int) -> _DaysOff:
-        if year not in self._years:
-            self._years[year] = _days_off(self._holidays, self._timezone, year)
+        """Return the days off of *year*; a day with several names gets each of them once."""
+        if year in self._years:
+            return self._years[year]
+        found: dict[date, dict[str, None]] = {}  # a dict for its order
+        for day, name in chain(
+            *(_region(code, year).items() for code in self._holidays.regions),
+            *(_ics_days(file, self._timezone, year).items() for file in self._holidays.calendars),
+        ):
+            found.setdefault(day, {})[name] = None
+        for day in self._holidays.days:
+            if day.year == year:
+                found.setdefault(day, {"listed as a holiday": None})
+        names = {day: "; ".join(names) for day, names in found.items()}
+        self._years[year] = _DaysOff(names, _weekends(self._holidays, year))
         return self._years[year]
 
 
@@ -123,13 +137,6 @@ def _near(day: date, how: Roll) -> Iterator[date]:
             yield day + distance * _DAY
 
 
-def _days_of_month(year: int, month: int) -> Iterator[date]:
-    day = date(year, month, 1)
-    while day.month == month:
-        yield day
-        day += _DAY
-
-
 # Years -------------------------------------------------------------------------------
 
 
@@ -141,21 +148,6 @@ class _DaysOff:
     weekends: frozenset[date]
 
 
-def _days_off(holidays: Holidays, timezone: str, year: int) -> _DaysOff:
-    """Collect the days off of *year*; a day with several names gets each of them once."""
-    found: dict[date, dict[str, None]] = {}  # a dict for its order
-    for day, name in chain(
-        *(_region(code, year).items() for code in holidays.regions),
-        *(_ics_days(file, timezone, year).items() for file in holidays.calendars),
-    ):
-        found.setdefault(day, {})[name] = None
-    for day in holidays.days:
-        if day.year == year:
-            found.setdefault(day, {"listed as a holiday": None})
-    names = {day: "; ".join(names) for day, names in found.items()}
-    return _DaysOff(names, _weekends(holidays, year))
-
-
 def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
     """Return the local days of *year* that events of *file* cover, by name."""
     days = days_of_events(file, timezone, date(year, 1, 1), date(year, 12, 31))
@@ -164,7 +156,7 @@ def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
 
 def _weekends(holidays: Holidays, year: int) -> frozenset[date]:
     """Return the weekend days of *year*, less those that the first region works."""
-    days = [day for month in range(1, 13) for day in _days_of_month(year, month)]
+    days = [date(year, 1, 1) + number * _DAY for number in range(365 + isleap(year))]
     if holidays.weekend or not holidays.regions:
         weekdays = frozenset(holidays.weekend) or _SATURDAY_AND_SUNDAY
         return frozenset(day for day in days if day.weekday() in weekdays)

@@ -98,14 +98,12 @@ def compile_project(
 def compile_window(
     window: Window, project: str, today: date, *, dated: bool = False
 ) -> Schedule | None:
-    """Return the schedule that fires exactly for the occurrences of *window*.
-
-    Equal on every day of a year. None if no occurrence lies in the whole span.
+    """Return the schedule that fires exactly for the occurrences of *window*; None without any.
 
     Args:
         window: The window; its place in the files shows in the note alone.
         project: The owner mark.
-        today: Its year decides what a dated schedule covers.
+        today: Its year decides what a dated schedule covers: it is equal on every day of one.
         dated: Whether it is dated, in UTC, also where it could recur in its own zone.
 
     Raises:

@@ -1,11 +1,10 @@
 """The Temporal Cloud Operations API, as far as a namespace's capacity goes.
 
-- `client`: what keepers use: observe a namespace, its options, set its capacity.
-- `capacity_change`: one change of a capacity, through every reply that the API may give.
+- `client`: what keepers use: observe a namespace, its options, set its capacity: one change,
+  through every reply that the API may give.
 - `api`: the calls that takes, and how one HTTP call is made.
-- `models`: the JSON of the API as values.
+- `models`: the JSON of the API as values, and the errors, by what to do about them.
 - `account`: the API key to use; the account's concurrency and rate limits.
-- `errors`: the errors, by what to do about them.
 """
 
 from workflows.cloud.account import (
@@ -20,10 +19,13 @@ from workflows.cloud.account import (
 )
 from workflows.cloud.api import CLOUD_URL, URL_VARIABLE
 from workflows.cloud.client import CloudClient
-from workflows.cloud.errors import (
+from workflows.cloud.models import (
+    CapacityOptions,
     CloudError,
     InsufficientCapacity,
+    KeyExpiry,
     NamespaceNotFound,
+    ObservedCapacity,
     OtherCloud,
     PermanentError,
     RequestRefused,
@@ -31,7 +33,6 @@ from workflows.cloud.errors import (
     Throttled,
     Unauthorized,
 )
-from workflows.cloud.models import CapacityOptions, KeyExpiry, ObservedCapacity
 
 __all__ = [
     "CLOUD_URL",

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from workflows.cloud.errors import PermanentError, Unauthorized
+from workflows.cloud.models import PermanentError, Unauthorized
 
 KEY_VARIABLE = "TEMPORAL_CLOUD_API_KEY"
 KEY_FILE_VARIABLE = "TEMPORAL_CLOUD_API_KEY_FILE"

@@ -19,21 +19,19 @@ from urllib.parse import quote
 import httpx
 
 from workflows.cloud.account import ConcurrencyLimit, Heartbeat, KeySource, RateLimiter, Sleep
-from workflows.cloud.errors import (
+from workflows.cloud.models import (
+    CapacityOptions,
     CloudError,
+    Json,
+    KeyExpiry,
     NamespaceNotFound,
+    NamespaceReply,
+    Operation,
     PermanentError,
     RequestRefused,
     TemporaryError,
     Throttled,
     Unauthorized,
-)
-from workflows.cloud.models import (
-    CapacityOptions,
-    Json,
-    KeyExpiry,
-    NamespaceReply,
-    Operation,
     parse_error,
     parse_identity,
     parse_namespace,
