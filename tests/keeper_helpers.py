@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from planner.rehearsal.environment import SkippingClock, connect, end_of
 from planner.simulator import Simulator
+from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import (
     CapacityOptions,
     CloudClient,
@@ -273,6 +274,7 @@ async def staged(
     *,
     patience: float = 5,
     within: float = SCENE_WITHIN,
+    watchdog: WatchdogActivities | None = None,
     **cloud: object,
 ) -> AsyncIterator[Stage]:
     """Run a worker for a namespace of its own, with a Cloud that follows its script.
@@ -287,6 +289,7 @@ async def staged(
         patience=patience,
         grace=timedelta(),
         runner=SANDBOX,
+        watchdog=watchdog,
     )
     async with at_work(worker):
         async with asyncio.timeout(within):

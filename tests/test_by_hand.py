@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from schedule_values import NOW, schedule
@@ -11,6 +12,7 @@ from schedule_values import NOW, schedule
 from planner.errors import Refused
 from planner.plan.live import check_by_hand, newest_declaration, request_by_hand
 from workflows.contract import BoostRequest, Capacity, Declared, Limits, Rails
+from workflows.contract.from_code import BoostFromCode, parse_boost
 
 HOUR = timedelta(hours=1)
 DECLARED = Declared(
@@ -122,3 +124,75 @@ def test_the_newest_declaration_counts() -> None:
         assert found is not None
         assert (found.revision, found.baseline, found.project) == (2, Capacity(3), new.project)
     assert newest_declaration(()) is None
+
+
+GOOD = {"schema": 1, "namespace": "n.a", "tru": 8, "for": "2h", "by": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, BoostFromCode(namespace="n.a", tru=8, length=2 * HOUR, by="shop")),
+        ({"tru": 8.0}, BoostFromCode(namespace="n.a", tru=8, length=2 * HOUR, by="shop")),
+        (
+            {"tru": None, "aps": 4001},
+            BoostFromCode(namespace="n.a", tru=9, length=2 * HOUR, by="shop"),
+        ),
+        ({"for": "1d1h30m"}, BoostFromCode(namespace="n.a", tru=8, length=25.5 * HOUR, by="shop")),
+        ({"for": "31d"}, BoostFromCode(namespace="n.a", tru=8, length=744 * HOUR, by="shop")),
+        (
+            {"combine": "add", "reason": " a\n launch "},
+            BoostFromCode(
+                namespace="n.a", tru=8, length=2 * HOUR, by="shop", combine="add", reason="a launch"
+            ),
+        ),
+    ],
+)
+def test_a_request_from_code(fields: dict[str, Any], wanted: BoostFromCode) -> None:
+    """It is read as the page describes it; spaces in a text are one line's."""
+    assert parse_boost(with_fields(fields)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "the input is missing, not an object"),
+        ([GOOD], "not an object"),
+        ({}, "schema: missing is no version that this worker reads; write 1"),
+        ({"schema": 2}, "schema: 2 is no version"),
+        ({"schema": True}, "schema: True is no version"),
+        ({"schema": "1"}, "schema: '1' is no version"),
+        ({"minutes": 5}, "minutes: no field of schema 1 has this name; they are schema, aps, name"),
+        ({"namespace": None}, 'namespace: missing is no text .* write "payments-prod.a1b2c"'),
+        ({"namespace": 7}, "namespace: 7 is no text"),
+        ({"tru": None}, 'tru, aps: one of the two is needed; write "tru": 8'),
+        ({"aps": 4000}, "tru, aps: one of the two is needed"),
+        ({"tru": "four"}, "tru: 'four' can't be had; write a whole number"),
+        ({"tru": 2.5}, "tru: 2.5 can't be had"),
+        ({"tru": True}, "tru: True can't be had"),
+        ({"tru": 0}, "tru: 0 can't be had"),
+        ({"tru": float("nan")}, "tru: nan can't be had"),
+        ({"tru": None, "aps": -1}, "aps: -1 can't be had; write Actions per second"),
+        ({"for": None}, "for: missing is no length of time; write 30m, 2h"),
+        ({"for": 7200}, "for: 7200 is no length of time"),
+        ({"for": "2 hours"}, "for: '2 hours' is no length of time"),
+        ({"for": "0m"}, "for: '0m' is not above 0 and at most 744h"),
+        ({"for": "32d"}, "for: '32d' is not above 0"),
+        ({"by": None}, "by: missing is no text"),
+        ({"by": " "}, "by: ' ' is no text"),
+        ({"by": "schedule"}, "by: .schedule. stands for the calendars; name the application"),
+        ({"reason": "x" * 501}, "reason: 'xxx.* is no text of 1 to 500 characters"),
+        ({"combine": "sum"}, "combine: 'sum' is neither; write .max."),
+    ],
+)
+def test_a_request_from_code_that_can_t_be_read(value: Any, words: str) -> None:
+    """One sentence names the field, its value, and a good one."""
+    wrong = with_fields(value) if isinstance(value, dict) and value else value
+    with pytest.raises(ValueError, match=words) as caught:
+        parse_boost(wrong)
+    assert len(str(caught.value)) < 300
+
+
+def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the good request with other *fields*; None takes one away."""
+    return {name: one for name, one in {**GOOD, **fields}.items() if one is not None}

@@ -10,22 +10,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from keeper_helpers import staged
+from keeper_helpers import ScriptedCloud, staged
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, WorkflowRunner
 
+from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import TemporaryError
 from workflows.contract import (
     ON_DEMAND,
     BoostRequest,
+    CalendarView,
     Capacity,
     format_instant,
     occurrence_of,
 )
+from workflows.contract.from_code import BoostFromCode
 from workflows.keeper import CapacityKeeper
-from workflows.provision import ProvisionBoost
+from workflows.provision import ProvisionBoost, RequestBoost
 from workflows.worker import RUNNER, SANDBOX
 
 HISTORIES = Path(__file__).parent / "data" / "histories"
@@ -83,7 +86,9 @@ async def test_saved_histories_replay(runner: WorkflowRunner) -> None:
     """Workflows that were begun by an earlier release go on under this one."""
     files = sorted(HISTORIES.glob("*.json"))
     assert files
-    replayer = Replayer(workflows=[ProvisionBoost, CapacityKeeper], workflow_runner=runner)
+    replayer = Replayer(
+        workflows=[ProvisionBoost, RequestBoost, CapacityKeeper], workflow_runner=runner
+    )
     for file in files:
         saved = WorkflowHistory.from_json(file.stem, file.read_text(encoding="utf-8"))
         await replayer.replay_workflow(saved)
@@ -94,10 +99,36 @@ def of_any_machine(value: dict[str, object]) -> dict[str, object]:
     return {key: each for key, each in value.items() if key not in ("identity", "stackTrace")}
 
 
+class NoRails:
+    """Schedules that declare nothing."""
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return that nothing is due."""
+        return CalendarView()
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Admit any *boost*."""
+        seconds = round(boost.length.total_seconds())
+        return BoostRequest(
+            namespace=boost.namespace, window="from-code", tru=boost.tru, ttl_seconds=seconds
+        )
+
+
 @pytest.mark.skipif("SAVE_HISTORIES" not in os.environ, reason="rewrites tests/data/histories")
 async def test_save_histories(skipping: WorkflowEnvironment, fresh: str) -> None:
     """Histories of boost and keeper in the situations that matter are written down."""
-    async with staged(skipping, fresh, available=4.0) as stage:
+    watchdog = WatchdogActivities(
+        skipping.client, ScriptedCloud(skipping.get_current_time), NoRails()
+    )
+    async with staged(skipping, fresh, available=4.0, watchdog=watchdog) as stage:
+        code = await stage.client.start_workflow(
+            "RequestBoost",
+            {"schema": 1, "namespace": stage.namespace, "tru": 2, "for": "30m", "by": "shop"},
+            id=f"boost/{stage.namespace}/shop-1",
+            task_queue=stage.queue,
+        )
+        await code.result()
+        await stage.end()
         boost = await stage.start(stage.request(8, 1))
         await stage.in_force(4)
         stage.cloud.available = None
@@ -107,7 +138,12 @@ async def test_save_histories(skipping: WorkflowEnvironment, fresh: str) -> None
         stage.cloud.faults = [TemporaryError("busy", retry_after=5), RuntimeError("a bug")]
         await stage.release(window="w8")
         await stage.end()
-        for name, handle in (("boost", boost), ("boost-add", other), ("keeper", stage.keeper)):
+        for name, handle in (
+            ("boost-from-code", code),
+            ("boost", boost),
+            ("boost-add", other),
+            ("keeper", stage.keeper),
+        ):
             history = await handle.fetch_history()
             text = json.dumps(json.loads(history.to_json(), object_hook=of_any_machine), indent=1)
             (HISTORIES / f"{name}.json").write_text(text + "\n", encoding="utf-8")

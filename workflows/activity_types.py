@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState, KnownOptions
 
+ADMIT_BOOST = "boost.admit.v1"
 REQUEST_LEASE = "keeper.request-lease.v1"
 RELEASE_LEASE = "keeper.release-lease.v1"
 RECOVER_STATE = "keeper.recover-state.v1"
@@ -92,6 +94,13 @@ class Observation:
     cloud: str = ""
     since: datetime | None = None
     found_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmitBoost:
+    """The JSON value with which an application requests a boost, as it came."""
+
+    request: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,17 @@
 """The boost workflow: requests the lease of one firing from the keeper of its namespace.
 
 It ends once the capacity is in force. The keeper sees to the lease's end: nothing that happens
-to a boost leaks capacity.
+to a boost leaks capacity. Applications request a boost by a workflow of their own, with a public
+input and answer.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -26,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         lease_of,
     )
     from workflows.contract.findings import MISSED_MEMO, MissedBoost
+    from workflows.contract.from_code import REQUEST_BOOST_WORKFLOW, BoostAnswer, answer_of
 
 SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 """The nominal time of the firing, without jitter, set by the server's Schedules."""
@@ -60,7 +63,7 @@ class ProvisionBoost:
             ApplicationError: The request can't be read or was refused, or the window ended
                 without the capacity that it requested.
         """
-        nominal = self._nominal()
+        nominal = self.nominal()
         lease = self._lease(request, nominal)
         late = workflow.now() - lease.until
         if late >= timedelta():
@@ -83,7 +86,7 @@ class ProvisionBoost:
                 self._note_missed(lease, error.message)
             raise
 
-    def _nominal(self) -> datetime:
+    def nominal(self) -> datetime:
         """Return the firing's nominal time; for a boost by hand the start of the workflow."""
         scheduled = workflow.info().typed_search_attributes.get(SCHEDULED_START)
         return scheduled or workflow.info().workflow_start_time
@@ -218,3 +221,66 @@ class ProvisionBoost:
         )
         workflow.set_current_details(text)
         return ApplicationError(text, type="NotCovered", non_retryable=True)
+
+
+ADMITTED_WITHIN = timedelta(hours=1)
+"""How long a boost from code tries to read the live schedules, where the server doesn't answer."""
+
+_NO_INPUT: Any = None
+"""The default that keeps `RequestBoost.run`'s type: where the input is missing, it can say so."""
+
+
+@workflow.defn(name=REQUEST_BOOST_WORKFLOW, failure_exception_types=[Exception])
+class RequestBoost:
+    """The boost that an application requests: `ProvisionBoost` with a public input and answer.
+
+    Whatever can't be read fails it at once, so that the application sees why. Its length counts
+    from the workflow's start.
+    """
+
+    @workflow.run
+    async def run(self, request: RawValue = _NO_INPUT) -> BoostAnswer:
+        """Check the request against the live rails, then boost as a schedule's firing does.
+
+        Raises:
+            ApplicationError: The request can't be read or was refused, or the boost ended
+                without its capacity.
+        """
+        admitted = await self._admit(_plain(request))
+        boost = ProvisionBoost()
+        lease = lease_of(admitted, boost.nominal())
+        return answer_of(await boost.run(admitted), lease.key)
+
+    async def _admit(self, request: Any) -> BoostRequest:
+        try:
+            admitted: BoostRequest = await workflow.execute_activity(
+                activity_types.ADMIT_BOOST,
+                activity_types.AdmitBoost(request=request),
+                result_type=BoostRequest,
+                schedule_to_close_timeout=ADMITTED_WITHIN,
+                start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
+                heartbeat_timeout=activity_types.HEARTBEAT_TIMEOUT,
+                retry_policy=_KEEPER_RETRIES,
+                summary="Check the request, and the namespace's guard rails",
+            )
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            cause = error.cause
+            if isinstance(cause, ApplicationError) and cause.non_retryable:
+                text, kind = cause.message, cause.type
+            else:
+                text, kind = f"the live schedules can't be read: {cause or error}", "NotCovered"
+            workflow.set_current_details(text)
+            raise ApplicationError(text, type=kind, non_retryable=True) from error
+        return admitted
+
+
+def _plain(request: Any) -> Any:
+    """Return the JSON value of the input; of what can't be decoded, a text that says so."""
+    if not isinstance(request, RawValue):
+        return request
+    try:
+        return workflow.payload_converter().from_payload(request.payload)
+    except Exception as error:
+        return f"no JSON: {error}"

@@ -23,14 +23,14 @@ from workflows.activities.capacity import (
     RefusedKeys,
     signal_keepers,
 )
-from workflows.activities.keeper import KeeperActivities
+from workflows.activities.keeper import BoostActivities, KeeperActivities
 from workflows.activities.notices import NoticeSender
 from workflows.activities.watchdog import KeyExpiries, WatchdogActivities
 from workflows.cloud import KeySource
 from workflows.contract import TASK_QUEUE, BaselinePolicy, Calendars, RoundView
 from workflows.keeper import CapacityKeeper
 from workflows.keeper_state import OBSERVE_EVERY
-from workflows.provision import ProvisionBoost
+from workflows.provision import ProvisionBoost, RequestBoost
 from workflows.watchdog import Watchdog
 
 ACTIVITIES_AT_ONCE = 4_000
@@ -98,16 +98,24 @@ def build_worker(
             replays its workflow from the beginning.
         runner: What runs workflow code.
         observe_every: How often keepers with leases observe their namespaces.
-        watchdog: The watchdog's activity; None for a worker that leaves it to others.
+        watchdog: The watchdog's activity, whose calendars boosts from code are held to, too;
+            None for a worker that leaves both to others.
         refused_keys: Remembers the namespaces whose key is refused, for `signal_keepers`.
     """
     capacity = CapacityActivities(cloud, patience=patience, refused_keys=refused_keys)
     keepers = KeeperActivities(client, observe_every=observe_every)
+    calendars = watchdog.calendars if watchdog else None
+    boosts = BoostActivities(calendars) if calendars else None
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[ProvisionBoost, CapacityKeeper, *([Watchdog] if watchdog else [])],
-        activities=_activities(capacity, keepers, watchdog),
+        workflows=[
+            ProvisionBoost,
+            CapacityKeeper,
+            *([Watchdog] if watchdog else []),
+            *([RequestBoost] if boosts else []),
+        ],
+        activities=_activities(capacity, keepers, watchdog, boosts),
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
@@ -119,7 +127,10 @@ def build_worker(
 
 
 def _activities(
-    capacity: CapacityActivities, keepers: KeeperActivities, watchdog: WatchdogActivities | None
+    capacity: CapacityActivities,
+    keepers: KeeperActivities,
+    watchdog: WatchdogActivities | None,
+    boosts: BoostActivities | None,
 ) -> list[Callable[..., Any]]:
     """Return the activities that a worker offers."""
     return [
@@ -129,6 +140,7 @@ def _activities(
         keepers.release_lease,
         keepers.recover_state,
         *([watchdog.watch] if watchdog else []),
+        *([boosts.admit] if boosts else []),
     ]
 
 
@@ -152,8 +164,8 @@ async def run_worker(
         cloud: The Cloud Operations API.
         stop: Ends it.
         task_queue: Where the schedules start their boosts.
-        calendars: Reads the live schedules for the watchdog; without it, the watchdog looks
-            after keepers only.
+        calendars: Reads the live schedules, for the watchdog and for boosts from code; without
+            it, the watchdog looks after keepers only, and no boost comes from code.
         baseline: What the watchdog does about a declared baseline that isn't in force.
         keys: The keys that *cloud* sends: one that was refused is tried again once it has
             changed. Without them, refused keys are only retried slowly.
@@ -173,7 +185,11 @@ async def run_worker(
     )
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(
-        client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused
+        client,
+        cloud,
+        task_queue=task_queue,
+        watchdog=watchdog,
+        refused_keys=refused,
     ):
         signalling = asyncio.create_task(signal_keepers(client, refused)) if refused else None
         try:

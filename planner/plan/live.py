@@ -298,6 +298,7 @@ def request_by_hand(
     combine: Combine,
     by: str,
     reason: str,
+    window: str = WINDOW_BY_HAND,
 ) -> BoostRequest:
     """Return the request of a boost by hand, with what is declared for the namespace.
 
@@ -312,11 +313,12 @@ def request_by_hand(
         combine: How it counts beside other boosts.
         by: Who requests it.
         reason: Why.
+        window: The name under which it counts.
     """
     rails = declared.rails if declared and declared.rails else Rails()
     return BoostRequest(
         namespace=namespace,
-        window=WINDOW_BY_HAND,
+        window=window,
         tru=tru,
         ttl_seconds=round(length.total_seconds()),
         combine=combine,

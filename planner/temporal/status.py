@@ -27,7 +27,6 @@ from planner.temporal.convert import EntryReader, ListedTimes, read_times
 from planner.temporal.fetch import describe, describe_all, fetch_evidence, list_entries
 from planner.temporal.keepers import ANSWER_WITHIN, PLAIN_NAME, fetch_keepers
 from workflows.contract import (
-    BOOST_WORKFLOW,
     TASK_QUEUE,
     WatchdogReport,
     format_instant,
@@ -45,6 +44,7 @@ from workflows.contract.findings import (
     WindowRun,
     status_of,
 )
+from workflows.contract.from_code import BOOSTS_QUERY
 
 LOOK_AHEAD = timedelta(days=400)
 
@@ -156,9 +156,7 @@ async def fetch_missed(
     server: Server, now: datetime, namespace: str = ""
 ) -> Mapping[str, list[MissedBoost]]:
     """Return the boosts of the last day that ended without their capacity, by namespace."""
-    query = (
-        f"WorkflowType = '{BOOST_WORKFLOW}' AND CloseTime > '{format_instant(now - MISSED_KEPT)}'"
-    )
+    query = f"{BOOSTS_QUERY} AND CloseTime > '{format_instant(now - MISSED_KEPT)}'"
     if PLAIN_NAME.fullmatch(namespace):
         query += f" AND WorkflowId STARTS_WITH 'boost/{namespace}/'"
     found: defaultdict[str, list[MissedBoost]] = defaultdict(list)

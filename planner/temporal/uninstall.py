@@ -25,8 +25,8 @@ from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
 from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.sync_state import delete_last_applied, hold_lock, read_last_applied
 from planner.temporal.watchdog import delete_watchdog, has_watchdog
-from workflows.contract import BOOST_WORKFLOW
 from workflows.contract.findings import Keeper, has_work
+from workflows.contract.from_code import BOOSTS_QUERY
 
 FORGOTTEN_WAITS = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Seconds between looks at a list that still shows deleted schedules."""
@@ -138,7 +138,7 @@ async def _running(server: Server, namespaces: set[str], now: datetime) -> tuple
     """Return which of *namespaces* have a running boost, or a keeper with work to do."""
     keepers = await fetch_keepers(server.client, now)
     found = {keeper.namespace for keeper in keepers if is_busy(keeper)}
-    query = f"WorkflowType = '{BOOST_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    query = f"{BOOSTS_QUERY} AND ExecutionStatus = 'Running'"
     try:
         async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
             found.add(namespace_of(execution.id))

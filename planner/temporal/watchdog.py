@@ -32,15 +32,27 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from planner.errors import ServerError
-from planner.plan.live import declared_in, under_way
+from planner.errors import Refused, ServerError
+from planner.plan.live import (
+    check_by_hand,
+    declared_in,
+    newest_declaration,
+    request_by_hand,
+    under_way,
+)
 from planner.plan.model import LiveSchedule
 from planner.schedules.spec import Schedule as WindowSchedule
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.convert import EntryReader
 from planner.temporal.fetch import LATE, boost_id, describe, list_entries
-from planner.temporal.status import fetch_missed, fetch_pollers, next_window, pause_of
+from planner.temporal.status import (
+    fetch_missed,
+    fetch_pollers,
+    fetch_schedules_of,
+    next_window,
+    pause_of,
+)
 from planner.temporal.sync_state import fetch_sync_time, fetch_targets
 from workflows.contract import (
     ROUND_EVERY,
@@ -48,6 +60,7 @@ from workflows.contract import (
     WATCH_FOR,
     WATCHDOG_ID,
     WATCHDOG_WORKFLOW,
+    BoostRequest,
     CalendarView,
     Declared,
     DueBoost,
@@ -56,6 +69,7 @@ from workflows.contract import (
     occurrence_of,
 )
 from workflows.contract.findings import NamespaceFacts, NextWindow
+from workflows.contract.from_code import WINDOW_FROM_CODE, BoostFromCode, BoostRefused
 
 T = TypeVar("T")
 
@@ -100,7 +114,7 @@ class _Known:
 
 @dataclass
 class LiveCalendars:
-    """Reads the live schedules of every project, for the watchdog's rounds.
+    """Reads the live schedules of every project, for the watchdog and for boosts from code.
 
     Each schedule is described once, and again where the list shows another: so a round of
     which nothing has changed sends one request for each page of the list, one for each project,
@@ -140,6 +154,37 @@ class LiveCalendars:
             due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
         )
         return await self._with_facts(view, projects, strangers, now)
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Return the request of *boost*, with what its namespace's live schedules declare.
+
+        They are read anew: a rail that a sync has changed counts at once.
+
+        Raises:
+            BoostRefused: It is more than they allow, or there are none.
+            ServerError: They could not be read.
+        """
+        schedules = await fetch_schedules_of(self.server, boost.namespace)
+        if not schedules:
+            raise BoostRefused(
+                f"no schedule is for {boost.namespace!r}, so it has no guard rails to hold a boost "
+                "to; check the name, or sync a calendar with a window for it, which may be paused"
+            )
+        request = request_by_hand(
+            boost.namespace,
+            boost.tru,
+            boost.length,
+            newest_declaration(schedules),
+            combine=boost.combine,
+            by=boost.by,
+            reason=boost.reason,
+            window=WINDOW_FROM_CODE,
+        )
+        try:
+            check_by_hand(request, schedules, now)
+        except Refused as error:
+            raise BoostRefused(str(error)) from error
+        return request
 
     async def _with_facts(
         self,

@@ -33,6 +33,7 @@ from workflows.cloud import ObservedCapacity, Unauthorized
 from workflows.contract import (
     TASK_QUEUE,
     WATCHDOG_ID,
+    BoostRequest,
     CalendarView,
     Capacity,
     Healed,
@@ -40,6 +41,7 @@ from workflows.contract import (
     WatchdogInput,
     WatchdogReport,
 )
+from workflows.contract.from_code import BoostFromCode, BoostRefused
 from workflows.keeper import CapacityKeeper
 from workflows.worker import build_worker
 
@@ -58,6 +60,10 @@ class Scene:
     async def look(self, now: datetime) -> CalendarView:
         """Return what the test says the schedules say."""
         return self.view
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Refuse each *boost*: no schedule is there."""
+        raise BoostRefused(boost.namespace)
 
     def worker(self, *, with_watchdog: bool = False) -> Worker:
         """Return a worker of the code as it is now; it runs while its context lasts.

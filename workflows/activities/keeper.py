@@ -1,5 +1,7 @@
 """Activities that call keeper workflows: request or release a lease, recover state.
 
+Beside them the one that admits boosts from code, which the live schedules' rails decide.
+
 What a run knew that broke off is recovered from its own answer to a query, else from its
 history.
 """
@@ -26,11 +28,16 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    ApplicationErrorCategory,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, keeper_state, observability
 from workflows.activity_types import (
+    AdmitBoost,
     KeeperInput,
     Observation,
     ReconcileInput,
@@ -45,12 +52,15 @@ from workflows.contract import (
     RELEASE_UPDATE,
     UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
+    BoostRequest,
+    Calendars,
     KeeperRecord,
     LeaseAnswer,
     LeaseRequest,
     ReleaseRequest,
     keeper_id,
 )
+from workflows.contract.from_code import BoostRefused, parse_boost
 from workflows.keeper_record import record_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.keeper_transitions import (
@@ -250,6 +260,39 @@ def _failure(error: WorkflowUpdateFailedError) -> BaseException:
     if isinstance(cause, ApplicationError) and cause.type == activity_types.REFUSED:
         return ApplicationError(cause.message, type=cause.type, non_retryable=True)
     return error
+
+
+class BoostActivities:
+    """The activity that admits boosts from code; *calendars* reads the live schedules."""
+
+    def __init__(self, calendars: Calendars) -> None:
+        self._calendars = calendars
+
+    @activity.defn(name=activity_types.ADMIT_BOOST)
+    async def admit(self, task: AdmitBoost) -> BoostRequest:
+        """Return the request of a boost from code, with what its namespace's schedules declare.
+
+        Raises:
+            ApplicationError: It isn't a request, no schedule is for its namespace, or its rails
+                don't allow as much; not retryable.
+        """
+        try:
+            boost = parse_boost(task.request)
+        except ValueError as error:
+            unread = f"the request can't be read: {error}"
+            raise _no_boost(activity_types.BAD_REQUEST, unread) from None
+        async with heartbeating("reading the live schedules"):
+            try:
+                return await self._calendars.admit(boost, datetime.now(UTC))
+            except BoostRefused as error:
+                raise _no_boost(activity_types.REFUSED, str(error)) from None
+
+
+def _no_boost(type: str, message: str) -> ApplicationError:
+    """Return the failure of a boost from code that no worker's fault is: it logs no traceback."""
+    return ApplicationError(
+        message, type=type, non_retryable=True, category=ApplicationErrorCategory.BENIGN
+    )
 
 
 QUERY_TIMEOUT = timedelta(seconds=30)

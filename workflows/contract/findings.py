@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, get_args
 
+from workflows.contract.from_code import BoostFromCode
 from workflows.contract.messages import (
     TASK_QUEUE,
     BaselinePolicy,
@@ -163,10 +164,17 @@ class CalendarView:
 
 
 class Calendars(Protocol):
-    """Reads the planner's schedules of every project, for the watchdog."""
+    """Reads the planner's schedules of every project, for the watchdog and for boosts from code."""
 
     async def look(self, now: datetime) -> CalendarView:
         """Return what the live schedules say at *now*; firings about to come are not due."""
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Return the request of *boost*, with what its namespace's live schedules declare.
+
+        Raises:
+            BoostRefused: It is more than they allow, or there are none.
+        """
 
 
 NamespaceState = Literal[
