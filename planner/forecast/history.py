@@ -6,7 +6,7 @@ in force, the second also what never came to a lease. Pure: nothing is looked up
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,6 +55,10 @@ Outcome = Literal[
 - ``skipped``: it was refused before it came, as by ``planner skip``.
 - ``unknown``: nothing that is kept tells.
 """
+
+
+LONGEST_AHEAD = timedelta(days=1)
+"""How long before a window's start its boost may be due: its lead and jitter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,19 +212,42 @@ def unexplained(
     boosts: Iterable[ListedBoost], records: Iterable[KeeperRecord], horizon: Horizon
 ) -> list[ListedBoost]:
     """Return the boosts that no record has a lease of: only their input tells their window."""
+    listed = list(boosts)
+    firings = _firings(listed)
     known = {
-        _place(record.namespace, lease.window, lease.fires)
+        _place(record.namespace, lease.window, fires)
         for record in records
         for lease in record.leases
-        if lease.fires
+        if (fires := _firing_of(lease, firings.get((record.namespace, lease.window), ())))
     }
     return [
         boost
-        for boost in boosts
+        for boost in listed
         if boost.request is None
         and _reaches_into(boost, horizon)
         and _place(boost.namespace, boost.window, boost.fires) not in known
     ]
+
+
+def _firings(boosts: Iterable[ListedBoost]) -> dict[tuple[str, str], list[datetime]]:
+    """Return when the boosts of each namespace and window were due, sorted."""
+    found: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for boost in boosts:
+        found[boost.namespace, boost.window].append(boost.fires)
+    return {window: sorted(firings) for window, firings in found.items()}
+
+
+def _firing_of(lease: LeaseRecord, firings: Sequence[datetime]) -> datetime | None:
+    """Return when the boost of *lease* was due; None where that can't be told.
+
+    A lease that was refused before it came doesn't say, nor does one of an older release: it is
+    the last of the *firings* before its start then, within `LONGEST_AHEAD`.
+    """
+    if lease.fires:
+        return lease.fires
+    place = bisect_right(firings, lease.start)
+    last = firings[place - 1] if place else None
+    return last if last and lease.start - last <= LONGEST_AHEAD else None
 
 
 def _reaches_into(boost: ListedBoost, horizon: Horizon) -> bool:
@@ -308,9 +335,12 @@ class _Namespace:
         for boost in sorted(listed, key=attrgetter("started")):
             by_place[_place(self.name, boost.window, boost.fires)].append(boost)
         found = []
+        firings = _firings(listed)
         for lease in self.leases:
-            place = _place(self.name, lease.window, lease.fires) if lease.fires else None
-            found.append(self._of_lease(lease, by_place.pop(place, []) if place else []))
+            fires = _firing_of(lease, firings.get((self.name, lease.window), ()))
+            place = _place(self.name, lease.window, fires) if fires else None
+            own = by_place.pop(place, []) if place else []
+            found.append(self._of_lease(replace(lease, fires=fires), own))
         found += (self._of_boost(boosts) for boosts in by_place.values())
         return found
 
