@@ -9,6 +9,7 @@ from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
 from workflows.activities.keeper import MOST_IN_MEMO, record_on_record
+from workflows.activity_types import KeeperInput, Observation
 from workflows.contract import (
     ON_DEMAND,
     RECORD_MEMO,
@@ -16,9 +17,14 @@ from workflows.contract import (
     CapacityInForce,
     HeldCapacity,
     KeeperRecord,
+    Lease,
     LeaseRecord,
+    LeaseRequest,
     Rails,
+    ReleaseRequest,
 )
+from workflows.keeper_record import record_of as made_of
+from workflows.keeper_transitions import Recorded
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -161,6 +167,32 @@ async def test_a_release_is_on_record(skipping: WorkflowEnvironment, fresh: str)
         assert lease.ended_at
         assert lease.ended_at < lease.until
         assert (lease.released_by, lease.shared) == ("kim", False)
+
+
+def test_an_observation_tells_of_a_lease_that_has_ended_since() -> None:
+    """What the Cloud did before a release counts for its boost, though it is seen after it."""
+    at = datetime(2027, 1, 31, 23, tzinfo=UTC)
+    lease = Lease(key="w@1", window="w", tru=8, start=at, until=at + 60 * MINUTE)
+    lost, again, end = at + 5 * MINUTE, at + 8 * MINUTE, at + 10 * MINUTE
+    up = Observation(capacity=Capacity(8), found=ON_DEMAND, since=at + MINUTE)
+    seen = Observation(
+        capacity=Capacity(8), found=Capacity(2), found_since=lost, since=again, request="by-hand"
+    )
+    recorded: list[tuple[datetime, Recorded]] = [
+        (at, KeeperInput(namespace="n")),
+        (at, LeaseRequest(namespace="n", lease=lease, baseline=ON_DEMAND)),
+        (at + 2 * MINUTE, up),
+        (end, ReleaseRequest(by="kim")),
+        (end + MINUTE, seen),
+    ]
+    (found,) = made_of("n", "r", recorded, (at, None), FAR).leases
+    assert [(one.at, one.capacity) for one in found.held] == [
+        (at, None),
+        (at + MINUTE, Capacity(8)),
+        (lost, None),
+        (again, Capacity(8)),
+    ]
+    assert (found.ended_at, found.released_by) == (end, "kim")
 
 
 def test_a_record_survives_its_memo() -> None:

@@ -73,13 +73,15 @@ def record_of(
 class _Recorder:
     """Follows the state of a run, and notes what comes of each lease, and each capacity.
 
-    *before* is when the value before the current one was recorded.
+    *before* is when the value before the current one was recorded. *ended* are leases that have
+    ended since the last observation, which may tell of a time before their end.
     """
 
     state: KeeperState
     before: datetime
     leases: dict[str, LeaseRecord] = field(default_factory=dict)
     capacities: list[CapacityInForce] = field(default_factory=list)
+    ended: list[Lease] = field(default_factory=list)
 
     def advance(self, now: datetime) -> None:
         """End the leases that have ended by *now*, one after the other."""
@@ -119,13 +121,13 @@ class _Recorder:
         if is_external and is_replaced:
             self._put(seen.found, self._since(seen.found_since, at), external=True)
             self.state = replace(self.state, in_force=seen.found, pending=())
-            self._judge(self.state.leases, self.capacities[-1].at)
+            self._judge_all(self.capacities[-1].at)
         elif is_replaced and not self.capacities:
             self._put(seen.found, self.before)
         self._go(after, at)
         since = self._since(seen.since, at)
         self._put(seen.capacity, since, external=is_external and not is_replaced)
-        self._judge(self.state.leases, since)
+        self._judge_all(since)
 
     def _release(self, request: ReleaseRequest, after: KeeperState, at: datetime) -> None:
         """Note the leases that *request* ends, and the one that it refuses before it came."""
@@ -160,6 +162,7 @@ class _Recorder:
                 self.leases[new.key] = _of_lease(new, self.leases.pop(key))
             else:
                 by = released_by if at < lease.until else ""
+                self.ended.append(lease)
                 self.leases[key] = replace(
                     known, ended_at=min(at, lease.until), released_by=by, shared=self._is_shared
                 )
@@ -184,6 +187,15 @@ class _Recorder:
         if since is None or (earliest is not None and since <= earliest):
             return at
         return min(since, at)
+
+    def _judge_all(self, at: datetime) -> None:
+        """Note what each lease has from *at* on, those that have ended only since included."""
+        now = self.state
+        ends = {key: known.ended_at for key, known in self.leases.items() if known.ended_at}
+        late = [lease for lease in self.ended if ends.get(lease.key, at) > at]
+        self.state = replace(now, leases=(*now.leases, *late))
+        self._judge(self.state.leases, at)
+        self.state, self.ended = now, late
 
     def _judge(self, leases: Iterable[Lease], at: datetime) -> None:
         """Note what each of *leases* has from *at* on, where that is something else."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 
+from planner.cli.history import Format, _history
 from planner.forecast.cost import MonthlyCost, compute_bill
 from planner.forecast.history import BoostHistory, History, ListedBoost, Reach, history_of
 from planner.forecast.timeline import Step
@@ -82,10 +86,6 @@ class Stage:
             result_type=BoostResult,
         )
 
-    async def ended(self, namespace: str) -> None:
-        """Wait until the keeper of *namespace* has restored the baseline."""
-        await self.environment.client.get_workflow_handle(keeper_id(namespace)).result()
-
     async def kept(self, namespace: str = "", horizon: Horizon | None = None) -> Kept:
         """Return what the server keeps since this stage began."""
         client, now = self.environment.client, datetime.now(UTC)
@@ -106,12 +106,13 @@ class Stage:
         return history_of(kept.boosts, kept.records, horizon, now, Prices(), kept.reach)
 
     async def boosts(self, namespace: str, *windows: str) -> list[BoostHistory]:
-        """Return the boosts of *namespace* once the lists show all these *windows* ended."""
+        """Return the boosts of *namespace* once the lists show these *windows*, and their end."""
 
         async def shown() -> list[BoostHistory]:
             found = (await self.history(namespace)).boosts
             assert sorted(one.window for one in found) == sorted(windows)
             assert not any(one.outcome in ("running", "uncovered") for one in found)
+            assert not any(one.since and not one.until for one in found)
             return list(found)
 
         found: list[BoostHistory] = await eventually(shown)
@@ -134,16 +135,21 @@ async def staged(
         yield Stage(environment, simulator, begun)
 
 
-def request(
-    namespace: str, window: str, tru: int = 8, seconds: int = 2, **more: Any
-) -> BoostRequest:
-    """Return a boost of a few seconds."""
-    return BoostRequest(namespace=namespace, window=window, tru=tru, ttl_seconds=seconds, **more)
+def request(namespace: str, window: str, **more: Any) -> BoostRequest:
+    """Return a boost that a test ends itself, whenever it has what it needs."""
+    return BoostRequest(
+        namespace=namespace, window=window, **{"tru": 8, "ttl_seconds": 600, **more}
+    )
 
 
 def truth(stage: Stage, namespace: str) -> list[tuple[datetime, float | None]]:
     """Return the changes of the capacity in force, as the Cloud knows them."""
     return [(entry.at, entry.tru) for entry in stage.simulator.history(namespace)[1:]]
+
+
+def span_of(boost: BoostHistory) -> list[datetime | None]:
+    """Return from when to when its capacity was in force."""
+    return [boost.since, boost.until]
 
 
 async def test_a_history_is_what_the_cloud_knows(
@@ -152,73 +158,93 @@ async def test_a_history_is_what_the_cloud_knows(
     """In force from and to is the Cloud's own time; read from the next run's memo, or history."""
     namespace = f"{fresh}.acct"
     async with staged(own_server, namespace) as stage:
+        keeper = own_server.client.get_workflow_handle(keeper_id(namespace))
         for window, project in (("first", "payments"), ("second", "search")):
             await (await stage.fire(request(namespace, window, project=project))).result()
-            await stage.ended(namespace)
+            await keeper.cancel()
+            with pytest.raises(WorkflowFailureError):  # it has restored the baseline first
+                await keeper.result()
         first, second = await stage.boosts(namespace, "first", "second")
-        changes = truth(stage, namespace)
-        assert [tru for _, tru in changes] == [8, None, 8, None]
-        assert [(one.since, one.until) for one in (first, second)] == [
-            (changes[0][0], changes[1][0]),
-            (changes[2][0], changes[3][0]),
-        ]
+        up, down, up_again, down_again = truth(stage, namespace)
+        assert [tru for _, tru in (up, down, up_again, down_again)] == [8, None, 8, None]
+        assert span_of(first) == [up[0], down[0]]
+        assert span_of(second) == [up_again[0], down_again[0]]
         assert [one.project for one in (first, second)] == ["payments", "search"]
         assert [one.fires for one in (first, second)] == [first.start, second.start]
-        assert first.outcome == "late"  # no lead, and provisioning takes its time
+        ended = ("released", "by a cancel of the keeper")
+        assert [(one.outcome, one.why) for one in (first, second)] == [ended, ended]
         kept = await stage.kept(namespace)
         assert (len(kept.records), kept.reach.keepers, kept.reach.histories) == (2, 2, 1)
+        assert kept.reach.retention == timedelta(days=1)  # the dev server's
 
 
-async def test_what_did_not_go_as_planned(own_server: WorkflowEnvironment, fresh: str) -> None:
-    """Capped by rails or by what the Cloud had, changed by others, released, cancelled, missed."""
-    rails, stock, other, gone, left, never = (
-        f"{fresh}-{name}.acct" for name in ("rails", "stock", "other", "gone", "left", "never")
-    )
-    async with staged(own_server, rails, stock, other, gone, left, never) as stage:
+async def test_what_others_did_and_the_cloud_did_not(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """Capped by its rails, by hand and changed by others, cancelled: as the Cloud knows it."""
+    rails, other, left = (f"{fresh}-{name}.acct" for name in ("rails", "other", "left"))
+    async with staged(own_server, rails, other, left) as stage:
         simulator, client = stage.simulator, own_server.client
-        simulator.namespace(stock).max_available_tru = 4
-        simulator.fault("update", "error", status=503, times=10_000, namespace=never)
-        capped = await stage.fire(request(rails, "capped", rails=Rails(max_tru=4)))
-        await stage.fire(request(stock, "short", seconds=3))
-        missed = await stage.fire(request(never, "missed"))
-        cancelled = await stage.fire(request(left, "cancelled", seconds=60))
-        by_hand = request(other, "by-hand", seconds=4, by="kim", reason="a launch")
-        await (await start_boost(client, by_hand, datetime.now(UTC))).result()
+        by_hand = request(other, "by-hand", by="kim", reason="a launch")
+        boosts = [
+            await stage.fire(request(rails, "capped", rails=Rails(max_tru=4))),
+            await stage.fire(request(left, "cancelled")),
+            await start_boost(client, by_hand, datetime.now(UTC)),
+        ]
+        await asyncio.gather(*(boost.result() for boost in boosts))
         await simulator.foreign_change(other, 2)
-        released = await stage.fire(request(gone, "released", seconds=60))
-        await asyncio.gather(capped.result(), cancelled.result(), released.result())
-        await release(client, gone, ReleaseRequest(by="kim"))
+        await simulator.until(lambda: len(truth(stage, other)) == 3)
         await client.get_workflow_handle(keeper_id(left)).cancel()
-        with pytest.raises(WorkflowFailureError):
-            await missed.result()
-        await simulator.clear_faults()
-        await asyncio.gather(*(stage.ended(one) for one in (rails, stock, other, gone)))
-
-        def at(namespace: str) -> list[datetime]:
-            return [at for at, _ in truth(stage, namespace)]
+        for namespace in (rails, other):
+            await release(client, namespace, ReleaseRequest(by="kim"))
 
         (one,) = await stage.boosts(rails, "capped")
-        assert (one.outcome, one.capped, str(one.granted)) == ("capped", "rails", "4 TRU")
-        assert [one.since, one.until] == at(rails)
-        (one,) = await stage.boosts(stock, "short")
-        assert (one.outcome, one.capped, str(one.granted)) == ("capped", "inventory", "4 TRU")
-        assert [one.since, one.until] == at(stock)
+        assert (one.capped, str(one.granted), one.tru) == ("rails", "4 TRU", 8)
+        assert span_of(one) == [at for at, _ in truth(stage, rails)]
         (one,) = await stage.boosts(other, "by-hand")
-        assert (one.by, one.reason, one.outcome) == ("kim", "a launch", "held")
-        raised, lowered, again, reverted = at(other)
-        assert (one.since, one.until) == (raised, reverted)
+        assert (one.by, one.reason) == ("kim", "a launch")
+        raised, lowered, again, reverted = (at for at, _ in truth(stage, other))
+        assert span_of(one) == [raised, reverted]
         assert [(each.at, each.capacity.tru) for each in one.changes] == [(lowered, 2)]
         assert one.lacking == ((lowered, again),)
-        (one,) = await stage.boosts(gone, "released")
-        assert (one.outcome, one.why) == ("released", "by kim")
-        assert [one.since, one.until] == at(gone)
         (one,) = await stage.boosts(left, "cancelled")
         assert (one.outcome, one.why) == ("released", "by a cancel of the keeper")
-        (one,) = await stage.boosts(never, "missed")
-        assert (one.outcome, one.since, one.billed_hours) == ("missed", None, 0)
-        assert "did not get the 8 TRU of missed" in one.why
-        assert one.tru == 8
-        assert one.foreseen_hours >= 1
+        assert span_of(one) == [at for at, _ in truth(stage, left)]
+
+
+async def test_a_missed_boost_and_what_is_printed(
+    own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """A window that never had its capacity is missed, with the reason; all formats say so."""
+    namespace = f"{fresh}.acct"
+    client = own_server.client
+    monkeypatch.setenv("TEMPORAL_ADDRESS", client.service_client.config.target_host)
+    async with staged(own_server, namespace) as stage:
+        stage.simulator.fault("update", "error", status=503, times=10_000, namespace=namespace)
+        boost = await stage.fire(request(namespace, "payroll", ttl_seconds=2, project="finance"))
+        with pytest.raises(WorkflowFailureError):
+            await boost.result()
+        (one,) = await stage.boosts(namespace, "payroll")
+    assert (one.outcome, one.since, one.billed_hours, one.tru) == ("missed", None, 0, 8)
+    assert one.why.startswith(f"{namespace} did not get the 8 TRU of payroll before its end")
+    assert one.foreseen_hours >= 1
+    horizon = Horizon(stage.begun - timedelta(days=3), datetime.now(UTC) + timedelta(minutes=1))
+    printed = {}
+    for output in Format:
+        capsys.readouterr()
+        assert await _history(namespace, horizon, output, Prices()) == 0
+        printed[output] = capsys.readouterr()
+    assert f"{namespace}/payroll: 8 TRU, missed" in printed[Format.text].out
+    assert "of project finance" in printed[Format.text].out
+    assert "UNKNOWN before" in printed[Format.text].out  # three days ago is beyond a day
+    value = json.loads(printed[Format.json].out)
+    assert ([one["outcome"] for one in value["boosts"]], value["reach"]["complete"]) == (
+        ["missed"],
+        False,
+    )
+    (row,) = csv.DictReader(io.StringIO(printed[Format.csv].out))
+    assert (row["window"], row["outcome"], row["project"]) == ("payroll", "missed", "finance")
+    assert "UNKNOWN before" in printed[Format.csv].err
 
 
 # A quarter with skipped time -----------------------------------------------------------
