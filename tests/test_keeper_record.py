@@ -187,7 +187,6 @@ def test_an_observation_tells_of_a_lease_that_has_ended_since() -> None:
     ]
     (found,) = made_of("n", "r", recorded, (at, None), FAR).leases
     assert [(one.at, one.capacity) for one in found.held] == [
-        (at, None),
         (at + MINUTE, Capacity(8)),
         (lost, None),
         (again, Capacity(8)),
