@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, run_async, say
-from planner.cli.options import horizon_of
+from planner.cli.app import EXIT_DONE, app, horizon_of, run_async, say
 
 if TYPE_CHECKING:
     from planner.forecast.history import History
