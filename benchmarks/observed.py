@@ -41,14 +41,13 @@ def shorten() -> None:
     import planner.temporal.watchdog as schedule
     import workflows.activities.watchdog as rounds
     import workflows.keeper_transitions as keeper
-    import workflows.watchdog_decisions as decisions
-    from workflows.contract import WatchdogInput
+    from workflows.contract import WatchdogInput, findings
 
     task: Any = partial(WatchdogInput, every_seconds=EVERY)
     vars(schedule)["WatchdogInput"] = task
     vars(status)["MISSED_KEPT"] = MISSED_KEPT
     vars(keeper)["REVERT_DEADLINE"] = OVERDUE_AFTER
-    vars(decisions)["STUCK_AFTER"] = STUCK_AFTER
+    vars(findings)["STUCK_AFTER"] = STUCK_AFTER
     vars(rounds)["STUCK_AFTER"] = STUCK_AFTER
 
 

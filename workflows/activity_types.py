@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from workflows import keeper_state
 from workflows.contract import Capacity, KeeperStart, LeaseRequest, ReleaseRequest
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState, KnownOptions
 
@@ -60,6 +61,23 @@ class KeeperInput(KeeperStart):
     state: KeeperState | None = None
     updates_per_run: int = 1_000
     observe_every_seconds: int = OBSERVE_EVERY // timedelta(seconds=1)
+
+
+def keeper_input(
+    namespace: str,
+    observe_every: timedelta,
+    *,
+    broken_run: str = "",
+    state: KeeperState | None = None,
+) -> KeeperInput:
+    """Return the input of a keeper that a worker starts, with what this release sets."""
+    return KeeperInput(
+        namespace=namespace,
+        broken_run=broken_run,
+        state=state,
+        observe_every_seconds=observe_every // timedelta(seconds=1),
+        updates_per_run=keeper_state.UPDATES_PER_RUN,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

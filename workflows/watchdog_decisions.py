@@ -30,16 +30,11 @@ from workflows.contract.findings import (
     Pollers,
     findings_of,
     is_late,
+    is_stuck,
 )
 from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
 from workflows.keeper_state import KeeperState
 from workflows.operation_ids import is_own, origin_of
-
-STUCK_ATTEMPTS = 3
-"""Attempts of one workflow task after which a workflow counts as stuck."""
-
-STUCK_AFTER = timedelta(seconds=60)
-"""How long such a task must have been tried: a busy worker lets one time out."""
 
 ACCEPTED_AFTER = timedelta(days=1)
 """How long an external change of an undeclared capacity is reported, until it is the usual one."""
@@ -73,9 +68,7 @@ class Execution:
 
     def is_stuck(self, now: datetime) -> bool:
         """Tell whether its workflow task fails over and over, so that it gets no further."""
-        if not self.is_running or self.task_since is None or self.attempt < STUCK_ATTEMPTS:
-            return False
-        return now - self.task_since >= STUCK_AFTER
+        return self.is_running and is_stuck(self.attempt, self.task_since, now)
 
 
 KeeperAction = Literal["leave", "take over", "terminate and take over"]

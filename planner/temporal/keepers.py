@@ -46,8 +46,9 @@ from workflows.contract import (
     ReleaseRequest,
     format_instant,
     keeper_id,
+    keeper_options,
 )
-from workflows.contract.findings import Keeper
+from workflows.contract.findings import Keeper, is_stuck
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """Time limit for a keeper's answer: its worker may have to replay it first."""
@@ -71,9 +72,6 @@ HAND_OVER = 0.5
 
 LAST_EVENTS = 20
 """Events of a history in which the latest failure of a workflow task is searched."""
-
-TIMEOUTS_OF_KILLS = 3
-"""Workflow tasks in a row that may time out because workers were killed."""
 
 CAUSE_LENGTH = 200
 """Bytes of the failure that a stuck keeper is shown with."""
@@ -240,10 +238,8 @@ async def refuse(client: Client, namespace: str, request: ReleaseRequest) -> Non
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         KEEPER_WORKFLOW,
         KeeperStart(namespace=namespace),
-        id=keeper_id(namespace),
-        task_queue=TASK_QUEUE,
+        **keeper_options(namespace),
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        static_summary=f"Capacity of {namespace}",
     )
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
@@ -323,7 +319,7 @@ async def read_keeper(
     """Return one run, with why it can't go on, else with its status at *now* where it answers."""
     handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
     is_running = execution.status == WorkflowExecutionStatus.RUNNING
-    stuck = await _why_stuck(client, handle) if is_running else ""
+    stuck = await _why_stuck(client, handle, now) if is_running else ""
     return Keeper(
         namespace=execution.id.removeprefix(keeper_id("")),
         run_id=execution.run_id,
@@ -345,22 +341,21 @@ async def _query(handle: WorkflowHandle[Any, Any], now: datetime) -> KeeperStatu
     return status
 
 
-async def _why_stuck(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
+async def _why_stuck(client: Client, handle: WorkflowHandle[Any, Any], now: datetime) -> str:
     """Return why the workflow task of a run fails again and again; empty where it doesn't.
 
-    A worker that was killed makes one task time out; a replay that takes too long, each.
+    It is judged as by the watchdog, which gives such a run a successor.
     """
     try:
         description = await handle.describe(rpc_timeout=ANSWER_WITHIN)
-        attempt = description.raw_description.pending_workflow_task.attempt
-        if attempt <= 1:
+        task = description.raw_description.pending_workflow_task
+        since = task.original_scheduled_time.ToDatetime(tzinfo=UTC)
+        if not is_stuck(task.attempt, since, now):
             return ""
         cause = await _last_failure(client, handle)
     except RPCError:
         return ""
-    if not cause and attempt <= TIMEOUTS_OF_KILLS:
-        return ""
-    return f"{cause or 'its workflow task times out'} (attempt {attempt})"
+    return f"{cause or 'its workflow task times out'} (attempt {task.attempt})"
 
 
 async def _last_failure(client: Client, handle: WorkflowHandle[Any, Any]) -> str:
@@ -399,10 +394,8 @@ async def repair(client: Client, keeper: Keeper, *, task_queue: str = TASK_QUEUE
         await client.start_workflow(
             KEEPER_WORKFLOW,
             start,
-            id=keeper_id(keeper.namespace),
-            task_queue=task_queue,
+            **keeper_options(keeper.namespace, task_queue),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Capacity of {keeper.namespace}",
             rpc_timeout=ANSWER_WITHIN,
         )
     except RPCError as error:

@@ -306,6 +306,7 @@ async def test_a_keeper_that_is_stuck(
     desk: Desk, own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Why is said in its own words, with the command that mends it; and that does."""
+    monkeypatch.setattr("workflows.contract.findings.STUCK_AFTER", timedelta())
     shop = Shop(own_server.client, fresh)
     handle = await own_server.client.start_workflow(
         KEEPER_WORKFLOW,

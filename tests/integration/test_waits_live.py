@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
-from keeper_helpers import Stage, simulated, staged
+from keeper_helpers import ScriptedCloud, Stage, simulated, staged
+from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from planner.simulator import Simulator
-from workflows.cloud import Throttled
+from planner.simulator.api import Principal
+from workflows.activities.capacity import RefusedKeys, signal_keepers
+from workflows.cloud import CloudClient, KeyFile, Throttled
 from workflows.contract import Capacity
+from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration
 
@@ -85,3 +94,42 @@ async def test_nothing_wakes_the_wait_of_a_rate_limit(
         await stage.in_force(12)
         assert time.monotonic() - begun > 3
         assert stage.cloud.steps == [4, 12]
+
+
+async def test_a_new_worker_tries_a_refused_key_at_once(
+    own_server: WorkflowEnvironment, fresh: str, tmp_path: Path
+) -> None:
+    """The key was mended while no worker ran: nothing waits for the slow retries."""
+    key, name = tmp_path / "key", f"{fresh}.acct"
+    key.write_text("an-old-key", encoding="utf-8")
+    client, keys = own_server.client, KeyFile(key)
+    async with (
+        Simulator(provisioning=0.2, check=0.1, keys={"a-new-key": Principal("ours")}) as simulator,
+        CloudClient(simulator.url, keys, poll=0.1) as cloud,
+    ):
+        await simulator.create(name)
+        stage = Stage(own_server, ScriptedCloud(clock=own_server.get_current_time), name, fresh)
+        start = partial(build_worker, client, cloud, task_queue=fresh, grace=timedelta())
+        async with start(workflows_in_memory=0):
+            await stage.start(stage.request(8, 1))
+            await twice_refused(stage)
+        key.write_text("a-new-key", encoding="utf-8")
+        begun = time.monotonic()
+        async with start(workflows_in_memory=0):
+            signalling = asyncio.create_task(signal_keepers(client, RefusedKeys(keys)))
+            await stage.says(lambda status: status.capacity == Capacity(8))
+            assert time.monotonic() - begun < PROMPTLY
+            signalling.cancel()
+
+
+async def twice_refused(stage: Stage) -> None:
+    """Wait until the keeper's second attempt was refused, so that it waits for half a minute."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(RPCError):  # no keeper yet
+                history = await stage.keeper.fetch_history()
+                kinds = [event.activity_task_failed_event_attributes for event in history.events]
+                if sum(bool(failed.scheduled_event_id) for failed in kinds) >= 2:
+                    break
+            await asyncio.sleep(0.1)
+    await stage.says(lambda status: "waiting until" in status.details)

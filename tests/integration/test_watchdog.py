@@ -255,8 +255,8 @@ async def test_a_stuck_keeper_is_replaced(
     own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug that fails the workflow task over and over: the mended code goes on at once."""
-    monkeypatch.setattr("workflows.watchdog_decisions.STUCK_AFTER", timedelta())
-    monkeypatch.setattr("workflows.watchdog_decisions.STUCK_ATTEMPTS", 2)
+    monkeypatch.setattr("workflows.contract.findings.STUCK_AFTER", timedelta())
+    monkeypatch.setattr("workflows.contract.findings.STUCK_ATTEMPTS", 2)
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug of this release")

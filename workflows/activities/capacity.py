@@ -9,12 +9,14 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
 
 from temporalio import activity
-from temporalio.client import Client
+from temporalio.api.common.v1 import WorkflowExecution as Execution
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
+from temporalio.client import Client, WorkflowExecution
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
@@ -30,7 +32,7 @@ from workflows.cloud import (
     TemporaryError,
     Unauthorized,
 )
-from workflows.contract import RETRY_SIGNAL, Capacity, keeper_id
+from workflows.contract import KEEPER_WORKFLOW, RETRY_SIGNAL, Capacity, keeper_id
 from workflows.keeper_state import KeeperState, KnownOptions
 from workflows.keeper_transitions import recognize_request
 from workflows.observability import Heartbeat, heartbeating
@@ -258,6 +260,9 @@ def _faults_reported(namespace: str) -> Iterator[None]:
         raise ApplicationError(str(error), wait, type=kind) from None
 
 
+LAST_EVENTS = 20
+"""Events of a keeper's history in which the end of its latest activity is searched."""
+
 LOOK_EVERY = 2.0
 """Seconds between two looks at the files of refused keys."""
 
@@ -268,8 +273,7 @@ _logger = logging.getLogger(__name__)
 class RefusedKeys:
     """The namespaces whose key was refused, each with a fingerprint of that key.
 
-    Kept in the worker's memory: a worker that was started since leaves its keepers to the
-    slow retries.
+    Kept in the worker's memory: one that starts has its keepers' refused keys tried again.
     """
 
     keys: KeySource
@@ -305,7 +309,14 @@ class RefusedKeys:
 
 
 async def signal_keepers(client: Client, refused: RefusedKeys) -> NoReturn:
-    """Signal each keeper whose refused key has changed to try again; goes on until cancelled."""
+    """Signal each keeper whose refused key has changed to try again; goes on until cancelled.
+
+    At first those whose key was refused to the worker before this one: it may have another.
+    """
+    try:
+        await signal_refused(client)
+    except RPCError as error:
+        _logger.warning("keepers whose key was refused can't be looked for: %s", error.message)
     while True:
         await signal_changed(client, refused)
         await asyncio.sleep(LOOK_EVERY)
@@ -315,7 +326,45 @@ async def signal_changed(client: Client, refused: RefusedKeys) -> None:
     """Signal each keeper whose refused key is another one by now."""
     for namespace in refused.take_changed():
         _logger.info("the key for %s has changed: trying again", namespace)
-        try:
-            await client.get_workflow_handle(keeper_id(namespace)).signal(RETRY_SIGNAL)
-        except RPCError as error:  # it ended meanwhile, or tries again by itself
-            _logger.info("keeper/%s could not be signalled: %s", namespace, error.message)
+        await _signal(client, keeper_id(namespace))
+
+
+async def signal_refused(client: Client) -> None:
+    """Signal each keeper whose latest attempt ended with a refused key.
+
+    Its history tells, which costs no Action; one that tries anyhow isn't signalled.
+
+    Raises:
+        RPCError: The keepers can't be listed.
+    """
+    query = f"WorkflowType = '{KEEPER_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    async for keeper in client.list_workflows(query):
+        with suppress(RPCError):  # it ended meanwhile
+            if await _waits_for_a_key(client, keeper):
+                _logger.info("%s waits for a key: trying again", keeper.id)
+                await _signal(client, keeper.id)
+
+
+async def _waits_for_a_key(client: Client, keeper: WorkflowExecution) -> bool:
+    """Tell whether the latest activity of a keeper failed since its key was refused."""
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace,
+        execution=Execution(workflow_id=keeper.id, run_id=keeper.run_id),
+        maximum_page_size=LAST_EVENTS,
+    )
+    service = client.workflow_service
+    reply = await service.get_workflow_execution_history_reverse(request)
+    for event in reply.history.events:
+        if event.HasField("activity_task_failed_event_attributes"):
+            failure = event.activity_task_failed_event_attributes.failure
+            return failure.application_failure_info.type == Unauthorized.__name__
+        if event.HasField("activity_task_completed_event_attributes"):
+            return False
+    return False
+
+
+async def _signal(client: Client, id: str) -> None:
+    try:
+        await client.get_workflow_handle(id).signal(RETRY_SIGNAL)
+    except RPCError as error:  # it ended meanwhile, or tries again by itself
+        _logger.info("%s could not be signalled: %s", id, error.message)

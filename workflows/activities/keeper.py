@@ -35,7 +35,7 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows import activity_types, keeper_state, observability
+from workflows import activity_types, observability
 from workflows.activity_types import (
     AdmitBoost,
     KeeperInput,
@@ -44,6 +44,7 @@ from workflows.activity_types import (
     RecoverState,
     ReleaseLease,
     RequestLease,
+    keeper_input,
 )
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -59,6 +60,7 @@ from workflows.contract import (
     LeaseRequest,
     ReleaseRequest,
     keeper_id,
+    keeper_options,
 )
 from workflows.contract.from_code import BoostRefused, parse_boost
 from workflows.keeper_record import record_of
@@ -180,19 +182,16 @@ class KeeperActivities:
         is_broken = status in RECOVERABLE_STATUSES
         start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             KEEPER_WORKFLOW,
-            KeeperInput(
-                namespace=namespace,
+            keeper_input(
+                namespace,
+                self._observe_every,
                 broken_run=latest.run_id if latest is not None and is_broken else "",
-                observe_every_seconds=self._observe_every // timedelta(seconds=1),
-                updates_per_run=keeper_state.UPDATES_PER_RUN,
             ),
-            id=keeper_id(namespace),
-            task_queue=activity.info().task_queue,
+            **keeper_options(namespace, activity.info().task_queue),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE
             if status == "RUNNING"
             else WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=f"Capacity of {namespace}",
             memo=await self._record_of(namespace, latest)
             if status not in ("", "RUNNING")
             else None,

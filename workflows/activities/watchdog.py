@@ -39,10 +39,10 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows import activity_types, keeper_state, observability, watchdog_decisions
+from workflows import activity_types, observability, watchdog_decisions
 from workflows.activities.capacity import Cloud
 from workflows.activities.notices import NoticeSender
-from workflows.activity_types import KeeperInput
+from workflows.activity_types import keeper_input
 from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorized
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -65,10 +65,11 @@ from workflows.contract import (
     WatchdogReport,
     format_instant,
     keeper_id,
+    keeper_options,
     lease_of,
     occurrence_of,
 )
-from workflows.contract.findings import Keeper, NamespaceFacts, WindowRun, status_of
+from workflows.contract.findings import STUCK_AFTER, Keeper, NamespaceFacts, WindowRun, status_of
 from workflows.contract.notices import (
     KEY_EXPIRES_WITHIN,
     Alarm,
@@ -79,7 +80,7 @@ from workflows.contract.notices import (
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
-from workflows.watchdog_decisions import STUCK_AFTER, Execution, QuietCapacity
+from workflows.watchdog_decisions import Execution, QuietCapacity
 
 AT_ONCE = 4
 """Requests of a round that wait at once: the watchdog takes its time, boosts come first."""
@@ -409,17 +410,9 @@ class _Round:
     ) -> None:
         await self.client.start_workflow(
             KEEPER_WORKFLOW,
-            KeeperInput(
-                namespace=namespace,
-                broken_run=broken_run,
-                state=state,
-                observe_every_seconds=self.of.observe_every // timedelta(seconds=1),
-                updates_per_run=keeper_state.UPDATES_PER_RUN,
-            ),
-            id=keeper_id(namespace),
-            task_queue=self.of.task_queue,
+            keeper_input(namespace, self.of.observe_every, broken_run=broken_run, state=state),
+            **keeper_options(namespace, self.of.task_queue),
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Capacity of {namespace}",
             rpc_timeout=RPC_TIMEOUT,
         )
 

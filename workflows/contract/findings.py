@@ -210,6 +210,12 @@ STATES: tuple[NamespaceState, ...] = get_args(NamespaceState)
 ALARMING: frozenset[NamespaceState] = frozenset(STATES) - {"ok", "raising", "reverting"}
 """States that cost money or work until somebody, or the watchdog, mends them."""
 
+STUCK_ATTEMPTS = 3
+"""Attempts of one workflow task after which a workflow counts as stuck."""
+
+STUCK_AFTER = timedelta(seconds=60)
+"""How long such a task must have been tried: a busy worker lets one time out."""
+
 MISSED_MEMO = "missed"
 """The memo field of a boost whose window ended without its capacity: a `MissedBoost`."""
 
@@ -509,6 +515,14 @@ def format_age(age: timedelta) -> str:
     return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= size), "") or (
         f"{seconds}s"
     )
+
+
+def is_stuck(attempt: int, since: datetime | None, now: datetime) -> bool:
+    """Tell whether a workflow gets no further, whose pending workflow task is tried over and over.
+
+    *attempt* counts the attempts of that task, which is due *since* then; None without one.
+    """
+    return attempt >= STUCK_ATTEMPTS and since is not None and now - since >= STUCK_AFTER
 
 
 def _of_pollers(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:

@@ -11,7 +11,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 from zoneinfo import ZoneInfo, reset_tzpath
 
 
@@ -276,6 +276,23 @@ class KeeperStart:
 
     namespace: str
     broken_run: str = ""
+
+
+class KeeperOptions(TypedDict):
+    """How a keeper is started besides its input, wherever that is done."""
+
+    id: str
+    task_queue: str
+    static_summary: str
+
+
+def keeper_options(namespace: str, task_queue: str = TASK_QUEUE) -> KeeperOptions:
+    """Return how the keeper of *namespace* is started."""
+    return KeeperOptions(
+        id=keeper_id(namespace),
+        task_queue=task_queue,
+        static_summary=f"Capacity of {namespace}",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
