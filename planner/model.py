@@ -454,7 +454,7 @@ class Project:
 
     *name* is the owner mark. Namespaces are sorted by name, windows likewise, so that
     the order of files doesn't matter. *source* names where the calendars come from, where
-    planner.yaml does.
+    planner.yaml does. *renamed_from* is the name that the project had before, where it says so.
     """
 
     name: str
@@ -463,6 +463,7 @@ class Project:
     prices: Prices = Prices()
     temporal: RequiredTarget = RequiredTarget()
     source: str = ""
+    renamed_from: str = ""
     notices: tuple[NoticeTarget, ...] = ()
     warnings: tuple[Lint, ...] = field(default=(), compare=False)
 

@@ -371,6 +371,7 @@ def desired_state(
             replace(project, namespaces=tuple(calendars)), now.date(), dated_zones
         ),
         policy=project.policy,
+        former=project.renamed_from,
         follow=follow,
         renamed={
             schedule_id(window.namespace, window.name): schedule_id(

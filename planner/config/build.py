@@ -91,6 +91,7 @@ def build(
         prices=prices_of(settings.document.prices),
         temporal=required_target_of(settings.document.temporal),
         source=settings.document.source or "",
+        renamed_from=settings.document.renamed_from or "",
         notices=notices_of(settings.document),
     ), []
 
@@ -474,6 +475,12 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
 def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
     rails = settings.guard_rails
     yield ("guard_rails", "max_tru"), unusable(rails)
+    if settings.document.renamed_from == settings.document.project:
+        yield (
+            ("renamed_from",),
+            f"'renamed_from': {quote(settings.document.project)} is its present name; write the "
+            "one before, or remove the line",
+        )
     yield from _notice_findings(settings.document)
     if prices := settings.document.prices:
         yield ("prices", "tiers"), _tier_problem(prices_of(prices))

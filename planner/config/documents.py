@@ -426,6 +426,13 @@ class PlannerDocument(Strict):
         "One for each directory that is synced.",
         examples=["payments-platform"],
     )
+    renamed_from: ProjectName | None = Field(
+        default=None,
+        description="The name that the project had before: the next sync takes over that "
+        "project's schedules, with their pauses and running boosts, where they come from the "
+        "same source. Remove it after the sync.",
+        examples=["payments"],
+    )
     policy: PolicyWord | None = Field(
         default=None, description="How far a sync may go. Default: sync, which also deletes."
     )

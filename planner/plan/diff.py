@@ -71,9 +71,9 @@ def ids_to_describe(state: DesiredState, listed: Mapping[str, LiveSchedule]) -> 
     )
 
 
-def is_neighbour(live: LiveSchedule, project: str, desired: Collection[str]) -> bool:
-    """Tell whether *live* belongs to another project than *project*, and isn't in *desired*."""
-    return live.project not in ("", project) and live.id not in desired
+def is_neighbour(live: LiveSchedule, names: Collection[str], desired: Collection[str]) -> bool:
+    """Tell whether *live* belongs to a project not among *names*, and isn't in *desired*."""
+    return live.project not in ("", *names) and live.id not in desired
 
 
 def start_candidates(
@@ -104,7 +104,7 @@ def boosts_to_check(
     return tuple(
         id
         for id, one in live.items()
-        if one.project == state.project
+        if one.project in state.names
         and (own := one.schedule or desired.get(id))
         and has_boost(own, one, now)
     )
@@ -143,7 +143,7 @@ def diff(
             since was deleted by hand.
     """
     desired = {schedule.id: schedule for schedule in state.schedules}
-    neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.project, desired)}
+    neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.names, desired)}
     live = {id: one for id, one in live.items() if id not in neighbours}
     renamed = renames(state, live)
     decided = [
@@ -154,6 +154,7 @@ def diff(
                 live.get(id),
                 state.project,
                 now,
+                former=state.former,
                 settled=candidates is not None and id not in candidates,
                 written=written.get(id, ""),
                 follow=state.follow,
@@ -170,7 +171,7 @@ def diff(
         project=state.project,
         changes=tuple(change for change in kept if change.action != "unchanged" or change.remarks),
         unchanged=sum(change.action == "unchanged" for change in kept),
-        owned=sum(one.project == state.project and not one.has_ended for one in live.values()),
+        owned=sum(one.project in state.names and not one.has_ended for one in live.values()),
         warnings=(*left, *_warnings(kept, now)),
         neighbours=tuple(one for _, one in sorted(neighbours.items()) if not one.has_ended),
     )
@@ -232,6 +233,7 @@ def decide(
     project: str,
     now: datetime,
     *,
+    former: str = "",
     settled: bool = False,
     written: str = "",
     follow: bool = False,
@@ -243,12 +245,15 @@ def decide(
         live: The one on the server; None without one.
         project: The project of the files.
         now: The instant of the plan.
+        former: The name that the project had before; empty without one.
         settled: Whether every occurrence under way has a boost.
         written: The digest of the schedule that the last sync left.
         follow: Whether running boosts follow the schedule.
     """
     if live is None:
         return _create(desired, now, written)
+    if former and live.project == former and live.schedule:
+        return rename(desired, live, now)
     if live.project != project:
         return _adopt(desired, live, now)
     desired = keep_operator_pause(desired, live)
@@ -283,7 +288,7 @@ def renames(state: DesiredState, live: Mapping[str, LiveSchedule]) -> dict[str, 
             and former not in desired
             and former not in found.values()
             and there
-            and there.project == state.project
+            and there.project in state.names
             and there.schedule is not None
         ):
             found[id] = former
@@ -291,9 +296,10 @@ def renames(state: DesiredState, live: Mapping[str, LiveSchedule]) -> dict[str, 
 
 
 def rename(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
-    """Return the change that makes *desired* in place of *live*, its window's former schedule.
+    """Return the change that makes *desired* in place of *live*, of its window's former name.
 
-    Running boosts follow: the lease passes to the new name in one step.
+    Or of its project's. Running boosts follow a new name of the window: the lease passes to it in
+    one step. Under the same name it stays as it is.
     """
     desired = keep_operator_pause(desired, live)
     there = live_schedule(Change(action="rename", id=desired.id, live=live))
@@ -301,19 +307,20 @@ def rename(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
     fields = tuple(replace(one, derived=one.derived or one.name == "window") for one in fields)
     after = next_occurrences(desired, now)
     boosts = running(live, now)
+    moved = live.id != desired.id
     return Change(
         action="rename",
         id=desired.id,
         fields=tuple(_with_start(found, desired, after) for found in fields),
         desired=desired,
         live=live,
-        reason=f"renamed from {live.window}",
+        reason=f"renamed from {live.window}" if moved else f"of the project {live.project}",
         cause="files",
         before=next_occurrences(there, now),
         after=after,
         starts=_missed(desired, live, now),
         running=boosts,
-        follow=bool(boosts),
+        follow=moved and bool(boosts),
         remarks=pause_remarks(live),
     )
 

@@ -105,6 +105,27 @@ def source_refusal(
     )
 
 
+def takeover_refusal(former: str, recorded: Source | None, source: Source | None) -> str:
+    """Return why the schedules of the project *former* may not be taken over; empty if they may.
+
+    Only by calendars from where that project was last synced: a `renamed_from:` that was copied
+    to another repository would take another team's.
+
+    Args:
+        former: The project's name before.
+        recorded: The source of its last sync; None where none is known.
+        source: The source of these calendars; None where the caller has none.
+    """
+    if source is None or (recorded and recorded.name == source.name):
+        return ""
+    where = f"was last synced from {recorded.name}" if recorded else "has no record of its source"
+    return (
+        f"`renamed_from: {former}` in planner.yaml would take over the schedules of a project that "
+        f"{where}, and these calendars are from {source.name}. Remove the line, unless this is "
+        "that project: then allow it once with --move-source"
+    )
+
+
 NONE = "none"
 
 
@@ -304,8 +325,9 @@ Action = Literal[
 - ``create``: the schedule doesn't exist.
 - ``update``: it exists, is owned by the project, and differs.
 - ``extend``: only the horizon of a dated schedule moved; its firings so far are the same.
-- ``rename``: the schedule of the window's former name is there: it is made anew under the new
-  one, with an operator's pause and the running boost, and the former one is deleted.
+- ``rename``: the schedule of the window's or the project's former name is there: it is made
+  anew under the new one, with an operator's pause and the running boost, and the former one is
+  deleted.
 - ``adopt``: it has our id but not our owner mark; it is deleted and created with the mark.
 - ``start``: it equals the desired one, but did not fire for an occurrence under way.
 - ``follow``: it equals the desired one, but its running boost was granted something else.
@@ -336,15 +358,22 @@ CHECKSUM_LENGTH = 12
 class DesiredState:
     """The schedules that a project's files define, and how far a sync may go.
 
-    *follow* applies a window's change to its running boosts, too. *renamed* has the former id
-    of each schedule whose window was renamed, by its present id.
+    *former* is the name that the project had before, empty without one: that project's
+    schedules are ours to take over. *follow* applies a window's change to its running boosts,
+    too. *renamed* has the former id of each schedule whose window was renamed, by its present id.
     """
 
     project: str
     schedules: tuple[Schedule, ...]
     policy: Policy = "sync"
+    former: str = ""
     follow: bool = False
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The owner marks of its schedules: its name, and the former one."""
+        return (self.project, self.former) if self.former else (self.project,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,7 +480,8 @@ class Change:
         cause: Who made the difference.
         desired: The schedule as it will be written, with an operator's pause and note. None
             for a delete.
-        live: The schedule on the server; None for a create. That of a rename has another id.
+        live: The schedule on the server; None for a create. That of a renamed window has another
+            id, that of a renamed project another owner.
         before: The next occurrences of the live schedule, each ``[start, end)``.
         after: The next occurrences once the change is written.
         starts: Nominal times of occurrences under way that have no boost: started at once.
@@ -493,8 +523,9 @@ class Change:
 
     @property
     def former_id(self) -> str:
-        """The id of the schedule that a rename deletes; empty for every other change."""
-        return self.live.id if self.action == "rename" and self.live else ""
+        """The other id under which a renamed window's schedule is deleted; empty without one."""
+        renamed = self.action == "rename" and self.live and self.live.id != self.id
+        return self.live.id if renamed and self.live else ""
 
     @property
     def outcome(self) -> str:

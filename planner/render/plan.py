@@ -236,21 +236,31 @@ def plan_text(
 
 
 def _groups(plan: Plan) -> list[list[Change]]:
-    """Return the changes in order; many that are held back for one reason are one group."""
+    """Return the changes in order; many that are held back for one reason are one group.
+
+    So are the schedules that only pass to the project's new name.
+    """
     together: dict[str, list[Change]] = {}
     for change in plan.changes:
-        together.setdefault(reason_of(change) if change.refusal else "", []).append(change)
+        alone = not (change.refusal or _only_passes(change))
+        together.setdefault("" if alone else reason_of(change), []).append(change)
     shared = {why: group for why, group in together.items() if why and len(group) >= MOST_REFUSED}
     seen: set[str] = set()
     groups: list[list[Change]] = []
     for change in plan.changes:
         why = reason_of(change)
-        if not (change.refusal and why in shared):
+        if not ((change.refusal or _only_passes(change)) and why in shared):
             groups.append([change])
         elif why not in seen:
             seen.add(why)
             groups.append(shared[why])
     return groups
+
+
+def _only_passes(change: Change) -> bool:
+    """Tell whether *change* only gives its schedule to the project's new name."""
+    passes = change.action == "rename" and not change.former_id
+    return passes and not (change.fields or change.starts or list(notices(change)))
 
 
 def _head(group: Sequence[Change], colour: bool) -> str:

@@ -129,6 +129,8 @@ class _Writer:
             return await self._create(change.desired, change.starts)
         if change.action == "adopt":
             return await self._adopt(change.desired, change.starts)
+        if change.action == "rename" and not change.former_id:  # of the project alone
+            return await self._adopt(change.desired, change.starts)
         if change.action == "rename":
             made = await self._create(change.desired, change.starts)
             await self._delete(change.former_id)

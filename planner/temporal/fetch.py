@@ -88,16 +88,16 @@ async def fetch(
         return not last.is_complete or len(outdated(last, listed)) <= FEW
 
     namespaces = {namespace_of(id) for id in desired}
-    seen = await list_showing(server, state.project, desired, shows, namespaces)
-    neighbours = {id: one for id, one in seen.items() if is_neighbour(one, state.project, desired)}
+    seen = await list_showing(
+        server, state.project, desired, shows, namespaces, former=state.former
+    )
+    neighbours = {id: one for id, one in seen.items() if is_neighbour(one, state.names, desired)}
     listed = {id: one for id, one in seen.items() if id not in neighbours}
     stale = outdated(last, listed)
     ids = sorted(stale | set(listed if full else ids_to_describe(state, listed)))
     described = dict(zip(ids, await describe_all(server, ids), strict=True))
     there = {id: live for id, live in {**listed, **described}.items() if live}
-    ours = {
-        id: live for id, live in there.items() if live.project == state.project or id in desired
-    }
+    ours = {id: live for id, live in there.items() if live.project in state.names or id in desired}
     fingerprints = {id: fingerprint(there.get(id)) for id in last.fingerprints}
     pauses = {id: note for id, note in last.pauses.items() if id in desired - there.keys()}
     unlisted = replace(last, fingerprints=fingerprints, pauses=pauses)
@@ -110,6 +110,8 @@ async def list_showing(
     ids: Collection[str],
     shows: Callable[[Mapping[str, LiveSchedule]], bool],
     namespaces: Collection[str] = (),
+    *,
+    former: str = "",
 ) -> dict[str, LiveSchedule]:
     """Return the list once it *shows* the last writes, or as it is after the last wait.
 
@@ -117,11 +119,11 @@ async def list_showing(
     right after they were created.
     """
     for wait in LIST_WAITS:
-        listed = await list_schedules(server, project, ids, namespaces)
+        listed = await list_schedules(server, project, ids, namespaces, former=former)
         if shows(listed):
             return listed
         await asyncio.sleep(wait)
-    return await list_schedules(server, project, ids, namespaces)
+    return await list_schedules(server, project, ids, namespaces, former=former)
 
 
 async def describe_all(server: Server, ids: Iterable[str]) -> list[LiveSchedule | None]:
@@ -145,17 +147,23 @@ async def with_last_writes(
 
 
 async def list_schedules(
-    server: Server, project: str, ids: Collection[str] = (), namespaces: Collection[str] = ()
+    server: Server,
+    project: str,
+    ids: Collection[str] = (),
+    namespaces: Collection[str] = (),
+    *,
+    former: str = "",
 ) -> dict[str, LiveSchedule]:
     """Return the listed schedules of *project*, those under *ids*, and any for *namespaces*.
 
-    An empty *project* means every one with a planner's owner mark.
+    An empty *project* means every one with a planner's owner mark. Those of the project that it
+    was *former* are returned, too.
     """
     reader = EntryReader(server.converter)
     found: dict[str, LiveSchedule] = {}
     async for entry in list_entries(server):
         owner, id = await reader.owner(entry), entry.schedule_id
-        is_meant = project in ("", owner) or namespace_of(id) in namespaces
+        is_meant = project in ("", owner) or owner == former or namespace_of(id) in namespaces
         if (owner and is_meant) or id in ids:
             found[id] = reader.read(entry, owner)
     return found

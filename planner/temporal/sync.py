@@ -27,6 +27,7 @@ from planner.plan.model import (
     Source,
     Target,
     source_refusal,
+    takeover_refusal,
 )
 from planner.plan.safety import Allowances, require_allowed, require_checksum, with_refusals
 from planner.schedules.spec import Schedule
@@ -281,7 +282,8 @@ async def _plan(
     warnings = [*plan.warnings, *zone_warnings(snapshot.zones)]
     if _changes_targets(request, snapshot.unlisted):
         warnings.append(Lint("", 0, "notices", NOTICES_CHANGED))
-    plan = replace(plan, warnings=tuple(warnings))
+    refusal = await _takeover_refusal(server, request, plan, now)
+    plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
     return _DatedPlan(
         plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
         unlisted=snapshot.unlisted,
@@ -302,7 +304,20 @@ def _guarded(plan: Plan, server: Server, request: SyncRequest, last: LastApplied
         deletes=any(change.action == "delete" for change in plan.pending),
     )
     target = target_of(server, request)
-    return replace(plan, target=target, refusal=refusal or request.objection(plan))
+    return replace(plan, target=target, refusal=plan.refusal or refusal or request.objection(plan))
+
+
+async def _takeover_refusal(server: Server, request: SyncRequest, plan: Plan, now: datetime) -> str:
+    """Return why *plan* may not take over the schedules of the project's former name.
+
+    Empty if it may, or takes over none.
+    """
+    former = request.desired.former
+    taken = any(one.live and one.live.project == former for one in plan.pending)
+    if not former or not taken or request.move_source:
+        return ""
+    recorded = (await read_last_applied(server, former, now)).source
+    return takeover_refusal(former, recorded, request.source)
 
 
 def target_of(server: Server, request: SyncRequest) -> Target:

@@ -286,12 +286,19 @@ def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule]) -> set[str]:
     return {id for id, known in last.fingerprints.items() if known != fingerprint(listed.get(id))}
 
 
+def _keeps_pause(change: Change, live: LiveSchedule) -> bool:
+    """Tell whether *change* makes a schedule anew under its id, with the pause that it has."""
+    if change.action == "rename" and not change.former_id:
+        return live.paused_by_operator
+    return change.action == "adopt" and live.paused
+
+
 def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
     """Return the record to write before *plan* is applied; *last* is kept where still needed."""
     adopted = {
         change.id: change.desired.note
         for change in plan.pending
-        if change.action == "adopt" and change.desired and change.live and change.live.paused
+        if change.desired and change.live and _keeps_pause(change, change.live)
     }
     ids = (id for change in plan.pending for id in (change.id, change.former_id) if id)
     unknown = dict.fromkeys(ids, None)

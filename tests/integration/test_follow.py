@@ -18,7 +18,8 @@ from planner.plan.model import DesiredState
 from planner.render.plan import plan_text
 from planner.schedules.spec import Schedule
 from planner.simulator import Simulator
-from planner.temporal.sync import SyncRequest, sync
+from planner.temporal.fetch import describe
+from planner.temporal.sync import SyncRequest, fetch_plan, sync
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, STATUS_QUERY, KeeperStatus, keeper_id
 from workflows.worker import build_worker
@@ -205,6 +206,28 @@ async def test_a_rename_in_a_file_changes_no_capacity(fresh: str) -> None:
         assert [(one.change.action, one.done) for one in done.outcomes] == [("rename", True)]
         assert await stage.leases() == [granted]
         assert (await shop.plan(wages)).pending == ()
+        assert stage.capacities == [None, 4]
+
+
+async def test_a_renamed_project_changes_no_capacity(fresh: str) -> None:
+    """Its schedule is made anew with the new mark; the running boost keeps its lease."""
+    async with staged(fresh) as stage:
+        shop, value = stage.shop, stage.shop.value()
+        await shop.sync(moved(stage, 0))
+        await stage.reaches(None, 4)
+        await eventually(lambda: running(stage))
+        (granted,) = await stage.leases()
+        state = DesiredState(
+            project=f"{shop.project}-new", schedules=(moved(stage, 0),), former=shop.project
+        )
+        done = await sync(shop.server, SyncRequest(desired=state), datetime.now(UTC))
+        assert [(one.change.action, one.done) for one in done.outcomes] == [("rename", True)]
+        live = await describe(shop.server, value.id)
+        assert live is not None
+        assert live.project == state.project
+        assert await stage.leases() == [granted]
+        again = await fetch_plan(shop.server, SyncRequest(desired=state), datetime.now(UTC))
+        assert again.pending == ()
         assert stage.capacities == [None, 4]
 
 
