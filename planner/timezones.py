@@ -139,19 +139,20 @@ def _changes_of_year(timezone: str, year: int) -> tuple[ClockChange, ...]:
         instant += _PROBE
         after = _offset(instant, tz)
         if after != before:
-            found.append(ClockChange(_jump(instant - _PROBE, instant, tz), before, after))
+            found.append(ClockChange(_jump(instant - _PROBE, before, tz), before, after))
             before = after
     return tuple(change for change in found if change.at.year == year)
 
 
-def _jump(low: datetime, high: datetime, tz: ZoneInfo) -> datetime:
-    """Return the instant, to the second, at which the offset changes; binary search."""
-    before = _offset(low, tz)
-    span = int((high - low).total_seconds())
-    first, last = 0, span  # the jump is in (low + first, low + last]
+def _jump(low: datetime, before: timedelta, tz: ZoneInfo) -> datetime:
+    """Return the instant, to the second, from which on the offset isn't *before* any more.
+
+    It lies within `_PROBE` after *low*; a binary search.
+    """
+    first, last = 0, int(_PROBE.total_seconds())  # the jump is in (low + first, low + last]
     while last - first > 1:
         middle = (first + last) // 2
-        if _offset(low + timedelta(seconds=middle), tz) == before:
+        if (low + timedelta(seconds=middle)).astimezone(tz).utcoffset() == before:
             first = middle
         else:
             last = middle
