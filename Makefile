@@ -2,7 +2,7 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock exits stories parity fuzz bench-expand races edits notices \
+.PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
   kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape rules
 
 check: static test  ## what CI runs
@@ -34,10 +34,12 @@ exits:  ## `planner plan` in a row against a real server, the right exit code ea
 STORIES ?= 10000
 BRISK_STORIES ?= 64
 STORY_SEED ?= $(shell date +%s)
-stories:  ## random stories of namespaces through the real workflows: the six promises
-	STORY_COUNT=$(STORIES) STORY_SEED=$(STORY_SEED) BRISK_STORIES=$(BRISK_STORIES) \
-	  $(PYTHON) -m pytest -q -n logical --dist worksteal tests/test_stories.py \
-	  tests/integration/test_brisk_stories.py -k kept
+stories:  ## random stories of namespaces through the real workflows: the six promises (STORY_PROCESSES=1)
+	@STORIES=$(STORIES) STORY_SEED=$(STORY_SEED) BRISK_STORIES=$(BRISK_STORIES) \
+	  $(PYTHON) tests/play_stories.py
+
+histories:  ## record histories in tests/data/histories that aren't there yet; a release's own stay
+	SAVE_HISTORIES=1 $(PYTHON) -m pytest -q tests/test_provision.py -k save
 
 FUZZ_SECONDS ?= 3600
 fuzz:  ## mutated calendars and iCalendar files, so long each: a bounded answer, never a traceback
