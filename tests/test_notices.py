@@ -12,11 +12,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hypothesis import given
+from config_helpers import problems, project, write
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.converter import value_to_type
 
+from planner.cli.app import EXIT_USAGE
+from planner.cli.main import exit_code_of
 from workflows.activities.notices import NoticeSender, masked
+from workflows.activities.watchdog import WatchdogActivities
+from workflows.cloud import KeyExpiry
 from workflows.contract import (
     CalendarView,
     Capacity,
@@ -252,6 +257,7 @@ def test_each_event_is_opened_and_closed_whatever_happens(
         assert all(gap >= SETTLED_AFTER for gap in gaps)
 
 
+@settings(max_examples=40)
 @given(STEPS)
 def test_without_a_kill_nothing_is_accepted_twice(
     steps: list[tuple[set[NoticeEvent], str, int]],
@@ -574,3 +580,180 @@ def test_what_is_new_goes_on_record_first() -> None:
     before.round(after=SETTLED_AFTER)
     assert news(known, before.notices)
     assert before.notices[0].sent[0] == Sent(target="payments/team", status="over")
+
+
+# What planner.yaml says ---------------------------------------------------------------
+
+EMPTY = "namespace: payments-prod.a1b2c\nwindows: {}\n"
+
+
+def declared(notice: str) -> dict[str, str]:
+    """Return files with one notice, whose keys begin on line 3 of planner.yaml."""
+    lines = "".join(f"    {line}\n" for line in notice.strip().splitlines())
+    planner = f"project: payments\nnotices:\n  - name: team\n{lines}"
+    return {"planner.yaml": planner, "a.yaml": EMPTY}
+
+
+@pytest.mark.parametrize(
+    ("notice", "line", "sentence"),
+    [
+        pytest.param("x: 1", 4, "unknown key 'x'; known here: name, format, url", id="key"),
+        pytest.param("format: teams", 4, "'teams' is none of json, slack or", id="format"),
+        pytest.param("events: [uncoverd]", 4, "did you mean 'uncovered'?", id="event"),
+        pytest.param("format: json", 3, "has no address; write url: https://hooks", id="nowhere"),
+        pytest.param(
+            "url: https://a.example.com\nurl_from: env A", 3, "has url and url_from", id="twice"
+        ),
+        pytest.param(
+            "format: slack\nurl: https://a.example.com/S3CRET",
+            3,
+            "has url; write url_from: env SLACK_WEBHOOK_URL",
+            id="Slack in the open",
+        ),
+        pytest.param(
+            "format: pagerduty\nurl_from: env A",
+            3,
+            "write key_from: env PAGERDUTY_ROUTING_KEY",
+            id="PagerDuty without a key",
+        ),
+        pytest.param(
+            "format: pagerduty\nkey_from: env A\nurl: https://a.example.com",
+            6,
+            "a routing key is sent to PagerDuty alone",
+            id="PagerDuty elsewhere",
+        ),
+        pytest.param(
+            "url_from: https://hooks.slack.com/services/S3CRET",
+            4,
+            "where the worker finds the secret, not the secret itself; write env SLACK",
+            id="a secret as its place",
+        ),
+        pytest.param(
+            "format: pagerduty\nkey_from: S3CRETS3CRETS3CRETS3CRETS3CRET00",
+            5,
+            "not the secret itself",
+            id="a key as its place",
+        ),
+        pytest.param(
+            "url: https://hooks.slack.com/services/S3CRET",
+            4,
+            "such a URL is a secret, which belongs in no file",
+            id="Slack's address",
+        ),
+        pytest.param(
+            "url: https://a.example.com/?token=S3CRET", 4, "is a secret", id="a token in it"
+        ),
+        pytest.param(
+            "url: https://user:S3CRET@a.example.com/", 4, "no URL without user", id="a password"
+        ),
+        pytest.param("url_from: file relative/path", 4, "file /run/secrets", id="a relative path"),
+        pytest.param(
+            "url: https://a.example.com\nnamespaces: [paymens-prod.a1b2c]",
+            5,
+            "there is no calendar of 'paymens-prod.a1b2c'; did you mean 'payments-prod.a1b2c'?",
+            id="a namespace",
+        ),
+    ],
+)
+def test_bad_notices_are_refused_with_a_good_value(
+    tmp_path: Path, notice: str, line: int, sentence: str
+) -> None:
+    """With file and line; what may be a secret is never quoted."""
+    (found,) = problems(tmp_path, declared(notice))
+    assert found[:2] == ("planner.yaml", line)
+    assert sentence in found[2]
+    assert "S3CRET" not in found[2]
+
+
+def test_two_notices_of_one_name(tmp_path: Path) -> None:
+    """The name is what a test and the logs call it by."""
+    files = declared("url: https://a.example.com")
+    files["planner.yaml"] += "  - {name: team, url: https://b.example.com}\n"
+    assert problems(tmp_path, files) == [
+        ("planner.yaml", 5, "a second notice named 'team'; name it differently")
+    ]
+
+
+def test_notices_as_they_are_written(tmp_path: Path) -> None:
+    """Only where a secret is kept goes on."""
+    text = """\
+project: payments
+notices:
+  - {name: pager, format: pagerduty, key_from: "file  /run/secrets/key", events: [missed, capped]}
+  - {name: team, format: slack, url_from: env SLACK, namespaces: payments-prod.a1b2c}
+"""
+    found = project(tmp_path, {"planner.yaml": text, "a.yaml": EMPTY}).notices
+    assert found == (
+        NoticeTarget(
+            name="pager",
+            format="pagerduty",
+            secret="file /run/secrets/key",
+            events=("missed", "capped"),
+            project="payments",
+        ),
+        NoticeTarget(
+            name="team",
+            format="slack",
+            secret="env SLACK",
+            namespaces=("payments-prod.a1b2c",),
+            project="payments",
+        ),
+    )
+
+
+def test_planner_notify(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It shows what is there, and a test tells each answer; 1 unless all accepted it."""
+    files = declared("url_from: env HOOK")
+    files["planner.yaml"] += "  - {name: log, url: https://a.example.com}\n"
+    write(tmp_path, files)
+    receiver = Receiver()
+    transport = httpx.MockTransport(receiver)
+    monkeypatch.setattr(
+        NoticeSender, "_client", lambda self, url: httpx.AsyncClient(transport=transport)
+    )
+    monkeypatch.delenv("HOOK", raising=False)
+
+    def planner(*arguments: str) -> int:
+        return exit_code_of(["notify", *arguments, "--calendars", str(tmp_path)])
+
+    assert planner() == 0
+    assert "team: json to env HOOK" in capsys.readouterr().out
+    assert planner("--test") == 1
+    out = capsys.readouterr().out
+    assert "log: accepted" in out
+    assert "team: not accepted: the environment variable HOOK is not set here" in out
+    monkeypatch.setenv("HOOK", "https://hooks.example.com/S3CRET")
+    assert planner("team", "--test") == 0
+    assert "S3CRET" not in capsys.readouterr().out
+    (first, second) = receiver.requests
+    assert (first.url.host, second.url.host) == ("a.example.com", "hooks.example.com")
+    assert json.loads(second.content)["test"] is True
+    assert planner("tem", "--test") == EXIT_USAGE
+    assert "did you mean 'team'?" in capsys.readouterr().err
+
+
+async def test_a_key_that_expires_soon_is_an_event() -> None:
+    """It is looked up once an hour; one that can't be looked up again stays known."""
+    looks: list[list[str]] = []
+    expires = NOW + timedelta(days=9)
+
+    async def look(names: Iterable[str]) -> tuple[KeyExpiry, ...]:
+        looks.append(list(names))
+        far = KeyExpiry("far", NOW + timedelta(days=90), ("b.acct",))
+        return (KeyExpiry("near", expires, ("a.acct",)), far) if len(looks) == 1 else ()
+
+    watchdog = WatchdogActivities(
+        None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
+        key_expiries=look,
+    )
+    facts = (NamespaceFacts(namespace="a.acct"), NamespaceFacts(namespace="b.acct"))
+    for minutes in (0, 2, 59, 60):
+        view = RoundView(report=report(-timedelta(minutes=minutes)), facts=facts)
+        (found,) = await watchdog._expiring_keys(view)
+        assert (found.event, found.subject) == ("key-expiry", f"near/{expires:%Y-%m-%d}")
+    assert looks == [["a.acct", "b.acct"]] * 2
