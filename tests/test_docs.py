@@ -88,6 +88,7 @@ def test_links_between_pages_lead_somewhere() -> None:
         "holiday data updated",
         "leave",
         "Terraform",
+        "rows Temporal UI faults",
     ],
 )
 def test_a_question_is_found_by_its_words(words: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,6 +32,7 @@ from planner.temporal import apply as apply_module
 from planner.temporal.client import Server
 from planner.temporal.fetch import describe, list_schedules
 from planner.temporal.sync import sync
+from workflows.contract import BOOST_WORKFLOW
 
 pytestmark = pytest.mark.integration
 
@@ -324,3 +327,31 @@ async def test_two_projects_that_name_one_namespace(shop: Shop) -> None:
     plan = await shop.plan(shop.value("close", tru=4))
     assert plan.refused[0].window == "close"
     assert (await shop.plan(shop.value("close"))).pending == ()
+
+
+async def test_the_filters_of_the_page(shop: Shop, fresh: str) -> None:
+    """Each filter that docs/sync.md shows is one that the server takes, and finds what it says."""
+    text = (Path(__file__).parents[2] / "docs" / "sync.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (schedules|workflows) \| `(.+?)` \|", text, re.MULTILINE)
+    assert len(shown) == 7
+    await shop.sync(shop.value("payroll", paused=True), shop.value("close"))
+    boost = await shop.client.start_workflow(
+        BOOST_WORKFLOW, id=f"boost/{shop.namespace}/by-hand", task_queue=fresh
+    )
+
+    async def found() -> None:
+        ids: list[set[str]] = []
+        for which, filter in shown:
+            query = filter.replace("payments-prod.a1b2c", shop.namespace)
+            if which == "schedules":
+                schedules = await shop.client.list_schedules(query)
+                ids.append({one.id async for one in schedules if shop.project in one.id})
+            else:
+                workflows = shop.client.list_workflows(query)
+                ids.append({one.id async for one in workflows if shop.project in one.id})
+        both = {shop.value(window).id for window in ("payroll", "close")}
+        assert ids[:2] == [both, {shop.value("payroll").id}]
+        assert ids[2:] == [{boost.id}, set(), set(), {boost.id}, set()]
+
+    await eventually(found)
+    await boost.terminate()
