@@ -294,6 +294,58 @@ def test_states(known: KeeperState, state: str) -> None:
     assert keeper_transitions.health_of(known, NOW) == state
 
 
+def ending(seconds: float, tru: int = 8) -> Lease:
+    """Return a lease that ends in so many seconds by the asker's clock, or has ended before."""
+    return replace(lease(tru, start=-1), until=NOW + timedelta(seconds=seconds))
+
+
+def going_down(since: float) -> KeeperState:
+    """Return the state of a keeper without leases that has tried to go down *since* then."""
+    target_since = NOW + timedelta(seconds=since)
+    return state(in_force=Capacity(8), last_target=ON_DEMAND, target_since=target_since)
+
+
+EIGHT = Capacity(8)
+
+
+@pytest.mark.parametrize(
+    ("known", "state"),
+    [
+        pytest.param(state(ending(1), in_force=EIGHT), "ok", id="open for a second more"),
+        pytest.param(state(ending(0), in_force=EIGHT), "ok", id="ends now, still held"),
+        pytest.param(state(ending(-29), in_force=EIGHT), "ok", id="ended, the keeper's clock lags"),
+        pytest.param(state(ending(-31), in_force=EIGHT), "reverting", id="ended, it lags too much"),
+        pytest.param(state(ending(-600), in_force=EIGHT), "reverting", id="ended ten minutes ago"),
+        pytest.param(state(ending(-601), in_force=EIGHT), "overdue", id="ended, nobody goes down"),
+        pytest.param(state(ending(-29), in_force=ON_DEMAND), "uncovered", id="held, not covered"),
+        pytest.param(state(ending(-31), in_force=ON_DEMAND), "ok", id="down before it was let go"),
+        pytest.param(going_down(20), "reverting", id="gone, the asker's clock lags"),
+        pytest.param(going_down(0), "reverting", id="gone now"),
+        pytest.param(going_down(-600), "reverting", id="going down for ten minutes"),
+        pytest.param(going_down(-601), "overdue", id="going down for longer"),
+        pytest.param(
+            state(ending(-5), ending(3600, 12), in_force=EIGHT), "uncovered", id="next one is short"
+        ),
+        pytest.param(
+            state(ending(-5, 12), ending(3600), in_force=Capacity(12)), "ok", id="next one is less"
+        ),
+        pytest.param(
+            state(ending(-31, 12), ending(3600), in_force=Capacity(12)),
+            "reverting",
+            id="stepping down to the next one",
+        ),
+        pytest.param(
+            state(ending(3600), in_force=EIGHT, last_target=EIGHT, target_since=NOW - HOUR),
+            "ok",
+            id="open and covered for an hour",
+        ),
+    ],
+)
+def test_states_around_an_end_where_clocks_differ(known: KeeperState, state: str) -> None:
+    """An open, covered window is never overdue, a running one never reverting, by any clock."""
+    assert keeper_transitions.health_of(known, NOW) == state
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from(["Unauthorized", "Throttled"]))
 def test_waits_grow_to_minutes(count: int, jitter: float, kind: str) -> None:
     """However often it failed, the next attempt is minutes away at most, and never at once."""
