@@ -39,6 +39,7 @@ from workflows.contract import (
     KeeperStart,
     LeaseAnswer,
     LeaseRequest,
+    Limits,
     Rails,
     ReleaseRequest,
     format_instants,
@@ -216,12 +217,14 @@ async def test_capacity_that_was_changed_by_hand(
         await own_server.client.get_workflow_handle(keeper_id(boosted)).terminate()
 
 
-async def boost(desk: Desk, environment: WorkflowEnvironment, namespace: str, tru: int) -> int:
-    """Boost *namespace* for an hour, as ``planner boost`` does, and return its exit code."""
+async def boost(
+    desk: Desk, environment: WorkflowEnvironment, namespace: str, tru: int, *, hours: float = 1
+) -> int:
+    """Boost *namespace* for so many *hours*, as ``planner boost`` does; return its exit code."""
     desk.set("TEMPORAL_ADDRESS", environment.client.service_client.config.target_host)
-    hour = timedelta(hours=1)
+    length = timedelta(hours=hours)
     return await boost_by_hand(
-        Wish(namespace, tru, hour, "", combine="max", wait=False, unlisted=False)
+        Wish(namespace, tru, length, "", combine="max", wait=False, unlisted=False)
     )
 
 
@@ -234,7 +237,8 @@ async def test_a_boost_by_hand_within_the_rails(
 ) -> None:
     """No more than they allow, of no namespace that no calendar knows; back to what is declared."""
     shop = Shop(own_server.client, fresh)
-    await shop.sync(shop.value(baseline=Capacity(3), rails=Rails(max_tru=8)))
+    limits = Limits(longest_seconds=7200, hours_a_month=0.25)
+    await shop.sync(shop.value(baseline=Capacity(3), rails=Rails(max_tru=8), limits=limits))
 
     async def known() -> None:
         assert shop.namespace in await fetch_namespaces(shop.server)
@@ -242,6 +246,12 @@ async def test_a_boost_by_hand_within_the_rails(
     await eventually(known)
     with pytest.raises(Refused, match="max_tru: 8"):
         await boost(desk, own_server, shop.namespace, 12)
+    with pytest.raises(Refused, match="max_duration: 2h"):
+        await boost(desk, own_server, shop.namespace, 8, hours=2.5)
+    with pytest.raises(Refused, match=r"max_boost_hours_per_month: 0\.25"):
+        await boost(desk, own_server, shop.namespace, 8, hours=1)
+    limits = replace(limits, hours_a_month=800)
+    await shop.sync(shop.value(baseline=Capacity(3), rails=Rails(max_tru=8), limits=limits))
     with pytest.raises(Refused, match=f"did you mean '{shop.namespace}'.*--unlisted"):
         await boost(desk, own_server, f"{shop.namespace[:-1]}x", 8)
     capsys.readouterr()
