@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases shape rules
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-commands shape rules
 
 check: static test  ## what CI runs
 
@@ -79,6 +79,10 @@ FORESIGHT_WINDOWS ?= 1000
 bench-foresight:  ## a plan's impact and a year's preview of so many windows
 	$(PYTHON) benchmarks/foresight.py --windows $(FORESIGHT_WINDOWS) --only impact
 	$(PYTHON) benchmarks/foresight.py --windows 200 --only preview
+
+COMMANDS ?=
+bench-commands:  ## whole commands on calendars whose windows differ, beside the plain and the bare
+	$(PYTHON) benchmarks/commands.py $(COMMANDS)
 
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py
