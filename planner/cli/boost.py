@@ -157,16 +157,18 @@ def _check_name(namespace: str) -> None:
 
 async def _release(namespace: str, window: str) -> None:
     from planner.temporal.client import connect
+    from planner.temporal.keepers import place_of
     from planner.temporal.keepers import release as release_leases
     from workflows.contract import ReleaseRequest
 
-    request = ReleaseRequest(window=window, by=operator())
-    gone = await release_leases(await connect(), namespace, request)
+    request, client = ReleaseRequest(window=window, by=operator()), await connect()
+    gone = await release_leases(client, namespace, request)
     if not gone:
         what = window or "no boost"
         verb = "is not" if window else "is"
         raise Refused(
-            f"{what} {verb} running for {namespace}: there is nothing to release; "
+            f"{what} {verb} running for {namespace} in {place_of(client)}: there is nothing to "
+            "release; "
             "`planner status` shows the running boosts"
         )
     _report_released(gone)
@@ -175,11 +177,12 @@ async def _release(namespace: str, window: str) -> None:
 async def _release_all(window: str) -> int:
     """End the boosts of every namespace; a failure in one doesn't stop the others."""
     from planner.temporal.client import connect
-    from planner.temporal.keepers import release_all
+    from planner.temporal.keepers import place_of, release_all
     from workflows.contract import ReleaseRequest
 
-    request, failed, released = ReleaseRequest(window=window, by=operator()), 0, 0
-    async for namespace, outcome in release_all(await connect(), request, datetime.now(UTC)):
+    request, client = ReleaseRequest(window=window, by=operator()), await connect()
+    failed = released = 0
+    async for namespace, outcome in release_all(client, request, datetime.now(UTC)):
         if isinstance(outcome, PlannerError):
             report(f"{namespace} could not be released: {outcome}")
             failed += 1
@@ -190,7 +193,7 @@ async def _release_all(window: str) -> int:
         say(f"planner: {failed} failed; run it again: what is done stays done")
         return EXIT_ERROR
     if not released:
-        raise Refused("no boost is running: there is nothing to release")
+        raise Refused(f"no boost is running in {place_of(client)}: there is nothing to release")
     return EXIT_DONE
 
 

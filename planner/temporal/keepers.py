@@ -200,9 +200,28 @@ async def release(client: Client, namespace: str, request: ReleaseRequest) -> tu
         if isinstance(error, RPCError) and error.status != RPCStatusCode.NOT_FOUND:
             raise ServerError(f"the keeper of {namespace}: {error.message}") from error
         await require_namespace(client)
-        raise Refused(
-            f"no boost is running for {namespace}: there is nothing to release"
-        ) from error
+        raise Refused(await _nothing_to_release(client, namespace)) from error
+
+
+async def _nothing_to_release(client: Client, namespace: str) -> str:
+    """Return where no boost of *namespace* is running, and whether its keeper is known there."""
+    where = place_of(client)
+    try:
+        await client.get_workflow_handle(keeper_id(namespace)).describe(rpc_timeout=ANSWER_WITHIN)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return (
+                f"no keeper of {namespace} is known in {where}, so there is nothing to release "
+                "there; a boost in another Temporal namespace is found with TEMPORAL_NAMESPACE, "
+                "on another server with TEMPORAL_ADDRESS"
+            )
+    return f"no boost is running for {namespace} in {where}: there is nothing to release"
+
+
+def place_of(client: Client) -> str:
+    """Return the Temporal namespace and the server of *client*, in words."""
+    address = client.service_client.config.target_host
+    return f"the Temporal namespace {client.namespace} on {address}"
 
 
 async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -> tuple[Lease, ...]:

@@ -102,7 +102,11 @@ async def test_boost_status_release(dev_server: WorkflowEnvironment, fresh: str)
             await simulator.until(lambda: len(simulator.history(namespace)) == 3)
             code, _, err = await planner("release", namespace, **environ)
             assert code == 3
-            assert "nothing to release" in err
+            address = environ["TEMPORAL_ADDRESS"]
+            where = f"the Temporal namespace {dev_server.client.namespace} on {address}"
+            assert f"no boost is running for {namespace} in {where}: there is nothing to" in err
+            code, _, err = await planner("release", "never.acct", **environ)
+            assert (code, f"no keeper of never.acct is known in {where}" in err) == (3, True)
         assert [entry.tru for entry in simulator.history(namespace)] == [None, 8, None]
     assert KEY not in "".join(logged) + out + err
 
@@ -280,4 +284,5 @@ async def test_everything_that_runs_is_released() -> None:
                 ["released n0.acct/by-hand: 4 TR", "released n1.acct/by-hand: 4 TR"],
             )
             code, _, err = await planner("release", "--all", **environ)
-            assert (code, "nothing to release" in err) == (3, True)
+            where = f"the Temporal namespace default on {environ['TEMPORAL_ADDRESS']}"
+            assert (code, f"no boost is running in {where}: there is nothing" in err) == (3, True)
