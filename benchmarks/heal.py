@@ -142,11 +142,10 @@ class Story:
             await cloud.create(namespace, tru=tru)
         return namespace
 
-    async def boost(self, namespace: str) -> datetime:
+    async def boost(self, namespace: str, seconds: int = 0) -> datetime:
         """Boost *namespace*, and return when that ends, once it is in force."""
-        request = BoostRequest(
-            namespace=namespace, window="spike", tru=TRU, ttl_seconds=self.pace.window
-        )
+        length = seconds or self.pace.window
+        request = BoostRequest(namespace=namespace, window="spike", tru=TRU, ttl_seconds=length)
         begin = datetime.now(UTC)
         boost = await start_boost(self.client, request, begin)
         result = await wait_for_result(boost, lambda _: None)
@@ -252,6 +251,14 @@ class Story:
         await self.looked_around()
         await self.cloud.foreign_change("raised.acct", 12)
         return await self.told("12 TRU by hand, told", "the change", "raised.acct", "foreign")
+
+    async def lowered_under_a_boost(self) -> Outcome:
+        """Take most of a running boost's capacity away by hand: told."""
+        namespace = await self.create("taken")
+        await self.boost(namespace, 3600)
+        await self.looked_around()
+        await self.cloud.foreign_change(namespace, 3)
+        return await self.told("3 TRU by hand under 8, told", "the change", namespace, "uncovered")
 
     async def lowered_by_hand(self) -> Outcome:
         """Lower a quiet namespace below its declared baseline."""
@@ -376,6 +383,7 @@ async def play(pace: Pace, home: Path) -> list[Outcome]:
                     story.keeper_terminated(),
                     story.raised_by_hand(),
                     story.lowered_by_hand(),
+                    story.lowered_under_a_boost(),
                     story.key_mended(),
                 )
                 upgraded = await story.create("upgraded")

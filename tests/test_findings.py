@@ -258,6 +258,13 @@ def test_what_the_watchdog_saw(
     assert state_of(findings_of(facts(watched=watched, **fields), NOW)) == state
 
 
+def test_what_another_cloud_has_counts_for_nothing() -> None:
+    """The watchdog's worker has looked at its own Cloud API, not at the one of the keeper."""
+    later = NamespaceSeen(namespace="n.a", state="boosted", capacity=ON_DEMAND, at=NOW)
+    known = facts(keeper=at(HERE, lease()), watched=later, workers_cloud=THERE)
+    assert [finding.state for finding in findings_of(known, NOW)] == ["stuck"]
+
+
 def test_the_most_urgent_comes_first() -> None:
     """Everything that is wrong is named, the worst first, and nothing hides anything else."""
     known = facts(

@@ -16,5 +16,5 @@ pytestmark = pytest.mark.integration
 async def test_everything_heals_without_a_person(tmp_path: Path) -> None:
     """Workers that are away, upgraded or of another Cloud, keepers, hands and keys."""
     outcomes = await play(SHORT, tmp_path)
-    assert len(outcomes) == 8
+    assert len(outcomes) == 9
     assert [one for one in outcomes if not one.is_healed] == [], table(outcomes)

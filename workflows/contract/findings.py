@@ -595,7 +595,7 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     saw after the keeper's last observation.
     """
     watched, keeper = facts.watched, facts.keeper
-    if watched is None or facts.sighting is not None:
+    if watched is None or facts.sighting is not None or facts.is_of_another_cloud:
         return
     if keeper and keeper.is_running:
         if (status := keeper.status) and _is_news(watched, status):
