@@ -409,8 +409,8 @@ def _watch(rng: random.Random, story: Story) -> Story:
     """Return *story* with a watchdog, mostly, and with what only that mends."""
     if rng.random() < 0.1:
         return story
-    if rng.random() < 0.4:
-        lost = rng.choice(story.firings)
+    followed = {deed.of.key for deed in story.deeds if deed.what == "follow" and deed.of}
+    if rng.random() < 0.4 and (lost := rng.choice(story.firings)).key not in followed:
         story = replace(
             story,
             firings=tuple(
@@ -421,7 +421,8 @@ def _watch(rng: random.Random, story: Story) -> Story:
     deeds: list[Deed] = []
     chosen = rng.choice(story.firings)
     soon = timedelta(seconds=rng.choice([0, 1, 4, 10, 16, 30, 90, 600]))
-    if rng.random() < 0.3 and chosen.by == "schedule":
+    is_plain = chosen.by == "schedule" and chosen.key not in followed  # sync follows what runs
+    if rng.random() < 0.3 and is_plain:
         deeds.append(Deed(chosen.requested + soon, "terminate-boost", chosen.window, of=chosen))
     if rng.random() < 0.3:
         at = chosen.end - timedelta(seconds=rng.choice([1, 60, 600, 1200]))
