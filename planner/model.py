@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract import (
+from workflows.contract.messages import (
     BaselinePolicy,
     Capacity,
     Combine,

@@ -85,8 +85,7 @@ def build_worker(
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
-    It runs while its context lasts, ``async with build_worker(…):``, and is shut down
-    gracefully at the end.
+    It runs while its context lasts, ``async with build_worker(…):``, and ends gracefully.
 
     Args:
         client: A client of the Temporal namespace that they live in.
@@ -94,8 +93,7 @@ def build_worker(
         task_queue: Where the schedules start their boosts.
         patience: Seconds that one attempt waits for its change to be in force.
         grace: How long activities may go on once the worker stops.
-        workflows_in_memory: How many are kept between their tasks; with 0 every task
-            replays its workflow from the beginning.
+        workflows_in_memory: How many are kept between tasks; with 0 each task replays its own.
         runner: What runs workflow code.
         observe_every: How often keepers with leases observe their namespaces.
         watchdog: The watchdog's activity, whose calendars boosts from code are held to, too;
@@ -104,14 +102,12 @@ def build_worker(
     """
     capacity = CapacityActivities(cloud, patience=patience, refused_keys=refused_keys)
     keepers = KeeperActivities(client, observe_every=observe_every)
-    calendars = watchdog.calendars if watchdog else None
-    boosts = BoostActivities(calendars) if calendars else None
+    boosts = BoostActivities(watchdog.calendars) if watchdog and watchdog.calendars else None
     return Worker(
         client,
         task_queue=task_queue,
         workflows=[
-            ProvisionBoost,
-            CapacityKeeper,
+            *(ProvisionBoost, CapacityKeeper),
             *([Watchdog] if watchdog else []),
             *([RequestBoost] if boosts else []),
         ],
@@ -174,22 +170,14 @@ async def run_worker(
         key_expiries: Looks up when the keys for namespaces expire.
     """
     watchdog = WatchdogActivities(
-        client,
-        cloud,
-        calendars,
-        baseline,
-        task_queue,
+        *(client, cloud, calendars, baseline, task_queue),
         on_round=on_round,
         sender=sender,
         key_expiries=key_expiries,
     )
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(
-        client,
-        cloud,
-        task_queue=task_queue,
-        watchdog=watchdog,
-        refused_keys=refused,
+        client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused
     ):
         signalling = asyncio.create_task(signal_keepers(client, refused)) if refused else None
         try:

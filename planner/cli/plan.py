@@ -374,11 +374,9 @@ def desired_state(
         former=project.renamed_from,
         follow=follow,
         renamed={
-            schedule_id(window.namespace, window.name): schedule_id(
-                window.namespace, window.renamed_from
-            )
-            for window in project.windows
-            if window.renamed_from
+            schedule_id(one.namespace, one.name): schedule_id(one.namespace, one.renamed_from)
+            for one in project.windows
+            if one.renamed_from
         },
     )
 

@@ -105,7 +105,7 @@ async def work(
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
         address = client.service_client.config.target_host
-        ready = "" if not readiness.problems else ", but is not ready"
+        ready = ", but is not ready" if readiness.problems else ""
         log(
             f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.",
             event="worker started",
@@ -115,8 +115,7 @@ async def work(
             stack.callback(asyncio.create_task(beside).cancel)
         try:
             await run_worker(
-                client,
-                cloud,
+                *(client, cloud),
                 stop=stop,
                 keys=keys_from(os.environ),
                 calendars=LiveCalendars(own.server),

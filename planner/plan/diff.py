@@ -139,8 +139,7 @@ def diff(
         live: By id: the project's own, any other under a desired id or for its namespaces.
         now: The instant of the plan; schedules that have ended by then are not created.
         candidates: The ids that may have something to start, where known (`start_candidates`).
-        written: The digests of the schedules that the last sync left, by id: one that is gone
-            since was deleted by hand.
+        written: Digests that the last sync left, by id: one that is gone was deleted by hand.
     """
     desired = {schedule.id: schedule for schedule in state.schedules}
     neighbours = {id: one for id, one in live.items() if is_neighbour(one, state.names, desired)}

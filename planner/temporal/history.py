@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -87,9 +88,8 @@ async def fetch_kept(
 ) -> Kept:
     """Return what the server keeps of the boosts around *horizon*.
 
-    The list of workflows tells most of it: a keeper's run bears the record of the one before in
-    its memo. A history is read for a run that no other bears the record of, as of one under way,
-    and for a boost that never had a lease.
+    The list of workflows tells most: a run's memo bears the record of the run before. Histories
+    are read of runs whose record no other bears, and of boosts that never had a lease.
 
     Args:
         server: Where the workflows are.
@@ -112,15 +112,7 @@ async def fetch_kept(
     if missing:
         on_progress(f"Reading the histories of {len(missing)} runs of keepers")
     unread: list[str] = []
-
-    async def one(run: _Run) -> KeeperRecord | None:
-        try:
-            return await read_run(run.namespace, run.run, (run.start, run.end), now)
-        except RPCError as error:
-            unread.append(f"run {run.run} of {keeper_id(run.namespace)}: {error.message}")
-            return None
-
-    read = await _at_once(one, missing)
+    read = await _at_once(partial(_read, read_run, unread, now), missing)
     records |= {record.run: record for record in read if record}
     lost = unexplained(boosts, records.values(), horizon)
     if lost:
@@ -136,6 +128,17 @@ async def fetch_kept(
         unread=tuple(sorted(unread)),
     )
     return Kept(tuple(found.values()), tuple(records.values()), reach)
+
+
+async def _read(
+    read_run: ReadRun, unread: list[str], now: datetime, run: _Run
+) -> KeeperRecord | None:
+    """Return the record of *run*; None where it can't be read, with a sentence in *unread*."""
+    try:
+        return await read_run(run.namespace, run.run, (run.start, run.end), now)
+    except RPCError as error:
+        unread.append(f"run {run.run} of {keeper_id(run.namespace)}: {error.message}")
+        return None
 
 
 async def _at_once(read: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:
