@@ -267,3 +267,12 @@ def test_asking_never_changes_the_answer() -> None:
     backward = [calendar.name_of(date(year, 7, 4)) for year in range(2035, 2015, -1)]
     assert backward == ["Independence Day"] * 20
     assert calendar.nth_business_day(2027, 12, -1) == day("2027-12-30")
+
+
+def test_a_holiday_names_its_regions() -> None:
+    """One of several regions names each that has it, in the calendar's order; others none."""
+    business = business_calendar(Holidays(regions=("US", "DE"), days=(date(2027, 12, 27),)))
+    assert business.sources_of(date(2027, 12, 25)) == ("US", "DE")
+    assert business.sources_of(date(2027, 10, 3)) == ("DE",)
+    assert business.sources_of(date(2027, 12, 27)) == ()
+    assert business.sources_of(date(2027, 12, 28)) == ()

@@ -290,10 +290,11 @@ _OF_MANY: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class NamedDay:
-    """A holiday that affects a window: a local day and its name."""
+    """A holiday that affects a window: a local day, its name, and the regions or files it is of."""
 
     day: date
     name: str
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,5 +465,5 @@ def _holidays(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[NamedDay, 
         for offset in range((horizon.end - horizon.start).days + 1):
             day = first + timedelta(days=offset)
             if name := business.name_of(day):
-                found.add(NamedDay(day, name))
-    return tuple(sorted(found, key=lambda named: (named.day, named.name)))
+                found.add(NamedDay(day, name, business.sources_of(day)))
+    return tuple(sorted(found, key=lambda named: (named.day, named.name, named.sources)))

@@ -56,6 +56,10 @@ class BusinessCalendar:
         """Return the name of the holiday on *day*, such as "Memorial Day", or None."""
         return self._year(day.year).names.get(day)
 
+    def sources_of(self, day: date) -> tuple[str, ...]:
+        """Return the regions and files that make *day* a holiday, in the calendar's order."""
+        return self._year(day.year).sources.get(day, ())
+
     def is_weekend(self, day: date) -> bool:
         """Tell whether *day* is a weekend day that the region does not work on."""
         return day in self._year(day.year).weekends
@@ -108,16 +112,23 @@ class BusinessCalendar:
         if year in self._years:
             return self._years[year]
         found: dict[date, dict[str, None]] = {}  # a dict for its order
-        for day, name in chain(
-            *(_region(code, year).items() for code in self._holidays.regions),
-            *(_ics_days(file, self._timezone, year).items() for file in self._holidays.calendars),
+        sources: dict[date, dict[str, None]] = {}
+        for source, days in chain(
+            ((code, _region(code, year)) for code in self._holidays.regions),
+            (
+                (file.path, _ics_days(file, self._timezone, year))
+                for file in self._holidays.calendars
+            ),
         ):
-            found.setdefault(day, {})[name] = None
+            for day, name in days.items():
+                found.setdefault(day, {})[name] = None
+                sources.setdefault(day, {})[source] = None
         for day in self._holidays.days:
             if day.year == year:
                 found.setdefault(day, {"listed as a holiday": None})
         names = {day: "; ".join(names) for day, names in found.items()}
-        self._years[year] = _DaysOff(names, _weekends(self._holidays, year))
+        known = {day: tuple(each) for day, each in sources.items()}
+        self._years[year] = _DaysOff(names, _weekends(self._holidays, year), known)
         return self._years[year]
 
 
@@ -142,10 +153,11 @@ def _near(day: date, how: Roll) -> Iterator[date]:
 
 @dataclass(frozen=True, slots=True)
 class _DaysOff:
-    """The holidays of one year, by date with their names, and its weekend days."""
+    """The holidays of one year, by date with their names, their sources, and its weekend days."""
 
     names: dict[date, str]
     weekends: frozenset[date]
+    sources: dict[date, tuple[str, ...]]
 
 
 def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from planner.errors import first_few
 from planner.forecast.cost import ASSUMPTIONS
 from planner.forecast.preview import Lane, Preview
 from planner.forecast.timeline import OCCURRENCE_ORDER, Step
@@ -245,8 +246,11 @@ LEAST = 4
 MARK = 20
 """Pixels that the sign of a clock change or of a holiday takes."""
 
-LEAST_LEVEL = 0.2
+LEAST_LEVEL = 0.22
 """The least distance of two values on the scale, as a part of its height."""
+
+MOST_SOURCES = 3
+"""How many regions and files of holidays the row of marked days names."""
 
 LETTER = 8.0
 """Pixels of the widest letter of an axis label."""
@@ -302,6 +306,7 @@ class Drawing:
         peak: The highest TRU, 0 without any.
         levels: The TRU in force that the scale names, with their heights from 0 to 1.
         ground: What the lowest line stands for.
+        sources: The regions and files that the holidays are of, in a few words.
         now: Where the present lies; None outside of the horizon.
     """
 
@@ -320,6 +325,7 @@ class Drawing:
     levels: tuple[tuple[float, float], ...]
     ground: str
     now: float | None
+    sources: str
 
 
 def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
@@ -369,6 +375,9 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
         levels=tuple(levels(lane.steps, lane.peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
+        sources=first_few(
+            list(dict.fromkeys(one for day in lane.holidays for one in day.sources)), MOST_SOURCES
+        ),
     )
 
 
@@ -483,7 +492,8 @@ def _holidays(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[Shape]:
     for holiday in lane.holidays:
         left, right = day_span(holiday.day, horizon, tz)
         if right > left:
-            yield Shape(left, right, f"{holiday.day:%a %d %b %Y}: {holiday.name}")
+            where = f" ({', '.join(holiday.sources)})" if holiday.sources else ""
+            yield Shape(left, right, f"{holiday.day:%a %d %b %Y}: {holiday.name}{where}")
 
 
 def holiday_marks(holidays: Iterable[Shape]) -> Iterator[Mark]:

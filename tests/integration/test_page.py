@@ -246,7 +246,7 @@ return line.left >= track.left && line.right <= track.right ? line.height / char
 
 
 def test_a_holiday_and_a_clock_change_are_marked(browser: Browser, tmp_path: Path) -> None:
-    """Signs above the rows name the day and what happens on it."""
+    """Signs above the rows name the day, what happens on it, and by whose holidays."""
     rolled = daily(
         "rolled",
         "2027-02-15 05:00",
@@ -261,7 +261,8 @@ def test_a_holiday_and_a_clock_change_are_marked(browser: Browser, tmp_path: Pat
     for sign in ("clock", "holiday"):
         assert browser.run(DRAWN, f".under i.{sign}") > 0.8
     browser.hover(".mark.holiday")
-    assert "Mon 15 Feb 2027" in shown_tip(browser)
+    assert "Mon 15 Feb 2027: Washington's Birthday (US)" in shown_tip(browser)
+    assert browser.run("return document.querySelector('.sources').textContent;") == "US"
     browser.hover(".mark.clock")
     assert "the clock goes forward 02:00 → 03:00 in America/New_York" in shown_tip(browser)
 
