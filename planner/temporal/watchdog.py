@@ -228,7 +228,8 @@ class LiveCalendars:
             facts=facts,
             pollers=pollers,
             synced=synced,
-            targets=targets,
+            # A project that has no schedule any more, after a rename say, is told of nothing.
+            targets=tuple(one for one in targets if one.project in projects),
             problems=tuple(sorted(problems)),
         )
 

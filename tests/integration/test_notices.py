@@ -372,6 +372,10 @@ async def test_each_notice_is_sent_once_and_resolved_once_over_a_killed_worker(
                 workers.kill()
                 await workers.start()
                 await noticed_after(client, at)
+            while_open = await written(client)
+            assert f"{fresh}/c" in while_open, (
+                "notices travel with the report, by their targets' names"
+            )
             await simulator.foreign_change(shop.namespace, tru=2)
             await accepted(receiver, *BEGUN, *OVER)
             await noticed(client, lambda notices: notices == ())
@@ -384,8 +388,7 @@ async def test_each_notice_is_sent_once_and_resolved_once_over_a_killed_worker(
             stored = await written(client)
             await client.get_schedule_handle(WATCHDOG_ID).delete()
             await shop.sync(targets=())
-    nothing_secret_in(logs, stored, receiver)
-    assert f"{fresh}/c" in stored, "notices travel with the report, by their targets' names"
+    nothing_secret_in(logs, while_open + stored, receiver)
 
 
 async def shows(shop: Shop, targets: tuple[NoticeTarget, ...]) -> None:
@@ -427,6 +430,13 @@ async def test_what_planner_yaml_says_of_notices_is_what_the_last_sync_wrote(
         await eventually(lambda: shows(one, (there,)))
         view = await LiveCalendars(one.server).look(datetime.now(UTC))
         assert view.targets == (there,)
+        await other.sync()
+        assert {one.id for one in await fetch_targets(one.server)} == {there.id}
+
+        async def unheard() -> None:
+            assert (await LiveCalendars(one.server).look(datetime.now(UTC))).targets == ()
+
+        await eventually(unheard)
         projects = {found.namespace: found.projects for found in view.namespaces}
         assert projects[one.namespace] == (one.project,)
     finally:
