@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-commands shape rules
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-commands shape rules alerts metrics-truth
 
 check: static test  ## what CI runs
 
@@ -106,6 +106,14 @@ LEASES ?= 2000
 LEASE_KILLS ?= 6
 bench-leases:  ## so many leases on one keeper, whose worker is killed meanwhile
 	$(PYTHON) benchmarks/leases.py $(LEASES) $(LEASE_KILLS)
+
+ALERTS ?=
+alerts:  ## each alert made to fire by a real fault, and to resolve, as a real Prometheus sees it
+	$(PYTHON) benchmarks/alerts.py $(ALERTS)
+
+TRUTH_SECONDS ?= 180
+metrics-truth:  ## a scrape a second of a run with faults, each gauge against the simulator's truth
+	$(PYTHON) benchmarks/metrics_truth.py $(TRUTH_SECONDS)
 
 rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
 	$(PYTHON) deploy/prometheus/operator.py

@@ -101,6 +101,14 @@ class Cloud:
         body = {"on": on, "kind": kind, "namespace": namespace, **more}
         await self._send("POST", "/_sim/faults", body)
 
+    async def clear_faults(self) -> None:
+        """Remove all faults."""
+        await self._send("DELETE", "/_sim/faults")
+
+    async def change_by_others(self, namespace: str, tru: float | None) -> None:
+        """Set another capacity of *namespace* at once, as another client would."""
+        await self._send("POST", f"/_sim/namespaces/{namespace}/foreign-change", {"tru": tru})
+
     async def faults(self) -> list[dict[str, Any]]:
         """Return the faults that were set, each with how often it struck."""
         return list(await self._send("GET", "/_sim/faults"))

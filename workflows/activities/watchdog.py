@@ -576,29 +576,30 @@ class _Round:
         run = self.keepers.get(namespace)
         if run is None or not run.status:
             return None
-        stuck = self._why_stuck(namespace, run)
+        stuck, status = "", None
+        if run.is_stuck(self.now):
+            stuck = f"its workflow task was tried {run.attempt} times"
+        elif run.is_running:
+            status = await self._status_of(namespace)
+            if status is None and self._was_stuck(namespace):
+                stuck = "it got stuck, and its successor doesn't answer either"
         return Keeper(
             namespace=namespace,
             run_id=run.run_id,
             is_running=run.is_running,
             is_broken=run.status in UNFINISHED_STATUSES,
-            status=await self._status_of(namespace) if run.is_running and not stuck else None,
+            status=status,
             stuck=stuck,
         )
 
-    def _why_stuck(self, namespace: str, run: Execution) -> str:
-        """Return why the keeper can't go on, or its successors can't either; else nothing."""
-        if run.is_stuck(self.now):
-            return f"its workflow task was tried {run.attempt} times"
+    def _was_stuck(self, namespace: str) -> bool:
+        """Tell whether the keeper was replaced in the last rounds, because it was stuck."""
         lately = self.now - 2 * timedelta(seconds=self.interval) - STUCK_AFTER
-        stuck = [one for one in self.healed if (one.namespace, one.details) == (namespace, STUCK)]
         before = self.before.healed if self.before else ()
-        again = [
-            one
-            for one in before
-            if (one.namespace, one.details) == (namespace, STUCK) and one.at >= lately
-        ]
-        return "its successors get stuck, too" if stuck and again else ""
+        return any(
+            (one.namespace, one.details) == (namespace, STUCK) and one.at >= lately
+            for one in (*before, *self.healed)
+        )
 
     async def _status_of(self, namespace: str) -> KeeperStatus | None:
         """Query the keeper of *namespace*; None where it doesn't answer."""

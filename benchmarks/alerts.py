@@ -1,0 +1,432 @@
+"""Make each alert fire by a real fault, as a real Prometheus sees it, and resolve.
+
+Run: ``python benchmarks/alerts.py [ALERT …]``; without any, all of them. Server, simulated Cloud,
+worker and Debian's Prometheus run as processes; the rules are those of deploy/prometheus, with
+seconds for minutes. Prints when each alert fired after its fault, and resolved after its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from observed import BUG, Observed, observed
+from processes import free_port, leave, run
+from sync_helpers import Shop
+from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+
+from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, WATCHDOG_ID, BoostRequest, Capacity
+
+WITHIN = 120.0
+"""Seconds that an alert may take to fire, or to resolve, on a machine that is busy."""
+
+SLOW = 0.25
+"""Seconds by which the slow way to the Temporal server delays each answer."""
+
+
+@dataclass
+class Stage:
+    """The stack, with a project of one window for each namespace that a fault strikes."""
+
+    of: Observed
+    shop: Shop
+    proxy: Proxy
+    bug: Path
+    desired: dict[str, Any] = field(default_factory=dict)
+
+    def namespace(self, name: str) -> str:
+        """Return the full name of the namespace of a fault."""
+        return f"{name}.a1b2c"
+
+    async def add(self, *names: str) -> None:
+        """Create namespaces at 3 TRU, each with a window of its own, half a day away."""
+        for name in names:
+            await self.of.stack.cloud.create(self.namespace(name), 3)
+            value = self.shop.value(namespace=self.namespace(name), baseline=Capacity(3.0), tru=8)
+            self.desired[name] = value
+        await self.sync()
+
+    async def sync(self) -> None:
+        """Sync what is desired."""
+        await self.shop.sync(*self.desired.values())
+
+    async def boost(self, name: str, seconds: int, window: str = "boost") -> None:
+        """Start a boost as a schedule would."""
+        namespace = self.namespace(name)
+        request = BoostRequest(
+            namespace=namespace,
+            window=window,
+            tru=8,
+            ttl_seconds=seconds,
+            baseline=Capacity(3.0),
+        )
+        await self.of.client.start_workflow(
+            BOOST_WORKFLOW, request, id=f"boost/{namespace}/{window}", task_queue=TASK_QUEUE
+        )
+
+    async def in_force(self, name: str, tru: float) -> None:
+        """Wait until *tru* are in force."""
+        async with asyncio.timeout(WITHIN):
+            while True:
+                if (await self.of.stack.cloud.history(self.namespace(name)))[-1][1] == tru:
+                    return
+                await asyncio.sleep(0.1)
+
+    async def restart(self, away: float, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        """Stop the worker, do something *meanwhile*, and start it after *away* seconds."""
+        await self.of.stack.worker.end()
+        await meanwhile()
+        await asyncio.sleep(away)
+        await self.of.stack.worker.start()
+
+
+@dataclass
+class Proxy:
+    """The way from the worker to the Temporal server; it can be made slow."""
+
+    delay: float = 0.0
+
+    async def serve(self, port: int, target: int) -> asyncio.Server:
+        """Pass everything on between *port* and the server on *target*."""
+
+        async def pump(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_slow: bool
+        ) -> None:
+            with contextlib.suppress(OSError):
+                while data := await reader.read(65_536):
+                    if is_slow and self.delay:
+                        await asyncio.sleep(self.delay)
+                    writer.write(data)
+                    await writer.drain()
+            writer.close()
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            back, forth = await asyncio.open_connection("127.0.0.1", target)
+            await asyncio.gather(
+                pump(reader, forth, is_slow=False), pump(back, writer, is_slow=True)
+            )
+
+        return await asyncio.start_server(connect, "127.0.0.1", port)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A fault, its end, and the alerts that it makes fire."""
+
+    alerts: tuple[str, ...]
+    what: str
+    strike: Callable[[Stage], Awaitable[None]]
+    mend: Callable[[Stage], Awaitable[None]]
+
+
+async def nothing(_: Stage) -> None:
+    """Do nothing: the fault was over by itself."""
+
+
+# Faults of a namespace --------------------------------------------------------------------
+
+
+async def set_by_others(stage: Stage) -> None:
+    """Set 12 TRU as another client would."""
+    await stage.of.stack.cloud.change_by_others(stage.namespace("foreign"), 12)
+
+
+async def set_back(stage: Stage) -> None:
+    """Set the baseline again."""
+    await stage.of.stack.cloud.change_by_others(stage.namespace("foreign"), 3)
+
+
+def fails(name: str, on: str, kind: str) -> Callable[[Stage], Awaitable[None]]:
+    """Return what makes a call of the Cloud API fail for a namespace, until faults are cleared."""
+
+    async def strike(stage: Stage) -> None:
+        await stage.of.stack.cloud.fault(stage.namespace(name), on, kind, times=0)
+
+    return strike
+
+
+async def clear(stage: Stage) -> None:
+    """Clear the faults of the Cloud API."""
+    await stage.of.stack.cloud.clear_faults()
+
+
+async def boost_in_vain(stage: Stage) -> None:
+    """Let a window of twenty seconds end although the Cloud API refuses every change."""
+    await fails("uncovered", "update", "error")(stage)
+    await stage.boost("uncovered", 25)
+
+
+async def revert_in_vain(stage: Stage) -> None:
+    """Boost, and let the Cloud API refuse the way back."""
+    await stage.boost("overdue", 12)
+    await stage.in_force("overdue", 8)
+    await fails("overdue", "update", "error")(stage)
+
+
+async def pause(stage: Stage) -> None:
+    """Pause a schedule, as an operator does."""
+    await stage.shop.pause(stage.desired["paused"].id, "not today")
+
+
+async def resume(stage: Stage) -> None:
+    """Take the pause back."""
+    await stage.shop.resume(stage.desired["paused"].id, "as usual")
+
+
+async def edit(stage: Stage) -> None:
+    """Change a schedule's times by hand."""
+
+    def later(message: ScheduleMessage) -> None:
+        message.spec.structured_calendar[0].minute[0].start += 1
+        message.spec.structured_calendar[0].minute[0].end += 1
+
+    await stage.shop.edit(stage.desired["edited"].id, later)
+
+
+async def put_back(stage: Stage) -> None:
+    """Sync: what was changed by hand is put back."""
+    await stage.shop.sync(*stage.desired.values(), full=True)
+
+
+async def run_out(stage: Stage) -> None:
+    """Leave a schedule of dates with five days."""
+    await _covers(stage, timedelta(days=5))
+
+
+async def extend(stage: Stage) -> None:
+    """Extend its dates."""
+    await _covers(stage, timedelta(days=300))
+
+
+async def _covers(stage: Stage, ahead: timedelta) -> None:
+    from planner.schedules.spec import stamped
+
+    until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + ahead
+    value = replace(stage.desired["dated"], covers_until=until)
+    stage.desired["dated"] = stamped(value)
+    await stage.sync()
+
+
+# Faults of the worker ---------------------------------------------------------------------
+
+
+async def break_code(stage: Stage) -> None:
+    """Start a boost whose keeper's code fails."""
+    stage.bug.touch()
+    await stage.boost("stuck", 600)
+
+
+async def mend_code(stage: Stage) -> None:
+    """Roll the release back."""
+    stage.bug.unlink()
+
+
+async def freeze_server(stage: Stage) -> None:
+    """Let the Temporal server stand still."""
+    assert stage.of.stack.server.running
+    stage.of.stack.server.running.send_signal(signal.SIGSTOP)
+
+
+async def thaw_server(stage: Stage) -> None:
+    """Let it go on."""
+    assert stage.of.stack.server.running
+    stage.of.stack.server.running.send_signal(signal.SIGCONT)
+
+
+async def pause_watchdog(stage: Stage) -> None:
+    """Pause the watchdog's schedule, and terminate its workflow."""
+    handle = stage.of.client.get_schedule_handle(WATCHDOG_ID)
+    await handle.pause(note="a mistake")
+    for action in (await handle.describe()).info.running_actions:
+        id = getattr(action, "workflow_id", "")
+        await stage.of.client.get_workflow_handle(id).terminate()
+
+
+async def resume_watchdog(stage: Stage) -> None:
+    """Take the pause back, and start it."""
+    handle = stage.of.client.get_schedule_handle(WATCHDOG_ID)
+    await handle.unpause()
+    await handle.trigger()
+
+
+async def stop_worker(stage: Stage) -> None:
+    """Stop the only worker."""
+    await stage.of.stack.worker.end()
+
+
+async def start_worker(stage: Stage) -> None:
+    """Start it again; the watchdog's activity has waited for it."""
+    await stage.of.stack.worker.start()
+
+
+async def slow_down(stage: Stage) -> None:
+    """Put the Temporal server far away, and boost, so that tasks are completed."""
+    stage.proxy.delay = SLOW
+    for number in range(10):
+        await stage.boost("many", 15, f"w{number}-{time.time_ns()}")
+
+
+async def speed_up(stage: Stage) -> None:
+    """Bring it back."""
+    stage.proxy.delay = 0.0
+
+
+async def boost_without_worker(stage: Stage) -> None:
+    """Start boosts while no worker is there: their tasks wait for it."""
+
+    async def boosts() -> None:
+        for number in range(20):
+            await stage.boost("many", 20, f"w{number}-{time.time_ns()}")
+
+    await stage.restart(4.0, boosts)
+
+
+TOGETHER = (
+    Case(("BoostForeign",), "12 TRU set by another client", set_by_others, set_back),
+    Case(("BoostUnknown",), "reads of a namespace fail", fails("unknown", "get", "error"), clear),
+    Case(("BoostKeyRefused",), "the key is refused", fails("key", "get", "unauthorized"), clear),
+    Case(("BoostUncovered", "BoostMissed"), "changes fail for a window", boost_in_vain, clear),
+    Case(("BoostOverdue",), "the way back fails", revert_in_vain, clear),
+    Case(("BoostPaused",), "an operator pauses a schedule", pause, resume),
+    Case(("BoostDriftByHand",), "a schedule is edited by hand", edit, put_back),
+    Case(("BoostSchedulesRunOut",), "five days of dates are left", run_out, extend),
+)
+"""Faults that strike a namespace each: at once, and ended at once."""
+
+ALONE = (
+    Case(("BoostRequestsSlow",), "answers take 250 ms longer", slow_down, speed_up),
+    Case(
+        ("BoostWorkflowTasksLate", "BoostPollSyncRateLow"),
+        "20 boosts start while no worker is there",
+        boost_without_worker,
+        nothing,
+    ),
+    Case(("BoostStuck",), "the keeper's code fails", break_code, mend_code),
+    Case(("BoostWatchdogProblems",), "the server stands still", freeze_server, thaw_server),
+    Case(("BoostWatchdogGone",), "the watchdog is paused", pause_watchdog, resume_watchdog),
+    Case(("BoostNoWorker",), "the worker is stopped", stop_worker, nothing),
+    Case(("BoostActivityTasksLate",), "the worker comes back", start_worker, nothing),
+)
+"""Faults of the worker or the server, one after the other."""
+
+NAMESPACES = (
+    *("foreign", "unknown", "key", "uncovered", "overdue", "paused", "edited", "dated"),
+    *("stuck", "many"),
+)
+
+
+@dataclass
+class Times:
+    """When an alert was first seen to fire, and to have resolved, since its fault and its end."""
+
+    fired: float | None = None
+    resolved: float | None = None
+
+
+async def until(
+    stage: Stage, names: tuple[str, ...], *, fires: bool, since: float
+) -> dict[str, float]:
+    """Return after how many seconds each alert fires, or doesn't any more; inf if never."""
+    seen: dict[str, float] = {}
+    while len(seen) < len(names) and time.monotonic() - since < WITHIN:
+        firing = await stage.of.firing()
+        for name in names:
+            if (name in firing) is fires:
+                seen.setdefault(name, time.monotonic() - since)
+        await asyncio.sleep(0.5)
+    return {name: seen.get(name, float("inf")) for name in names}
+
+
+async def play(stage: Stage, cases: tuple[Case, ...]) -> bool:
+    """Strike with all *cases* at once, wait for their alerts, end them; print and judge."""
+    names = tuple(name for case in cases for name in case.alerts)
+    calm = await until(stage, names, fires=False, since=time.monotonic())
+    begun = time.monotonic()
+    await asyncio.gather(*(case.strike(stage) for case in cases))
+    fired = await until(stage, names, fires=True, since=begun)
+    ended = time.monotonic()
+    await asyncio.gather(*(case.mend(stage) for case in cases))
+    resolves = tuple(name for name in names if name != "BoostNoWorker")
+    resolved = await until(stage, resolves, fires=False, since=ended)
+    good = True
+    for case in cases:
+        for name in case.alerts:
+            if name not in resolved:  # it resolves with the next case
+                resolved[name] = 0.0
+            times = (calm[name], fired[name], resolved[name])
+            good = good and all(one != float("inf") for one in times)
+            print(f"| {name} | {case.what} | {times[1]:.0f} s | {times[2]:.0f} s |", flush=True)
+    return good
+
+
+@asynccontextmanager
+async def staged(directory: Path) -> AsyncIterator[Stage]:
+    """Set the stage, with the worker behind a proxy."""
+    async with observed(directory) as of:
+        proxy, port = Proxy(), free_port()
+        target = int(of.stack.address.rpartition(":")[2])
+        server = await proxy.serve(port, target)
+        await of.stack.worker.end()
+        of.stack.worker.environment = {
+            **of.stack.worker.environment,
+            "TEMPORAL_ADDRESS": f"127.0.0.1:{port}",
+            BUG: str(directory / "bug"),
+        }
+        await of.stack.worker.start()
+        stage = Stage(of, Shop(of.client, "alerts"), proxy, directory / "bug")
+        await stage.add(*NAMESPACES)
+        await extend(stage)
+        await told(stage)
+        try:
+            yield stage
+        finally:
+            with contextlib.suppress(ProcessLookupError, AssertionError):
+                await thaw_server(stage)
+            server.close()
+
+
+async def told(stage: Stage, names: tuple[str, ...] = NAMESPACES) -> None:
+    """Wait until the worker tells of all the namespaces."""
+    async with asyncio.timeout(WITHIN):
+        while True:
+            with contextlib.suppress(Exception):
+                text = await stage.of.scrape()
+                if all(f'schedules{{cloud_namespace="{stage.namespace(name)}"}} 1' in text
+                       for name in names):  # fmt: skip
+                    return
+            await asyncio.sleep(0.5)
+
+
+async def main(chosen: set[str]) -> int:
+    """Play the cases of the *chosen* alerts, or all; return an exit code."""
+
+    def meant(cases: tuple[Case, ...]) -> tuple[Case, ...]:
+        return tuple(case for case in cases if not chosen or chosen & set(case.alerts))
+
+    with tempfile.TemporaryDirectory() as directory:
+        async with staged(Path(directory)) as stage:
+            print("| alert | fault | fired after | resolved after |\n| --- | --- | ---: | ---: |")
+            good = True
+            for cases in (meant(TOGETHER), *((case,) for case in meant(ALONE))):
+                if cases:
+                    good = await play(stage, cases) and good
+            if not good:
+                print((Path(directory) / "worker.log").read_text(encoding="utf-8")[-4000:])
+    print("as promised" if good else "NOT as promised")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    leave(run(main(set(sys.argv[1:]))))
