@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_schedules import FakeTemporal, refused
+from refusing_proxy import RESOURCE_EXHAUSTED, RefusingProxy
 from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -148,6 +149,27 @@ async def test_a_server_that_limits_requests_throughout(monkeypatch: pytest.Monk
         "Temporal at fake:7233 limits its requests (resource exhausted); waiting 0.2 s at most "
         "(PLANNER_WAIT)"
     ]
+
+
+async def test_a_server_that_limits_requests_over_a_socket(
+    dev_server: WorkflowEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wait is announced and ends, after the SDK's own attempts; a connection isn't waited for."""
+    monkeypatch.setattr(client_module, "BUSY_WAITS", (0.01,))
+    proxy = RefusingProxy(dev_server.client.service_client.config.target_host)
+    async with proxy.listening():
+        monkeypatch.setenv("TEMPORAL_ADDRESS", proxy.address)
+        client, notices = await connect(), list[str]()
+        proxy.refuse(RESOURCE_EXHAUSTED)
+        server = Server(client, on_notice=notices.append, limit=0.5)
+        with pytest.raises(ServerError, match=r"has limited its requests for 0\.5 s"):
+            await list_schedules(server, "payments")
+        # The SDK makes some attempts by itself before it tells the reason.
+        assert notices
+        assert notices[0].startswith(f"Temporal at {proxy.address} ")
+        assert "waiting" in notices[0]
+        with pytest.raises(ServerError, match=r"limits its requests \(resource exhausted\); try"):
+            await connect()
 
 
 async def test_a_wait_is_announced_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

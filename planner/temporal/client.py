@@ -146,6 +146,11 @@ async def connect(runtime: Runtime | None = None, on_notice: Notice = _unheard) 
     except RPCError as error:
         raise ServerError(_refused(address, error.message)) from error
     except RuntimeError as error:
+        if _EXHAUSTED in str(error):
+            words = (
+                f"Temporal at {address} limits its requests (resource exhausted); try again later"
+            )
+            raise ServerError(words) from error
         if "after connection" in str(error):
             raise ServerError(_refused(address, _cause(str(error)))) from error
         if _NO_TLS in str(error):
@@ -210,6 +215,9 @@ def require_address(address: str) -> None:
             f"a port; write TEMPORAL_ADDRESS={good}"
         )
 
+
+_EXHAUSTED = "ResourceExhausted"
+"""In the SDK's error text where a server limits the first request of a connection."""
 
 _NO_TLS = "InvalidContentType"
 """In the SDK's error text where the server answers a TLS handshake with something else."""
