@@ -122,6 +122,7 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
     if text:
         print_warnings(done.plan, request.allowed)
     printer.print_report(done)
+    await _look_for_workers(server)
     return EXIT_ERROR if done.failed else EXIT_DONE
 
 
@@ -133,6 +134,21 @@ async def _keep_watchdog(server: Server) -> None:
         await ensure_watchdog(server.client)
     except ServerError as error:
         say(f"planner: {error}")
+
+
+async def _look_for_workers(server: Server) -> None:
+    """Say that no worker will take what was synced, if so; a sync doesn't fail for it."""
+    from planner.temporal.status import fetch_pollers
+    from workflows.contract.findings import no_worker_text
+
+    now = datetime.now(UTC)
+    try:
+        pollers = await fetch_pollers(server, now)
+    except ServerError as error:
+        say(f"planner: whether a worker runs isn't known: {error}")
+        return
+    if not pollers.count:
+        say(f"warning: {no_worker_text(pollers, now)}; `planner worker` starts one")
 
 
 class ProgressBar:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +23,11 @@ from temporalio.worker import Worker
 from planner.cli.boost import Wish
 from planner.cli.boost import _boost as boost_by_hand
 from planner.cli.pause import skip_next, take_back
+from planner.cli.plan import InFlight, SyncOptions
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
+from planner.cli.sync import SyncFormat
+from planner.cli.sync import _sync as run_sync
 from planner.errors import Refused, ServerError
 from planner.simulator import Simulator
 from planner.temporal import keepers
@@ -71,6 +75,18 @@ class Desk:
         code = await run(Options(namespace=namespace, check=True, **given))
         return code, *self._read()
 
+    async def sync(self, environment: WorkflowEnvironment, directory: Path) -> str:
+        """Run ``planner sync`` for a project with one window, and return its errors."""
+        self.set("TEMPORAL_ADDRESS", environment.client.service_client.config.target_host)
+        (directory / "planner.yaml").write_text("project: desk\n", encoding="utf-8")
+        window = '{yearly: {cron: "0 0 1 1 *", duration: 1h, tru: 4}}'
+        text = f"namespace: desk.acct\nwindows: {window}\n"
+        (directory / "all.yaml").write_text(text, encoding="utf-8")
+        options = SyncOptions(directory, False, None, False, None, InFlight.keep, False, None)
+        self._read()
+        assert await run_sync(options, "", SyncFormat.text, quiet=False) == 0
+        return str(self._read().err)
+
 
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
@@ -109,7 +125,7 @@ async def until(shop: Shop, holds: Callable[[NamespaceStatus], bool]) -> Namespa
     return found
 
 
-async def test_no_worker_and_no_such_namespace(desk: Desk, fresh: str) -> None:
+async def test_no_worker_and_no_such_namespace(desk: Desk, fresh: str, tmp_path: Path) -> None:
     """Nothing synced, an open window without a worker, a mistyped name: none of it is fine."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
@@ -121,7 +137,8 @@ async def test_no_worker_and_no_such_namespace(desk: Desk, fresh: str) -> None:
         shop = Shop(environment.client, fresh)
         now = datetime.now(UTC).replace(microsecond=0)
         await shop.sync(shop.value(calendars=(on(now),), ahead_seconds=0, ttl_seconds=3600))
-        code, out, _ = await desk.status(environment)
+        assert "warning: no worker polls" in await desk.sync(environment, tmp_path)
+        code, out, _ = await desk.status(environment, shop.namespace)
         assert (code, out.splitlines()[-1].split()[:3]) == (2, [shop.namespace, "no", "worker"])
         assert "`planner worker` starts one" in " ".join(out.split())
         mistyped = f"{shop.namespace[:-1]}x"
