@@ -64,18 +64,23 @@ def actions(histories: Iterable[WorkflowHistory]) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    ("baseline", "most"),
-    [pytest.param(ON_DEMAND, 7, id="declared"), pytest.param(None, 8, id="found")],
+    ("baseline", "url", "most"),
+    [
+        pytest.param(ON_DEMAND, "", 7, id="declared"),
+        pytest.param(ON_DEMAND, "https://cloud.example", 8, id="declared, at an address"),
+        pytest.param(None, "https://cloud.example", 8, id="found"),
+    ],
 )
 async def test_a_single_boost_costs_few_actions(
     skipping: WorkflowEnvironment,
     fresh: str,
     capsys: pytest.CaptureFixture[str],
     baseline: Capacity | None,
+    url: str,
     most: int,
 ) -> None:
-    """A boost needs at most eight Actions, all told; one less where the baseline is declared."""
-    async with staged(skipping, fresh) as stage:
+    """A boost needs at most eight Actions, all told; one of them finds out where it is."""
+    async with staged(skipping, fresh, url=url) as stage:
         boost = await stage.start(stage.request(8, 0.5, baseline=baseline))
         await boost.result()
         await stage.end()

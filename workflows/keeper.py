@@ -255,13 +255,19 @@ class CapacityKeeper:
             return
         self._key = ""
         self._failures = 0
-        await self._record(observation)
+        await self._record(observation, before)
         await self._slow_down_if_stalled(before)
 
-    async def _record(self, observation: Observation) -> None:
-        """Record an observation; wait a moment where its change is still pending."""
+    async def _record(self, observation: Observation, before: KeeperState) -> None:
+        """Record an observation; wait a moment where its change is still pending.
+
+        The first look at a namespace, which only tells where it is, is no attempt yet: answered
+        after it, a lease would be requested a second time.
+        """
         self._state = transitions.record(self._state, observation, workflow.now())
-        self._attempts += 1
+        is_first_look = not before.cloud and before.in_force is None and bool(observation.cloud)
+        if not is_first_look:
+            self._attempts += 1
         if observation.waits_for:
             self._state = replace(self._state, fault=observation.waits_for)
             await self._sleep(backoff.PENDING, observation.waits_for)
