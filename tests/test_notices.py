@@ -464,6 +464,7 @@ def test_a_test_says_so() -> None:
     for target in (TEAM, SLACK, PAGER):
         begin, *end = test_deliveries(target, NOW)
         assert "TEST" in json.dumps(message_of(begin))
+        assert "critical" not in json.dumps(message_of(begin))
         assert [one.status for one in end] == (["over"] if target is PAGER else [])
 
 

@@ -396,13 +396,17 @@ def headline(notice: Notice, status: NoticeStatus) -> str:
     return f"{subject}: {notice.event}: {notice.text.splitlines()[0]}"
 
 
+def _severity(notice: Notice) -> str:
+    return "info" if notice.subject == TEST else SEVERITIES[notice.event]
+
+
 def _json_value(delivery: Delivery) -> Json:
     notice = delivery.notice
     return {
         "id": notice.id,
         "status": delivery.status,
         "event": notice.event,
-        "severity": SEVERITIES[notice.event],
+        "severity": _severity(notice),
         "namespace": notice.namespace,
         "subject": notice.subject,
         "headline": headline(notice, delivery.status),
@@ -444,7 +448,7 @@ def _pagerduty_event(delivery: Delivery, key: str) -> Json:
         "payload": {
             "summary": headline(notice, "open")[:1024],
             "source": notice.namespace or "calendar-boost-planner",
-            "severity": "info" if notice.subject == TEST else SEVERITIES[notice.event],
+            "severity": _severity(notice),
             "timestamp": _time(notice.begun),
             "component": notice.namespace,
             "group": delivery.target.project,
