@@ -89,6 +89,7 @@ def test_links_between_pages_lead_somewhere() -> None:
         "leave",
         "Terraform",
         "rows Temporal UI faults",
+        "boost from code SDK",
     ],
 )
 def test_a_question_is_found_by_its_words(words: str) -> None:
