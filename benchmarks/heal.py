@@ -82,7 +82,7 @@ class Pace:
         return self.every + self.provisioning + SLACK
 
 
-SHORT = Pace(every=1, window=4, refused=2, provisioning=0.2, hand_over=0.2)
+SHORT = Pace(every=1, window=10, refused=2, provisioning=0.2, hand_over=0.2)
 LONG = Pace(ROUND_EVERY.total_seconds(), window=180, refused=600, provisioning=3)
 
 
