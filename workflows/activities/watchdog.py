@@ -211,8 +211,8 @@ class WatchdogActivities:
         """Send the notices that follow from a round; return its report with what came of them.
 
         What is new is put on record first, so that a worker that goes on from there sends it
-        under the same ids. A round with news costs two Actions: that heartbeat, and one with what
-        was accepted.
+        under the same ids. What was accepted goes on record at once. A round with news costs three
+        Actions: both heartbeats, and the one that the SDK had held back.
         """
         report = view.report
         if not (calendars.targets or report.notices):
@@ -236,7 +236,8 @@ class WatchdogActivities:
             log("notice %s (%s) to %s %s", delivery.notice.id, delivery.status, to, how)
         notices = after_sending(report.notices, results, datetime.now(UTC))
         report = replace(report, notices=notices)
-        activity.heartbeat(report)
+        if not all(results.values()):  # else a worker that goes on has to try all of them, too
+            await self._is_on_record(report)
         return report
 
     async def _is_on_record(self, report: WatchdogReport) -> bool:
