@@ -375,9 +375,7 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
         levels=tuple(levels(lane.steps, lane.peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
-        sources=first_few(
-            list(dict.fromkeys(one for day in lane.holidays for one in day.sources)), MOST_SOURCES
-        ),
+        sources=_sources(lane),
     )
 
 
@@ -494,6 +492,12 @@ def _holidays(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[Shape]:
         if right > left:
             where = f" ({', '.join(holiday.sources)})" if holiday.sources else ""
             yield Shape(left, right, f"{holiday.day:%a %d %b %Y}: {holiday.name}{where}")
+
+
+def _sources(lane: Lane) -> str:
+    """Return the regions and files that the holidays of *lane* are of, at most `MOST_SOURCES`."""
+    names = dict.fromkeys(one for holiday in lane.holidays for one in holiday.sources)
+    return first_few(list(names), MOST_SOURCES)
 
 
 def holiday_marks(holidays: Iterable[Shape]) -> Iterator[Mark]:
