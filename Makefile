@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-commands shape rules alerts metrics-truth
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-commands shape rules alerts metrics-truth
 
 check: static test  ## what CI runs
 
@@ -114,6 +114,9 @@ alerts:  ## each alert made to fire by a real fault, and to resolve, as a real P
 TRUTH_SECONDS ?= 180
 metrics-truth:  ## a scrape a second of a run with faults, each gauge against the simulator's truth
 	$(PYTHON) benchmarks/metrics_truth.py $(TRUTH_SECONDS)
+LOOK_BACK ?= 10000
+bench-history:  ## look back on so many boosts, on a server filled with stand-ins
+	$(PYTHON) benchmarks/history.py $(LOOK_BACK)
 
 rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
 	$(PYTHON) deploy/prometheus/operator.py
