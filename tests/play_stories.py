@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -149,7 +150,8 @@ def main() -> int:
             for one in done:
                 tell_outcome(one.result(), count)
     except KeyboardInterrupt:  # the batches under way get it, too, and end
-        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        pool.shutdown(wait=False, cancel_futures=True)
         print("Ended before its time.")
     whole = f"{count['kept']} kept, {count['broken']} broken, {count['not played']} not played"
     print(f"STORY_SEED={seed}: {whole}", flush=True)
@@ -167,4 +169,6 @@ if __name__ == "__main__":
         finally:
             sys.stdout.flush()
             os._exit(code)  # the SDK may abort the interpreter at its end
-    sys.exit(main())
+    ended = main()
+    sys.stdout.flush()
+    os._exit(ended)  # no batch is waited for
