@@ -162,21 +162,7 @@ class CapacityKeeper:
     @workflow.query(name=STATUS_QUERY)
     def status(self, at: str = "") -> KeeperStatus:
         """Return the status at the caller's time *at*, such as ``2027-01-31T23:00:00Z``."""
-        now = parse_instant(at) if at else workflow.now()
-        known = self._state
-        return KeeperStatus(
-            namespace=known.namespace,
-            health=transitions.health_of(known, now),
-            capacity=known.in_force,
-            target=known.target.capacity if known.baseline is not None else None,
-            baseline=None if known.doubt else known.baseline,
-            baseline_declared=known.baseline_declared,
-            leases=known.leases,
-            details=ui_text.keeper_details(known, now),
-            observed_at=known.observed_at,
-            released=known.released,
-            cloud=known.cloud,
-        )
+        return ui_text.keeper_status(self._state, parse_instant(at) if at else workflow.now())
 
     @workflow.query(name=activity_types.STATE_QUERY)
     def state(self) -> KeeperState:

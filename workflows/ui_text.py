@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from workflows.contract import Capacity, Lease, Rails, format_instant
+from workflows.contract import Capacity, KeeperStatus, Lease, Rails, format_instant
 from workflows.keeper_state import Declaration, KeeperState
 from workflows.keeper_transitions import health_of, was_released
 
@@ -41,6 +41,23 @@ def format_span(length: timedelta) -> str:
     hours, minutes = seconds // 3600, seconds % 3600 // 60
     parts = [f"{hours}h" if hours else "", f"{minutes}m" if minutes else ""]
     return " ".join(part for part in parts if part) or f"{seconds}s"
+
+
+def keeper_status(state: KeeperState, now: datetime) -> KeeperStatus:
+    """Return what a keeper in *state* answers to its ``status`` query at *now*."""
+    return KeeperStatus(
+        namespace=state.namespace,
+        health=health_of(state, now),
+        capacity=state.in_force,
+        target=state.target.capacity if state.baseline is not None else None,
+        baseline=None if state.doubt else state.baseline,
+        baseline_declared=state.baseline_declared,
+        leases=state.leases,
+        details=keeper_details(state, now),
+        observed_at=state.observed_at,
+        released=state.released,
+        cloud=state.cloud,
+    )
 
 
 def keeper_details(state: KeeperState, now: datetime) -> str:

@@ -52,7 +52,8 @@ class Execution:
 
     *status* is the name of its status, empty where there is no run. *attempt* counts the
     attempts of its pending workflow task, due since *task_since*; 0 and None without one.
-    *is_refused* says that it failed for good: another run of it would, too.
+    *is_refused* says that it failed for good: another run of it would, too. *events* is how
+    many events its history has, 0 where that isn't known.
     """
 
     status: str = ""
@@ -60,6 +61,7 @@ class Execution:
     attempt: int = 0
     task_since: datetime | None = None
     is_refused: bool = False
+    events: int = 0
 
     @property
     def is_running(self) -> bool:

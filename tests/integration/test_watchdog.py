@@ -20,6 +20,7 @@ from temporalio.client import (
     Client,
     ScheduleActionExecutionStartWorkflow,
     WorkflowExecutionStatus,
+    WorkflowHandle,
 )
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -37,6 +38,7 @@ from workflows.contract import (
     CalendarView,
     Capacity,
     Healed,
+    KeeperStatus,
     NamespaceSeen,
     WatchdogInput,
     WatchdogReport,
@@ -249,6 +251,47 @@ async def test_a_terminated_keeper_gets_a_successor(
         await one.ends_as(WorkflowExecutionStatus.COMPLETED)
         assert one.stage.cloud.steps == [8, None]
         assert await one.round() == []
+
+
+async def test_a_keeper_is_queried_once_for_each_news(
+    own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query is an Action: a round in which the keeper's history stands still makes none."""
+    queried: list[str] = []
+    query = WorkflowHandle.query
+
+    async def counted(handle: WorkflowHandle[Any, Any], name: str, *a: Any, **known: Any) -> Any:
+        queried.append(name)
+        return await query(handle, name, *a, **known)
+
+    async with scene(own_server, fresh) as one, one.worker():
+
+        async def status() -> KeeperStatus | None:
+            """Return the keeper's status as the view of a round has it."""
+            round, report = await one.watchdog._round(datetime.now(UTC), one.report, 0)
+            keepers = {each.namespace: each.keeper for each in (await round.view_of(report)).facts}
+            found = keepers.get(one.stage.namespace)
+            return found.status if found else None
+
+        async def known() -> KeeperStatus:
+            """Go round until a round shows the status without a query."""
+            async with asyncio.timeout(WITHIN):
+                while True:
+                    before = len(queried)
+                    found = await status()  # the list of keepers lags
+                    if found and len(queried) == before:
+                        return found
+
+        monkeypatch.setattr(WorkflowHandle, "query", counted)
+        assert (await one.stage.boost(8, 1)).in_force
+        first = await known()
+        assert (first.capacity, first.health, len(first.leases)) == (Capacity(8), "ok", 1)
+        assert queried
+        assert (await one.stage.boost(12, 1)).in_force
+        queried.clear()
+        second = await known()
+        assert (second.capacity, len(second.leases)) == (Capacity(12), 2)
+        assert set(queried) == {activity_types.STATE_QUERY}
 
 
 async def test_a_stuck_keeper_is_replaced(

@@ -48,7 +48,6 @@ from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
     RETRY_SIGNAL,
-    STATUS_QUERY,
     TASK_QUEUE,
     UNFINISHED_STATUSES,
     BaselinePolicy,
@@ -63,7 +62,6 @@ from workflows.contract import (
     RoundView,
     WatchdogInput,
     WatchdogReport,
-    format_instant,
     keeper_id,
     keeper_options,
     lease_of,
@@ -80,6 +78,7 @@ from workflows.contract.notices import (
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
+from workflows.ui_text import keeper_status
 from workflows.watchdog_decisions import Execution, QuietCapacity
 
 AT_ONCE = 4
@@ -159,6 +158,7 @@ class WatchdogActivities:
     _keys_at: datetime | None = None
     _started: set[str] = field(default_factory=set)
     _latest: RoundView | None = None
+    _states: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
 
     @activity.defn(name=activity_types.WATCH)
     async def watch(self, task: WatchdogInput, before: WatchdogReport | None) -> WatchdogReport:
@@ -343,6 +343,8 @@ class _Round:
             names.setdefault(due.request.namespace, Declared(namespace=due.request.namespace))
         for name in found:
             names.setdefault(name, Declared(namespace=name))
+        for name in self.of._states.keys() - found:
+            del self.of._states[name]
         await self._each([(name, name) for name in sorted(names)], self._look_after_keeper)
         self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
@@ -463,7 +465,8 @@ class _Round:
     async def _leases_of(self, namespace: str) -> frozenset[str]:
         """Return the keys of the leases that the keeper holds; none where it doesn't answer."""
         if namespace not in self.leases:
-            status = await self._status_of(namespace)
+            run = self.keepers.get(namespace, Execution())
+            status = await self._status_of(namespace, run)
             held = status.leases if status else ()
             keys = {key for lease in held for key in (lease.key, *lease.replaced)}
             self.leases[namespace] = frozenset(keys)
@@ -544,8 +547,8 @@ class _Round:
     async def facts(self) -> tuple[NamespaceFacts, ...]:
         """Return the facts of each namespace with a schedule or a keeper, once all is done.
 
-        Only keepers at work are asked, which is an Action for each. None at all where a list
-        could not be read: what they would say of a namespace may be wrong.
+        Only keepers at work whose history has gone on are queried, which is an Action for each.
+        None at all where a list could not be read: what they would say of a namespace may be wrong.
         """
         if not self.has_all:
             return ()
@@ -581,7 +584,7 @@ class _Round:
         if run.is_stuck(self.now):
             stuck = f"its workflow task was tried {run.attempt} times"
         elif run.is_running:
-            status = await self._status_of(namespace)
+            status = await self._status_of(namespace, run)
             if status is None and self._was_stuck(namespace):
                 stuck = "it got stuck, and its successor doesn't answer either"
         return Keeper(
@@ -602,19 +605,24 @@ class _Round:
             for one in (*before, *self.healed)
         )
 
-    async def _status_of(self, namespace: str) -> KeeperStatus | None:
-        """Query the keeper of *namespace*; None where it doesn't answer."""
+    async def _status_of(self, namespace: str, run: Execution) -> KeeperStatus | None:
+        """Return the status of the keeper's *run*; None where it doesn't answer.
+
+        A query is an Action. The state only changes with the history: while that has no
+        further event, what the run answered before still holds.
+        """
+        known = self.of._states.get(namespace)
+        if known is not None and run.events and known[:2] == (run.run_id, run.events):
+            return keeper_status(known[2], self.moment())
         handle = self.client.get_workflow_handle(keeper_id(namespace))
         try:
-            status: KeeperStatus = await handle.query(
-                STATUS_QUERY,
-                format_instant(self.moment()),
-                result_type=KeeperStatus,
-                rpc_timeout=RPC_TIMEOUT,
+            state: KeeperState = await handle.query(
+                activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=RPC_TIMEOUT
             )
         except (RPCError, WorkflowQueryFailedError):
             return None
-        return status
+        self.of._states[namespace] = (run.run_id, run.events, state.unpacked)
+        return keeper_status(state.unpacked, self.moment())
 
     def _before(self, namespace: str) -> NamespaceSeen | None:
         reported = self.before.namespaces if self.before else ()
@@ -648,6 +656,7 @@ def _described(description: WorkflowExecutionDescription) -> Execution:
         run_id=description.run_id,
         attempt=task.attempt if has_task else 0,
         task_since=task.original_scheduled_time.ToDatetime(tzinfo=UTC) if has_task else None,
+        events=description.history_length,
     )
 
 
