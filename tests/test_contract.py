@@ -62,7 +62,7 @@ rails = st.builds(
 baselines = st.none() | st.sampled_from([1.0, 2.0, 4.0, 8.0])
 
 
-@pytest.mark.parametrize("name", ["capacity", "clock", "messages"])
+@pytest.mark.parametrize("name", ["capacity", "messages"])
 def test_examples_in_docstrings(name: str) -> None:
     """What a docstring shows is what happens."""
     assert doctest.testmod(importlib.import_module(f"workflows.contract.{name}")).failed == 0

@@ -39,7 +39,7 @@ ARGUMENTS = {
 
 ON_A_SERVER = (
     *("plan", "sync", "pause", "resume", "skip"),
-    *("doctor", "worker", "status", "boost", "release", "uninstall"),
+    *("doctor", "worker", "status", "history", "boost", "release", "uninstall"),
 )
 
 
@@ -90,6 +90,7 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         *((command, "planner.config.load") for command in ("validate", "preview", "explain")),
         ("simulator", "planner.simulator"),
         ("fetch", "planner.config.load"),
+        ("notify", "planner.config.load"),
         ("rehearse", "planner.config.load"),
         ("schema", "planner.config.documents"),
         ("init", "importlib.resources"),
@@ -105,7 +106,7 @@ def test_interrupted_before_it_does_anything(command: str, module: str, here: Pa
 def test_every_command_was_interrupted() -> None:
     """No command is missing among those that are tried."""
     tried = {*ON_A_SERVER, "demo", "dev", "validate", "preview", "explain", "simulator"}
-    assert tried | {"rehearse", "schema", "init", "fetch"} == set(ORDER)
+    assert tried | {"rehearse", "schema", "init", "fetch", "notify"} == set(ORDER)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ CODES = {
     "extend-soon": "The dates of a schedule end within 120 days; sync again before.",
     "server-time-zones": "The server reads a time zone by another table than the planner: the "
     "windows of the zone are written as dates in UTC.",
+    "skipped": "`planner skip` has taken a coming occurrence out: no capacity is raised for it.",
     "notices": "The notices of `planner.yaml` have changed; a sync puts them in force.",
     "paused": "An operator paused the schedule; a sync leaves it so.",
 }

@@ -181,7 +181,7 @@ async def test_while_the_list_lags(place: Place, monkeypatch: pytest.MonkeyPatch
     first, _ = await place.sync()
     before = await place.tokens(first)
 
-    async def empty(*_: object) -> dict[str, LiveSchedule]:
+    async def empty(*_: object, **__: object) -> dict[str, LiveSchedule]:
         return {}
 
     monkeypatch.setattr(fetch_module, "list_schedules", empty)

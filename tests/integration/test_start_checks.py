@@ -234,7 +234,7 @@ async def test_a_worker_whose_rights_go_as_it_starts(
     async with Simulator(auto_create=True) as simulator, proxy.listening():
         monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
         monkeypatch.setenv("TEMPORAL_ADDRESS", proxy.address)
-        monkeypatch.setattr(worker, "say", lambda *_: proxy.refuse(UNAUTHENTICATED))
+        monkeypatch.setattr(worker, "log", lambda *_, **__: proxy.refuse(UNAUTHENTICATED))
         with pytest.raises(
             ServerError, match="the worker ended: Worker validation failed"
         ) as raised:
