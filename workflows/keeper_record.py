@@ -74,7 +74,7 @@ class _Recorder:
     """Follows the state of a run, and notes what comes of each lease, and each capacity.
 
     *before* is when the value before the current one was recorded. *ended* are leases that have
-    ended since the last observation, which may tell of a time before their end.
+    ended since the last observation, which may be of a time before their end.
     """
 
     state: KeeperState

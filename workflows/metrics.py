@@ -1,7 +1,7 @@
-"""The planner's metrics: their names, and the text of those that tell what `status` computes.
+"""The planner's metrics: their names, and the text of those that have what `status` computes.
 
 Counters and histograms are each worker's own, recorded in its activities by
-`workflows.observability`. Everything else is told by the worker that has the watchdog, from
+`workflows.observability`. Everything else is exported by the worker that has the watchdog, from
 what its latest round saw, and by no other: a gauge that nobody keeps up to date is left out,
 rather than left as it was.
 """
@@ -230,7 +230,7 @@ Sample = tuple[Mapping[str, str], float]
 
 
 def is_current(view: RoundView, now: datetime) -> bool:
-    """Tell whether what *view* saw may still be told at *now*.
+    """Return whether what *view* saw may still be exported at *now*.
 
     Once it may not, the server has given the watchdog to another worker, or will.
     """

@@ -53,7 +53,7 @@ Outcome = Literal[
 - ``uncovered``: it runs now, and doesn't have its capacity.
 - ``missed``: its window ended, and never had its capacity.
 - ``skipped``: it was refused before it came, as by ``planner skip``.
-- ``unknown``: nothing that is kept tells.
+- ``unknown``: no record of it is kept.
 """
 
 
@@ -211,7 +211,7 @@ def history_of(
 def unexplained(
     boosts: Iterable[ListedBoost], records: Iterable[KeeperRecord], horizon: Horizon
 ) -> list[ListedBoost]:
-    """Return the boosts that no record has a lease of: only their input tells their window."""
+    """Return the boosts of whose leases there is no record: only their input has the window."""
     listed = list(boosts)
     firings = _firings(listed)
     known = {
@@ -238,7 +238,7 @@ def _firings(boosts: Iterable[ListedBoost]) -> dict[tuple[str, str], list[dateti
 
 
 def _firing_of(lease: LeaseRecord, firings: Sequence[datetime]) -> datetime | None:
-    """Return when the boost of *lease* was due; None where that can't be told.
+    """Return when the boost of *lease* was due; None where that isn't known.
 
     A lease that was refused before it came doesn't say, nor does one of an older release: it is
     the last of the *firings* before its start then, within `LONGEST_AHEAD`.

@@ -88,7 +88,7 @@ async def fetch_kept(
 ) -> Kept:
     """Return what the server keeps of the boosts around *horizon*.
 
-    The list of workflows tells most: a run's memo bears the record of the run before. Histories
+    The list of workflows has most of it: a run's memo bears the record of the run before. Histories
     are read of runs whose record no other bears, and of boosts that never had a lease.
 
     Args:
@@ -236,7 +236,7 @@ async def _record(server: Server, memo: Mapping[str, Payload]) -> KeeperRecord |
     try:
         (plain,) = await server.converter.decode([memo[RECORD_MEMO]])
         return KeeperRecord.of_plain(plain)
-    except ValueError:  # of another release: that run's history tells it
+    except ValueError:  # of another release: that run's history has it
         return None
 
 

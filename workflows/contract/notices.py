@@ -115,7 +115,7 @@ class NoticeTarget:
 class Alarm:
     """One thing that is wrong, as one look found it.
 
-    *event*, *namespace* and *subject* identify it; *subject* tells those of one namespace apart.
+    *event*, *namespace* and *subject* identify it; *subject* distinguishes those of one namespace.
     *projects* are those that it concerns; empty for all.
     """
 
@@ -293,7 +293,7 @@ def _due(
 def _next_status(notice: Notice, sent: Sent) -> NoticeStatus | None:
     """Return what the target of *sent* gets next of *notice*; None where it knows all of it.
 
-    It is told that an event is over only once it knows of it.
+    It gets the end of an event only after its beginning.
     """
     if not sent.status:
         return "open"
