@@ -811,10 +811,15 @@ def _allows(story: Story, capacity: Capacity) -> float:
 
 
 def _unreported(played: Played) -> list[str]:
-    """Complain of windows that never had their capacity, without a word in their boosts' memos."""
+    """Complain of windows that never had their capacity, without a word in their boosts' memos.
+
+    Capacity is what either reckoning grants a lease: its keeper may have forgotten the rails.
+    """
     story, found = played.story, []
-    for lease in reckon(played, forgets=False, loses=True).all:
-        due = _allows(story, demand([lease], story))
+    either = [reckon(played, forgets=forgets, loses=True) for forgets in (False, True)]
+    for leases in zip(*(reckoning.all for reckoning in either), strict=True):
+        lease = leases[0]
+        due = min(_allows(story, demand([one], story)) for one in leases)
         since, until = played.begin + lease.requested, played.begin + lease.until
         ends = (*(one.at for one in played.history[1:]), until)
         had = any(

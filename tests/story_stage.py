@@ -355,6 +355,7 @@ class StoryStage:
     async def _compare_status(self, played: Played, now: datetime) -> None:
         """Complain where a window has less than it requests for a round, and nobody says so."""
         at = now - played.begin
+        await self._forget_late(played)
         tru = self.simulator.namespace(played.story.name).history[-1].tru
         if not is_unready(played, at, Capacity(tru)):
             played.unready_since = None
@@ -493,7 +494,7 @@ class StoryStage:
 
     async def _see(self, played: Played) -> None:
         """Note what was in force when, whether the keeper has ended, and which cancel came late."""
-        played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
+        await self._forget_late(played)
         await self.simulator.look()
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
@@ -508,12 +509,16 @@ class StoryStage:
             if (await keeper.describe()).status == WorkflowExecutionStatus.RUNNING:
                 played.complaints.append("the keeper is still running")
 
+    async def _forget_late(self, played: Played) -> None:
+        """Take each cancel that came too late for what was done: it ended no lease."""
+        played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
+
     async def _was_late(self, played: Played, deed: Deed) -> bool:
         """Tell whether the boost that was cancelled had come to its end before."""
         if deed.what != "cancel-boost" or deed.of is None:
             return False
         boost = await self._boost(played, deed).describe()
-        return boost.status != WorkflowExecutionStatus.CANCELED
+        return is_late_cancel(boost.status)
 
     async def seen(self) -> str:
         """Return everything that the histories say, as text to search in."""
@@ -526,6 +531,14 @@ class StoryStage:
             with suppress(RPCError):  # a keeper that never was
                 texts.append((await handle.fetch_history()).to_json())
         return "\n".join(texts)
+
+
+def is_late_cancel(status: WorkflowExecutionStatus | None) -> bool:
+    """Tell whether a cancel found a boost at its end: that has another *status* than it would get.
+
+    One that still runs is about to release its lease.
+    """
+    return status not in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CANCELED)
 
 
 def boost_id(played: Played, firing: Firing) -> str:

@@ -8,15 +8,18 @@ import random
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import binary
-from stories import EXTRAS, Extra, Played, Story, broken_promises, tell, tells, upgraded
-from story_stage import KEY, ClockStands, story_stage
+from stories import EXTRAS, Extra, Firing, Played, Story, broken_promises, tell, tells, upgraded
+from story_stage import KEY, ClockStands, is_late_cancel, story_stage
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 
+from planner.forecast.timeline import CapacityRecord
 from workflows import keeper_transitions
-from workflows.contract import ON_DEMAND, LeaseRequest
+from workflows.contract import ON_DEMAND, Capacity, LeaseRequest, Rails
 from workflows.keeper_state import KeeperState
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
@@ -123,11 +126,77 @@ LATER_FINDINGS = [
 """Others, told with all that stories had before there was a watchdog."""
 
 
+WATCHED_FINDINGS = [*((441309, number) for number in (15, 46, 127))]
+"""Others, told with all that stories have."""
+
+
 async def test_what_was_found_stays_mended() -> None:
     """A story that broke a promise is told for ever after."""
     first = [tell(seed, number) for seed, number in FINDINGS]
     extras = EXTRAS - {"watchdog"}
-    await play([*first, *(tell(seed, number, extras) for seed, number in LATER_FINDINGS)])
+    later = [tell(seed, number, extras) for seed, number in LATER_FINDINGS]
+    await play([*first, *later, *(tell(seed, number, EXTRAS) for seed, number in WATCHED_FINDINGS)])
+
+
+@pytest.mark.parametrize(
+    ("tru", "missed", "is_told"),
+    [
+        (8, set(), True),  # under the rails that an earlier lease brought
+        (6, set(), True),  # by a keeper that had ended, and knows none
+        (4, set(), False),
+        (4, {"hand"}, True),
+        (4, {"scheduled"}, False),
+    ],
+)
+def test_a_window_has_what_either_reckoning_grants(
+    tru: int, missed: set[str], is_told: bool
+) -> None:
+    """Whether a keeper at rest still knows its rails depends on the moment; less is missed."""
+    minute = timedelta(minutes=1)
+    scheduled = Firing(
+        window="scheduled",
+        nominal=10 * minute,
+        ahead=10 * minute,
+        length=20 * minute,
+        tru=4,
+        rails=Rails(allowed=(2, 4, 8)),
+        revision=1,
+    )
+    hand = Firing(
+        window="hand",
+        nominal=60 * minute,
+        ahead=timedelta(),
+        length=30 * minute,
+        tru=6,
+        by="somebody",
+    )
+    none, begin = Capacity(2), datetime(2027, 1, 15, tzinfo=UTC)
+    played = Played(
+        Story(
+            seed=0,
+            number=0,
+            before=none,
+            declared=none,
+            on_demand_aps=500.0,
+            firings=(scheduled, hand),
+        ),
+        begin,
+        missed=missed,
+        history=[
+            CapacityRecord(begin + at * minute, Capacity(held))
+            for at, held in ((-1, 2), (10, 4), (40, 2), (60, tru), (90, 2))
+        ],
+    )
+    assert any(one.startswith("nobody says") for one in broken_promises(played)) is not is_told
+
+
+def test_a_cancel_was_late_if_it_changed_nothing() -> None:
+    """What ended a lease is known while its story is played, not only after it."""
+    ended = {status for status in WorkflowExecutionStatus if is_late_cancel(status)}
+    assert set(WorkflowExecutionStatus) - ended == {
+        WorkflowExecutionStatus.RUNNING,
+        WorkflowExecutionStatus.CANCELED,
+    }
 
 
 def forgets_others(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
