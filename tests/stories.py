@@ -787,6 +787,7 @@ def broken_promises(played: Played) -> list[str]:
         for reckoning in both
         for due in dues(played, [_longest(played, lease) for lease in reckoning.all])
     ]
+    requested += [due for reckoning in both for due in _inherited_dues(played, reckoning)]
     bounds = violations(
         _own(played, both[0].all), (), requested, story.baseline, settle=story.settle
     )
@@ -802,12 +803,42 @@ def is_unready(played: Played, at: timedelta, in_force: Capacity) -> bool:
     for forgets in (False, True):
         leases = reckon(played, forgets=forgets, loses=True, by=at).all
         open_ones = [one for one in leases if one.runs(at) and one.start <= at]
-        due.append(_allows(played.story, demand(open_ones, played.story)) if open_ones else 0)
+        due.append(_least(played, open_ones, at) if open_ones else 0)
     return _allows(played.story, in_force) < min(due)
 
 
 def _allows(story: Story, capacity: Capacity) -> float:
     return story.on_demand_aps / APS_PER_TRU if capacity.tru is None else capacity.tru
+
+
+def _bases(played: Played, by: timedelta) -> list[tuple[timedelta, Story]]:
+    """Return the story, and as it would be had each foreign capacity *by* a time been there before.
+
+    Without a declaration what others set at rest is the next keeper's baseline; with each since
+    when it may be.
+    """
+    story = played.story
+    foreign = [(at, deed.tru) for at, deed in played.done if deed.what == "foreign" and at <= by]
+    if story.declared is not None:
+        foreign = []
+    found = [(at, replace(story, before=Capacity(tru))) for at, tru in foreign]
+    return [(timedelta(), story), *found]
+
+
+def _least(played: Played, running: list[ExpectedLease], at: timedelta) -> float:
+    """Return what *running* come to *at* a time, on the baseline that makes it least."""
+    return min(_allows(story, demand(running, story)) for _, story in _bases(played, at))
+
+
+def _inherited_dues(played: Played, reckoning: Reckoning) -> list[Due]:
+    """Return what may be due above a baseline that others set: on-demand may have been enough."""
+    spans = [_longest(played, lease) for lease in reckoning.all]
+    found = []
+    for at, story in _bases(played, LENGTH)[1:]:
+        later = [(max(since, at), until, lease) for since, until, lease in spans]
+        all_dues = dues(replace(played, story=story), later)
+        found += [due for due in all_dues if due.capacity != story.baseline]
+    return found
 
 
 def _unreported(played: Played) -> list[str]:
@@ -819,7 +850,7 @@ def _unreported(played: Played) -> list[str]:
     either = [reckon(played, forgets=forgets, loses=True) for forgets in (False, True)]
     for leases in zip(*(reckoning.all for reckoning in either), strict=True):
         lease = leases[0]
-        due = min(_allows(story, demand([one], story)) for one in leases)
+        due = min(_least(played, [one], one.until) for one in leases)
         since, until = played.begin + lease.requested, played.begin + lease.until
         ends = (*(one.at for one in played.history[1:]), until)
         had = any(

@@ -12,7 +12,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from conftest import binary
-from stories import EXTRAS, Extra, Firing, Played, Story, broken_promises, tell, tells, upgraded
+from stories import (
+    EXTRAS,
+    Deed,
+    Extra,
+    Firing,
+    Played,
+    Story,
+    broken_promises,
+    is_unready,
+    tell,
+    tells,
+    upgraded,
+)
 from story_stage import KEY, ClockStands, is_late_cancel, story_stage
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
@@ -126,7 +138,7 @@ LATER_FINDINGS = [
 """Others, told with all that stories had before there was a watchdog."""
 
 
-WATCHED_FINDINGS = [*((441309, number) for number in (15, 46, 127))]
+WATCHED_FINDINGS = [(1, 95), *((441309, number) for number in (15, 46, 127))]
 """Others, told with all that stories have."""
 
 
@@ -188,6 +200,49 @@ def test_a_window_has_what_either_reckoning_grants(
         ],
     )
     assert any(one.startswith("nobody says") for one in broken_promises(played)) is not is_told
+
+
+@pytest.mark.parametrize(
+    ("set_before", "tru", "is_too_much", "is_too_little"),
+    [
+        (None, 3, True, True),  # on-demand allows 3.6 TRU, and is to be kept
+        (2, 2, False, True),
+        (2, 3, False, False),
+        (2, 4, True, False),
+    ],
+)
+def test_what_others_set_at_rest_is_the_baseline(
+    set_before: int | None, tru: int, is_too_much: bool, is_too_little: bool
+) -> None:
+    """Without a declaration a keeper starts from what it finds, and comes back to it."""
+    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
+    hand = Firing(
+        window="hand",
+        nominal=15 * minute,
+        ahead=timedelta(),
+        length=30 * minute,
+        tru=3,
+        by="somebody",
+    )
+    before = Capacity(set_before)
+    foreign = Deed(7 * minute, "foreign", tru=before.tru)
+    held = [(-1, ON_DEMAND), (7, before), (15, Capacity(tru)), (45, before)]
+    played = Played(
+        Story(
+            seed=0,
+            number=0,
+            before=ON_DEMAND,
+            declared=None,
+            on_demand_aps=1800.0,
+            firings=(hand,),
+        ),
+        begin,
+        done=[] if set_before is None else [(foreign.at, foreign)],
+        foreign=[] if set_before is None else [begin + foreign.at],
+        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+    )
+    assert any("was due" in one for one in broken_promises(played)) is is_too_much
+    assert is_unready(played, 20 * minute, Capacity(tru)) is is_too_little
 
 
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
