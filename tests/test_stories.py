@@ -48,7 +48,7 @@ ACTIONS: frozenset[Extra] = frozenset(
 )
 """What the stories have besides; left out, all of it: ``STORY_ACTIONS=rails,follow``."""
 
-COUNT = int(os.environ.get("STORY_COUNT") or 180)
+COUNT = int(os.environ.get("STORY_COUNT") or 108)
 ATTEMPTS = 4
 AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
 """Stories side by side on one server: more of them share what the clock's skips take, and
