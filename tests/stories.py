@@ -699,15 +699,23 @@ def expected_leases(played: Played) -> list[ExpectedLease]:
 
 
 def reckon(
-    played: Played, *, forgets: bool, loses: bool = False, by: timedelta = timedelta.max
+    played: Played,
+    *,
+    forgets: bool,
+    loses: bool = False,
+    by: timedelta = timedelta.max,
+    unsent: frozenset[tuple[str, timedelta]] = frozenset(),
 ) -> Reckoning:
-    """Return the reckoning of a story *by* a time; who deletes a keeper may lose its leases."""
+    """Return the reckoning of a story *by* a time; who deletes a keeper may lose its leases.
+
+    Of the *unsent* occurrences only the watchdog's boost sent its request.
+    """
     reckoning = Reckoning(forgets=forgets)
     events: list[tuple[timedelta, Firing | Deed]] = [
         *(
             (played.fired.get(firing, firing.requested), firing)
             for firing in played.story.firings
-            if not firing.is_lost and firing not in played.dropped
+            if not (firing.is_lost or firing in played.dropped or firing.key in unsent)
         ),
         *played.started,
         *played.done,
@@ -723,6 +731,24 @@ def reckon(
         elif event.what in ("release-all", "cancel") or (event.what == "delete" and loses):
             reckoning.ends("", at)
     return reckoning
+
+
+def either(
+    played: Played, *, loses: bool = False, by: timedelta = timedelta.max
+) -> list[Reckoning]:
+    """Return every reckoning that the run time may follow, the plain one first.
+
+    A boost that was terminated at once, and that the watchdog started again, may have sent no
+    request before: nothing was declared by it then.
+    """
+    ended = ("terminate-boost", "delete-boost")
+    killed = {deed.of.key for _, deed in played.done if deed.what in ended and deed.of}
+    unsent = frozenset(killed & {firing.key for _, firing in played.started})
+    return [
+        reckon(played, forgets=forgets, loses=loses, by=by, unsent=keys)
+        for keys in dict.fromkeys([frozenset(), unsent])
+        for forgets in (False, True)
+    ]
 
 
 def demand(running: list[ExpectedLease], story: Story) -> Capacity:
@@ -781,7 +807,7 @@ def dues(played: Played, spans: list[tuple[timedelta, timedelta, ExpectedLease]]
 def broken_promises(played: Played) -> list[str]:
     """Return a sentence for each way in which a story's promises were broken."""
     story = played.story
-    both = [reckon(played, forgets=forgets) for forgets in (False, True)]
+    both = either(played)
     requested = [
         due
         for reckoning in both
@@ -792,7 +818,7 @@ def broken_promises(played: Played) -> list[str]:
         _own(played, both[0].all), (), requested, story.baseline, settle=story.settle
     )
     # Kept is what is kept by either reckoning.
-    least = (reckon(played, forgets=forgets, loses=True) for forgets in (False, True))
+    least = either(played, loses=True)
     short = min((_short(played, reckoning) for reckoning in least), key=len)
     return [*bounds, *short, *_not_back(played), *_unreported(played), *played.complaints]
 
@@ -800,9 +826,8 @@ def broken_promises(played: Played) -> list[str]:
 def is_unready(played: Played, at: timedelta, in_force: Capacity) -> bool:
     """Tell whether a window is open *at* a time and has less *in_force* than it requests."""
     due = []
-    for forgets in (False, True):
-        leases = reckon(played, forgets=forgets, loses=True, by=at).all
-        open_ones = [one for one in leases if one.runs(at) and one.start <= at]
+    for reckoning in either(played, loses=True, by=at):
+        open_ones = [one for one in reckoning.all if one.runs(at) and one.start <= at]
         due.append(_least(played, open_ones, at) if open_ones else 0)
     return _allows(played.story, in_force) < min(due)
 
@@ -844,20 +869,21 @@ def _inherited_dues(played: Played, reckoning: Reckoning) -> list[Due]:
 def _unreported(played: Played) -> list[str]:
     """Complain of windows that never had their capacity, without a word in their boosts' memos.
 
-    Capacity is what either reckoning grants a lease: its keeper may have forgotten the rails.
+    Its capacity is the least that a reckoning grants it: its keeper may have forgotten the rails.
     """
     story, found = played.story, []
-    either = [reckon(played, forgets=forgets, loses=True) for forgets in (False, True)]
-    for leases in zip(*(reckoning.all for reckoning in either), strict=True):
-        lease = leases[0]
-        due = min(_least(played, [one], one.until) for one in leases)
+    known = either(played, loses=True)
+    for lease in known[0].all:
+        key = lease.window, lease.until
+        same = [one for each in known for one in each.all if (one.window, one.until) == key]
+        due = min(_least(played, [one], one.until) for one in same)
         since, until = played.begin + lease.requested, played.begin + lease.until
         ends = (*(one.at for one in played.history[1:]), until)
         had = any(
             _allows(story, one.capacity) >= due and one.at < until and gone > since
             for one, gone in zip(played.history, ends, strict=True)
         )
-        is_whole = (lease.window, lease.until) in {(one.window, one.end) for one in story.firings}
+        is_whole = key in {(one.window, one.end) for one in story.firings}
         if is_whole and since < until and not had and lease.window not in played.missed:
             found.append(f"nobody says that {lease} never had its capacity")
     return found

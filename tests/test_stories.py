@@ -245,6 +245,43 @@ def test_what_others_set_at_rest_is_the_baseline(
     assert is_unready(played, 20 * minute, Capacity(tru)) is is_too_little
 
 
+@pytest.mark.parametrize(("is_started", "is_too_much"), [(True, False), (False, True)])
+def test_a_boost_terminated_at_once_may_have_declared_nothing(
+    is_started: bool, is_too_much: bool
+) -> None:
+    """The watchdog starts one again whose lease isn't held: until then its rails may be unknown."""
+    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
+    killed = Firing(
+        window="killed",
+        nominal=10 * minute,
+        ahead=10 * minute,
+        length=60 * minute,
+        tru=6,
+        rails=Rails(allowed=(3, 6, 10), max_tru=6),
+        revision=1,
+    )
+    hand = replace(killed, window="hand", nominal=12 * minute, tru=10, by="somebody")
+    hand = replace(hand, ahead=timedelta(), length=30 * minute)
+    deed = Deed(killed.nominal, "terminate-boost", "killed", of=killed)
+    none = Capacity(2)
+    held = [(-1, none), (12, Capacity(10)), (42, Capacity(6)), (80, none)]
+    played = Played(
+        Story(
+            seed=0,
+            number=0,
+            before=none,
+            declared=none,
+            on_demand_aps=500.0,
+            firings=(killed, hand),
+        ),
+        begin,
+        started=[(15 * minute, killed)] if is_started else [],
+        done=[(deed.at, deed)],
+        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+    )
+    assert any("at most was due" in one for one in broken_promises(played)) is is_too_much
+
+
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
     """What ended a lease is known while its story is played, not only after it."""
     ended = {status for status in WorkflowExecutionStatus if is_late_cancel(status)}
