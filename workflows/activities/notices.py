@@ -7,7 +7,6 @@ error: what the other side quotes of it is masked.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from workflows.cloud.api import is_loopback
 from workflows.contract.notices import PAGERDUTY_URL, Delivery, NoticeTarget, message_of
 
 ATTEMPTS = 2
@@ -189,14 +189,6 @@ def _guarded(url: httpx.URL, where: str) -> httpx.URL:
     if url.scheme == "https" or is_loopback(url.host):
         return url
     raise _Problem(f"the secret of {where} would be sent in the clear: use https")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -98,7 +98,7 @@ def checked(url: str) -> httpx.URL:
             f"the Cloud API's URL, '{shown}', needs scheme and host and nothing more, as in "
             f"{CLOUD_URL}"
         )
-    if parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host)):
+    if parsed.scheme == "https" or (parsed.scheme == "http" and is_loopback(parsed.host)):
         return parsed
     raise PermanentError(
         f"{parsed} would carry the API key in the clear: use https, as in "
@@ -106,7 +106,8 @@ def checked(url: str) -> httpx.URL:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
