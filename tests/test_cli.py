@@ -112,7 +112,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     """Commands import the SDK, HTTP and the holiday data only where they are used."""
-    slow = ["temporalio", "httpx", "holidays", "icalendar", "jinja2", "pydantic"]
+    slow = ["temporalio", "httpx", "holidays", "icalendar", "jinja2", "numpy", "pydantic"]
     code = (
         "import sys; from planner.cli.main import commands; commands(); "
         f"print([m for m in {slow} if m in sys.modules])"
@@ -128,7 +128,7 @@ def test_validate_imports_no_output_formats(tmp_path: Path) -> None:
         "import sys\n"
         "from planner.cli.main import exit_code_of\n"
         "code = exit_code_of(['validate', 'calendars'])\n"
-        "print(code, [m for m in ('jinja2', 'icalendar') if m in sys.modules])"
+        "print(code, [m for m in ('jinja2', 'icalendar', 'numpy') if m in sys.modules])"
     )
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=where, capture_output=True, text=True, check=True
@@ -167,7 +167,7 @@ def test_the_version_names_what_an_answer_depends_on(tmp_path: Path) -> None:
 
 def test_the_version_imports_nothing_slow() -> None:
     """Versions are read from the packages' metadata."""
-    slow = ["temporalio", "httpx", "holidays", "icalendar", "pydantic"]
+    slow = ["temporalio", "httpx", "holidays", "icalendar", "numpy", "pydantic"]
     code = (
         "import sys; from planner.cli.main import commands; commands(); "
         "from planner.cli.app import version_text; version_text(); "
