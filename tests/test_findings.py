@@ -310,3 +310,35 @@ def test_a_capacity_that_the_watchdog_saw_under_a_boost(
         at=looked + timedelta(minutes=minutes),
     )
     assert state_of(findings_of(facts(keeper=one, watched=watched), NOW)) == state
+
+
+@pytest.mark.parametrize(
+    ("health", "minutes", "state"),
+    [
+        pytest.param("ok", 1, "unknown", id="out of sight since its keeper looked"),
+        pytest.param("ok", -1, "ok", id="its keeper has looked since"),
+        pytest.param("uncovered", 1, "uncovered", id="its keeper reports the fault itself"),
+        pytest.param("raising", 1, "raising", id="its keeper is about to meet it"),
+    ],
+)
+def test_a_boosted_namespace_that_nobody_can_look_at(
+    health: KeeperHealth, minutes: int, state: NamespaceState
+) -> None:
+    """A refused key under a boost: others may lower the capacity, and nobody would see it."""
+    looked = NOW - HOUR / 4
+    one = keeper(health, lease())
+    assert one.status is not None
+    one = replace(one, status=replace(one.status, observed_at=looked))
+    watched = NamespaceSeen(
+        namespace="n.a",
+        state="unknown",
+        details="the API key is refused",
+        capacity=Capacity(8),
+        at=looked - HOUR,
+        since=looked + timedelta(minutes=minutes),
+    )
+    found = findings_of(facts(keeper=one, watched=watched), NOW)
+    assert state_of(found) == state
+    if state == "unknown":
+        text = "what is in force can't be observed since 2027-01-31T22:46:00Z"
+        assert found[0].text == f"{text}: the API key is refused"

@@ -591,17 +591,23 @@ WATCHED: dict[SeenState, NamespaceState] = {
 def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     """Return the watchdog's verdict on a quiet namespace, unless the Cloud API was asked now.
 
-    A keeper at work says more than the round before it came, but for a capacity that a round
-    saw after the keeper's last observation.
+    A keeper at work says more than the round before it came, but for what a round found after
+    the keeper's last observation: another capacity, or that none can be observed any more.
     """
     watched, keeper = facts.watched, facts.keeper
     if watched is None or facts.sighting is not None or facts.is_of_another_cloud:
         return
     if keeper and keeper.is_running:
-        if (status := keeper.status) and _is_news(watched, status):
+        status = keeper.status
+        if status and _is_news(watched, status):
             assert watched.capacity is not None
             assert watched.at is not None
             yield from _of_boosted(Sighting(watched.capacity, watched.at), status, now)
+        if status and _is_out_of_sight(watched, status):
+            assert watched.since is not None
+            since = format_instant(watched.since.replace(microsecond=0))
+            text = f"what is in force can't be observed since {since}: {watched.details}"
+            yield Finding("unknown", text)
         return
     if (state := WATCHED.get(watched.state)) is not None:
         seen = f" (seen {format_instant(watched.at.replace(microsecond=0))})" if watched.at else ""
@@ -614,6 +620,16 @@ def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
         return False
     is_at_rest = status.target is not None and status.health == "ok"
     return is_at_rest and watched.at > status.observed_at
+
+
+def _is_out_of_sight(watched: NamespaceSeen, status: KeeperStatus) -> bool:
+    """Tell whether rounds fail to see what is in force since a keeper at rest last did.
+
+    A keeper that is changing the capacity meets the same fault, and reports it itself.
+    """
+    if watched.state != "unknown" or watched.since is None or status.health != "ok":
+        return False
+    return status.observed_at is None or status.observed_at < watched.since
 
 
 LATE_ROUNDS = 3
