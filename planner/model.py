@@ -14,10 +14,10 @@ from typing import Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
+from workflows.contract.fleets import Combine
 from workflows.contract.messages import (
     BaselinePolicy,
     Capacity,
-    Combine,
     Limits,
     Rails,
     Until,

@@ -8,12 +8,21 @@ how the value changes. Continue-as-new hands it to the next run.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from workflows.contract import APS_PER_TRU, Capacity, Lease, Rails, Target, target_of_leases
+from workflows.contract import (
+    APS_PER_TRU,
+    Capacity,
+    Fleet,
+    KubernetesTarget,
+    Lease,
+    Rails,
+    Target,
+    target_of_leases,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,15 +411,32 @@ def pack(leases: Iterable[Lease]) -> dict[str, Any]:
     values are decoded at once, and take a third of the room in a payload of at most 2 MB.
     """
     rails: dict[Rails | None, int] = {}
-    rows = [_row(lease, rails.setdefault(lease.rails, len(rails))) for lease in leases]
+    fleets: dict[tuple[Fleet, ...], int] = {}
+    rows = []
+    for lease in leases:
+        row = _row(lease, rails.setdefault(lease.rails, len(rails)))
+        if lease.workers or lease.tru_from:  # else it is a row as it was before there were fleets
+            begins = None if lease.tru_from is None else lease.tru_from.isoformat()
+            place = fleets.setdefault(lease.fleets, len(fleets))
+            row += [dict(lease.workers), place, begins]
+        rows.append(row)
     table = [None if one is None else [list(one.allowed), one.max_tru] for one in rails]
-    return {"rails": table, "leases": rows}
+    packed: dict[str, Any] = {"rails": table, "leases": rows}
+    if fleets:
+        packed["fleets"] = [[asdict(fleet) for fleet in declared] for declared in fleets]
+    return packed
 
 
 def unpack(packed: dict[str, Any]) -> tuple[Lease, ...]:
     """Return the leases that `pack` turned into *packed*."""
     rails = [None if one is None else Rails(tuple(one[0]), one[1]) for one in packed["rails"]]
-    return tuple(_lease(row, rails) for row in packed["leases"])
+    fleets = [tuple(map(_fleet, declared)) for declared in packed.get("fleets", ())]
+    return tuple(_lease(row, rails, fleets) for row in packed["leases"])
+
+
+def _fleet(plain: dict[str, Any]) -> Fleet:
+    target = plain["kubernetes"]
+    return Fleet(**{**plain, "kubernetes": KubernetesTarget(**target) if target else None})
 
 
 def _row(lease: Lease, rails: int) -> Row:
@@ -430,8 +456,10 @@ def _row(lease: Lease, rails: int) -> Row:
     ]
 
 
-def _lease(row: Row, rails: list[Rails | None]) -> Lease:
-    key, window, tru, start, until, combine, by, reason, project, revision, place, replaced = row
+def _lease(row: Row, rails: list[Rails | None], fleets: list[tuple[Fleet, ...]]) -> Lease:
+    shared, own = row[:12], row[12:]
+    key, window, tru, start, until, combine, by, reason, project, revision, place, replaced = shared
+    workers, declared, begins = own or ({}, None, None)
     return Lease(
         key=key,
         window=window,
@@ -445,4 +473,7 @@ def _lease(row: Row, rails: list[Rails | None]) -> Lease:
         revision=revision,
         rails=rails[place],
         replaced=tuple(replaced),
+        workers=workers,
+        fleets=() if declared is None else fleets[declared],
+        tru_from=None if begins is None else datetime.fromisoformat(begins),
     )

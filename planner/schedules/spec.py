@@ -103,7 +103,13 @@ class StructuredCalendar:
         )
 
 
-YOUNGER: dict[str, Any] = {"limits": Limits(), "baseline_policy": "enforce"}
+YOUNGER: dict[str, Any] = {
+    "limits": Limits(),
+    "baseline_policy": "enforce",
+    "workers": {},
+    "fleets": (),
+    "tru_ahead_seconds": None,
+}
 """What requests had not when digests were first taken, with what stands for nothing said: so a
 release that adds to them rewrites no schedule."""
 

@@ -3,6 +3,7 @@
 - `messages`: workflow inputs, updates and answers, as they appear in the Temporal UI, and the
   one reading of clock changes that their times need.
 - `capacity`: how leases combine into the capacity that a namespace should have.
+- `fleets`: what is declared of fleets of workers, and the floor that windows put under them.
 - `findings`: what the watchdog looks at, its report, and what a reader of one should know.
 - `notices`: which events are sent to whom, once each, and in which form.
 
@@ -36,6 +37,14 @@ from workflows.contract.findings import (
     WatchdogInput,
     WatchdogReport,
 )
+from workflows.contract.fleets import (
+    Combine,
+    Fleet,
+    Floor,
+    KubernetesTarget,
+    WorkerDemand,
+    floor_of,
+)
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
@@ -54,7 +63,6 @@ from workflows.contract.messages import (
     Capacity,
     CapacityInForce,
     Capped,
-    Combine,
     HeldCapacity,
     KeeperHealth,
     KeeperRecord,
@@ -111,6 +119,8 @@ __all__ = [
     "Combine",
     "Declared",
     "DueBoost",
+    "Fleet",
+    "Floor",
     "Healed",
     "HealedWhat",
     "HeldCapacity",
@@ -118,6 +128,7 @@ __all__ = [
     "KeeperRecord",
     "KeeperStart",
     "KeeperStatus",
+    "KubernetesTarget",
     "Lease",
     "LeaseAnswer",
     "LeaseRecord",
@@ -132,8 +143,10 @@ __all__ = [
     "Until",
     "WatchdogInput",
     "WatchdogReport",
+    "WorkerDemand",
     "combine",
     "end_by_clock",
+    "floor_of",
     "format_duration",
     "format_instant",
     "format_instants",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from workflows.contract.messages import ON_DEMAND, Capacity, Combine, Lease, Rails
+from workflows.contract.fleets import Combine
+from workflows.contract.messages import ON_DEMAND, Capacity, Lease, Rails
 
 APS_PER_TRU = 500
 """Actions per second that one Temporal Resource Unit allows."""

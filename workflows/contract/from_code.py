@@ -15,10 +15,10 @@ from datetime import timedelta
 from typing import Any
 
 from workflows.contract.capacity import APS_PER_TRU
+from workflows.contract.fleets import Combine
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
     BoostResult,
-    Combine,
     format_duration,
     format_instant,
 )

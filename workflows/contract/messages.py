@@ -14,6 +14,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal, TypedDict
 from zoneinfo import ZoneInfo, reset_tzpath
 
+from workflows.contract.fleets import Combine, Fleet
+
 
 def read_pinned_tables() -> None:
     """Have `zoneinfo` read the tables of the package ``tzdata``, and none of the system's.
@@ -141,9 +143,6 @@ UNFINISHED_STATUSES = frozenset({"TERMINATED", "FAILED", "TIMED_OUT"})
 """Names of the execution statuses of a keeper that ended with work undone. A cancelled one
 has gone back to the baseline first."""
 
-Combine = Literal["max", "add"]
-"""How a lease combines with others of its namespace: the highest counts, or it is added."""
-
 KeeperHealth = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign", "unknown"]
 """The health of a namespace.
 
@@ -206,6 +205,10 @@ class BoostRequest:
     *baseline* and *rails* are what *project* declares for the namespace, with *limits* and
     *baseline_policy*; of two declarations the one with the higher *revision* is newer (0: from
     before there were any).
+
+    *workers* are the replicas that the window requests, by the names of its *fleets*; with them,
+    *tru* may be 0. A firing comes early enough for the longest lead of all: TRU count from
+    *tru_ahead_seconds* before the start, None from the firing on, and each fleet from its own.
     """
 
     namespace: str
@@ -225,6 +228,9 @@ class BoostRequest:
     revision: int = 0
     limits: Limits = Limits()
     baseline_policy: BaselinePolicy = "enforce"
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
+    fleets: tuple[Fleet, ...] = ()
+    tru_ahead_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +244,9 @@ class Lease:
     stand for those that hold for the namespace. *replaced* are the keys of the leases that it
     came in place of: a boost that still waits under one of them waits for this lease, and
     releases it when it is cancelled.
+
+    *workers* are the replicas that it requests, by the names of *fleets*, each from its own lead
+    before *start*. Its TRU count from *tru_from* on; None means that they count already.
     """
 
     key: str
@@ -252,6 +261,9 @@ class Lease:
     rails: Rails | None = None
     revision: int = 0
     replaced: tuple[str, ...] = ()
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
+    fleets: tuple[Fleet, ...] = ()
+    tru_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -588,6 +600,7 @@ def lease_of(request: BoostRequest, nominal: datetime) -> Lease:
     Its key names the window and its start: a firing that comes twice is one lease.
     """
     start, end = occurrence_of(request, nominal)
+    ahead = request.tru_ahead_seconds
     return Lease(
         key=f"{request.window}@{format_instant(start)}",
         window=request.window,
@@ -598,6 +611,9 @@ def lease_of(request: BoostRequest, nominal: datetime) -> Lease:
         by=request.by,
         reason=request.reason,
         project=request.project,
+        workers=request.workers,
+        fleets=request.fleets,
+        tru_from=None if ahead is None else start - timedelta(seconds=ahead),
     )
 
 

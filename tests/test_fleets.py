@@ -1,0 +1,166 @@
+"""Fleets of workers: the floor that windows put under them, and how they cross."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.converter import value_to_type
+
+from planner.schedules.spec import YOUNGER
+from workflows.contract import (
+    BoostRequest,
+    Combine,
+    Fleet,
+    Floor,
+    KubernetesTarget,
+    Lease,
+    Rails,
+    floor_of,
+    lease_of,
+)
+from workflows.keeper_state import KeeperState, pack
+
+START = datetime(2027, 1, 31, 23, tzinfo=UTC)
+END = START + timedelta(hours=6)
+MINUTE = timedelta(minutes=1)
+
+FLEET = Fleet(name="payments", min=2, max=30, lead_seconds=600)
+PUSHED = replace(
+    FLEET,
+    task_queue="payments",
+    target_queue_size=20,
+    kubernetes=KubernetesTarget(kind="ScaledObject", namespace="payments", name="workers"),
+)
+
+
+@dataclass(frozen=True)
+class Demanded:
+    """A window's demand for workers."""
+
+    workers: dict[str, int]
+    window: str = "close"
+    start: datetime = START
+    until: datetime = END
+    combine: Combine = "max"
+
+
+def close(replicas: int, **other: Any) -> Demanded:
+    """Return a demand for *replicas* of the fleet."""
+    return Demanded({"payments": replicas}, **other)
+
+
+@pytest.mark.parametrize(
+    ("demands", "at", "replicas", "requested"),
+    [
+        pytest.param([], START, 2, 0, id="no window: the minimum"),
+        pytest.param([close(20)], START, 20, 20, id="one window"),
+        pytest.param([close(20)], START - 10 * MINUTE, 20, 20, id="from its own lead on"),
+        pytest.param([close(20)], START - 11 * MINUTE, 2, 0, id="not before"),
+        pytest.param([close(20)], END - MINUTE, 20, 20, id="to the end"),
+        pytest.param([close(20)], END, 2, 0, id="ends are exclusive"),
+        pytest.param([close(20), close(8)], START, 20, 20, id="the highest counts"),
+        pytest.param([close(20), close(5, combine="add")], START, 25, 25, id="what adds"),
+        pytest.param([close(5, combine="add")], START, 7, 7, id="adds to the minimum"),
+        pytest.param([close(40)], START, 30, 40, id="no more than the maximum"),
+        pytest.param([close(1)], START, 2, 2, id="no less than the minimum"),
+        pytest.param([Demanded({"other": 9})], START, 2, 0, id="another fleet's window"),
+    ],
+)
+def test_the_floor_of_a_fleet(
+    demands: list[Demanded], at: datetime, replicas: int, requested: int
+) -> None:
+    """The highest running window counts, what adds is added, within minimum and maximum."""
+    floor = floor_of(FLEET, demands, at)
+    assert (replicas, requested) == (floor.replicas, floor.requested)
+    assert floor.falls_short == (requested > replicas)
+
+
+def test_a_floor_says_for_which_windows_and_until_when() -> None:
+    """Its end is the first one: what holds then has to be looked at anew."""
+    late = close(8, window="late", until=END + MINUTE)
+    assert floor_of(FLEET, [close(20), late], START) == Floor(20, END, ("close", "late"), 20)
+    assert floor_of(replace(FLEET, max=None), [close(90)], START).replicas == 90
+
+
+def boost(**other: Any) -> BoostRequest:
+    """Return a boost of six hours that also requests 20 workers."""
+    values = {
+        "window": "close",
+        "ahead_seconds": 600,
+        "workers": {"payments": 20},
+        "fleets": (PUSHED,),
+    }
+    return BoostRequest(namespace="pay.a1b2c", tru=8, ttl_seconds=21_600, **{**values, **other})
+
+
+def test_a_lease_has_the_workers_of_its_request() -> None:
+    """TRU and workers count from leads of their own: the firing comes for the longest."""
+    lease = lease_of(boost(tru_ahead_seconds=300), START - 10 * MINUTE)
+    assert (lease.start, lease.until) == (START, END)
+    assert (lease.workers, lease.fleets) == ({"payments": 20}, (PUSHED,))
+    assert lease.tru_from == START - 5 * MINUTE
+    assert lease_of(boost(), START - 10 * MINUTE).tru_from is None
+
+
+@pytest.mark.parametrize("kind", [BoostRequest, Lease])
+def test_what_was_saved_before_there_were_fleets_reads_as_before(kind: type) -> None:
+    """A payload without the new fields is one without workers; one with them comes back whole."""
+    new: Any = boost() if kind is BoostRequest else lease_of(boost(), START)
+    plain = json.loads(json.dumps(_plain(new)))
+    assert new == value_to_type(kind, plain)
+    old = {name: value for name, value in plain.items() if name not in ("workers", "fleets")}
+    read: Any = value_to_type(kind, {**old, "tru_ahead_seconds": None})
+    assert replace(new, workers={}, fleets=()) == read
+
+
+def _plain(value: Any) -> Any:
+    """Return *value* as the SDK writes it."""
+    from temporalio.converter import DataConverter
+
+    return json.loads(DataConverter.default.payload_converter.to_payloads([value])[0].data)
+
+
+def test_requests_without_workers_have_the_digest_that_they_had() -> None:
+    """A release that adds to requests rewrites no schedule."""
+    plain = BoostRequest(namespace="pay.a1b2c", window="close", tru=8, ttl_seconds=60)
+    for name in ("workers", "fleets", "tru_ahead_seconds"):
+        assert YOUNGER[name] == getattr(plain, name)
+
+
+def leases(count: int) -> tuple[Lease, ...]:
+    """Return *count* leases, every second one with workers."""
+    return tuple(
+        lease_of(
+            boost(window=f"w{n}", tru_ahead_seconds=300)
+            if n % 2
+            else BoostRequest(namespace="pay.a1b2c", window=f"w{n}", tru=4, ttl_seconds=60),
+            START,
+        )
+        for n in range(count)
+    )
+
+
+def test_many_leases_with_workers_are_handed_over() -> None:
+    """Rows of plain values keep workers, fleets and when the TRU begin."""
+    state = KeeperState(namespace="pay.a1b2c", leases=leases(150))
+    handed = value_to_type(KeeperState, json.loads(json.dumps(_plain(state.to_hand_over))))
+    assert state == handed.unpacked
+
+
+def test_leases_without_workers_are_packed_as_before() -> None:
+    """An older release, to which a worker is rolled back, reads them."""
+    plain = [replace(one, workers={}, fleets=(), tru_from=None) for one in leases(3)]
+    packed = pack(plain)
+    assert {"rails", "leases"} == packed.keys()
+    assert {12} == {len(row) for row in packed["leases"]}
+
+
+def test_a_lease_stays_hashable() -> None:
+    """Its workers are a mapping, which equality sees and the hash leaves out."""
+    one = lease_of(boost(), START)
+    assert len({one, replace(one, rails=Rails())}) == 2
+    assert hash(one) == hash(replace(one, workers={"payments": 3}))
