@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_DONE, app, run_async, say
-from planner.errors import PlannerError, ServerError
+from planner.errors import InputError, PlannerError, Problem, ServerError
 from planner.temporal.dev_server import SIMULATOR_PORT, UI_PORT
 
 if TYPE_CHECKING:
     from planner.cli.demo import Stack
+    from planner.simulator import Load
 
 
 LOOK_EVERY = 1.0
@@ -143,17 +145,38 @@ def simulator(
         bool,
         typer.Option(help="Create each namespace at its first request."),
     ] = True,
+    load: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is asked of each namespace: docs/usage.md."),
+    ] = None,
 ) -> None:
     """Run a simulated Temporal Cloud API, without an account.
 
     It has the real API's rules (whole specs, resource versions, asynchronous operations,
     valid TRU values, inventory, rate limits), and fails on demand: POST /_sim/faults. The
-    history of a capacity: GET /_sim/namespaces/NAME/history.
+    history of a capacity: GET /_sim/namespaces/NAME/history. What namespaces use, by their
+    load, is served as metrics (/v1/metrics) and as billing reports.
 
     A worker uses it with PLANNER_CLOUD_URL=http://127.0.0.1:8081 and any
     TEMPORAL_CLOUD_API_KEY.
     """
-    run_async(_serve(host, port, provisioning, check, namespace or [], auto_create))
+    loads = _read_loads(load) if load else {}
+    run_async(_serve(host, port, provisioning, check, namespace or [], auto_create, loads))
+
+
+def _read_loads(path: Path) -> dict[str, Load]:
+    """Return the loads by namespace that the file at *path* says.
+
+    Raises:
+        InputError: It can't be used.
+    """
+    from planner.simulator import Refusal
+    from planner.simulator.usage import parse_loads
+
+    try:
+        return parse_loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, Refusal) as error:
+        raise InputError([Problem(str(path), 0, str(error))]) from error
 
 
 async def _serve(
@@ -163,6 +186,7 @@ async def _serve(
     check: float,
     namespaces: list[str],
     auto_create: bool,
+    loads: Mapping[str, Load],
 ) -> None:
     """Serve until interrupted; the URL goes to stdout, for scripts to read."""
     import signal
@@ -172,8 +196,10 @@ async def _serve(
     simulated = Simulator(
         provisioning=provisioning, check=check, auto_create=auto_create, host=host, port=port
     )
-    for name in dict.fromkeys(namespaces):
+    for name in dict.fromkeys((*namespaces, *loads)):
         await simulated.create(name)
+    for name, each in loads.items():
+        simulated.load(name, each)
     try:
         await simulated.start()
     except OSError as error:

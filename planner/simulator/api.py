@@ -15,7 +15,16 @@ from typing import Any, Literal
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from temporalio.api.cloud.cloudservice import v1 as cloud
 
-from planner.simulator.http import SHORTAGE, Fault, Faults, HttpReply, HttpRequest, refused
+from planner.model import Prices
+from planner.simulator.http import (
+    SHORTAGE,
+    USAGE_CALLS,
+    Fault,
+    Faults,
+    HttpReply,
+    HttpRequest,
+    refused,
+)
 from planner.simulator.state import (
     SUCCESS,
     Account,
@@ -27,6 +36,7 @@ from planner.simulator.state import (
     Refusal,
     Rules,
 )
+from planner.simulator.usage import UsageState, begin_report, billing_csv, metrics_reply
 
 Right = Literal["admin", "read", "none"]
 
@@ -265,6 +275,26 @@ def _request_json(request: CapacityRequest) -> Json:
     return reply
 
 
+SIGNATURE = "a-file-of-its-own"
+"""What lets a billing report's file be read, without a key."""
+
+
+def report_csv(state: State, report_id: str, now: datetime) -> str:
+    """Return the file of a billing report that is generated."""
+    names = sorted(state.account.namespaces)
+    everyone = [state.account.look(name, now) for name in names]
+    return billing_csv(state.usage, everyone, state.usage.reports[report_id], Prices())
+
+
+def download(state: State, request: HttpRequest, now: datetime) -> HttpReply:
+    """Return the file of a billing report, by the address in the report."""
+    report = state.usage.reports.get(request.parts[-1].removesuffix(".csv"))
+    signed = request.target.endswith(f"?signature={SIGNATURE}")
+    if report is None or not signed or report.state(now) != "GENERATED" or now >= report.expires:
+        return refused(Refusal(403, "the address has expired, or was never valid"))
+    return HttpReply(200, report_csv(state, report.id, now), content_type="text/csv")
+
+
 LOG_LENGTH = 10_000
 """Requests that the log keeps."""
 
@@ -289,6 +319,7 @@ class State:
     rates: Rates = field(default_factory=Rates)
     faults: Faults = field(default_factory=Faults)
     auto_create: bool = False
+    usage: UsageState = field(default_factory=UsageState)
     requests: deque[Logged] = field(default_factory=lambda: deque(maxlen=LOG_LENGTH))
 
     @classmethod
@@ -299,7 +330,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The API call that a request makes, and its resource."""
+    """The API call that a request makes, and its resource: an *operation*, or a billing report."""
 
     name: str
     namespace: str = ""
@@ -322,7 +353,7 @@ def answer(state: State, request: HttpRequest, now: datetime) -> HttpReply:
 
 def _in_style(state: State, call: Call, reply: HttpReply) -> HttpReply:
     """Return *reply* as the rules want replies written."""
-    if state.account.rules.replies == "sparse" or reply.body is None:
+    if state.account.rules.replies == "sparse" or not isinstance(reply.body, dict):
         return reply
     from planner.simulator.api import filled, kind_of_reply
 
@@ -349,6 +380,12 @@ def _call(state: State, request: HttpRequest) -> Call:
         case ("GET", "cloud", "operations", str(operation)):
             known = state.account.operations.get(operation)
             return Call("operation", known.namespace if known else "", operation)
+        case ("GET", "v1", "metrics"):
+            return Call("metrics")
+        case ("POST", "cloud", "billing-reports"):
+            return Call("create-billing-report")
+        case ("GET", "cloud", "billing-reports", str(report)):
+            return Call("billing-report", operation=report)
     raise Refusal(404, "not found")
 
 
@@ -366,6 +403,10 @@ class _Visit:
         """Serve the call, or fail as the matching fault says."""
         self._auto_create()
         fault = self.state.faults.strike(self.call.name, self.call.namespace, self._can_strike)
+        if self.call.name == "metrics" and (fault is None or fault.kind == "slow"):
+            everyone = self._everyone()
+            reply = metrics_reply(self.state.usage, everyone, self.request, self.now)
+            return replace(reply, after=fault.delay if fault else 0.0)
         if fault is None:
             return HttpReply(200, self._result())
         if fault.kind == "timeout":
@@ -385,7 +426,7 @@ class _Visit:
 
     def _can_strike(self, fault: Fault) -> bool:
         """Whether *fault* applies here: most always do."""
-        if self.call.name == "update" or fault.status or self._fate(fault) is None:
+        if self.call.name in ("update", *USAGE_CALLS) or fault.status or self._fate(fault) is None:
             return True
         namespace = self.state.account.namespaces.get(self.call.namespace)
         if namespace is None:
@@ -407,7 +448,7 @@ class _Visit:
             account.edit(name, self.now)
             if fault.status:
                 raise Refusal(fault.status, "resource version mismatch")
-        if not is_update and fate is not None:
+        if name and not is_update and fate is not None:
             account.afflict(name, self.now, fate)
         reply = HttpReply(200, self._result(fault))
         if not is_update and fault.kind == "conflict" and name:
@@ -427,6 +468,10 @@ class _Visit:
                 return self._operation(self.state.account.operation(self.call.operation))
             case "update":
                 return self._update(fault)
+            case "create-billing-report":
+                return self._begin_report(fault)
+            case "billing-report":
+                return self._report()
         self._require("read")
         namespace = self.state.account.look(self.call.namespace, self.now)
         if self.call.name == "get":
@@ -436,10 +481,64 @@ class _Visit:
 
     def _list(self) -> Json:
         """Return every namespace that the key may see, on one page."""
-        account = self.state.account
-        names = sorted(name for name in account.namespaces if self.principal.may("read", name))
-        found = [namespace_json(account.look(name, self.now), self.now) for name in names]
+        found = [
+            namespace_json(each, self.now)
+            for each in self._everyone()
+            if self.principal.may("read", each.name)
+        ]
         return {"namespaces": found, "nextPageToken": ""}
+
+    def _everyone(self) -> list[Namespace]:
+        """Return every namespace as it is now, by name."""
+        account = self.state.account
+        return [account.look(name, self.now) for name in sorted(account.namespaces)]
+
+    def _begin_report(self, fault: Fault | None) -> Json:
+        """Begin a billing report; one that is stuck or fails does so by *fault*."""
+        seconds, kind = self.state.account.rules.provisioning, fault.kind if fault else ""
+        if fault and kind == "stuck":
+            seconds = fault.seconds or 10 * 365 * 86400.0
+        body, usage = self.request.json(), self.state.usage
+        number = f"report-{len(usage.reports) + 1}"
+        report = begin_report(usage, body, number, self.now, seconds)
+        usage.reports[number] = replace(report, fails=kind == "fail-request")
+        operation = Operation(
+            str(body.get("asyncOperationId") or number), "", self.now, report.ready, "FULFILLED"
+        )
+        check = self.state.account.rules.check
+        return {
+            "billingReportId": number,
+            "asyncOperation": {
+                **operation_json(operation, self.now, check),
+                "operationType": "CreateBillingReport",
+            },
+        }
+
+    def _report(self) -> Json:
+        """Return a billing report; from when it is made, with where its file is for a while."""
+        report = self.state.usage.reports.get(self.call.operation)
+        if report is None:
+            raise Refusal(404, f"billing report {self.call.operation} not found")
+        state = report.state(self.now)
+        found: Json = {
+            "id": report.id,
+            "state": f"BILLING_REPORT_STATE_{state}",
+            "spec": report.spec,
+            "requestedTime": instant_json(report.requested),
+        }
+        if state == "GENERATED":
+            found["generatedTime"] = instant_json(report.ready)
+            host = self.request.headers.get("host", "localhost")
+            text = report_csv(self.state, report.id, self.now)
+            found["downloadInfo"] = [
+                {
+                    "url": f"http://{host}/billing-reports/{report.id}.csv?signature={SIGNATURE}",
+                    "urlExpirationTime": instant_json(report.expires),
+                    "fileFormat": "FILE_FORMAT_CSV",
+                    "fileSizeBytes": str(len(text.encode())),
+                }
+            ]
+        return {"billingReport": found}
 
     def _update(self, fault: Fault | None) -> Json:
         self._require("admin")
@@ -467,6 +566,8 @@ _REPLIES: dict[str, Descriptor] = {
     "update": cloud.UpdateNamespaceResponse.DESCRIPTOR,
     "capacity-info": cloud.GetNamespaceCapacityInfoResponse.DESCRIPTOR,
     "operation": cloud.GetAsyncOperationResponse.DESCRIPTOR,
+    "create-billing-report": cloud.CreateBillingReportResponse.DESCRIPTOR,
+    "billing-report": cloud.GetBillingReportResponse.DESCRIPTOR,
 }
 
 

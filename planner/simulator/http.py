@@ -22,7 +22,8 @@ The faults that can be injected into the simulated API, and what each does.
 |              | refused; on ``capacity-info``, at most *available* TRU are reported      |
 
 On another call than ``update``, what concerns a request strikes the one in progress, and
-waits until there is one.
+waits until there is one. On ``create-billing-report``, ``fail-request`` and ``stuck`` concern
+the report that is made.
 """
 
 from __future__ import annotations
@@ -86,23 +87,30 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One reply; *after* real seconds, or a hang-up in its place where *is_lost*."""
+    """One reply; *after* real seconds, or a hang-up in its place where *is_lost*.
+
+    The body is JSON, or text as it is where it has another *content_type*.
+    """
 
     status: int
     body: Any
     retry_after: float | None = None
     after: float = 0.0
     is_lost: bool = False
+    content_type: str = "application/json"
+    more_headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def content(self) -> bytes:
         """The body as it goes over the wire."""
+        if self.content_type != "application/json":
+            return str(self.body).encode()
         return json.dumps(self.body, ensure_ascii=False).encode()
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Response headers, without the content length."""
-        headers = [("content-type", "application/json")]
+        headers = [("content-type", self.content_type), *self.more_headers]
         if self.retry_after is not None:
             headers.append(("retry-after", f"{self.retry_after:g}"))
         return headers
@@ -295,6 +303,9 @@ class Direct(httpx.AsyncBaseTransport):
 
 
 CALLS = ("get", "update", "operation", "capacity-info")
+USAGE_CALLS = ("metrics", "create-billing-report", "billing-report")
+"""Calls that no boost makes: what namespaces used."""
+
 KINDS = (
     "error",
     "timeout",
@@ -401,8 +412,9 @@ def parse_fault(body: Mapping[str, Any]) -> Fault:
     unknown = sorted(set(body) - known)
     if unknown:
         raise Refusal(400, f"unknown field {unknown[0]!r}: one of {', '.join(sorted(known))}")
-    if body.get("on") not in CALLS:
-        raise Refusal(400, f"on is {body.get('on')!r}: one of {', '.join(CALLS)}")
+    if body.get("on") not in (*CALLS, *USAGE_CALLS):
+        calls = ", ".join((*CALLS, *USAGE_CALLS))
+        raise Refusal(400, f"on is {body.get('on')!r}: one of {calls}")
     if body.get("kind") not in KINDS:
         raise Refusal(400, f"kind is {body.get('kind')!r}: one of {', '.join(KINDS)}")
     given = {name: value for name, value in body.items() if value is not None}

@@ -12,6 +12,11 @@ Its own endpoints, beside those of the Cloud Operations API, are under ``/_sim``
 | GET    /_sim/namespaces/{ns}/history          | changes of the capacity in force          |
 | POST   /_sim/namespaces/{ns}/foreign-change   | `tru`: another capacity, at once; `spec`: |
 |                                               | an edit of other fields; `by`             |
+| PUT    /_sim/namespaces/{ns}/load             | its load in Actions per second: `base`,   |
+|                                               | `noise`, `seed`, `requests` and           |
+|                                               | `operations` per Action; `peaks`, each of |
+|                                               | `cron` (`timezone`) or `start`, `for`,    |
+|                                               | `aps`, `within` seconds of each minute    |
 | GET, POST, DELETE  /_sim/faults               | list, add and remove faults               |
 | GET    /_sim/requests                         | the latest requests                       |
 | POST, DELETE  /_sim/keys                      | register a key, until `expires` if given, |
@@ -39,6 +44,7 @@ from planner.simulator.api import (
     Rates,
     State,
     answer,
+    download,
     history_json,
     instant_json,
     namespace_json,
@@ -54,6 +60,7 @@ from planner.simulator.http import (
     refused,
 )
 from planner.simulator.state import FOREIGN, Account, Entry, Namespace, Refusal, Rules
+from planner.simulator.usage import Load, parse_load
 
 Json = dict[str, Any]
 
@@ -84,6 +91,10 @@ def _served(state: State, request: HttpRequest, now: datetime) -> tuple[int, Any
             return 200, change(state, name, request.json(), now)
         case ("GET", "namespaces", str(name), "history"):
             return 200, history_json(state.account.look(name, now).history)
+        case ("PUT", "namespaces", str(name), "load"):
+            state.account.look(name, now)
+            state.usage.loads[name] = parse_load(request.json())
+            return 200, {}
         case ("POST", "namespaces", str(name), "foreign-change"):
             return 200, foreign_change(state, name, request.json(), now)
         case (method, "faults"):
@@ -336,6 +347,10 @@ class Simulator:
         """
         foreign_change(self.state, namespace, {"tru": tru, "by": by}, await self.look())
 
+    def load(self, namespace: str, load: Load) -> None:
+        """Give *namespace* another load, of all time."""
+        self.state.usage.loads[namespace] = load
+
     def fault(self, on: str, kind: str, **more: Any) -> None:
         """Inject the fault that ``POST /_sim/faults`` with these fields would."""
         self.state.faults.add(parse_fault({"on": on, "kind": kind, **more}))
@@ -384,8 +399,10 @@ class Simulator:
         now = await self._instant()
         if request.parts[0] == "_sim":
             return control(self.state, request, now)
-        if request.parts[0] == "cloud":
+        if request.parts[0] in ("cloud", "v1"):
             return answer(self.state, request, now)
+        if request.parts[0] == "billing-reports":
+            return download(self.state, request, now)
         return HttpReply(404, error_json(404, "not found"))
 
     async def _instant(self) -> datetime:
