@@ -676,7 +676,9 @@ class Reckoning:
             self.known = said
         elif known.project and said.project and known.project != said.project:
             if self.running(at, known.project):
-                self.other = said
+                # Of one project the newest counts, whichever of its boosts comes last.
+                was = self.other if self.other and self.other.project == said.project else None
+                self.other = said if was is None or said.revision >= was.revision else was
             else:
                 self.known, self.other = said, None
         elif said.revision >= known.revision:

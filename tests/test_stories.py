@@ -18,6 +18,7 @@ from stories import (
     Extra,
     Firing,
     Played,
+    Reckoning,
     Story,
     broken_promises,
     is_unready,
@@ -280,6 +281,23 @@ def test_a_boost_terminated_at_once_may_have_declared_nothing(
         history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
     )
     assert any("at most was due" in one for one in broken_promises(played)) is is_too_much
+
+
+def test_of_the_other_project_the_newest_declaration_counts() -> None:
+    """A boost with an older one that comes later, again, doesn't bring that back."""
+    minute = timedelta(minutes=1)
+    one = Firing(window="one", nominal=minute, ahead=timedelta(), length=5 * minute, tru=2)
+    ours = replace(one, project="b", revision=3)
+    theirs = replace(one, window="two", length=60 * minute, project="a", revision=5)
+    last = replace(one, window="last", nominal=20 * minute, length=10 * minute, project="b")
+    reckoning = Reckoning(forgets=False)
+    for at, firing in ((1, ours), (2, theirs), (3, replace(theirs, revision=2)), (20, last)):
+        reckoning.fires(firing, at * minute)
+    assert [(lease.window, lease.revision) for lease in reckoning.all] == [
+        ("one", 3),
+        ("two", 3),
+        ("last", 5),
+    ]
 
 
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
