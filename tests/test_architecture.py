@@ -24,6 +24,7 @@ LAYERS = [
         "planner.lints",
         "planner.rehearsal.plan",
     ),
+    ("planner.evidence",),
     ("planner.render",),
     ("planner.temporal", "planner.simulator", "planner.usage"),
     ("planner.rehearsal",),

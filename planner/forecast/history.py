@@ -24,7 +24,7 @@ from planner.forecast.cost import (
     minimum_actions,
     ticks,
 )
-from planner.forecast.timeline import baseline_of
+from planner.forecast.timeline import baseline_of, occurrences_in
 from planner.model import GuardRails, Horizon, NamespaceCalendar, Prices
 from workflows.contract import (
     BoostRequest,
@@ -459,6 +459,30 @@ class _Namespace:
             price=actions * rate,
             foreseen_price=foreseen_actions * rate,
         )
+
+
+def planned_boosts(
+    calendar: NamespaceCalendar, horizon: Horizon, prices: Prices
+) -> list[BoostHistory]:
+    """Return the occurrences of *horizon* that *calendar* has, as boosts of which no record is."""
+    rate = prices.tiers[0].per_million / 1_000_000
+    found = []
+    for one in occurrences_in(calendar.windows, horizon, "promised"):
+        boost = BoostHistory(
+            namespace=calendar.namespace,
+            window=one.window.name,
+            start=one.start,
+            end=one.end,
+            fires=one.fires,
+            tru=one.tru,
+            combine=one.combine,
+            by="schedule",
+            outcome="unknown",
+            why="no record of it was found",
+        )
+        hours, actions = _alone(calendar, _foreseen(boost), horizon)
+        found.append(replace(boost, foreseen_hours=hours, foreseen_price=actions * rate))
+    return found
 
 
 def _alone(

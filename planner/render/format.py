@@ -81,6 +81,21 @@ def moment(instant: datetime, tz: ZoneInfo) -> str:
     return f"{shown} ({utc:%H:%M}Z)" if local.day == utc.day else f"{shown} ({utc:%a %H:%M}Z)"
 
 
+def minute(instant: datetime) -> str:
+    """Return *instant* to the minute, as it is in UTC: ``2026-11-30 18:00``."""
+    return f"{instant:%Y-%m-%d %H:%M}"
+
+
+def clock(instant: datetime, of: datetime, form: str = "%H:%M:%S") -> str:
+    """Return a time of the day *of*, to the second; with its date on another day.
+
+    >>> noon = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    >>> clock(noon, noon), clock(noon + timedelta(days=1), noon, "%H:%M")
+    ('12:00:00', '12-01 12:00')
+    """
+    return f"{instant:{form if instant.date() == of.date() else f'%m-%d {form}'}}"
+
+
 # Amounts -------------------------------------------------------------------------------------
 
 

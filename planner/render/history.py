@@ -49,7 +49,7 @@ def history_text(history: History, namespace: str = "") -> str:
 def _heading(history: History, namespace: str) -> list[str]:
     """Return how many boosts there are, what was looked at, and how far back it reaches."""
     start, end = history.horizon.start, history.horizon.end
-    span = f"{_minute(start)} to {_minute(end)}"
+    span = f"{fmt.minute(start)} to {fmt.minute(end)}"
     where = f" of {namespace}" if namespace else ""
     count = fmt.counted(len(history.boosts), "boost") if history.boosts else "No boost was found"
     lines = [f"{count}{where}, {span} (UTC)."]
@@ -69,7 +69,7 @@ def reach_lines(history: History) -> list[str]:
         lines.append("The server doesn't say how long it keeps what has ended.")
     elif start < reach.kept_since:
         lines.append(
-            f"UNKNOWN before {_minute(reach.kept_since)}: the Temporal namespace keeps what has "
+            f"UNKNOWN before {fmt.minute(reach.kept_since)}: the Temporal namespace keeps what has "
             f"ended for {format_duration(reach.retention)} (its retention), and of earlier boosts "
             "only what a later run of their keeper still bears."
         )
@@ -87,11 +87,11 @@ def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
     if boost.start and boost.end:
         lines.append(f"    calendar  {_span(boost.start, boost.end, boost.begins)}{_by(boost)}")
     else:
-        lines.append(f"    fired     {_clock(boost.begins, boost.begins)}{_by(boost)}")
+        lines.append(f"    fired     {fmt.clock(boost.begins, boost.begins)}{_by(boost)}")
     if boost.since:
-        until = _clock(boost.until, boost.begins) if boost.until else "now, or unknown"
+        until = fmt.clock(boost.until, boost.begins) if boost.until else "now, or unknown"
         granted = f", {boost.granted}" if boost.granted else ""
-        lines.append(f"    in force  {_clock(boost.since, boost.begins)} to {until}{granted}")
+        lines.append(f"    in force  {fmt.clock(boost.since, boost.begins)} to {until}{granted}")
     lines += _notes(boost)
     hours = f"{boost.billed_hours} h, foreseen {boost.foreseen_hours} h"
     price = f"{fmt.money(boost.price, currency)} alone"
@@ -109,7 +109,7 @@ def _notes(boost: BoostHistory) -> Iterable[str]:
     for start, end in boost.lacking:
         yield f"    lacking   {_span(start, end, boost.begins)}"
     for one in boost.changes:
-        yield f"    changed   by others to {one.capacity}, {_clock(one.at, boost.begins)}"
+        yield f"    changed   by others to {one.capacity}, {fmt.clock(one.at, boost.begins)}"
 
 
 def _totals(history: History) -> list[str]:
@@ -260,15 +260,5 @@ def _by(boost: BoostHistory) -> str:
     return f", by {boost.by}" + (f" ({boost.reason})" if boost.reason else "")
 
 
-def _minute(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M}"
-
-
 def _span(start: datetime, end: datetime, of: datetime) -> str:
-    return f"{_clock(start, of)} to {_clock(end, of)}"
-
-
-def _clock(instant: datetime, of: datetime) -> str:
-    """Return a time of the day *of*, to the second; with its date on another day."""
-    shown = f"{instant:%H:%M:%S}"
-    return shown if instant.date() == of.date() else f"{instant:%m-%d} {shown}"
+    return f"{fmt.clock(start, of)} to {fmt.clock(end, of)}"

@@ -35,7 +35,7 @@ MANY_ROWS = 18
 
 
 @lru_cache(maxsize=1)
-def _templates() -> Environment:
+def templates() -> Environment:
     """Return the templates: everything that they print is escaped."""
     loader = PackageLoader("planner.render", "templates")
     templates = Environment(
@@ -62,7 +62,7 @@ def preview_html(shown: Preview, now: datetime) -> str:
     """Return *shown* as one HTML document, with a line at *now* in each chart."""
     bill = shown.bill
     return (
-        _templates()
+        templates()
         .get_template("page.html")
         .render(
             shown=shown,
@@ -193,7 +193,7 @@ def preview_svg(shown: Preview) -> str:
         lanes.append(_placed(draw(lane, shown.horizon), y))
         y = lanes[-1].bottom
     return (
-        _templates()
+        templates()
         .get_template("picture.svg")
         .render(
             title=_title(shown),
@@ -261,11 +261,15 @@ LETTER = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Something to point at, with the reason that its tooltip shows; may have many lines."""
+    """Something to point at, with the reason that its tooltip shows; may have many lines.
+
+    *kind* sets it apart from others of its row, by a class of its own.
+    """
 
     left: float
     right: float
     text: str
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +297,29 @@ class Row:
     bars: tuple[Shape, ...]
 
 
+Line = tuple[tuple[float, float], ...]
+"""The corners of a line, x and y from 0 to 1, y from the bottom."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDrawing:
+    """Usage under a step line, on its scale: 500 APS are as high as one TRU.
+
+    Attributes:
+        top: The highest TRU that its use and limits reach.
+        used: The highest use of each pixel, a line for each stretch that was seen.
+        limits: The limit in force likewise.
+        unseen: The stretches that weren't seen.
+        throttled: Where something was throttled.
+    """
+
+    top: float
+    used: tuple[Line, ...]
+    limits: tuple[Line, ...]
+    unseen: tuple[Shape, ...]
+    throttled: tuple[Shape, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     """One namespace.
@@ -308,6 +335,7 @@ class Drawing:
         ground: What the lowest line stands for.
         sources: The regions and files that the holidays are of, in a few words.
         now: Where the present lies; None outside of the horizon.
+        usage: What was used, of a time that has passed.
     """
 
     namespace: str
@@ -318,7 +346,7 @@ class Drawing:
     holidays: tuple[Shape, ...]
     clock_changes: tuple[Mark, ...]
     marks: tuple[Mark, ...]
-    line: tuple[tuple[float, float], ...]
+    line: Line
     pieces: tuple[Shape, ...]
     rows: tuple[Row, ...]
     peak: float
@@ -326,12 +354,28 @@ class Drawing:
     ground: str
     now: float | None
     sources: str
+    usage: UsageDrawing | None = None
 
 
-def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
-    """Return the drawing of *lane* over *horizon*."""
+Describe = Callable[[Sequence[Occurrence]], tuple[str, str]]
+"""Returns the tooltip and the kind of a bar that stands for occurrences of one window."""
+
+
+def draw(
+    lane: Lane,
+    horizon: Horizon,
+    now: datetime | None = None,
+    usage: Callable[[float], UsageDrawing] | None = None,
+    describe: Describe = lambda found: (fmt.reason_of_occurrences(found), ""),
+) -> Drawing:
+    """Return the drawing of *lane* over *horizon*, *usage* under it if there is any.
+
+    *usage* is drawn for a highest TRU, and may reach higher than the lane's.
+    """
     tz, width = ZoneInfo(lane.calendar.timezone), width_of(horizon)
     least = LEAST / width
+    used = usage(lane.peak) if usage else None
+    peak = max(lane.peak, used.top if used else 0)
     holidays = tuple(_holidays(lane, horizon, tz))
     clock_changes = tuple(
         Mark(
@@ -356,7 +400,7 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
         holidays=holidays,
         clock_changes=clock_changes,
         marks=tuple(_merged([*holiday_marks(holidays), *clock_changes], MARK / width)),
-        line=tuple(step_line(lane.steps, horizon, lane.peak)),
+        line=tuple(step_line(lane.steps, horizon, peak)),
         pieces=tuple(
             Shape(left, right, fmt.reason_of_steps(steps, tz))
             for left, right, steps in pieces(lane.steps, horizon, least)
@@ -365,17 +409,18 @@ def draw(lane: Lane, horizon: Horizon, now: datetime | None = None) -> Drawing:
             Row(
                 window,
                 tuple(
-                    Shape(left, right, fmt.reason_of_occurrences(found))
+                    Shape(left, right, *describe(found))
                     for left, right, found in bars(occurrences, horizon, least)
                 ),
             )
             for window, occurrences in lane.open
         ),
         peak=lane.peak,
-        levels=tuple(levels(lane.steps, lane.peak)),
+        levels=tuple(levels(lane.steps, peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
         sources=_sources(lane),
+        usage=used,
     )
 
 
