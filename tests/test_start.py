@@ -31,6 +31,7 @@ ARGUMENTS = {
     "boost": ("payments.a1b2c", "--tru", "4", "--for", "1h"),
     "release": ("payments.a1b2c",),
     "explain": ("payments.a1b2c", "calendars"),
+    "follow": ("repository",),
     "pause": ("--all",),
     "resume": ("--all",),
     "simulator": ("--port", "0"),
@@ -38,7 +39,7 @@ ARGUMENTS = {
 }
 
 ON_A_SERVER = (
-    *("plan", "sync", "pause", "resume", "skip"),
+    *("plan", "sync", "follow", "pause", "resume", "skip"),
     *("doctor", "worker", "status", "history", "boost", "release", "uninstall"),
 )
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from workflows.contract import Capacity, RoundView
 from workflows.contract.findings import SLOWEST_ROUND, STATES, NamespaceFacts, NamespaceStatus
+from workflows.contract.follow import FOLLOW_STATES, follow_state
 
 PREFIX = "capacity_boost"
 
@@ -121,6 +122,27 @@ OF_THE_WATCHDOG = (
         ("project",),
         "Unix time of the project's last sync",
         "for a project that was never synced",
+    ),
+    Family(
+        "follow_state",
+        "gauge",
+        ("source", "state"),
+        "1 for the state of a followed repository (current, refused, away, stopped), else 0",
+        "where none is followed",
+    ),
+    Family(
+        "follow_look_timestamp_seconds",
+        "gauge",
+        ("source",),
+        "Unix time of the follower's latest look that is on record, at least one an hour",
+        "where none is followed",
+    ),
+    Family(
+        "follow_commit_info",
+        "gauge",
+        ("source", "project", "commit"),
+        "Always 1: the commit whose calendars the follower applied last",
+        "where none was applied",
     ),
     Family(
         "state",
@@ -271,6 +293,17 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
             ({"project": project}, at.timestamp()) for project, at in sorted(view.synced.items())
         ],
     }
+    for record in view.followed:
+        source, state = {"source": record.name}, follow_state(record, report.at)
+        for one in FOLLOW_STATES:
+            states = samples.setdefault("follow_state", [])
+            states.append(({**source, "state": one}, float(one == state)))
+        if record.at:
+            looks = samples.setdefault("follow_look_timestamp_seconds", [])
+            looks.append((source, record.at.timestamp()))
+        if record.applied:
+            labels = {**source, "project": record.project, "commit": record.applied}
+            samples.setdefault("follow_commit_info", []).append((labels, 1.0))
     if view.pollers is not None:
         samples["pollers"] = [({}, view.pollers.count)]
     return samples

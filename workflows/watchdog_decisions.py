@@ -32,6 +32,7 @@ from workflows.contract.findings import (
     is_late,
     is_stuck,
 )
+from workflows.contract.follow import FollowRecord, follow_problems, is_alarming
 from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
 from workflows.keeper_state import KeeperState
 from workflows.operation_ids import is_own, origin_of
@@ -308,7 +309,12 @@ def round_alarms(
         if one.over is None and one.namespace in unknown and one.event not in ("unknown", "missed")
     ]
     ends = _ends_by_project(view.facts, projects)
-    return [*found, *kept, *planner_alarms(before, view.pollers, ends, workers, now)]
+    return [
+        *found,
+        *kept,
+        *planner_alarms(before, view.pollers, ends, workers, now),
+        *follow_alarms(calendars.followed, now),
+    ]
 
 
 def namespace_alarms(
@@ -401,6 +407,23 @@ def planner_alarms(
         if until - now < HORIZON_WITHIN
     ]
     return found
+
+
+def follow_alarms(followed: Iterable[FollowRecord], now: datetime) -> list[Alarm]:
+    """Return an alarm for each followed repository whose newest commit isn't applied.
+
+    What may pass, as a repository that is away for a moment, is none yet.
+    """
+    return [
+        Alarm(
+            event="not-followed",
+            subject=record.name,
+            text=f"{record.name}: " + "\n".join(follow_problems(record, now)),
+            projects=(record.project,) if record.project else (),
+        )
+        for record in followed
+        if is_alarming(record, now)
+    ]
 
 
 def usual_workers(

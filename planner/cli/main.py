@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
-    *("plan", "sync", "pause", "resume", "skip"),
+    *("plan", "sync", "follow", "pause", "resume", "skip"),
     *("doctor", "worker", "notify", "status", "history", "boost", "release"),
     *("simulator", "uninstall"),
 )
@@ -106,6 +106,7 @@ def commands() -> Typer:
         dev,
         doctor,
         fetch,
+        follow,
         history,
         init,
         notify,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workflows.cloud import CloudClient
     from workflows.contract import WatchdogReport
     from workflows.contract.findings import NamespaceFacts, NamespaceStatus, Pollers
+    from workflows.contract.follow import FollowRecord
 
 WATCH_EVERY = 2.0
 """Seconds between two refreshes of ``--watch``."""
@@ -103,19 +104,25 @@ async def _status(options: Options) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The namespaces as they were at *at*, and the workers."""
+    """The namespaces as they were at *at*, the workers, and what is followed.
+
+    *followed* has, for each record of a follower, the commit of its project's latest sync.
+    """
 
     statuses: tuple[NamespaceStatus, ...]
     pollers: Pollers
     at: datetime
     report: WatchdogReport | None = None
+    followed: tuple[tuple[FollowRecord, str | None], ...] = ()
 
     @property
     def is_fine(self) -> bool:
         """Whether there is a namespace, and nothing costs money or work."""
         from workflows.contract.findings import watchdog_text
+        from workflows.contract.follow import is_alarming
 
         alarming = any(one.is_alarming for one in self.statuses)
+        alarming |= any(is_alarming(record, self.at) for record, _ in self.followed)
         return bool(self.statuses) and not alarming and not watchdog_text(self.report, self.at)
 
 
@@ -135,6 +142,7 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     begun = datetime.now(UTC)
     pollers = await fetch_pollers(server, begun)
     report = await fetch_report(server.client)
+    followed = await _followed(server, begun)
     seen = await fetch_facts(server, begun, pollers, namespace=namespace, report=report)
     if not seen:
         await require_namespace(server.client)
@@ -143,7 +151,18 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     if cloud:
         seen = await asyncio.gather(*(_sighted(cloud, one) for one in seen))
     now = datetime.now(UTC)
-    return Overview(tuple(status_of(one, now) for one in seen), pollers, now, report)
+    return Overview(tuple(status_of(one, now) for one in seen), pollers, now, report, followed)
+
+
+async def _followed(server: Server, now: datetime) -> tuple[tuple[FollowRecord, str | None], ...]:
+    """Return what followers have on record, with the commit that their project's last sync has."""
+    from planner.temporal.sync_state import fetch_follows, read_last_applied
+
+    found = []
+    for record in await fetch_follows(server):
+        last = await read_last_applied(server, record.project, now) if record.project else None
+        found.append((record, last.commit if last and last.version else None))
+    return tuple(found)
 
 
 async def _unknown(server: Server, namespace: str) -> str:
@@ -191,17 +210,32 @@ async def _repair(server: Server, namespace: str) -> None:
 
 
 def _show(server: Server, overview: Overview, options: Options) -> None:
-    from planner.render.status import by_urgency, status_json, status_text, watched
+    from planner.render.status import (
+        by_urgency,
+        followed_json,
+        followed_text,
+        status_json,
+        status_text,
+        watched,
+    )
 
     if options.format == Format.JSON:
         print(
-            json.dumps(status_json(overview.statuses, overview.pollers, overview.report)),
+            json.dumps(
+                {
+                    **status_json(overview.statuses, overview.pollers, overview.report),
+                    "followed": followed_json(overview.followed, overview.at),
+                }
+            ),
             flush=True,
         )
         return
     live = options.watch and sys.stdout.isatty()
     statuses = by_urgency(overview.statuses) if live else overview.statuses
     text = status_text(statuses, overview.at, overview.pollers, overview.report, colours=colours())
+    if not options.namespace and overview.followed:
+        above = followed_text(overview.followed, overview.at, colours=colours())
+        text = f"{above}\n{text}"
     if live:
         title = f"{server.namespace} on {server.address}, {overview.at:%H:%M:%SZ}; Ctrl-C ends it"
         text = f"\x1b[2J\x1b[H{watched(text, title, get_terminal_size().lines)}"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from planner.render.plan import painted
-from workflows.contract import Capacity, WatchdogReport, format_instant
+from workflows.contract import Capacity, WatchdogReport, format_age, format_instant
 from workflows.contract.findings import (
     STATES,
     Finding,
     NamespaceState,
     NamespaceStatus,
     Pollers,
-    format_age,
     no_worker_text,
     watchdog_text,
+)
+from workflows.contract.follow import (
+    FollowRecord,
+    follow_headline,
+    follow_problems,
+    follow_state,
 )
 
 HEADINGS = ("NAMESPACE", "STATE", "IN FORCE", "SEEN", "BASELINE")
@@ -91,6 +96,50 @@ def status_text(
         lines.append(_painted_state(line, one, widths[0]) if colours else line)
         lines += [wrapped for text in _texts(one) for wrapped in _wrapped(text)]
     return "\n".join(lines)
+
+
+def followed_text(
+    followed: Iterable[tuple[FollowRecord, str | None]], now: datetime, *, colours: bool = False
+) -> str:
+    """Return what is followed: which commit runs since when, and what is wrong below it.
+
+    Args:
+        followed: The records, each with the commit of its project's latest sync.
+        now: The time that ages are counted to.
+        colours: Whether to paint what is wrong.
+    """
+    lines = []
+    for record, last_commit in followed:
+        lines += textwrap.wrap(f"{follow_headline(record, last_commit)}.", WIDTH)
+        for problem in follow_problems(record, now):
+            words = problem.splitlines()
+            wrapped = [line for text in words for line in _wrapped(text)]
+            lines += [painted(line, "!", colours) for line in wrapped]
+    return "\n".join(lines)
+
+
+def followed_json(
+    followed: Iterable[tuple[FollowRecord, str | None]], now: datetime
+) -> list[dict[str, Any]]:
+    """Return what is followed as the values of its JSON."""
+    return [
+        {
+            "source": record.source,
+            "ref": record.ref,
+            "project": record.project,
+            "state": follow_state(record, now),
+            "last_look": record.at and format_instant(record.at),
+            "newest": record.head,
+            "running": record.applied,
+            "running_since": record.applied_at and format_instant(record.applied_at),
+            "last_synced": last_commit,
+            "refused": record.refused,
+            "refused_since": record.refused_since and format_instant(record.refused_since),
+            "fault": record.fault,
+            "fault_since": record.fault_since and format_instant(record.fault_since),
+        }
+        for record, last_commit in followed
+    ]
 
 
 def watched(text: str, title: str, height: int) -> str:

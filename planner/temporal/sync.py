@@ -81,6 +81,8 @@ class SyncRequest:
         source: Where the calendars come from; None where no file says, and none is checked.
         move_source: Accept another source than the one of the project's last sync.
         targets: Where the project's notices go; None leaves what the last sync wrote.
+        commit: The commit of a followed repository that the files are of; empty where no file
+            says, and the record says so, too, once something was written.
         objection: Returns why a plan may not be applied; empty if it may.
         on_notice: Called with a sentence while the sync waits for another one.
         on_start: Called with the plan before its first change is written.
@@ -96,6 +98,7 @@ class SyncRequest:
     source: Source | None = None
     move_source: bool = False
     targets: tuple[NoticeTarget, ...] | None = None
+    commit: str = ""
     objection: Callable[[Plan], str] = field(default=lambda _: "")
     on_notice: Callable[[str], None] = field(default=_ignore)
     on_start: Callable[[Plan], None] = field(default=_ignore)
@@ -332,9 +335,9 @@ def target_of(server: Server, request: SyncRequest) -> Target:
 
 
 def _changes_record(request: SyncRequest, last: LastApplied) -> bool:
-    """Tell whether the record has to be written for the source or the notices alone."""
+    """Tell whether the record has to be written for source, notices or commit alone."""
     moves = request.move_source and request.source not in (None, last.source)
-    return moves or _changes_targets(request, last)
+    return moves or _changes_targets(request, last) or request.commit not in ("", last.commit)
 
 
 def _changes_targets(request: SyncRequest, last: LastApplied) -> bool:
@@ -357,6 +360,7 @@ async def _write(
     record = before_writing(plan, dated.unlisted)
     record = replace(record, source=request.source or record.source)
     if plan.pending:
+        record = replace(record, commit="")  # a part of two, until all of it is written
         request.on_start(plan)
         lock.ensure_held()
         await write_last_applied(server, project, record)
@@ -372,6 +376,8 @@ async def _write(
         record = after_writing(record, done, request.desired.schedules, dated.there)
         if request.targets is not None:
             record = replace(record, targets=request.targets)
+        if request.commit and not report.failed:
+            record = replace(record, commit=request.commit)
         await write_last_applied(server, project, record)
     return report
 

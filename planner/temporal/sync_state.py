@@ -33,6 +33,7 @@ from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
+    GetWorkflowExecutionHistoryReverseRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
@@ -51,6 +52,7 @@ from planner.temporal.client import (
     read_clock,
     seconds_setting,
 )
+from workflows.contract.follow import FOLLOW_SIGNAL, FOLLOW_WORKFLOW, FollowRecord
 from workflows.contract.notices import NoticeTarget
 
 LOCK_WORKFLOW = "PlannerSync"
@@ -259,6 +261,8 @@ class LastApplied:
             first instant that differs.
         targets: Where the project's notices go. They are in the record's memo, which a list of
             the records shows: the watchdog reads those of all projects at once.
+        commit: The commit of a followed repository whose calendars that sync applied, all of
+            them; empty where another sync has written since, or one broke off.
         version: Identifies the record; empty where there is none.
     """
 
@@ -268,6 +272,7 @@ class LastApplied:
     source: Source | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[NoticeTarget, ...] = ()
+    commit: str = ""
     version: str = ""
 
     @property
@@ -363,12 +368,12 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         fingerprints, pauses = dict(value["fingerprints"]), dict(value["pauses"])
         digests = dict(value.get("digests", {}))
         source = Source(**value["source"]) if value.get("source") else None
-        zones = dict(value.get("zones", {}))
+        zones, commit = dict(value.get("zones", {})), str(value.get("commit", ""))
     except Exception:  # other clients may start a workflow under this id: ignore its input
-        fingerprints, pauses, digests, source, zones = {}, {}, {}, None, {}
+        fingerprints, pauses, digests, source, zones, commit = {}, {}, {}, None, {}, ""
     run = started.original_execution_run_id
     targets = await _targets_in(started.memo, server)
-    record = LastApplied(fingerprints, pauses, digests, source, zones, targets, run)
+    record = LastApplied(fingerprints, pauses, digests, source, zones, targets, commit, run)
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
@@ -413,6 +418,7 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         "digests": dict(record.digests),
         "source": asdict(record.source) if record.source else None,
         "zones": dict(record.zones),
+        "commit": record.commit,
     }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     try:
@@ -452,6 +458,95 @@ async def delete_last_applied(server: Server, project: str) -> None:
     request = DeleteWorkflowExecutionRequest(
         namespace=server.namespace,
         workflow_execution=WorkflowExecution(workflow_id=last_applied_id(project)),
+    )
+    with contextlib.suppress(NotFound):
+        await server.send(server.service.delete_workflow_execution, request)
+
+
+MOST_EVENTS = 5_000
+"""Events of a follower's record after which it begins anew; a history may have ten times as
+many."""
+
+LATEST_EVENTS = 10
+"""Events that are read from the end of a follower's record; the newest is nearly always the one."""
+
+
+async def write_follow(server: Server, record: FollowRecord) -> None:
+    """Put what a follower saw on record: a signal to an execution that no worker runs.
+
+    One execution takes a record an hour for months, so that the UI's list shows one row.
+
+    Raises:
+        ServerError: The server refused.
+    """
+    _, events = await _read_follow(server, record.id)
+    anew = events > MOST_EVENTS
+    try:
+        await server.client.start_workflow(
+            FOLLOW_WORKFLOW,
+            id=record.id,
+            task_queue=NO_WORKER_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING
+            if anew
+            else WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=FOLLOW_SIGNAL,
+            start_signal_args=[record],
+            static_summary=f"What `planner follow` sees of {record.name}",
+            rpc_timeout=REQUEST_TIMEOUT,
+        )
+    except RPCError as error:
+        raise ServerError(f"no record of what is followed: {error.message}") from error
+
+
+async def read_follow(server: Server, id: str) -> FollowRecord | None:
+    """Return the record of the follower with that *id*; None where there is none."""
+    return (await _read_follow(server, id))[0]
+
+
+async def _read_follow(server: Server, id: str) -> tuple[FollowRecord | None, int]:
+    """Return the record of a follower, and how many events its execution has."""
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=server.namespace,
+        execution=WorkflowExecution(workflow_id=id),
+        maximum_page_size=LATEST_EVENTS,
+    )
+    try:
+        reply = await server.send(server.service.get_workflow_execution_history_reverse, request)
+    except NotFound:
+        return None, 0
+    events = reply.history.events
+    if events[0].HasField("workflow_execution_terminated_event_attributes"):
+        return None, 0
+    for event in events:
+        signal = event.workflow_execution_signaled_event_attributes
+        if signal.signal_name == FOLLOW_SIGNAL:
+            with contextlib.suppress(Exception):  # of another release, or of another client
+                payloads = signal.input.payloads
+                (found,) = await server.converter.decode(payloads, [FollowRecord])
+                return found, events[0].event_id
+    return None, events[0].event_id
+
+
+async def fetch_follows(server: Server) -> tuple[FollowRecord, ...]:
+    """Return the record of every follower, sorted; no Action, a list and a request for each.
+
+    Raises:
+        ServerError: They could not be read.
+    """
+    query = f"WorkflowType = '{FOLLOW_WORKFLOW}' AND ExecutionStatus = 'Running'"
+    try:
+        listed = server.client.list_workflows(query, rpc_timeout=REQUEST_TIMEOUT)
+        ids = sorted({one.id async for one in listed})
+    except RPCError as error:
+        raise ServerError(f"what is followed can't be read: {error.message}") from error
+    found = await asyncio.gather(*(read_follow(server, id) for id in ids))
+    return tuple(record for record in found if record)
+
+
+async def delete_follow(server: Server, record: FollowRecord) -> None:
+    """Delete the record of a follower; nothing where there is none."""
+    request = DeleteWorkflowExecutionRequest(
+        namespace=server.namespace, workflow_execution=WorkflowExecution(workflow_id=record.id)
     )
     with contextlib.suppress(NotFound):
         await server.send(server.service.delete_workflow_execution, request)

@@ -23,7 +23,13 @@ from planner.temporal.client import Server
 from planner.temporal.fetch import list_schedules, with_last_writes
 from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
 from planner.temporal.sync import SyncRequest, sync
-from planner.temporal.sync_state import delete_last_applied, hold_lock, read_last_applied
+from planner.temporal.sync_state import (
+    delete_follow,
+    delete_last_applied,
+    fetch_follows,
+    hold_lock,
+    read_last_applied,
+)
 from planner.temporal.watchdog import delete_watchdog, has_watchdog
 from workflows.contract.findings import Keeper, has_work
 from workflows.contract.from_code import BOOSTS_QUERY
@@ -128,6 +134,10 @@ async def uninstall(
     await _until_forgotten(server, found.project)
     async with hold_lock(server.client, found.project, on_notice) as lock:
         await delete_last_applied(server, found.project)
+        for record in await fetch_follows(server):
+            if record.project == found.project:
+                on_notice(f"{record.name} was followed; stop `planner follow`, or it is made anew")
+                await delete_follow(server, record)
         if found.takes_watchdog and not (await _others(server, found.project)):
             await delete_watchdog(server.client)
         lock.set_result(f"{found.project} was uninstalled")

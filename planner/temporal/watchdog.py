@@ -53,7 +53,7 @@ from planner.temporal.status import (
     next_window,
     pause_of,
 )
-from planner.temporal.sync_state import fetch_sync_time, fetch_targets
+from planner.temporal.sync_state import fetch_follows, fetch_sync_time, fetch_targets
 from workflows.contract import (
     ROUND_EVERY,
     TASK_QUEUE,
@@ -117,8 +117,8 @@ class LiveCalendars:
     """Reads the live schedules of every project, for the watchdog and for boosts from code.
 
     Each schedule is described once, and again where the list shows another: so a round of
-    which nothing has changed sends one request for each page of the list, one for each project,
-    one for the boosts of the last day, and two for the workers.
+    which nothing has changed sends one request for each page of the list, one for each project
+    and each follower, one for the boosts of the last day, and two for the workers.
     """
 
     server: Server
@@ -203,11 +203,12 @@ class LiveCalendars:
                 problems.append(str(error))
                 return otherwise
 
-        missed, pollers, synced, targets = await asyncio.gather(
+        missed, pollers, synced, targets, followed = await asyncio.gather(
             guarded(fetch_missed(self.server, now), {}),
             guarded(fetch_pollers(self.server, now), None),
             guarded(fetch_synced(self.server, projects), {}),
             guarded(fetch_targets(self.server), ()),
+            guarded(fetch_follows(self.server), ()),
         )
         declared = {one.namespace: one.baseline for one in view.namespaces}
         described: defaultdict[str, list[_Known]] = defaultdict(list)
@@ -230,6 +231,7 @@ class LiveCalendars:
             synced=synced,
             # A project that has no schedule any more, after a rename say, is told of nothing.
             targets=tuple(one for one in targets if one.project in projects),
+            followed=followed,
             problems=tuple(sorted(problems)),
         )
 

@@ -542,6 +542,7 @@ class _Round:
             statuses=tuple(status_of(each, done) for each in facts),
             pollers=self.view.pollers,
             synced=self.view.synced,
+            followed=self.view.followed,
         )
 
     async def facts(self) -> tuple[NamespaceFacts, ...]:

@@ -5,6 +5,7 @@
 - `capacity`: how leases combine into the capacity that a namespace should have.
 - `fleets`: what is declared of fleets of workers, and the floor that windows put under them.
 - `findings`: what the watchdog looks at, its report, and what a reader of one should know.
+- `follow`: what a follower of a Git repository has on record, and what a reader makes of it.
 - `notices`: which events are sent to whom, once each, and in which form.
 
 Standard library only, and no I/O: the planner draws the timeline with the very
@@ -77,6 +78,7 @@ from workflows.contract.messages import (
     ReleaseRequest,
     Until,
     end_by_clock,
+    format_age,
     format_duration,
     format_instant,
     format_instants,
@@ -147,6 +149,7 @@ __all__ = [
     "combine",
     "end_by_clock",
     "floor_of",
+    "format_age",
     "format_duration",
     "format_instant",
     "format_instants",

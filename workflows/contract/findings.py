@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, get_args
 
+from workflows.contract.follow import FollowRecord
 from workflows.contract.from_code import BoostFromCode
 from workflows.contract.messages import (
     TASK_QUEUE,
@@ -22,6 +23,7 @@ from workflows.contract.messages import (
     Lease,
     Limits,
     Rails,
+    format_age,
     format_instant,
     format_instants,
 )
@@ -150,8 +152,8 @@ class CalendarView:
 
     Paused schedules declare, and nothing of theirs is due. *facts* are what the schedules show
     of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
-    each project was last synced, *targets* are where the projects' notices go. *problems* are what
-    could not be read besides.
+    each project was last synced, *targets* are where the projects' notices go, *followed* is what
+    followers of repositories have on record. *problems* are what could not be read besides.
     """
 
     namespaces: tuple[Declared, ...] = ()
@@ -160,6 +162,7 @@ class CalendarView:
     pollers: Pollers | None = None
     synced: Mapping[str, datetime] = field(default_factory=dict)
     targets: tuple[NoticeTarget, ...] = ()
+    followed: tuple[FollowRecord, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -496,25 +499,13 @@ class RoundView:
     statuses: tuple[NamespaceStatus, ...] = ()
     pollers: Pollers | None = None
     synced: Mapping[str, datetime] = field(default_factory=dict)
+    followed: tuple[FollowRecord, ...] = ()
 
 
 def no_worker_text(pollers: Pollers, now: datetime) -> str:
     """Return that nobody polls the task queue, and since when."""
     last = f" (the last one was seen {format_age(now - pollers.seen)} ago)" if pollers.seen else ""
     return f"no worker polls the task queue {TASK_QUEUE}{last}: nothing is raised or reverted"
-
-
-def format_age(age: timedelta) -> str:
-    """Return *age* in its largest unit, rounded down; nothing is younger than 0s.
-
-    >>> [format_age(timedelta(seconds=one)) for one in (-1, 59, 3599, 7200, 200000)]
-    ['0s', '59s', '59m', '2h', '2d']
-    """
-    seconds = max(0, age // timedelta(seconds=1))
-    units = ((86_400, "d"), (3_600, "h"), (60, "m"))
-    return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= size), "") or (
-        f"{seconds}s"
-    )
 
 
 def is_stuck(attempt: int, since: datetime | None, now: datetime) -> bool:

@@ -584,6 +584,19 @@ def format_duration(duration: timedelta) -> str:
     return "".join(f"{count}{unit}" for count, unit in units if count) or "0s"
 
 
+def format_age(age: timedelta) -> str:
+    """Return *age* in its largest unit, rounded down; nothing is younger than 0s.
+
+    >>> [format_age(timedelta(seconds=one)) for one in (-1, 59, 3599, 7200, 200000)]
+    ['0s', '59s', '59m', '2h', '2d']
+    """
+    seconds = max(0, age // timedelta(seconds=1))
+    units = ((86_400, "d"), (3_600, "h"), (60, "m"))
+    return next((f"{seconds // size}{unit}" for size, unit in units if seconds >= size), "") or (
+        f"{seconds}s"
+    )
+
+
 def format_instants(start: datetime, end: datetime) -> str:
     """Return both instants, such as ``2027-01-31T23:00:00Z to 2027-02-01T05:00:00Z``."""
     return f"{format_instant(start)} to {format_instant(end)}"

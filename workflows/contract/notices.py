@@ -21,6 +21,7 @@ NoticeEvent = Literal[
     "overdue",
     "unknown",
     "missed",
+    "not-followed",
     "no-worker",
     "worker-gone",
     "foreign",
@@ -35,6 +36,8 @@ NoticeEvent = Literal[
 - ``overdue``: no window is open, and the baseline is not in force again in time.
 - ``unknown``: a namespace can't be judged: its key is refused, the Cloud API doesn't answer.
 - ``missed``: a window ended and never had its capacity.
+- ``not-followed``: the newest commit of a followed repository isn't applied: it is refused, the
+  repository is away, or nobody follows it any more.
 - ``no-worker``: the watchdog made no round for a while: no worker ran, or it was paused.
 - ``worker-gone``: fewer workers run than before.
 - ``foreign``: a capacity that the planner didn't request.
@@ -346,6 +349,7 @@ SEVERITIES: Mapping[NoticeEvent, str] = {
     "overdue": "error",
     "unknown": "error",
     "missed": "error",
+    "not-followed": "error",
     "no-worker": "error",
     "worker-gone": "warning",
     "foreign": "warning",
