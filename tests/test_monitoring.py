@@ -27,6 +27,7 @@ from workflows.contract.findings import (
     Pollers,
     status_of,
 )
+from workflows.contract.follow import FollowRecord
 from workflows.metrics import FAMILIES, OF_ANY_WORKER, OF_THE_WATCHDOG, exposition
 
 ROOT = Path(__file__).parent.parent
@@ -175,9 +176,9 @@ def test_names_are_escaped() -> None:
 def whole() -> str:
     """Return an exposition with every family of the watchdog's worker."""
     ahead = NextWindow("w", NOW, 8, NOW)
-    return exposition(
-        view(seen(next_window=ahead, covers_until=NOW)), NOW, version="1", tzdata="2026f"
-    )
+    followed = FollowRecord(source="s", ref="main", at=NOW, applied="a")
+    saw = view(seen(next_window=ahead, covers_until=NOW), followed=(followed,))
+    return exposition(saw, NOW, version="1", tzdata="2026f")
 
 
 def test_every_documented_metric_is_told() -> None:

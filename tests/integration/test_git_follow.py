@@ -328,7 +328,7 @@ async def test_a_follower_that_is_killed_while_it_applies(
 ) -> None:
     """The next one finishes what it had begun, and no window is without its schedule."""
     monkeypatch.setattr(sync_state, "SILENT_SECONDS", 1.0)
-    names = [f"w{number:03}" for number in range(150)]
+    names = [f"w{number:03}" for number in range(60)]
     only = place.remote.commit(calendar(place.project, *names))
     arguments = ("follow", str(place.remote.bare), "--every", "1s")
     process = await asyncio.create_subprocess_exec(PLANNER, *arguments, stderr=DEVNULL)
