@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from usage_helpers import HOUR, MINUTE, NAMESPACE, START, usage
 
 from planner.evidence.report import (
-    BilledHour,
     PaidHour,
     Report,
     Sources,
@@ -26,11 +25,26 @@ from planner.evidence.report import (
 )
 from planner.forecast.history import BoostHistory, planned_boosts
 from planner.model import Horizon, NamespaceCalendar, Prices
-from planner.render.report import WIDTH, report_html, report_json, report_markdown, report_text
+from planner.render.report import (
+    WIDTH,
+    cost_sentence,
+    report_html,
+    report_json,
+    report_markdown,
+    report_text,
+)
 from planner.usage.model import Coverage, Usage
 from workflows.contract import ON_DEMAND, Capacity
 
 OPENS, ENDS = START + 2 * HOUR, START + 6 * HOUR
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An hour of a billing report."""
+
+    actions: float
+    cost: float
 
 
 def boost(**changes: Any) -> BoostHistory:
@@ -270,15 +284,19 @@ def test_the_hours_of_a_boost_are_those_that_it_was_in_force() -> None:
 
 def test_the_real_cost_needs_every_hour_of_the_billing_report() -> None:
     """It has them a day late: a part of them would read as a cheap boost."""
-    billing = {
-        (NAMESPACE, START + hour * HOUR): BilledHour(actions=MINIMUM, cost=126.0)
-        for hour in range(1, 7)
-    }
-    (one,) = report(usage(1440), boost(), billing=billing).occurrences
+    unknown: set[datetime] = set()
+
+    def billed(namespace: str, start: datetime, end: datetime) -> Cost | None:
+        assert (namespace, end) == (NAMESPACE, start + HOUR)
+        return None if start in unknown else Cost(actions=MINIMUM, cost=126.0)
+
+    (one,) = report(usage(1440), boost(), billed=billed).occurrences
     assert one.billed_cost == 6 * 126.0
-    billing.pop((NAMESPACE, START + 3 * HOUR))
-    (one,) = report(usage(1440), boost(), billing=billing).occurrences
+    assert "USD 756.00 billed for the 6 hours" in cost_sentence(one, "USD")
+    unknown.add(START + 3 * HOUR)
+    (one,) = report(usage(1440), boost(), billed=billed).occurrences
     assert one.billed_cost is None
+    assert "billed: 5 of 6 hours" in cost_sentence(one, "USD")
 
 
 def test_without_metrics_the_record_says_how_many_tru_were_paid() -> None:

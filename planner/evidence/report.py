@@ -8,11 +8,11 @@ three values, and "unknown" is never left out. Pure: nothing is looked up here.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -184,12 +184,20 @@ def by_hours(usage: Usage) -> HourlyUsage:
 # An hour that was paid ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BilledHour:
+class BilledHour(Protocol):
     """What the billing report has of an hour of a namespace: Actions, and their cost."""
 
-    actions: float
-    cost: float
+    @property
+    def actions(self) -> float:
+        """Actions, with the minimum of provisioned capacity."""
+
+    @property
+    def cost(self) -> float:
+        """Their price."""
+
+
+Billed = Callable[[str, datetime, datetime], BilledHour | None]
+"""Returns what a namespace was billed in a span of whole hours; None where that isn't known."""
 
 
 HourUse = Literal["used", "unused", "unknown"]
@@ -394,7 +402,7 @@ def report_of(
     sources: Sources,
     *,
     calendars: Mapping[str, NamespaceCalendar] | None = None,
-    billing: Mapping[tuple[str, datetime], BilledHour] | None = None,
+    billed: Billed = lambda *_: None,
 ) -> Report:
     """Return what *usages* show of the occurrences of *horizon*.
 
@@ -407,7 +415,7 @@ def report_of(
         prices: The price list.
         sources: What the facts are of.
         calendars: The calendar of each namespace, for its baseline and guard rails.
-        billing: The hours of the billing report, by namespace and hour mark.
+        billed: What the billing report has.
     """
     known = list(recorded)
     places = {(one.namespace, one.window, one.start) for one in known}
@@ -425,7 +433,7 @@ def report_of(
             by_namespace[usage.namespace],
             horizon,
             (calendars or {}).get(usage.namespace),
-            billing or {},
+            billed,
         )
         for usage in sorted(usages, key=attrgetter("namespace"))
     )
@@ -447,7 +455,7 @@ def _namespace_report(
     boosts: Sequence[tuple[BoostHistory, bool]],
     horizon: Horizon,
     calendar: NamespaceCalendar | None,
-    billing: Mapping[tuple[str, datetime], BilledHour],
+    billed: Billed,
 ) -> NamespaceReport:
     hourly = by_hours(usage)
     least = minimum_actions(baseline_of(calendar) if calendar else ON_DEMAND)
@@ -460,7 +468,7 @@ def _namespace_report(
                 is_recorded=is_recorded,
                 verdicts=verdicts(usage, start, end),
                 in_force=seen_in_force(usage, boost),
-                hours=tuple(_paid_hours(boost, is_recorded, hourly, least, billing)),
+                hours=tuple(_paid_hours(boost, is_recorded, hourly, least, billed)),
             )
         )
     spans = [(one.start, one.end) for one, _ in boosts if one.start and one.end]
@@ -493,7 +501,7 @@ def _paid_hours(
     is_recorded: bool,
     hourly: HourlyUsage,
     least: int,
-    billing: Mapping[tuple[str, datetime], BilledHour],
+    billed: Billed,
 ) -> Iterator[PaidHour]:
     """Yield the hours in which *boost* raised the minimum above *least*, the baseline's.
 
@@ -519,7 +527,7 @@ def _paid_hours(
                 minimum=minimum,
                 actions=0.0 if place is None else float(hourly.actions[place]),
                 seen=0 if place is None else int(hourly.seen[place]),
-                billed=billing.get((boost.namespace, hour)),
+                billed=billed(boost.namespace, hour, hour + HOUR),
             )
 
 
