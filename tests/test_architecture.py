@@ -37,6 +37,7 @@ EDGES = (
     "planner.temporal",
     "planner.simulator",
     "planner.usage.billing",
+    "planner.usage.client",
     "planner.usage.openmetrics",
     "planner.usage.prometheus",
     "planner.rehearsal.environment",

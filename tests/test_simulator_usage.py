@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from google.protobuf.json_format import ParseDict
+from temporalio.api.cloud.cloudservice import v1 as cloud
 
 from planner.forecast.cost import price_of
 from planner.model import Prices
@@ -230,13 +232,17 @@ SPEC = {
 
 async def report_of(client: httpx.AsyncClient, clock: Clock, spec: dict[str, Any]) -> Any:
     """Return a billing report once its time has come."""
+    ParseDict({"spec": spec}, cloud.CreateBillingReportRequest())
     begun = (await client.post("/cloud/billing-reports", json={"spec": spec})).json()
+    ParseDict(begun, cloud.CreateBillingReportResponse())
     path = f"/cloud/billing-reports/{begun['billingReportId']}"
     pending = (await client.get(path)).json()["billingReport"]
     assert pending["state"] == "BILLING_REPORT_STATE_IN_PROGRESS"
     assert "downloadInfo" not in pending
     clock.at += timedelta(seconds=2)
-    return (await client.get(path)).json()["billingReport"]
+    found = (await client.get(path)).json()
+    ParseDict(found, cloud.GetBillingReportResponse())
+    return found["billingReport"]
 
 
 async def test_a_billing_report_has_the_minimum_of_idle_hours() -> None:

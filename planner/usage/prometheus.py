@@ -1,0 +1,405 @@
+"""Usage from Prometheus, or what has its query API: Mimir, Thanos, VictoriaMetrics, Grafana Cloud.
+
+What is read are samples, as they were scraped: a range vector of at most 7 days a request, never
+a subquery, which carries the last value on over a gap. So every minute is either there or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+
+from planner.errors import ServerError
+from planner.usage.client import Client, base_url, credentials_from
+from planner.usage.model import (
+    EPOCH,
+    MINUTE,
+    NO_SAMPLES,
+    Floats,
+    LimitSamples,
+    Samples,
+    Usage,
+    build_usage,
+)
+
+URL_VARIABLE = "PLANNER_PROMETHEUS_URL"
+TOKEN_VARIABLE = "PLANNER_PROMETHEUS_TOKEN_FILE"
+LOGIN_VARIABLE = "PLANNER_PROMETHEUS_LOGIN_FILE"
+
+PIECE = timedelta(days=7)
+"""The longest time of one request: 10,080 minutes, where servers limit replies to 11,000."""
+
+SHORTEST_PIECE = timedelta(hours=6)
+"""The shortest one, where the server refuses more as too much."""
+
+AT_ONCE = 4
+"""Requests at once."""
+
+PREFIX = "temporal_cloud_v1_"
+
+Merge = Literal["sum", "min", "max"]
+
+LIMIT_METRICS: Mapping[str, Mapping[str, str]] = {
+    "actions": {
+        "used": "total_action_count",
+        "limit": "action_limit",
+        "throttled": "total_action_throttled_count",
+        "envelope": "action_on_demand_envelope_limit",
+    },
+    **{
+        limit: {
+            "used": f"{stem}_count",
+            "limit": f"{stem}_limit",
+            "throttled": f"{stem}_throttled_count",
+            "envelope": f"{stem}_on_demand_envelope_limit",
+        }
+        for limit, stem in (("requests", "service_request"), ("operations", "operations"))
+    },
+}
+"""The metrics of each limit, without their prefix, by the name of the field in `LimitUsage`."""
+
+TRU_METRIC = "provisioned_capacity_tru_count"
+
+OWN_LABELS = ("__name__", "is_background", "namespace_mode", "operation", "region")
+"""Labels that make series of Temporal Cloud different; others are a collector's.
+
+Two collectors of the same series have the same, and are counted once.
+"""
+
+
+def source_from(environ: Mapping[str, str]) -> PrometheusSource | None:
+    """Return the source that the environment names; None where it names none.
+
+    Raises:
+        ServerError: The variables can't be used.
+    """
+    if not (value := environ.get(URL_VARIABLE, "").strip()):
+        return None
+    credentials = credentials_from(environ, TOKEN_VARIABLE, LOGIN_VARIABLE)
+    return PrometheusSource(
+        Client(
+            "Prometheus",
+            base_url(value, URL_VARIABLE),
+            (URL_VARIABLE, TOKEN_VARIABLE, LOGIN_VARIABLE),
+            credentials,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series as it was read: its labels, and its samples in order of time."""
+
+    labels: Mapping[str, str]
+    samples: Samples
+
+    @property
+    def metric(self) -> str:
+        """Its name, without Temporal's prefix."""
+        return self.labels.get("__name__", "").removeprefix(PREFIX)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """What it is, whoever collected it."""
+        return tuple(self.labels.get(name, "") for name in OWN_LABELS)
+
+
+class _TooMuch(Exception):
+    """The server refuses a request as too large; *args* has the error."""
+
+
+@dataclass(slots=True)
+class PrometheusSource:
+    """Usage from a Prometheus-compatible server; a `UsageSource`, used as a context.
+
+    Attributes:
+        client: Sends the requests, and counts them.
+        limits: The limits to read; without the others, less is sent.
+    """
+
+    client: Client
+    limits: Sequence[str] = ("actions", "requests", "operations")
+    _slots: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def __aenter__(self) -> PrometheusSource:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.client.__aexit__(None, None, None)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return self.client.requests
+
+    async def check(self) -> str:
+        """Return in a sentence what answers, and whether it has Temporal Cloud's metrics.
+
+        Raises:
+            ServerError: It can't be read.
+        """
+        query = f"count(count by (temporal_namespace) ({PREFIX}action_limit))"
+        found = await self._query(query, None)
+        names = int(float(found[0]["value"][1])) if found else 0
+        if not names:
+            raise ServerError(
+                f"{self.client.name} at {self.client.url} answers, and has no metric "
+                f"{PREFIX}action_limit of the last minutes: let it scrape metrics.temporal.io"
+            )
+        return f"{self.client.name} has the usage of {names:,} namespaces"
+
+    async def usage(self, namespace: str, start: datetime, end: datetime) -> Usage:
+        """Return the usage of *namespace* in the minutes that ``[start, end)`` touches.
+
+        Its notes say what was found out of the ordinary: samples that came twice, data that
+        begins late, and what the server itself warned of.
+
+        Raises:
+            ServerError: The server can't be read; a sentence with what to do.
+        """
+        first = (start - EPOCH) // MINUTE * MINUTE + EPOCH
+        last = EPOCH - (EPOCH - end) // MINUTE * MINUTE
+        warnings: set[str] = set()
+        marks = [first + number * PIECE for number in range(-((first - last) // PIECE))]
+        pieces = await asyncio.gather(
+            *(self._piece(namespace, at, min(at + PIECE, last), warnings) for at in marks)
+        )
+        read = _Read.of(series for piece in pieces for series in piece)
+        usage = build_usage(
+            namespace,
+            first,
+            last,
+            actions=read.limit("actions"),
+            tru=read.merged(TRU_METRIC, "max"),
+            requests=read.limit("requests") if read.has("requests") else None,
+            operations=read.limit("operations") if read.has("operations") else None,
+        )
+        return with_notes(usage, (*read.notes(), *sorted(warnings)))
+
+    async def _piece(
+        self, namespace: str, start: datetime, end: datetime, warnings: set[str]
+    ) -> list[Series]:
+        """Return the series of ``[start, end)``, asked for in halves where it is too much."""
+        try:
+            async with self._slots:
+                found = await self._query(self._selector(namespace, start, end), end, warnings)
+        except _TooMuch as refusal:
+            if end - start <= SHORTEST_PIECE:
+                raise ServerError(
+                    f"{self.client.name} at {self.client.url} refuses even "
+                    f"{SHORTEST_PIECE // timedelta(hours=1)} hours of minutes as too much "
+                    f"({refusal}): raise its limit of samples for a query"
+                ) from refusal
+            middle = start + (end - start) / 2 // MINUTE * MINUTE
+            return [
+                *await self._piece(namespace, start, middle, warnings),
+                *await self._piece(namespace, middle, end, warnings),
+            ]
+        return [self._series(one) for one in found]
+
+    def _selector(self, namespace: str, start: datetime, end: datetime) -> str:
+        """Return the range vector of everything read of *namespace*, of ``[start, end)``."""
+        metrics = [TRU_METRIC]
+        for limit in self.limits:
+            metrics += LIMIT_METRICS[limit].values()
+        name = namespace.replace("\\", "\\\\").replace('"', '\\"')
+        return (
+            f'{{__name__=~"{PREFIX}(?:{"|".join(metrics)})",temporal_namespace="{name}",'
+            'is_background!="true",namespace_mode!="standby"}'
+            f"[{(end - start) // timedelta(seconds=1)}s]"
+        )
+
+    async def _query(
+        self, query: str, end: datetime | None, warnings: set[str] | None = None
+    ) -> list[Any]:
+        """Return the result of *query* just before *end*, or now."""
+        parameters = {"query": query}
+        if end is not None:  # both ends of a range count in old versions, the last one in new ones
+            parameters["time"] = f"{end.timestamp() - 0.001:.3f}"
+        reply = await self.client.request("GET", "/api/v1/query", params=parameters)
+        said = _error_of(reply)
+        if reply.status_code in (400, 413, 422) and _is_too_much(said):
+            raise _TooMuch(said)
+        if reply.status_code != httpx.codes.OK:
+            raise self.client.failure(reply, said)
+        try:
+            body = json.loads(reply.content)
+            result = body["data"]["result"]
+            if body["status"] != "success" or not isinstance(result, list):
+                raise ValueError
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.client.unreadable("the reply of a Prometheus") from error
+        if warnings is not None:
+            warnings.update(f"Prometheus warns: {text}" for text in body.get("warnings") or ())
+        return result
+
+    def _series(self, one: Any) -> Series:
+        try:
+            pairs = one["values"]
+            count = len(pairs)
+            times = np.fromiter((pair[0] for pair in pairs), np.float64, count)
+            values = np.fromiter((float(pair[1]) for pair in pairs), np.float64, count)
+            return Series(one["metric"], Samples(times, values))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise self.client.unreadable("a series of Prometheus") from error
+
+
+def _error_of(reply: httpx.Response) -> str:
+    """Return what Prometheus says of an error; empty where it says nothing."""
+    if reply.is_success:
+        return ""
+    try:
+        return " ".join(str(reply.json().get("error", "")).split())[:300]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _is_too_much(said: str) -> bool:
+    """Whether Prometheus, Mimir, Thanos or VictoriaMetrics say that less must be asked for."""
+    words = said.lower()
+    return any(
+        part in words
+        for part in (
+            "too many samples",
+            "maximum resolution",
+            "limit: the query",
+            "exceeded the maximum",
+            "query length",
+            "-search.max",
+            "the query hit",
+        )
+    )
+
+
+# From series to the three limits -------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Read:
+    """All series that were read, by what they are; and minutes that came several times."""
+
+    series: dict[str, list[Samples]] = field(default_factory=dict)
+    doubled: int = 0
+
+    @classmethod
+    def of(cls, read: Iterable[Series]) -> _Read:
+        """Return *read* put together: pieces of a series, and the same from two collectors."""
+        parts: dict[tuple[str, tuple[str, ...]], list[Samples]] = defaultdict(list)
+        for series in read:
+            parts[series.metric, series.own].append(series.samples)
+        found = cls()
+        for (metric, _), samples in parts.items():
+            joined = merge_collectors(samples)
+            if metric == LIMIT_METRICS["actions"]["limit"]:
+                minutes = joined.times // 60
+                found.doubled += len(minutes) - len(np.unique(minutes))
+            found.series.setdefault(metric, []).append(joined)
+        return found
+
+    def has(self, limit: str) -> bool:
+        """Whether there is anything of *limit*."""
+        return any(metric in self.series for metric in LIMIT_METRICS[limit].values())
+
+    def merged(self, metric: str, merge: Merge) -> Samples:
+        """Return the series of *metric* as one, a sample a minute."""
+        return merge_series(self.series.get(metric, ()), merge)
+
+    def limit(self, name: str) -> LimitSamples:
+        """Return the four series of a limit.
+
+        Of limits in several regions the lowest counts: what is within it is within all.
+        """
+        metrics = LIMIT_METRICS[name]
+        return LimitSamples(
+            self.merged(metrics["used"], "sum"),
+            self.merged(metrics["limit"], "min"),
+            self.merged(metrics["throttled"], "sum"),
+            self.merged(metrics["envelope"], "min"),
+        )
+
+    def notes(self) -> list[str]:
+        """Return what is out of the ordinary about the samples themselves."""
+        if not self.doubled:
+            return []
+        return [
+            f"{self.doubled:,} minutes have more than one sample: the scrape has "
+            "honor_timestamps: false, so that minutes are those of the scrape, about 3 minutes "
+            "late; set it to true"
+        ]
+
+
+def merge_collectors(parts: Sequence[Samples]) -> Samples:
+    """Return the samples of one series that several collectors, or requests, brought."""
+    if len(parts) == 1:
+        return parts[0]
+    times = np.concatenate([part.times for part in parts])
+    values = np.concatenate([part.values for part in parts])
+    unique, places = np.unique(times, return_index=True)
+    return Samples(unique, values[places])
+
+
+def merge_series(parts: Sequence[Samples], merge: Merge) -> Samples:
+    """Return several series of a metric as one with a sample a minute.
+
+    Of several samples of a series in a minute, the mean counts where series are summed, else
+    the last.
+    """
+    if not parts:
+        return NO_SAMPLES
+    if len(parts) == 1 and merge != "sum":
+        return parts[0]
+    columns = [_by_minute(part, mean=merge == "sum") for part in parts]
+    times = np.concatenate([column.times for column in columns])
+    values = np.concatenate([column.values for column in columns])
+    unique, places = np.unique(times, return_inverse=True)
+    if merge == "sum":
+        return Samples(unique, np.bincount(places, values, len(unique)).astype(np.float64))
+    found = np.full(len(unique), np.inf if merge == "min" else -np.inf)
+    (np.minimum if merge == "min" else np.maximum).at(found, places, values)
+    return Samples(unique, found)
+
+
+def _by_minute(samples: Samples, *, mean: bool) -> Samples:
+    """Return one sample for each minute, at its begin: the *mean*, or the last."""
+    minutes: Floats = samples.times // 60 * 60
+    if len(minutes) < 2 or (np.diff(minutes) > 0).all():
+        return Samples(minutes, samples.values)
+    unique, places, counts = np.unique(minutes, return_inverse=True, return_counts=True)
+    if mean:
+        means = np.bincount(places, samples.values, len(unique)) / counts
+        return Samples(unique, means.astype(np.float64))
+    return Samples(unique, samples.values[np.cumsum(counts) - 1])
+
+
+def with_notes(usage: Usage, notes: Iterable[str]) -> Usage:
+    """Return *usage* with *notes*, and one of data that is missing, or begins late."""
+    found = list(notes)
+    seen = np.flatnonzero(usage.seen)
+    if not len(seen):
+        found.append(
+            f"nothing is known of {usage.namespace} from {_at(usage.start)} to {_at(usage.end)}: "
+            "is it scraped, and kept for so long?"
+        )
+    elif seen[0] >= 60:
+        begins = usage.start + int(seen[0]) * MINUTE
+        found.append(
+            f"the data of {usage.namespace} begins at {_at(begins)}, {_at(usage.start)} was "
+            "asked for: what is before is unknown; Prometheus keeps 15 days unless "
+            "--storage.tsdb.retention.time says more"
+        )
+    return replace(usage, notes=(*usage.notes, *found))
+
+
+def _at(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
