@@ -342,3 +342,15 @@ def test_a_boosted_namespace_that_nobody_can_look_at(
     if state == "unknown":
         text = "what is in force can't be observed since 2027-01-31T22:46:00Z"
         assert found[0].text == f"{text}: the API key is refused"
+
+
+def test_a_keeper_that_has_not_looked_yet_is_not_in_order() -> None:
+    """A successor has no leases until it has recovered them, and nothing to compare."""
+    one = keeper()
+    assert one.status is not None
+    new = replace(one, status=replace(one.status, capacity=None, target=None))
+    assert state_of(findings_of(facts(keeper=new), NOW)) == "unknown"
+    opening = keeper("raising", lease())
+    assert opening.status is not None
+    opening = replace(opening, status=replace(opening.status, capacity=None))
+    assert state_of(findings_of(facts(keeper=opening), NOW)) == "raising"
