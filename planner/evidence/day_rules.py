@@ -1,0 +1,257 @@
+"""The days that a calendar file can name, and which of them a history has. Pure.
+
+Each rule costs so much as it is unusual, in nats (the negative logarithm of its probability):
+where two rules name the same days of a history, the cheaper one is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from planner.model import BusinessDays, Cron, Recurrence, Roll, Skip
+from planner.recurrence.business_days import BusinessCalendar
+
+Bools = NDArray[np.bool_]
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+NTH = ("first", "second", "third", "fourth")
+
+MOST_BEFORE_LAST = 6
+"""``L-6`` is the earliest day that is counted from a month's end."""
+
+MOST_BUSINESS_DAY = 10
+"""The tenth business day, from either end, is the furthest that is looked for."""
+
+ROLLS: tuple[tuple[Roll, float], ...] = (("previous", 1.5), ("next", 2.0))
+"""The rolls that are looked for, with what they cost more than the day by itself."""
+
+_DAY = timedelta(days=1)
+
+Cycle = Literal["weekly", "monthly"]
+
+
+@dataclass(frozen=True, slots=True)
+class DayRule:
+    """Days by a rule that one window can say.
+
+    Attributes:
+        words: The days, as a sentence has them: ``the 15th``.
+        slug: For the window's name: ``day-15``.
+        cost: How unusual it is, in nats.
+        cycle: Whether it repeats by the week or by the month.
+        of_month: Cron's day of the month, where that is restricted.
+        of_week: Cron's day of the week, likewise.
+        ordinal: The business day of the month; 0 where it is a cron.
+        roll: The business day that stands in for another day.
+        skips_holidays: It doesn't run on holidays.
+    """
+
+    words: str
+    slug: str
+    cost: float
+    cycle: Cycle = "monthly"
+    of_month: str = "*"
+    of_week: str = "*"
+    ordinal: int = 0
+    roll: Roll = "none"
+    skips_holidays: bool = False
+
+    @property
+    def weekdays(self) -> tuple[int, ...]:
+        """The days of the week that a weekly rule names, Monday as 0."""
+        if self.cycle == "monthly":
+            return ()
+        if self.of_week == "*":
+            return tuple(range(7))
+        return tuple(WEEKDAYS.index(name) for name in _expanded(self.of_week))
+
+    @property
+    def skip(self) -> Skip:
+        """The days on which its window doesn't run."""
+        return Skip(holidays=self.skips_holidays)
+
+    def recurrence(self, at: time, *others: DayRule) -> Recurrence:
+        """Return the recurrence of a window that starts at *at* on its and the *others'* days.
+
+        The others are of the same kind: `mergeable` with it.
+        """
+        rules = (self, *others)
+        if self.ordinal:
+            return BusinessDays(tuple(sorted({rule.ordinal for rule in rules})), at)
+        if self.of_week == "*" and self.of_month != "*":
+            days = ",".join(rule.of_month for rule in rules)
+            return Cron((f"{at.minute} {at.hour} {days} * *",))
+        weekdays = ",".join(rule.of_week for rule in rules)
+        return Cron((f"{at.minute} {at.hour} * * {weekdays}",))
+
+
+def mergeable(one: DayRule, other: DayRule) -> bool:
+    """Tell whether one window can say the days of both."""
+    return (
+        one.roll == other.roll
+        and one.skips_holidays == other.skips_holidays
+        and bool(one.ordinal) == bool(other.ordinal)
+        and (one.of_month == "*") == (other.of_month == "*")
+        and (one.of_week == "*") == (other.of_week == "*")
+        and one.cycle == other.cycle
+    )
+
+
+def _expanded(of_week: str) -> Iterator[str]:
+    for part in of_week.split(","):
+        first, _, last = part.partition("-")
+        yield from WEEKDAYS[WEEKDAYS.index(first) : WEEKDAYS.index(last or first) + 1]
+
+
+# The vocabulary -----------------------------------------------------------------------
+
+
+def day_rules(has_holidays: bool) -> tuple[DayRule, ...]:
+    """Return every rule, the more usual ones first; those about holidays where there are any."""
+    found = [*_weekly(has_holidays), *_monthly(), *_nth_weekdays(), *_business_days()]
+    return tuple(sorted(found, key=lambda rule: rule.cost))
+
+
+def _weekly(has_holidays: bool) -> Iterator[DayRule]:
+    common = [
+        DayRule("every day", "daily", 1.0, "weekly"),
+        DayRule("weekdays", "weekdays", 1.4, "weekly", of_week="mon-fri"),
+        DayRule("weekends", "weekends", 2.4, "weekly", of_week="sat,sun"),
+        *(
+            DayRule(f"{name}s", name.lower(), 3.5, "weekly", of_week=WEEKDAYS[index])
+            for index, name in enumerate(DAY_NAMES)
+        ),
+    ]
+    yield from common
+    if has_holidays:
+        for rule in common:
+            if rule.of_week != "sat,sun":
+                yield DayRule(
+                    f"{rule.words} but holidays",
+                    f"{rule.slug}-but-holidays",
+                    rule.cost + 0.7,
+                    "weekly",
+                    of_week=rule.of_week,
+                    skips_holidays=True,
+                )
+    known = {rule.weekdays for rule in common}
+    for mask in range(1, 128):
+        chosen = tuple(day for day in range(7) if mask >> day & 1)
+        if chosen not in known:
+            names = ",".join(WEEKDAYS[day] for day in chosen)
+            words = ", ".join(DAY_NAMES[day] + "s" for day in chosen[:-1])
+            words += f" and {DAY_NAMES[chosen[-1]]}s"
+            yield DayRule(words, names.replace(",", "-"), 7.5, "weekly", of_week=names)
+
+
+def _monthly() -> Iterator[DayRule]:
+    yield DayRule("the last day of the month", "last-day", 3.5, of_month="L")
+    for before in range(1, MOST_BEFORE_LAST + 1):
+        words = f"{before} {'day' if before == 1 else 'days'} before the month's last"
+        yield DayRule(words, f"last-day-minus-{before}", 5.5, of_month=f"L-{before}")
+    for number in range(1, 32):
+        plain = f"the {_ordinal(number)}"
+        cost = 4.0 if number in (1, 15) else 5.3 if number < 29 else 7.0
+        yield DayRule(plain, f"day-{number}", cost, of_month=str(number))
+        for roll, more in ROLLS:
+            words = f"{plain}, or the business day {'before' if roll == 'previous' else 'after'}"
+            slug = f"day-{number}-or-{'before' if roll == 'previous' else 'after'}"
+            yield DayRule(words, slug, cost + more, of_month=str(number), roll=roll)
+
+
+def _nth_weekdays() -> Iterator[DayRule]:
+    for index, name in enumerate(DAY_NAMES):
+        for number, word in enumerate(NTH, 1):
+            of_week = f"{WEEKDAYS[index]}#{number}"
+            yield DayRule(f"{word} {name}s", f"{word}-{name.lower()}", 5.5, of_week=of_week)
+        yield DayRule(f"last {name}s", f"last-{name.lower()}", 5.3, of_week=f"{WEEKDAYS[index]}L")
+
+
+def _business_days() -> Iterator[DayRule]:
+    for number in range(1, MOST_BUSINESS_DAY + 1):
+        cost = 4.0 if number == 1 else 5.0 if number <= 5 else 6.5
+        nth = "first" if number == 1 else _ordinal(number)
+        yield DayRule(f"the {nth} business day", f"business-day-{number}", cost, ordinal=number)
+        last = "last" if number == 1 else f"{_ordinal(number)} last"
+        slug = f"business-day-minus-{number}"
+        yield DayRule(f"the {last} business day", slug, cost, ordinal=-number)
+
+
+def _ordinal(number: int) -> str:
+    """Return *number* as an ordinal.
+
+    >>> [_ordinal(number) for number in (1, 2, 3, 11, 22)]
+    ['1st', '2nd', '3rd', '11th', '22nd']
+    """
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number in (11, 12, 13) else ending}"
+
+
+# Their days ---------------------------------------------------------------------------
+
+
+def days_by_rule(
+    rules: Sequence[DayRule], first: date, count: int, business: BusinessCalendar
+) -> Bools:
+    """Return which of the *count* days from *first* on each rule names: a row a rule.
+
+    The same days as the occurrences of its window, which a test proves.
+    """
+    days = [first + number * _DAY for number in range(count)]
+    weekday = np.array([day.weekday() for day in days])
+    holiday = np.array([business.name_of(day) is not None for day in days])
+    months = _months(days)
+    found = np.zeros((len(rules), count), dtype=np.bool_)
+    for row, rule in enumerate(rules):
+        if rule.cycle == "weekly":
+            found[row] = np.isin(weekday, rule.weekdays)
+            if rule.skips_holidays:
+                found[row] &= ~holiday
+            continue
+        for year, month in months:
+            named = _day_in(rule, year, month, business)
+            index = (named - first).days if named else -1
+            if 0 <= index < count:
+                found[row, index] = True
+    return found
+
+
+def _months(days: Sequence[date]) -> list[tuple[int, int]]:
+    """Return the months of *days*, and one more on either side: a roll may leave its month."""
+    first, last = days[0].replace(day=1) - _DAY, days[-1].replace(day=28) + 5 * _DAY
+    months = []
+    year, month = first.year, first.month
+    while (year, month) <= (last.year, last.month):
+        months.append((year, month))
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+    return months
+
+
+def _day_in(rule: DayRule, year: int, month: int, business: BusinessCalendar) -> date | None:
+    """Return the day of a month that a monthly *rule* names; None if it has none."""
+    if rule.ordinal:
+        return business.nth_business_day(year, month, rule.ordinal)
+    begin = date(year, month, 1)
+    end = date(year + month // 12, month % 12 + 1, 1) - _DAY
+    if rule.of_month.startswith("L"):
+        day = end - int(rule.of_month[2:] or 0) * _DAY
+    elif rule.of_month != "*":
+        number = int(rule.of_month)
+        if number > end.day:
+            return None
+        day = begin.replace(day=number)
+    elif rule.of_week.endswith("L"):
+        wanted = WEEKDAYS.index(rule.of_week[:-1])
+        day = end - (end.weekday() - wanted) % 7 * _DAY
+    else:
+        name, _, number_text = rule.of_week.partition("#")
+        ahead = (WEEKDAYS.index(name) - begin.weekday()) % 7
+        day = begin + (ahead + 7 * (int(number_text) - 1)) * _DAY
+    return business.roll(day, rule.roll)

@@ -1,0 +1,350 @@
+"""Suggested windows as a calendar file with comments, as text, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from planner.evidence.hot_slots import HotStretch
+from planner.evidence.rule_search import Evidence
+from planner.evidence.suggest import Difference, SuggestedWindow, Suggestion
+from planner.model import BusinessDays, Cron, Duration, Holidays, Window
+from planner.render import format as fmt
+from workflows.contract import format_duration, format_instant
+
+FORMAT_VERSION = 1
+"""The version of the JSON: it rises when what is there means something else."""
+
+WIDTH = 98
+"""Columns of a comment."""
+
+MOST_DATES = 6
+"""Dates that are listed one by one; of more, the first and the last are named."""
+
+MOST_STRETCHES = 20
+"""Unexplained stretches that are listed; the rest is counted."""
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+Compared = tuple[Suggestion, tuple[Difference, ...] | None]
+"""A suggestion, and its differences from what is written; None where they weren't asked for."""
+
+
+# A calendar file ----------------------------------------------------------------------
+
+
+def suggestions_yaml(found: Sequence[Compared]) -> str:
+    """Return suggestions as a calendar file, a document for each namespace.
+
+    `planner validate` accepts it. What a window can't say stands in comments.
+    """
+    return "---\n".join(_document(*each) for each in found)
+
+
+def _document(suggestion: Suggestion, differences: tuple[Difference, ...] | None) -> str:
+    setting = suggestion.setting
+    lines = [
+        *_comments(_head(suggestion)),
+        f"namespace: {_scalar(suggestion.namespace)}",
+        f"timezone: {_scalar(setting.timezone)}",
+    ]
+    if setting.baseline is not None:
+        tru = setting.baseline.tru
+        lines.append(f"baseline: {'on-demand' if tru is None else f'{{tru: {tru}}}'}")
+    lines += _holiday_lines(setting.holidays)
+    lines.append("defaults: {roll: none, skip: [], combine: max}  # whatever planner.yaml has")
+    lines.append("windows:" if suggestion.windows else "windows: {}")
+    for each in suggestion.windows:
+        lines += ["", *_comments(evidence_lines(each.evidence, each.window.tru), "  ")]
+        lines += [f"  {line}" for line in _window_lines(each.window)]
+    for sentences in _remarks(suggestion, differences):
+        lines += ["", *_comments(sentences)]
+    return "\n".join(lines) + "\n"
+
+
+def _comments(sentences: Iterable[str], indent: str = "") -> list[str]:
+    return [
+        f"{indent}# {line}" for each in sentences for line in textwrap.wrap(each, WIDTH) or [""]
+    ]
+
+
+def _window_lines(window: Window) -> Iterator[str]:
+    assert isinstance(window.length, Duration)
+    yield f"{_scalar(window.name)}:"
+    if window.description:
+        yield f"  description: {json.dumps(window.description, ensure_ascii=False)}"
+    match window.recurrence:
+        case Cron((expression,)):
+            yield f'  cron: "{expression}"'
+        case BusinessDays(ordinals, at):
+            yield f"  business_days: [{', '.join(map(str, ordinals))}]"
+            yield f'  at: "{at:%H:%M}"'
+        case other:
+            raise AssertionError(f"no suggestion recurs by {other}")
+    if window.roll != "none":
+        yield f"  roll: {window.roll}"
+    if window.skip.holidays:
+        yield "  skip: holidays"
+    yield f"  duration: {format_duration(window.length.elapsed)}"
+    yield f"  tru: {window.tru}"
+    yield f"  lead: {format_duration(window.lead)}"
+
+
+def _holiday_lines(holidays: Holidays) -> Iterator[str]:
+    files = [file.address or file.path for file in holidays.calendars]
+    items = [*holidays.regions, *files, *(day.isoformat() for day in holidays.days)]
+    if items:
+        yield f"holidays: [{', '.join(_scalar(item) for item in items)}]"
+    if holidays.weekend:
+        yield f"weekend: [{', '.join(WEEKDAYS[day] for day in holidays.weekend)}]"
+
+
+def _scalar(text: str) -> str:
+    """Return *text* as YAML has it, in quotes where it needs them."""
+    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", text) else json.dumps(text)
+
+
+# Sentences ----------------------------------------------------------------------------
+
+
+def _head(suggestion: Suggestion) -> list[str]:
+    tz = suggestion.setting.timezone
+    lines = [
+        f"What {suggestion.namespace} used from {fmt.minute(suggestion.start)} to "
+        f"{fmt.minute(suggestion.end)} (UTC) asks for; {suggestion.coverage}. Times of day are "
+        f"those of {tz}. A proposal: nothing was changed."
+    ]
+    if suggestion.too_short_for:
+        kinds = " and ".join(suggestion.too_short_for)
+        lines.append(
+            f"The history is too short for rules by {kinds}: those need two weeks by the week, and "
+            "two months by the month."
+        )
+    if suggestion.is_mostly_hot:
+        lines.append(
+            f"{suggestion.hot_hours:,.0f} hours were hot, most of what was seen: a baseline, "
+            "provisioned all the time, may serve better than windows."
+        )
+    if not suggestion.coverage.seen:
+        lines.append("Nothing was seen, so that nothing is known.")
+    return lines
+
+
+def evidence_lines(evidence: Evidence, tru: int) -> Iterator[str]:
+    """Yield the evidence for a window, a sentence each."""
+    known = len(evidence.hot) + len(evidence.cold)
+    peaks = f"peaks {evidence.lowest:,.0f} to {evidence.highest:,.0f} APS"
+    false = fmt.counted(len(evidence.cold), "false day")
+    more = f" ({_dates(evidence.cold)})" if evidence.cold else ""
+    yield (
+        f"{evidence.rule}: hot on {_dates(evidence.hot)}: {len(evidence.hot)} of {known}; "
+        f"{peaks}; {false}{more}"
+    )
+    if evidence.unknown:
+        yield f"not known of {fmt.counted(evidence.unknown, 'day')}, on which too little was seen"
+    if evidence.wanted > tru:
+        yield f"needs {evidence.wanted} TRU with headroom; the guard rails allow {tru}"
+    if evidence.beyond:
+        yield f"more than {tru} TRU were needed on {_dates(evidence.beyond)}"
+    for words, day in evidence.same[:3]:
+        yield f"as likely so far, or nearly: {words}, which first differs on {day}"
+
+
+def _dates(days: Sequence[date]) -> str:
+    """Return dates in words; a date of the year before it leaves the year out.
+
+    >>> _dates([date(2026, 9, 15), date(2026, 10, 15)])
+    '2026-09-15, 10-15'
+    """
+    if len(days) > MOST_DATES:
+        return f"{len(days)} days from {days[0]} to {days[-1]}"
+    shown = []
+    for index, day in enumerate(days):
+        same_year = index and days[index - 1].year == day.year
+        shown.append(f"{day:%m-%d}" if same_year else day.isoformat())
+    return ", ".join(shown) or "no day"
+
+
+def _remarks(
+    suggestion: Suggestion, differences: tuple[Difference, ...] | None
+) -> Iterator[list[str]]:
+    """Yield what a calendar can't say, a group of sentences each."""
+    if suggestion.undecided:
+        yield [
+            "Undecided: that these come back is likely, and by which rule the history can't tell.",
+            *(line for each in suggestion.undecided for line in _named(each)),
+        ]
+    if suggestion.left_out:
+        hours = suggestion.setting.guard_rails.max_boost_hours_per_month
+        yield [
+            f"Left out: the guard rail max_boost_hours_per_month: {hours:g} has no room for them.",
+            *(line for each in suggestion.left_out for line in _named(each)),
+        ]
+    if suggestion.unexplained:
+        yield [_unexplained(suggestion), *_stretches(suggestion)]
+    if differences is not None:
+        yield list(difference_lines(differences))
+
+
+def _named(suggested: SuggestedWindow) -> list[str]:
+    return [
+        f"  {_keys(suggested.window)}",
+        *(f"    {line}" for line in evidence_lines(suggested.evidence, suggested.window.tru)),
+    ]
+
+
+def _keys(window: Window) -> str:
+    """Return the keys of *window* in one line."""
+    _, *lines = _window_lines(window)
+    return ", ".join(line.strip() for line in lines if not line.startswith("  description:"))
+
+
+def _unexplained(suggestion: Suggestion) -> str:
+    spans = fmt.counted(len(suggestion.unexplained), "hot span")
+    left, hot = suggestion.unexplained_hours, suggestion.hot_hours
+    return f"Unexplained: {spans}. {left:.1f} of {hot:.1f} hot hours have no window."
+
+
+def _stretches(suggestion: Suggestion) -> Iterator[str]:
+    for each in suggestion.unexplained[:MOST_STRETCHES]:
+        yield f"  {_stretch(each, suggestion)}"
+    more = len(suggestion.unexplained) - MOST_STRETCHES
+    if more > 0:
+        yield f"  and {more:,} more"
+
+
+def _stretch(stretch: HotStretch, suggestion: Suggestion) -> str:
+    tz = ZoneInfo(suggestion.setting.timezone)
+    span = fmt.local_span(stretch.start, stretch.end, tz)
+    return f"{fmt.day(stretch.start, tz)}, {span}, up to {stretch.peak:,.0f} APS"
+
+
+def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
+    """Yield how what is written differs from a suggestion, a sentence each."""
+    if not differences:
+        yield "The calendar has all of it, and nothing that wasn't used."
+        return
+    yield "Beside what is written:"
+    for each in differences:
+        runs = f"{each.runs} of {each.of} runs"
+        match each.kind:
+            case "missing":
+                what = f"{runs} of the coming year have no window, first on {each.first}"
+            case "too short":
+                what = f"{runs} of the coming year are covered in part, first on {each.first}"
+            case "too small":
+                what = f"{runs} have {each.written} TRU of {each.tru}, first on {each.first}"
+            case "never used":
+                what = f"on-demand was enough on all {each.runs} runs seen, since {each.first}"
+        yield f"  {each.kind}: {each.window}: {what}"
+
+
+# Text ---------------------------------------------------------------------------------
+
+
+def suggestions_text(found: Sequence[Compared]) -> str:
+    """Return suggestions as text for people."""
+    return "\n\n".join("\n".join(_text_lines(*each)) for each in found) + "\n"
+
+
+def _text_lines(
+    suggestion: Suggestion, differences: tuple[Difference, ...] | None
+) -> Iterator[str]:
+    for sentence in _head(suggestion):
+        yield from textwrap.wrap(sentence, WIDTH)
+    if not suggestion.windows:
+        yield "No window is suggested."
+    for each in suggestion.windows:
+        yield ""
+        yield f"{each.window.name}: {_keys(each.window)}"
+        for sentence in evidence_lines(each.evidence, each.window.tru):
+            yield from (f"  {line}" for line in textwrap.wrap(sentence, WIDTH - 2))
+    for sentences in _remarks(suggestion, differences):
+        yield ""
+        yield from sentences
+
+
+# JSON ---------------------------------------------------------------------------------
+
+
+def suggestions_json(found: Sequence[Compared]) -> str:
+    """Return suggestions as JSON; times are UTC, dates local."""
+    value = {
+        "format_version": FORMAT_VERSION,
+        "namespaces": [_value(*each) for each in found],
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _value(suggestion: Suggestion, differences: tuple[Difference, ...] | None) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "namespace": suggestion.namespace,
+        "timezone": suggestion.setting.timezone,
+        "from": format_instant(suggestion.start),
+        "to": format_instant(suggestion.end),
+        "minutes": suggestion.coverage.minutes,
+        "minutes_seen": suggestion.coverage.seen,
+        "too_short_for": list(suggestion.too_short_for),
+        "mostly_hot": suggestion.is_mostly_hot,
+        "hot_hours": round(suggestion.hot_hours, 2),
+        "unexplained_hours": round(suggestion.unexplained_hours, 2),
+    }
+    for key in ("windows", "undecided", "left_out"):
+        value[key] = [_window_value(each) for each in getattr(suggestion, key)]
+    value["unexplained"] = [
+        {
+            "start": format_instant(each.start),
+            "end": format_instant(each.end),
+            "peak_aps": round(each.peak),
+        }
+        for each in suggestion.unexplained
+    ]
+    if differences is not None:
+        value["differences"] = [
+            {
+                "kind": each.kind,
+                "window": each.window,
+                "runs": each.runs,
+                "of": each.of,
+                "first": each.first.isoformat(),
+                "tru": each.tru,
+                "written_tru": each.written,
+            }
+            for each in differences
+        ]
+    return value
+
+
+def _window_value(suggested: SuggestedWindow) -> dict[str, Any]:
+    window, evidence = suggested.window, suggested.evidence
+    assert isinstance(window.length, Duration)
+    value: dict[str, Any] = {"name": window.name, "rule": evidence.rule}
+    match window.recurrence:
+        case Cron((expression,)):
+            value["cron"] = expression
+        case BusinessDays(ordinals, at):
+            value |= {"business_days": list(ordinals), "at": f"{at:%H:%M}"}
+    return value | {
+        "roll": window.roll,
+        "skip_holidays": window.skip.holidays,
+        "duration_seconds": round(window.length.elapsed.total_seconds()),
+        "tru": window.tru,
+        "lead_seconds": round(window.lead.total_seconds()),
+        "evidence": {
+            "hot": [day.isoformat() for day in evidence.hot],
+            "cold": [day.isoformat() for day in evidence.cold],
+            "unknown_days": evidence.unknown,
+            "peaks_aps": [round(evidence.lowest), round(evidence.highest)],
+            "more_needed": [day.isoformat() for day in evidence.beyond],
+            "wanted_tru": evidence.wanted,
+            "sure": round(evidence.sure, 2),
+            "same_so_far": [
+                {"rule": words, "differs": day.isoformat()} for words, day in evidence.same
+            ],
+        },
+    }
