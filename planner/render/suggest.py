@@ -57,7 +57,7 @@ def _document(suggestion: Suggestion, differences: tuple[Difference, ...] | None
         tru = setting.baseline.tru
         lines.append(f"baseline: {'on-demand' if tru is None else f'{{tru: {tru}}}'}")
     lines += _holiday_lines(setting.holidays)
-    lines.append("defaults: {roll: none, skip: [], combine: max}  # whatever planner.yaml has")
+    lines.append("defaults: {roll: none, combine: max}  # whatever planner.yaml has")
     lines.append("windows:" if suggestion.windows else "windows: {}")
     for each in suggestion.windows:
         lines += ["", *_comments(evidence_lines(each.evidence, each.window.tru), "  ")]
