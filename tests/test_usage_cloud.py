@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from planner.cli.doctor import check_usage
 from planner.errors import ServerError
 from planner.forecast.cost import price_of
 from planner.model import Prices
@@ -315,3 +316,35 @@ def test_settings() -> None:
     assert bills is not None
     assert metrics.client.url == "https://metrics.temporal.io"
     assert bills.client.url == "https://saas-api.tmprl.cloud"
+
+
+# What is set ----------------------------------------------------------------------------
+
+
+async def test_doctor_says_which_sources_are_set_and_answer(tmp_path: Path) -> None:
+    """None without a variable; each in a sentence, whether it answers or not."""
+    assert await check_usage({}) == []
+    key = tmp_path / "key"
+    key.write_text(SECRET, encoding="utf-8")
+    clock = Clock(START)
+    async with Simulator(now=clock) as simulator:
+        await simulator.create(NAMESPACE)
+        clock.at += HOUR
+        found = await check_usage(
+            {
+                "PLANNER_PROMETHEUS_URL": simulator.url,  # which it isn't
+                "PLANNER_METRICS_KEY_FILE": str(key),
+                "PLANNER_METRICS_URL": simulator.url,
+                "PLANNER_BILLING_KEY_FILE": str(tmp_path / "none"),
+            }
+        )
+    assert [(check.name, check.is_fine) for check in found] == [
+        ("usage", False),
+        ("usage", True),
+        ("usage", False),
+    ]
+    assert "has no such API (HTTP 404): set PLANNER_PROMETHEUS_URL" in found[0].text
+    assert found[1].text == "Temporal Cloud's metrics endpoint has the usage of 1 namespace"
+    assert found[2].text == f"{tmp_path / 'none'} can't be read: No such file or directory"
+    (fine,) = await check_usage({"PLANNER_BILLING_KEY_FILE": str(key)})
+    assert fine.text == "billing reports have a key; none was requested"

@@ -96,8 +96,12 @@ def doubled(text: str, at: int) -> list[str]:
 
 
 def replicas(text: str, at: int) -> list[str]:
-    """Return a sample as two replicas collect it."""
-    return [text.replace("{", f'{{replica="{each}",', 1) + f" {at}\n" for each in "ab"]
+    """Return a sample as two replicas collect it, and as a rule records their sum."""
+    found = [text.replace("{", f'{{replica="{each}",', 1) + f" {at}\n" for each in "ab"]
+    if 'is_background="false",namespace_mode="active"' in text:
+        summed = re.sub(r',is_background="false",namespace_mode="active"', "", text)
+        found.append(f"{summed} {at}\n")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +186,7 @@ async def test_doubled_samples_change_no_sum_and_are_said(source: PrometheusSour
 
 @needs_prometheus
 async def test_two_replicas_are_counted_once(source: PrometheusSource) -> None:
-    """The same series from two collectors is one series."""
+    """The same series from two collectors is one series; a recorded sum of them is none."""
     found = await source.usage("replicas.a1b2c", *PIECE)
     assert_same(truth("replicas.a1b2c", *PIECE), found)
     assert found.notes == ()

@@ -36,7 +36,7 @@ def doctor(
         ),
     ] = None,
 ) -> None:
-    """Check what the planner needs: server, rights, schedules, workers, keys.
+    """Check what the planner needs: server, rights, schedules, workers, keys, usage.
 
     Run it with CI's identity, and with the worker's. Nothing is changed. A line for each
     check; exits with 1 if one fails.
@@ -48,11 +48,16 @@ def doctor(
 
 async def examine(*, cloud: bool) -> int:
     """Print a line for each check, and return the exit code."""
-    checks = await _checks(cloud=cloud)
+    usage = await check_usage(os.environ)
+    checks = [*await _checks(cloud=cloud), *usage]
     for check in checks:
         report(f"{'ok    ' if check.is_fine else 'FAILED'}  {check.text}")
     if not cloud:
         report("-       the Cloud API was not asked: no key is set, or --no-cloud")
+    if not usage:
+        report(
+            "-       no source of usage is set, such as PLANNER_PROMETHEUS_URL: see docs/usage.md"
+        )
     return EXIT_DONE if all(check.is_fine for check in checks) else EXIT_ERROR
 
 
@@ -207,6 +212,32 @@ async def _unreachable(cloud: CloudClient) -> str:
     except (TemporaryError, TimeoutError) as error:
         return str(error) or f"the Cloud API did not answer within {CLOUD_WITHIN:g} s"
     return ""
+
+
+async def check_usage(environ: Mapping[str, str]) -> list[Check]:
+    """Check the sources of usage that *environ* names, each by a request; none where none is.
+
+    A billing report takes minutes and keeps others from being made: only its key is looked for.
+    """
+    from planner.usage import billing, openmetrics, prometheus
+
+    checks = []
+    for make in (prometheus.source_from, openmetrics.source_from):
+        try:
+            source = make(environ)
+            if source is not None:
+                async with source:
+                    checks.append(Check("usage", await source.check()))
+        except ServerError as error:
+            checks.append(Check("usage", str(error), False))
+    try:
+        if (bills := billing.source_from(environ)) is not None:
+            if bills.client.credentials is not None:
+                bills.client.credentials.auth()
+            checks.append(Check("usage", "billing reports have a key; none was requested"))
+    except ServerError as error:
+        checks.append(Check("usage", str(error), False))
+    return checks
 
 
 def joined(problems: Mapping[str, str]) -> str:

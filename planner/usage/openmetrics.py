@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from planner.errors import ServerError
+from planner.render.format import counted
 from planner.usage.client import Client, Credentials, base_url
 from planner.usage.model import MINUTE, LimitSamples, Samples, Usage, build_usage
 from planner.usage.prometheus import (
@@ -160,7 +161,7 @@ class OpenMetricsSource:
             ServerError: It can't be read.
         """
         found = await self.newest()
-        return f"{self.client.name} has the usage of {len(found):,} namespaces"
+        return f"{self.client.name} has the usage of {counted(len(found), 'namespace')}"
 
     def _failure(self, reply: httpx.Response) -> ServerError:
         try:

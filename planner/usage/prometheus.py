@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 
 from planner.errors import ServerError
+from planner.render.format import counted
 from planner.usage.client import Client, base_url, credentials_from
 from planner.usage.model import (
     EPOCH,
@@ -71,7 +72,8 @@ TRU_METRIC = "provisioned_capacity_tru_count"
 OWN_LABELS = ("__name__", "is_background", "namespace_mode", "operation", "region")
 """Labels that make series of Temporal Cloud different; others are a collector's.
 
-Two collectors of the same series have the same, and are counted once.
+Two collectors of the same series have the same, and are counted once. A series of the same name
+with neither *is_background* nor *operation*, beside others that have one, is a recorded sum.
 """
 
 
@@ -157,7 +159,7 @@ class PrometheusSource:
                 f"{self.client.name} at {self.client.url} answers, and has no metric "
                 f"{PREFIX}action_limit of the last minutes: let it scrape metrics.temporal.io"
             )
-        return f"{self.client.name} has the usage of {names:,} namespaces"
+        return f"{self.client.name} has the usage of {counted(names, 'namespace')}"
 
     async def usage(self, namespace: str, start: datetime, end: datetime) -> Usage:
         """Return the usage of *namespace* in the minutes that ``[start, end)`` touches.
@@ -298,8 +300,10 @@ class _Read:
         parts: dict[tuple[str, tuple[str, ...]], list[Samples]] = defaultdict(list)
         for series in read:
             parts[series.metric, series.own].append(series.samples)
-        found = cls()
-        for (metric, _), samples in parts.items():
+        found, raw = cls(), {metric for metric, own in parts if own[1] or own[3]}
+        for (metric, own), samples in parts.items():
+            if metric in raw and not own[1] and not own[3]:
+                continue  # recorded as the sum of those that are there, too
             joined = merge_collectors(samples)
             if metric == LIMIT_METRICS["actions"]["limit"]:
                 minutes = joined.times // 60

@@ -304,6 +304,7 @@ async def test_doctor(
     monkeypatch.setenv("TEMPORAL_CLOUD_API_KEY_DIR", str(keys / "nowhere"))
     assert await doctor.examine(cloud=True) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:6] for line in lines] == ["FAILED", "FAILED"]
+    assert [line[:6] for line in lines] == ["FAILED", "FAILED", "-     "]
     assert f"has no namespace '{fresh}-nope'" in lines[0]
     assert "nowhere" in lines[1]
+    assert "no source of usage is set, such as PLANNER_PROMETHEUS_URL" in lines[2]
