@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from workflows.contract.fleets import Combine
+from workflows.contract.fleets import Combine, Fleet
 from workflows.contract.messages import (
     BaselinePolicy,
     Capacity,
@@ -174,10 +174,12 @@ def _zone(key: str) -> ZoneInfo:
 class Window:
     """A time in which a namespace needs more capacity, and how much.
 
-    *tru* is already rounded up to an allowed value; *asked* is the demand as written.
+    *tru* is already rounded up to an allowed value; *asked* is that demand as written.
     *not_before* and *not_after* are local dates, both inclusive, of the start.
     *length* is None where each occurrence brings its own (`Ical`, `Dates` with ends).
     *renamed_from* is the name that the window had before, where its file says so.
+    *workers* are the replicas that it needs of each fleet, by name, and *fleets* the
+    declarations of those. A window that needs workers alone has 0 *tru*.
     """
 
     namespace: str
@@ -202,6 +204,8 @@ class Window:
     paused: bool = False
     description: str = ""
     owner: str = ""
+    workers: tuple[tuple[str, int], ...] = ()
+    fleets: tuple[Fleet, ...] = ()
     renamed_from: str = field(default="", compare=False)
     place: Place = field(default=Place("", 0), compare=False)
 
@@ -217,8 +221,21 @@ class Window:
 
     @property
     def ahead(self) -> timedelta:
-        """How long before its start a firing's nominal time is: lead and jitter."""
+        """How long before its start a firing's nominal time is: the longest lead, and jitter.
+
+        TRU and each fleet have leads of their own.
+        """
+        return self.tru_ahead if not self.fleets else self._longest_lead + self.jitter
+
+    @property
+    def tru_ahead(self) -> timedelta:
+        """How long before its start its TRU are requested, at the earliest."""
         return self.lead + self.jitter
+
+    @property
+    def _longest_lead(self) -> timedelta:
+        leads = [timedelta(seconds=fleet.lead_seconds) for fleet in self.fleets]
+        return max([*leads, self.lead] if self.tru else leads)
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -239,6 +256,11 @@ class Occurrence:
     def fires(self) -> datetime:
         """The nominal time of its firing, which jitter may delay."""
         return self.start - self.window.ahead
+
+    @property
+    def requests_tru(self) -> datetime:
+        """When its TRU are requested, at the earliest; its firing may be earlier still."""
+        return self.start - self.window.tru_ahead
 
     @property
     def tru(self) -> int:
@@ -265,6 +287,22 @@ class Horizon:
 
     def __contains__(self, instant: datetime) -> bool:
         return self.start <= instant < self.end
+
+
+Workers = Mapping[str, int] | Iterable[tuple[str, int]]
+"""Replicas by the name of their fleet."""
+
+
+def demand_words(tru: int, workers: Workers = (), combine: Combine = "max") -> str:
+    """Return a demand as users read it; one that adds has a plus.
+
+    >>> demand_words(8, {"payments": 20}), demand_words(6, combine="add")
+    ('8 TRU and 20 payments workers', '+6 TRU')
+    """
+    plus = "+" if combine == "add" else ""
+    fleets = ", ".join(f"{plus}{count:,} {name}" for name, count in sorted(dict(workers).items()))
+    parts = [f"{plus}{tru} TRU"] if tru or not fleets else []
+    return " and ".join([*parts, f"{fleets} workers"] if fleets else parts)
 
 
 T = TypeVar("T", datetime, int)
@@ -425,7 +463,11 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceCalendar:
-    """The calendar of one namespace."""
+    """The calendar of one namespace.
+
+    *fleets* are its own and those of planner.yaml, sorted by name; *fleet_places* says where
+    each is declared.
+    """
 
     namespace: str
     timezone: str
@@ -434,7 +476,9 @@ class NamespaceCalendar:
     baseline_policy: BaselinePolicy = "enforce"
     guard_rails: GuardRails = GuardRails()
     holidays: Holidays = Holidays()
+    fleets: tuple[Fleet, ...] = ()
     place: Place = field(default=Place("", 0), compare=False)
+    fleet_places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

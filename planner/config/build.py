@@ -23,6 +23,13 @@ from planner.config.documents import (
     WindowDocument,
 )
 from planner.config.fields import FileResolver, TextFile, holidays_of, skip_of
+from planner.config.fleets import (
+    Known,
+    fleet_findings,
+    fleets_of,
+    needless_workers,
+    shared_fleets,
+)
 from planner.config.scalars import parse_name, parse_namespace
 from planner.config.validate import Path, limited, validate, window_problems
 from planner.config.yaml_nodes import Document, Node, parse
@@ -49,7 +56,7 @@ from planner.model import (
     Window,
 )
 from planner.recurrence.ical import Use
-from workflows.contract import APS_PER_TRU, BaselinePolicy, format_duration, round_up
+from workflows.contract import APS_PER_TRU, BaselinePolicy, Fleet, format_duration, round_up
 from workflows.contract.notices import EVENTS, PAGERDUTY_URL, NoticeTarget
 
 T = TypeVar("T")
@@ -80,6 +87,7 @@ def build(
         problems += limited(file.name, in_file)
     found.sort(key=lambda calendar: (calendar.namespace, calendar.place))
     problems += _duplicates(found)
+    problems += shared_fleets(found)
     if settings and not problems:
         problems += _unknown_namespaces(settings, found)
     if problems or settings is None:
@@ -179,8 +187,14 @@ def _pagerduty_url_problem(url: str | None) -> str | None:
 def _unknown_namespaces(
     settings: ProjectSettings, calendars: Iterable[NamespaceCalendar]
 ) -> Iterator[Problem]:
-    """Yield a problem for each namespace of a notice that has no calendar."""
+    """Yield a problem for each namespace of fleets or of a notice that has no calendar."""
     known = [calendar.namespace for calendar in calendars]
+    for namespace, fleets in settings.fleets.items():
+        if fleets and namespace not in known:
+            hint = did_you_mean(namespace, known) or "; give it one, or remove its fleets"
+            line = settings.line_of(("namespaces", namespace))
+            message = f"'fleets': there is no calendar of {quote(namespace)}{hint}"
+            yield Problem(settings.file, line, message)
     for index, one in enumerate(settings.document.notices or ()):
         for place, namespace in enumerate(one.namespaces or ()):
             if namespace not in known:
@@ -206,6 +220,7 @@ class WindowContext:
     guard_rails: GuardRails
     baseline_policy: BaselinePolicy
     defaults: tuple[Refinements, ...]
+    fleets: tuple[Fleet, ...] = ()
 
 
 def _read_calendar(
@@ -225,12 +240,18 @@ def _read_calendar(
     context = _context_of(model, settings) if model else None
     guard_rails = context.guard_rails if context else settings.guard_rails_of(_namespace_in(head))
     timezone = context.timezone if context else settings.document.timezone or DEFAULT_TIMEZONE
+    fleets = _known_fleets(head, context, settings)
     windows: list[Window] = []
     for name, node in nodes.items():
-        window = _read_window(name, node, document, resolver, timezone, guard_rails, problems)
+        found = window_problems(name, node, document, timezone, guard_rails, fleets)
+        window = _read_window(name, node, document, resolver, found, problems)
         if window and context:
             place = Place(document.file, document.root.line_of(("windows", name)))
             windows.append(build_window(name, window, context, place))
+            problems += [
+                Problem(document.file, node.line_of(path), sentence)
+                for path, sentence in needless_workers(windows[-1])
+            ]
     if not context:
         return None
     for file, use in _ics_uses(context, windows):
@@ -240,6 +261,14 @@ def _read_calendar(
         for path, sentence in _head_findings(context, settings)
         if sentence
     ]
+    return _calendar_of(context, windows, settings, document)
+
+
+def _calendar_of(
+    context: WindowContext, windows: Iterable[Window], settings: ProjectSettings, document: Document
+) -> NamespaceCalendar:
+    """Return the calendar of a *document* without problems."""
+    line_of = document.root.line_of
     return NamespaceCalendar(
         namespace=context.calendar.namespace,
         timezone=context.timezone,
@@ -248,8 +277,28 @@ def _read_calendar(
         baseline_policy=context.baseline_policy,
         guard_rails=context.guard_rails,
         holidays=context.holidays,
-        place=Place(document.file, document.root.line_of(("namespace",))),
+        fleets=context.fleets,
+        place=Place(document.file, line_of(("namespace",))),
+        fleet_places={
+            **settings.fleet_places(context.calendar.namespace),
+            **{
+                name: Place(document.file, line_of(("fleets", name)))
+                for name in context.calendar.fleets or ()
+            },
+        },
     )
+
+
+def _known_fleets(head: Node, context: WindowContext | None, settings: ProjectSettings) -> Known:
+    """Return the fleets that windows may name, also where the *head* has problems."""
+    if context:
+        return {fleet.name: fleet for fleet in context.fleets}
+    written = head.plain().get("fleets")
+    declared = settings.fleets.get(_namespace_in(head), ())
+    return {
+        **{fleet.name: fleet for fleet in declared},
+        **(dict.fromkeys(written) if isinstance(written, dict) else {}),
+    }
 
 
 def _split(root: Node) -> tuple[Node, dict[str, Node]]:
@@ -274,6 +323,8 @@ def _context_of(model: CalendarDocument, settings: ProjectSettings) -> WindowCon
     else:
         holidays = replace(settings.holidays, weekend=tuple(sorted(weekend)))
     defaults = (model.defaults, settings.document.defaults)
+    own = {fleet.name: fleet for fleet in fleets_of(model.fleets)}
+    shared = {fleet.name: fleet for fleet in settings.fleets.get(model.namespace, ())}
     return WindowContext(
         calendar=model,
         timezone=model.timezone or settings.document.timezone or DEFAULT_TIMEZONE,
@@ -281,6 +332,7 @@ def _context_of(model: CalendarDocument, settings: ProjectSettings) -> WindowCon
         guard_rails=guard_rails_of(model.guard_rails, settings.guard_rails_of(model.namespace)),
         baseline_policy=model.baseline_policy or settings.document.baseline_policy or "enforce",
         defaults=tuple(each for each in defaults if each is not None),
+        fleets=tuple(fleet for _, fleet in sorted({**shared, **own}.items())),
     )
 
 
@@ -292,6 +344,12 @@ def _head_findings(
         yield ("guard_rails", key), sentence
     if model.guard_rails:
         yield ("guard_rails", "max_tru"), unusable(context.guard_rails)
+    for path, sentence in fleet_findings(model.fleets):
+        yield ("fleets", *path), sentence
+    for name in model.fleets or ():
+        if place := settings.fleet_places(model.namespace).get(name):
+            message = f"fleet {quote(name)} is declared at {place.file}:{place.line}, too"
+            yield ("fleets", name), f"{message}; keep one of the two"
     baseline = model.baseline.tru if model.baseline else None
     allowed = context.guard_rails.allowed_tru
     if baseline is not None and baseline not in allowed:
@@ -322,11 +380,13 @@ def _read_window(
     node: Node,
     document: Document,
     resolver: FileResolver,
-    timezone: str,
-    guard_rails: GuardRails,
+    combinations: Iterable[Problem],
     problems: list[Problem],
 ) -> WindowDocument | None:
-    """Return the window *name*; None if it has problems, which are added to *problems*."""
+    """Return the window *name*; None if it has problems, which are added to *problems*.
+
+    *combinations* are those between its keys.
+    """
     before = len(problems)
     path = ("windows", name)
     sentence = problem_with(parse_name, name)
@@ -339,7 +399,7 @@ def _read_window(
         return None
     model, found = validate(WindowDocument, node, document, resolver)
     problems += found
-    problems += window_problems(name, node, document, timezone, guard_rails)
+    problems += combinations
     return model if len(problems) == before else None
 
 
@@ -350,12 +410,13 @@ def build_window(
     chain = (document, *context.defaults)
     guard_rails = context.guard_rails
     demand = document.tru or math.ceil((document.aps or 0) / APS_PER_TRU)
+    workers = document.workers or {}
     return Window(
         namespace=context.calendar.namespace,
         name=name,
         recurrence=_recurrence_of(document),
-        tru=round_up(demand, guard_rails.allowed_tru) or 0,
-        asked=f"{document.tru} TRU" if document.tru else f"{document.aps} APS",
+        tru=(round_up(demand, guard_rails.allowed_tru) or 0) if demand else 0,
+        asked=_asked(document),
         timezone=document.timezone or context.timezone,
         length=document.duration or document.until,
         lead=_first(DEFAULT_LEAD, *(each.lead for each in chain)),
@@ -374,8 +435,17 @@ def build_window(
         renamed_from=document.renamed_from or "",
         description=document.description or "",
         owner=_first("", *(each.owner for each in chain)),
+        workers=tuple(sorted(workers.items())),
+        fleets=tuple(fleet for fleet in context.fleets if fleet.name in workers),
         place=place,
     )
+
+
+def _asked(document: WindowDocument) -> str:
+    """Return the capacity as the window writes it; empty where it needs workers alone."""
+    if document.tru:
+        return f"{document.tru} TRU"
+    return f"{document.aps} APS" if document.aps else ""
 
 
 def _first(default: T, *given: T | None) -> T:
@@ -432,6 +502,7 @@ class ProjectSettings:
     document: PlannerDocument
     guard_rails: GuardRails = _NO_GUARD_RAILS
     by_namespace: Mapping[str, GuardRails] = field(default_factory=dict)
+    fleets: Mapping[str, tuple[Fleet, ...]] = field(default_factory=dict)
     holidays: Holidays = Holidays()
     file: str = ""
     line_of: Callable[[Path], int] = field(default=lambda _: 0)
@@ -439,6 +510,15 @@ class ProjectSettings:
     def guard_rails_of(self, namespace: str) -> GuardRails:
         """Return the guard rails that planner.yaml sets for *namespace*."""
         return self.by_namespace.get(namespace, self.guard_rails)
+
+    def fleet_places(self, namespace: str) -> dict[str, Place]:
+        """Return where planner.yaml declares each fleet of *namespace*."""
+        return {
+            fleet.name: Place(
+                self.file, self.line_of(("namespaces", namespace, "fleets", fleet.name))
+            )
+            for fleet in self.fleets.get(namespace, ())
+        }
 
 
 def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | None:
@@ -465,7 +545,10 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
         namespace: guard_rails_of(each.guard_rails, guard_rails)
         for namespace, each in (model.namespaces or {}).items()
     }
-    settings = ProjectSettings(model, guard_rails, by_namespace, holidays, file.name, root.line_of)
+    fleets = {name: fleets_of(each.fleets) for name, each in (model.namespaces or {}).items()}
+    settings = ProjectSettings(
+        model, guard_rails, by_namespace, fleets, holidays, file.name, root.line_of
+    )
     problems += [
         document.problem(path, sentence) for path, sentence in _findings(settings) if sentence
     ]
@@ -490,6 +573,12 @@ def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
         yield path, problem_with(parse_namespace, namespace)
         if each.max_tru != rails.max_tru or each.allowed_tru != rails.allowed_tru:
             yield (*path, "guard_rails"), unusable(each)
+    for namespace, written in (settings.document.namespaces or {}).items():
+        if written.guard_rails is None and not written.fleets:
+            good = "guard_rails: {max_tru: 8}, or fleets"
+            yield ("namespaces", namespace), f"{quote(namespace)} has no settings; write {good}"
+        for below, sentence in fleet_findings(written.fleets):
+            yield ("namespaces", namespace, "fleets", *below), sentence
 
 
 # Guard rails -------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from planner.config.fields import (
     Ahead,
     Amount,
     Aps,
+    Backlog,
     Baseline,
     BaselinePolicyWord,
     CloudPlanName,
@@ -31,7 +32,11 @@ from planner.config.fields import (
     File,
     Flag,
     HolidayList,
+    KubernetesKind,
+    KubernetesName,
+    KubernetesNamespace,
     Label,
+    LeastReplicas,
     Length,
     Months,
     Namespace,
@@ -41,6 +46,7 @@ from planner.config.fields import (
     Ordinals,
     PolicyWord,
     ProjectName,
+    Replicas,
     RollWord,
     SecretPlace,
     SkipList,
@@ -52,6 +58,7 @@ from planner.config.fields import (
     Weekdays,
     WindowLength,
     WindowName,
+    Workers,
     Zone,
     as_list,
 )
@@ -212,6 +219,12 @@ class WindowDocument(Refinements):
         description="The Actions per second it needs; 500 are one TRU, rounded up.",
         examples=[4000],
     )
+    workers: Workers | None = Field(
+        default=None,
+        description="The replicas that fleets of workers need, by the fleet's name; with the TRU "
+        "or without.",
+        examples=["{payments: 20}"],
+    )
     timezone: Zone | None = Field(default=None, description="Its own time zone.")
     holidays: HolidayList | None = Field(
         default=None, description="Its own holidays, in place of the calendar's."
@@ -240,7 +253,13 @@ RECURRENCES = ("cron", "rrule", "ical", "business_days", "dates")
 """A window has exactly one of these."""
 
 DEMANDS = ("tru", "aps")
-"""A window has exactly one of these."""
+"""A window has at most one of these; none only beside `WORKERS`."""
+
+WORKERS = "workers"
+"""The demand for workers, beside TRU or alone."""
+
+BACKLOG = ("task_queue", "target_queue_size")
+"""A fleet has both of these, or neither."""
 
 LENGTHS = ("duration", "until")
 """A window has at most one of these; none only if its recurrence is in `OWN_LENGTH`."""
@@ -300,6 +319,54 @@ class GuardRailsDocument(Strict):
     )
 
 
+class KubernetesDocument(Strict):
+    """The object whose least number of replicas is raised for a fleet."""
+
+    kind: KubernetesKind = Field(
+        description="The object's kind: HorizontalPodAutoscaler, KEDA's ScaledObject, or the "
+        "Temporal Worker Controller's WorkerResourceTemplate.",
+        examples=["HorizontalPodAutoscaler"],
+    )
+    namespace: KubernetesNamespace = Field(
+        description="The object's namespace of Kubernetes.", examples=["payments"]
+    )
+    name: KubernetesName = Field(description="The object's name.", examples=["payments-worker"])
+
+
+class FleetDocument(Strict):
+    """A fleet of workers: a deployment that can be scaled."""
+
+    min: LeastReplicas | None = Field(
+        default=None, description="The replicas outside of windows, at least. Default: 1."
+    )
+    max: Replicas = Field(
+        description="The most replicas, whatever windows or the backlog need.", examples=[30]
+    )
+    lead: Ahead | None = Field(
+        default=None,
+        description="How long before a window's start its workers are requested: until nodes and "
+        "pods are there. Default: 10m.",
+        examples=["15m"],
+    )
+    task_queue: Label | None = Field(
+        default=None,
+        description="The task queue whose backlog may need more workers than the windows; needs "
+        "'target_queue_size'.",
+        examples=["payments"],
+    )
+    target_queue_size: Backlog | None = Field(
+        default=None,
+        description="The tasks in the backlog that one worker stands for.",
+        examples=[20],
+    )
+    kubernetes: KubernetesDocument | None = Field(
+        default=None,
+        description="The object whose least number of replicas is raised. Left out: the fleet's "
+        "autoscaler asks the planner's worker for it.",
+        examples=["{kind: ScaledObject, namespace: payments, name: payments-worker}"],
+    )
+
+
 class CalendarDocument(Strict):
     """The calendar of one namespace."""
 
@@ -336,6 +403,11 @@ class CalendarDocument(Strict):
     guard_rails: GuardRailsDocument | None = Field(
         default=None, description="Limits of this namespace, tighter than the project's."
     )
+    fleets: dict[str, FleetDocument] | None = Field(
+        default=None,
+        description="Its fleets of workers, by a name that no other namespace uses.",
+        examples=["{payments: {min: 2, max: 30}}"],
+    )
     windows: dict[str, WindowDocument] = Field(
         description="Its windows, by name.", examples=["{month-end-close: …}"]
     )
@@ -369,11 +441,18 @@ class PricesDocument(Strict):
     )
 
 
-class NamespaceRailsDocument(Strict):
+class NamespaceDocument(Strict):
     """The settings of one namespace in planner.yaml."""
 
-    guard_rails: GuardRailsDocument = Field(
-        description="Its limits, in place of the project's.", examples=["{max_tru: 8}"]
+    guard_rails: GuardRailsDocument | None = Field(
+        default=None,
+        description="Its limits, in place of the project's.",
+        examples=["{max_tru: 8}"],
+    )
+    fleets: dict[str, FleetDocument] | None = Field(
+        default=None,
+        description="Its fleets of workers, besides those of its calendar.",
+        examples=["{payments: {min: 2, max: 30}}"],
     )
 
 
@@ -455,8 +534,9 @@ class PlannerDocument(Strict):
     guard_rails: GuardRailsDocument | None = Field(
         default=None, description="Limits that hold for every namespace."
     )
-    namespaces: dict[str, NamespaceRailsDocument] | None = Field(
-        default=None, description="Limits for single namespaces, in place of those for all."
+    namespaces: dict[str, NamespaceDocument] | None = Field(
+        default=None,
+        description="Limits for single namespaces, in place of those for all, and their fleets.",
     )
     prices: PricesDocument | None = Field(default=None, description="The price list of the bill.")
     temporal: TemporalDocument | None = Field(
@@ -500,6 +580,9 @@ def schema(kind: Kind) -> Schema:
     if kind == "calendar":
         found["properties"]["windows"]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$"}
         found["$defs"]["WindowDocument"] |= _combinations()
+    found["$defs"]["FleetDocument"]["dependentRequired"] = {
+        one: [other] for one, other in (BACKLOG, BACKLOG[::-1])
+    }
     return {"$schema": DIALECT, "$id": ID.format(kind=kind), **found}
 
 
@@ -513,7 +596,8 @@ def _combinations() -> Schema:
     return {
         "allOf": [
             {"oneOf": [{"required": [key]} for key in RECURRENCES]},
-            {"oneOf": [{"required": [key]} for key in DEMANDS]},
+            {"not": {"required": list(DEMANDS)}},
+            {"anyOf": [{"required": [key]} for key in (*DEMANDS, WORKERS)]},
             {"not": {"required": list(LENGTHS)}},
             {"anyOf": [{"required": [key]} for key in (*LENGTHS, *OWN_LENGTH)]},
         ],

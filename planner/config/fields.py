@@ -16,8 +16,10 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from planner.config.scalars import (
     ADDRESS_PATTERN,
+    LABEL_PATTERN,
     NAME_PATTERN,
     NAMESPACE_PATTERN,
+    OBJECT_PATTERN,
     PROJECT_PATTERN,
     SECRET_PATTERN,
     choice,
@@ -27,12 +29,16 @@ from planner.config.scalars import (
     parse_ahead,
     parse_amount,
     parse_aps,
+    parse_backlog,
     parse_baseline,
     parse_cron,
     parse_currency,
     parse_date,
     parse_days,
     parse_flag,
+    parse_kubernetes_name,
+    parse_kubernetes_namespace,
+    parse_least_replicas,
     parse_length,
     parse_month,
     parse_name,
@@ -41,6 +47,7 @@ from planner.config.scalars import (
     parse_ordinal,
     parse_project,
     parse_region,
+    parse_replicas,
     parse_secret_place,
     parse_time,
     parse_tru,
@@ -178,6 +185,40 @@ Ahead = Annotated[
 ]
 Tru = Annotated[int, _parsed(parse_tru), WithJsonSchema(_COUNT_SCHEMA)]
 Aps = Annotated[int, _parsed(parse_aps), WithJsonSchema(_COUNT_SCHEMA)]
+Replicas = Annotated[int, _parsed(parse_replicas), WithJsonSchema(_COUNT_SCHEMA)]
+
+
+def _parse_workers(raw: object) -> object:
+    if isinstance(raw, dict):
+        return raw
+    raise ValueError(f"{quote(str(raw))} names no fleet; write workers: {{payments: 20}}")
+
+
+Workers = Annotated[
+    dict[str, Replicas],
+    BeforeValidator(_parse_workers),
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": _COUNT_SCHEMA, "examples": [{"payments": 20}]}
+    ),
+]
+LeastReplicas = Annotated[
+    int, _parsed(parse_least_replicas), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+Backlog = Annotated[int, _parsed(parse_backlog), WithJsonSchema(_COUNT_SCHEMA)]
+KubernetesKind = Annotated[
+    Literal["HorizontalPodAutoscaler", "ScaledObject", "WorkerResourceTemplate"],
+    _parsed(choice("HorizontalPodAutoscaler", "ScaledObject", "WorkerResourceTemplate")),
+]
+KubernetesNamespace = Annotated[
+    str,
+    _parsed(parse_kubernetes_namespace),
+    WithJsonSchema({"type": "string", "pattern": f"^{LABEL_PATTERN}$"}),
+]
+KubernetesName = Annotated[
+    str,
+    _parsed(parse_kubernetes_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{OBJECT_PATTERN}$"}),
+]
 Count = Annotated[int, _parsed(whole_number(1, 10**12, "5000000")), WithJsonSchema(_COUNT_SCHEMA)]
 Amount = Annotated[
     float, _parsed(parse_amount), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})

@@ -229,8 +229,15 @@ MAX_TRU = 1_000
 
 MAX_APS = MAX_TRU * 500
 
+MAX_REPLICAS = 10_000
+"""The most workers of one fleet."""
+
 NAMESPACE_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.[a-z0-9]{1,20}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+LABEL_PATTERN = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""A name in Kubernetes: a label of RFC 1123."""
+OBJECT_PATTERN = rf"{LABEL_PATTERN}(?:\.{LABEL_PATTERN})*"
+"""The name of an object in Kubernetes: labels of RFC 1123, joined by dots."""
 PROJECT_PATTERN = r"[a-z][a-z0-9-]{0,62}"
 ADDRESS_PATTERN = r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
@@ -267,6 +274,9 @@ def whole_number(low: int, high: int, good: str) -> Callable[[str], int]:
 
 parse_tru = whole_number(1, MAX_TRU, "8")
 parse_aps = whole_number(1, MAX_APS, "4000")
+parse_replicas = whole_number(1, MAX_REPLICAS, "20")
+parse_least_replicas = whole_number(0, MAX_REPLICAS, "2")
+parse_backlog = whole_number(1, 10**9, "20")
 
 
 def parse_amount(text: str) -> float:
@@ -321,6 +331,36 @@ def parse_name(text: str) -> str:
     if re.fullmatch(NAME_PATTERN, text):
         return text
     raise ValueError(f"{quote(text)} is no name for a window; write {NAME_HINT}")
+
+
+def parse_fleet(text: str) -> str:
+    """Return a fleet's name, which is a part of a URL and the value of a metric's label."""
+    if re.fullmatch(NAME_PATTERN, text):
+        return text
+    raise ValueError(
+        f"{quote(text)} is no name for a fleet; write letters, digits, '.', '_' and '-', at most "
+        "63 characters, such as payments"
+    )
+
+
+def parse_kubernetes_namespace(text: str) -> str:
+    """Return the name of a namespace of Kubernetes."""
+    if re.fullmatch(LABEL_PATTERN, text):
+        return text
+    raise ValueError(
+        f"{quote(text)} is no namespace of Kubernetes; write lower-case letters, digits and '-', "
+        "such as payments"
+    )
+
+
+def parse_kubernetes_name(text: str) -> str:
+    """Return the name of an object in Kubernetes."""
+    if re.fullmatch(OBJECT_PATTERN, text) and len(text) <= 253:
+        return text
+    raise ValueError(
+        f"{quote(text)} is no name in Kubernetes; write lower-case letters, digits, '-' and '.', "
+        "such as payments-worker"
+    )
 
 
 SECRET_PATTERN = r"env [A-Za-z_][A-Za-z0-9_]{0,127}|file /[^\x00-\x1f]{1,400}"

@@ -23,10 +23,12 @@ from planner.config.documents import (
     LENGTHS,
     OWN_LENGTH,
     RECURRENCES,
+    WORKERS,
     example_of,
     keys_of,
 )
 from planner.config.fields import FileResolver
+from planner.config.fleets import Known, worker_findings
 from planner.config.scalars import (
     HOUR,
     MAX_DURATION,
@@ -143,7 +145,12 @@ def _models(annotation: Any) -> Iterator[Any]:
 
 
 def window_problems(
-    name: str, node: Node, document: Document, timezone: str, guard_rails: GuardRails
+    name: str,
+    node: Node,
+    document: Document,
+    timezone: str,
+    guard_rails: GuardRails,
+    fleets: Known,
 ) -> list[Problem]:
     """Return the problems between the keys of the window *name*, and with its guard rails.
 
@@ -153,6 +160,7 @@ def window_problems(
         document: The calendar that it is in.
         timezone: Its zone, unless it names its own.
         guard_rails: The limits of its namespace.
+        fleets: The fleets of its namespace.
     """
     raw = node.plain()
     if not isinstance(raw, dict):
@@ -160,14 +168,17 @@ def window_problems(
     line = document.root.line_of(("windows", name))
     return [
         Problem(document.file, node.line_of(path) if path else line, sentence)
-        for path, sentence in _findings(name, raw, timezone, guard_rails)
+        for path, sentence in (
+            *_findings(name, raw, timezone, guard_rails),
+            *_one_demand(name, raw, fleets),
+            *worker_findings(raw, fleets),
+        )
     ]
 
 
 def _findings(name: str, raw: Raw, timezone: str, guard_rails: GuardRails) -> Iterator[Finding]:
     yield from _one_recurrence(name, raw)
     yield from _one_length(name, raw)
-    yield from _one_demand(name, raw)
     yield from _companions(raw)
     yield from _crons(raw)
     yield from _rrule(raw, timezone)
@@ -218,15 +229,17 @@ def _one_length(name: str, raw: Raw) -> Iterator[Finding]:
         )
 
 
-def _one_demand(name: str, raw: Raw) -> Iterator[Finding]:
+def _one_demand(name: str, raw: Raw, fleets: Known) -> Iterator[Finding]:
     given = [key for key in DEMANDS if key in raw]
     for other in given[1:]:
         yield (
             (other,),
             f"both '{given[0]}' and '{other}': a window has one demand; keep one of them",
         )
-    if not given:
-        yield (), f"window {quote(name)} asks for nothing; write tru: 8, or aps: 4000"
+    if not given and WORKERS not in raw:
+        or_workers = f", or workers: {{{min(fleets)}: 20}}" if fleets else ""
+        good = f"write tru: 8, or aps: 4000{or_workers}"
+        yield (), f"window {quote(name)} asks for nothing; {good}"
 
 
 def _companions(raw: Raw) -> Iterator[Finding]:

@@ -281,7 +281,8 @@ def _usage(
     calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]
 ) -> _NamespaceUsage:
     """Return the usage of a namespace, and of each of its windows alone, by month."""
-    occurrences = occurrences_in(calendar.windows, horizon, "requested")
+    raising = [window for window in calendar.windows if window.tru]
+    occurrences = occurrences_in(raising, horizon, "requested")
     intervals = billed_intervals(occurrences)
     by_window: dict[str, list[BilledInterval]] = defaultdict(list)
     for occurrence, interval in zip(occurrences, intervals, strict=True):
@@ -444,7 +445,7 @@ def billed_intervals(occurrences: Iterable[Occurrence]) -> list[BilledInterval]:
     found = []
     for occurrence in occurrences:
         start, window = (occurrence.start - EPOCH) // TICK, occurrence.window
-        ahead, end = window.ahead // TICK, (occurrence.end - EPOCH) // TICK
+        ahead, end = window.tru_ahead // TICK, (occurrence.end - EPOCH) // TICK
         found.append(BilledInterval(start - ahead, start, end, window.tru, window.combine))
     return found
 

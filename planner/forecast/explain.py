@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
-from planner.forecast.timeline import Step, combine_steps, occurrences_in
+from planner.forecast.timeline import FleetStep, Step, combine_steps, fleet_steps, occurrences_in
 from planner.model import BusinessDays, Horizon, NamespaceCalendar, Occurrence, Window
 from planner.occurrences.expand import Candidate, candidates, expand, longest, pattern_of
 from planner.recurrence.business_days import ROLL_LIMIT
 from planner.timezones import clock_changes
-from workflows.contract import to_instant, to_wall
+from workflows.contract import Fleet, to_instant, to_wall
 
 LOOKAHEAD = timedelta(days=400)
 """How far to look for the next change: everything that recurs within a year is found."""
@@ -53,6 +53,7 @@ class Explanation:
         active: The windows that count in *requested*.
         inactive: All other windows, paused ones included, in the order of the file.
         next_step: The next change of the requested capacity within `LOOKAHEAD`, or None.
+        fleets: The floor of each fleet, and its next change within `LOOKAHEAD`, or None.
     """
 
     calendar: NamespaceCalendar
@@ -62,6 +63,7 @@ class Explanation:
     active: tuple[ActiveWindow, ...]
     inactive: tuple[InactiveWindow, ...]
     next_step: Step | None
+    fleets: tuple[tuple[FleetStep, FleetStep | None], ...] = ()
 
 
 def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
@@ -70,13 +72,14 @@ def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
     ahead = occurrences_in(calendar.windows, horizon, "requested")
     steps = combine_steps(calendar, ahead, horizon, "requested")
     now = steps[0]
-    counting = {occurrence.window for occurrence in now.occurrences}
+    active = tuple(each for each in ahead if each.fires <= at < each.end)
+    counting = {occurrence.window for occurrence in active}
     return Explanation(
         calendar,
         at,
-        combine_steps(calendar, now.occurrences, horizon, "promised")[0],
+        combine_steps(calendar, active, horizon, "promised")[0],
         now,
-        tuple(ActiveWindow(each, each.start <= at) for each in now.occurrences),
+        tuple(ActiveWindow(each, each.start <= at) for each in active),
         tuple(
             InactiveWindow(
                 window,
@@ -87,7 +90,37 @@ def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
             if window not in counting
         ),
         next((step for step in steps[1:] if step.capacity != now.capacity), None),
+        tuple(_fleet_now(fleet, ahead, horizon) for fleet in calendar.fleets),
     )
+
+
+def _fleet_now(
+    fleet: Fleet, ahead: Iterable[Occurrence], horizon: Horizon
+) -> tuple[FleetStep, FleetStep | None]:
+    """Return the first step of *fleet* over *horizon*, and its next change."""
+    now, *later = fleet_steps(fleet, ahead, horizon, "requested")
+    return now, next((step for step in later if step.replicas != now.replicas), None)
+
+
+def fleet_reasons(step: FleetStep) -> tuple[str, ...]:
+    """Return the rules that lead to the floor of *step*, one phrase each."""
+    name, fleet, floor = step.fleet.name, step.fleet, step.floor
+    if not step.occurrences:
+        return (f"no window needs any: its minimum is {fleet.min:,}",)
+    needs = {each.window.name: dict(each.window.workers)[name] for each in step.occurrences}
+    rivals = [each.window.name for each in step.occurrences if each.combine == "max"]
+    adding = [each.window.name for each in step.occurrences if each.combine == "add"]
+    phrases = []
+    if rivals:
+        first = max(rivals, key=needs.__getitem__)
+        of = f", the highest of {len(rivals)}" if len(rivals) > 1 else ""
+        phrases.append(f"{first} needs {needs[first]:,}{of}")
+    if adding:
+        ground = "on top of that" if rivals else f"on top of its minimum of {fleet.min:,}"
+        phrases.append(f"{ground}: {' and '.join(f'{each} {needs[each]:,}' for each in adding)}")
+    if floor.falls_short:
+        phrases.append(f"held at its maximum of {fleet.max:,}, though {floor.requested:,} are due")
+    return tuple(phrases)
 
 
 def reasons_of(step: Step) -> tuple[str, ...]:

@@ -262,7 +262,7 @@ def _after(
     expanded = expander.expand(desired)
     if change.follow or change.action == "unchanged":
         return [expanded]
-    at_once = {nominal + expanded.window.lead for nominal in change.starts}
+    at_once = {nominal + expanded.ahead for nominal in change.starts}
     return [expanded.firing_after(now, at_once), *kept]
 
 
@@ -271,11 +271,19 @@ def _running(change: Change, live: Schedule) -> list[ExpandedSchedule]:
     window = _window_of(live)
     return [
         ExpandedSchedule(
-            replace(window, tru=boost.tru, lead=boost.start - boost.nominal),
+            replace(window, tru=boost.tru, lead=_tru_lead(live, boost.start - boost.nominal)),
             [_Interval.of(boost.start, boost.end)],
+            boost.start - boost.nominal,
         )
         for boost in change.running
+        if boost.tru
     ]
+
+
+def _tru_lead(schedule: Schedule, ahead: timedelta) -> timedelta:
+    """Return how long before a start the TRU of *schedule* count, if it fires *ahead* of it."""
+    own = schedule.request.tru_ahead_seconds
+    return ahead if own is None else min(ahead, timedelta(seconds=own))
 
 
 def _side(name: str, own: _Collected, other: _Collected) -> _Side:
@@ -315,10 +323,14 @@ class _Interval(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExpandedSchedule:
-    """The occurrences of a schedule, as intervals of a *window* without a recurrence."""
+    """The occurrences of a schedule, as intervals of a *window* without a recurrence.
+
+    The schedule fires *ahead* of their starts, and their TRU count from the window's lead on.
+    """
 
     window: Window
     intervals: Sequence[_Interval]
+    ahead: timedelta
 
     def without(self, starts: Collection[datetime]) -> ExpandedSchedule:
         """Return it without the occurrences that start at one of *starts*."""
@@ -328,7 +340,7 @@ class ExpandedSchedule:
 
     def firing_after(self, now: datetime, at_once: Collection[datetime]) -> ExpandedSchedule:
         """Return the occurrences that fire after *now*, and those that start *at_once*."""
-        opens = now + self.window.lead
+        opens = now + self.ahead
         chosen = [one for one in self.intervals if one.start > opens or one.start in at_once]
         return replace(self, intervals=chosen)
 
@@ -370,7 +382,10 @@ class ScheduleExpander:
         self._count += len(intervals)
         if self._count > MOST_RUNS:
             raise TooManyOccurrences
-        return ExpandedSchedule(_window_of(schedule), intervals)
+        ahead = timedelta(seconds=schedule.request.ahead_seconds)
+        # A window of workers alone changes no capacity and costs nothing.
+        chosen = intervals if schedule.request.tru else []
+        return ExpandedSchedule(_window_of(schedule), chosen, ahead)
 
     def _intervals(self, schedule: Schedule) -> Iterator[_Interval]:
         request, horizon = schedule.request, self._horizon
@@ -416,6 +431,6 @@ def _window_of(schedule: Schedule) -> Window:
         recurrence=Dates(()),
         tru=request.tru,
         asked=f"{request.tru} TRU",
-        lead=timedelta(seconds=request.ahead_seconds),
+        lead=_tru_lead(schedule, timedelta(seconds=request.ahead_seconds)),
         combine=request.combine,
     )

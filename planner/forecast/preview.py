@@ -22,9 +22,11 @@ from planner.forecast.cost import (
 )
 from planner.forecast.timeline import (
     OCCURRENCE_ORDER,
+    FleetStep,
     Step,
     baseline_of,
     combine_steps,
+    fleet_steps,
     occurrences_in,
     target_lookup,
 )
@@ -143,7 +145,7 @@ class _HourlyCost:
 
 def _first_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding]:
     """Find a sliver before an hour mark that is billed as an hour of its own."""
-    fires = occurrence.fires
+    fires = occurrence.requests_tru
     sliver = ceil_hour(fires) - fires
     if timedelta() < sliver <= SLIVER and ceil_hour(fires) < occurrence.end:
         saved = hourly.saving(floor_hour(fires), occurrence)
@@ -165,7 +167,7 @@ def _last_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding
             yield _finding(occurrence, "exact-end", REVERT, at_stake, end)
         return
     saved = hourly.saving(mark, occurrence)
-    if saved and sliver <= SLIVER and occurrence.fires < mark:
+    if saved and sliver <= SLIVER and occurrence.requests_tru < mark:
         yield _finding(occurrence, "late-end", sliver, saved, end)
     elif saved:
         yield _finding(occurrence, "free-until", HOUR - sliver, 0, end)
@@ -316,6 +318,7 @@ class Lane:
         clock_changes: Within the horizon or the year of the bill.
         holidays: The days on which a window may move or not run.
         hints: Where a few minutes change the bill.
+        fleets: The floor of each fleet, filling the horizon; sorted by the fleet's name.
     """
 
     calendar: NamespaceCalendar
@@ -324,6 +327,7 @@ class Lane:
     clock_changes: tuple[ZoneChange, ...]
     holidays: tuple[NamedDay, ...]
     hints: tuple[CostHint, ...]
+    fleets: tuple[tuple[FleetStep, ...], ...] = ()
 
     @property
     def peak(self) -> float:
@@ -358,6 +362,11 @@ class Preview:
     lanes: tuple[Lane, ...]
     bill: Bill
     warnings: tuple[Lint, ...] = ()
+
+    @property
+    def has_fleets(self) -> bool:
+        """Whether any namespace has a fleet of workers."""
+        return any(lane.fleets for lane in self.lanes)
 
     @property
     def starting(self) -> list[Occurrence]:
@@ -413,6 +422,7 @@ def _lane(calendar: NamespaceCalendar, horizon: Horizon, year: Horizon) -> Lane:
         _clock_changes(calendar, hull(horizon, year)),
         _holidays(calendar, horizon),
         cost_hints(calendar, year),
+        tuple(fleet_steps(fleet, occurrences, horizon) for fleet in calendar.fleets),
     )
 
 

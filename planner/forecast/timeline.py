@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
 from operator import attrgetter, itemgetter
@@ -25,8 +25,11 @@ from workflows.contract import (
     ON_DEMAND,
     Capacity,
     Combine,
+    Fleet,
+    Floor,
     Rails,
     Target,
+    floor_of,
     format_instant,
     provisioned_tru,
     target_of,
@@ -36,7 +39,8 @@ View = Literal["promised", "requested"]
 """Which interval of an occurrence counts.
 
 - ``promised``: ``[start, end)``, in which the capacity must be in force.
-- ``requested``: ``[fires, end)``, the longest that a lease may last, and what is billed.
+- ``requested``: from its request to its end, the longest that a lease may count, and what is
+  billed: TRU and each fleet are requested by their own leads.
 """
 
 OCCURRENCE_ORDER = attrgetter("start", "end", "window.namespace", "window.name")
@@ -94,6 +98,79 @@ def combine_steps(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class FleetStep:
+    """An interval ``[start, end)`` in UTC in which the same occurrences need a fleet's workers.
+
+    Attributes:
+        floor: The least replicas of the fleet, and what requests them.
+        occurrences: The active occurrences that need its workers, sorted.
+    """
+
+    fleet: Fleet
+    start: datetime
+    end: datetime
+    floor: Floor
+    occurrences: tuple[Occurrence, ...] = field(default=(), repr=False)
+
+    @property
+    def replicas(self) -> int:
+        """The least replicas."""
+        return self.floor.replicas
+
+
+def fleet_steps(
+    fleet: Fleet, occurrences: Iterable[Occurrence], horizon: Horizon, view: View = "promised"
+) -> tuple[FleetStep, ...]:
+    """Return the floor under *fleet* over *horizon* as adjacent steps that fill it.
+
+    Of the *occurrences* of its namespace those count that need workers of it, as
+    `workflows.contract.floor_of` combines them: the same function that decides the floor at run
+    time.
+    """
+    lead = fleet.lead if view == "requested" else timedelta()
+    counted = replace(fleet, lead_seconds=lead // timedelta(seconds=1))
+    using = [each for each in occurrences if fleet.name in dict(each.window.workers)]
+    ranked = sorted(using, key=OCCURRENCE_ORDER)
+    demands = [_WorkerDemand.of(occurrence) for occurrence in ranked]
+    steps: list[FleetStep] = []
+    active: list[int] = []
+
+    def step(start: datetime, end: datetime) -> FleetStep:
+        floor = floor_of(counted, (demands[each] for each in active), start)
+        return FleetStep(fleet, start, end, floor, tuple(ranked[each] for each in active))
+
+    before = horizon.start
+    for at, begins, index in _edges(ranked, horizon, lambda each: each.start - lead):
+        if before < at:
+            steps.append(step(before, at))
+            before = at
+        if begins:
+            insort(active, index)
+        else:
+            del active[bisect_left(active, index)]
+    if before < horizon.end:
+        steps.append(step(before, horizon.end))
+    return tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _WorkerDemand:
+    """The demand for workers of an occurrence, as the run time's leases have it."""
+
+    window: str
+    start: datetime
+    until: datetime
+    combine: Combine
+    workers: Mapping[str, int]
+
+    @classmethod
+    def of(cls, occurrence: Occurrence) -> _WorkerDemand:
+        window = occurrence.window
+        workers = dict(window.workers)
+        return cls(window.name, occurrence.start, occurrence.end, window.combine, workers)
+
+
 def target_lookup(calendar: NamespaceCalendar) -> Callable[[int], Target]:
     """Return a cached function from requested TRU to the target of the namespace.
 
@@ -138,8 +215,15 @@ def occurrences_in(windows: Iterable[Window], horizon: Horizon, view: View) -> l
 
 
 def begin_of(occurrence: Occurrence, view: View) -> datetime:
-    """Return when *occurrence* begins to count in *view*."""
+    """Return when *occurrence* begins to count in *view*, for TRU or for any fleet."""
     return occurrence.start if view == "promised" else occurrence.fires
+
+
+def _tru_begin(view: View) -> Callable[[Occurrence], datetime]:
+    """Return from when on an occurrence counts in the steps of TRU."""
+    if view == "promised":
+        return attrgetter("start")
+    return lambda each: each.requests_tru if each.tru else each.fires
 
 
 def baseline_of(calendar: NamespaceCalendar) -> Capacity:
@@ -201,7 +285,7 @@ def _sweep(
     demand = Demand(baseline)
     active: list[int] = []  # indexes into *ranked*, sorted
     before = horizon.start
-    for at, begins, index in _edges(ranked, horizon, view):
+    for at, begins, index in _edges(ranked, horizon, _tru_begin(view)):
         if before < at:
             yield before, at, demand.tru, tuple([ranked[each] for each in active])
             before = at
@@ -217,12 +301,12 @@ def _sweep(
 
 
 def _edges(
-    ranked: Sequence[Occurrence], horizon: Horizon, view: View
+    ranked: Sequence[Occurrence], horizon: Horizon, begin_of: Callable[[Occurrence], datetime]
 ) -> list[tuple[datetime, bool, int]]:
     """Return when each occurrence begins and ends within *horizon*, sorted, ends first."""
     edges = []
     for index, occurrence in enumerate(ranked):
-        begin, end = begin_of(occurrence, view), occurrence.end
+        begin, end = begin_of(occurrence), occurrence.end
         if begin < horizon.end and end > horizon.start:
             edges.append((max(begin, horizon.start), True, index))
             if end < horizon.end:

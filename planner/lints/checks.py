@@ -18,7 +18,7 @@ from operator import itemgetter
 
 from planner.errors import Lint, Problem
 from planner.forecast.cost import HOUR, billed_intervals, months_of, open_durations, ticks
-from planner.forecast.timeline import OCCURRENCE_ORDER, combine_steps
+from planner.forecast.timeline import OCCURRENCE_ORDER, combine_steps, fleet_steps
 from planner.model import (
     Cron,
     Dates,
@@ -31,6 +31,7 @@ from planner.model import (
     Project,
     Rrule,
     Window,
+    demand_words,
     merge_spans,
 )
 from planner.occurrences.expand import depends_on_holidays, expand
@@ -71,6 +72,15 @@ def static_lints(project: Project) -> Iterator[Lint]:
         if not calendar.windows:
             message = f"namespace '{calendar.namespace}' has no window: it is never boosted"
             yield Lint(calendar.place.file, calendar.place.line, "no-windows", message)
+        used = {name for window in calendar.windows for name, _ in window.workers}
+        for fleet in calendar.fleets:
+            if fleet.name not in used:
+                place = calendar.fleet_places[fleet.name]
+                message = (
+                    f"fleet '{fleet.name}': no window needs workers of it; write "
+                    f"workers: {{{fleet.name}: …}} in one, or remove it"
+                )
+                yield Lint(place.file, place.line, "unused-fleet", message)
     for window in project.windows:
         yield from _demand(window)
         yield from _lead(window)
@@ -78,6 +88,8 @@ def static_lints(project: Project) -> Iterator[Lint]:
 
 
 def _demand(window: Window) -> Iterator[Lint]:
+    if not window.tru:
+        return
     baseline = window.baseline.tru if window.baseline else None
     amount, unit = window.asked.split()
     asked_aps = float(amount) * (APS_PER_TRU if unit == "TRU" else 1)
@@ -95,7 +107,7 @@ def _demand(window: Window) -> Iterator[Lint]:
 
 
 def _lead(window: Window) -> Iterator[Lint]:
-    if window.lead < PROVISIONING:
+    if window.tru and window.lead < PROVISIONING:
         seconds = int(window.lead.total_seconds())
         yield at(
             window,
@@ -136,6 +148,9 @@ def running(project: Project, occurrences: Occurrences) -> Iterator[Lint]:
         yield from _always_covered(windows, occurrences)
         yield from _adds_to_nothing(windows, occurrences)
         yield from _capped(calendar, windows, occurrences)
+        yield from _workers_capped(calendar, windows, occurrences)
+        if calendar.fleets:
+            yield from _without_workers(windows, occurrences)
 
 
 def _on(occurrence: Occurrence) -> str:
@@ -161,7 +176,7 @@ def _clock_change(window: Window, occurrences: Sequence[Occurrence]) -> Iterator
 
 
 def _shorter_than_lead(window: Window, occurrences: Sequence[Occurrence]) -> Iterator[Lint]:
-    brief = [each for each in occurrences if each.end - each.start < window.lead]
+    brief = [each for each in occurrences if window.tru and each.end - each.start < window.lead]
     if brief:
         length, lead = brief[0].end - brief[0].start, window.lead
         yield at(
@@ -203,25 +218,80 @@ def _always_covered(windows: Sequence[Window], occurrences: Occurrences) -> Iter
     }
     for window in raising:
         for other in raising:
-            if other is window or other.tru < window.tru:
+            if other is window or not _needs_as_much(other, window):
                 continue
             if not _covers(spans[other.key], occurrences[window.key]):
                 continue
-            mutual = other.tru == window.tru and _covers(spans[window.key], occurrences[other.key])
+            same = _needs_as_much(window, other)
+            mutual = same and _covers(spans[window.key], occurrences[other.key])
             if mutual and window.name < other.name:
                 continue
             yield at(
                 window,
                 "always-covered",
-                f"whenever it runs, '{other.name}' runs too and asks for {other.tru} TRU; "
-                "remove one, or write combine: add",
+                f"whenever it runs, '{other.name}' runs too and asks for "
+                f"{demand_words(other.tru, other.workers)}; remove one, or write combine: add",
             )
             break
 
 
+def _needs_as_much(window: Window, other: Window) -> bool:
+    """Tell whether *window* needs as many TRU and workers as *other*, or more."""
+    own = dict(window.workers)
+    return window.tru >= other.tru and all(
+        own.get(name, 0) >= replicas for name, replicas in other.workers
+    )
+
+
+def _without_workers(windows: Sequence[Window], occurrences: Occurrences) -> Iterator[Lint]:
+    """Yield each window that raises TRU while no window raises a fleet, at any time."""
+    active = [window for window in windows if not window.paused]
+    ahead = sorted(
+        (each.start, each.end)
+        for window in active
+        if window.workers
+        for each in occurrences[window.key]
+    )
+    spans = list(merge_spans(ahead))
+    for window in active:
+        runs = occurrences[window.key]
+        if window.tru and not window.workers and not _covers(spans, runs):
+            alone = [each for each in runs if not _covers(spans, [each])]
+            yield at(
+                window,
+                "no-workers",
+                f"on {_on(alone[0])} its TRU rise and no fleet of workers does: the workers of "
+                "before may not use them; write workers: in it, too"
+                f"{_more(len(alone) - 1)}",
+            )
+
+
+def _workers_capped(
+    calendar: NamespaceCalendar, windows: Sequence[Window], occurrences: Occurrences
+) -> Iterator[Lint]:
+    """Yield for each fleet the first time at which windows need more than its maximum."""
+    active = [window for window in windows if not window.paused]
+    for fleet in calendar.fleets:
+        own = [window for window in active if fleet.name in dict(window.workers)]
+        if not any(window.combine == "add" for window in own):
+            continue  # a single window is checked against the maximum when the files are read
+        together = [each for window in own for each in occurrences[window.key]]
+        span = Horizon(min(each.start for each in together), max(each.end for each in together))
+        capped = [s for s in fleet_steps(fleet, together, span) if s.floor.falls_short]
+        if capped:
+            first, names = capped[0], ", ".join(capped[0].floor.windows)
+            yield at(
+                next(window for window in own if window.name in first.floor.windows),
+                "capped",
+                f"at {format_instant(first.start)} {names} need {first.floor.requested:,} "
+                f"{fleet.name} workers together; they get {first.replicas:,}, its maximum"
+                f"{_more(len(capped) - 1)}",
+            )
+
+
 def _adds_to_nothing(windows: Sequence[Window], occurrences: Occurrences) -> Iterator[Lint]:
     """Yield each window that adds although no other runs with it and no TRU are the baseline."""
-    active = [window for window in windows if not window.paused]
+    active = [window for window in windows if window.tru and not window.paused]
     for window in active:
         if window.combine == "max" or (window.baseline and window.baseline.tru):
             continue
@@ -258,7 +328,7 @@ def _capped(
     calendar: NamespaceCalendar, windows: Sequence[Window], occurrences: Occurrences
 ) -> Iterator[Lint]:
     """Yield the first time at which windows need more together than the guard rails allow."""
-    active = [window for window in windows if not window.paused]
+    active = [window for window in windows if window.tru and not window.paused]
     if not any(window.combine == "add" for window in active):
         return  # a single window is checked against the guard rails when the files are read
     together = [each for window in active for each in occurrences[window.key]]
@@ -412,7 +482,12 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
     The Cloud Operations API works on `AT_ONCE` changes of an account at a time, so forty
     namespaces that boost at midnight queue up four deep.
     """
-    raising = [each for found in occurrences.values() for each in found if not each.window.paused]
+    raising = [
+        each
+        for found in occurrences.values()
+        for each in found
+        if each.tru and not each.window.paused
+    ]
     if len({each.window.namespace for each in raising}) <= AT_ONCE:
         return
     crowds = list(_crowds(raising))
@@ -475,7 +550,8 @@ def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]
     for calendar in project.namespaces:
         found = [each for window in calendar.windows for each in occurrences.get(window.key, ())]
         yield from _too_long(calendar, found)
-        yield from _too_much(calendar, [each for each in found if not each.window.paused])
+        raising = [each for each in found if each.tru and not each.window.paused]
+        yield from _too_much(calendar, raising)
 
 
 def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:

@@ -50,6 +50,8 @@ CODES = {
     "adds-to-nothing": "A window adds, but no other runs with it, and no baseline in TRU is "
     "declared.",
     "capped": "Windows that add up ask for more than can be had together.",
+    "no-workers": "TRU rise and no fleet of workers does, in a namespace that has fleets.",
+    "unused-fleet": "No window needs workers of the fleet.",
     "cron-dialect": "croniter, and so Airflow and many others, reads the cron differently.",
     "crowded": "More than ten namespaces are raised within a few minutes; the API changes ten "
     "at a time.",

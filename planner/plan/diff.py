@@ -9,7 +9,7 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from planner.model import Horizon, Policy
+from planner.model import Horizon, Policy, demand_words
 from planner.plan.live import (
     has_boost,
     keep_operator_pause,
@@ -46,7 +46,9 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 ADOPTER = "an operator, before it was adopted"
 
-DATED_FIELDS = frozenset({"tru", "combine", "until", "duration", "length", "times", "lead"})
+DATED_FIELDS = frozenset(
+    {"tru", "workers", "combine", "until", "duration", "length", "times", "lead"}
+)
 """Fields that apply from the next occurrence on; a running one keeps its lease."""
 
 HORIZON_FIELDS = frozenset(
@@ -450,8 +452,10 @@ def _follow(change: Change, desired: Schedule, live: LiveSchedule, now: datetime
     fields = []
     for boost in boosts:
         lease = leases.get(boost.start)
-        before = _granted(boost.tru, boost.end)
-        after = _granted(lease.tru, lease.until) if lease else "released"
+        before = _granted(boost.demand, boost.end)
+        after = (
+            _granted(demand_words(lease.tru, lease.workers), lease.until) if lease else "released"
+        )
         if before != after:
             fields.append(Field("running boost", before, after))
     if not fields:
@@ -465,8 +469,8 @@ def _follow(change: Change, desired: Schedule, live: LiveSchedule, now: datetime
     )
 
 
-def _granted(tru: int, until: datetime) -> str:
-    return f"{tru} TRU until {until:%Y-%m-%d %H:%M}Z"
+def _granted(demand: str, until: datetime) -> str:
+    return f"{demand} until {until:%Y-%m-%d %H:%M}Z"
 
 
 def _missed(desired: Schedule, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:

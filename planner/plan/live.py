@@ -139,7 +139,10 @@ def running(live: LiveSchedule, now: datetime) -> tuple[Running, ...]:
         lease = leases.get(own.key, own)
         if nominal <= now < lease.until:
             known = None if live.leases is None else own.key in leases
-            found[own.start] = Running(own.start, lease.until, lease.tru, nominal, known)
+            workers = tuple(sorted(lease.workers.items()))
+            found[own.start] = Running(
+                own.start, lease.until, lease.tru, nominal, known, workers=workers
+            )
     return tuple(found.values())
 
 
@@ -358,7 +361,7 @@ def check_by_hand(request: BoostRequest, schedules: Iterable[Schedule], now: dat
     spans = [
         occurrence_of(schedule.request, nominal)
         for schedule in schedules
-        if not schedule.paused
+        if schedule.request.tru and not schedule.paused
         for nominal in due(schedule, Horizon(now, ends))
     ]
     for month, boosted in _boosted_by_month([*spans, (now, now + length)], Horizon(now, ends)):
@@ -430,7 +433,13 @@ def _revision(changes: Iterable[Change], plan: Plan, now: datetime) -> int:
 
 def _declared(request: BoostRequest) -> tuple[object, ...]:
     """Return what *request* declares for its namespace."""
-    return request.baseline, request.rails, request.limits, request.baseline_policy
+    return (
+        request.baseline,
+        request.rails,
+        request.limits,
+        request.baseline_policy,
+        request.fleets,
+    )
 
 
 def _revised(schedule: Schedule, revision: int) -> Schedule:

@@ -10,17 +10,18 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from planner.errors import Lint
-from planner.model import Policy, RequiredTarget
+from planner.model import Policy, RequiredTarget, demand_words
 from planner.schedules.spec import (
     Schedule,
     Stamp,
     StructuredCalendar,
     namespace_of,
     note_mark,
+    spread_of,
     unstamped,
     window_key,
 )
-from workflows.contract import BoostRequest, Lease, format_duration, format_instant
+from workflows.contract import BoostRequest, Fleet, Lease, format_duration, format_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class Field:
 DERIVED = frozenset({"catch-up window", "summary", "note", "usual length"})
 """Fields that the compiler derives from all the others."""
 
-SHIFTED_BY = frozenset({"lead", "jitter", "timezone", "wall clock of"})
+SHIFTED_BY = frozenset({"lead", "jitter", "timezone", "wall clock of", "workers", "fleets"})
 """Fields that move a schedule's times although its rule stays the same."""
 
 
@@ -168,7 +169,7 @@ def with_derived(fields: Iterable[Field]) -> tuple[Field, ...]:
             return bool(names & SHIFTED_BY)
         return found.name in DERIVED and not names <= DERIVED
 
-    return tuple(replace(found, derived=is_derived(found)) for found in fields)
+    return tuple(replace(found, derived=found.derived or is_derived(found)) for found in fields)
 
 
 def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
@@ -191,10 +192,12 @@ def same_times(live: Schedule, desired: Schedule) -> bool:
 def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
     """Yield the differences in the request that each firing carries."""
     old, new = live.request, desired.request
-    yield Field("tru", str(old.tru), str(new.tru))
+    yield Field("tru", str(old.tru or NONE), str(new.tru or NONE))
+    yield Field("workers", _workers(old), _workers(new))
+    yield _of_fleets(old, new)
     yield Field("combine", old.combine, new.combine)
     yield from _of_length(old, new)
-    if old.ahead_seconds != new.ahead_seconds:
+    if old.ahead_seconds != new.ahead_seconds or old.tru_ahead_seconds != new.tru_ahead_seconds:
         yield Field("lead", _lead(live), _lead(desired))
     for name, words in _REQUEST.items():
         yield Field(name, words(old), words(new))
@@ -272,7 +275,42 @@ def _limit(value: N | None, words: Callable[[N], str]) -> str:
 
 
 def _lead(schedule: Schedule) -> str:
-    return format_duration(timedelta(seconds=schedule.request.ahead_seconds) - schedule.jitter)
+    """Return the lead of its TRU; that of a fleet is among `_fleet`."""
+    request = schedule.request
+    if not request.tru:
+        return NONE
+    if request.tru_ahead_seconds is None:
+        return format_duration(timedelta(seconds=request.ahead_seconds) - schedule.jitter)
+    own = timedelta(seconds=request.tru_ahead_seconds)
+    return format_duration(own - spread_of(schedule.id, schedule.jitter))
+
+
+def _workers(request: BoostRequest) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(request.workers.items())) or NONE
+
+
+def _of_fleets(old: BoostRequest, new: BoostRequest) -> Field:
+    """Return the difference in the fleets' declarations.
+
+    It is derived where only the window's own choice of fleets differs.
+    """
+    before, after = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
+    same = all(before[name] == after[name] for name in before.keys() & after.keys())
+    words, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
+    return Field("fleets", words, will, derived=same)
+
+
+def _fleet(fleet: Fleet) -> str:
+    """Return a fleet's declaration: ``payments 2 to 30, lead 15m``."""
+    parts = [
+        f"{fleet.name} {fleet.min} to {'any' if fleet.max is None else fleet.max}",
+        f"lead {format_duration(fleet.lead)}",
+        f"{fleet.target_queue_size} of task queue {fleet.task_queue} a worker"
+        if fleet.task_queue
+        else "",
+        str(fleet.kubernetes or ""),
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _length(request: BoostRequest) -> str:
@@ -457,6 +495,7 @@ class Running:
         start: The start of its occurrence, in UTC.
         end: Its end, exclusive: that of its lease, where the keeper holds one.
         tru: Its demand: that of its lease, else that of its schedule.
+        workers: Likewise, the replicas by fleet.
         nominal: The nominal time of its firing.
         has_lease: Whether the keeper holds a lease for it; None where that isn't known.
     """
@@ -466,6 +505,12 @@ class Running:
     tru: int
     nominal: datetime
     has_lease: bool | None = None
+    workers: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def demand(self) -> str:
+        """Its demand in words: ``8 TRU and 20 payments workers``."""
+        return demand_words(self.tru, self.workers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from planner.forecast.explain import ActiveWindow, Explanation, InactiveWindow, reasons_of
-from planner.forecast.timeline import Step
-from planner.model import Occurrence, Window
+from planner.forecast.explain import (
+    ActiveWindow,
+    Explanation,
+    InactiveWindow,
+    fleet_reasons,
+    reasons_of,
+)
+from planner.forecast.timeline import FleetStep, Step
+from planner.model import Occurrence, Window, demand_words
 from planner.render import format as fmt
 from planner.schedules.compile import rule_of
 from workflows.contract import format_duration, format_instant
@@ -66,26 +72,36 @@ def _now(explained: Explanation) -> Iterator[str]:
             "No baseline is declared: what is in force before the first boost is restored; "
             "on-demand is assumed here."
         )
+    for now, _ in explained.fleets:
+        why = "; ".join(fleet_reasons(now))
+        yield from _wrapped(f"At least {now.replicas:,} {now.fleet.name} workers: {why}.")
+    changes = [(one.replicas, one) for _, one in explained.fleets if one]
     step = explained.next_step
-    if step is None:
+    if step is None and not changes:
         yield "Nothing changes in the 400 days after it."
-        return
-    why = "; ".join(reasons_of(step))
-    yield from _wrapped(f"Next: {step.capacity} from {fmt.moment(step.start, tz)}: {why}.")
+    if step:
+        why = "; ".join(reasons_of(step))
+        yield from _wrapped(f"Next: {step.capacity} from {fmt.moment(step.start, tz)}: {why}.")
+    for replicas, one in changes:
+        words = f"at least {replicas:,} {one.fleet.name} workers from"
+        why = "; ".join(fleet_reasons(one))
+        yield from _wrapped(f"Next: {words} {fmt.moment(one.start, tz)}: {why}.")
 
 
 def _active(active: ActiveWindow) -> Iterator[str]:
     """Yield an active window: its occurrence, its rule, its firing, and what moved it."""
     occurrence, window = active.occurrence, active.occurrence.window
     state = "" if active.is_open else ", requested and not open yet"
-    yield f"  {window.name}: {fmt.demand(occurrence)}{state}"
+    yield f"  {window.name}: {fmt.demand(window)}{state}"
     yield from _points(_span(occurrence))
     yield from _points(f"rule: {rule_of(window)}{_place(window)}")
     jitter = f" and up to {format_duration(window.jitter)} of jitter" if window.jitter else ""
     yield from _points(
         f"its schedule fires {fmt.moment(occurrence.fires, window.tz)}: "
-        f"{format_duration(window.lead)} of lead{jitter}"
+        f"{format_duration(window.ahead - window.jitter)} of lead{jitter}"
     )
+    for request in fmt.requests(occurrence) if window.fleets else ():
+        yield from _points(request)
     for note in occurrence.notes:
         yield from _points(note)
     if window.description:
@@ -95,7 +111,7 @@ def _active(active: ActiveWindow) -> Iterator[str]:
 def _inactive(inactive: InactiveWindow) -> Iterator[str]:
     """Yield an inactive window: why it doesn't run, and when it does."""
     window, story, following = inactive.window, inactive.story, inactive.next_occurrence
-    yield f"  {window.name}: {window.tru} TRU when it runs"
+    yield f"  {window.name}: {demand_words(window.tru, window.workers)} when it runs"
     if window.paused:
         yield from _points(f"paused in the file{_place(window)}: its schedule never fires")
     for occurrence in story.runs:
@@ -135,7 +151,8 @@ def explain_json(explained: Explanation, window: str = "") -> str:
 
     ``now`` counts windows whose schedule has fired, ``promised_tru`` open windows only;
     ``next`` is the next change of ``now``, null without one in the 400 days after. A ``tru``
-    of null is on-demand. ``windows`` has every window in one of these states:
+    of null is on-demand. ``fleets`` has the least replicas of each fleet of workers, likewise.
+    ``windows`` has every window in one of these states:
 
     - ``open``: its occurrence is under way.
     - ``ahead``: its schedule has fired, its start is still ahead.
@@ -158,9 +175,27 @@ def explain_json(explained: Explanation, window: str = "") -> str:
         "next": {"at": format_instant(following.start), **_step_value(following)}
         if following
         else None,
+        "fleets": [_fleet_value(now, after) for now, after in explained.fleets],
         "windows": [*map(_active_value, active), *map(_inactive_value, inactive)],
     }
     return json.dumps(document, indent=2)
+
+
+def _fleet_value(now: FleetStep, after: FleetStep | None) -> dict[str, Any]:
+    return {
+        "fleet": now.fleet.name,
+        **_floor_value(now),
+        "next": {"at": format_instant(after.start), **_floor_value(after)} if after else None,
+    }
+
+
+def _floor_value(step: FleetStep) -> dict[str, Any]:
+    return {
+        "replicas": step.replicas,
+        "asked_replicas": step.floor.requested,
+        "falls_short": step.floor.falls_short,
+        "reasons": list(fleet_reasons(step)),
+    }
 
 
 def _step_value(step: Step) -> dict[str, Any]:
@@ -200,6 +235,7 @@ def _window_value(window: Window) -> dict[str, Any]:
     return {
         "window": window.name,
         "tru": window.tru,
+        "workers": dict(window.workers),
         "combine": window.combine,
         "rule": rule_of(window),
         "description": window.description,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from planner.forecast.explain import reasons_of
-from planner.model import Occurrence, Prices, PriceTier, Window
-from workflows.contract import Capacity, format_duration, to_wall
+from planner.forecast.explain import fleet_reasons, reasons_of
+from planner.model import Occurrence, Prices, PriceTier, Window, demand_words
+from workflows.contract import Capacity, Fleet, format_duration, to_wall
 
 if TYPE_CHECKING:
     from planner.forecast.cost import Bill
-    from planner.forecast.timeline import Step
+    from planner.forecast.timeline import FleetStep, Step
 
 DASH = "–"
 
@@ -114,9 +114,25 @@ def actions(count: int) -> str:
     return f"{count / 1_000_000:,.2f} M" if count >= 1_000_000 else f"{count:,}"
 
 
-def demand(of: Occurrence | Window) -> str:
-    """Return the TRU of a window: ``8 TRU``, or ``+6 TRU`` with ``combine: add``."""
-    return f"{'+' if of.combine == 'add' else ''}{of.tru} TRU"
+def demand(window: Window) -> str:
+    """Return what a window needs: ``8 TRU and 20 payments workers``; ``+6 TRU`` where it adds."""
+    return demand_words(window.tru, window.workers, window.combine)
+
+
+def tru(window: Window) -> str:
+    """Return the TRU of a window, ``8 TRU`` or ``+6 TRU``; a dash where it needs none."""
+    return demand_words(window.tru, (), window.combine) if window.tru else DASH
+
+
+def workers(window: Window) -> str:
+    """Return the workers that a window needs, ``20 payments workers``; empty without any."""
+    return demand_words(0, window.workers, window.combine) if window.workers else ""
+
+
+def fleet(declared: Fleet) -> str:
+    """Return a fleet's own limits: ``payments workers, 2 to 30``."""
+    most = "" if declared.max is None else f" to {declared.max:,}"
+    return f"{declared.name} workers, {declared.min:,}{most}"
 
 
 def peak(tru: float | None) -> str:
@@ -176,11 +192,37 @@ def reason_of_occurrences(occurrences: Sequence[Occurrence]) -> str:
     if len(occurrences) > MOST_DETAILED:
         more = counted(len(occurrences) - MOST_DETAILED, "more run")
         lines.append(f"and {more} up to {moment(occurrences[-1].end, window.tz)}")
-    when = moment(occurrences[0].fires, window.tz)
-    jitter = f", up to {format_duration(window.jitter)} later" if window.jitter else ""
-    lines.append(f"requested {format_duration(window.ahead)} ahead: {when}{jitter}")
+    lines += requests(occurrences[0])
     if window.description:
         lines.append(window.description)
+    return "\n".join(lines)
+
+
+def requests(occurrence: Occurrence) -> Iterator[str]:
+    """Yield when its TRU, and the workers of each fleet, are requested."""
+    window = occurrence.window
+    jitter = f", up to {format_duration(window.jitter)} later" if window.jitter else ""
+    if window.tru:
+        when = moment(occurrence.requests_tru, window.tz)
+        yield f"requested {format_duration(window.tru_ahead)} ahead: {when}{jitter}"
+    for one in window.fleets:
+        when = moment(occurrence.start - one.lead, window.tz)
+        yield f"{one.name} workers requested {format_duration(one.lead)} ahead: {when}"
+
+
+def reason_of_fleet(steps: Sequence[FleetStep], tz: ZoneInfo) -> str:
+    """Return the lines that explain a piece of a fleet's floor."""
+    lines = []
+    for step in steps[:MOST_DETAILED]:
+        span = local_span(step.start, step.end, tz)
+        lines.append(
+            f"at least {step.replicas:,} {step.fleet.name} workers, {day(step.start, tz)}, {span}"
+        )
+        lines += fleet_reasons(step)
+    if len(steps) > MOST_DETAILED:
+        more = counted(len(steps) - MOST_DETAILED, "more step")
+        highest = max(step.replicas for step in steps)
+        lines.append(f"and {more}, up to {highest:,} workers, until {moment(steps[-1].end, tz)}")
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint, Problem, first_few
+from planner.model import demand_words
 from planner.plan.model import Change, Field, Plan
 from planner.render import format as fmt
 from planner.render.format import Section
@@ -91,7 +92,8 @@ def _created(change: Change) -> str:
     paused = ", paused" if change.desired.paused else ""
     following = f", next {_spans(change.after[:1], _tz(change))}" if change.after else ""
     why = f" ({_short(request.reason)})" if request.reason else ""
-    return f"{request.tru} TRU{how}{paused}{following}{why}"
+    demand = demand_words(request.tru, request.workers)
+    return f"{demand}{how}{paused}{following}{why}"
 
 
 def notices(change: Change) -> Iterator[str]:
@@ -163,7 +165,7 @@ def _running(change: Change) -> Iterator[str]:
         if boost.has_lease is False:
             yield f"its boost until {until} has no lease: it was released, or is about to get one"
             continue
-        words = f"in force: {boost.tru} TRU" if boost.has_lease else f"running now: {boost.tru} TRU"
+        words = f"{'in force' if boost.has_lease else 'running now'}: {boost.demand}"
         if change.follow:
             yield f"{words} until {until}; it follows the change"
         else:

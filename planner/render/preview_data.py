@@ -18,7 +18,7 @@ from icalendar.parser import Contentline, Parameters
 
 from planner.forecast.cost import Bill
 from planner.forecast.preview import Preview
-from planner.forecast.timeline import Step
+from planner.forecast.timeline import FleetStep, Step
 from planner.model import Occurrence
 from planner.render import format as fmt
 from workflows.contract import format_instant
@@ -31,7 +31,9 @@ def preview_json(shown: Preview) -> str:
 
     ``occurrences`` are those that start in ``[from, to)``; ``timeline`` holds the steps with
     an active window, cut to that span, and the baseline is in force wherever there is none.
-    A ``tru`` of null is on-demand. Everything is sorted. The amounts of ``bill`` are rounded to
+    A ``tru`` of null is on-demand. ``fleets`` has the steps of each fleet of workers in which a
+    window needs some: ``replicas`` is the least, its minimum wherever there is none. Everything
+    is sorted. The amounts of ``bill`` are rounded to
     cents: those of months and namespaces are the Actions' own, and only ``total`` contains
     ``plan_charge``, which is null where the plan's price is agreed.
     """
@@ -42,6 +44,13 @@ def preview_json(shown: Preview) -> str:
         "to": format_instant(shown.horizon.end),
         "occurrences": [_occurrence(occurrence) for occurrence in shown.starting],
         "timeline": [_step(step) for step in steps],
+        "fleets": [
+            _fleet_step(lane.calendar.namespace, step)
+            for lane in shown.lanes
+            for fleet in lane.fleets
+            for step in fleet
+            if step.occurrences
+        ],
         "bill": _bill(shown.bill),
         "warnings": [fmt.lint_value(lint) for lint in shown.warnings],
     }
@@ -90,6 +99,7 @@ def _occurrence(occurrence: Occurrence) -> dict[str, Any]:
         "end": format_instant(occurrence.end),
         "fires": format_instant(occurrence.fires),
         "tru": occurrence.tru,
+        "workers": dict(window.workers),
         "combine": occurrence.combine,
         "file": window.place.file,
         "line": window.place.line,
@@ -103,6 +113,17 @@ def _step(step: Step) -> dict[str, Any]:
         "end": format_instant(step.end),
         "tru": fmt.number(step.capacity.tru),
         "windows": list(step.windows),
+    }
+
+
+def _fleet_step(namespace: str, step: FleetStep) -> dict[str, Any]:
+    return {
+        "namespace": namespace,
+        "fleet": step.fleet.name,
+        "start": format_instant(step.start),
+        "end": format_instant(step.end),
+        "replicas": step.replicas,
+        "windows": list(step.floor.windows),
     }
 
 
@@ -159,7 +180,7 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
     parts = [
         window.description,
         *occurrence.notes,
-        f"Requested at {fmt.moment(occurrence.fires, window.tz)}.",
+        *_requests(occurrence),
         f"Owner: {window.owner}" if window.owner else "",
         f"From {window.place.file}" if window.place.file else "",
     ]
@@ -173,6 +194,16 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
     yield _categories(window.namespace, window.name)
     yield "TRANSP:TRANSPARENT"
     yield "END:VEVENT"
+
+
+def _requests(occurrence: Occurrence) -> Iterator[str]:
+    """Yield when its TRU, and the workers of each fleet, are requested."""
+    window = occurrence.window
+    if window.tru:
+        yield f"Requested at {fmt.moment(occurrence.requests_tru, window.tz)}."
+    for fleet in window.fleets:
+        when = fmt.moment(occurrence.start - fleet.lead, window.tz)
+        yield f"{fleet.name} workers requested at {when}."
 
 
 @lru_cache(maxsize=4096)

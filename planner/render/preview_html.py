@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import chain, islice
-from typing import TypeVar
+from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,10 +21,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from planner.errors import first_few
 from planner.forecast.cost import ASSUMPTIONS
 from planner.forecast.preview import Lane, Preview
-from planner.forecast.timeline import OCCURRENCE_ORDER, Step
-from planner.model import Horizon, Occurrence, Window
+from planner.forecast.timeline import OCCURRENCE_ORDER, FleetStep, Step
+from planner.model import Horizon, Occurrence
 from planner.render import format as fmt
-from planner.render.preview_text import affected_run, clock_change, hint_sentences, summary
+from planner.render.preview_text import (
+    affected_run,
+    clock_change,
+    fleet_summaries,
+    hint_sentences,
+    summary,
+)
 from workflows.contract import format_instant, to_instant, to_wall
 
 MOST_ROWS = 5000
@@ -48,6 +54,7 @@ def templates() -> Environment:
     templates.globals.update(
         fmt=fmt,
         summary=summary,
+        fleet_summaries=fleet_summaries,
         hint_sentences=hint_sentences,
         many_rows=MANY_ROWS,
         most_rows=MOST_ROWS,
@@ -217,7 +224,7 @@ def _placed(drawing: Drawing, y: float) -> _PlacedLane:
     y = top + LEVEL + LINE / 2
     rows = []
     for row in drawing.rows:
-        names = textwrap.wrap(f"{row.window.name}, {fmt.demand(row.window)}", LETTERS)
+        names = textwrap.wrap(f"{row.name}, {row.demand}", LETTERS)
         rows.append((y, names, row))
         y += LINE * len(names) + 6
     line = " ".join(
@@ -291,9 +298,14 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A window with a bar for each occurrence, or for several that lie too close."""
+    """A window with a bar for each occurrence, or for several that lie too close.
 
-    window: Window
+    Or a fleet of workers, with a bar wherever windows need some.
+    """
+
+    name: str
+    demand: str
+    kind: Literal["bar", "bar add", "bar fleet"]
     bars: tuple[Shape, ...]
 
 
@@ -407,20 +419,36 @@ def draw(
         ),
         rows=tuple(
             Row(
-                window,
+                window.name,
+                fmt.demand(window),
+                "bar add" if window.combine == "add" else "bar",
                 tuple(
                     Shape(left, right, *describe(found))
                     for left, right, found in bars(occurrences, horizon, least)
                 ),
             )
             for window, occurrences in lane.open
-        ),
+        )
+        + tuple(_fleet_row(steps, horizon, tz, least) for steps in lane.fleets),
         peak=lane.peak,
         levels=tuple(levels(lane.steps, peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
         sources=_sources(lane),
         usage=used,
+    )
+
+
+def _fleet_row(steps: Sequence[FleetStep], horizon: Horizon, tz: ZoneInfo, least: float) -> Row:
+    """Return the row of a fleet, drawn where windows need workers of it."""
+    return Row(
+        steps[0].fleet.name,
+        fmt.fleet(steps[0].fleet),
+        "bar fleet",
+        tuple(
+            Shape(left, right, fmt.reason_of_fleet(own, tz))
+            for left, right, own in pieces(steps, horizon, least)
+        ),
     )
 
 
@@ -480,9 +508,12 @@ def bars(
     return _put_together(ordered, horizon, least, lambda gap, _: gap < least)
 
 
+S = TypeVar("S", Step, FleetStep)
+
+
 def pieces(
-    steps: Iterable[Step], horizon: Horizon, least: float
-) -> list[tuple[float, float, list[Step]]]:
+    steps: Iterable[S], horizon: Horizon, least: float
+) -> list[tuple[float, float, list[S]]]:
     """Return left, right and steps where an occurrence is active, none overlapping.
 
     Each is at least *least* wide; a narrower step joins a neighbour within that distance.
@@ -496,7 +527,7 @@ def pieces(
     )
 
 
-T = TypeVar("T", Occurrence, Step)
+T = TypeVar("T", Occurrence, Step, FleetStep)
 
 
 def _put_together(

@@ -64,6 +64,8 @@ def _lane_text(lane: Lane, now: datetime) -> str:
     baseline = str(calendar.baseline) if calendar.baseline else "as found (drawn as on-demand)"
     title = f"{calendar.namespace}  {calendar.timezone}, baseline {baseline}"
     lines = [title, "=" * min(len(title), WIDTH), *_wrapped(summary(lane, now))]
+    for sentence in fleet_summaries(lane):
+        lines += _wrapped(sentence)
     if lane.paused:
         lines += _wrapped(f"Paused, so never up: {', '.join(lane.paused)}.")
     lines.append("")
@@ -100,9 +102,10 @@ def _occurrence_lines(occurrence: Occurrence, lane_tz: ZoneInfo) -> list[str]:
     local, utc = fmt.local_span(start, end, window.tz), fmt.utc_span(start, end, window.tz)
     if to_wall(start, window.tz).date() != to_wall(start, lane_tz).date():
         local = f"{to_wall(start, window.tz):%a} {local}"
-    head, name = f"  {local:<25} {utc:<19} {fmt.demand(window):>7}  ", window.name
+    head, name = f"  {local:<25} {utc:<19} {fmt.tru(window):>7}  ", window.name
     lines = [head + name] if len(head) + len(name) <= WIDTH else [head.rstrip(), f"    {name}"]
-    for note in occurrence.notes:
+    also = (f"needs {fmt.workers(window)}",) if window.workers else ()
+    for note in (*also, *occurrence.notes):
         lines += textwrap.wrap(note, WIDTH - 6, initial_indent="      ", subsequent_indent="      ")
     return lines
 
@@ -320,15 +323,26 @@ def summary(lane: Lane, now: datetime) -> str:
     if not lane.occurrences:
         return "Nothing runs in these days."
     open_time = sum((s.end - s.start for s in lane.steps if s.occurrences), timedelta())
-    text = (
-        f"{fmt.counted(len(lane.occurrences), 'run')}, {fmt.hours(open_time)} h open, "
-        f"peak {lane.peak:g} TRU."
-    )
+    peak = f", peak {lane.peak:g} TRU" if lane.peak or not lane.fleets else ""
+    runs = fmt.counted(len(lane.occurrences), "run")
+    text = f"{runs}, {fmt.hours(open_time)} h open{peak}."
     following = next((each for each in lane.occurrences if each.start > now), None)
     if following:
         when = fmt.moment(following.start, following.window.tz)
-        text += f" Next: {following.window.name}, {when}, {fmt.demand(following)}."
+        text += f" Next: {following.window.name}, {when}, {fmt.demand(following.window)}."
     return text
+
+
+def fleet_summaries(lane: Lane) -> Iterator[str]:
+    """Yield for each fleet its limits, its lead, and how many workers the windows need."""
+    for steps in lane.fleets:
+        fleet = steps[0].fleet
+        most = max(step.replicas for step in steps)
+        raised = sum((s.end - s.start for s in steps if s.occurrences), timedelta())
+        peak = f"at least {most:,} in windows" if raised else "no window needs any in these days"
+        hours = f", {fmt.hours(raised)} h" if raised else ""
+        lead = f"; requested {format_duration(fleet.lead)} ahead"
+        yield f"{fmt.fleet(fleet)}: {peak}{hours}{lead}."
 
 
 def clock_change(item: ZoneChange) -> str:

@@ -25,6 +25,7 @@ from planner.model import (
     Rrule,
     Span,
     Window,
+    demand_words,
 )
 from planner.occurrences.expand import Pattern, Timing, TooManyStarts, longest, pattern_of, runs_in
 from planner.schedules.calendars import dated_calendars
@@ -37,6 +38,7 @@ from planner.schedules.spec import (
     StructuredCalendar,
     schedule_id,
     shortened,
+    spread_of,
     stamped,
     upcoming,
 )
@@ -133,6 +135,9 @@ def compile_window(
             limits=window.limits,
             baseline_policy=window.baseline_policy,
             reason=window.description,
+            workers=dict(window.workers),
+            fleets=window.fleets,
+            tru_ahead_seconds=_tru_ahead(window),
         ),
         timezone=times.timezone,
         start_at=times.start_at,
@@ -144,6 +149,17 @@ def compile_window(
         paused=window.paused,
         covers_until=times.covers_until,
     )
+
+
+def _tru_ahead(window: Window) -> int | None:
+    """Return how many seconds before its start the TRU of *window* count.
+
+    None where they count from the firing on: it comes for them, or there are none.
+    """
+    if not window.tru or window.ahead == window.tru_ahead:
+        return None
+    spread = spread_of(schedule_id(window.namespace, window.name), window.jitter)
+    return (window.lead + spread) // timedelta(seconds=1)
 
 
 def _too_many_calendars(count: int) -> str:
@@ -297,7 +313,7 @@ def note_of(window: Window) -> str:
     Without line or commit, which would change with every other edit of the file. At most
     `NOTE_LIMIT` bytes: each part that is too long is cut by itself.
     """
-    demand = f"{window.tru} TRU for {window.namespace}"
+    demand = f"{demand_words(window.tru, window.workers)} for {window.namespace}"
     described = shortened(window.description.strip().rstrip("."), _DESCRIPTION_LIMIT)
     file = window.place.file
     sentences = [
@@ -320,7 +336,8 @@ def _end_of(path: str, limit: int) -> str:
 def summary_of(window: Window) -> str:
     """Return the static summary of the workflows that a window's schedule starts."""
     length = f" {words}" if (words := _length(window.length)) else ""
-    text = f"{window.name}: {window.tru} TRU for {window.namespace}{length}"
+    demand = demand_words(window.tru, window.workers)
+    text = f"{window.name}: {demand} for {window.namespace}{length}"
     return text.encode()[:SUMMARY_LIMIT].decode(errors="ignore")
 
 
@@ -412,7 +429,15 @@ def _days(count: int) -> str:
 
 def _readiness(window: Window) -> str:
     jitter = f", jitter {format_duration(window.jitter)}" if window.jitter else ""
-    return f", ready {format_duration(window.lead)} before{jitter}" if window.lead or jitter else ""
+    fleets = [
+        f"{fleet.name} {format_duration(fleet.lead)}" for fleet in window.fleets if fleet.lead
+    ]
+    workers = f"workers {', '.join(fleets)} before" if fleets else ""
+    capacity = f"ready {format_duration(window.lead)} before" if window.tru else "ready"
+    if not window.fleets:
+        return f", {capacity}{jitter}" if window.lead or jitter else ""
+    leads = " and ".join(filter(None, (capacity if window.tru else "", workers)))
+    return f", {leads or capacity}{jitter}"
 
 
 def _wall(wall: datetime) -> str:

@@ -69,7 +69,7 @@ LONGEST = timedelta(days=400)
 """Far longer than the files allow for a window or its lead."""
 
 MOST_TRU = 1_000_000
-"""Far more than a namespace can have."""
+"""Far more TRU than a namespace can have, and more workers than a fleet."""
 
 LISTED_CALENDARS = 10
 """The number of a schedule's calendars that the server's list shows."""
@@ -295,8 +295,13 @@ def is_sound(request: BoostRequest) -> bool:
 
 def _in_bounds(request: BoostRequest) -> bool:
     longest = LONGEST // timedelta(seconds=1)
+    declared = {fleet.name for fleet in request.fleets}
     return (
-        0 < request.tru <= MOST_TRU
+        0 <= request.tru <= MOST_TRU
+        and (request.tru > 0 or bool(request.workers))
+        and request.workers.keys() <= declared
+        and all(0 < count <= MOST_TRU for count in request.workers.values())
+        and 0 <= (request.tru_ahead_seconds or 0) <= longest
         and 0 < request.ttl_seconds <= longest
         and 0 <= request.ahead_seconds <= longest
     )

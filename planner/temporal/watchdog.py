@@ -109,7 +109,7 @@ class _Known:
     def schedule(self) -> WindowSchedule | None:
         """The schedule; None where it is gone or its input isn't a boost's."""
         schedule = self.live.schedule if self.live else None
-        return schedule if schedule and schedule.request.tru > 0 else None
+        return schedule if schedule and (schedule.request.tru or schedule.request.workers) else None
 
 
 @dataclass
