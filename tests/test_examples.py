@@ -185,9 +185,9 @@ def test_every_block_of_the_manual_can_be_read(block: str, tmp_path: Path) -> No
 
 
 def test_the_manual_has_its_blocks() -> None:
-    """The blocks are found: the format's, the recurrences', refinements', project's, anchors'."""
-    assert len(BLOCKS) == 5
-    assert [bool("windows" in block) for block in BLOCKS].count(True) == 3
+    """The format's, the recurrences', the workers', refinements', project's and anchors'."""
+    assert len(BLOCKS) == 6
+    assert [bool("windows" in block) for block in BLOCKS].count(True) == 4
 
 
 def test_the_manual_lists_every_warning() -> None:

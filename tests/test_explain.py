@@ -426,6 +426,7 @@ def test_json_is_the_documented_explanation() -> None:
             "falls_short": False,
             "reasons": ["long needs 4 TRU, the highest of 2"],
         },
+        "fleets": [],
     }
     states = [(each["window"], each["state"]) for each in windows]
     assert sorted(states) == [

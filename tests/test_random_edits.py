@@ -36,12 +36,13 @@ NAMESPACES = ("orders.a1b2c", "payments.a1b2c", "search.a1b2c")
 class Repository:
     """Windows by namespace and name, each with its keys and the former name of an edit.
 
-    *files* has the file of each namespace's calendar.
+    *files* has the file of each namespace's calendar, *most* the maximum of its fleet.
     """
 
     windows: dict[Key, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     renamed: dict[Key, str] = field(default_factory=dict)
+    most: dict[str, int] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
         """Write the files; JSON is YAML."""
@@ -55,7 +56,8 @@ class Repository:
                 for (owner, name), keys in self.windows.items()
                 if owner == namespace
             }
-            text = json.dumps({"namespace": namespace, "windows": windows})
+            fleets = {fleet_of(namespace): {"max": self.most[namespace], "lead": "0s"}}
+            text = json.dumps({"namespace": namespace, "fleets": fleets, "windows": windows})
             documents.setdefault(self.files[namespace], []).append(text)
         for name, parts in documents.items():
             (directory / name).write_text("\n---\n".join(parts) + "\n", encoding="utf-8")
@@ -65,8 +67,18 @@ class Repository:
         return {"renamed_from": former} if former else {}
 
     def visible(self, key: Key) -> tuple[dict[str, Any], str]:
-        """Return all that a schedule is made from: the window's keys, and its file's name."""
-        return self.windows[key], self.files[key[0]]
+        """Return all that a schedule is made from: the window's keys, and its file's name.
+
+        And of its fleet, where it needs workers of it.
+        """
+        keys = self.windows[key]
+        fleet = {"max": self.most[key[0]]} if "workers" in keys else {}
+        return {**keys, **fleet}, self.files[key[0]]
+
+
+def fleet_of(namespace: str) -> str:
+    """Return the name of the fleet of *namespace*."""
+    return namespace.partition(".")[0]
 
 
 def window(chance: random.Random) -> dict[str, Any]:
@@ -87,7 +99,10 @@ def edit(there: Repository, past: list[Repository], chance: random.Random) -> Re
     key = chance.choice(list(new.windows))
     other = (chance.choice(NAMESPACES), f"w{chance.randrange(10**6)}")
     match chance.choice(
-        ("add", "delete", "rename", "move", "split", "zone", "pause", "demand", "words", "revert")
+        (
+            *("add", "delete", "rename", "move", "split", "zone", "pause", "demand", "words"),
+            *("workers", "workers", "workers alone", "fleet", "revert"),
+        )
     ):
         case "add":
             new.windows[other] = window(chance)
@@ -99,6 +114,8 @@ def edit(there: Repository, past: list[Repository], chance: random.Random) -> Re
             new.renamed[renamed] = key[1]
         case "move":
             new.windows[other] = new.windows.pop(key)
+            if "workers" in new.windows[other]:
+                new.windows[other]["workers"] = {fleet_of(other[0]): 5}
         case "split":
             new.files[key[0]] = f"{chance.choice('abc')}.yaml"
         case "zone":
@@ -107,6 +124,14 @@ def edit(there: Repository, past: list[Repository], chance: random.Random) -> Re
             new.windows[key]["paused"] = not new.windows[key].get("paused", False)
         case "demand":
             new.windows[key]["tru"] = chance.choice([2, 4, 6, 8])
+        case "workers":
+            new.windows[key]["workers"] = {fleet_of(key[0]): chance.choice([5, 6])}
+        case "workers alone":
+            new.windows[key]["workers"] = {fleet_of(key[0]): 5}
+            new.windows[key].pop("tru", None)
+            new.windows[key].pop("lead", None)
+        case "fleet":
+            new.most[key[0]] = chance.choice([7, 8, 9])
         case "words":
             new.windows[key]["description"] = f"Run {chance.randrange(10**6)}"
         case "revert":  # also what merging a branch comes to: many windows at once
@@ -143,7 +168,7 @@ async def test_a_plan_names_every_edit_and_a_sync_leaves_nothing(tmp_path: Path)
     seed = int(os.environ.get("PLANNER_EDITS_SEED", "4711"))
     chance = random.Random(seed)  # a seed to play an edit again, no secret
     fake = FakeTemporal()
-    there = Repository(files=dict.fromkeys(NAMESPACES, "a.yaml"))
+    there = Repository(files=dict.fromkeys(NAMESPACES, "a.yaml"), most=dict.fromkeys(NAMESPACES, 9))
     new = copy.deepcopy(there)
     for number in range(10):
         new.windows[(NAMESPACES[number % 3], f"first{number}")] = window(chance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -28,8 +28,16 @@ Namespace = Annotated[
 @app.command()
 def boost(
     namespace: Namespace,
-    tru: Annotated[int, typer.Option(min=1, help="How many TRU, of 500 Actions per second.")],
     length: Annotated[str, typer.Option("--for", metavar="LENGTH", help="How long: 30m, 2h, 1d.")],
+    tru: Annotated[
+        int | None, typer.Option(min=1, help="How many TRU, of 500 Actions per second.")
+    ] = None,
+    workers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FLEET=REPLICAS", help="At least so many workers of a fleet; may be repeated."
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why: it is shown in the Temporal UI.")] = "",
     add: Annotated[
         bool, typer.Option("--add", help="Add to the other boosts, instead of at least that much.")
@@ -42,19 +50,23 @@ def boost(
 ) -> None:
     """Boost a namespace now, within its guard rails. The boost ends by itself.
 
-    Rails and baseline are those of the namespace's live schedules. Exits with 3 if the rails
-    don't allow as much, or if no schedule is for the namespace.
+    It raises TRU, fleets of workers, or both. Rails, fleets and baseline are those of the
+    namespace's live schedules. Exits with 3 if the rails don't allow as much, or if no schedule
+    is for the namespace.
     """
     _check_name(namespace)
     wish = Wish(
         namespace,
-        tru,
+        tru or 0,
         _length(length),
         reason,
         combine="add" if add else "max",
         wait=wait,
         unlisted=unlisted,
+        workers=_workers(workers or []),
     )
+    if not (tru or wish.workers):
+        raise typer.BadParameter("write --tru 8, or --workers payments=20")
     run_async(_boost(wish))
 
 
@@ -69,6 +81,7 @@ class Wish:
     combine: Combine
     wait: bool
     unlisted: bool
+    workers: Mapping[str, int]
 
 
 @app.command()
@@ -93,7 +106,7 @@ def release(
 
 
 async def _boost(wish: Wish) -> int:
-    from planner.plan.live import check_by_hand, newest_declaration, request_by_hand
+    from planner.plan.live import check_by_hand, fleets_in, newest_declaration, request_by_hand
     from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import start_boost, wait_for_result
     from planner.temporal.status import fetch_pollers
@@ -110,8 +123,10 @@ async def _boost(wish: Wish) -> int:
         combine=wish.combine,
         by=operator(),
         reason=wish.reason,
+        workers=wish.workers,
+        fleets=fleets_in(schedules),
     )
-    if schedules:
+    if schedules or wish.workers:
         check_by_hand(request, schedules, now)
     pollers = await fetch_pollers(server, now)
     started = await start_boost(client, request, now)
@@ -198,12 +213,30 @@ async def _release_all(window: str) -> int:
 
 
 def _report_released(gone: Iterable[Lease], namespace: str = "") -> None:
+    from planner.model import demand_words
     from workflows.contract import format_instant
 
     where = f"{namespace}/" if namespace else ""
     for lease in gone:
         until = format_instant(lease.until)
-        report(f"released {where}{lease.window}: {lease.tru} TRU, would have been until {until}")
+        demand = demand_words(lease.tru, lease.workers)
+        report(f"released {where}{lease.window}: {demand}, would have been until {until}")
+
+
+def _workers(written: Iterable[str]) -> dict[str, int]:
+    """Return the replicas by fleet of ``payments=20`` and the like."""
+    from planner.config.scalars import parse_replicas
+
+    found = {}
+    for text in written:
+        name, equals, count = text.partition("=")
+        if not (name and equals) or name in found:
+            raise typer.BadParameter(f"--workers {text}: write each fleet once, as payments=20")
+        try:
+            found[name] = parse_replicas(count)
+        except ValueError as error:
+            raise typer.BadParameter(f"--workers {text}: {error}") from error
+    return found
 
 
 def _length(text: str) -> timedelta:

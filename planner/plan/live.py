@@ -5,13 +5,14 @@ The note of a paused schedule says who paused and why, followed by the note befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from planner.errors import Lint, Refused
+from planner.errors import Lint, Refused, did_you_mean
 from planner.model import GuardRails, Horizon, merge_spans
 from planner.plan.model import Change, LiveSchedule, Plan, Running
 from planner.schedules.spec import CUT, Schedule, ScheduleTimes, shortened, upcoming
@@ -19,6 +20,7 @@ from workflows.contract import (
     BoostRequest,
     Combine,
     Declared,
+    Fleet,
     Lease,
     Limits,
     Rails,
@@ -292,6 +294,15 @@ def newest_declaration(schedules: Iterable[Schedule]) -> Declared | None:
     return declared_in(newest) if newest else None
 
 
+def fleets_in(schedules: Iterable[Schedule]) -> dict[str, Fleet]:
+    """Return the fleets that *schedules* declare, by name; of several declarations the newest."""
+    ordered = sorted(schedules, key=lambda one: (one.request.revision, one.id))
+    return {fleet.name: fleet for one in ordered for fleet in one.request.fleets}
+
+
+NO_WORKERS: Mapping[str, int] = MappingProxyType({})
+
+
 def request_by_hand(
     namespace: str,
     tru: int,
@@ -302,6 +313,8 @@ def request_by_hand(
     by: str,
     reason: str,
     window: str = WINDOW_BY_HAND,
+    workers: Mapping[str, int] = NO_WORKERS,
+    fleets: Mapping[str, Fleet] = MappingProxyType({}),
 ) -> BoostRequest:
     """Return the request of a boost by hand, with what is declared for the namespace.
 
@@ -317,6 +330,8 @@ def request_by_hand(
         by: Who requests it.
         reason: Why.
         window: The name under which it counts.
+        workers: The replicas, by fleet.
+        fleets: The fleets that the live schedules declare: `fleets_in`.
     """
     rails = declared.rails if declared and declared.rails else Rails()
     return BoostRequest(
@@ -332,6 +347,8 @@ def request_by_hand(
         project=declared.project if declared else "",
         revision=declared.revision if declared else 0,
         limits=declared.limits if declared else Limits(),
+        workers=dict(workers),
+        fleets=tuple(fleets[name] for name in sorted(workers) if name in fleets),
     )
 
 
@@ -348,6 +365,8 @@ def check_by_hand(request: BoostRequest, schedules: Iterable[Schedule], now: dat
     length = timedelta(seconds=request.ttl_seconds)
     more = f"more than the guard rails of {request.namespace} allow"
     rail = "the rail in its calendar and sync it"
+    schedules = list(schedules)
+    _check_workers(request, fleets_in(schedules))
     if above := rails.above_tru(request.tru):
         raise Refused(
             f"{request.tru} TRU are {more} ({above}); boost to at most {rails.most_tru}, or raise "
@@ -357,6 +376,8 @@ def check_by_hand(request: BoostRequest, schedules: Iterable[Schedule], now: dat
         raise Refused(
             f"{format_duration(length)} is {more} ({above}); boost for less, or raise {rail}"
         )
+    if not request.tru:
+        return
     ends = _month_after(now + length)
     spans = [
         occurrence_of(schedule.request, nominal)
@@ -370,6 +391,28 @@ def check_by_hand(request: BoostRequest, schedules: Iterable[Schedule], now: dat
             raise Refused(
                 f"{hours:.3g} boosted hours in {month}, with this boost, are {more} ({above}); "
                 f"boost for less, or raise {rail}"
+            )
+
+
+def _check_workers(request: BoostRequest, fleets: Mapping[str, Fleet]) -> None:
+    """Hold the workers of *request* to the limits of its *fleets*.
+
+    Raises:
+        Refused: There is no such fleet, or it may not have as many.
+    """
+    for name, replicas in sorted(request.workers.items()):
+        if name not in fleets:
+            known = f"; known there: {', '.join(sorted(fleets))}" if fleets else ""
+            hint = did_you_mean(name, list(fleets)) or known
+            raise Refused(
+                f"no live schedule of {request.namespace} declares a fleet {name!r}{hint}; a "
+                "fleet counts once a window with workers of it is synced"
+            )
+        most = fleets[name].max
+        if most is not None and replicas > most:
+            raise Refused(
+                f"{replicas:,} {name} workers are more than its max of {most:,}; boost to at most "
+                f"{most:,}, or raise max in its calendar and sync it"
             )
 
 

@@ -28,6 +28,7 @@ from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlread
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
+from planner.model import demand_words
 from planner.schedules.spec import schedule_id, shortened
 from planner.temporal.client import raise_if_cancelled, require_namespace
 from workflows.contract import (
@@ -90,6 +91,7 @@ async def start_boost(
         ServerError: It was not started, or that is uncertain; the message says which.
     """
     stamp = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    demand = demand_words(request.tru, request.workers)
     try:
         return await client.start_workflow(
             BOOST_WORKFLOW,
@@ -97,7 +99,7 @@ async def start_boost(
             id=f"{schedule_id(request.namespace, request.window)}-{stamp}",
             task_queue=TASK_QUEUE,
             result_type=BoostResult,
-            static_summary=f"{request.tru} TRU for {request.namespace}, by {request.by}",
+            static_summary=f"{demand} for {request.namespace}, by {request.by}",
             rpc_timeout=ANSWER_WITHIN,
         )
     except WorkflowAlreadyStartedError as error:

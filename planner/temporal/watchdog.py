@@ -36,6 +36,7 @@ from planner.errors import Refused, ServerError
 from planner.plan.live import (
     check_by_hand,
     declared_in,
+    fleets_in,
     newest_declaration,
     request_by_hand,
     under_way,
@@ -179,6 +180,8 @@ class LiveCalendars:
             by=boost.by,
             reason=boost.reason,
             window=WINDOW_FROM_CODE,
+            workers=boost.workers,
+            fleets=fleets_in(schedules),
         )
         try:
             check_by_hand(request, schedules, now)

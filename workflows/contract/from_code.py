@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -54,6 +54,7 @@ class BoostFromCode:
     combine: Combine = "max"
     by: str
     reason: str = ""
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 class BoostRefused(Exception):
@@ -99,16 +100,17 @@ def parse_boost(value: Any) -> BoostFromCode:
             f"{unknown[0]}: no field of schema {SCHEMA} has this name; they are schema, aps, "
             f"{', '.join(_FIELDS)}"
         )
-    if ("tru" in value) == ("aps" in value):
+    if ("tru" in value and "aps" in value) or not value.keys() & {"tru", "aps", "workers"}:
         raise ValueError('tru, aps: one of the two is needed; write "tru": 8 or "aps": 4000')
     fields = {name: read(value.get(name)) for name, read in _FIELDS.items() if name != "tru"}
     return BoostFromCode(
         namespace=fields["namespace"],
-        tru=_tru(value["tru"]) if "tru" in value else _tru_of_aps(value["aps"]),
+        tru=_demand(value),
         length=fields["for"],
         combine=fields["combine"],
         by=fields["by"],
         reason=fields["reason"],
+        workers=fields["workers"],
     )
 
 
@@ -145,6 +147,26 @@ def _text(field: str, value: Any, good: str) -> str:
             f"{field}: {_shown(value)} is no text of 1 to {LONGEST_TEXT} characters; write {good}"
         )
     return " ".join(value.split())
+
+
+def _demand(value: Mapping[str, Any]) -> int:
+    """Return the TRU that a request names; 0 where it needs workers alone."""
+    if "tru" in value:
+        return _tru(value["tru"])
+    return _tru_of_aps(value["aps"]) if "aps" in value else 0
+
+
+def _workers(value: Any) -> dict[str, int]:
+    good = 'the replicas of each fleet, such as {"payments": 20}'
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(f"workers: {_shown(value)} names no fleet; write {good}")
+    for name, count in value.items():
+        is_whole = isinstance(count, int) and not isinstance(count, bool)
+        if not (isinstance(name, str) and is_whole and 0 < count < 1e6):
+            raise ValueError(f"workers: {name}: {_shown(count)} can't be had; write {good}")
+    return dict(value)
 
 
 def _tru(value: Any) -> int:
@@ -195,6 +217,7 @@ _FIELDS: dict[str, Callable[[Any], Any]] = {
     "by": _by,
     "reason": _reason,
     "combine": _combine,
+    "workers": _workers,
 }
 """The fields of a request beside ``schema`` and ``aps``, in the order in which they are read."""
 
