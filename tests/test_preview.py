@@ -90,6 +90,7 @@ def test_json_is_the_documented_format() -> None:
                 "end": "2027-03-11T10:00:00Z",
                 "fires": "2027-03-11T07:50:00Z",
                 "tru": 4,
+                "workers": {},
                 "combine": "max",
                 "file": "a.yaml",
                 "line": 3,
@@ -101,6 +102,7 @@ def test_json_is_the_documented_format() -> None:
                 "end": "2027-03-11T10:00:00Z",
                 "fires": "2027-03-11T09:00:00Z",
                 "tru": 8,
+                "workers": {},
                 "combine": "add",
                 "file": "",
                 "line": 0,
@@ -122,6 +124,7 @@ def test_json_is_the_documented_format() -> None:
                 "windows": ["one", "two"],
             },
         ],
+        "fleets": [],
         "bill": {
             "from": "2027-03-10T00:00:00Z",
             "to": "2027-03-17T00:00:00Z",
