@@ -74,12 +74,12 @@ async def test_the_newest_minute_is_the_truth(tmp_path: Path) -> None:
         assert sorted(found) == ["idle.a1b2c", NAMESPACE]
         usage = found[NAMESPACE]
         assert usage.start == START + 2 * MINUTE
-        assert usage.actions.used.tolist() == [1200]
+        assert usage.actions.used.tolist() == [1000]
         assert usage.actions.throttled.tolist() == [200]
         assert usage.actions.envelope.tolist() == [500]
         assert usage.tru.tolist() == [2]
         assert usage.requests is not None
-        assert usage.requests.used.tolist() == [3600]
+        assert usage.requests.used.tolist() == [3000]
         assert usage.requests.throttled.tolist() == [600]
         assert found["idle.a1b2c"].actions.used.tolist() == [0]
         assert found["idle.a1b2c"].tru.tolist() == [0]

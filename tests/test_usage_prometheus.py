@@ -280,7 +280,7 @@ async def test_a_prometheus_that_scrapes_the_simulator(tmp_path: Path) -> None:
                 if found.coverage.seen >= 3 and late.notes and late.coverage.seen:
                     break
                 assert datetime.now(UTC) - now < MINUTE, "it has scraped nothing in a minute"
-    assert set(found.actions.used[found.seen]) == {1100}
+    assert set(found.actions.used[found.seen]) == {1000}
     assert set(found.actions.throttled[found.seen]) == {100}
     assert set(found.tru[found.seen]) == {2}
     assert "more than one sample" in late.notes[0]

@@ -190,8 +190,9 @@ def usage_of(
 ) -> Usage:
     """Return what *load* came to in the minutes of ``[start, end)`` under *history*.
 
-    What is throttled is what exceeds the limit of its second; it counts as used as well, as
-    Temporal Cloud counts it. Minutes that begin before the history aren't seen.
+    What exceeds the limit of its second is throttled, and tried again until its minute ends:
+    it counts as used once it went through, and is given up then. Minutes that begin before the
+    history aren't seen.
     """
     import numpy as np
 
@@ -204,30 +205,28 @@ def usage_of(
         if begin < last
     ]
     joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-    tru, used, *others = joined
+    tru, *through = joined
     seen = ~np.isnan(tru)
 
-    def of_limit(per_tru: float, each: float, throttled: Floats) -> LimitUsage:
-        share = per_tru / APS_PER_TRU
-        on_demand = np.where(seen, on_demand_aps * share, np.nan)
-        limit = np.where(tru > 0, tru * per_tru, on_demand)
-        return LimitUsage(np.where(seen, used * each, np.nan), limit, throttled, on_demand)
+    def of_limit(per_tru: float, used: Floats, throttled: Floats) -> LimitUsage:
+        on_demand = np.where(seen, on_demand_aps * per_tru / APS_PER_TRU, np.nan)
+        return LimitUsage(used, np.where(tru > 0, tru * per_tru, on_demand), throttled, on_demand)
 
     return Usage(
         namespace,
         EPOCH + first * MINUTE,
         seen,
         tru,
-        of_limit(APS_PER_TRU, 1, others[0]),
-        of_limit(RPS_PER_TRU, load.requests, others[1]),
-        of_limit(OPS_PER_TRU, load.operations, others[2]),
+        of_limit(APS_PER_TRU, *through[0:2]),
+        of_limit(RPS_PER_TRU, *through[2:4]),
+        of_limit(OPS_PER_TRU, *through[4:6]),
     )
 
 
 def _minutes(
     load: Load, history: Sequence[Entry], on_demand_aps: float, first: int, last: int
 ) -> tuple[Floats, ...]:
-    """Return TRU, Actions used, and Actions, requests and operations throttled.
+    """Return TRU, then used and throttled of Actions, requests and operations.
 
     For the minutes from *first* to *last* since 1970, which are of one day.
     """
@@ -242,15 +241,26 @@ def _minutes(
     tru[np.isnan(tru[:, 0])] = np.nan
     limit = np.where(tru > 0, tru * APS_PER_TRU, on_demand_aps)
     limit[np.isnan(tru)] = np.nan
-    throttled = (
-        np.maximum(demand * each - limit * (per_tru / APS_PER_TRU), 0).mean(axis=1)
-        for per_tru, each in (
-            (APS_PER_TRU, 1.0),
-            (RPS_PER_TRU, load.requests),
-            (OPS_PER_TRU, load.operations),
-        )
-    )
-    return (tru[:, -1], demand.mean(axis=1), *throttled)
+    found = [tru[:, -1]]
+    for per_tru, each in (
+        (APS_PER_TRU, 1.0),
+        (RPS_PER_TRU, load.requests),
+        (OPS_PER_TRU, load.operations),
+    ):
+        found += _through(demand * each, limit * (per_tru / APS_PER_TRU))
+    return tuple(found)
+
+
+def _through(demand: Floats, limit: Floats) -> tuple[Floats, Floats]:
+    """Return what went through and what was throttled in each minute, per second."""
+    import numpy as np
+
+    waiting, used = np.zeros(len(demand)), np.zeros(len(demand))
+    for second in range(60):
+        asked = waiting + demand[:, second]
+        went = np.minimum(asked, limit[:, second])
+        waiting, used = asked - went, used + went
+    return used / 60, np.maximum(demand - limit, 0).mean(axis=1)
 
 
 def _demand(load: Load, first: int, last: int) -> Floats:
@@ -504,8 +514,8 @@ def billing_csv(
 ) -> str:
     """Return the rows of *report*: a row for each charge of an hour.
 
-    Billed are the Actions that weren't throttled, up to the minimum that the highest TRU of
-    the hour carries. The account's Actions climb the tiers of *prices* in order of time.
+    Billed are the Actions that went through, or the minimum that the highest TRU of the hour
+    carries. The account's Actions climb the tiers of *prices* in order of time.
     """
     charged = sorted(
         (hour, namespace.name, actions)
@@ -551,7 +561,7 @@ def billed_hours(
     for index in range((end - start) // HOUR if usage else 0):
         assert usage is not None
         hour, minutes = start + index * HOUR, slice(index * 60, index * 60 + 60)
-        actions = usage.actions.used[minutes] - usage.actions.throttled[minutes]
+        actions = usage.actions.used[minutes]
         highest = _highest_tru(namespace.history, hour, hour + HOUR)
         minimum = max(highest - 1, 0) * ACTIONS_PER_TRU_HOUR
         billed = round(max(float(np.nansum(actions)) * 60, minimum))
