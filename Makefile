@@ -119,7 +119,7 @@ bench-history:  ## look back on so many boosts, on a server filled with stand-in
 	$(PYTHON) benchmarks/history.py $(LOOK_BACK)
 
 rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
-	$(PYTHON) deploy/prometheus/operator.py
+	$(PYTHON) deploy/prometheus/for_operator.py
 
 bench-actions:  ## what a boost costs in Actions, beside the published pattern
 	$(PYTHON) benchmarks/actions.py

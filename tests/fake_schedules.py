@@ -15,7 +15,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from schedule_values import NOW
-from temporalio.api.common.v1 import Memo, Payloads
+from temporalio.api.common.v1 import Memo, Payloads, WorkflowExecution
 from temporalio.api.history.v1 import (
     History,
     HistoryEvent,
@@ -29,6 +29,7 @@ from temporalio.api.schedule.v1 import (
     ScheduleListInfo,
 )
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     CreateScheduleResponse,
@@ -44,6 +45,10 @@ from temporalio.api.workflowservice.v1 import (
     ListSchedulesResponse,
     PatchScheduleRequest,
     PatchScheduleResponse,
+    PollWorkflowTaskQueueRequest,
+    PollWorkflowTaskQueueResponse,
+    RespondWorkflowTaskCompletedRequest,
+    RespondWorkflowTaskCompletedResponse,
     UpdateScheduleRequest,
     UpdateScheduleResponse,
 )
@@ -103,6 +108,9 @@ class FakeTemporal:
         self.started: dict[str, datetime] = {}
         self.runs: dict[str, str] = {}
         self.inputs: dict[str, Payloads] = {}
+        self.queues: dict[str, str] = {}
+        self.polled: set[str] = set()
+        self.results: dict[str, Payloads] = {}
         self.data_converter = DataConverter.default
         self.workflow_service = self
         self.service_client = SimpleNamespace(config=SimpleNamespace(target_host="fake:7233"))
@@ -124,6 +132,7 @@ class FakeTemporal:
             "query_keeper",
             "read_clock",
             "read_last_applied",
+            "poll_task",
         )
         return [name for name in self.requests if name not in reading]
 
@@ -251,17 +260,59 @@ class FakeTemporal:
     # Workflows ----------------------------------------------------------------------
 
     async def start_workflow(
-        self, name: str, *args: object, id: str, id_conflict_policy: object = None, **_: object
+        self,
+        name: str,
+        *args: object,
+        id: str,
+        task_queue: str = "",
+        id_conflict_policy: object = None,
+        **_: object,
     ) -> Any:
         """Start a workflow: instead of one with its id that runs, where that is asked for."""
         self._serve("write_last_applied" if args else "start_workflow", id)
         if id in self.runs and id_conflict_policy != WorkflowIDConflictPolicy.TERMINATE_EXISTING:
             raise WorkflowAlreadyStartedError(id, name, run_id=self.runs[id])
+        payloads = Payloads(payloads=await self.data_converter.encode(args))
+        return SimpleNamespace(id=id, result_run_id=self._begin(id, task_queue, payloads))
+
+    def _begin(self, id: str, queue: str, payloads: Payloads) -> str:
+        """Begin a run, the current one of its workflow, and return its id."""
         self._count += 1
         self.runs[id] = f"run-{self._count}"
-        self.started[id] = self.now
-        self.inputs[id] = Payloads(payloads=await self.data_converter.encode(args))
-        return SimpleNamespace(id=id, result_run_id=self.runs[id])
+        self.started[id], self.inputs[id], self.queues[id] = self.now, payloads, queue
+        return self.runs[id]
+
+    async def poll_workflow_task_queue(
+        self, req: PollWorkflowTaskQueueRequest, **_: object
+    ) -> PollWorkflowTaskQueueResponse:
+        """Hand out the task that a run began with, once: whoever is killed with it has lost it."""
+        self._serve("poll_task", req)
+        for id, run in self.runs.items():
+            if self.queues.get(id) == req.task_queue.name and run not in self.polled:
+                self.polled.add(run)
+                execution = WorkflowExecution(workflow_id=id, run_id=run)
+                return PollWorkflowTaskQueueResponse(
+                    task_token=run.encode(), workflow_execution=execution
+                )
+        return PollWorkflowTaskQueueResponse()
+
+    async def respond_workflow_task_completed(
+        self, req: RespondWorkflowTaskCompletedRequest, **_: object
+    ) -> RespondWorkflowTaskCompletedResponse:
+        """Complete the run of a task, or continue it as new."""
+        (command,) = req.commands
+        anew = command.continue_as_new_workflow_execution_command_attributes
+        is_continued = command.HasField("continue_as_new_workflow_execution_command_attributes")
+        self._serve("write_last_applied" if is_continued else "complete_workflow", req)
+        id = next((id for id, run in self.runs.items() if run.encode() == req.task_token), None)
+        if id is None:
+            raise refused(RPCStatusCode.NOT_FOUND, "workflow execution already completed")
+        if is_continued:
+            self._begin(id, anew.task_queue.name, anew.input)
+        else:
+            del self.runs[id]
+            self.results[id] = command.complete_workflow_execution_command_attributes.result
+        return RespondWorkflowTaskCompletedResponse()
 
     async def get_workflow_execution_history(
         self, req: GetWorkflowExecutionHistoryRequest, **_: object
@@ -273,7 +324,9 @@ class FakeTemporal:
             raise refused(RPCStatusCode.NOT_FOUND, "workflow not found")
         self.inputs.setdefault(id, Payloads())  # another sync's lock, that a test put there
         started = WorkflowExecutionStartedEventAttributes(
-            input=self.inputs[id], original_execution_run_id=self.runs[id]
+            input=self.inputs[id],
+            original_execution_run_id=self.runs[id],
+            task_queue=TaskQueue(name=self.queues.get(id, "")),
         )
         event = HistoryEvent(workflow_execution_started_event_attributes=started)
         event.event_time.FromDatetime(self.started.get(id, NOW))

@@ -305,7 +305,8 @@ def test_only_what_changed_is_described() -> None:
             "write_last_applied": 2,
             "update_schedule": 1,
             "describe_schedule": 2,
-            "terminate_workflow": 1,
+            "poll_task": 3,
+            "complete_workflow": 1,
         }
 
     run(story())
@@ -525,7 +526,7 @@ def test_a_silent_holder_is_outlived() -> None:
     async def story() -> None:
         fake = FakeTemporal()
         await synced(fake, *busy())
-        fake.before, desired = dying_after(10), [*busy()[:-1], schedule("e", tru=12)]
+        fake.before, desired = dying_after(11), [*busy()[:-1], schedule("e", tru=12)]
         with pytest.raises(Killed):
             await sync(fake.server(), order(*desired), NOW)
         assert "update_schedule" in fake.requests

@@ -135,6 +135,13 @@ def test_each_finding_is_counted_and_one_state_is_shown() -> None:
     assert found['paused_schedules{cloud_namespace="n.a",by="operator"}'] == 1
 
 
+def test_when_keys_expire() -> None:
+    """A series a key, by its name; none of a namespace, which may share it with many."""
+    found = at(NOW, view(seen(), keys={"planner-2026": NOW + timedelta(days=9)}))
+    expires = found['key_expires_timestamp_seconds{key="planner-2026"}']
+    assert expires == NOW.timestamp() + 9 * 86_400
+
+
 def test_what_is_not_known_is_absent() -> None:
     """A keeper that doesn't answer: no lease count, no target; the capacity as it was seen."""
     keeper = Keeper("n.a", "run", True, False, None)
@@ -177,7 +184,8 @@ def whole() -> str:
     """Return an exposition with every family of the watchdog's worker."""
     ahead = NextWindow("w", NOW, 8, NOW)
     followed = FollowRecord(source="s", ref="main", at=NOW, applied="a")
-    saw = view(seen(next_window=ahead, covers_until=NOW), followed=(followed,))
+    keys = {"planner-2026": NOW}
+    saw = view(seen(next_window=ahead, covers_until=NOW), followed=(followed,), keys=keys)
     return exposition(saw, NOW, version="1", tzdata="2026f")
 
 
@@ -247,7 +255,7 @@ def test_every_alert_is_tested_and_has_words_and_a_runbook() -> None:
 
 def test_the_operator_has_the_same_rules() -> None:
     """The PrometheusRule is what `make rules` writes."""
-    path = ROOT / "deploy" / "prometheus" / "operator.py"
+    path = ROOT / "deploy" / "prometheus" / "for_operator.py"
     spec = importlib.util.spec_from_file_location("operator_rules", path)
     assert spec
     assert spec.loader

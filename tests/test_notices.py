@@ -755,6 +755,10 @@ async def test_a_key_that_expires_soon_is_an_event() -> None:
     facts = (NamespaceFacts(namespace="a.acct"), NamespaceFacts(namespace="b.acct"))
     for minutes in (0, 2, 59, 60):
         view = RoundView(report=report(-timedelta(minutes=minutes)), facts=facts)
-        (found,) = await watchdog._expiring_keys(view)
+        assert (await watchdog._with_keys(view)).keys == {
+            "near": expires,
+            "far": NOW + timedelta(days=90),
+        }
+        (found,) = watchdog._expiring_keys(view.report.at)
         assert (found.event, found.subject) == ("key-expiry", f"near/{expires:%Y-%m-%d}")
     assert looks == [["a.acct", "b.acct"]] * 2

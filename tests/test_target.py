@@ -180,7 +180,7 @@ async def test_two_repositories_with_one_project() -> None:
     fake.requests.clear()
     with pytest.raises(Refused, match="--move-source"):
         await sync(fake.server(), other, NOW)
-    assert set(fake.writes) <= {"start_workflow", "terminate_workflow"}, "the lock alone"
+    assert set(fake.writes) <= {"start_workflow", "complete_workflow"}, "the lock alone"
     assert list(fake.schedules) == [schedule("a").id]
     await sync(fake.server(), replace(other, move_source=True), NOW)
     assert list(fake.schedules) == [schedule("b").id]

@@ -143,6 +143,11 @@ OF_THE_WATCHDOG = (
         ("source", "project", "commit"),
         "Always 1: the commit whose calendars the follower applied last",
         "where none was applied",
+        "key_expires_timestamp_seconds",
+        "gauge",
+        ("key",),
+        "Unix time at which the Cloud API key of this name expires; looked up once an hour",
+        "where the Cloud API doesn't say",
     ),
     Family(
         "state",
@@ -291,6 +296,9 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
         "watchdog_problems": [({}, len(report.problems))],
         "last_sync_timestamp_seconds": [
             ({"project": project}, at.timestamp()) for project, at in sorted(view.synced.items())
+        ],
+        "key_expires_timestamp_seconds": [
+            ({"key": name}, at.timestamp()) for name, at in sorted(view.keys.items())
         ],
     }
     for record in view.followed:

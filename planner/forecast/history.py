@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from operator import attrgetter
 from typing import Literal
 
 from planner.forecast.cost import (
+    HOUR_TICKS,
     Bill,
     BilledInterval,
     NamespaceIntervals,
@@ -200,7 +201,7 @@ def history_of(
         own = [boost for boost in known.boosts(listed[name]) if _overlaps(boost, horizon, now)]
         intervals = known.foreseen(own), known.in_force()
         pairs.append(((known.calendar, intervals[0]), (known.actual, intervals[1])))
-        found += (known.priced(boost, horizon, prices) for boost in own)
+        found += known.priced(own, horizon, prices)
     foreseen, billed = compare_bills(pairs, horizon, prices)
     found.sort(key=lambda one: (one.begins, one.namespace, one.window))
     return History(
@@ -441,24 +442,31 @@ class _Namespace:
         found = [interval for boost in boosts if (interval := _foreseen(boost))]
         return sorted(found, key=attrgetter("start"))
 
-    def priced(self, boost: BoostHistory, horizon: Horizon, prices: Prices) -> BoostHistory:
-        """Return *boost* with its hours in *horizon*, and what they cost by themselves."""
-        until = boost.until or (self.now if boost.since else None)
-        own = None
-        if boost.since and until and boost.granted and boost.granted.tru:
-            tru = boost.tru if boost.combine == "add" and boost.tru else boost.granted.tru
-            spans = ticks(boost.since), ticks(boost.since), ticks(until)
-            own = BilledInterval(*spans, tru, boost.combine)  # type: ignore[arg-type]
-        hours, actions = _alone(self.actual, own, horizon)
-        foreseen_hours, foreseen_actions = _alone(self.calendar, _foreseen(boost), horizon)
+    def priced(
+        self, boosts: Iterable[BoostHistory], horizon: Horizon, prices: Prices
+    ) -> Iterator[BoostHistory]:
+        """Yield *boosts* with their hours in *horizon*, and what each costs by itself."""
+        actual, foreseen = _Alone(self.actual, horizon), _Alone(self.calendar, horizon)
         rate = prices.tiers[0].per_million / 1_000_000
-        return replace(
-            boost,
-            billed_hours=hours,
-            foreseen_hours=foreseen_hours,
-            price=actions * rate,
-            foreseen_price=foreseen_actions * rate,
-        )
+        for boost in boosts:
+            hours, actions = actual.billed(self._had(boost))
+            foreseen_hours, foreseen_actions = foreseen.billed(_foreseen(boost))
+            yield replace(
+                boost,
+                billed_hours=hours,
+                foreseen_hours=foreseen_hours,
+                price=actions * rate,
+                foreseen_price=foreseen_actions * rate,
+            )
+
+    def _had(self, boost: BoostHistory) -> BilledInterval | None:
+        """Return what *boost* had by itself; None where that was nothing, or isn't known."""
+        until = boost.until or (self.now if boost.since else None)
+        if not (boost.since and until and boost.granted and boost.granted.tru):
+            return None
+        tru = boost.tru if boost.combine == "add" and boost.tru else boost.granted.tru
+        since = ticks(boost.since)
+        return BilledInterval(since, since, ticks(until), tru, boost.combine)  # type: ignore[arg-type]
 
 
 def planned_boosts(
@@ -466,7 +474,7 @@ def planned_boosts(
 ) -> list[BoostHistory]:
     """Return the occurrences of *horizon* that *calendar* has, as boosts of which no record is."""
     rate = prices.tiers[0].per_million / 1_000_000
-    found = []
+    found, alone = [], _Alone(calendar, horizon)
     for one in occurrences_in(calendar.windows, horizon, "promised"):
         boost = BoostHistory(
             namespace=calendar.namespace,
@@ -480,21 +488,38 @@ def planned_boosts(
             outcome="unknown",
             why="no record of it was found",
         )
-        hours, actions = _alone(calendar, _foreseen(boost), horizon)
+        hours, actions = alone.billed(_foreseen(boost))
         found.append(replace(boost, foreseen_hours=hours, foreseen_price=actions * rate))
     return found
 
 
-def _alone(
-    calendar: NamespaceCalendar, interval: BilledInterval | None, horizon: Horizon
-) -> tuple[int, int]:
-    """Return the hours and Actions that *interval* is billed beyond the baseline, alone."""
-    if interval is None:
-        return 0, 0
-    least = minimum_actions(baseline_of(calendar))
-    hours = hourly_tru(calendar, [interval], ticks(horizon.start), ticks(horizon.end))
-    extra = [minimum_actions(Capacity(tru)) - least for tru in hours.values()]
-    return sum(one > 0 for one in extra), sum(one for one in extra if one > 0)
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    """What one interval of a namespace is billed beyond the baseline, as if it were alone."""
+
+    calendar: NamespaceCalendar
+    horizon: Horizon
+    hourly: dict[tuple[float, Combine], int] = field(default_factory=dict)
+
+    def billed(self, interval: BilledInterval | None) -> tuple[int, int]:
+        """Return the hours and Actions of *interval* in the horizon; thousands in a moment."""
+        if interval is None:
+            return 0, 0
+        begin = max(interval.fires, ticks(self.horizon.start))
+        end = min(interval.end, ticks(self.horizon.end))
+        demand = interval.tru, interval.combine
+        if demand not in self.hourly:
+            self.hourly[demand] = self._of_an_hour(interval)
+        each = self.hourly[demand]
+        hours = len(range(begin // HOUR_TICKS, -(-end // HOUR_TICKS))) if begin < end else 0
+        return (hours, hours * each) if each else (0, 0)
+
+    def _of_an_hour(self, interval: BilledInterval) -> int:
+        """Return the Actions that each hour of *interval* is billed."""
+        hour = interval._replace(fires=0, start=0, end=HOUR_TICKS)
+        (tru,) = hourly_tru(self.calendar, [hour], 0, HOUR_TICKS).values()
+        least = minimum_actions(baseline_of(self.calendar))
+        return max(0, minimum_actions(Capacity(tru)) - least)
 
 
 def _foreseen(boost: BoostHistory) -> BilledInterval | None:

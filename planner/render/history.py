@@ -83,7 +83,7 @@ def reach_lines(history: History) -> list[str]:
 def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
     """Return a boost in a few lines: which, when by the calendar, and what was in force."""
     head = f"{boost.begins:%a %Y-%m-%d}  {boost.namespace}/{boost.window}: {_demand(boost)}"
-    lines = textwrap.wrap(f"{head}, {boost.outcome}", WIDTH, subsequent_indent="  ")
+    lines = _wrapped(f"{head}, {boost.outcome}", "  ")
     if boost.start and boost.end:
         lines.append(f"    calendar  {_span(boost.start, boost.end, boost.begins)}{_by(boost)}")
     else:
@@ -97,9 +97,14 @@ def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
     price = f"{fmt.money(boost.price, currency)} alone"
     if boost.tru is not None:
         lines.append(f"    billed    {hours}; {price}")
-    return [
-        part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent=" " * 14)
-    ]
+    return [part for line in lines for part in _wrapped(line, " " * 14)]
+
+
+def _wrapped(line: str, indent: str) -> list[str]:
+    """Return *line* in lines that keep to `WIDTH`, the later ones with *indent*."""
+    if len(line) <= WIDTH and line.isprintable():  # most are, and wrapping takes its time
+        return [line]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent)
 
 
 def _notes(boost: BoostHistory) -> Iterable[str]:

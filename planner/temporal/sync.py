@@ -211,7 +211,9 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
         if zones.keys() != snapshot.zones.keys():
             latest = replace(latest, zones=zones)
             lock.ensure_held()
-            await write_last_applied(server, project, latest)  # the next plan starts from it
+            latest = await write_last_applied(
+                server, project, latest
+            )  # the next plan starts from it
             snapshot = await _fetch(server, request, latest, clock.now())
             dated = await _plan(server, request, snapshot, clock)
         _require(dated.plan, request)
@@ -363,7 +365,7 @@ async def _write(
         record = replace(record, commit="")  # a part of two, until all of it is written
         request.on_start(plan)
         lock.ensure_held()
-        await write_last_applied(server, project, record)
+        record = await write_last_applied(server, project, record)
     try:
         report = SyncReport(plan, await _apply(server, request, dated, lock, clock))
     except BaseException:  # interrupted: requests may still be on their way to the server

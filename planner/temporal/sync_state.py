@@ -2,9 +2,9 @@
 
 Of several syncs of a project, one at a time writes: the holder of the lock, a workflow execution
 that no worker runs. Starting it under a fixed id is atomic on the server. Its holder signals it
-every few seconds. Where a holder was killed, the signals stop, and the next sync terminates the
-execution by its run id, so that it can't hit a later one. A holder that can't signal stops
-writing well before that.
+every few seconds, and completes it at the end: it answers the execution's workflow task itself.
+Where a holder was killed, the signals stop, and the next sync terminates the execution by its run
+id, so that it can't hit a later one. A holder that can't signal stops writing well before that.
 
 The record says what the last sync wrote, and where it came from. The server's schedule list lags
 behind writes, so a sync that trusted it could take the state before the last sync for the present
@@ -12,7 +12,7 @@ one. Instead of waiting for the list, a sync records which schedules it is about
 afterwards how it left each of them. The next sync describes the schedules that the list shows
 otherwise. A sync that was killed leaves the first record, and the next one describes all that it
 may have written. The record is the input of a workflow execution that no worker runs, like the
-lock. Starting it again replaces the one before, and reading it never lags. It has no time-out,
+lock. Continuing it as new replaces the run before, and reading it never lags. It has no time-out,
 so that the source it names stays known until someone terminates it.
 """
 
@@ -27,13 +27,23 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from temporalio.api.common.v1 import Memo, WorkflowExecution
+from temporalio.api.command.v1 import (
+    Command,
+    CompleteWorkflowExecutionCommandAttributes,
+    ContinueAsNewWorkflowExecutionCommandAttributes,
+)
+from temporalio.api.common.v1 import Memo, Payloads, WorkflowExecution, WorkflowType
+from temporalio.api.enums.v1 import CommandType
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryReverseRequest,
+    PollWorkflowTaskQueueRequest,
+    RespondWorkflowTaskCompletedRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
@@ -57,7 +67,11 @@ from workflows.contract.notices import NoticeTarget
 
 LOCK_WORKFLOW = "PlannerSync"
 NO_WORKER_QUEUE = "planner-sync"
-"""A task queue that no worker polls: the server alone keeps these executions."""
+"""A task queue that nobody polls, for what takes signals alone."""
+
+ANSWER_TIMEOUT = timedelta(seconds=5)
+"""Time for an execution's workflow task to come, and again for its answer. An execution that
+continues as new gets its task a second later if its run before was younger than that."""
 
 RENEW_SECONDS = 5.0
 STOP_SECONDS = 15.0
@@ -85,7 +99,8 @@ Handle = WorkflowHandle[object, object]
 class SyncLock:
     """A lock that this sync holds."""
 
-    def __init__(self, handle: Handle, sent: float) -> None:
+    def __init__(self, client: Client, handle: Handle, sent: float) -> None:
+        self._client = client
         self._handle = handle
         self._sent = sent
         self._renewed = time.monotonic()
@@ -112,7 +127,7 @@ class SyncLock:
         return await read_clock(server, self._handle.id, self._handle.run_id or "", self._sent)
 
     def set_result(self, summary: str) -> None:
-        """Set the reason with which the execution is terminated, as the Temporal UI shows it."""
+        """Set the result with which the execution completes, as the Temporal UI shows it."""
         self._result = summary
 
     async def renew(self) -> None:
@@ -130,7 +145,18 @@ class SyncLock:
                 self._renewed = sent
 
     async def release(self) -> None:
-        """Terminate the execution, so that the next sync gets the lock."""
+        """Complete the execution, so that the next sync gets the lock; terminate it if need be."""
+        if time.monotonic() - self._renewed < STOP_SECONDS:
+            result = await self._client.data_converter.encode([self._result])
+            attributes = CompleteWorkflowExecutionCommandAttributes(
+                result=Payloads(payloads=result)
+            )
+            command = Command(
+                command_type=CommandType.COMMAND_TYPE_COMPLETE_WORKFLOW_EXECUTION,
+                complete_workflow_execution_command_attributes=attributes,
+            )
+            if await _answered(self._client, self._handle.id, command):
+                return
         with contextlib.suppress(RPCError):
             await self._handle.terminate(self._result, rpc_timeout=SIGNAL_TIMEOUT)
 
@@ -138,6 +164,32 @@ class SyncLock:
 def lock_id(project: str) -> str:
     """Return the workflow id of the lock of *project*."""
     return f"planner-sync/{project}"
+
+
+async def _answered(client: Client, id: str, command: Command) -> bool:
+    """Answer the workflow task of *id* by *command*, as a worker would; tell whether that worked.
+
+    No worker polls its task queue, so the task that it began with waits there. It doesn't come
+    where another one took it and was killed, or where another release or a hand started *id*.
+    """
+    poll = PollWorkflowTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=id), identity=client.identity
+    )
+    service = client.workflow_service
+    try:
+        task = await service.poll_workflow_task_queue(poll, timeout=ANSWER_TIMEOUT)
+        if task.workflow_execution.workflow_id != id:
+            return False
+        answer = RespondWorkflowTaskCompletedRequest(
+            namespace=client.namespace,
+            task_token=task.task_token,
+            identity=client.identity,
+            commands=[command],
+        )
+        await service.respond_workflow_task_completed(answer, timeout=ANSWER_TIMEOUT)
+    except RPCError:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -168,7 +220,7 @@ async def _acquire(client: Client, project: str, on_notice: Callable[[str], None
     while True:
         sent = time.monotonic()
         try:
-            return SyncLock(await _start(client, project), sent)
+            return SyncLock(client, await _start(client, project), sent)
         except WorkflowAlreadyStartedError as error:
             on_notice(
                 f"another sync of {project} is under way; waiting for it, {limit:g} s at most "
@@ -195,7 +247,7 @@ async def _start(client: Client, project: str) -> Handle:
         handle = await client.start_workflow(
             LOCK_WORKFLOW,
             id=lock_id(project),
-            task_queue=NO_WORKER_QUEUE,
+            task_queue=lock_id(project),
             execution_timeout=LONGEST,
             static_summary=f"A sync of {project} by {client.identity} writes its schedules",
             rpc_timeout=SIGNAL_TIMEOUT,
@@ -231,6 +283,9 @@ async def _wait_for_end(holder: Handle, until: float) -> bool | None:
 
 LAST_APPLIED_WORKFLOW = "PlannerLastApplied"
 
+ABOUT_MEMO = "about"
+"""The memo field of a record that says in the Temporal UI what it is."""
+
 TARGETS_MEMO = "notices"
 """The memo field of a record with the project's notice targets."""
 
@@ -264,6 +319,7 @@ class LastApplied:
         commit: The commit of a followed repository whose calendars that sync applied, all of
             them; empty where another sync has written since, or one broke off.
         version: Identifies the record; empty where there is none.
+        continues: Whether there is one that the next one can continue as new.
     """
 
     fingerprints: Mapping[str, str | None] = field(default_factory=dict)
@@ -274,6 +330,7 @@ class LastApplied:
     targets: tuple[NoticeTarget, ...] = ()
     commit: str = ""
     version: str = ""
+    continues: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -373,7 +430,10 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         fingerprints, pauses, digests, source, zones, commit = {}, {}, {}, None, {}, ""
     run = started.original_execution_run_id
     targets = await _targets_in(started.memo, server)
-    record = LastApplied(fingerprints, pauses, digests, source, zones, targets, commit, run)
+    continues = started.task_queue.name == last_applied_id(project)  # else of another release
+    record = LastApplied(
+        fingerprints, pauses, digests, source, zones, targets, commit, run, continues
+    )
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
@@ -406,8 +466,8 @@ async def fetch_targets(server: Server) -> tuple[NoticeTarget, ...]:
     return tuple(found[id] for id in sorted(found))
 
 
-async def write_last_applied(server: Server, project: str, record: LastApplied) -> None:
-    """Replace the record of *project* by *record*.
+async def write_last_applied(server: Server, project: str, record: LastApplied) -> LastApplied:
+    """Replace the record of *project* by *record*, and return it as one that can be continued.
 
     Raises:
         ServerError: The server refused.
@@ -421,19 +481,40 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         "commit": record.commit,
     }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
+    about = f"What the last sync of {project} wrote, for the next one to check"
+    memo = {ABOUT_MEMO: about, **({TARGETS_MEMO: list(record.targets)} if record.targets else {})}
+    if record.continues and await _continued(server, project, packed, memo):
+        return record
     try:
         await server.client.start_workflow(
             LAST_APPLIED_WORKFLOW,
             packed,
             id=last_applied_id(project),
-            task_queue=NO_WORKER_QUEUE,
+            task_queue=last_applied_id(project),
             id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING,
-            memo={TARGETS_MEMO: list(record.targets)} if record.targets else None,
-            static_summary=f"What the last sync of {project} wrote, for the next one to check",
+            memo=memo,
             rpc_timeout=REQUEST_TIMEOUT,
         )
     except RPCError as error:
         raise ServerError(f"no record of what is written for {project}: {error.message}") from error
+    return replace(record, continues=True)
+
+
+async def _continued(server: Server, project: str, packed: bytes, memo: Mapping[str, Any]) -> bool:
+    """Continue the record of *project* as new; tell whether that worked."""
+    queue = last_applied_id(project)
+    fields = await server.converter.encode(list(memo.values()))
+    attributes = ContinueAsNewWorkflowExecutionCommandAttributes(
+        workflow_type=WorkflowType(name=LAST_APPLIED_WORKFLOW),
+        task_queue=TaskQueue(name=queue),
+        input=Payloads(payloads=await server.converter.encode([packed])),
+        memo=Memo(fields=dict(zip(memo, fields, strict=True))),
+    )
+    command = Command(
+        command_type=CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION,
+        continue_as_new_workflow_execution_command_attributes=attributes,
+    )
+    return await _answered(server.client, queue, command)
 
 
 async def fetch_sync_time(server: Server, project: str) -> datetime | None:

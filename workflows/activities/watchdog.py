@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from temporalio import activity
@@ -180,7 +181,7 @@ class WatchdogActivities:
                 one, report = await self._round(begin, before, task.every_seconds)
                 activity.heartbeat(report)
                 observability.record_healed(report)
-                self._latest = view = await one.view_of(report)
+                self._latest = view = await self._with_keys(await one.view_of(report))
                 self.on_round(view)
                 if self.sender is not None and one.has_all:
                     report = await self._notify(self.sender, before, view, one.view)
@@ -219,8 +220,7 @@ class WatchdogActivities:
             return report
         workers, workers_at = watchdog_decisions.usual_workers(before, view.pollers, report.at)
         alarms = watchdog_decisions.round_alarms(view, before, calendars, workers)
-        with suppress(Exception):  # nothing may end the rounds; it is looked up again
-            alarms += await self._expiring_keys(view)
+        alarms += self._expiring_keys(report.at)
         decision = events_to_send(report.notices, alarms, report.at, calendars.targets)
         known = report.notices
         report = replace(report, notices=decision.notices, workers=workers, workers_at=workers_at)
@@ -251,16 +251,23 @@ class WatchdogActivities:
             return False
         return True
 
-    async def _expiring_keys(self, view: RoundView) -> list[Alarm]:
-        """Return an alarm for each API key that expires soon; they are looked up once an hour."""
+    async def _with_keys(self, view: RoundView) -> RoundView:
+        """Return *view* with when the API keys expire, which is looked up once an hour."""
         names, now = [facts.namespace for facts in view.facts], view.report.at
         if self.key_expiries is None or not names:
-            return []
+            return view
         if self._keys_at is None or now - self._keys_at >= KEYS_EVERY:
             self._keys_at = now
-            found = await self.key_expiries(names)
-            known = {name for one in found for name in one.namespaces}
-            self._keys = (*found, *(one for one in self._keys if not known & {*one.namespaces}))
+            with suppress(Exception):  # nothing may end the rounds; it is looked up again
+                found = await self.key_expiries(names)
+                known = {name for one in found for name in one.namespaces}
+                kept = (one for one in self._keys if not known & {*one.namespaces})
+                self._keys = (*found, *kept)
+        latest_first = sorted(self._keys, key=attrgetter("expires"), reverse=True)
+        return replace(view, keys={one.name: one.expires for one in latest_first})
+
+    def _expiring_keys(self, now: datetime) -> list[Alarm]:
+        """Return an alarm for each API key that expires soon."""
         return [
             watchdog_decisions.key_alarm(one.name, one.expires, one.namespaces)
             for one in self._keys

@@ -491,7 +491,8 @@ class RoundView:
     """All that a round of the watchdog saw: its report, and what `planner status` would say.
 
     It stays in the process of the worker that has the watchdog. *facts* and *statuses* are
-    those of each namespace at the round's end, sorted by name.
+    those of each namespace at the round's end, sorted by name. *keys* says when each API key for
+    them expires, by the key's name, as far as that is known.
     """
 
     report: WatchdogReport
@@ -500,6 +501,7 @@ class RoundView:
     pollers: Pollers | None = None
     synced: Mapping[str, datetime] = field(default_factory=dict)
     followed: tuple[FollowRecord, ...] = ()
+    keys: Mapping[str, datetime] = field(default_factory=dict)
 
 
 def no_worker_text(pollers: Pollers, now: datetime) -> str:
