@@ -143,6 +143,8 @@ OF_THE_WATCHDOG = (
         ("source", "project", "commit"),
         "Always 1: the commit whose calendars the follower applied last",
         "where none was applied",
+    ),
+    Family(
         "key_expires_timestamp_seconds",
         "gauge",
         ("key",),
