@@ -6,7 +6,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from planner.config.load import read as load
 from planner.errors import Refused
 from planner.forecast.cost import compute_bill
 from planner.forecast.explain import explain
+from planner.forecast.history import BoostHistory
 from planner.forecast.preview import preview
 from planner.forecast.timeline import fleet_steps, occurrences_in, timeline
 from planner.lints.inspect import inspect
@@ -35,14 +36,25 @@ from planner.plan.diff import decide
 from planner.plan.live import check_by_hand, fleets_in, newest_declaration, request_by_hand
 from planner.plan.model import Change, LiveSchedule, Running
 from planner.render.explain import explain_json, explain_text
+from planner.render.history import _demand
 from planner.render.plan import headline
 from planner.render.preview_data import preview_ics, preview_json
 from planner.render.preview_html import preview_html, preview_svg
 from planner.render.preview_text import preview_text
+from planner.render.status import status_json, status_text
 from planner.schedules.compile import compile_window
-from planner.schedules.spec import Schedule, stamped
+from planner.schedules.spec import Schedule, read_stamp, stamped
 from planner.temporal.convert import is_sound
-from workflows.contract import BoostRequest, Fleet, Lease, floor_of, lease_of
+from workflows.contract import (
+    BoostRequest,
+    Fleet,
+    KeeperRecord,
+    Lease,
+    LeaseRecord,
+    floor_of,
+    lease_of,
+)
+from workflows.contract.findings import NamespaceStatus, NextWindow
 
 FLEETS = """\
 namespace: payments-prod.a1b2c
@@ -686,3 +698,67 @@ def test_the_calendar_of_workers_is_previewed(capsys: pytest.CaptureFixture[str]
     text = capsys.readouterr().out
     assert "claims workers, 2 to 40: at least 24 in windows" in text
     assert "needs 24 claims workers" in text
+
+
+# Status and history ------------------------------------------------------------------
+
+
+def test_status_and_history_name_the_workers() -> None:
+    """Of the boosts that run, the next window, and the boosts of the past."""
+    lease = lease_of(scheduled(close()).request, at("2027-01-04 07:45"))
+    following = NextWindow("only", NOW + HOUR, 0, workers={"payments": 5})
+    one = NamespaceStatus(namespace=NAMESPACE, leases=(lease,), next_window=following)
+    below = status_text([one], NOW).splitlines()[2:]
+    assert below == [
+        "    close: 8 TRU and 20 payments workers until 2027-01-04 12:00Z",
+        "    next: only 5 payments workers 2026-11-21 10:00Z",
+    ]
+    (value,) = status_json([one])["namespaces"]
+    assert value["leases"][0]["workers"] == {"payments": 20}
+    assert value["next"]["workers"] == {"payments": 5}
+    shared = {field.name for field in fields(LeaseRecord)} & {field.name for field in fields(Lease)}
+    record = LeaseRecord(**{name: getattr(lease, name) for name in shared})
+    run = KeeperRecord(namespace=NAMESPACE, run="r", start=NOW, leases=(record,))
+    assert KeeperRecord.of_plain(json.loads(json.dumps(run.plain))) == run
+    past = BoostHistory(
+        namespace=NAMESPACE,
+        window="close",
+        start=lease.start,
+        end=lease.until,
+        fires=None,
+        outcome="covered",
+        tru=8,
+        workers=record.workers,
+    )
+    assert _demand(past) == "8 TRU and 20 payments workers"
+    bare = LeaseRecord(key="k", window="w", tru=2, start=NOW, until=NOW + HOUR)
+    plain = KeeperRecord(namespace="n.a", run="r", start=NOW, leases=(bare,)).plain
+    assert "workers" not in plain["leases"][0], "what was saved before reads as before"
+
+
+def test_running_boosts_follow_a_change_of_workers() -> None:
+    """With ``--in-flight follow``: the lease that is held is another than the schedule requests."""
+    there = scheduled(close())
+    now = at("2027-01-04 09:00")
+    held = lease_of(there.request, at("2027-01-04 07:45"))
+    live = LiveSchedule(
+        id=there.id,
+        project="tests",
+        note=there.note,
+        stamp=read_stamp(there.calendars[0].comment),
+        upcoming=(at("2027-02-04 07:45"),),
+        schedule=there,
+        fired=(at("2027-01-04 07:45"),),
+        leases=(replace(held, workers={"payments": 15}),),
+    )
+    found = decide(there, live, "tests", now, follow=True)
+    assert found is not None
+    (changed,) = found.fields
+    assert (found.action, changed.before, changed.after) == (
+        "follow",
+        "8 TRU and 15 payments workers until 2027-01-04 12:00Z",
+        "8 TRU and 20 payments workers until 2027-01-04 12:00Z",
+    )
+    same = decide(there, replace(live, leases=(held,)), "tests", now, follow=True)
+    assert same is not None
+    assert same.action == "unchanged"

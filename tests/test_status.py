@@ -156,7 +156,13 @@ def test_a_skipped_occurrence_is_not_next() -> None:
     assert below == ["    skipped: payroll 4 TRU 2027-02-01 23:00Z, by ann: freeze"]
     (value,) = status_json([one])["namespaces"]
     assert value["skipped"] == [
-        {"window": "payroll", "tru": 4, "start": "2027-02-01T23:00:00Z", "by": "ann"}
+        {
+            "window": "payroll",
+            "tru": 4,
+            "workers": {},
+            "start": "2027-02-01T23:00:00Z",
+            "by": "ann",
+        }
     ]
 
 
@@ -264,10 +270,21 @@ def test_json() -> None:
                 "tru": 8,
                 "baseline": {"tru": 2},
                 "leases": [
-                    {"window": "close", "tru": 8, "until": "2027-02-01T06:00:00Z", "by": "schedule"}
+                    {
+                        "window": "close",
+                        "tru": 8,
+                        "workers": {},
+                        "until": "2027-02-01T06:00:00Z",
+                        "by": "schedule",
+                    }
                 ],
                 "skipped": [],
-                "next": {"window": "payroll", "start": "2027-02-01T23:00:00Z", "tru": 4},
+                "next": {
+                    "window": "payroll",
+                    "start": "2027-02-01T23:00:00Z",
+                    "tru": 4,
+                    "workers": {},
+                },
                 "observed_at": "2027-01-31T23:00:00Z",
                 "state": "foreign",
                 "details": "In words.",

@@ -110,6 +110,7 @@ class BoostHistory:
         end: The window's end.
         fires: When the boost was due: the start less lead and jitter.
         tru: What it requested; None where that isn't known.
+        workers: The replicas that it requested, by fleet.
         combine: How it counts beside others.
         by: Who requested it: ``schedule``, or a person.
         reason: Why, in that person's words.
@@ -135,6 +136,7 @@ class BoostHistory:
     fires: datetime | None
     outcome: Outcome
     tru: int | None = None
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
     combine: Combine = "max"
     by: str = ""
     reason: str = ""
@@ -360,6 +362,7 @@ class _Namespace:
             end=lease.until,
             fires=lease.fires,
             tru=lease.tru,
+            workers=lease.workers,
             combine=lease.combine,
             by=lease.by,
             reason=lease.reason,
@@ -421,6 +424,7 @@ class _Namespace:
             outcome=outcome,
             why=why,
             tru=lease.tru if lease else None,
+            workers=lease.workers if lease else {},
             combine=lease.combine if lease else "max",
             by=lease.by if lease else "",
             reason=lease.reason if lease else "",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from planner.forecast.history import BoostHistory, History, totals
+from planner.model import demand_words
 from planner.render import format as fmt
 from workflows.contract import Capacity, format_duration, format_instant
 
@@ -24,7 +25,7 @@ COLUMNS = (
     *("namespace", "window", "project", "by", "reason", "outcome", "why"),
     *("fires", "start", "end", "tru", "combine", "granted_tru", "capped"),
     *("in_force_from", "in_force_until", "lacking_seconds", "changes_by_others"),
-    *("billed_hours", "foreseen_hours", "price", "foreseen_price", "currency"),
+    *("billed_hours", "foreseen_hours", "price", "foreseen_price", "currency", "workers"),
 )
 """The columns of the CSV, a row a boost."""
 
@@ -200,6 +201,7 @@ def history_csv(history: History) -> str:
             "lacking_seconds": round(lacking.total_seconds()),
             "changes_by_others": others,
             "currency": history.billed.currency,
+            "workers": " ".join(f"{name}={n}" for name, n in sorted(value["workers"].items())),
         }
         writer.writerow({name: _cell(one) for name, one in value.items()})
     return out.getvalue()
@@ -237,6 +239,7 @@ def _value(boost: BoostHistory) -> dict[str, Any]:
         "foreseen_hours": boost.foreseen_hours,
         "price": round(boost.price, 2),
         "foreseen_price": round(boost.foreseen_price, 2),
+        "workers": dict(boost.workers),
     }
 
 
@@ -253,7 +256,7 @@ def _capacity(capacity: Capacity | None) -> float | int | str | None:
 def _demand(boost: BoostHistory) -> str:
     if boost.tru is None:
         return "capacity unknown"
-    return f"{'+' if boost.combine == 'add' else ''}{boost.tru} TRU"
+    return demand_words(boost.tru, boost.workers, boost.combine)
 
 
 def _by(boost: BoostHistory) -> str:

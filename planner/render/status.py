@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from planner.model import demand_words
 from planner.render.plan import painted
 from workflows.contract import Capacity, WatchdogReport, format_age, format_instant
 from workflows.contract.findings import (
@@ -195,19 +196,23 @@ def _row(one: NamespaceStatus, now: datetime) -> tuple[str, ...]:
 def _texts(one: NamespaceStatus) -> list[str]:
     """Return what stands below the line of a namespace: findings, boosts, the next window."""
     boosts = [
-        f"{lease.window}: {'+' if lease.combine == 'add' else ''}{lease.tru} TRU until "
+        f"{lease.window}: {demand_words(lease.tru, lease.workers, lease.combine)} until "
         f"{_minute(lease.until)}"
         for lease in one.leases
     ]
     following = one.next_window
     taken_out = {(lease.window, lease.start) for lease in one.skipped}
     coming = (
-        [f"next: {following.window} {following.tru} TRU {_minute(following.start)}"]
+        [
+            f"next: {following.window} {demand_words(following.tru, following.workers)} "
+            f"{_minute(following.start)}"
+        ]
         if following and (following.window, following.start) not in taken_out
         else []
     )
     coming += [
-        f"skipped: {lease.window} {lease.tru} TRU {_minute(lease.start)}, by {lease.by}"
+        f"skipped: {lease.window} {demand_words(lease.tru, lease.workers)} "
+        f"{_minute(lease.start)}, by {lease.by}"
         f"{f': {lease.reason}' if lease.reason else ''}"
         for lease in one.skipped
     ]
@@ -258,6 +263,7 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
             {
                 "window": lease.window,
                 "tru": lease.tru,
+                "workers": dict(lease.workers),
                 "until": format_instant(lease.until),
                 "by": lease.by,
             }
@@ -267,6 +273,7 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
             {
                 "window": lease.window,
                 "tru": lease.tru,
+                "workers": dict(lease.workers),
                 "start": format_instant(lease.start),
                 "by": lease.by,
             }
@@ -278,6 +285,7 @@ def _status_value(one: NamespaceStatus) -> dict[str, Any]:
             "window": following.window,
             "start": format_instant(following.start),
             "tru": following.tru,
+            "workers": dict(following.workers),
         },
         "state": one.state,
         "details": one.details,

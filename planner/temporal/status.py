@@ -261,7 +261,7 @@ def next_window(schedule: Schedule, now: datetime) -> NextWindow | None:
     fires = next(upcoming(schedule, Horizon(now - ahead, now + LOOK_AHEAD)), None)
     if fires is None:
         return None
-    return NextWindow(request.window, fires + ahead, request.tru, fires)
+    return NextWindow(request.window, fires + ahead, request.tru, fires, request.workers)
 
 
 def pause_of(live: LiveSchedule) -> Pause:

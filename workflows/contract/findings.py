@@ -278,6 +278,7 @@ class NextWindow:
     start: datetime
     tru: int
     fires: datetime | None = None
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

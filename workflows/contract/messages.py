@@ -443,6 +443,7 @@ class LeaseRecord:
     released_by: str = ""
     shared: bool = False
     rails: Rails | None = None
+    workers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -485,7 +486,7 @@ class KeeperRecord:
                     if name == "held"
                     else _plain(value)
                     for name, value in zip(_LEASE_FIELDS, fields_of(lease), strict=True)
-                    if value not in (None, "", False)
+                    if value not in (None, "", False, {})
                 }
                 for lease in self.leases
             ],
