@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, Literal, TypeVar
+from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
@@ -225,17 +226,32 @@ class Window:
 
         TRU and each fleet have leads of their own.
         """
-        return self.tru_ahead if not self.fleets else self._longest_lead + self.jitter
+        return (self._longest_lead if self.fleets else self.lead) + self.jitter
 
     @property
     def tru_ahead(self) -> timedelta:
-        """How long before its start its TRU are requested, at the earliest."""
+        """How long before its start its TRU are requested, at the earliest.
+
+        With the firing, which jitter delays; where that comes early for workers, at a fixed time
+        (`spread_of`).
+        """
+        if self.fleets and self._longest_lead > self.lead:
+            return self.lead + spread_of(self.key, self.jitter)
         return self.lead + self.jitter
 
     @property
     def _longest_lead(self) -> timedelta:
         leads = [timedelta(seconds=fleet.lead_seconds) for fleet in self.fleets]
         return max([*leads, self.lead] if self.tru else leads)
+
+
+def spread_of(key: str, jitter: timedelta) -> timedelta:
+    """Return the part of *jitter* by which the TRU of the window *key* come before their lead.
+
+    For one that fires early for its workers, whose own delay says nothing of its TRU: so those
+    of windows with one start still don't queue up.
+    """
+    return timedelta(seconds=crc32(key.encode()) % (jitter // timedelta(seconds=1) + 1))
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -479,6 +495,11 @@ class NamespaceCalendar:
     fleets: tuple[Fleet, ...] = ()
     place: Place = field(default=Place("", 0), compare=False)
     fleet_places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+
+    @property
+    def raising(self) -> tuple[Window, ...]:
+        """The windows that need TRU; the others need workers alone."""
+        return tuple(window for window in self.windows if window.tru)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

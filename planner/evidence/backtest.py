@@ -226,7 +226,7 @@ def backtest_namespace(
     """
     span = whole_hours_of(horizon)
     demand = _Demand.of(usage.between(span.start, span.end), calendar, headroom)
-    occurrences = occurrences_in(calendar.windows, span, "promised")
+    occurrences = occurrences_in(calendar.raising, span, "promised")
     planned = _planned(calendar, occurrences, span, len(demand.hot))
     is_boosted = minutes_in([(one.start, one.end) for one in occurrences], demand.usage)
     hot = by_hour(demand.hot)
@@ -355,7 +355,7 @@ def _actions(
     own = demand.used.reshape(-1, 60).sum(axis=1) * 60
     baseline = baseline_of(calendar)
     least = float(minimum_actions(baseline))
-    intervals = billed_intervals(occurrences_in(calendar.windows, span, "requested"))
+    intervals = billed_intervals(occurrences_in(calendar.raising, span, "requested"))
     intervals.sort(key=lambda one: one.start)
     written = np.full(len(own), float(baseline.tru or 0))
     first = ticks(span.start) // HOUR_TICKS

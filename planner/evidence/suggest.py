@@ -294,7 +294,7 @@ def compare(
 
     A suggestion compared with its own windows has no differences.
     """
-    running = [window for window in windows if not window.paused]
+    running = [window for window in windows if window.tru and not window.paused]
     ahead = Horizon(suggestion.end, suggestion.end + AHEAD)
     granted = _granted(running, ahead)
     found: list[Difference] = []

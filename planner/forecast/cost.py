@@ -281,8 +281,7 @@ def _usage(
     calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]
 ) -> _NamespaceUsage:
     """Return the usage of a namespace, and of each of its windows alone, by month."""
-    raising = [window for window in calendar.windows if window.tru]
-    occurrences = occurrences_in(raising, horizon, "requested")
+    occurrences = occurrences_in(calendar.raising, horizon, "requested")
     intervals = billed_intervals(occurrences)
     by_window: dict[str, list[BilledInterval]] = defaultdict(list)
     for occurrence, interval in zip(occurrences, intervals, strict=True):

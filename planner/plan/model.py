@@ -10,14 +10,13 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from planner.errors import Lint
-from planner.model import Policy, RequiredTarget, demand_words
+from planner.model import Policy, RequiredTarget, demand_words, spread_of
 from planner.schedules.spec import (
     Schedule,
     Stamp,
     StructuredCalendar,
     namespace_of,
     note_mark,
-    spread_of,
     unstamped,
     window_key,
 )
@@ -282,7 +281,7 @@ def _lead(schedule: Schedule) -> str:
     if request.tru_ahead_seconds is None:
         return format_duration(timedelta(seconds=request.ahead_seconds) - schedule.jitter)
     own = timedelta(seconds=request.tru_ahead_seconds)
-    return format_duration(own - spread_of(schedule.id, schedule.jitter))
+    return format_duration(own - spread_of(window_key(schedule.id), schedule.jitter))
 
 
 def _workers(request: BoostRequest) -> str:

@@ -38,7 +38,6 @@ from planner.schedules.spec import (
     StructuredCalendar,
     schedule_id,
     shortened,
-    spread_of,
     stamped,
     upcoming,
 )
@@ -158,8 +157,7 @@ def _tru_ahead(window: Window) -> int | None:
     """
     if not window.tru or window.ahead == window.tru_ahead:
         return None
-    spread = spread_of(schedule_id(window.namespace, window.name), window.jitter)
-    return (window.lead + spread) // timedelta(seconds=1)
+    return window.tru_ahead // timedelta(seconds=1)
 
 
 def _too_many_calendars(count: int) -> str:

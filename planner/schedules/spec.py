@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple, Protocol
-from zlib import crc32
 
 from planner.model import Horizon
 from planner.timezones import zone, zone_clock
@@ -158,15 +157,6 @@ class Schedule:
         del value["request"]["revision"], value["request"]["project"]
         value["calendars"] = sorted(calendar.numbers for calendar in self.calendars)
         return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:DIGEST_LENGTH]
-
-
-def spread_of(id: str, jitter: timedelta) -> timedelta:
-    """Return the part of *jitter* by which the TRU of the schedule *id* come before their lead.
-
-    For one that fires early for its workers, whose own delay says nothing of its TRU: so those
-    of windows with one start still don't queue up.
-    """
-    return timedelta(seconds=crc32(id.encode()) % (jitter // timedelta(seconds=1) + 1))
 
 
 def _plain(value: Any) -> Any:
