@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from planner.rehearsal.environment import SkippingClock, connect, end_of
 from planner.simulator import Simulator
+from workflows.activities.floors import Conflict, FloorError
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import (
     CapacityOptions,
@@ -37,6 +38,7 @@ from workflows.contract import (
     Capacity,
     KeeperStart,
     KeeperStatus,
+    KubernetesTarget,
     Lease,
     ReleaseRequest,
     format_instant,
@@ -138,6 +140,77 @@ class ScriptedCloud:
 
 
 @dataclass
+class ScriptedCluster:
+    """A Kubernetes cluster with one autoscaler, which keeps to its rules.
+
+    *faults* are raised one by one, by the next calls; *floors* are the minimums that were
+    written, each with its time. *conflicts* are patches that others come before.
+    """
+
+    clock: Callable[[], Awaitable[datetime]]
+    spec: dict[str, Any] = field(default_factory=lambda: {"minReplicas": 2, "maxReplicas": 30})
+    annotations: dict[str, str] = field(default_factory=dict)
+    version: int = 1
+    faults: list[Exception] = field(default_factory=list)
+    floors: list[tuple[datetime, int | None]] = field(default_factory=list)
+    conflicts: int = 0
+    away: bool = False
+
+    @property
+    def floor(self) -> int | None:
+        """The minimum in force."""
+        return self.spec.get("minReplicas")
+
+    @property
+    def steps(self) -> list[int | None]:
+        """The minimum after each write."""
+        return [floor for _, floor in self.floors]
+
+    async def set(self, floor: int | None) -> None:
+        """Write the minimum, as another client would."""
+        self.spec["minReplicas"] = floor
+        self.version += 1
+        self.floors.append((await self.clock(), floor))
+
+    async def read(self, target: KubernetesTarget) -> dict[str, Any]:
+        """Return the autoscaler as it is."""
+        self._call()
+        metadata = {"annotations": {**self.annotations}, "resourceVersion": str(self.version)}
+        return {"kind": target.kind, "metadata": metadata, "spec": {**self.spec}}
+
+    async def patch(self, target: KubernetesTarget, patch: Mapping[str, Any]) -> None:
+        """Merge *patch*, unless others have written since it was read."""
+        self._call()
+        if self.conflicts:
+            self.conflicts -= 1
+            self.version += 1
+        if patch["metadata"]["resourceVersion"] != str(self.version):
+            raise Conflict
+        for name, text in patch["metadata"]["annotations"].items():
+            self.annotations.pop(name, None)
+            if text is not None:
+                self.annotations[name] = text
+        self.version += 1
+        if "spec" in patch:
+            await self.set(patch["spec"]["minReplicas"])
+
+    def _call(self) -> None:
+        if self.away:
+            raise FloorError("ClusterUnreachable", "the cluster is away")
+        if self.faults:
+            raise self.faults.pop(0)
+
+
+def _no_cluster() -> ScriptedCluster:
+    """Return the cluster of a stage whose worker has none."""
+
+    async def clock() -> datetime:
+        raise AssertionError("this stage has no cluster")
+
+    return ScriptedCluster(clock=clock)
+
+
+@dataclass
 class Stage:
     """One namespace, its Cloud, and a worker on the skipping server."""
 
@@ -146,6 +219,7 @@ class Stage:
     namespace: str
     queue: str
     count: int = 0
+    cluster: ScriptedCluster = field(kw_only=True, default_factory=_no_cluster)
 
     @property
     def client(self) -> Client:
@@ -282,6 +356,7 @@ async def staged(
     In the sandbox, which refuses what is not deterministic; production goes without.
     """
     scripted = ScriptedCloud(clock=environment.get_current_time, **cloud)  # type: ignore[arg-type]
+    cluster = ScriptedCluster(clock=environment.get_current_time)
     worker = build_worker(
         environment.client,
         scripted,
@@ -290,10 +365,11 @@ async def staged(
         grace=timedelta(),
         runner=SANDBOX,
         watchdog=watchdog,
+        cluster=cluster,
     )
     async with at_work(worker):
         async with asyncio.timeout(within):
-            yield Stage(environment, scripted, f"{name}.acct", name)
+            yield Stage(environment, scripted, f"{name}.acct", name, cluster=cluster)
 
 
 @asynccontextmanager

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from temporalio.converter import value_to_type
 
-from planner.schedules.spec import YOUNGER
+from planner.schedules.spec import YOUNGER, Schedule
+from planner.temporal.watchdog import declared_fleets
 from workflows.contract import (
     BoostRequest,
     Combine,
+    DeclaredFleet,
     Fleet,
     Floor,
     KubernetesTarget,
@@ -22,7 +24,10 @@ from workflows.contract import (
     floor_of,
     lease_of,
 )
+from workflows.contract.fleets import UnknownFleet, declared_fleet, needed_for, replicas_of
 from workflows.keeper_state import KeeperState, pack
+from workflows.metrics import exposition
+from workflows.replicas import Backlogs, Pace
 
 START = datetime(2027, 1, 31, 23, tzinfo=UTC)
 END = START + timedelta(hours=6)
@@ -164,3 +169,93 @@ def test_a_lease_stays_hashable() -> None:
     one = lease_of(boost(), START)
     assert len({one, replace(one, rails=Rails())}) == 2
     assert hash(one) == hash(replace(one, workers={"payments": 3}))
+
+
+@pytest.mark.parametrize(
+    ("backlog", "target", "needed"),
+    [
+        pytest.param(0, 10, 0, id="nothing waits"),
+        pytest.param(1, 10, 1, id="one task"),
+        pytest.param(100, 10, 10, id="just as many"),
+        pytest.param(101, 10, 11, id="rounded up"),
+        pytest.param(250, 100, 3, id="Porter's rule: ceil(backlog / target)"),
+    ],
+)
+def test_what_a_backlog_needs(backlog: int, target: int, needed: int) -> None:
+    """As many workers as there are times the target in the queue, rounded up."""
+    assert needed == needed_for(backlog, target)
+
+
+@pytest.mark.parametrize(
+    ("floor", "needed", "replicas"),
+    [
+        pytest.param(2, 0, 2, id="no backlog: the floor"),
+        pytest.param(20, 5, 20, id="a small backlog is within the floor"),
+        pytest.param(20, 25, 25, id="a larger one goes above it"),
+        pytest.param(20, 900, 30, id="never above the maximum"),
+    ],
+)
+def test_the_larger_of_floor_and_backlog(floor: int, needed: int, replicas: int) -> None:
+    """The calendar's floor and the backlog's need, within minimum and maximum."""
+    assert replicas == replicas_of(FLEET, Floor(floor), needed)
+
+
+def test_the_pace_goes_up_at_once_and_down_late() -> None:
+    """Down only to the most that was needed within the time that it holds."""
+    pace = Pace(5 * MINUTE)
+    needed = [(0, 3), (1, 9), (2, 1), (4, 4), (6, 1), (7, 1), (10, 1), (13, 1)]
+    assert [pace.after(START + n * MINUTE, one) for n, one in needed] == [3, 9, 9, 9, 9, 4, 1, 1]
+
+
+def declared(name: str, project: str = "team") -> DeclaredFleet:
+    """Return a fleet of that name."""
+    return DeclaredFleet(fleet=Fleet(name=name), namespace="pay.a1b2c", project=project)
+
+
+def test_a_fleet_is_found_by_its_name() -> None:
+    """An unknown one is refused with those that are known, a doubled one with its owners."""
+    fleets = [declared("payments"), declared("refunds"), declared("refunds", "other")]
+    assert declared_fleet(fleets, "payments") == fleets[0]
+    with pytest.raises(UnknownFleet, match="'nope'; known: payments, refunds"):
+        declared_fleet(fleets, "nope")
+    with pytest.raises(UnknownFleet, match="other and team each declare a fleet 'refunds'"):
+        declared_fleet(fleets, "refunds")
+
+
+def test_the_newest_declaration_of_a_fleet_counts() -> None:
+    """Of one project's schedules; each window's schedule has its own copy."""
+    old, new = (
+        Schedule(
+            id=f"boost/pay.a1b2c/w{n}",
+            project="team",
+            calendars=(),
+            request=boost(revision=n, fleets=(replace(FLEET, max=10 * n),)),
+        )
+        for n in (1, 2)
+    )
+    (found,) = declared_fleets([new, old])
+    assert (found.fleet.max, found.namespace, found.project) == (20, "pay.a1b2c", "team")
+
+
+def test_the_replicas_are_a_gauge_of_every_worker() -> None:
+    """Also of one that has no watchdog."""
+    text = exposition(None, START, version="1", tzdata="2026a", replicas=[(declared("a"), 20)])
+    sample = 'capacity_boost_worker_replicas{cloud_namespace="pay.a1b2c",fleet="a"} 20'
+    assert sample in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("environ", "address", "key"),
+    [
+        pytest.param({}, "", None, id="nothing set"),
+        pytest.param({"PLANNER_BACKLOG_ADDRESS": "h:7233"}, "h:7233", None, id="without a key"),
+        pytest.param({"PLANNER_BACKLOG_API_KEY": " k1 "}, "", "k1", id="a key"),
+    ],
+)
+def test_where_backlogs_are_read(environ: dict[str, str], address: str, key: str | None) -> None:
+    """An address and a key of their own; several keys are one too many."""
+    found = Backlogs.of_environment(environ)
+    assert (found.address, found.keys.key("n.a") if found.keys else None) == (address, key)
+    two = {"PLANNER_BACKLOG_API_KEY": "k", "PLANNER_BACKLOG_API_KEY_FILE": "f"}
+    with pytest.raises(ValueError, match="set one of"):
+        Backlogs.of_environment(two)

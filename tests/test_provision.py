@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from workflows.contract import (
     BoostRequest,
     CalendarView,
     Capacity,
+    Fleet,
+    KubernetesTarget,
     WatchdogInput,
     format_instant,
     occurrence_of,
@@ -63,12 +66,28 @@ def actions(histories: Iterable[WorkflowHistory]) -> Counter[str]:
     return counted
 
 
+FLEET = Fleet(name="payments", min=2, max=30, lead_seconds=900)
+TARGET = KubernetesTarget(kind="HorizontalPodAutoscaler", namespace="payments", name="workers")
+PULLED: dict[str, Any] = {"workers": {"payments": 20}, "fleets": (FLEET,)}
+PUSHED = PULLED | {"fleets": (replace(FLEET, kubernetes=TARGET),)}
+
+
 @pytest.mark.parametrize(
-    ("baseline", "url", "most"),
+    ("baseline", "url", "more", "most"),
     [
-        pytest.param(ON_DEMAND, "", 7, id="declared"),
-        pytest.param(ON_DEMAND, "https://cloud.example", 8, id="declared, at an address"),
-        pytest.param(None, "https://cloud.example", 8, id="found"),
+        pytest.param(ON_DEMAND, "", {}, 7, id="declared"),
+        pytest.param(ON_DEMAND, "https://cloud.example", {}, 8, id="declared, at an address"),
+        pytest.param(None, "https://cloud.example", {}, 8, id="found"),
+        pytest.param(None, "https://cloud.example", PULLED, 8, id="with a pulled fleet"),
+        pytest.param(None, "https://cloud.example", PUSHED, 10, id="with a pushed fleet"),
+        pytest.param(
+            None,
+            "https://cloud.example",
+            PUSHED | {"ahead_seconds": 900, "tru_ahead_seconds": 300, "ttl_seconds": 600},
+            11,
+            id="with a pushed fleet that comes before the TRU",
+        ),
+        pytest.param(None, "https://cloud.example", PUSHED | {"tru": 0}, 7, id="workers alone"),
     ],
 )
 async def test_a_single_boost_costs_few_actions(
@@ -77,11 +96,16 @@ async def test_a_single_boost_costs_few_actions(
     capsys: pytest.CaptureFixture[str],
     baseline: Capacity | None,
     url: str,
+    more: dict[str, Any],
     most: int,
 ) -> None:
-    """A boost needs at most eight Actions, all told; one of them finds out where it is."""
+    """A boost needs at most eight Actions, all told; one of them finds out where it is.
+
+    A floor that is pushed needs two more, and a third where the TRU wait for a lead of their own.
+    """
     async with staged(skipping, fresh, url=url) as stage:
-        boost = await stage.start(stage.request(8, 0.5, baseline=baseline))
+        request = stage.request(8, 0.5, window="w8", baseline=baseline)
+        boost = await stage.start(replace(request, **more))
         await boost.result()
         await stage.end()
         histories = [await handle.fetch_history() for handle in (boost, stage.keeper)]
@@ -89,6 +113,9 @@ async def test_a_single_boost_costs_few_actions(
     with capsys.disabled():
         print(f"\n  Actions of a single boost: {counted.total()} {dict(counted)}")
     assert counted.total() <= most
+    is_pushed = more.get("fleets") == PUSHED["fleets"]
+    assert stage.cluster.steps == ([20, 2] if is_pushed else [])
+    assert stage.cloud.steps == ([8, None] if more.get("tru", 8) else [])
 
 
 @pytest.mark.parametrize("runner", [RUNNER, SANDBOX], ids=["as in production", "sandbox"])

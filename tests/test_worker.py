@@ -146,6 +146,7 @@ async def test_it_knows_its_activities(skipping: WorkflowEnvironment, fresh: str
         "keeper.request-lease.v1",
         "keeper.release-lease.v1",
         "keeper.recover-state.v1",
+        "floor.reconcile.v1",
     }
 
 

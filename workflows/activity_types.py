@@ -20,6 +20,7 @@ RELEASE_LEASE = "keeper.release-lease.v1"
 RECOVER_STATE = "keeper.recover-state.v1"
 OBSERVE = "capacity.observe.v1"
 RECONCILE = "capacity.reconcile.v1"
+FLOOR = "floor.reconcile.v1"
 WATCH = "watchdog.watch.v1"
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=45)
@@ -32,6 +33,9 @@ cost twice that, and lose a worker that is only busy.
 
 ATTEMPT_TIMEOUT = timedelta(minutes=5)
 """How long one attempt of an activity may take, whatever it waits for."""
+
+FLOOR_TIMEOUT = timedelta(minutes=1)
+"""How long one attempt at a floor may take: two requests to the cluster, and a few retries."""
 
 RECOVERY_TIMEOUT = timedelta(minutes=2)
 """How long a keeper tries to recover the state of the run before it, while a window waits."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
         ReleaseRequest,
         parse_instant,
     )
+    from workflows.floors import FloorSeen, FloorState, FloorTask, floor_by_name
     from workflows.keeper_state import KeeperState
 
 RESET_PATCH = "a-reset-run-recovers-state"
@@ -84,6 +85,11 @@ class CapacityKeeper:
         self._is_sleeping = False
         self._is_rate_limited = False
         self._is_leaving = False
+        self._wakes_at: datetime | None = None
+        self._floor_loops: dict[str, asyncio.Task[None]] = {}
+        self._floor_attempts: dict[str, int] = {}
+        self._floors_at_work: set[str] = set()
+        self._is_handing_over = False
 
     @workflow.run
     async def run(self, start: KeeperInput) -> str:
@@ -127,7 +133,7 @@ class CapacityKeeper:
         if request.namespace != namespace:
             raise _refusal(f"this keeper is for {namespace}, not {request.namespace}")
         self._check_room(lease)
-        if lease.tru <= 0:
+        if lease.tru < 0 or (not lease.tru and not lease.workers):
             raise _refusal(f"a lease of {lease.tru} TRU requests nothing; request 2 or more")
         if not lease.key:
             raise _refusal("a lease needs a key, such as payroll@2027-01-15T05:00:00Z")
@@ -174,6 +180,7 @@ class CapacityKeeper:
     async def _keep(self) -> None:
         """Observe and reconcile until nothing is left to do."""
         await self._recover()
+        self._drive_floors()
         while True:
             self._has_news = False
             self._state = transitions.expire(self._state, workflow.now())
@@ -198,6 +205,10 @@ class CapacityKeeper:
             await self._find_baseline()
             return
         due = transitions.next_due(self._state)
+        if self._state.is_settled and due is None and self._has_open_floors:
+            self._wakes_at = None
+            await workflow.wait_condition(lambda: self._has_news or not self._has_open_floors)
+            return
         if self._state.is_settled and due is not None and due > now:
             await self._sleep(due - now, "until the next end or observation")
             return
@@ -286,6 +297,7 @@ class CapacityKeeper:
 
     async def _run_activity(self, name: str, argument: object, summary: str) -> Observation:
         """Run one attempt of an activity that observes the namespace."""
+        self._wakes_at = workflow.now() + activity_types.ATTEMPT_TIMEOUT
         observation: Observation = await workflow.execute_activity(
             name,
             argument,
@@ -322,6 +334,7 @@ class CapacityKeeper:
     async def _sleep(self, length: timedelta, why: str) -> None:
         """Sleep for *length*, or until a lease comes or goes."""
         self._is_sleeping = True
+        self._wakes_at = workflow.now() + length
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(
                 lambda: self._is_roused, timeout=length, timeout_summary=why[:200]
@@ -332,6 +345,109 @@ class CapacityKeeper:
     def _is_roused(self) -> bool:
         """Whether there is something new to act upon, and no rate limit forbids it."""
         return self._has_news and not self._is_rate_limited
+
+    # Floors of pushed fleets, each in a loop of its own
+
+    def _drive_floors(self) -> None:
+        """See that each floor that the leases require, or that is raised, has its loop."""
+        for floor in self._state.floors:
+            name = floor.fleet.name
+            loop = self._floor_loops.get(name)
+            if loop is None or loop.done():
+                self._floor_loops[name] = asyncio.create_task(self._keep_floor(name))
+
+    async def _keep_floor(self, name: str) -> None:
+        """Keep the floor of one fleet where the leases require it, until it is given back.
+
+        No fault of it delays the TRU, or another fleet, nor do theirs delay it.
+        """
+        failures = 0
+        while True:
+            self._state = transitions.expire(self._state, workflow.now())
+            floor = self._floor(name)
+            if floor is None:
+                return
+            due = transitions.floor_due(self._state, floor, workflow.now())
+            if self._is_handing_over or due is None or due > workflow.now():
+                await self._until_floor_is_due(floor, due)
+                continue
+            failures = await self._set_floor(floor, failures)
+
+    async def _set_floor(self, floor: FloorState, failures: int) -> int:
+        """Take one step to the floor that is wanted; return how many have failed in a row."""
+        name = floor.fleet.name
+        task = FloorTask(
+            namespace=self._state.namespace,
+            fleet=floor.fleet,
+            wanted=floor.wanted,
+            mark=floor.mark,
+            windows=transitions.windows_of(self._state, name),
+        )
+        self._floors_at_work.add(name)
+        try:
+            seen: FloorSeen = await workflow.execute_activity(
+                activity_types.FLOOR,
+                task,
+                result_type=FloorSeen,
+                start_to_close_timeout=activity_types.FLOOR_TIMEOUT,
+                retry_policy=_ONCE,
+                summary=ui_text.floor_summary(task),
+            )
+        except ActivityError as error:
+            self._floor_failed(name, error, failures + 1)
+            return failures + 1
+        finally:
+            self._floors_at_work.discard(name)
+            self._floor_attempts[name] = self._floor_attempts.get(name, 0) + 1
+        self._state = transitions.record_floor(self._state, seen, workflow.now())
+        self._describe()
+        return 0
+
+    def _floor_failed(self, name: str, error: ActivityError, failures: int) -> None:
+        """Record the fault, and when to try again: later each time."""
+        fault = backoff.fault_of(error)
+        workflow.logger.warning("%s: %s: %s", self._state.namespace, name, fault.message)
+        retry_at = workflow.now() + backoff.delay(fault, failures, workflow.random().random())
+        self._state = transitions.floor_failed(self._state, name, fault.message, retry_at)
+        self._describe()
+
+    async def _until_floor_is_due(self, floor: FloorState, due: datetime | None) -> None:
+        """Wait until *due*, or until what is wanted of the floor has changed.
+
+        The loop of the TRU wakes at each end, and each timer is an Action: this sets one of its own
+        only where that loop may wake too late.
+        """
+        name = floor.fleet.name
+
+        def has_changed() -> bool:
+            known = self._floor(name)
+            return known is None or known.wanted != floor.wanted
+
+        def is_woken_in_time() -> bool:
+            wakes_at, now = self._wakes_at, workflow.now()
+            return wakes_at is not None and due is not None and now <= wakes_at <= due
+
+        if due is None or self._is_handing_over:
+            await workflow.wait_condition(has_changed)
+        elif is_woken_in_time():
+            await workflow.wait_condition(
+                lambda: has_changed() or workflow.now() >= due or not is_woken_in_time()
+            )
+        else:
+            with suppress(asyncio.TimeoutError):
+                await workflow.wait_condition(
+                    has_changed,
+                    timeout=due - workflow.now(),
+                    timeout_summary=f"until the floor of {name} is due"[:200],
+                )
+
+    def _floor(self, name: str) -> FloorState | None:
+        return floor_by_name(self._state.floors, name)
+
+    @property
+    def _has_open_floors(self) -> bool:
+        """Whether a floor has something left to do: a window that runs, or the way back."""
+        return any(not one.is_settled or one.wanted is not None for one in self._state.floors)
 
     # Beginning, handing over and ending
 
@@ -371,6 +487,8 @@ class CapacityKeeper:
         known = self._state
         remembers = bool(known.released) and not known.cancelled
         in_doubt = bool(known.doubt) and not known.cancelled
+        if self._has_open_floors or self._floors_at_work:
+            return False
         return not known.leases and known.is_settled and not remembers and not in_doubt
 
     @property
@@ -389,12 +507,16 @@ class CapacityKeeper:
     async def _let_updates_finish(self) -> None:
         """Answer every waiting lease request."""
         self._is_leaving = True
+        self._wakes_at = None
         await workflow.wait_condition(workflow.all_handlers_finished)
         self._is_leaving = False
 
     async def _hand_over(self) -> None:
         """Continue as a new run with the whole state, once no update is waiting."""
+        self._is_handing_over = True
         await self._let_updates_finish()
+        if self._floors_at_work:
+            await workflow.wait_condition(lambda: not self._floors_at_work)
         following = KeeperInput(
             namespace=self._state.namespace,
             state=self._state.to_hand_over,
@@ -407,8 +529,9 @@ class CapacityKeeper:
     def _change(self, state: KeeperState) -> None:
         """Go on with *state*; wake the keeper if that changes anything."""
         if state != self._state:
-            self._state = state
+            self._state = transitions.with_floors(state, workflow.now())
             self._has_news = True
+            self._drive_floors()
             self._describe()
 
     async def _until_answered(self, lease: Lease) -> None:
@@ -417,6 +540,11 @@ class CapacityKeeper:
         Without a timer of its own: an attempt ends by itself.
         """
         attempt = self._attempts
+        floor_attempts = {
+            one.fleet.name: self._floor_attempts.get(one.fleet.name, 0)
+            for one in self._state.floors
+            if one.fleet.name in lease.workers
+        }
         self._waiting_updates += 1
         try:
             await workflow.wait_condition(
@@ -424,13 +552,24 @@ class CapacityKeeper:
                     self._state.covers(
                         transitions.lease_or_successor(self._state, lease.key) or lease
                     )
-                    or self._attempts != attempt
                     or self._is_leaving
-                    or (self._is_sleeping and not self._is_roused)
+                    or (
+                        (self._attempts != attempt or (self._is_sleeping and not self._is_roused))
+                        and self._have_been_tried(floor_attempts)
+                    )
                 )
             )
         finally:
             self._waiting_updates -= 1
+
+    def _have_been_tried(self, attempts: dict[str, int]) -> bool:
+        """Tell whether each of these floors is covered, or was tried once more than before."""
+        return all(
+            (floor := self._floor(name)) is None
+            or floor.is_covered
+            or self._floor_attempts.get(name, 0) != before
+            for name, before in attempts.items()
+        )
 
     def _answer(self, lease: Lease) -> LeaseAnswer:
         """Return how far *lease* is covered, and whether to request it again if it isn't."""

@@ -24,6 +24,7 @@ from workflows.contract import (
     LeaseRequest,
     ReleaseRequest,
 )
+from workflows.floors import FloorSeen, FloorTask
 from workflows.keeper_state import KeeperState
 from workflows.keeper_transitions import (
     BaselineFound,
@@ -110,7 +111,7 @@ class _Recorder:
                 self._judge(self.state.leases, at)
             case Cancelled():
                 self._go(after, at, released_by=CANCELLED_BY)
-            case ReconcileInput():
+            case ReconcileInput() | FloorTask() | FloorSeen():
                 self._go(after, at)
         self.before = at
 

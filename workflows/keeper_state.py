@@ -23,6 +23,7 @@ from workflows.contract import (
     Target,
     target_of_leases,
 )
+from workflows.floors import Floors
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,17 @@ class _RailsIndex:
             index = self._by_value.setdefault(rails, len(self._by_value))
             self._by_id[id(rails)] = index
         return index
+
+
+@lru_cache(maxsize=256)
+def _demanding(same: SameTuple) -> tuple[Lease, ...]:
+    """Return the leases whose TRU count; the very tuple where all do, which caches go by."""
+    counting = tuple(one for one in same.leases if one.tru_from is None and _has_tru(one))
+    return same.leases if len(counting) == len(same.leases) else counting
+
+
+def _has_tru(lease: Lease) -> bool:
+    return lease.tru > 0 or not lease.workers
 
 
 OBSERVE_EVERY = timedelta(minutes=30)
@@ -202,6 +214,7 @@ class KeeperState:
         cloud: The URL of the Cloud API where the namespace was observed, and its capacities were
             requested; empty until then. A worker for another one changes nothing.
         packed: *leases* and *released* where they are many and on their way to another run.
+        floors: The floors of pushed fleets, each by itself.
     """
 
     namespace: str
@@ -232,21 +245,27 @@ class KeeperState:
     note: str = ""
     cloud: str = ""
     packed: Any = None
+    floors: Floors = ()
+
+    @property
+    def demanding(self) -> tuple[Lease, ...]:
+        """The leases whose TRU count now: not those of workers alone, nor those that come later."""
+        return _demanding(SameTuple(self.leases))
 
     @property
     def target(self) -> Target:
         """The capacity to reconcile to, given what the Cloud has; the baseline must be known."""
-        return self._target(self.leases, within_inventory=True)
+        return self._target(self.demanding, within_inventory=True)
 
     @property
     def full_target(self) -> Target:
         """The target of the leases, whether or not the Cloud has as much."""
-        return self._target(self.leases)
+        return self._target(self.demanding)
 
     @property
     def allowed(self) -> tuple[int, ...]:
         """The TRU values that the rails of any lease and the Cloud both allow, ascending."""
-        rails = {self._narrowed(lease.rails) for lease in demand_of(self.leases).deciding} or {
+        rails = {self._narrowed(lease.rails) for lease in demand_of(self.demanding).deciding} or {
             self._narrowed(None)
         }
         return tuple(sorted({tru for each in rails for tru in each.allowed}))
@@ -265,13 +284,13 @@ class KeeperState:
             return False
         wanted = self.target.capacity
         if self.in_force is None:
-            return not (self.leases or self.requested)
+            return not (self.demanding or self.requested)
         return self.in_force == wanted or (self.foreign and self.leaves_alone(self.in_force))
 
     @property
     def needs_baseline(self) -> bool:
         """Whether the baseline has to be found, where it isn't known."""
-        return bool(self.leases or self.doubt) or self.needs_observation
+        return bool(self.demanding or self.doubt) or self.needs_observation
 
     @property
     def needs_final_observation(self) -> bool:
@@ -280,7 +299,7 @@ class KeeperState:
         A lease that changed nothing has no revert on which external changes are seen; a
         declared baseline has to be in force afterwards all the same.
         """
-        return self.had_leases and self.baseline_declared and not self.leases
+        return self.had_leases and self.baseline_declared and not self.demanding
 
     def holds(self, lease: Lease) -> bool:
         """Tell whether a lease with the key of *lease* is active."""
@@ -295,19 +314,24 @@ class KeeperState:
         """
         if found in (*self.requested, self.baseline):
             return False
-        if self.baseline_declared and not self.leases:
+        if self.baseline_declared and not self.demanding:
             return False
         return self.aps_of(found) > self.aps_of(self.target.capacity)
 
     def covers(self, lease: Lease) -> bool:
-        """Tell whether the capacity in force is what *lease* requests, as its rails allow it.
+        """Tell whether what is in force is what *lease* requests by now, as its rails allow it.
 
         Pending changes count too: a revert that is under way may have taken it already.
         """
+        floors = (one for one in self.floors if one.fleet.name in lease.workers)
+        if not all(one.is_covered for one in floors):
+            return False
+        if (lease.workers and not lease.tru) or lease.tru_from is not None:
+            return True
         if self.in_force is None or self.baseline is None:
             return False
         there = min(self.aps_of(capacity) for capacity in (self.in_force, *self.pending))
-        alone = (lease,) if lease.combine == "max" else self.leases
+        alone = (lease,) if lease.combine == "max" else self.demanding
         wanted = self._target(alone)
         return there >= self.aps_of(wanted.capacity)
 
@@ -316,7 +340,7 @@ class KeeperState:
 
         What one with ``combine: max`` gets doesn't depend on the others.
         """
-        alone = (lease,) if lease.combine == "max" else self.leases
+        alone = (lease,) if lease.combine == "max" else self.demanding
         return self._target(alone), self._target(alone, within_inventory=True)
 
     def aps_of(self, capacity: Capacity) -> float:
@@ -345,7 +369,8 @@ class KeeperState:
     @property
     def for_reconcile(self) -> KeeperState:
         """The part of the state that one reconcile needs, small also with thousands of leases."""
-        return replace(self, leases=demand_of(self.leases).deciding, released=())
+        deciding = demand_of(self.demanding).deciding
+        return replace(self, leases=deciding, released=(), floors=())
 
     def _target(self, leases: tuple[Lease, ...], *, within_inventory: bool = False) -> Target:
         assert self.baseline is not None, "there is no target before the baseline is known"

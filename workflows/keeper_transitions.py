@@ -15,7 +15,19 @@ from datetime import datetime, timedelta
 
 from workflows.activity_types import KeeperInput, Observation, ReconcileInput
 from workflows.contract import Capacity, KeeperHealth, Lease, LeaseRequest, Rails, ReleaseRequest
-from workflows.keeper_state import Declaration, KeeperState, KnownOptions, demand_of
+from workflows.floors import (
+    FloorSeen,
+    FloorState,
+    FloorTask,
+    after_look,
+    floor_by_name,
+    floors_at,
+    merged,
+    next_change,
+    to_look_at,
+    with_floor,
+)
+from workflows.keeper_state import Declaration, Group, KeeperState, KnownOptions, demand_of
 from workflows.operation_ids import is_own, origin_of
 
 REVERT_DEADLINE = timedelta(minutes=10)
@@ -47,7 +59,24 @@ def grant(state: KeeperState, request: LeaseRequest, now: datetime) -> KeeperSta
     known = declare(_after_idling(state) if is_idle else state, request)
     held = None if request.replaces == lease.key else lease_by_key(state, lease.key)
     taken = held or with_declaration(known, lease)
-    return replace(known, leases=_with_lease(known.leases, taken), had_leases=True)
+    leases = _with_lease(known.leases, taken)
+    had_leases = known.had_leases or lease.tru > 0
+    return with_floors(replace(known, leases=leases, had_leases=had_leases), now)
+
+
+def with_floors(state: KeeperState, now: datetime) -> KeeperState:
+    """Return *state* with what its leases require at *now*: workers, and TRU that come later.
+
+    The same object where nothing has changed.
+    """
+    if any(lease.tru_from is not None and lease.tru_from <= now for lease in state.leases):
+        due = (
+            replace(lease, tru_from=None) if lease.tru_from and lease.tru_from <= now else lease
+            for lease in state.leases
+        )
+        state = replace(state, leases=tuple(due))
+    floors = floors_at(state.floors, state.leases, now)
+    return state if floors is state.floors else replace(state, floors=floors)
 
 
 def _replaces_a_released_lease(state: KeeperState, request: LeaseRequest) -> bool:
@@ -128,6 +157,7 @@ def _after_idling(state: KeeperState) -> KeeperState:
         revision=state.revision,
         project=state.project,
         observe_every_seconds=state.observe_every_seconds,
+        floors=state.floors,
     )
 
 
@@ -177,13 +207,13 @@ def expire(state: KeeperState, now: datetime) -> KeeperState:
     The same object where none has: caches are keyed by the identity of its tuple of leases.
     """
     if all(lease.until > now for lease in (*state.leases, *state.released)):
-        return state
+        return with_floors(state, now)
     left = replace(
         state,
         leases=tuple(lease for lease in state.leases if lease.until > now),
         released=tuple(lease for lease in state.released if lease.until > now),
     )
-    return promote_other_declaration(left)
+    return with_floors(promote_other_declaration(left), now)
 
 
 def record_target(state: KeeperState, now: datetime) -> KeeperState:
@@ -246,7 +276,7 @@ def record_observation(
         options=options or state.options,
         observed_at=now,
         needs_observation=False,
-        had_leases=bool(state.leases),
+        had_leases=bool(state.demanding),
         fault="",
         retry_at=None,
     )
@@ -337,7 +367,7 @@ def take_over(state: KeeperState, old: KeeperState) -> KeeperState:
     own = tuple(lease for lease in state.leases if lease.key not in gone)
     known = replace(state, leases=own, released=(*state.released, *old.released))
     if old.cancelled and old.is_settled:
-        return known
+        return replace(known, floors=merged(known.floors, old.floors))
     given = {lease.key for lease in state.released}
     kept = tuple(lease for lease in old.leases if lease.key not in given)
     known = _take_over_declaration(known, replace(old, leases=kept))
@@ -350,18 +380,21 @@ def take_over(state: KeeperState, old: KeeperState) -> KeeperState:
         requested=old.requested,
         cloud=old.cloud or known.cloud,
         needs_observation=old.baseline is not None,
+        floors=merged(known.floors, old.floors),
     )
 
 
 def next_end(state: KeeperState) -> datetime | None:
-    """Return when the next lease ends; None without leases."""
-    return min((lease.until for lease in state.leases), default=None)
+    """Return when the next lease ends, or its TRU come to count; None without leases."""
+    later = [lease.tru_from for lease in state.leases if lease.tru_from is not None]
+    return min((*later, *(lease.until for lease in state.leases)), default=None)
 
 
 def next_due(state: KeeperState) -> datetime | None:
     """Return when the next lease ends or the next observation is due; None if nothing is."""
     ends = [lease.until for lease in (*state.leases, *state.released)]
-    if (state.leases or state.doubt) and state.observed_at is not None:
+    ends += [lease.tru_from for lease in state.leases if lease.tru_from is not None]
+    if (state.demanding or state.doubt) and state.observed_at is not None:
         usual = timedelta(seconds=state.observe_every_seconds)
         ends.append(state.observed_at + (RETRY_SHORTAGE_EVERY if state.is_short else usual))
     return min(ends, default=None)
@@ -379,18 +412,68 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
     A lease that has just ended by that clock, and is still held, counts as running.
     """
     known = expire(state, now - CLOCK_TOLERANCE)
-    short = [one for one in demand_of(known.leases).groups if not known.covers(one.lease)]
+    short = [one for one in demand_of(known.demanding).groups if not known.covers(one.lease)]
+    short += [Group(one, one.start) for one in known.leases if not _has_workers(known, one)]
     if short:
         return "uncovered" if any(one.opens <= now for one in short) else "raising"
     if state.doubt:
         return "unknown"
     if state.foreign:
         return "foreign"
+    if known.is_settled and (since := _floors_due_since(known)) is not None:
+        return "overdue" if now - since > REVERT_DEADLINE else "reverting"
     if known.is_settled:
-        return "ok"
+        return "foreign" if any(one.foreign for one in known.floors) else "ok"
     ended = [lease.until for lease in state.leases if lease.until <= now]
     reverting_since = min([*ended, state.target_since or now])
     return "overdue" if now - reverting_since > REVERT_DEADLINE else "reverting"
+
+
+def _has_workers(state: KeeperState, lease: Lease) -> bool:
+    """Tell whether each pushed fleet of *lease* has the floor that is due."""
+    floors = (one for one in state.floors if one.fleet.name in lease.workers)
+    return all(one.is_covered for one in floors)
+
+
+def _floors_due_since(state: KeeperState) -> datetime | None:
+    """Return since when a floor is to be given back that isn't yet; None without one."""
+    waits = (one.since for one in state.floors if one.wanted is None and not one.is_settled)
+    return min((since for since in waits if since is not None), default=None)
+
+
+def floor_due(state: KeeperState, floor: FloorState, now: datetime) -> datetime | None:
+    """Return when something is to be done about *floor*, from *now* on; None where nothing is.
+
+    At once unless it is settled or waits after a fault; else at the next look, the next end of a
+    lease, or when a window's workers come to count.
+    """
+    if not floor.is_settled:
+        return floor.retry_at or now
+    name = floor.fleet.name
+    mine = [lease for lease in state.leases if name in lease.workers]
+    due = [*(lease.until for lease in mine), *next_change(mine, now)]
+    if floor.wanted is not None and floor.observed_at is not None:
+        due.append(floor.observed_at + timedelta(seconds=state.observe_every_seconds))
+    return min(due, default=None)
+
+
+def windows_of(state: KeeperState, fleet: str) -> tuple[str, ...]:
+    """Return the windows whose leases request workers of *fleet*, a few of them."""
+    return tuple(sorted({one.window for one in state.leases if fleet in one.workers}))[:20]
+
+
+def record_floor(state: KeeperState, seen: FloorSeen, now: datetime) -> KeeperState:
+    """Return *state* with what an activity has *seen* of a floor at *now*."""
+    return replace(state, floors=after_look(state.floors, seen, now))
+
+
+def floor_failed(state: KeeperState, name: str, why: str, retry_at: datetime) -> KeeperState:
+    """Return *state* after an attempt at a floor failed: anything may have come of it."""
+    before = floor_by_name(state.floors, name)
+    if before is None:
+        return state
+    failed = replace(before, fault=why, retry_at=retry_at, needs_look=True)
+    return replace(state, floors=with_floor(state.floors, failed))
 
 
 def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
@@ -528,6 +611,8 @@ Recorded = (
     | ReleaseRequest
     | ReconcileInput
     | Observation
+    | FloorTask
+    | FloorSeen
     | BaselineFound
     | Recovered
     | Cancelled
@@ -560,7 +645,12 @@ def after_recorded(state: KeeperState, value: Recorded, at: datetime) -> KeeperS
             return release_requested(state, value, at)
         case ReconcileInput(state=known):
             # It has the leases that decide, for the sake of its size; all else is complete.
-            return replace(known, leases=state.leases, released=state.released)
+            return replace(known, leases=state.leases, released=state.released, floors=state.floors)
+        case FloorTask(fleet=fleet):
+            # Until its end is on record, anything may have come of it.
+            return replace(state, floors=to_look_at(state.floors, fleet.name))
+        case FloorSeen():
+            return replace(state, floors=after_look(state.floors, value, at))
         case BaselineFound(observation=seen) if state.baseline is None:
             return record_baseline(bind(state, seen), seen.found, seen.request)
         case Observation():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from workflows.contract import Capacity, RoundView
+from workflows.contract import Capacity, DeclaredFleet, RoundView
 from workflows.contract.findings import SLOWEST_ROUND, STATES, NamespaceFacts, NamespaceStatus
 from workflows.contract.follow import FOLLOW_STATES, follow_state
 
@@ -87,8 +87,16 @@ OF_ANY_WORKER = (
         "From the end of the last lease to the baseline being in force",
         "before the first one",
     ),
+    Family(
+        "worker_replicas",
+        "gauge",
+        (NAMESPACE, "fleet"),
+        "Replicas that the fleet should have, as `GET /v1/replicas/FLEET` answers",
+        "where that can't be known",
+    ),
 )
-"""Metrics of each worker by itself; those but the first count what its own activities did."""
+"""Metrics of each worker by itself. Those between the first and the last count what its own
+activities did; what fleets should have, any worker knows."""
 
 OF_THE_WATCHDOG = (
     Family(
@@ -267,7 +275,14 @@ def is_current(view: RoundView, now: datetime) -> bool:
     return now - report.at <= timedelta(seconds=report.interval) + SLOWEST_ROUND
 
 
-def exposition(view: RoundView | None, now: datetime, *, version: str, tzdata: str) -> str:
+def exposition(
+    view: RoundView | None,
+    now: datetime,
+    *,
+    version: str,
+    tzdata: str,
+    replicas: Iterable[tuple[DeclaredFleet, int]] = (),
+) -> str:
     """Return the metrics of a worker in Prometheus' text format, but for the SDK's meter's own.
 
     Args:
@@ -275,9 +290,14 @@ def exposition(view: RoundView | None, now: datetime, *, version: str, tzdata: s
         now: The time.
         version: The planner's version.
         tzdata: The version of its time zone tables.
+        replicas: How many replicas each fleet should have, where that is known.
     """
     samples: dict[str, list[Sample]] = {
-        "build_info": [({"version": version, "tzdata": tzdata}, 1.0)]
+        "build_info": [({"version": version, "tzdata": tzdata}, 1.0)],
+        "worker_replicas": [
+            ({NAMESPACE: one.namespace, "fleet": one.fleet.name}, float(count))
+            for one, count in replicas
+        ],
     }
     if view is not None and is_current(view, now):
         samples |= _of_round(view)

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from temporalio import activity
 from temporalio.common import MetricMeter
@@ -23,9 +25,14 @@ from temporalio.exceptions import ApplicationError
 from workflows import activity_types
 from workflows.activity_types import Observation
 from workflows.contract import Capacity, Lease, RoundView, WatchdogReport
+from workflows.contract.fleets import KubernetesTarget, NotKnown, UnknownFleet
+from workflows.floors import FloorSeen, FloorTask
 from workflows.keeper_state import KeeperState
 from workflows.metrics import NAMESPACE, PREFIX, exposition
 from workflows.operation_ids import is_own
+
+if TYPE_CHECKING:
+    from workflows.replicas import Replicas
 
 CONTEXT = (
     "temporal_workflow",
@@ -123,6 +130,21 @@ def log_change(
     logging.getLogger("planner.capacity").info(message, extra={EVENT: fields})
 
 
+def log_floor(task: FloorTask, seen: FloorSeen, target: KubernetesTarget) -> None:
+    """Log that the floor of a fleet has changed, as one line with its fields."""
+    fields = {
+        "event": "floor changed",
+        NAMESPACE: task.namespace,
+        "fleet": seen.name,
+        "from_replicas": seen.found,
+        "to_replicas": seen.in_force,
+        "windows": task.windows,
+        "object": str(target),
+    }
+    message = f"{task.namespace}: floor of {seen.name}: {seen.found} → {seen.in_force}"
+    logging.getLogger("planner.capacity").info(message, extra={EVENT: fields})
+
+
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0)
 """Seconds: provisioning takes about two minutes, an outage hours."""
 
@@ -183,6 +205,8 @@ def _meter(namespace: str) -> MetricMeter:
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
+REPLICAS_PATH = "/v1/replicas/"
+JSON_TYPE = "application/json"
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN_TYPE = "text/plain; charset=utf-8"
 
@@ -217,17 +241,20 @@ async def health_endpoint(
     port: int,
     is_healthy: Callable[[], bool],
     problems: Callable[[], Iterable[str]] = tuple,
+    replicas: Replicas | None = None,
 ) -> AsyncIterator[int]:
     """Answer ``GET /healthz`` with 200 while *is_healthy*, else 503; yields the port.
 
     ``GET /readyz`` is answered with 200 while there are no *problems* besides, else with 503
-    and a line for each.
+    and a line for each; ``GET /v1/replicas/FLEET`` by *replicas*.
 
     Raises:
         OSError: The port is taken.
     """
 
     async def respond(head: bytes) -> bytes:
+        if _request_line(head)[1].startswith(REPLICAS_PATH):
+            return await replicas_response(head, replicas, datetime.now(UTC))
         return health_response(head, healthy=is_healthy(), problems=problems())
 
     async with _endpoint(host, port, respond) as bound:
@@ -244,6 +271,8 @@ async def metrics_endpoint(host: str, port: int, exporter: Exporter) -> AsyncIte
 
     async def respond(head: bytes) -> bytes:
         method, path = _request_line(head)
+        if path.startswith(REPLICAS_PATH):
+            return await replicas_response(head, exporter.replicas, datetime.now(UTC))
         if path != METRICS_PATH:
             return _response("404 Not Found", f"ask for {METRICS_PATH}\n")
         if method not in ("GET", "HEAD"):
@@ -262,13 +291,15 @@ async def metrics_endpoint(host: str, port: int, exporter: Exporter) -> AsyncIte
 class Exporter:
     """The metrics of a worker: the SDK's, and what the watchdog's latest round saw here.
 
-    *core* is the address, of this machine only, on which the SDK serves its own.
+    *core* is the address, of this machine only, on which the SDK serves its own. *replicas*
+    answers how many workers fleets should have.
     """
 
     core: tuple[str, int]
     version: str
     tzdata: str
     view: RoundView | None = None
+    replicas: Replicas | None = None
 
     def take(self, view: RoundView | None) -> None:
         """Take what a round saw; None once another worker may go on with the rounds."""
@@ -280,7 +311,14 @@ class Exporter:
         Raises:
             OSError: The SDK doesn't answer.
         """
-        own = exposition(self.view, now, version=self.version, tzdata=self.tzdata)
+        known = await self.replicas.known(now) if self.replicas else []
+        own = exposition(
+            self.view,
+            now,
+            version=self.version,
+            tzdata=self.tzdata,
+            replicas=[(one, answer.replicas) for one, answer in known],
+        )
         return await _fetch_text(*self.core) + own
 
 
@@ -338,6 +376,27 @@ def health_response(head: bytes, *, healthy: bool, problems: Iterable[str] = ())
         status = "503 Service Unavailable" if why else "200 OK"
         text = "".join(f"{one}\n" for one in why) or "ok\n"
     return _response(status, text, has_body=method != "HEAD")
+
+
+async def replicas_response(head: bytes, replicas: Replicas | None, now: datetime) -> bytes:
+    """Return the HTTP response to a request for the replicas of a fleet.
+
+    What can't be known is a 503 with the reason, so that whoever scales by it falls back.
+    """
+    method, path = _request_line(head)
+    if method not in ("GET", "HEAD"):
+        return _response("405 Method Not Allowed", "GET or HEAD\n")
+    name = unquote(path.removeprefix(REPLICAS_PATH))
+    try:
+        if replicas is None:
+            raise NotKnown("the worker is starting")
+        answer = await replicas.answer(name, now)
+    except UnknownFleet as error:
+        return _response("404 Not Found", f"{error}\n")
+    except NotKnown as error:
+        return _response("503 Service Unavailable", f"{error}\n")
+    text = json.dumps(answer.plain) + "\n"
+    return _response("200 OK", text, kind=JSON_TYPE, has_body=method == "GET")
 
 
 def _request_line(head: bytes) -> tuple[str, str]:

@@ -155,7 +155,9 @@ class ProvisionBoost:
                 start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
                 heartbeat_timeout=activity_types.HEARTBEAT_TIMEOUT,
                 retry_policy=_KEEPER_RETRIES,
-                summary=f"Request {lease.tru} TRU from keeper/{request.namespace}"[:200],
+                summary=f"Request {ui_text.demand_text(lease)} from keeper/{request.namespace}"[
+                    :200
+                ],
             )
         except ActivityError as error:
             # So a cancel arrives while the activity runs; otherwise as a CancelledError.
@@ -214,8 +216,8 @@ class ProvisionBoost:
     def _failure(self, request: BoostRequest, lease: Lease, message: str) -> ApplicationError:
         """Return the failure of a window that was not covered: what was wrong, what to do."""
         text = (
-            f"{request.namespace} did not get the {lease.tru} TRU of {lease.window} before its "
-            f"end at {ui_text.format_minute(lease.until)}: {message}. See the workflow "
+            f"{request.namespace} did not get the {ui_text.demand_text(lease)} of {lease.window} "
+            f"before its end at {ui_text.format_minute(lease.until)}: {message}. See the workflow "
             f"keeper/{request.namespace}; check the Cloud API key, the namespace's name and "
             "the TRU available to it, then `planner boost` for as long as it is still needed"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from workflows.contract import Capacity, KeeperStatus, Lease, Rails, format_instant
+from workflows.floors import FloorState, FloorTask
 from workflows.keeper_state import Declaration, KeeperState
 from workflows.keeper_transitions import health_of, was_released
 
@@ -19,7 +20,39 @@ def describe_lease(lease: Lease) -> str:
     requester = "" if lease.by == "schedule" else f", requested by {lease.by}"
     reason = f" ({lease.reason})" if lease.reason else ""
     until = format_minute(lease.until)
-    return f"{lease.window}: {lease.tru} TRU{added} until {until}{requester}{reason}"
+    return f"{lease.window}: {demand_text(lease)}{added} until {until}{requester}{reason}"
+
+
+def demand_text(lease: Lease) -> str:
+    """Return what *lease* requests: ``8 TRU, 20 workers for payments``."""
+    later = f" from {format_minute(lease.tru_from)} on" if lease.tru_from else ""
+    tru = [f"{lease.tru} TRU{later}"] if lease.tru or not lease.workers else []
+    workers = [f"{count} workers for {name}" for name, count in sorted(lease.workers.items())]
+    return ", ".join((*tru, *workers))
+
+
+def describe_floor(floor: FloorState) -> str:
+    """Return what is in force of a fleet's floor, what is wanted, and why the two differ."""
+    known = "not known yet" if floor.in_force is None else f"{floor.in_force} workers"
+    wanted = "back to what was before" if floor.wanted is None else f"{floor.wanted} wanted"
+    parts = [f"Floor of {floor.fleet.name} ({floor.target}): {known}, {wanted}"]
+    if floor.mark is not None:
+        before = "none" if floor.mark.baseline is None else str(floor.mark.baseline)
+        parts.append(f"before: {before}")
+    if floor.fault:
+        until = f" until {format_minute(floor.retry_at)}" if floor.retry_at else ""
+        parts.append(f"fault, waiting{until} to try again: {floor.fault}")
+    if floor.note:
+        parts.append(floor.note)
+    return "; ".join(parts) + "."
+
+
+def floor_summary(task: FloorTask) -> str:
+    """Return what a step to a floor is for, short enough for an activity's summary."""
+    windows = ", ".join(task.windows)
+    if task.wanted is None:
+        return f"Give back the floor of {task.fleet.name}"[:200]
+    return f"At least {task.wanted} workers for {task.fleet.name}, for {windows}"[:200]
 
 
 def format_minute(instant: datetime) -> str:
@@ -66,6 +99,7 @@ def keeper_details(state: KeeperState, now: datetime) -> str:
     lines += [f"- {describe_lease(lease)}" for lease in state.leases[:SHOWN_LEASES]]
     if len(state.leases) > SHOWN_LEASES:
         lines.append(f"- and {len(state.leases) - SHOWN_LEASES} more, which end later")
+    lines += map(describe_floor, state.floors)
     if state.baseline is not None and not state.doubt:
         origin = "declared in the calendar" if state.baseline_declared else "found"
         lines.append(f"Baseline: {state.baseline} ({origin}).")
@@ -74,6 +108,8 @@ def keeper_details(state: KeeperState, now: datetime) -> str:
 
 def _headline(state: KeeperState, now: datetime) -> str:
     known = "not known yet" if state.in_force is None else str(state.in_force)
+    if state.baseline is None and not state.needs_baseline:
+        return "No TRU are requested."
     if state.baseline is None:
         return f"In force: {known}. Looking for the baseline."
     wanted = state.target.capacity
@@ -137,10 +173,24 @@ def lease_answer(state: KeeperState, lease: Lease) -> str:
     """Return how far *lease* is covered, and why not."""
     known = "unknown" if state.in_force is None else str(state.in_force)
     reason = f"; {state.target.reason}" if state.baseline and state.target.reason else ""
+    floors = [one for one in state.floors if one.fleet.name in lease.workers]
+    workers = "".join(f"; {_floor_answer(one)}" for one in floors)
+    until = format_minute(lease.until)
+    if state.covers(lease) and lease.tru_from is not None:
+        return f"{lease.tru} TRU from {format_minute(lease.tru_from)} on, until {until}{workers}"
+    if state.covers(lease) and lease.workers and not lease.tru:
+        return f"granted until {until}{workers or f': {demand_text(lease)}'}"
     if state.covers(lease):
-        return f"{known} in force until {format_minute(lease.until)}{reason}"
+        return f"{known} in force until {until}{reason}{workers}"
     fault = f"; {_retry_text(state)}: {state.fault}" if state.fault else ""
-    return f"{lease.tru} TRU requested, {known} in force{reason}{fault}"
+    return f"{demand_text(lease)} requested, {known} in force{reason}{fault}{workers}"
+
+
+def _floor_answer(floor: FloorState) -> str:
+    """Return how many workers of a fleet are held as its floor, and why not as many as wanted."""
+    known = "unknown" if floor.in_force is None else str(floor.in_force)
+    fault = f" ({floor.fault})" if floor.fault else f" ({floor.note})" if floor.note else ""
+    return f"floor of {floor.fleet.name}: {known}{fault}"
 
 
 def lease_denial(state: KeeperState, lease: Lease) -> str:

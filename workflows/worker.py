@@ -23,7 +23,8 @@ from workflows.activities.capacity import (
     RefusedKeys,
     signal_keepers,
 )
-from workflows.activities.keeper import BoostActivities, KeeperActivities
+from workflows.activities.floors import Cluster, FloorActivities
+from workflows.activities.keeper import BoostActivities, KeeperActivities, KeeperStates
 from workflows.activities.notices import NoticeSender
 from workflows.activities.watchdog import KeyExpiries, WatchdogActivities
 from workflows.cloud import KeySource
@@ -54,6 +55,7 @@ PURE_MODULES = (
     "activity_types",
     "backoff",
     "contract",
+    "floors",
     "keeper_state",
     "keeper_transitions",
     "operation_ids",
@@ -82,6 +84,7 @@ def build_worker(
     observe_every: timedelta = OBSERVE_EVERY,
     watchdog: WatchdogActivities | None = None,
     refused_keys: RefusedKeys | None = None,
+    cluster: Cluster | None = None,
 ) -> Worker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
@@ -99,6 +102,7 @@ def build_worker(
         watchdog: The watchdog's activity, whose calendars boosts from code are held to, too;
             None for a worker that leaves both to others.
         refused_keys: Remembers the namespaces whose key is refused, for `signal_keepers`.
+        cluster: The Kubernetes cluster of the pushed fleets; None where there is none.
     """
     capacity = CapacityActivities(cloud, patience=patience, refused_keys=refused_keys)
     keepers = KeeperActivities(client, observe_every=observe_every)
@@ -111,7 +115,7 @@ def build_worker(
             *([Watchdog] if watchdog else []),
             *([RequestBoost] if boosts else []),
         ],
-        activities=_activities(capacity, keepers, watchdog, boosts),
+        activities=_activities(capacity, keepers, FloorActivities(cluster), watchdog, boosts),
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
@@ -125,6 +129,7 @@ def build_worker(
 def _activities(
     capacity: CapacityActivities,
     keepers: KeeperActivities,
+    floors: FloorActivities,
     watchdog: WatchdogActivities | None,
     boosts: BoostActivities | None,
 ) -> list[Callable[..., Any]]:
@@ -135,6 +140,7 @@ def _activities(
         keepers.request_lease,
         keepers.release_lease,
         keepers.recover_state,
+        floors.reconcile,
         *([watchdog.watch] if watchdog else []),
         *([boosts.admit] if boosts else []),
     ]
@@ -152,6 +158,8 @@ async def run_worker(
     on_round: Callable[[RoundView | None], None] = lambda _: None,
     sender: NoticeSender | None = None,
     key_expiries: KeyExpiries | None = None,
+    states: KeeperStates | None = None,
+    cluster: Cluster | None = None,
 ) -> None:
     """Run a worker until *stop* is set; running activities may then take `GRACE` to end.
 
@@ -168,16 +176,24 @@ async def run_worker(
         on_round: Takes what each round of the watchdog saw here, and None once it isn't here.
         sender: Sends the notices that projects declare; without it, none is sent.
         key_expiries: Looks up when the keys for namespaces expire.
+        states: What keepers answered last, shared with others who ask.
+        cluster: The Kubernetes cluster of the pushed fleets; None where there is none.
     """
     watchdog = WatchdogActivities(
         *(client, cloud, calendars, baseline, task_queue),
         on_round=on_round,
         sender=sender,
         key_expiries=key_expiries,
+        states=states,
     )
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(
-        client, cloud, task_queue=task_queue, watchdog=watchdog, refused_keys=refused
+        client,
+        cloud,
+        task_queue=task_queue,
+        watchdog=watchdog,
+        refused_keys=refused,
+        cluster=cluster,
     ):
         signalling = asyncio.create_task(signal_keepers(client, refused)) if refused else None
         try:

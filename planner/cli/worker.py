@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from temporalio.runtime import Runtime
 
     from planner.temporal.client import Server
+    from workflows.activities.floors import KubernetesCluster
     from workflows.cloud import CloudClient
     from workflows.observability import Exporter, Readiness
+    from workflows.replicas import Backlogs, Replicas
 
 HIGHEST_PORT = 65_535
 
@@ -68,6 +70,8 @@ def worker(
 
     Before it says that it runs, it checks server, namespace and keys. What is missing for
     good ends it with 1; what may come is said, and keeps /readyz at 503 until it is there.
+    Beside its health and its metrics it answers GET /v1/replicas/FLEET: how many workers a
+    fleet should have by the calendar, for KEDA or another scaler to ask.
     It carries the watchdog, too: every two minutes it looks whether all is as the calendars
     say, on a schedule of its own, planner-watchdog, which is made where it is missing.
     """
@@ -86,9 +90,11 @@ async def work(
 
     from planner.temporal.client import connect, server_of
     from planner.temporal.watchdog import LiveCalendars
+    from workflows.activities.keeper import KeeperStates
     from workflows.activities.notices import NoticeSender
     from workflows.cloud import keys_from
     from workflows.observability import Readiness
+    from workflows.replicas import Replicas
     from workflows.worker import run_worker
 
     stop, loop, readiness = asyncio.Event(), asyncio.get_running_loop(), Readiness()
@@ -96,11 +102,14 @@ async def work(
         cloud = await stack.enter_async_context(open_cloud())
         runtime, exporter = _runtime(metrics)
         client = await connect(runtime)
+        own = StartedWorker(server_of(client), cloud, readiness)
+        calendars, states = LiveCalendars(own.server), KeeperStates(client)
+        replicas = Replicas(client, calendars, states, _backlogs())
         if exporter:
+            exporter.replicas = replicas
             await stack.enter_async_context(_metrics(metrics, exporter))
         if health:
-            await stack.enter_async_context(_health(health, stop, readiness))
-        own = StartedWorker(server_of(client), cloud, readiness)
+            await stack.enter_async_context(_health(health, stop, readiness, replicas))
         await own.check_start()
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
@@ -118,15 +127,37 @@ async def work(
                 *(client, cloud),
                 stop=stop,
                 keys=keys_from(os.environ),
-                calendars=LiveCalendars(own.server),
+                calendars=calendars,
                 baseline=baseline.value,
                 on_round=exporter.take if exporter else lambda _: None,
                 sender=NoticeSender(os.environ),
                 key_expiries=cloud.key_expiries,
+                states=states,
+                cluster=_cluster(),
             )
         except RuntimeError as error:  # how the SDK says that a worker can't begin, or go on
             raise ServerError(f"the worker ended: {str(error).partition(': Status')[0]}") from error
     log("The worker has stopped.", event="worker stopped")
+
+
+def _backlogs() -> Backlogs:
+    """Return what reads the backlog of fleets, by the environment's variables."""
+    from workflows.replicas import Backlogs
+
+    try:
+        return Backlogs.of_environment(os.environ)
+    except ValueError as error:
+        raise ServerError(str(error)) from error
+
+
+def _cluster() -> KubernetesCluster | None:
+    """Return the Kubernetes cluster of pushed fleets; None where the worker reaches none."""
+    from workflows.activities.floors import KubernetesCluster
+
+    try:
+        return KubernetesCluster.of_environment(os.environ)
+    except ValueError as error:
+        raise ServerError(str(error)) from error
 
 
 def log(text: str, *, level: int = INFO, **fields: object) -> None:
@@ -201,14 +232,16 @@ class StartedWorker:
 
 
 @asynccontextmanager
-async def _health(address: str, stop: asyncio.Event, readiness: Readiness) -> AsyncIterator[None]:
+async def _health(
+    address: str, stop: asyncio.Event, readiness: Readiness, replicas: Replicas
+) -> AsyncIterator[None]:
     """Serve the health checks: healthy until *stop* is set, ready without problems."""
     from workflows.observability import health_endpoint
 
     host, port = parse_address(address)
     try:
         problems = lambda: readiness.problems.values()  # noqa: E731 - what they are then
-        async with health_endpoint(host, port, lambda: not stop.is_set(), problems):
+        async with health_endpoint(host, port, lambda: not stop.is_set(), problems, replicas):
             yield
     except OSError as error:
         raise ServerError(f"health can't be served on {address}: {error.strerror}") from error

@@ -64,6 +64,7 @@ from workflows.contract import (
     BoostRequest,
     CalendarView,
     Declared,
+    DeclaredFleet,
     DueBoost,
     WatchdogInput,
     WatchdogReport,
@@ -131,8 +132,32 @@ class LiveCalendars:
         Raises:
             ServerError: They could not be read.
         """
+        projects, strangers = await self._read(now)
+        schedules = self._schedules
+        view = CalendarView(
+            namespaces=tuple(declared_by(schedules)),
+            due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
+        )
+        return await self._with_facts(view, projects, strangers, now)
+
+    async def fleets(self, now: datetime) -> tuple[DeclaredFleet, ...]:
+        """Return the fleets that the live schedules request workers of.
+
+        Raises:
+            ServerError: The schedules could not be read.
+        """
+        await self._read(now)
+        return declared_fleets(self._schedules)
+
+    @property
+    def _schedules(self) -> list[WindowSchedule]:
+        return [known.schedule for known in self._known.values() if known.schedule]
+
+    async def _read(self, now: datetime) -> tuple[set[str], dict[str, list[str]]]:
+        """Read the list, and describe what is new there; return projects and strangers' ids."""
         reader = EntryReader(self.server.converter)
-        entries, projects = [], set()
+        entries: list[ScheduleListEntry] = []
+        projects: set[str] = set()
         strangers: defaultdict[str, list[str]] = defaultdict(list)
         async for entry in list_entries(self.server):
             if not (namespace := namespace_of(entry.schedule_id)):
@@ -149,12 +174,7 @@ class LiveCalendars:
                 return entry.schedule_id, await self._described(entry, now)
 
         self._known = dict(await asyncio.gather(*(one(entry) for entry in entries)))
-        schedules = [known.schedule for known in self._known.values() if known.schedule]
-        view = CalendarView(
-            namespaces=tuple(declared_by(schedules)),
-            due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
-        )
-        return await self._with_facts(view, projects, strangers, now)
+        return projects, strangers
 
     async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
         """Return the request of *boost*, with what its namespace's live schedules declare.
@@ -302,6 +322,18 @@ def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
         is_disputed = before.project != declared.project and before.baseline != declared.baseline
         found[name] = Declared(namespace=name) if is_disputed else declared
     return [replace(found[name], projects=tuple(sorted(projects[name]))) for name in sorted(found)]
+
+
+def declared_fleets(schedules: Iterable[WindowSchedule]) -> tuple[DeclaredFleet, ...]:
+    """Return the fleets that *schedules* declare, by name: of one project's the newest counts."""
+    found: dict[tuple[str, str, str], DeclaredFleet] = {}
+    for schedule in sorted(schedules, key=lambda one: one.request.revision):
+        for fleet in schedule.request.fleets:
+            namespace = schedule.request.namespace
+            found[fleet.name, namespace, schedule.project] = DeclaredFleet(
+                fleet=fleet, namespace=namespace, project=schedule.project
+            )
+    return tuple(found[key] for key in sorted(found))
 
 
 def due_boosts(schedule: WindowSchedule, now: datetime) -> list[DueBoost]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,6 +64,7 @@ from workflows.contract import (
     keeper_options,
 )
 from workflows.contract.from_code import BoostRefused, parse_boost
+from workflows.floors import FloorSeen, FloorTask
 from workflows.keeper_record import record_of
 from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.keeper_transitions import (
@@ -294,6 +296,9 @@ def _no_boost(type: str, message: str) -> ApplicationError:
     )
 
 
+STATE_TIMEOUT = timedelta(seconds=10)
+"""How long a keeper at work may take to answer."""
+
 QUERY_TIMEOUT = timedelta(seconds=30)
 """How long a broken run may take to be replayed and to answer."""
 
@@ -302,6 +307,7 @@ _UPDATES: dict[str, type] = {LEASE_UPDATE: LeaseRequest, RELEASE_UPDATE: Release
 _RESULTS: dict[str, Any] = {
     activity_types.OBSERVE: Observation,
     activity_types.RECONCILE: Observation,
+    activity_types.FLOOR: FloorSeen,
     activity_types.RECOVER_STATE: KeeperState | None,
 }
 """Activities whose results tell what a keeper knew, and the types of those results."""
@@ -380,6 +386,59 @@ async def state_on_record(
     return rebuild(namespace, [entry async for entry in _recorded(client, run)])
 
 
+@dataclass
+class KeeperStates:
+    """The states of keepers at work, read anew only where a history has gone on.
+
+    A state changes with the history alone: while that has no further event, what was read before
+    still holds. A query is an Action, reading the history is none; but the history doesn't tell
+    what the run's memory has besides, such as the fault that it waits after.
+    """
+
+    client: Client
+    _answered: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
+    _recorded: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
+
+    def known(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
+        """Return what was read of the run while its history had so many events, from either."""
+        for read in (self._answered, self._recorded):
+            run, length, state = read.get(namespace, ("", 0, None))
+            if state is not None and events and (run, length) == (run_id, events):
+                return state
+        return None
+
+    def forget_others(self, namespaces: Set[str]) -> None:
+        """Forget what was read of any keepers but those of *namespaces*."""
+        for read in (self._answered, self._recorded):
+            for name in read.keys() - namespaces:
+                del read[name]
+
+    async def answered(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
+        """Return the state that the run answers to a query; None where it doesn't answer."""
+        run, length, state = self._answered.get(namespace, ("", 0, None))
+        if state is not None and events and (run, length) == (run_id, events):
+            return state
+        try:
+            found: KeeperState = await self.client.get_workflow_handle(keeper_id(namespace)).query(
+                activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=STATE_TIMEOUT
+            )
+        except (RPCError, WorkflowQueryFailedError):
+            return None
+        self._answered[namespace] = run_id, events, found.unpacked
+        return found.unpacked
+
+    async def on_record(self, namespace: str, run_id: str, events: int) -> KeeperState:
+        """Return the state of the run as its history tells it, which is no Action.
+
+        Raises:
+            RPCError: The history can't be read.
+        """
+        run = self.client.get_workflow_handle(keeper_id(namespace), run_id=run_id)
+        state = await state_on_record(self.client, run, namespace)
+        self._recorded[namespace] = run_id, events, state
+        return state
+
+
 async def record_on_record(
     client: Client,
     namespace: str,
@@ -445,6 +504,8 @@ def _payloads_of(event: HistoryEvent, names: dict[int, str]) -> tuple[Payloads, 
     scheduled = event.activity_task_scheduled_event_attributes
     if scheduled.activity_type.name == activity_types.RECONCILE:
         return scheduled.input, ReconcileInput
+    if scheduled.activity_type.name == activity_types.FLOOR:
+        return scheduled.input, FloorTask
     kind = _RESULTS.get(names.get(_scheduled_id(event), ""))
     completed = event.activity_task_completed_event_attributes
     return (completed.result, kind) if kind else (Payloads(), object)

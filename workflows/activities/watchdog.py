@@ -24,7 +24,6 @@ from temporalio.client import (
     WorkflowExecutionDescription,
     WorkflowFailureError,
     WorkflowHandle,
-    WorkflowQueryFailedError,
 )
 from temporalio.common import (
     SearchAttributeKey,
@@ -42,6 +41,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, observability, watchdog_decisions
 from workflows.activities.capacity import Cloud
+from workflows.activities.keeper import KeeperStates
 from workflows.activities.notices import NoticeSender
 from workflows.activity_types import keeper_input
 from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorized
@@ -143,6 +143,7 @@ class WatchdogActivities:
         on_round: Takes what each round saw, and None once another worker may go on with them.
         sender: Sends the notices that projects declare; without it, none is sent.
         key_expiries: Looks up when the keys for namespaces expire.
+        states: What keepers answered last, shared with others who ask; its own if left out.
     """
 
     client: Client
@@ -155,11 +156,14 @@ class WatchdogActivities:
     on_round: Callable[[RoundView | None], None] = lambda _: None
     sender: NoticeSender | None = None
     key_expiries: KeyExpiries | None = None
+    states: KeeperStates | None = None
     _keys: tuple[KeyExpiry, ...] = ()
     _keys_at: datetime | None = None
     _started: set[str] = field(default_factory=set)
     _latest: RoundView | None = None
-    _states: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.states = self.states or KeeperStates(self.client)
 
     @activity.defn(name=activity_types.WATCH)
     async def watch(self, task: WatchdogInput, before: WatchdogReport | None) -> WatchdogReport:
@@ -350,8 +354,8 @@ class _Round:
             names.setdefault(due.request.namespace, Declared(namespace=due.request.namespace))
         for name in found:
             names.setdefault(name, Declared(namespace=name))
-        for name in self.of._states.keys() - found:
-            del self.of._states[name]
+        assert self.of.states is not None
+        self.of.states.forget_others(found)
         await self._each([(name, name) for name in sorted(names)], self._look_after_keeper)
         self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
@@ -616,21 +620,11 @@ class _Round:
     async def _status_of(self, namespace: str, run: Execution) -> KeeperStatus | None:
         """Return the status of the keeper's *run*; None where it doesn't answer.
 
-        A query is an Action. The state only changes with the history: while that has no
-        further event, what the run answered before still holds.
+        A query is an Action: it is asked only where its history has gone on.
         """
-        known = self.of._states.get(namespace)
-        if known is not None and run.events and known[:2] == (run.run_id, run.events):
-            return keeper_status(known[2], self.moment())
-        handle = self.client.get_workflow_handle(keeper_id(namespace))
-        try:
-            state: KeeperState = await handle.query(
-                activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=RPC_TIMEOUT
-            )
-        except (RPCError, WorkflowQueryFailedError):
-            return None
-        self.of._states[namespace] = (run.run_id, run.events, state.unpacked)
-        return keeper_status(state.unpacked, self.moment())
+        assert self.of.states is not None
+        state = await self.of.states.answered(namespace, run.run_id, run.events)
+        return None if state is None else keeper_status(state, self.moment())
 
     def _before(self, namespace: str) -> NamespaceSeen | None:
         reported = self.before.namespaces if self.before else ()

@@ -40,6 +40,7 @@ from workflows.contract.findings import (
 )
 from workflows.contract.fleets import (
     Combine,
+    DeclaredFleet,
     Fleet,
     Floor,
     KubernetesTarget,
@@ -120,6 +121,7 @@ __all__ = [
     "Capped",
     "Combine",
     "Declared",
+    "DeclaredFleet",
     "DueBoost",
     "Fleet",
     "Floor",

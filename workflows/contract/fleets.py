@@ -6,10 +6,11 @@ of replicas; what scales it besides, such as KEDA on the backlog, stays above it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
 
 KubernetesKind = Literal["HorizontalPodAutoscaler", "ScaledObject", "WorkerResourceTemplate"]
 """The kinds of Kubernetes objects that a floor can be written to."""
@@ -129,3 +130,78 @@ def floor_of(fleet: Fleet, demands: Iterable[WorkerDemand], now: datetime) -> Fl
         windows=tuple(sorted({one.window for one in running})),
         requested=requested,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredFleet:
+    """A fleet that the live schedules of *project* declare for the Cloud *namespace*."""
+
+    fleet: Fleet
+    namespace: str
+    project: str
+
+
+class UnknownFleet(LookupError):
+    """No live schedule declares the fleet; the text names those that are known."""
+
+
+class NotKnown(Exception):
+    """The answer can't be known now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How many replicas a fleet should have, and why.
+
+    *backlog* is the number of tasks that waited, None where it doesn't count or isn't known;
+    *note* says why it isn't.
+    """
+
+    replicas: int
+    floor: Floor
+    backlog: int | None = None
+    note: str = ""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The answer as JSON values."""
+        until = self.floor.until
+        found: dict[str, Any] = {
+            "replicas": self.replicas,
+            "until": None if until is None else f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "windows": list(self.floor.windows),
+        }
+        if self.backlog is not None or self.note:
+            found |= {"floor": self.floor.replicas, "backlog": self.backlog}
+        return found | ({"note": self.note} if self.note else {})
+
+
+def needed_for(backlog: int, target_queue_size: int) -> int:
+    """Return how many workers a *backlog* needs, at so many tasks a worker, rounded up."""
+    return math.ceil(backlog / target_queue_size)
+
+
+def replicas_of(fleet: Fleet, floor: Floor, needed: int) -> int:
+    """Return the larger of the *floor* and what the backlog has *needed*, within the fleet's own.
+
+    >>> replicas_of(Fleet(name="payments", min=2, max=30), Floor(20), 25)
+    25
+    """
+    return fleet.clamp(max(floor.replicas, needed))
+
+
+def declared_fleet(fleets: Iterable[DeclaredFleet], name: str) -> DeclaredFleet:
+    """Return the one of *fleets* with that *name*.
+
+    Raises:
+        UnknownFleet: There is none, or several projects have one.
+    """
+    known = list(fleets)
+    found = [one for one in known if one.fleet.name == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        owners = " and ".join(sorted(one.project for one in found))
+        raise UnknownFleet(f"{owners} each declare a fleet {name!r}; give them different names")
+    names = ", ".join(sorted({one.fleet.name for one in known})) or "none"
+    raise UnknownFleet(f"no window of a live schedule requests workers of {name!r}; known: {names}")
