@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import unquote
 
 from temporalio import activity
@@ -25,14 +25,17 @@ from temporalio.exceptions import ApplicationError
 from workflows import activity_types
 from workflows.activity_types import Observation
 from workflows.contract import Capacity, Lease, RoundView, WatchdogReport
-from workflows.contract.fleets import KubernetesTarget, NotKnown, UnknownFleet
+from workflows.contract.fleets import (
+    Answer,
+    DeclaredFleet,
+    KubernetesTarget,
+    NotKnown,
+    UnknownFleet,
+)
 from workflows.floors import FloorSeen, FloorTask
 from workflows.keeper_state import KeeperState
 from workflows.metrics import NAMESPACE, PREFIX, exposition
 from workflows.operation_ids import is_own
-
-if TYPE_CHECKING:
-    from workflows.replicas import Replicas
 
 CONTEXT = (
     "temporal_workflow",
@@ -233,6 +236,21 @@ class Readiness:
         for what in self.problems.keys() - found.keys() - {"start"}:
             self.logger.info("%s is in order again", what)
         self.problems = dict(found)
+
+
+class Replicas(Protocol):
+    """Answers how many replicas fleets should have (`workflows.replicas`)."""
+
+    async def answer(self, name: str, now: datetime) -> Answer:
+        """Return how many the fleet *name* should have at *now*.
+
+        Raises:
+            UnknownFleet: There is no such fleet.
+            NotKnown: It can't be known.
+        """
+
+    async def known(self, now: datetime) -> list[tuple[DeclaredFleet, Answer]]:
+        """Return the answer for each fleet, those left out that can't be known."""
 
 
 @asynccontextmanager
