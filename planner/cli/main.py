@@ -115,6 +115,7 @@ def commands() -> Typer:
         preview,
         rehearse,
         status,
+        suggest,
         sync,
         uninstall,
         validate,
