@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-commands shape rules alerts metrics-truth
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-commands bench-suggest shape rules alerts metrics-truth
 
 check: static test  ## what CI runs
 
@@ -117,6 +117,10 @@ metrics-truth:  ## a scrape a second of a run with faults, each gauge against th
 LOOK_BACK ?= 10000
 bench-history:  ## look back on so many boosts, on a server filled with stand-ins
 	$(PYTHON) benchmarks/history.py $(LOOK_BACK)
+
+SUGGEST ?= 200
+bench-suggest:  ## windows found in so many random worlds, beside two baselines (needs statsmodels)
+	$(PYTHON) benchmarks/suggest.py $(SUGGEST)
 
 rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
 	$(PYTHON) deploy/prometheus/for_operator.py

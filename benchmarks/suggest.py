@@ -275,7 +275,8 @@ def by_forecast(of: World) -> list[Proposed]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fitted = MSTL(demand, periods=(96, 672), iterate=1, stl_kwargs={"robust": False}).fit()
-    week = fitted.trend[-1] + fitted.seasonal[-QUARTERS:].sum(axis=1)
+    seasonal = fitted.seasonal.reshape(demand.size, -1)  # of 14 days a day's only
+    week = fitted.trend[-QUARTERS:].mean() + seasonal[-QUARTERS:].sum(axis=1)
     hot = np.zeros(QUARTERS, dtype=bool)
     hot[quarter[-QUARTERS:]] = week > 0.9 * ENVELOPE
     return _as_rules(of, hot)

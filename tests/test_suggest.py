@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -11,7 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_server import backfill, needs_prometheus, prometheus
 
+from planner.cli.main import exit_code_of
 from planner.config.load import read
 from planner.evidence.day_rules import day_rules, days_by_rule
 from planner.evidence.hot_slots import Setting, Sizing, demand_of
@@ -29,6 +35,7 @@ from planner.model import (
 from planner.occurrences.expand import expand
 from planner.recurrence.business_days import business_calendar
 from planner.render.suggest import suggestions_json, suggestions_text, suggestions_yaml
+from planner.simulator.usage import openmetrics
 from planner.usage.model import LimitUsage, Usage
 from workflows.contract import Capacity
 
@@ -509,8 +516,6 @@ def test_the_calendar_file_carries_its_evidence(tmp_path: Path) -> None:
 
 def test_the_json_has_the_same_windows() -> None:
     """Programs read the windows, their evidence and what is left."""
-    import json
-
     usage = usage_of(runs_of(BusinessDays((3,), time(7)), 60, 900, 120), 120)
     value = json.loads(suggestions_json([(suggest(usage, NEW_YORK), ())]))
     (namespace,) = value["namespaces"]
@@ -518,3 +523,50 @@ def test_the_json_has_the_same_windows() -> None:
     assert (window["business_days"], window["at"], window["tru"]) == ([3], "07:00", 3)
     assert window["evidence"]["hot"] == ["2026-09-03", "2026-10-05", "2026-11-04", "2026-12-03"]
     assert (namespace["minutes_seen"], namespace["differences"]) == (usage.minutes, [])
+
+
+# The command --------------------------------------------------------------------------------
+
+
+@needs_prometheus
+async def test_the_command_reads_prometheus_and_its_file_validates(tmp_path: Path) -> None:
+    """Of eight days in a real Prometheus it makes a calendar that lacks nothing afterwards."""
+    loads = runs_of(Cron(("0 2 * * *",)), 60, 900, 8)
+    usage = usage_of(loads, 8, unseen=[(datetime(2026, 9, 5, 1), 300, 0.0)])
+    backfill(tmp_path / "data", [openmetrics([usage])])
+    calendars = tmp_path / "calendars"
+    calendars.mkdir()
+    (calendars / "planner.yaml").write_text("project: evidence\n")
+    head = f"namespace: {NAMESPACE}\ntimezone: America/New_York\nholidays: [US]\n"
+    (calendars / "payments.yaml").write_text(f"{head}windows: {{}}\n")
+    span = ("--from", f"{usage.start:%Y-%m-%dT%H:%MZ}", "--to", f"{usage.end:%Y-%m-%dT%H:%MZ}")
+    async with prometheus(tmp_path) as url:
+
+        async def planner(*arguments: str) -> tuple[int | None, str, str]:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "planner", *arguments),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=os.environ | {"PLANNER_PROMETHEUS_URL": url},
+                cwd=tmp_path,
+            )
+            out, err = await process.communicate()
+            return process.returncode, out.decode(), err.decode()
+
+        code, calendar, err = await planner("suggest", "--format", "yaml", *span)
+        assert (code, err) == (0, "")
+        assert '"Every day: hot on 7 of 7 days, up to 1,000 APS"' in calendar
+        (calendars / "payments.yaml").write_text(calendar, encoding="utf-8")
+        code, text, err = await planner("suggest", NAMESPACE, "--diff", *span)
+        assert (code, err) == (0, "")
+        assert "The calendar has all of it, and nothing that wasn't used." in text
+
+
+def test_without_a_source_the_command_says_which_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is suggested of nothing."""
+    monkeypatch.delenv("PLANNER_PROMETHEUS_URL", raising=False)
+    (tmp_path / "planner.yaml").write_text("project: evidence\n")
+    assert exit_code_of(["suggest", NAMESPACE, "--calendars", str(tmp_path)]) == 1
+    assert "PLANNER_PROMETHEUS_URL" in capsys.readouterr().err
