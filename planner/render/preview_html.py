@@ -417,19 +417,10 @@ def draw(
             Shape(left, right, fmt.reason_of_steps(steps, tz))
             for left, right, steps in pieces(lane.steps, horizon, least)
         ),
-        rows=tuple(
-            Row(
-                window.name,
-                fmt.demand(window),
-                "bar add" if window.combine == "add" else "bar",
-                tuple(
-                    Shape(left, right, *describe(found))
-                    for left, right, found in bars(occurrences, horizon, least)
-                ),
-            )
-            for window, occurrences in lane.open
-        )
-        + tuple(_fleet_row(steps, horizon, tz, least) for steps in lane.fleets),
+        rows=(
+            *_window_bars(lane, horizon, least, describe),
+            *(_fleet_row(steps, horizon, tz, least) for steps in lane.fleets),
+        ),
         peak=lane.peak,
         levels=tuple(levels(lane.steps, peak)),
         ground=fmt.ground(lane.calendar.baseline),
@@ -437,6 +428,20 @@ def draw(
         sources=_sources(lane),
         usage=used,
     )
+
+
+def _window_bars(lane: Lane, horizon: Horizon, least: float, describe: Describe) -> Iterator[Row]:
+    """Yield the row of each window."""
+    for window, occurrences in lane.open:
+        yield Row(
+            window.name,
+            fmt.demand(window),
+            "bar add" if window.combine == "add" else "bar",
+            tuple(
+                Shape(left, right, *describe(found))
+                for left, right, found in bars(occurrences, horizon, least)
+            ),
+        )
 
 
 def _fleet_row(steps: Sequence[FleetStep], horizon: Horizon, tz: ZoneInfo, least: float) -> Row:

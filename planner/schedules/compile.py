@@ -123,21 +123,7 @@ def compile_window(
         id=schedule_id(window.namespace, window.name),
         project=project,
         calendars=tuple(replace(calendar, comment=rule) for calendar in times.calendars),
-        request=replace(
-            times.request,
-            namespace=window.namespace,
-            window=window.name,
-            tru=window.tru,
-            combine=window.combine,
-            baseline=window.baseline,
-            rails=window.rails,
-            limits=window.limits,
-            baseline_policy=window.baseline_policy,
-            reason=window.description,
-            workers=dict(window.workers),
-            fleets=window.fleets,
-            tru_ahead_seconds=_tru_ahead(window),
-        ),
+        request=_request_of(window, times.request),
         timezone=times.timezone,
         start_at=times.start_at,
         end_at=times.end_at,
@@ -147,6 +133,25 @@ def compile_window(
         summary=summary_of(window),
         paused=window.paused,
         covers_until=times.covers_until,
+    )
+
+
+def _request_of(window: Window, times: BoostRequest) -> BoostRequest:
+    """Return what each firing for *window* requests, at the *times* that its pattern makes."""
+    return replace(
+        times,
+        namespace=window.namespace,
+        window=window.name,
+        tru=window.tru,
+        combine=window.combine,
+        baseline=window.baseline,
+        rails=window.rails,
+        limits=window.limits,
+        baseline_policy=window.baseline_policy,
+        reason=window.description,
+        workers=dict(window.workers),
+        fleets=window.fleets,
+        tru_ahead_seconds=_tru_ahead(window),
     )
 
 
