@@ -27,7 +27,8 @@ EXIT_TERMINATED = 143
 EXIT_CODES = {
     EXIT_DONE: "done, or nothing to do",
     EXIT_ERROR: "an error: bad input, an unreachable server, a failed change",
-    EXIT_CHANGES: "changes pending (plan --detailed-exitcode); something wrong (status --check)",
+    EXIT_CHANGES: "changes pending (plan --detailed-exitcode); something wrong (status --check); "
+    "throttled or not known (report --check)",
     Refused.exit_code: "refused by a safety rule; the message names the flag that allows it",
     StalePlan.exit_code: "the plan is no longer the one whose checksum was given",
     EXIT_USAGE: "the command line itself is wrong",
@@ -171,6 +172,23 @@ def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
         raise typer.BadParameter(
             f"{option} {text[:40]!r} is not a time; write 2027-01-31 or 2027-01-31T18:00Z"
         ) from error
+
+
+def length_of(text: str, option: str, longest: timedelta, advice: str) -> timedelta:
+    """Return *text*, the value of *option*, as a length of time.
+
+    Raises:
+        typer.BadParameter: It is none, or isn't within *longest*; *advice* says what is.
+    """
+    from planner.config.scalars import parse_duration
+
+    try:
+        length = parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from error
+    if not timedelta() < length <= longest:
+        raise typer.BadParameter(f"{option} {text} is not {advice}")
+    return length
 
 
 def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> None:

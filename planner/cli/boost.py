@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, operator, report, run_async, say
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, length_of, operator, report, run_async, say
 from planner.errors import PlannerError, Refused
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def boost(
     wish = Wish(
         namespace,
         tru or 0,
-        _length(length),
+        length_of(length, "--for", LONGEST_BY_HAND, "within a month; write 30m or 2h"),
         reason,
         combine="add" if add else "max",
         wait=wait,
@@ -237,16 +237,3 @@ def _workers(written: Iterable[str]) -> dict[str, int]:
         except ValueError as error:
             raise typer.BadParameter(f"--workers {text}: {error}") from error
     return found
-
-
-def _length(text: str) -> timedelta:
-    """Return how long a boost by hand shall be."""
-    from planner.config.scalars import parse_duration
-
-    try:
-        length = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--for: {error}") from error
-    if not timedelta() < length <= LONGEST_BY_HAND:
-        raise typer.BadParameter(f"--for {text} is not within a month; write 30m or 2h")
-    return length

@@ -68,6 +68,17 @@ def _prices(calendars: Path | None) -> Prices:
 
 
 async def _history(namespace: str, horizon: Horizon, output: Format, prices: Prices) -> int:
+    found = await fetch_history(namespace, horizon, prices)
+    print(_printed(found, output, namespace))
+    return EXIT_DONE
+
+
+async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> History:
+    """Return what the Temporal server keeps of the boosts of a namespace; empty for all.
+
+    Raises:
+        ServerError: It can't be read.
+    """
     from planner.forecast.history import history_of
     from planner.temporal.client import connect, require_namespace, server_of
     from planner.temporal.history import fetch_kept
@@ -84,9 +95,7 @@ async def _history(namespace: str, horizon: Horizon, output: Format, prices: Pri
     await require_namespace(client)
     now = datetime.now(UTC)
     kept = await fetch_kept(server_of(client, say), namespace, horizon, now, read_run, say)
-    found = history_of(kept.boosts, kept.records, horizon, now, prices, kept.reach)
-    print(_printed(found, output, namespace))
-    return EXIT_DONE
+    return history_of(kept.boosts, kept.records, horizon, now, prices, kept.reach)
 
 
 def _printed(found: History, output: Format, namespace: str) -> str:

@@ -26,7 +26,8 @@ EXIT_INTERRUPTED = 130
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
     *("plan", "sync", "follow", "pause", "resume", "skip"),
-    *("doctor", "worker", "notify", "status", "history", "suggest", "boost", "release"),
+    *("doctor", "worker", "notify", "status", "history", "report", "backtest", "suggest"),
+    *("boost", "release"),
     *("simulator", "uninstall"),
 )
 """The order of the commands in the help: by when a new user needs them."""
@@ -114,6 +115,7 @@ def commands() -> Typer:
         plan,
         preview,
         rehearse,
+        report,
         status,
         suggest,
         sync,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, length_of, run_async, say
 from planner.cli.output import colours
 from planner.errors import InputError, Refused
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncRequest
+
+
+LONGEST_BACKTEST = timedelta(days=731)
+"""The longest time that a plan is tested over."""
 
 
 class PlanFormat(StrEnum):
@@ -132,6 +136,15 @@ def plan(
     in_flight: Follow = InFlight.keep,
     move_source: MoveSource = False,
     max_extra_cost: MaxExtraCost = None,
+    backtest: Annotated[
+        str,
+        typer.Option(
+            "--backtest",
+            metavar="LENGTH",
+            help="Show what the calendars would have done over the usage of the last so long, "
+            "such as 90d.",
+        ),
+    ] = "",
 ) -> None:
     """Show what a sync would change, and why. Changes nothing.
 
@@ -141,8 +154,15 @@ def plan(
     options = SyncOptions(
         directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
     )
+    if backtest and output is PlanFormat.json:
+        raise typer.BadParameter("--backtest is for people; planner backtest --format json has all")
+    over = (
+        length_of(backtest, "--backtest", LONGEST_BACKTEST, "within two years; write 90d")
+        if backtest
+        else None
+    )
     try:
-        run_async(_plan(options, output, detailed=details, detailed_exit=detailed_exitcode))
+        run_async(_plan(options, output, over, detailed=details, detailed_exit=detailed_exitcode))
     except InputError as error:
         if output is PlanFormat.markdown:  # the comment on a pull request lists the problems
             from planner.render.plan import problems_markdown
@@ -152,7 +172,12 @@ def plan(
 
 
 async def _plan(
-    options: SyncOptions, output: PlanFormat, *, detailed: bool, detailed_exit: bool
+    options: SyncOptions,
+    output: PlanFormat,
+    over: timedelta | None,
+    *,
+    detailed: bool,
+    detailed_exit: bool,
 ) -> int:
     from planner.config.load import read
     from planner.render.plan import plan_json, plan_markdown, plan_text
@@ -162,19 +187,33 @@ async def _plan(
     project = read(options.directory)
     warnings = warnings_of(project, now)
     request, outlook = request_of(project, now, options)
+    tested = await _backtest_sections(project, over)
     found = await fetch_plan(await connect_to(project), request, datetime.now(UTC))
     found = replace(found, warnings=(*found.warnings, *warnings))
     if output is PlanFormat.json:
         print(plan_json(found, impact_json(found, outlook)))
     elif output is PlanFormat.markdown:
-        print(plan_markdown(found, sections=sections_of(found, outlook, brief=False)), end="")
+        sections = (*sections_of(found, outlook, brief=False), *tested)
+        print(plan_markdown(found, sections=sections), end="")
     else:
-        sections = sections_of(found, outlook, brief=True)
+        sections = (*sections_of(found, outlook, brief=True), *tested)
         print(plan_text(found, colour=colours(), sections=sections, detailed=detailed), end="")
         print_warnings(found, request.allowed)
     if found.is_held_back:
         return Refused.exit_code
     return EXIT_CHANGES if detailed_exit and found.pending else EXIT_DONE
+
+
+async def _backtest_sections(project: Project, over: timedelta | None) -> tuple[Section, ...]:
+    """Return the backtest over the last *over* as a section; none without it."""
+    if over is None:
+        return ()
+    from planner.cli.report import past_section
+    from planner.render.format import Section
+    from workflows.contract import format_duration
+
+    title = f"The calendars over the last {format_duration(over)}"
+    return (Section(title, tuple(await past_section(project, over))),)
 
 
 async def connect_to(project: Project) -> Server:

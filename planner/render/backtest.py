@@ -46,12 +46,25 @@ def backtest_text(backtest: Backtest) -> str:
             lines += _wrapped(f"    missed {missed_sentence(missed)}", 8)
         if len(one.missed) > MOST_MISSED:
             lines.append(f"    and {len(one.missed) - MOST_MISSED:,} more; --format json has all")
-    lines += ["", f"{'':<20}{'beyond own Actions':>24}{'hot hours missed':>20}"]
+    lines += ["", *_scheme_lines(backtest)]
+    lines += ["", *(part for one in ASSUMPTIONS for part in _wrapped(one))]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def backtest_lines(backtest: Backtest) -> list[str]:
+    """Return *backtest* in a few lines, to be shown with a plan."""
+    lines = _wrapped(heading(backtest))
+    for one in backtest.namespaces:
+        lines += _wrapped(f"{one.namespace}: {summary(one)}", 2)
+    return [*lines, *_scheme_lines(backtest)]
+
+
+def _scheme_lines(backtest: Backtest) -> list[str]:
+    lines = [f"{'':<20}{'beyond own Actions':>24}{'hot hours missed':>20}"]
     for scheme in SCHEMES:
         price = fmt.money(backtest.price(scheme), backtest.currency)
         lines.append(f"{scheme:<20}{price:>24}{backtest.missed_by(scheme):>20,}")
-    lines += ["", *(part for one in ASSUMPTIONS for part in _wrapped(one))]
-    return "\n".join(line.rstrip() for line in lines)
+    return lines
 
 
 def heading(backtest: Backtest) -> str:
