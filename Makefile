@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-commands bench-suggest shape rules alerts metrics-truth
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-usage bench-commands bench-suggest shape rules alerts metrics-truth
 
 check: static test  ## what CI runs
 
@@ -127,6 +127,10 @@ rules:  ## the alert rules for the Prometheus operator, from those for any Prome
 
 bench-actions:  ## what a boost costs in Actions, beside the published pattern
 	$(PYTHON) benchmarks/actions.py
+
+USAGE_NAMESPACES ?= 50
+bench-usage:  ## a year of minutes of so many namespaces, read from a real Prometheus and backtested
+	$(PYTHON) benchmarks/usage.py $(USAGE_NAMESPACES)
 
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links pyproject.toml

@@ -164,6 +164,38 @@ async def test_nine_days_are_two_requests(source: PrometheusSource) -> None:
 
 
 @needs_prometheus
+async def test_a_long_time_is_read_thriftily_and_is_the_same(source: PrometheusSource) -> None:
+    """Sixteen days, of which nine are there: a week with a boost, and two days without."""
+    found = await source.usage("long.a1b2c", START - 7 * DAY, END)
+    assert str(found.coverage) == "12,960 of 23,040 minutes seen"
+    expected = replace(truth("long.a1b2c"), requests=None, operations=None)
+    assert_same(expected, found.between(START, END))
+    assert source.requests == 6
+    gaps = await source.usage("gaps.a1b2c", START - 14 * DAY, START + DAY)
+    assert_same(GAPPY, gaps.between(*PIECE))
+
+
+@needs_prometheus
+async def test_steady_series_are_not_read(url: str) -> None:
+    """Of two steady days only what moves is sent, and the rest is what it was."""
+    asked: list[str] = []
+
+    class Watched(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.params["query"])
+            return await super().handle_async_request(request)
+
+    client = Client("Prometheus", url, SETTINGS, None, Watched())
+    async with PrometheusSource(client, limits=("actions",)) as source:
+        await source.usage("long.a1b2c", END - 16 * DAY, END)
+    last = [query for query in asked if query.endswith("[172800s]")]
+    assert last == [
+        '{__name__=~"temporal_cloud_v1_(?:total_action_count|total_action_throttled_count)",'
+        'temporal_namespace="long.a1b2c",is_background!="true",namespace_mode!="standby"}[172800s]'
+    ]
+
+
+@needs_prometheus
 async def test_gaps_are_gaps(source: PrometheusSource) -> None:
     """Nothing is carried on into a minute that was never scraped, an hour or a single one."""
     found = await source.usage("gaps.a1b2c", *PIECE)

@@ -41,6 +41,9 @@ PIECE = timedelta(days=7)
 SHORTEST_PIECE = timedelta(hours=6)
 """The shortest one, where the server refuses more as too much."""
 
+LONG = timedelta(days=14)
+"""A longer time is read thriftily: a week in which a limit stays the same is one number of it."""
+
 AT_ONCE = 4
 """Requests at once."""
 
@@ -173,9 +176,10 @@ class PrometheusSource:
         first = (start - EPOCH) // MINUTE * MINUTE + EPOCH
         last = EPOCH - (EPOCH - end) // MINUTE * MINUTE
         warnings: set[str] = set()
+        read_piece = self._thrifty if last - first > LONG else self._whole
         marks = [first + number * PIECE for number in range(-((first - last) // PIECE))]
         pieces = await asyncio.gather(
-            *(self._piece(namespace, at, min(at + PIECE, last), warnings) for at in marks)
+            *(read_piece(namespace, at, min(at + PIECE, last), warnings) for at in marks)
         )
         read = _Read.of(series for piece in pieces for series in piece)
         usage = build_usage(
@@ -189,13 +193,80 @@ class PrometheusSource:
         )
         return with_notes(usage, (*read.notes(), *sorted(warnings)))
 
-    async def _piece(
+    @property
+    def _metrics(self) -> dict[str, bool]:
+        """The metrics to read, and whether each is of a kind that mostly stays the same."""
+        found = {TRU_METRIC: True}
+        for limit in self.limits:
+            for field_name, metric in LIMIT_METRICS[limit].items():
+                found[metric] = field_name in ("limit", "envelope")
+        return found
+
+    async def _whole(
         self, namespace: str, start: datetime, end: datetime, warnings: set[str]
     ) -> list[Series]:
-        """Return the series of ``[start, end)``, asked for in halves where it is too much."""
+        """Return every sample of ``[start, end)``."""
+        return await self._piece(namespace, list(self._metrics), start, end, warnings)
+
+    async def _thrifty(
+        self, namespace: str, start: datetime, end: datetime, warnings: set[str]
+    ) -> list[Series]:
+        """Return the samples of ``[start, end)``, without reading those of steady series.
+
+        A series with as many samples as there are minutes, whose lowest value is its highest,
+        has that value in each of them.
+        """
+        metrics = self._metrics
+        moving = [metric for metric, is_steady in metrics.items() if not is_steady]
+        asked = [metric for metric, is_steady in metrics.items() if is_steady]
+        terms = [
+            f'label_replace({kind}_over_time({_range(namespace, [metric], start, end)}),"of",'
+            f'"{kind} {metric}","","")'
+            for metric in asked
+            for kind in ("count", "min", "max")
+        ]
         try:
             async with self._slots:
-                found = await self._query(self._selector(namespace, start, end), end, warnings)
+                found = await self._query(" or ".join(terms), end, warnings)
+        except _TooMuch:
+            found = []
+        steady = self._steady(found, start, end)
+        moving += [metric for metric in asked if metric not in steady]
+        return [*steady.values(), *await self._piece(namespace, moving, start, end, warnings)]
+
+    def _steady(self, found: Iterable[Any], start: datetime, end: datetime) -> dict[str, Series]:
+        """Return the steady series by metric, as the answer to the three questions has them."""
+        numbers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        try:
+            for one in found:
+                kind, _, metric = one["metric"]["of"].partition(" ")
+                numbers[metric][kind].append(float(one["value"][1]))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise self.client.unreadable("a value of Prometheus") from error
+        minutes = (end - start) // MINUTE
+        times = start.timestamp() + 60 * np.arange(minutes, dtype=np.float64)
+        return {
+            metric: Series(
+                {"__name__": PREFIX + metric}, Samples(times, np.full(minutes, of["min"][0]))
+            )
+            for metric, of in numbers.items()
+            if of["count"] == [minutes] and of["min"] == of["max"]
+        }
+
+    async def _piece(
+        self,
+        namespace: str,
+        metrics: Sequence[str],
+        start: datetime,
+        end: datetime,
+        warnings: set[str],
+    ) -> list[Series]:
+        """Return samples of ``[start, end)``, asked for in halves where it is too much."""
+        try:
+            async with self._slots:
+                query = _range(namespace, metrics, start, end)
+                found = await self._query(query, end, warnings)
+                return [self._series(one) for one in found]
         except _TooMuch as refusal:
             if end - start <= SHORTEST_PIECE:
                 raise ServerError(
@@ -205,22 +276,9 @@ class PrometheusSource:
                 ) from refusal
             middle = start + (end - start) / 2 // MINUTE * MINUTE
             return [
-                *await self._piece(namespace, start, middle, warnings),
-                *await self._piece(namespace, middle, end, warnings),
+                *await self._piece(namespace, metrics, start, middle, warnings),
+                *await self._piece(namespace, metrics, middle, end, warnings),
             ]
-        return [self._series(one) for one in found]
-
-    def _selector(self, namespace: str, start: datetime, end: datetime) -> str:
-        """Return the range vector of everything read of *namespace*, of ``[start, end)``."""
-        metrics = [TRU_METRIC]
-        for limit in self.limits:
-            metrics += LIMIT_METRICS[limit].values()
-        name = namespace.replace("\\", "\\\\").replace('"', '\\"')
-        return (
-            f'{{__name__=~"{PREFIX}(?:{"|".join(metrics)})",temporal_namespace="{name}",'
-            'is_background!="true",namespace_mode!="standby"}'
-            f"[{(end - start) // timedelta(seconds=1)}s]"
-        )
 
     async def _query(
         self, query: str, end: datetime | None, warnings: set[str] | None = None
@@ -255,6 +313,19 @@ class PrometheusSource:
             return Series(one["metric"], Samples(times, values))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise self.client.unreadable("a series of Prometheus") from error
+
+
+def _range(namespace: str, metrics: Sequence[str], start: datetime, end: datetime) -> str:
+    """Return the range vector of *metrics* of *namespace*, as long as ``[start, end)``."""
+    names = (
+        f'="{PREFIX}{metrics[0]}"' if len(metrics) == 1 else f'=~"{PREFIX}(?:{"|".join(metrics)})"'
+    )
+    quoted = namespace.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        f'{{__name__{names},temporal_namespace="{quoted}",'
+        'is_background!="true",namespace_mode!="standby"}'
+        f"[{(end - start) // timedelta(seconds=1)}s]"
+    )
 
 
 def _error_of(reply: httpx.Response) -> str:
