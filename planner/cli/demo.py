@@ -44,10 +44,11 @@ PROVISIONING_SECONDS = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The servers that run on this machine."""
+    """The servers that run on this machine, and the address at which the worker answers."""
 
     temporal: TemporalServer
     simulator: Simulator
+    worker: str
 
 
 @asynccontextmanager
@@ -69,8 +70,11 @@ async def local_stack(
     from planner.simulator import Simulator
     from planner.temporal.client import server_of
     from planner.temporal.watchdog import LiveCalendars, ensure_watchdog
+    from workflows.activities.keeper import KeeperStates
     from workflows.activities.watchdog import WatchdogActivities
     from workflows.cloud import CloudClient, OneKey
+    from workflows.observability import health_endpoint
+    from workflows.replicas import Replicas
     from workflows.worker import build_worker
 
     async with AsyncExitStack() as stack:
@@ -89,12 +93,17 @@ async def local_stack(
             CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
         )
         calendars = LiveCalendars(server_of(temporal.client))
-        watchdog = WatchdogActivities(temporal.client, cloud, calendars)
+        states = KeeperStates(temporal.client)
+        watchdog = WatchdogActivities(temporal.client, cloud, calendars, states=states)
         await ensure_watchdog(temporal.client, starts_now=True)
         await stack.enter_async_context(
             build_worker(temporal.client, cloud, grace=timedelta(seconds=1), watchdog=watchdog)
         )
-        yield Stack(temporal, simulator)
+        replicas = Replicas(temporal.client, calendars, states)
+        port = await stack.enter_async_context(
+            health_endpoint("127.0.0.1", 0, lambda: True, replicas=replicas)
+        )
+        yield Stack(temporal, simulator, f"http://127.0.0.1:{port}")
 
 
 NAMESPACE = "orders-prod.demo"

@@ -89,6 +89,7 @@ def _print_addresses(stack: Stack) -> None:
     print(f"Temporal UI        {stack.temporal.ui}/namespaces/default/schedules")
     print(f"Temporal server    {stack.temporal.address}")
     print(f"simulated Cloud    {stack.simulator.url}")
+    print(f"workers of a fleet {stack.worker}/v1/replicas/FLEET")
     print("\nIn another terminal, the other commands use them with")
     print(f"  export TEMPORAL_ADDRESS={stack.temporal.address}")
     print(f"  export PLANNER_CLOUD_URL={stack.simulator.url} TEMPORAL_CLOUD_API_KEY=local")
