@@ -513,6 +513,14 @@ class RequiredTarget:
     namespace: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Namespaces that get changes together, before those of the rings after it."""
+
+    name: str
+    namespaces: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """A directory of calendars, which a sync reconciles as a whole.
@@ -520,6 +528,7 @@ class Project:
     *name* is the owner mark. Namespaces are sorted by name, windows likewise, so that
     the order of files doesn't matter. *source* names where the calendars come from, where
     planner.yaml does. *renamed_from* is the name that the project had before, where it says so.
+    *rings* are in the order in which they get changes, *ring_pause* apart at least.
     """
 
     name: str
@@ -530,6 +539,8 @@ class Project:
     source: str = ""
     renamed_from: str = ""
     notices: tuple[NoticeTarget, ...] = ()
+    rings: tuple[Ring, ...] = ()
+    ring_pause: timedelta = timedelta(hours=1)
     warnings: tuple[Lint, ...] = field(default=(), compare=False)
 
     @property

@@ -39,7 +39,7 @@ ARGUMENTS = {
 }
 
 ON_A_SERVER = (
-    *("plan", "sync", "follow", "pause", "resume", "skip"),
+    *("plan", "sync", "rollout", "follow", "pause", "resume", "skip"),
     *("doctor", "worker", "status", "history", "boost", "release", "uninstall"),
 )
 

@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 ORDER = (
     *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
-    *("plan", "sync", "follow", "pause", "resume", "skip"),
+    *("plan", "sync", "rollout", "follow", "pause", "resume", "skip"),
     *("doctor", "worker", "notify", "status", "history", "report", "backtest", "suggest"),
     *("boost", "release"),
     *("simulator", "uninstall"),
@@ -116,6 +116,7 @@ def commands() -> Typer:
         preview,
         rehearse,
         report,
+        rollout,
         status,
         suggest,
         sync,

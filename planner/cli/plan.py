@@ -188,7 +188,10 @@ async def _plan(
     warnings = warnings_of(project, now)
     request, outlook = request_of(project, now, options)
     tested = await _backtest_sections(project, over)
-    found = await fetch_plan(await connect_to(project), request, datetime.now(UTC))
+    server = await connect_to(project)
+    found = await fetch_plan(server, request, datetime.now(UTC))
+    if project.rings and found.pending:
+        found = replace(found, rings=await _rings_text(server, project, found))
     found = replace(found, warnings=(*found.warnings, *warnings))
     if output is PlanFormat.json:
         print(plan_json(found, impact_json(found, outlook)))
@@ -214,6 +217,15 @@ async def _backtest_sections(project: Project, over: timedelta | None) -> tuple[
 
     title = f"The calendars over the last {format_duration(over)}"
     return (Section(title, tuple(await past_section(project, over))),)
+
+
+async def _rings_text(server: Server, project: Project, found: Plan) -> str:
+    """Return how the changes of a plan go through the rings, and how far they have come."""
+    from planner.plan.rings import rollout_text
+    from planner.temporal.rings import read_rollout
+
+    record = await read_rollout(server, project.name)
+    return rollout_text(project.rings, found, record, datetime.now(UTC))
 
 
 async def connect_to(project: Project) -> Server:
@@ -283,6 +295,8 @@ def request_of(
         source=source_of(project, options.directory),
         move_source=options.move_source,
         targets=project.notices,
+        rings=project.rings,
+        ring_pause=project.ring_pause,
         objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),
         on_notice=say,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -32,15 +33,16 @@ from planner.cli.plan import (
     request_of,
     warnings_of,
 )
-from planner.errors import ServerError
+from planner.errors import Refused, ServerError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from planner.model import Project
     from planner.plan.model import Change, Plan, Target
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
-    from planner.temporal.sync import SyncReport
+    from planner.temporal.sync import SyncReport, SyncRequest
 
 DONE = {
     "create": "created",
@@ -83,6 +85,20 @@ def sync(
     in_flight: Follow = InFlight.keep,
     move_source: MoveSource = False,
     max_extra_cost: MaxExtraCost = None,
+    ring: Annotated[
+        str, typer.Option(metavar="NAME", help="Write the changes of this ring alone.")
+    ] = "",
+    in_rings: Annotated[
+        bool,
+        typer.Option(
+            "--in-rings",
+            help="Write ring after ring, with a pause and a check between; run again, it goes on.",
+        ),
+    ] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="With --in-rings: take the step that is due, and end."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
 ) -> None:
     """Make the server's schedules match the calendar files.
@@ -94,17 +110,56 @@ def sync(
     options = SyncOptions(
         directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
     )
-    run_async(_sync(options, checksum, output, quiet))
+    if no_wait and not in_rings:
+        raise typer.BadParameter("--no-wait belongs to --in-rings")
+    if ring and in_rings:
+        raise typer.BadParameter("--ring writes one ring at once; leave --in-rings out")
+    rings = RingOptions(ring, in_rings, not no_wait)
+    run_async(_sync(options, checksum, output, quiet, rings))
 
 
-async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class RingOptions:
+    """Which rings are written: the *named* one, or one after the other, waiting between."""
+
+    named: str = ""
+    in_turn: bool = False
+    waits: bool = True
+
+    def part_of(self, project: Project) -> Callable[[str], bool] | None:
+        """Return whether a namespace's changes are written; None where all are.
+
+        Raises:
+            typer.BadParameter: There is no such ring.
+        """
+        from planner.errors import did_you_mean
+        from planner.plan.rings import place_of
+
+        names = [ring.name for ring in project.rings]
+        if (self.named or self.in_turn) and not names:
+            raise typer.BadParameter("planner.yaml has no rings; write rings: {canary: […], …}")
+        if not self.named:
+            return None
+        if self.named not in names:
+            hint = did_you_mean(self.named, names) or f"; there are {', '.join(names)}"
+            raise typer.BadParameter(f"no ring {self.named!r} in planner.yaml{hint}")
+        place = names.index(self.named)
+        return lambda namespace: place_of(project.rings, namespace) == place
+
+
+async def _sync(
+    options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool, rings: RingOptions
+) -> int:
     from planner.config.load import read
-    from planner.temporal.sync import sync as write
+    from planner.temporal.sync import sync as at_once
     from planner.temporal.sync import target_of
+
+    write = _ring_by_ring(rings.waits) if rings.in_turn else at_once
 
     now = datetime.now(UTC)
     project = read(options.directory)
     warnings_of(project, now)
+    part = rings.part_of(project)
     server = await connect_to(project)
     text = output is SyncFormat.text
     with ProgressBar() as bar:
@@ -112,6 +167,7 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
         request = replace(
             request_of(project, now, options)[0],
             checksum=checksum,
+            in_part=part,
             on_start=bar.begin,
             on_write=printer.advance,
             on_outcome=printer.print_outcome,
@@ -124,6 +180,36 @@ async def _sync(options: SyncOptions, checksum: str, output: SyncFormat, quiet: 
     printer.print_report(done)
     await _look_for_workers(server)
     return EXIT_ERROR if done.failed else EXIT_DONE
+
+
+def _ring_by_ring(
+    waits: bool,
+) -> Callable[[Server, SyncRequest, datetime], Awaitable[SyncReport]]:
+    """Return a sync that takes the steps that are due, and waits for the others if *waits*."""
+
+    async def write(server: Server, request: SyncRequest, now: datetime) -> SyncReport:
+        import asyncio
+
+        from planner.temporal.rings import advance
+        from planner.temporal.sync import SyncReport
+
+        outcomes: tuple[Outcome, ...] = ()
+        while True:
+            step = await advance(server, request, now)
+            outcomes += step.done.outcomes if step.done else ()
+            if step.text:
+                say(step.text)
+            if step.state == "stopped":
+                raise Refused(
+                    f"no further ring is written: {step.text}; `planner rollout --resume` goes on"
+                )
+            if step.state in ("done", "failed") or not waits:
+                return SyncReport(step.plan, outcomes)
+            due = step.record.due or now
+            await asyncio.sleep(max(1.0, (due - datetime.now(UTC)).total_seconds()))
+            request, now = replace(request, checksum=""), datetime.now(UTC)
+
+    return write
 
 
 async def _keep_watchdog(server: Server) -> None:

@@ -51,6 +51,7 @@ from planner.model import (
     Project,
     Recurrence,
     RequiredTarget,
+    Ring,
     Rrule,
     Span,
     Window,
@@ -101,6 +102,8 @@ def build(
         source=settings.document.source or "",
         renamed_from=settings.document.renamed_from or "",
         notices=notices_of(settings.document),
+        rings=rings_of(settings.document),
+        ring_pause=settings.document.ring_pause or timedelta(hours=1),
     ), []
 
 
@@ -153,6 +156,11 @@ def notices_of(document: PlannerDocument) -> tuple[NoticeTarget, ...]:
     return tuple(sorted(found, key=lambda target: target.name))
 
 
+def rings_of(document: PlannerDocument) -> tuple[Ring, ...]:
+    """Return the rings of a project, in the order of the file."""
+    return tuple(Ring(name, frozenset(names)) for name, names in (document.rings or {}).items())
+
+
 def _notice_findings(document: PlannerDocument) -> Iterator[tuple[Path, str | None]]:
     names: set[str] = set()
     for index, one in enumerate(document.notices or ()):
@@ -187,8 +195,12 @@ def _pagerduty_url_problem(url: str | None) -> str | None:
 def _unknown_namespaces(
     settings: ProjectSettings, calendars: Iterable[NamespaceCalendar]
 ) -> Iterator[Problem]:
-    """Yield a problem for each namespace of fleets or of a notice that has no calendar."""
+    """Yield a problem for each namespace of fleets, notices or rings that has no calendar.
+
+    And for each that is in two rings.
+    """
     known = [calendar.namespace for calendar in calendars]
+    yield from _ring_problems(settings, known)
     for namespace, fleets in settings.fleets.items():
         if fleets and namespace not in known:
             hint = did_you_mean(namespace, known) or "; give it one, or remove its fleets"
@@ -202,6 +214,22 @@ def _unknown_namespaces(
                 line = settings.line_of(("notices", index, "namespaces", place))
                 message = f"'namespaces': there is no calendar of {quote(namespace)}{hint}"
                 yield Problem(settings.file, line, message)
+
+
+def _ring_problems(settings: ProjectSettings, known: list[str]) -> Iterator[Problem]:
+    taken: dict[str, str] = {}
+    for ring, namespaces in (settings.document.rings or {}).items():
+        for place, namespace in enumerate(namespaces):
+            message = ""
+            if namespace not in known:
+                hint = did_you_mean(namespace, known) or "; name one that has a calendar here"
+                message = f"there is no calendar of {quote(namespace)}{hint}"
+            elif namespace in taken:
+                message = f"{quote(namespace)} is in the ring {taken[namespace]}, too; name it once"
+            if message:
+                line = settings.line_of(("rings", ring, place))
+                yield Problem(settings.file, line, f"'rings': {message}")
+            taken.setdefault(namespace, ring)
 
 
 # Calendars ---------------------------------------------------------------------------

@@ -551,6 +551,17 @@ class PlannerDocument(Strict):
         "over.",
         examples=["[{name: team, format: slack, url_from: env SLACK_WEBHOOK_URL}]"],
     )
+    rings: dict[WindowName, NamespaceList] | None = Field(
+        default=None,
+        description="The rings that planner sync --in-rings and planner follow write changes "
+        "in, in this order; a namespace that none names is in the last.",
+        examples=["{canary: [sandbox.a1b2c], low: [reports.a1b2c], high: [payments.a1b2c]}"],
+    )
+    ring_pause: Length | None = Field(
+        default=None,
+        description="The least time between the changes of two rings. Default: 1h.",
+        examples=["1d"],
+    )
     source: Label | None = Field(
         default=None,
         description="Where these calendars come from, for directories that no Git remote names. "

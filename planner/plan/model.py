@@ -585,7 +585,8 @@ class Plan:
     all of them. *owned* counts the live schedules with the project's owner mark that will
     fire again: the limit for deletes is a share of these. *neighbours* are other projects'
     live schedules for the same namespaces. *target* is what it was made for, where known.
-    *refusal* says why nothing of it may be written; empty if it may.
+    *refusal* says why nothing of it may be written; empty if it may. *rings* says how its changes
+    go through the rings; empty where there are none.
     """
 
     project: str
@@ -596,6 +597,7 @@ class Plan:
     neighbours: tuple[LiveSchedule, ...] = ()
     target: Target | None = None
     refusal: str = ""
+    rings: str = ""
 
     @property
     def pending(self) -> tuple[Change, ...]:

@@ -234,7 +234,8 @@ def plan_text(
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
     gap = [""] if blocks else []
     target = [str(plan.target), *gap] if plan.target else []
-    return "\n".join([*target, *blocks, *gap, summary_sentence(plan)]) + "\n"
+    rings = [plan.rings] if plan.rings else []
+    return "\n".join([*target, *blocks, *gap, *rings, summary_sentence(plan)]) + "\n"
 
 
 def _groups(plan: Plan) -> list[list[Change]]:
@@ -305,6 +306,7 @@ def plan_value(plan: Plan) -> dict[str, Any]:
         **({"target": asdict(plan.target)} if plan.target else {}),
         "checksum": plan.checksum,
         **({"refusal": plan.refusal} if plan.refusal else {}),
+        **({"rings": plan.rings} if plan.rings else {}),
         "changes": [
             {
                 "action": change.outcome,
@@ -351,6 +353,7 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     head += f"{quoted(str(plan.target))}.\n\n" if plan.target else ""
     head += f"**{quoted(plan.refusal)}**\n\n" if plan.refusal else ""
     head += f"{quoted(summary_sentence(plan))}\n"
+    head += f"\n{quoted(plan.rings)}\n" if plan.rings else ""
     share = LIMIT // 4
     tail = "".join(_markdown_section(section, share // len(sections)) for section in sections)
     tail += _warnings(plan, share) + f"\n<!-- checksum {plan.checksum} -->\n"

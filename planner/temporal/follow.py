@@ -21,7 +21,8 @@ from pathlib import Path
 from planner.errors import InputError, PlannerError, Problem, Refused, ServerError
 from planner.temporal.apply import Outcome
 from planner.temporal.client import Server
-from planner.temporal.sync import SyncRequest, sync
+from planner.temporal.rings import advance
+from planner.temporal.sync import SyncReport, SyncRequest, sync
 from planner.temporal.sync_state import read_follow, read_last_applied, write_follow
 from planner.temporal.watchdog import ensure_watchdog
 from workflows.contract.follow import (
@@ -257,6 +258,7 @@ class Follower:
     record: FollowRecord = field(init=False)
     _recorded: FollowRecord | None = None
     _synced: datetime | None = None
+    _rolling: str = ""
     _descends: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -283,7 +285,7 @@ class Follower:
         Where the newest commit can't be had or is refused, the one that runs is kept: it is synced
         again each hour, so that its dated schedules don't run out.
         """
-        head = applied = refused = fault = ""
+        head = applied = refused = fault = self._rolling = ""
         try:
             head = await self.repository.fetch()
             if head != self.record.applied or self._is_due(now):
@@ -292,24 +294,35 @@ class Follower:
             refused = self._words(error)
         except (GitError, ServerError) as error:
             fault = str(error)
-        if self.record.applied not in ("", head) and not applied and self._is_due(now):
+        in_part = self._rolling or self.record.rolling  # some rings have the newer one
+        if not in_part and self._runs_apart(head) and not applied and self._is_due(now):
             try:
                 await self._apply(self.record.applied, now)
             except PlannerError as error:
                 fault = fault or f"the commit that runs can't be synced again: {self._words(error)}"
         before = self.record
         self.record = after_look(
-            before, now, head=head, applied=applied, refused=refused, fault=fault
+            before,
+            now,
+            head=head,
+            applied=applied,
+            rolling=self._rolling,
+            refused=refused,
+            fault=fault,
         )
         self._log_change(before)
         await self._put_on_record()
         return self.record
 
+    def _runs_apart(self, head: str) -> bool:
+        """Tell whether another commit than *head* runs."""
+        return self.record.applied not in ("", head)
+
     def _is_due(self, now: datetime) -> bool:
         return self._synced is None or now - self._synced >= SYNC_EVERY
 
     async def _advance(self, head: str, now: datetime) -> str:
-        """Apply the newest commit, and return its id.
+        """Apply the newest commit, and return its id; empty while rings are left.
 
         Raises:
             Refused: It may not be applied without a person.
@@ -324,8 +337,7 @@ class Follower:
                 "history was rewritten; run `planner follow … --once --allow-rewrite` to take it "
                 "as it is now"
             )
-        await self._apply(head, now)
-        return head
+        return head if await self._apply(head, now) else ""
 
     async def _goes_on(self, runs: str, head: str) -> bool:
         """Tell whether *head* descends from *runs*; to find out may take the whole history."""
@@ -334,8 +346,10 @@ class Follower:
             self._descends = {(runs, head): known}
         return self._descends[runs, head]
 
-    async def _apply(self, commit: str, now: datetime) -> None:
+    async def _apply(self, commit: str, now: datetime) -> bool:
         """Sync the calendars of *commit*, by the code that ``planner sync`` runs.
+
+        Where there are rings, the one that is due. Returns whether all is written.
 
         Raises:
             Refused: A safety rule holds a change back; nothing was written.
@@ -351,15 +365,31 @@ class Follower:
             on_outcome=_log_outcome,
         )
         self.record = replace(self.record, project=request.desired.project)
-        report = await sync(self.server, request, now)
+        report, is_whole = await self._sync(request, now)
         await ensure_watchdog(self.server.client)
-        if report.failed:
+        if report and report.failed:
             one = report.failed[0]
             raise ServerError(
                 f"{len(report.failed)} changes failed, and are tried again; the first: could not "
                 f"{one.change.action} {one.change.key}: {one.message}"
             )
-        self._synced = now
+        if is_whole:
+            self._synced = now
+        return is_whole
+
+    async def _sync(self, request: SyncRequest, now: datetime) -> tuple[SyncReport | None, bool]:
+        """Sync all, or the ring that is due; return what was done, and whether that is all.
+
+        Raises:
+            Refused: Or a check, or a person, has stopped it between two rings.
+        """
+        if not request.rings:
+            return await sync(self.server, request, now), True
+        step = await advance(self.server, request, now)
+        self._rolling = step.text
+        if step.state == "stopped":
+            raise Refused(f"no further ring is written: {step.text}")
+        return step.done, step.state == "done"
 
     def _words(self, error: PlannerError) -> str:
         """Return *error* with the paths as the repository has them."""
@@ -377,6 +407,8 @@ class Follower:
         after = self.record
         if after.applied != before.applied:
             log(follow_headline(after), commit=after.applied)
+        elif after.rolling != before.rolling and after.rolling:
+            log(after.rolling, commit=after.head)
         if (after.head, after.refused, after.fault) == (before.head, before.refused, before.fault):
             return
         for problem in follow_problems(after, after.at or datetime.now(UTC)):

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 
 from planner.errors import Lint, ServerError
-from planner.model import Horizon
+from planner.model import Horizon, Ring
 from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
 from planner.plan.live import about_to_fire, missed, skip_warnings
 from planner.plan.model import (
@@ -83,6 +83,10 @@ class SyncRequest:
         targets: Where the project's notices go; None leaves what the last sync wrote.
         commit: The commit of a followed repository that the files are of; empty where no file
             says, and the record says so, too, once something was written.
+        rings: The project's rings, in order, and *ring_pause*, the least time between two: for
+            `planner.temporal.rings.advance`. A sync by itself takes no notice of them.
+        in_part: Whether a namespace's changes are written now; the others wait. The whole plan
+            must be allowed.
         objection: Returns why a plan may not be applied; empty if it may.
         on_notice: Called with a sentence while the sync waits for another one.
         on_start: Called with the plan before its first change is written.
@@ -99,6 +103,9 @@ class SyncRequest:
     move_source: bool = False
     targets: tuple[NoticeTarget, ...] | None = None
     commit: str = ""
+    rings: tuple[Ring, ...] = ()
+    ring_pause: timedelta = timedelta()
+    in_part: Callable[[str], bool] | None = None
     objection: Callable[[Plan], str] = field(default=lambda _: "")
     on_notice: Callable[[str], None] = field(default=_ignore)
     on_start: Callable[[Plan], None] = field(default=_ignore)
@@ -108,10 +115,14 @@ class SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SyncReport:
-    """The plan that a sync applied, and the outcome of each change."""
+    """The plan that a sync applied, and the outcome of each change.
+
+    *left* has the changes that were not to be written this time; None where all were.
+    """
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    left: Plan | None = None
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -146,6 +157,7 @@ class _DatedPlan:
         there: The ids of the schedules that it was made from.
         at: The instant, by the clock that the plan was made with.
         depends_on_clock: Whether an instant within the clock's uncertainty gives another plan.
+        left: The changes that are not written this time; None where all are.
     """
 
     plan: Plan
@@ -153,6 +165,7 @@ class _DatedPlan:
     there: frozenset[str]
     at: datetime
     depends_on_clock: bool
+    left: Plan | None = None
 
 
 async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Plan:
@@ -216,9 +229,9 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
             )  # the next plan starts from it
             snapshot = await _fetch(server, request, latest, clock.now())
             dated = await _plan(server, request, snapshot, clock)
-        _require(dated.plan, request)
+        dated = _part(_require(dated.plan, request), dated, request)
         if latest.is_complete and not dated.plan.pending and not _changes_record(request, latest):
-            return SyncReport(dated.plan)
+            return SyncReport(dated.plan, left=dated.left)
         return await _write(server, request, dated, lock, clock)
 
 
@@ -354,6 +367,15 @@ def _require(plan: Plan, request: SyncRequest) -> Plan:
     return plan
 
 
+def _part(plan: Plan, dated: _DatedPlan, request: SyncRequest) -> _DatedPlan:
+    """Return *dated* with the changes of *plan* that are written now, and those that are left."""
+    if request.in_part is None:
+        return dated
+    now = tuple(one for one in plan.changes if request.in_part(one.namespace))
+    later = tuple(one for one in plan.changes if not request.in_part(one.namespace))
+    return replace(dated, plan=replace(plan, changes=now), left=replace(plan, changes=later))
+
+
 async def _write(
     server: Server, request: SyncRequest, dated: _DatedPlan, lock: SyncLock, clock: ServerClock
 ) -> SyncReport:
@@ -367,7 +389,7 @@ async def _write(
         lock.ensure_held()
         record = await write_last_applied(server, project, record)
     try:
-        report = SyncReport(plan, await _apply(server, request, dated, lock, clock))
+        report = SyncReport(plan, await _apply(server, request, dated, lock, clock), dated.left)
     except BaseException:  # interrupted: requests may still be on their way to the server
         await asyncio.shield(asyncio.sleep(INTERRUPT_SECONDS))
         raise
@@ -375,10 +397,14 @@ async def _write(
     lock.set_result(f"{len(done)} written, {len(report.failed)} failed")
     with contextlib.suppress(ServerError):  # without it the next sync describes a few more
         lock.ensure_held()
-        record = after_writing(record, done, request.desired.schedules, dated.there)
+        waiting = {change.id for change in dated.left.pending} if dated.left else set()
+        settled = [one for one in request.desired.schedules if one.id not in waiting]
+        kept = {id: digest for id, digest in record.digests.items() if id in waiting}
+        record = after_writing(record, done, settled, dated.there)
+        record = replace(record, digests={**record.digests, **kept})
         if request.targets is not None:
             record = replace(record, targets=request.targets)
-        if request.commit and not report.failed:
+        if request.commit and not report.failed and not waiting:
             record = replace(record, commit=request.commit)
         await write_last_applied(server, project, record)
     return report

@@ -545,67 +545,108 @@ async def delete_last_applied(server: Server, project: str) -> None:
 
 
 MOST_EVENTS = 5_000
-"""Events of a follower's record after which it begins anew; a history may have ten times as
+"""Events of a signal record after which it begins anew; a history may have ten times as
 many."""
 
 LATEST_EVENTS = 10
-"""Events that are read from the end of a follower's record; the newest is nearly always the one."""
+"""Events that are read from the end of a signal record; the newest is nearly always the one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalRecord:
+    """Values that the server keeps, each as a signal to an execution that no worker runs.
+
+    The latest counts. One execution takes them for months: the UI's list shows one row.
+
+    Attributes:
+        workflow: The type of the executions.
+        signal: The name of the signals.
+        kind: The type of the values.
+    """
+
+    workflow: str
+    signal: str
+    kind: type
+
+    async def write(self, server: Server, id: str, value: object, summary: str) -> None:
+        """Put *value* on record under *id*.
+
+        Raises:
+            ServerError: The server refused.
+        """
+        _, events = await self._read(server, id)
+        policy = WorkflowIDConflictPolicy.USE_EXISTING
+        if events > MOST_EVENTS:
+            policy = WorkflowIDConflictPolicy.TERMINATE_EXISTING
+        try:
+            await server.client.start_workflow(
+                self.workflow,
+                id=id,
+                task_queue=NO_WORKER_QUEUE,
+                id_conflict_policy=policy,
+                start_signal=self.signal,
+                start_signal_args=[value],
+                static_summary=summary,
+                rpc_timeout=REQUEST_TIMEOUT,
+            )
+        except RPCError as error:
+            raise ServerError(f"{id} can't be put on record: {error.message}") from error
+
+    async def read(self, server: Server, id: str) -> object | None:
+        """Return the value on record under *id*; None where there is none.
+
+        Raises:
+            ServerError: The server could not be asked.
+        """
+        return (await self._read(server, id))[0]
+
+    async def _read(self, server: Server, id: str) -> tuple[object | None, int]:
+        """Return the value, and how many events its execution has."""
+        request = GetWorkflowExecutionHistoryReverseRequest(
+            namespace=server.namespace,
+            execution=WorkflowExecution(workflow_id=id),
+            maximum_page_size=LATEST_EVENTS,
+        )
+        send = server.service.get_workflow_execution_history_reverse
+        try:
+            events = (await server.send(send, request)).history.events
+        except NotFound:
+            return None, 0
+        if events[0].HasField("workflow_execution_terminated_event_attributes"):
+            return None, 0
+        for event in events:
+            signal = event.workflow_execution_signaled_event_attributes
+            if signal.signal_name == self.signal:
+                with contextlib.suppress(Exception):  # of another release, or another client
+                    (found,) = await server.converter.decode(signal.input.payloads, [self.kind])
+                    return found, events[0].event_id
+        return None, events[0].event_id
+
+    async def delete(self, server: Server, id: str) -> None:
+        """Delete what is on record under *id*; nothing where there is none."""
+        request = DeleteWorkflowExecutionRequest(
+            namespace=server.namespace, workflow_execution=WorkflowExecution(workflow_id=id)
+        )
+        with contextlib.suppress(NotFound):
+            await server.send(server.service.delete_workflow_execution, request)
+
+
+FOLLOWS = SignalRecord(FOLLOW_WORKFLOW, FOLLOW_SIGNAL, FollowRecord)
 
 
 async def write_follow(server: Server, record: FollowRecord) -> None:
-    """Put what a follower saw on record: a signal to an execution that no worker runs.
-
-    One execution takes a record an hour for months, so that the UI's list shows one row.
+    """Put what a follower saw on record.
 
     Raises:
         ServerError: The server refused.
     """
-    _, events = await _read_follow(server, record.id)
-    anew = events > MOST_EVENTS
-    try:
-        await server.client.start_workflow(
-            FOLLOW_WORKFLOW,
-            id=record.id,
-            task_queue=NO_WORKER_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.TERMINATE_EXISTING
-            if anew
-            else WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=FOLLOW_SIGNAL,
-            start_signal_args=[record],
-            static_summary=f"What `planner follow` sees of {record.name}",
-            rpc_timeout=REQUEST_TIMEOUT,
-        )
-    except RPCError as error:
-        raise ServerError(f"no record of what is followed: {error.message}") from error
+    await FOLLOWS.write(server, record.id, record, f"What `planner follow` sees of {record.name}")
 
 
 async def read_follow(server: Server, id: str) -> FollowRecord | None:
     """Return the record of the follower with that *id*; None where there is none."""
-    return (await _read_follow(server, id))[0]
-
-
-async def _read_follow(server: Server, id: str) -> tuple[FollowRecord | None, int]:
-    """Return the record of a follower, and how many events its execution has."""
-    request = GetWorkflowExecutionHistoryReverseRequest(
-        namespace=server.namespace,
-        execution=WorkflowExecution(workflow_id=id),
-        maximum_page_size=LATEST_EVENTS,
-    )
-    try:
-        reply = await server.send(server.service.get_workflow_execution_history_reverse, request)
-    except NotFound:
-        return None, 0
-    events = reply.history.events
-    if events[0].HasField("workflow_execution_terminated_event_attributes"):
-        return None, 0
-    for event in events:
-        signal = event.workflow_execution_signaled_event_attributes
-        if signal.signal_name == FOLLOW_SIGNAL:
-            with contextlib.suppress(Exception):  # of another release, or of another client
-                payloads = signal.input.payloads
-                (found,) = await server.converter.decode(payloads, [FollowRecord])
-                return found, events[0].event_id
-    return None, events[0].event_id
+    found = await FOLLOWS.read(server, id)
+    return found if isinstance(found, FollowRecord) else None
 
 
 async def fetch_follows(server: Server) -> tuple[FollowRecord, ...]:
@@ -622,15 +663,6 @@ async def fetch_follows(server: Server) -> tuple[FollowRecord, ...]:
         raise ServerError(f"what is followed can't be read: {error.message}") from error
     found = await asyncio.gather(*(read_follow(server, id) for id in ids))
     return tuple(record for record in found if record)
-
-
-async def delete_follow(server: Server, record: FollowRecord) -> None:
-    """Delete the record of a follower; nothing where there is none."""
-    request = DeleteWorkflowExecutionRequest(
-        namespace=server.namespace, workflow_execution=WorkflowExecution(workflow_id=record.id)
-    )
-    with contextlib.suppress(NotFound):
-        await server.send(server.service.delete_workflow_execution, request)
 
 
 def last_applied_id(project: str) -> str:

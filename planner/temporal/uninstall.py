@@ -16,15 +16,17 @@ from temporalio.service import RPCError
 
 from planner.errors import Refused, ServerError
 from planner.plan.model import DesiredState
+from planner.plan.rings import rollout_id
 from planner.plan.safety import Allowances
 from planner.schedules.spec import namespace_of
 from planner.temporal.apply import Outcome
 from planner.temporal.client import Server
 from planner.temporal.fetch import list_schedules, with_last_writes
 from planner.temporal.keepers import ANSWER_WITHIN, fetch_keepers
+from planner.temporal.rings import RECORDS
 from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.sync_state import (
-    delete_follow,
+    FOLLOWS,
     delete_last_applied,
     fetch_follows,
     hold_lock,
@@ -137,7 +139,8 @@ async def uninstall(
         for record in await fetch_follows(server):
             if record.project == found.project:
                 on_notice(f"{record.name} was followed; stop `planner follow`, or it is made anew")
-                await delete_follow(server, record)
+                await FOLLOWS.delete(server, record.id)
+        await RECORDS.delete(server, rollout_id(found.project))
         if found.takes_watchdog and not (await _others(server, found.project)):
             await delete_watchdog(server.client)
         lock.set_result(f"{found.project} was uninstalled")

@@ -51,6 +51,7 @@ class FollowRecord:
         head: The newest commit of the branch that was seen; empty before the first.
         applied: The commit whose calendars were applied; empty where none was.
         applied_at: When it was.
+        rolling: How far a newer commit has come through the rings; empty where none is under way.
         refused: Why *head* isn't applied; empty where it is.
         refused_since: Since when a newest commit is refused.
         fault: What keeps the follower from its work: the repository, the server. Empty where
@@ -66,6 +67,7 @@ class FollowRecord:
     head: str = ""
     applied: str = ""
     applied_at: datetime | None = None
+    rolling: str = ""
     refused: str = ""
     refused_since: datetime | None = None
     fault: str = ""
@@ -88,6 +90,7 @@ def after_look(
     *,
     head: str = "",
     applied: str = "",
+    rolling: str = "",
     refused: str = "",
     fault: str = "",
     project: str = "",
@@ -107,6 +110,7 @@ def after_look(
         head=head,
         applied=applied or before.applied,
         applied_at=now if is_new else before.applied_at,
+        rolling="" if applied else rolling or before.rolling,
         refused=refused[:LONGEST_WORDS],
         refused_since=(before.refused_since or now) if refused else None,
         fault=fault[:LONGEST_WORDS],
@@ -158,8 +162,11 @@ def follow_headline(record: FollowRecord, last_commit: str | None = None) -> str
             where it isn't known.
     """
     if not record.applied:
-        return f"{record.name}: no commit of it was applied yet"
+        first = f"; {record.rolling}" if record.rolling else ""
+        return f"{record.name}: no commit of it was applied yet{first}"
     runs = f"{record.name}: commit {record.applied[:SHORT]} runs since {_minute(record.applied_at)}"
+    if record.rolling:
+        return f"{runs}; of the newest, {record.rolling}"
     if last_commit in (None, record.applied):
         return runs
     return f"{runs}, but another sync has written since"

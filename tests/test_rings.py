@@ -1,0 +1,121 @@
+"""Ring by ring: which ring is next and what holds it back, as truth tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from planner.config.load import read
+from planner.errors import InputError
+from planner.model import Ring
+from planner.plan.model import Cause, Change, Plan
+from planner.plan.rings import (
+    Rollout,
+    after_write,
+    changes_by_ring,
+    next_step,
+    place_of,
+    rollout_text,
+)
+
+NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+RINGS = (
+    Ring("canary", frozenset({"c.a"})),
+    Ring("low", frozenset({"l.a"})),
+    Ring("high", frozenset({"h.a"})),
+)
+C, L, H, OTHER = "c.a", "l.a", "h.a", "unnamed.a"
+
+
+def plan(*namespaces: str, cause: Cause = "files") -> Plan:
+    """Return a plan that updates a window of each of *namespaces*."""
+    changes = tuple(
+        Change(action="update", id=f"boost/{name}/w", cause=cause) for name in namespaces
+    )
+    return Plan(project="pay", changes=changes)
+
+
+NEW = Rollout(project="pay")
+IN_CANARY = replace(NEW, ring="canary", at=NOW - HOUR, due=NOW)
+WAITING = replace(IN_CANARY, due=NOW + HOUR)
+BY_CHECK = replace(IN_CANARY, stopped="c.a: missed")
+BY_PERSON = replace(BY_CHECK, by="alice")
+
+
+def test_a_namespace_that_no_ring_names_is_in_the_last() -> None:
+    """What was forgotten isn't the first to be changed; nor is a calendar that was deleted."""
+    assert [place_of(RINGS, name) for name in (C, L, H, OTHER)] == [0, 1, 2, 2]
+    assert changes_by_ring(RINGS, plan(C, H, OTHER)) == {"canary": 1, "low": 0, "high": 2}
+
+
+@pytest.mark.parametrize(
+    ("left", "record", "expected"),
+    [
+        (plan(), NEW, ("done", -1)),
+        (plan(), BY_CHECK, ("done", -1)),
+        (plan(C, L, H), NEW, ("write", 0)),
+        (plan(H), NEW, ("write", 2)),
+        (plan(C, L, H), IN_CANARY, ("write", 0)),
+        (plan(L, H), WAITING, ("wait", 1)),
+        (plan(L, H), IN_CANARY, ("check", 1)),
+        (plan(H), replace(IN_CANARY, ring="low"), ("check", 2)),
+        (plan(L, H), BY_CHECK, ("stopped", 1)),
+        (plan(C, L, H), BY_CHECK, ("write", 0)),
+        (plan(C, L, H), BY_PERSON, ("stopped", 0)),
+        (plan(C), replace(NEW, stopped="freeze", by="alice"), ("stopped", 0)),
+        (plan(L, H), replace(IN_CANARY, ring="gone"), ("write", 1)),
+        (plan(C, cause="hand"), IN_CANARY, ("stopped", 0)),
+        (plan(L, cause="hand"), IN_CANARY, ("check", 1)),
+    ],
+    ids=[
+        *("nothing is left", "nothing is left after a stop: it was reverted", "the first ring"),
+        *("only the last ring changes", "a newer change of a ring that was written, or a kill"),
+        *("the pause isn't over", "the pause is over", "a ring without changes is passed over"),
+        *("a check has stopped it", "a fix begins anew", "a person has stopped it, fix or not"),
+        *("stopped before it began", "the ring is no longer there"),
+        *("drift in a ring that was written", "drift in a later ring"),
+    ],
+)
+def test_the_next_step(left: Plan, record: Rollout, expected: tuple[str, int]) -> None:
+    """By what is left of the plan, and by how far it has come."""
+    step = next_step(RINGS, left, record, NOW)
+    assert (step.kind, step.place) == expected
+
+
+def test_the_record_after_a_ring() -> None:
+    """The pause counts from the write; with nothing left there is no rollout any more."""
+    record = after_write(NEW, RINGS[0], HOUR, plan(L), NOW)
+    assert (record.ring, record.at, record.due) == ("canary", NOW, NOW + HOUR)
+    assert after_write(record, RINGS[1], HOUR, plan(), NOW) == NEW
+
+
+def test_what_a_plan_says() -> None:
+    """How many changes each ring has, and what comes next."""
+    assert rollout_text(RINGS, plan(C, H), NEW, NOW) == (
+        "Changes by ring: canary 1, low 0, high 1. `planner sync --in-rings` begins with canary."
+    )
+    assert rollout_text(RINGS, plan(L, H), WAITING, NOW).endswith(
+        "ring low follows at 2027-02-01T00:00:00Z, if all goes well."
+    )
+    assert rollout_text((), plan(C), NEW, NOW) == ""
+
+
+@pytest.mark.parametrize(
+    ("rings", "problem"),
+    [
+        ("{canary: [c.a], low: [c.a]}", "'c.a' is in the ring canary, too; name it once"),
+        ("{canary: [c.b]}", "there is no calendar of 'c.b'"),
+    ],
+)
+def test_rings_that_can_t_be(rings: str, problem: str, tmp_path: Path) -> None:
+    """At their line."""
+    (tmp_path / "planner.yaml").write_text(f"project: pay\nrings: {rings}\n", encoding="utf-8")
+    text = 'namespace: c.a\nwindows: {w: {cron: "0 5 * * *", duration: 1h, tru: 4}}\n'
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"planner\.yaml:2: 'rings': ") as error:
+        read(tmp_path)
+    assert problem in str(error.value)
