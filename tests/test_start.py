@@ -92,6 +92,9 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         ("simulator", "planner.simulator"),
         ("fetch", "planner.config.load"),
         ("notify", "planner.config.load"),
+        ("report", "planner.usage.prometheus"),
+        ("backtest", "planner.config.load"),
+        ("suggest", "planner.config.load"),
         ("rehearse", "planner.config.load"),
         ("schema", "planner.config.documents"),
         ("init", "importlib.resources"),
@@ -107,7 +110,8 @@ def test_interrupted_before_it_does_anything(command: str, module: str, here: Pa
 def test_every_command_was_interrupted() -> None:
     """No command is missing among those that are tried."""
     tried = {*ON_A_SERVER, "demo", "dev", "validate", "preview", "explain", "simulator"}
-    assert tried | {"rehearse", "schema", "init", "fetch", "notify"} == set(ORDER)
+    others = {"rehearse", "schema", "init", "fetch", "notify", "report", "backtest", "suggest"}
+    assert tried | others == set(ORDER)
 
 
 @pytest.mark.parametrize(
