@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-usage bench-commands bench-suggest shape rules alerts metrics-truth
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest shape rules alerts metrics-truth
 
 check: static test  ## what CI runs
 
@@ -101,6 +101,10 @@ bench-load:  ## so many namespaces boosted in the same minute, by one worker
 FIRINGS ?= 100
 bench-latency:  ## from a schedule's firing to the capacity request on the wire
 	$(PYTHON) benchmarks/latency.py $(FIRINGS)
+
+SLO ?=
+bench-slo:  ## latencies and poll sync rate of two workers under load (SLO="BOOSTS SECONDS pollers=2-10")
+	$(PYTHON) benchmarks/slo.py $(SLO)
 
 LEASES ?= 2000
 LEASE_KILLS ?= 6

@@ -403,6 +403,10 @@ def test_what_is_wrong_with_a_window(text: str, line: int, sentence: str, tmp_pa
             )
             for text, sentence in (
                 ("until: fri", "'fri' has no time; write 06:00 or fri 21:00"),
+                (
+                    'until: "+1d 00:30"',
+                    """'+1d 00:30' is not a time of day; write {days: 1, at: "00:30"}""",
+                ),
                 ("until: fri 25:00", "'25:00' is no time of day"),
                 ("until: freitag 21:00", "'freitag' is no weekday; write fri or sat"),
                 ("until: {days: 0}", "'0' is not from 1 to 31 days; write 7 or so"),

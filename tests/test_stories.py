@@ -151,6 +151,12 @@ async def test_what_was_found_stays_mended() -> None:
     await play([*first, *later, *(tell(seed, number, EXTRAS) for seed, number in WATCHED_FINDINGS)])
 
 
+def two_tru_story(*firings: Firing) -> Story:
+    """Return a story of *firings* at a namespace with 2 TRU, which its calendar declares."""
+    two = Capacity(2)
+    return Story(seed=0, number=0, before=two, declared=two, on_demand_aps=500.0, firings=firings)
+
+
 @pytest.mark.parametrize(
     ("tru", "missed", "is_told"),
     [
@@ -183,16 +189,9 @@ def test_a_window_has_what_either_reckoning_grants(
         tru=6,
         by="somebody",
     )
-    none, begin = Capacity(2), datetime(2027, 1, 15, tzinfo=UTC)
+    begin = datetime(2027, 1, 15, tzinfo=UTC)
     played = Played(
-        Story(
-            seed=0,
-            number=0,
-            before=none,
-            declared=none,
-            on_demand_aps=500.0,
-            firings=(scheduled, hand),
-        ),
+        two_tru_story(scheduled, hand),
         begin,
         missed=missed,
         history=[
@@ -267,14 +266,7 @@ def test_a_boost_terminated_at_once_may_have_declared_nothing(
     none = Capacity(2)
     held = [(-1, none), (12, Capacity(10)), (42, Capacity(6)), (80, none)]
     played = Played(
-        Story(
-            seed=0,
-            number=0,
-            before=none,
-            declared=none,
-            on_demand_aps=500.0,
-            firings=(killed, hand),
-        ),
+        two_tru_story(killed, hand),
         begin,
         started=[(15 * minute, killed)] if is_started else [],
         done=[(deed.at, deed)],

@@ -20,7 +20,9 @@ from workflows.watchdog_decisions import (
     needs_lease_check,
     remembered,
     seen_quiet,
+    was_stuck,
 )
+from workflows.watchdog_decisions import STUCK as SUCCEEDED
 
 NOW = datetime(2027, 1, 15, 5, tzinfo=UTC)
 NAME = "pay.a1b2c"
@@ -94,6 +96,25 @@ KEEPER = running()
 def test_boosts(boost: Execution, keeper: Execution, held: bool, action: str) -> None:
     """A window under way is asked for unless it is covered, or a person wants it otherwise."""
     assert action == boost_action(boost, keeper, NOW, is_held=held)
+
+
+@pytest.mark.parametrize(
+    ("run", "minutes", "details", "is_stuck"),
+    [
+        pytest.param(running(attempt=1, seconds=0), 1, SUCCEEDED, True, id="a round ago"),
+        pytest.param(running(attempt=1, seconds=0), 9, SUCCEEDED, False, id="busy, hours later"),
+        pytest.param(running(attempt=2, seconds=30), 9, SUCCEEDED, True, id="a slow server"),
+        pytest.param(running(attempt=2, seconds=30), 1, "a boost", False, id="another thing"),
+    ],
+)
+def test_a_successor_that_gets_no_further_is_stuck_too(
+    run: Execution, minutes: int, details: str, is_stuck: bool
+) -> None:
+    """The finding stays while one successor after the other is tried, however long each takes."""
+    healed = Healed(
+        at=NOW - timedelta(minutes=minutes), namespace="n.a", what="keeper", details=details
+    )
+    assert was_stuck([healed], run, NOW - timedelta(minutes=5)) is is_stuck
 
 
 def test_a_lost_lease_is_asked_for_once() -> None:

@@ -74,6 +74,25 @@ class Execution:
         return self.is_running and is_stuck(self.attempt, self.task_since, now)
 
 
+STUCK = "the keeper got stuck: a successor took over"
+"""What a report says of a keeper that was replaced so."""
+
+
+def was_stuck(healed: Iterable[Healed], run: Execution, lately: datetime) -> bool:
+    """Tell whether *run*, which doesn't answer, is a stuck keeper's successor that is stuck, too.
+
+    It counts as such until it answers, so that no alert resolves while one successor after the
+    other is tried: if the keeper was replaced since *lately*, in the last rounds, and later on
+    while the run's workflow task is tried again. How long that takes, the server's pace decides.
+
+    Args:
+        healed: What was healed of its namespace.
+        run: The keeper's latest run.
+        lately: Since when a replacement counts, whatever the server says of the run.
+    """
+    return any(one.details == STUCK and (one.at >= lately or run.attempt > 1) for one in healed)
+
+
 KeeperAction = Literal["leave", "take over", "terminate and take over"]
 
 

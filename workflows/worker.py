@@ -44,6 +44,10 @@ WORKFLOW_TASKS_AT_ONCE = 16
 """Workflow tasks that are polled at once. They share one interpreter, so that more of them
 end no sooner; the others wait at the server."""
 
+WORKFLOW_POLLERS = PollerBehaviorAutoscaling(minimum=2, maximum=10, initial=5)
+ACTIVITY_POLLERS = PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5)
+"""Polls that wait at the server for a task: few at rest, more as tasks come."""
+
 GRACE = timedelta(seconds=20)
 """How long activities may go on once the worker stops; they are safe to interrupt."""
 
@@ -120,8 +124,8 @@ def build_worker(
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
         max_cached_workflows=workflows_in_memory,
         max_concurrent_workflow_tasks=WORKFLOW_TASKS_AT_ONCE,
-        workflow_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=10, initial=5),
-        activity_task_poller_behavior=PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5),
+        workflow_task_poller_behavior=WORKFLOW_POLLERS,
+        activity_task_poller_behavior=ACTIVITY_POLLERS,
         graceful_shutdown_timeout=grace,
     )
 

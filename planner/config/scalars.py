@@ -103,6 +103,9 @@ def parse_window_length(text: str) -> Duration | Until:
 def parse_until(text: str) -> Until:
     """Return an end by the clock: a time of day, maybe after a weekday (``fri 21:00``)."""
     first, space, rest = text.strip().partition(" ")
+    if days := re.fullmatch(r"\+?([0-9]+)d", first):  # as notes and previews write it
+        at = f', at: "{rest.strip()}"' if space else ""
+        raise ValueError(f"{quote(text)} is not a time of day; write {{days: {days[1]}{at}}}")
     if space:
         weekday = parse_weekday(first) + _is_midnight_after(rest)
         return Until(parse_time(rest), weekday=weekday % 7)

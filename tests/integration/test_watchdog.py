@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from heal import another_release
 from keeper_helpers import ScriptedCloud, Stage
 from schedule_values import on
 from story_stage import delete
 from sync_helpers import Shop, eventually
-from temporalio import workflow
 from temporalio.client import (
     Client,
     ScheduleActionExecutionStartWorkflow,
@@ -154,37 +154,13 @@ async def scene(environment: WorkflowEnvironment, name: str, **cloud: Any) -> As
         yield made
 
 
-@contextmanager
-def one_activity_more(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make the keeper's code that of another release: it observes once before all else."""
-    recover = CapacityKeeper._recover
-
-    async def and_observe(self: CapacityKeeper) -> None:
-        await workflow.execute_activity(
-            activity_types.OBSERVE,
-            self._state.namespace,
-            start_to_close_timeout=timedelta(seconds=10),
-        )
-        await recover(self)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(CapacityKeeper, "_recover", and_observe)
-        yield
-
-
-@contextmanager
-def as_it_is(_: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the keeper's code as it is."""
-    yield
-
-
-Release = Callable[[pytest.MonkeyPatch], AbstractAsyncContextManager[None] | Any]
+Release = Callable[[], AbstractContextManager[Any]]
 
 BOTH_WAYS = pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param(as_it_is, one_activity_more, id="forwards"),
-        pytest.param(one_activity_more, as_it_is, id="and back"),
+        pytest.param(nullcontext, another_release, id="forwards"),
+        pytest.param(another_release, nullcontext, id="and back"),
     ],
 )
 
@@ -193,7 +169,6 @@ BOTH_WAYS = pytest.mark.parametrize(
 async def test_an_upgrade_in_the_middle_of_a_boost_heals_within_one_round(
     own_server: WorkflowEnvironment,
     fresh: str,
-    monkeypatch: pytest.MonkeyPatch,
     before: Release,
     after: Release,
 ) -> None:
@@ -202,10 +177,10 @@ async def test_an_upgrade_in_the_middle_of_a_boost_heals_within_one_round(
     The boost's end is what wakes it up, when nothing else would ask for it any more.
     """
     async with scene(own_server, fresh, capacity=Capacity(3)) as one:
-        with before(monkeypatch):
+        with before():
             async with one.worker():
                 assert (await one.stage.boost(8, 8 / 3600)).in_force
-        with after(monkeypatch):
+        with after():
             async with one.worker():
                 await one.ends_as(WorkflowExecutionStatus.FAILED)
                 assert one.stage.cloud.capacity == Capacity(8)
@@ -218,7 +193,6 @@ async def test_an_upgrade_in_the_middle_of_a_boost_heals_within_one_round(
 async def test_a_boost_takes_over_from_a_keeper_of_another_release(
     own_server: WorkflowEnvironment,
     fresh: str,
-    monkeypatch: pytest.MonkeyPatch,
     before: Release,
     after: Release,
 ) -> None:
@@ -227,10 +201,10 @@ async def test_a_boost_takes_over_from_a_keeper_of_another_release(
     The lease of the window that ran is held on, so that the capacity never dips.
     """
     async with scene(own_server, fresh, capacity=Capacity(3)) as one:
-        with before(monkeypatch):
+        with before():
             async with one.worker():
                 assert (await one.stage.boost(8, 1)).in_force
-        with after(monkeypatch):
+        with after():
             async with one.worker():
                 assert (await one.stage.boost(4, 1, combine="add")).in_force
                 status = await one.stage.says(lambda status: len(status.leases) == 2)

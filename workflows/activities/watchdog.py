@@ -93,8 +93,6 @@ for a moment: a task that it gets then holds its end up."""
 
 TERMINATED_BECAUSE = "its workflow task failed over and over; a successor goes on"
 
-STUCK = "the keeper got stuck: a successor took over"
-
 _BROKEN = " OR ".join(
     f"ExecutionStatus = '{name}'" for name in ("Running", "Terminated", "Failed", "TimedOut")
 )
@@ -407,8 +405,10 @@ class _Round:
         if action == "terminate and take over":
             await self._terminate(handle, keeper)
         await self._start_keeper(namespace, broken_run=keeper.run_id)
-        broke_off = keeper.status.lower().replace("_", " ")
-        how = STUCK if keeper.is_running else f"the keeper {broke_off}: a successor took over"
+        how = watchdog_decisions.STUCK
+        if not keeper.is_running:
+            broke_off = keeper.status.lower().replace("_", " ")
+            how = f"the keeper {broke_off}: a successor took over"
         self._heal(namespace, "keeper", how)
         self.keepers[namespace] = Execution("RUNNING")
 
@@ -597,7 +597,7 @@ class _Round:
             stuck = f"its workflow task was tried {run.attempt} times"
         elif run.is_running:
             status = await self._status_of(namespace, run)
-            if status is None and self._was_stuck(namespace):
+            if status is None and self._was_stuck(namespace, run):
                 stuck = "it got stuck, and its successor doesn't answer either"
         return Keeper(
             namespace=namespace,
@@ -608,14 +608,12 @@ class _Round:
             stuck=stuck,
         )
 
-    def _was_stuck(self, namespace: str) -> bool:
-        """Tell whether the keeper was replaced in the last rounds, because it was stuck."""
+    def _was_stuck(self, namespace: str, run: Execution) -> bool:
+        """Tell whether *run* succeeded a stuck keeper, and gets no further so far, either."""
         lately = self.now - 2 * timedelta(seconds=self.interval) - STUCK_AFTER
         before = self.before.healed if self.before else ()
-        return any(
-            (one.namespace, one.details) == (namespace, STUCK) and one.at >= lately
-            for one in (*before, *self.healed)
-        )
+        healed = [one for one in (*before, *self.healed) if one.namespace == namespace]
+        return watchdog_decisions.was_stuck(healed, run, lately)
 
     async def _status_of(self, namespace: str, run: Execution) -> KeeperStatus | None:
         """Return the status of the keeper's *run*; None where it doesn't answer.
