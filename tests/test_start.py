@@ -92,7 +92,7 @@ def test_interrupted_while_it_starts(module: str, here: Path) -> None:
         ("simulator", "planner.simulator"),
         ("fetch", "planner.config.load"),
         ("notify", "planner.config.load"),
-        ("report", "planner.usage.prometheus"),
+        ("report", "planner.model"),
         ("backtest", "planner.config.load"),
         ("suggest", "planner.config.load"),
         ("rehearse", "planner.config.load"),
