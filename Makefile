@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest shape rules alerts metrics-truth
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest shape rules alerts metrics-truth evidence
 
 check: static test  ## what CI runs
 
@@ -135,6 +135,9 @@ bench-actions:  ## what a boost costs in Actions, beside the published pattern
 USAGE_NAMESPACES ?= 50
 bench-usage:  ## a year of minutes of so many namespaces, read from a real Prometheus and backtested
 	$(PYTHON) benchmarks/usage.py $(USAGE_NAMESPACES)
+
+evidence:  ## from three months of usage to rules, boosts, verdicts and the bill (minutes)
+	$(PYTHON) benchmarks/evidence.py
 
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links pyproject.toml
