@@ -7,8 +7,9 @@ windows are expanded by the planner's own `expand`, clock changes included; the 
 vocabulary (`planner.evidence.day_rules`) has no part in making them.
 
 A rule counts as found exactly where a suggested window has the same occurrences as it over the
-year after the history: every start and every end. Baselines, which work on quarters of an hour,
-may be off by less than one.
+year after the history: every start and every end. The baselines work on quarters of an hour and
+on hours, and may be off by less than one. A suggested window is wrong where less than half of its
+coming minutes belong to true ones.
 
     python benchmarks/suggest.py [WORLDS [FIRST_SEED [DAYS …]]]
 
@@ -238,8 +239,9 @@ def _usage(
 
 @dataclass(frozen=True)
 class Proposed:
-    """A proposed rule: its occurrences over the coming year."""
+    """A proposed rule: its window, its occurrences over the coming year, and its name."""
 
+    window: Window
     runs: Occurrences
     name: str = ""
 
@@ -248,60 +250,64 @@ def by_suggest(of: World) -> list[Proposed]:
     """The windows of `planner suggest`."""
     found = suggest(of.usage, of.setting)
     return [
-        Proposed(_runs(each.window, of.coming), f"{each.window.name} {each.evidence.rule}")
+        Proposed(
+            each.window, _runs(each.window, of.coming), f"{each.window.name} {each.evidence.rule}"
+        )
         for each in found.windows
     ]
 
 
-QUARTER = 15
-QUARTERS = 7 * 24 * 60 // QUARTER
+WEEK = 7 * 24 * 60
 
 
 def by_threshold(of: World) -> list[Proposed]:
     """A threshold by the quarter of an hour of the local week: hot in half of the weeks seen."""
-    quarter, hot, seen = _quarters(of)
-    hots = np.bincount(quarter[hot & seen], minlength=QUARTERS)
-    all_seen = np.bincount(quarter[seen], minlength=QUARTERS)
-    return _as_rules(of, (hots >= 1) & (hots >= 0.5 * all_seen))
+    step = 15
+    place, seen = _places(of, step)
+    _, hot = demand_of(of.usage, 0.9)
+    is_hot = hot.reshape(-1, step).sum(axis=1) > step / 3
+    count = WEEK // step
+    hots = np.bincount(place[is_hot & seen], minlength=count)
+    all_seen = np.bincount(place[seen], minlength=count)
+    return _as_rules(of, (hots >= 1) & (hots >= 0.5 * all_seen), step)
 
 
 def by_forecast(of: World) -> list[Proposed]:
-    """A forecast by MSTL (a day, a week), read as windows where it is above what on-demand has."""
+    """A forecast by MSTL (a day, a week), read as windows where it is above what on-demand has.
+
+    Of hours, as it is used: quarters of a year take it minutes.
+    """
     from statsmodels.tsa.seasonal import MSTL
 
-    quarter, _, seen = _quarters(of)
-    demand = np.where(seen, _quarter_peaks(of), np.nan)
+    step = 60
+    place, seen = _places(of, step)
+    minutes, _ = demand_of(of.usage, 0.9)
+    demand = minutes.reshape(-1, step).max(axis=1)
     demand = np.interp(np.arange(demand.size), np.flatnonzero(seen), demand[seen])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = MSTL(demand, periods=(96, 672), iterate=1, stl_kwargs={"robust": False}).fit()
+        fitted = MSTL(demand, periods=(24, 168)).fit()
     seasonal = fitted.seasonal.reshape(demand.size, -1)  # of 14 days a day's only
-    week = fitted.trend[-QUARTERS:].mean() + seasonal[-QUARTERS:].sum(axis=1)
-    hot = np.zeros(QUARTERS, dtype=bool)
-    hot[quarter[-QUARTERS:]] = week > 0.9 * ENVELOPE
-    return _as_rules(of, hot)
+    count = WEEK // step
+    week = fitted.trend[-count:].mean() + seasonal[-count:].sum(axis=1)
+    hot = np.zeros(count, dtype=bool)
+    hot[place[-count:]] = week > 0.9 * ENVELOPE
+    return _as_rules(of, hot, step)
 
 
-def _quarters(of: World) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return of each quarter of an hour: its number in the local week, if hot, if seen."""
-    _, hot = demand_of(of.usage, 0.9)
+def _places(of: World, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each *step* minutes: their number in the local week, and whether any was seen."""
     tz = ZoneInfo(of.setting.timezone)
     starts = [
-        (of.usage.start + timedelta(minutes=QUARTER * n)).astimezone(tz)
-        for n in range(of.usage.seen.size // QUARTER)
+        (of.usage.start + timedelta(minutes=step * n)).astimezone(tz)
+        for n in range(of.usage.seen.size // step)
     ]
-    number = np.array([(s.weekday() * 1440 + s.hour * 60 + s.minute) // QUARTER for s in starts])
-    shape = (-1, QUARTER)
-    return number, hot.reshape(shape).sum(axis=1) > 5, of.usage.seen.reshape(shape).any(axis=1)
+    place = [(s.weekday() * 1440 + s.hour * 60 + s.minute) // step for s in starts]
+    return np.array(place), of.usage.seen.reshape(-1, step).any(axis=1)
 
 
-def _quarter_peaks(of: World) -> np.ndarray:
-    demand, _ = demand_of(of.usage, 0.9)
-    return demand.reshape(-1, QUARTER).mean(axis=1)
-
-
-def _as_rules(of: World, hot: np.ndarray) -> list[Proposed]:
-    """Return weekly windows of hot quarters of the week; equal hours of several days are one."""
+def _as_rules(of: World, hot: np.ndarray, step: int) -> list[Proposed]:
+    """Return weekly windows of hot times of the week; equal hours of several days are one."""
     if not hot.any() or hot.all():
         return []
     spans: dict[tuple[int, int], list[int]] = {}
@@ -309,23 +315,21 @@ def _as_rules(of: World, hot: np.ndarray) -> list[Proposed]:
     rolled = np.roll(hot, -turned)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], rolled.astype(np.int8), [0]))))
     for first, last in edges.reshape(-1, 2):
-        start = (int(first) + turned) % QUARTERS
-        spans.setdefault((start % 96, int(last - first)), []).append(start // 96)
+        start = (int(first) + turned) % hot.size
+        spans.setdefault((start * step % 1440, int(last - first)), []).append(start * step // 1440)
     found = []
-    for (at, length), days in spans.items():
-        minute = at * QUARTER
+    for (minute, length), days in spans.items():
+        weekdays = ",".join(NAMES[day] for day in days)
         window = Window(
             namespace="world.a1b2c",
             name="x",
-            recurrence=Cron(
-                (f"{minute % 60} {minute // 60} * * {','.join(NAMES[day] for day in days)}",)
-            ),
+            recurrence=Cron((f"{minute % 60} {minute // 60} * * {weekdays}",)),
             tru=2,
             asked="",
             timezone=of.setting.timezone,
-            length=Duration(timedelta(minutes=length * QUARTER)),
+            length=Duration(timedelta(minutes=length * step)),
         )
-        found.append(Proposed(_runs(window, of.coming)))
+        found.append(Proposed(window, _runs(window, of.coming)))
     return found
 
 
@@ -336,7 +340,7 @@ def _runs(window: Window, coming: Horizon) -> Occurrences:
 METHODS: dict[str, tuple[Callable[[World], list[Proposed]], timedelta]] = {
     "suggest": (by_suggest, timedelta()),
     "hour of week": (by_threshold, timedelta(minutes=14)),
-    "MSTL forecast": (by_forecast, timedelta(minutes=14)),
+    "MSTL forecast": (by_forecast, timedelta(minutes=59)),
 }
 
 
@@ -431,6 +435,11 @@ def judge(
             if loud:
                 print(f"  {loud} wrong: {each.name}")
     count["true minutes"] += int(true.sum())
+    past = Horizon(of.usage.start, of.coming.start)
+    _, hot = demand_of(of.usage, 0.9)
+    explained = _minutes((_runs(each.window, past) for each in proposed), past)[: hot.size]
+    count["hot"] += int(hot.sum())
+    count["unexplained"] += int((hot & ~explained).sum())
     count["missed minutes"] += int((true & ~covered).sum())
     count["idle minutes"] += int((covered & ~true).sum())
 
