@@ -11,7 +11,7 @@ year after the history: every start and every end. The baselines work on quarter
 on hours, and may be off by less than one. A suggested window is wrong where less than half of its
 coming minutes belong to true ones.
 
-    python benchmarks/suggest.py [WORLDS [FIRST_SEED [DAYS …]]]
+    python benchmarks/suggest.py [WORLDS [FIRST_SEED [DAYS …]]] [-v] [METHOD_TO_LEAVE_OUT …]
 
 Seeds below 10,000 are for development; the figures in docs/proofs.md are of seeds from 10,000 on.
 """
@@ -23,7 +23,7 @@ import time as clock
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -86,8 +86,8 @@ class World:
     coming: Horizon
 
 
-def world(seed: int, days: int) -> World:
-    """Return the world of *seed*; longer histories end at the same day."""
+def world(seed: int, days: int = max(LENGTHS)) -> World:
+    """Return the world of *seed*, with the last *days* of its history."""
     rng = np.random.default_rng(seed)
     zone, regions = PLACES[rng.integers(len(PLACES))]
     setting = Setting(zone, Holidays(regions=regions))
@@ -96,7 +96,8 @@ def world(seed: int, days: int) -> World:
     end = datetime.combine(last, time(), tz).astimezone(UTC)
     coming = Horizon(end, end + timedelta(days=365))
     truths = _truths(rng, setting, coming)
-    usage = _usage(rng, truths, end, days, float(rng.uniform(0.03, 0.05)))
+    usage = _usage(rng, truths, end, float(rng.uniform(0.03, 0.05)))
+    usage = usage.between(end - timedelta(days=days), end)
     return World(seed, setting, truths, usage, coming)
 
 
@@ -193,9 +194,9 @@ def _apart(one: Truth, other: Truth, coming: Horizon) -> bool:
 
 
 def _usage(
-    rng: np.random.Generator, truths: Sequence[Truth], end: datetime, days: int, missing: float
+    rng: np.random.Generator, truths: Sequence[Truth], end: datetime, missing: float
 ) -> Usage:
-    """Return *days* of minutes up to *end*; what happened doesn't depend on *days*."""
+    """Return a year of minutes up to *end*."""
     most = max(LENGTHS)
     begin = end - timedelta(days=most)
     count = most * 24 * 60
@@ -222,8 +223,6 @@ def _usage(
         at = int(rng.integers(count))
         seen[at : at + int(60 * rng.lognormal(0.7, 1.0))] = False
     demand = np.maximum(demand, 0)
-    kept = slice(count - days * 1440, None)
-    demand, seen = demand[kept], seen[kept]
     nothing = np.where(seen, 0.0, np.nan)
     actions = LimitUsage(
         used=np.minimum(demand, ENVELOPE) + nothing,
@@ -231,7 +230,7 @@ def _usage(
         throttled=np.maximum(demand - ENVELOPE, 0) + nothing,
         envelope=ENVELOPE + nothing,
     )
-    return Usage("world.a1b2c", end - timedelta(days=days), seen, nothing, actions)
+    return Usage("world.a1b2c", begin, seen, nothing, actions)
 
 
 # The methods: each returns the occurrences of its rules over the coming year -----------------
@@ -490,27 +489,29 @@ def _told_apart(of: World) -> list[bool]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print a table a length; what went wrong where WORLDS is small."""
-    worlds = int(arguments[0]) if arguments else 200
-    seed = int(arguments[1]) if len(arguments) > 1 else HELD_OUT
-    lengths = [int(each) for each in arguments[2:] if each != "-v"] or list(LENGTHS)
-    methods = dict(METHODS)
-    if worlds < 0:  # only ours, and each fault
-        worlds, methods = -worlds, {"suggest": METHODS["suggest"]}
-    print(f"worlds {worlds}, seeds {seed} to {seed + worlds - 1}")
-    print(f"{'days':>4} {'method':<14} " + " ".join(f"{head:>8}" for head in HEADS))
-    for days in lengths:
-        tallies = {name: Tally() for name in methods}
-        for number in range(seed, seed + worlds):
-            of = world(number, days)
+    """Print a table of the first WORLDS worlds; after every tenth of them one so far."""
+    numbers = [int(each) for each in arguments if each.isdigit()]
+    worlds, seed = (*numbers, 200)[0], (*numbers[1:2], HELD_OUT)[0]
+    lengths = numbers[2:] or list(LENGTHS)
+    methods = {name: METHODS[name] for name in METHODS if name not in arguments}
+    tallies = {(days, name): Tally() for days in lengths for name in methods}
+    for number in range(seed, seed + worlds):
+        whole = world(number)
+        for days in lengths:
+            end = whole.coming.start
+            of = replace(whole, usage=whole.usage.between(end - timedelta(days=days), end))
             for name, (method, slack) in methods.items():
                 begin = clock.process_time()
                 proposed = method(of)
-                tallies[name].seconds += clock.process_time() - begin
-                loud = f"{number}/{days}" if "-v" in arguments else ""
-                judge(of, proposed, slack, tallies[name], loud)
-        for name, tally in tallies.items():
-            print(f"{days:>4} {name:<14} {tally.line()}", flush=True)
+                tallies[days, name].seconds += clock.process_time() - begin
+                loud = f"{number}/{days}" if "-v" in arguments and name == "suggest" else ""
+                judge(of, proposed, slack, tallies[days, name], loud)
+        done = number - seed + 1
+        if done == worlds or done % max(1, worlds // 10) == 0:
+            print(f"{done} worlds, seeds {seed} to {number}; seconds of processor a world")
+            print(f"{'days':>4} {'method':<14} " + " ".join(f"{head:>8}" for head in HEADS))
+            for (days, name), tally in tallies.items():
+                print(f"{days:>4} {name:<14} {tally.line()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, horizon_of, run_async, say
-from planner.errors import ServerError
+from planner.cli.app import EXIT_DONE, app, run_async, say
+from planner.cli.report import open_usage, past
 
 if TYPE_CHECKING:
     from planner.evidence.hot_slots import Setting
     from planner.model import Horizon, Project
-    from planner.usage.prometheus import PrometheusSource
 
 DAYS = 92
 """The days before now that are looked at where no time is named: three month's ends."""
@@ -74,39 +71,7 @@ def suggest_command(
 
     project = read(calendars)
     chosen = _settings(project, namespace, timezone)
-    run_async(_suggest(project, chosen, _past(start, end), diff, output))
-
-
-def _past(start: str, end: str) -> Horizon:
-    """Return the time of ``--from`` and ``--to``; nothing of it is still to come.
-
-    Raises:
-        typer.BadParameter: One of them isn't a time, or none of it has passed.
-    """
-    from planner.model import Horizon
-
-    now = datetime.now(UTC)
-    usual = f"{now - timedelta(days=DAYS):%Y-%m-%d}"
-    horizon = horizon_of(start or usual, end or now.isoformat(), 0, now)
-    if horizon.start >= now:
-        raise typer.BadParameter(f"--from {horizon.start:%Y-%m-%d %H:%M} has not come yet")
-    return Horizon(horizon.start, min(horizon.end, now))
-
-
-def _open_usage() -> PrometheusSource:
-    """Return the source of usage that the environment names.
-
-    Raises:
-        ServerError: It names none, or one that can't be used.
-    """
-    from planner.usage.prometheus import URL_VARIABLE, source_from
-
-    if source := source_from(os.environ):
-        return source
-    raise ServerError(
-        f"no source of usage is set: let {URL_VARIABLE} be the address of the Prometheus that "
-        "scrapes metrics.temporal.io, see docs/usage.md"
-    )
+    run_async(_suggest(project, chosen, past(start, end, DAYS), diff, output))
 
 
 def _settings(project: Project, namespace: str, timezone: str) -> dict[str, Setting]:
@@ -147,7 +112,7 @@ async def _suggest(
 
     written = {each.namespace: each.windows for each in project.namespaces}
     found = []
-    async with _open_usage() as source:
+    async with open_usage() as source:
         for name, setting in chosen.items():
             usage = await source.usage(name, span.start, span.end)
             for note in usage.notes:

@@ -133,10 +133,12 @@ def _weekly(has_holidays: bool) -> Iterator[DayRule]:
     if has_holidays:
         for rule in common:
             if rule.of_week != "sat,sun":
+                # Beyond weekdays, one holiday that stayed cold may be a day that was missed.
+                more = 0.7 if rule.slug == "weekdays" else 3.2
                 yield DayRule(
                     f"{rule.words} but holidays",
                     f"{rule.slug}-but-holidays",
-                    rule.cost + 0.7,
+                    rule.cost + more,
                     "weekly",
                     of_week=rule.of_week,
                     skips_holidays=True,
