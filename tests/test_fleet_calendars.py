@@ -46,13 +46,16 @@ from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule, read_stamp, stamped
 from planner.temporal.convert import is_sound
 from workflows.contract import (
+    ON_DEMAND,
     BoostRequest,
     Fleet,
     KeeperRecord,
     Lease,
     LeaseRecord,
+    Rails,
     floor_of,
     lease_of,
+    target_of,
 )
 from workflows.contract.findings import NamespaceStatus, NextWindow
 
@@ -764,3 +767,31 @@ def test_running_boosts_follow_a_change_of_workers() -> None:
     same = decide(there, replace(live, leases=(held,)), "tests", now, follow=True)
     assert same is not None
     assert same.action == "unchanged"
+
+
+@settings(max_examples=60, deadline=None)
+@given(DEMANDS, st.integers(0, 9), st.integers(0, 20), st.integers(0, 3))
+def test_the_forecast_of_tru_is_the_run_times_too(
+    demands: list[Any], lead: int, fleet_lead: int, jitter: int
+) -> None:
+    """TRU count from when the lease says, however early the firing comes for the workers."""
+    fleet = Fleet(name="payments", min=1, max=50, lead_seconds=fleet_lead * 60)
+    windows = []
+    for number, (start, length, tru, how) in enumerate(demands):
+        first = at("2027-01-04 12:00") + start * MINUTE
+        spans = (first.isoformat()[:16], (first + length * MINUTE).isoformat()[:16])
+        own: dict[str, Any] = {"workers": (("payments", 5),), "fleets": (fleet,)}
+        ahead = {"lead": lead * MINUTE, "jitter": jitter * MINUTE}
+        windows.append(window(f"w{number}", spans, tru=tru, combine=how, **ahead, **own))
+    span = Horizon(at("2027-01-04 11:00"), at("2027-01-04 15:00"))
+    steps = timeline(boosted(*windows, fleet=fleet), span, "requested")
+    held = []
+    for each in windows:
+        lease = _lease(each)
+        fired = lease.start - timedelta(seconds=scheduled(each).request.ahead_seconds)
+        held.append((lease.tru_from or fired, lease))
+    for minute in range(240):
+        now = span.start + minute * MINUTE
+        (step,) = [each for each in steps if each.start <= now < each.end]
+        counting = [lease for since, lease in held if since <= now < lease.until]
+        assert step.target == target_of(counting, ON_DEMAND, Rails())
