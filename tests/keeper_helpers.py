@@ -153,6 +153,7 @@ class ScriptedCluster:
     version: int = 1
     faults: list[Exception] = field(default_factory=list)
     floors: list[tuple[datetime, int | None]] = field(default_factory=list)
+    foreign: list[datetime] = field(default_factory=list)
     conflicts: int = 0
     away: bool = False
 
@@ -168,9 +169,14 @@ class ScriptedCluster:
 
     async def set(self, floor: int | None) -> None:
         """Write the minimum, as another client would."""
+        await self._write(floor)
+        self.foreign.append(self.floors[-1][0])
+
+    async def _write(self, floor: int | None) -> None:
+        now = await self.clock()  # first: while it is asked, another change may come
         self.spec["minReplicas"] = floor
         self.version += 1
-        self.floors.append((await self.clock(), floor))
+        self.floors.append((now, floor))
 
     async def read(self, target: KubernetesTarget) -> dict[str, Any]:
         """Return the autoscaler as it is."""
@@ -192,7 +198,7 @@ class ScriptedCluster:
                 self.annotations[name] = text
         self.version += 1
         if "spec" in patch:
-            await self.set(patch["spec"]["minReplicas"])
+            await self._write(patch["spec"]["minReplicas"])
 
     def _call(self) -> None:
         if self.away:

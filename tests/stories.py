@@ -6,7 +6,8 @@ keepers cancelled or terminated; boosts cancelled at any moment, replies that te
 to wait for up to a day, rails that change under running leases, two projects, and running
 boosts that follow their window. A watchdog looks around, and finds firings that never came,
 boosts and keepers that were terminated, capacity changed by hand at rest, keys refused and
-mended. Many are played side by side on one server whose clock skips, with a simulated Cloud
+mended. A fleet's floor is pushed beside the TRU, into a cluster that goes away, where others write
+it too. Many are played side by side on one server whose clock skips, with a simulated Cloud
 over HTTP and a worker that is restarted now and then, with other code each time; what was in
 force when is then held against what the leases came to, by an arithmetic of its own, and what
 the status said against what was in force.
@@ -17,7 +18,7 @@ Run by hand: ``make stories STORIES=10000 STORY_SEED=1``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -30,6 +31,8 @@ from workflows.contract import (
     BoostRequest,
     Capacity,
     Combine,
+    Fleet,
+    KubernetesTarget,
     LeaseRequest,
     Rails,
     format_instant,
@@ -38,11 +41,15 @@ from workflows.contract import (
 
 APS_PER_TRU = 500
 
-Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog"]
+FLEET = "payments"
+BASE_FLOOR, MOST_WORKERS = 2, 30
+"""The floor that a fleet has before its windows, and the most that it may have."""
+
+Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog", "workers"]
 """What a story may have besides, each to be had or left out by itself."""
 
 EXTRAS: frozenset[Extra] = frozenset(
-    {"cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog"}
+    {"cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog", "workers"}
 )
 
 UNDER_WAY = timedelta(minutes=3)
@@ -87,6 +94,7 @@ class Firing:
     revision: int = 0
     project: str = ""
     is_lost: bool = False
+    workers: int = 0
 
     @property
     def key(self) -> tuple[str, timedelta]:
@@ -140,6 +148,10 @@ class Deed:
         "delete-boost",
         "refuse-key",
         "mend-key",
+        "cluster-away",
+        "cluster-back",
+        "cluster-conflict",
+        "patch-floor",
     ]
     window: str = ""
     tru: float | None = None
@@ -214,6 +226,21 @@ class Story:
             rails=firing.rails,
             revision=firing.revision,
             project=firing.project,
+            workers={FLEET: firing.workers} if firing.workers else {},
+            fleets=(self.fleet,) if firing.workers else (),
+        )
+
+    @property
+    def fleet(self) -> Fleet:
+        """Its fleet, whose windows count from their requests on."""
+        return Fleet(
+            name=FLEET,
+            min=BASE_FLOOR,
+            max=MOST_WORKERS,
+            lead_seconds=86_400,
+            kubernetes=KubernetesTarget(
+                kind="HorizontalPodAutoscaler", namespace=self.name, name=FLEET
+            ),
         )
 
     def follows(self, of: Firing, to: Firing, begin: datetime) -> LeaseRequest:
@@ -439,6 +466,32 @@ def _watch(rng: random.Random, story: Story) -> Story:
     return replace(story, deeds=(*story.deeds, *deeds), heals=HEALS)
 
 
+def _add_workers(rng: random.Random, story: Story) -> Story:
+    """Return *story* with a pushed fleet, mostly with trouble in the cluster."""
+    if rng.random() < 0.5:
+        return story
+    counts = {firing.key: rng.choice([0, 3, 8, 20, 40]) for firing in story.firings}
+    firings = tuple(replace(one, workers=counts[one.key]) for one in story.firings)
+    deeds: list[Deed] = []
+    if rng.random() < 0.4:
+        at = _minutes(rng, 0, 240)
+        deeds.append(Deed(at, "cluster-away"))
+        deeds.append(Deed(at + _minutes(rng, 1, 20), "cluster-back"))
+    if rng.random() < 0.3:
+        deeds.append(Deed(_minutes(rng, 0, 200), "cluster-conflict"))
+    if rng.random() < 0.4:
+        deeds.append(Deed(_minutes(rng, 5, 240), "patch-floor", tru=rng.choice([1, 2, 5, 25, 30])))
+    deeds = [*story.deeds, *deeds]
+    follows = {deed.of.key: deed for deed in deeds if deed.what == "follow" and deed.of and deed.to}
+    told = tuple(
+        replace(deed, to=replace(deed.to, workers=counts[deed.of.key]))
+        if deed.what == "follow" and deed.to and deed.of and deed.of.key in follows
+        else deed
+        for deed in deeds
+    )
+    return replace(story, firings=firings, deeds=told)
+
+
 _ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
     "rails": _change_rails,
     "projects": _share,
@@ -446,6 +499,7 @@ _ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
     "cancel-boost": _cancel_a_boost,
     "follow": _follow,
     "watchdog": _watch,
+    "workers": _add_workers,
 }
 
 
@@ -535,6 +589,7 @@ class ExpectedLease:
     project: str = ""
     rails: Rails = Rails()
     revision: int = 0
+    workers: int = 0
 
     def runs(self, at: timedelta) -> bool:
         """Tell whether it runs at *at*."""
@@ -559,6 +614,15 @@ class Due:
     capacity: Capacity
 
 
+@dataclass(frozen=True, slots=True)
+class FloorRecord:
+    """A floor that was in force from *at* on; whether others than the planner had set it."""
+
+    at: timedelta
+    floor: int
+    by_others: bool = False
+
+
 @dataclass(slots=True)
 class Played:
     """What happened: the deeds that were done, by when, and what was in force when.
@@ -577,6 +641,8 @@ class Played:
     unready_since: timedelta | None = None
     reported: int = 0
     missed: set[str] = field(default_factory=set)
+    floors: list[FloorRecord] = field(default_factory=list)
+    floor_mark: str = ""
     history: list[CapacityRecord] = field(default_factory=list)
     done: list[tuple[timedelta, Deed]] = field(default_factory=list)
     foreign: list[datetime] = field(default_factory=list)
@@ -639,6 +705,7 @@ class Reckoning:
             project=firing.project,
             rails=known.rails,
             revision=known.revision,
+            workers=firing.workers,
         )
 
     def ends(self, window: str, at: timedelta) -> None:
@@ -822,7 +889,88 @@ def broken_promises(played: Played) -> list[str]:
     # Kept is what is kept by either reckoning.
     least = either(played, loses=True)
     short = min((_short(played, reckoning) for reckoning in least), key=len)
-    return [*bounds, *short, *_not_back(played), *_unreported(played), *played.complaints]
+    floors = min((_broken_floors(played, one) for one in least), key=len)
+    told = (*_not_back(played), *_unreported(played), *played.complaints)
+    return [*bounds, *short, *floors, *told]
+
+
+FLOOR_SETTLE = timedelta(minutes=5)
+"""How long a floor may take after its cluster is back: the longest wait after a fault."""
+
+
+def _workers_due(leases: Iterable[ExpectedLease]) -> int:
+    """Return the floor that *leases* come to: the highest, plus what adds, within limits."""
+    held = [lease for lease in leases if lease.workers]
+    highest = max((one.workers for one in held if one.combine == "max"), default=0)
+    added = sum(one.workers for one in held if one.combine == "add")
+    return min(max(highest, BASE_FLOOR) + added, MOST_WORKERS)
+
+
+def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
+    """Return a sentence for each promise about the fleet's floor that was not kept.
+
+    Ready from the start on, never cut short, given back, and never worse: no write of the planner's
+    is below the baseline, above what may be due, or takes what others set above.
+    """
+    leases = [lease for lease in reckoning.all if lease.workers]
+    found = []
+    for before, record in pairwise(played.floors):
+        if record.by_others:
+            continue
+        theirs = [one.floor for one in played.floors if one.by_others and one.at <= record.at]
+        if record.floor < min(theirs):
+            found.append(f"{record.at}: the floor is set to {record.floor}, below the baseline")
+        if before.by_others and record.floor < before.floor and before.floor > BASE_FLOOR:
+            found.append(f"{record.at}: {before.floor}, which others set, is lowered")
+        running = [one for one in leases if one.requested <= record.at]
+        if record.floor > _most_due(running, record.at - played.story.settle, record.at):
+            found.append(f"{record.at}: the floor is {record.floor}, more than is due")
+    return [*found, *_floors_missing(played, leases), *_floor_not_back(played)]
+
+
+def _most_due(leases: list[ExpectedLease], since: timedelta, until: timedelta) -> int:
+    """Return the highest floor that was due at any time from *since* to *until*."""
+    edges = {since, until, *(lease.requested for lease in leases)}
+    within = (edge for edge in edges if since <= edge <= until)
+    return max(_workers_due(one for one in leases if one.runs(edge)) for edge in within)
+
+
+def _floors_missing(played: Played, leases: list[ExpectedLease]) -> list[str]:
+    """Complain of each span in which less was in force than was due, without an excuse for it."""
+    settle = played.story.settle
+    excused = [(at, at + settle) for at, deed in played.done if deed.what in BREAKING]
+    away = [at for at, deed in played.done if deed.what in ("cluster-away", "cluster-back")]
+    for at, back in zip(away[::2], away[1::2], strict=False):
+        excused.append((at, back + FLOOR_SETTLE + settle))
+    for at, deed in played.done:
+        if deed.what in ("patch-floor", "reset"):
+            excused.append((at, at + OBSERVE_EVERY + settle))
+    firm = [(max(one.start, one.requested + settle), one.until, one) for one in leases]
+    edges = {edge for since, until, _ in firm for edge in (since, until) if since < until}
+    edges |= {record.at for record in played.floors}
+    edges |= {edge for span in excused for edge in span}
+    found = []
+    for since, until in pairwise(sorted(edges)):
+        if any(begin <= since and until <= end for begin, end in excused):
+            continue
+        due = [one for begin, end, one in firm if begin <= since and until <= end]
+        in_force = [one.floor for one in played.floors if one.at <= since][-1:]
+        if due and in_force and in_force[0] < _workers_due(due):
+            found.append(f"{since} to {until}: a floor of {in_force[0]}, {_workers_due(due)} due")
+    return found
+
+
+def _floor_not_back(played: Played) -> list[str]:
+    """Complain where the floor isn't what it was, or what others set, and nothing marks it."""
+    if not played.floors:
+        return []
+    allowed = {BASE_FLOOR, *(one.floor for one in played.floors if one.by_others)}
+    final = played.floors[-1].floor
+    found = [] if final in allowed else [f"the floor ends at {final}"]
+    return [
+        *found,
+        *([f"the floor's mark stays: {played.floor_mark}"] if played.floor_mark else []),
+    ]
 
 
 def is_unready(played: Played, at: timedelta, in_force: Capacity) -> bool:
@@ -1065,6 +1213,7 @@ def tells(played: Played) -> str:
     ]
     lines += [f"  done at {at}: {deed}" for at, deed in played.done]
     lines += [f"  {held.at - played.begin} {held.capacity}" for held in played.history]
+    lines += [f"  {one}" for one in played.floors]
     return "\n".join(lines)
 
 

@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from unittest.mock import patch
 
+from keeper_helpers import ScriptedCluster
 from releases import KeeperWithoutPatch, KeeperWithPatch
 from stories import (
+    BASE_FLOOR,
     BRISK,
     FIRES_LATE,
     LENGTH,
@@ -21,6 +23,7 @@ from stories import (
     Deed,
     Fault,
     Firing,
+    FloorRecord,
     Played,
     Story,
     is_unready,
@@ -52,6 +55,7 @@ from planner.simulator.api import Principal
 from planner.temporal.client import sdk_errors_only
 from planner.temporal.keepers import read_keeper
 from workflows.activities.capacity import RefusedKeys, signal_changed
+from workflows.activities.floors import MARK
 from workflows.activities.watchdog import SCHEDULED_BY, WatchdogActivities
 from workflows.cloud import CloudClient
 from workflows.cloud.account import RateLimiter
@@ -66,6 +70,7 @@ from workflows.contract import (
     Declared,
     DueBoost,
     KeeperStart,
+    KubernetesTarget,
     ReleaseRequest,
     WatchdogReport,
     format_instant,
@@ -83,6 +88,29 @@ from workflows.contract.findings import (
 from workflows.keeper import CapacityKeeper
 from workflows.provision import SCHEDULED_START
 from workflows.worker import build_worker
+
+
+@dataclass
+class StoryCluster:
+    """The Kubernetes cluster of all stories: an autoscaler for each namespace."""
+
+    clock: SkippingClock
+    scalers: dict[str, ScriptedCluster] = field(default_factory=dict)
+
+    def of(self, name: str) -> ScriptedCluster:
+        """Return what the namespace *name* has there."""
+        if name not in self.scalers:
+            self.scalers[name] = ScriptedCluster(clock=self.clock.now)
+        return self.scalers[name]
+
+    async def read(self, target: KubernetesTarget) -> Mapping[str, Any]:
+        """Return the autoscaler as it is."""
+        return await self.of(target.namespace).read(target)
+
+    async def patch(self, target: KubernetesTarget, patch: Mapping[str, Any]) -> None:
+        """Write to the autoscaler."""
+        await self.of(target.namespace).patch(target, patch)
+
 
 KEY = "sk-story-3b1f-must-never-be-seen"
 QUEUE = "stories"
@@ -214,6 +242,7 @@ class StoryStage:
 
     def __post_init__(self) -> None:
         self.refused = RefusedKeys(self.keys)
+        self.cluster = StoryCluster(self.clock)
         self.started = Started()
         self.watchdog = WatchdogActivities(
             self.client,
@@ -237,6 +266,7 @@ class StoryStage:
                 workflows_in_memory=0 if self.is_forgetful else 2_000,
                 runner=UnsandboxedWorkflowRunner(),
                 refused_keys=self.refused,
+                cluster=self.cluster,
             )
         await self.worker.enter_async_context(worker)
 
@@ -447,7 +477,15 @@ class StoryStage:
     async def _deed(self, played: Played, deed: Deed) -> None:
         story = played.story
         keeper = self.client.get_workflow_handle(keeper_id(story.name))
-        if deed.what == "foreign":
+        cluster = self.cluster.of(story.name)
+        if deed.what in ("cluster-away", "cluster-back"):
+            cluster.away = deed.what == "cluster-away"
+        elif deed.what == "cluster-conflict":
+            cluster.conflicts += 2
+        elif deed.what == "patch-floor":
+            assert deed.tru is not None
+            await cluster.set(int(deed.tru))
+        elif deed.what == "foreign":
             await self.simulator.foreign_change(story.name, deed.tru)
         elif deed.what == "cancel":
             await keeper.cancel()
@@ -499,6 +537,12 @@ class StoryStage:
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
         played.foreign = [entry.at for entry in entries if entry.by == "foreign"]
+        cluster = self.cluster.of(played.story.name)
+        played.floors = [FloorRecord(timedelta(), BASE_FLOOR, by_others=True)] + [
+            FloorRecord(at - played.begin, floor or 0, at in cluster.foreign)
+            for at, floor in cluster.floors
+        ]
+        played.floor_mark = cluster.annotations.get(MARK, "")
         for firing in played.story.firings:
             with suppress(RPCError):  # never started
                 boost = await self.client.get_workflow_handle(boost_id(played, firing)).describe()

@@ -421,7 +421,9 @@ class CapacityKeeper:
 
         def has_changed() -> bool:
             known = self._floor(name)
-            return known is None or known.wanted != floor.wanted
+            if known is None or known.wanted != floor.wanted:
+                return True
+            return known.needs_look and not floor.needs_look  # of a run that was recovered
 
         def is_woken_in_time() -> bool:
             wakes_at, now = self._wakes_at, workflow.now()
@@ -434,9 +436,9 @@ class CapacityKeeper:
                 lambda: has_changed() or workflow.now() >= due or not is_woken_in_time()
             )
         else:
-            with suppress(asyncio.TimeoutError):
+            with suppress(asyncio.TimeoutError):  # or no longer than it is needed
                 await workflow.wait_condition(
-                    has_changed,
+                    lambda: has_changed() or is_woken_in_time(),
                     timeout=due - workflow.now(),
                     timeout_summary=f"until the floor of {name} is due"[:200],
                 )

@@ -411,7 +411,7 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
 
     A lease that has just ended by that clock, and is still held, counts as running.
     """
-    known = expire(state, now - CLOCK_TOLERANCE)
+    known = replace(expire(state, now - CLOCK_TOLERANCE), floors=state.floors)
     short = [one for one in demand_of(known.demanding).groups if not known.covers(one.lease)]
     short += [Group(one, one.start) for one in known.leases if not _has_workers(known, one)]
     if short:

@@ -90,6 +90,7 @@ def is_said_by_keeper(record: logging.LogRecord) -> bool:
     of_keeper = by_activity.get("activity_type") in (
         activity_types.OBSERVE,
         activity_types.RECONCILE,
+        activity_types.FLOOR,
     )
     return of_keeper and record.name == "temporalio.activity" and _is_failure(record)
 
