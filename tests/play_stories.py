@@ -65,8 +65,10 @@ def _cut(kind: Kind, first: int, last: int) -> Iterator[Batch]:
 
 async def play(batch: Batch, seed: int) -> str:
     """Play *batch*, and return its broken promises, with their stories."""
+    from stories import EXTRAS, tell, tell_brisk
+
+    os.environ.setdefault("STORY_ACTIONS", ",".join(EXTRAS))
     import test_stories
-    from stories import tell, tell_brisk
     from story_stage import brisk_stage
     from temporalio.testing import WorkflowEnvironment
 

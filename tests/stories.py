@@ -923,7 +923,9 @@ def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
         if before.by_others and record.floor < before.floor and before.floor > BASE_FLOOR:
             found.append(f"{record.at}: {before.floor}, which others set, is lowered")
         running = [one for one in leases if one.requested <= record.at]
-        if record.floor > _most_due(running, record.at - played.story.settle, record.at):
+        if record.floor not in theirs and record.floor > _most_due(
+            running, record.at - played.story.settle, record.at
+        ):
             found.append(f"{record.at}: the floor is {record.floor}, more than is due")
     return [*found, *_floors_missing(played, leases), *_floor_not_back(played)]
 
