@@ -3,7 +3,7 @@
 PYTHON ?= .venv/bin/python
 
 .PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
-  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest shape rules alerts metrics-truth evidence
+  kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest bench-backtest shape rules alerts metrics-truth evidence
 
 check: static test  ## what CI runs
 
@@ -125,6 +125,9 @@ bench-history:  ## look back on so many boosts, on a server filled with stand-in
 SUGGEST ?= 200
 bench-suggest:  ## windows found in so many random worlds, beside two baselines (needs statsmodels)
 	$(PYTHON) benchmarks/suggest.py $(SUGGEST)
+
+bench-backtest:  ## calendars over a year of minutes: time, memory, requests, beside the bare fetch
+	$(PYTHON) benchmarks/backtest.py
 
 rules:  ## the alert rules for the Prometheus operator, from those for any Prometheus
 	$(PYTHON) deploy/prometheus/for_operator.py

@@ -185,7 +185,8 @@ def whole() -> str:
     ahead = NextWindow("w", NOW, 8, NOW)
     followed = FollowRecord(source="s", ref="main", at=NOW, applied="a")
     keys = {"planner-2026": NOW}
-    saw = view(seen(next_window=ahead, covers_until=NOW), followed=(followed,), keys=keys)
+    facts = seen(next_window=ahead, covers_until=NOW)
+    saw = view(facts, followed=(followed,), keys=keys, verdicts=())
     return exposition(saw, NOW, version="1", tzdata="2026f")
 
 

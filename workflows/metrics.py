@@ -132,6 +132,27 @@ OF_THE_WATCHDOG = (
         "for a project that was never synced",
     ),
     Family(
+        "throttled_windows",
+        "gauge",
+        (NAMESPACE,),
+        "Windows of the last day in which something was throttled although they were boosted",
+        "without a source of usage",
+    ),
+    Family(
+        "unused_windows",
+        "gauge",
+        (NAMESPACE,),
+        "Windows of the last day of whose paid hours none was used",
+        "without a source of usage",
+    ),
+    Family(
+        "unverified_windows",
+        "gauge",
+        (NAMESPACE,),
+        "Windows of the last day of which usage doesn't show whether something was throttled",
+        "without a source of usage",
+    ),
+    Family(
         "follow_state",
         "gauge",
         ("source", "state"),
@@ -334,6 +355,14 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
         if record.applied:
             labels = {**source, "project": record.project, "commit": record.applied}
             samples.setdefault("follow_commit_info", []).append((labels, 1.0))
+    for name in sorted({one.namespace for one in view.facts}) if view.verdicts is not None else ():
+        own = [one for one in view.verdicts or () if one.namespace == name]
+        for family, count in (
+            ("throttled_windows", sum(one.outcome == "throttled" for one in own)),
+            ("unused_windows", sum(one.is_unused for one in own)),
+            ("unverified_windows", sum(one.outcome == "unknown" for one in own)),
+        ):
+            samples.setdefault(family, []).append(({NAMESPACE: name}, float(count)))
     if view.pollers is not None:
         samples["pollers"] = [({}, view.pollers.count)]
     return samples

@@ -24,6 +24,7 @@ from workflows.contract import (
     format_instants,
 )
 from workflows.contract.findings import (
+    BoostVerdict,
     MissedBoost,
     NamespaceFacts,
     NamespaceState,
@@ -291,6 +292,9 @@ EVENT_OF: Mapping[NamespaceState, NoticeEvent] = {
 """The events that notices are sent about where a namespace is in a state. Missed windows are
 events of their own each; a pause is a person's wish."""
 
+KNOWN_ANYWAY: tuple[NoticeEvent, ...] = ("unknown", "missed", "throttled", "unused")
+"""The events of a namespace that don't take a look at its capacity."""
+
 ACCEPTED_WORKERS_AFTER = timedelta(days=1)
 """How long fewer workers are reported, until that is the usual number."""
 
@@ -325,7 +329,7 @@ def round_alarms(
             projects=one.projects,
         )
         for one in view.report.notices
-        if one.over is None and one.namespace in unknown and one.event not in ("unknown", "missed")
+        if one.over is None and one.namespace in unknown and one.event not in KNOWN_ANYWAY
     ]
     ends = _ends_by_project(view.facts, projects)
     return [
@@ -333,6 +337,7 @@ def round_alarms(
         *kept,
         *planner_alarms(before, view.pollers, ends, workers, now),
         *follow_alarms(calendars.followed, now),
+        *verdict_alarms(calendars.verdicts or (), projects),
     ]
 
 
@@ -443,6 +448,35 @@ def follow_alarms(followed: Iterable[FollowRecord], now: datetime) -> list[Alarm
         for record in followed
         if is_alarming(record, now)
     ]
+
+
+def verdict_alarms(
+    verdicts: Iterable[BoostVerdict], projects: Mapping[str, tuple[str, ...]]
+) -> list[Alarm]:
+    """Return an alarm for each boost that was throttled, and for each that was never used.
+
+    What usage doesn't show is none.
+    """
+    found: list[Alarm] = []
+    for one in verdicts:
+        span = f"{one.window}, {format_instants(one.start, one.end)}"
+        events: list[tuple[NoticeEvent, str]] = []
+        if one.outcome == "throttled":
+            events.append(("throttled", f"{span}, was throttled although boosted: {one.text}"))
+        if one.is_unused:
+            hours = f"none of its {one.paid_hours} paid hours reached the minimum of its TRU"
+            events.append(("unused", f"{span}, was paid and not used: {hours}"))
+        found += (
+            Alarm(
+                event=event,
+                namespace=one.namespace,
+                subject=f"{one.window}/{format_instant(one.start)}",
+                text=text,
+                projects=projects.get(one.namespace, ()),
+            )
+            for event, text in events
+        )
+    return found
 
 
 def usual_workers(

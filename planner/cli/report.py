@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from planner.evidence.report import Billed, Report
     from planner.forecast.history import History
     from planner.model import Horizon, Project
+    from planner.temporal.watchdog import Verify
     from planner.usage.prometheus import PrometheusSource
+    from workflows.contract.findings import BoostVerdict, WindowRun
 
 REPORT_DAYS = 31
 """The days before now that a report is on where no time is named."""
@@ -310,3 +313,25 @@ async def past_section(project: Project, length: timedelta) -> Sequence[str]:
             return backtest_lines(await backtest_over(project, Horizon(now - length, now), source))
     except ServerError as error:
         return [f"unknown: {error}"]
+
+
+async def verifier(stack: AsyncExitStack) -> Verify | None:
+    """Return what looks up the usage of a window for the watchdog; None without a source.
+
+    Raises:
+        ServerError: The environment names a source that can't be used.
+    """
+    from planner.usage.prometheus import URL_VARIABLE
+
+    if not os.environ.get(URL_VARIABLE, "").strip():
+        return None
+    from planner.evidence.report import boost_verdict
+    from planner.forecast.cost import ceil_hour, floor_hour
+
+    source = await stack.enter_async_context(open_usage())
+
+    async def verify(namespace: str, run: WindowRun) -> BoostVerdict:
+        usage = await source.usage(namespace, floor_hour(run.start), ceil_hour(run.end))
+        return boost_verdict(usage, run)
+
+    return verify

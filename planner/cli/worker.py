@@ -88,6 +88,7 @@ async def work(
     import asyncio
     import signal
 
+    from planner.cli.report import verifier
     from planner.temporal.client import connect, server_of
     from planner.temporal.watchdog import LiveCalendars
     from workflows.activities.keeper import KeeperStates
@@ -103,7 +104,8 @@ async def work(
         runtime, exporter = _runtime(metrics)
         client = await connect(runtime)
         own = StartedWorker(server_of(client), cloud, readiness)
-        calendars, states = LiveCalendars(own.server), KeeperStates(client)
+        calendars = LiveCalendars(own.server, await verifier(stack))
+        states = KeeperStates(client)
         replicas = Replicas(client, calendars, states, _backlogs())
         if exporter:
             exporter.replicas = replicas

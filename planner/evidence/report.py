@@ -30,6 +30,7 @@ from planner.model import (
 )
 from planner.usage.model import MINUTE, Bools, Coverage, Floats, LimitUsage, Usage
 from workflows.contract import ON_DEMAND, Capacity, Combine
+from workflows.contract.findings import BoostVerdict, WindowRun
 
 LimitName = Literal["APS", "RPS", "OPS"]
 """The three limits of a namespace: Actions, requests and operations per second."""
@@ -272,6 +273,33 @@ def seen_in_force(usage: Usage, boost: BoostHistory) -> SeenInForce | None:
         until=whole.start + int(less[0]) * MINUTE if len(since) and len(less) else None,
         short=int(np.count_nonzero(known & (inside < boost.tru))),
         coverage=Coverage(int(np.count_nonzero(known)), len(inside)),
+    )
+
+
+def boost_verdict(usage: Usage, run: WindowRun) -> BoostVerdict:
+    """Return what *usage*, of whole hours, shows of a window that is over."""
+    found = verdicts(usage, run.start, run.end)
+    boost = BoostHistory(
+        namespace=usage.namespace,
+        window=run.window,
+        start=run.start,
+        end=run.end,
+        fires=run.start,
+        outcome="unknown",
+        tru=run.tru,
+    )
+    report = OccurrenceReport(boost=boost, is_recorded=False, verdicts=found)
+    hours = list(_paid_hours(boost, False, by_hours(usage), 0, lambda *_: None))
+    shown = [f"{one.limit} {one}" for one in found if one.limit == "APS" or one.has_source]
+    return BoostVerdict(
+        namespace=usage.namespace,
+        window=run.window,
+        start=run.start,
+        end=run.end,
+        outcome=report.outcome,
+        text="; ".join(shown),
+        paid_hours=len(hours),
+        unused_hours=sum(hour.use == "unused" for hour in hours),
     )
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from temporalio.api.common.v1 import Payload, Payloads
@@ -33,9 +33,11 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import Refused, ServerError
+from planner.model import Horizon
 from planner.plan.live import (
     check_by_hand,
     declared_in,
+    due,
     fleets_in,
     newest_declaration,
     request_by_hand,
@@ -70,7 +72,13 @@ from workflows.contract import (
     WatchdogReport,
     occurrence_of,
 )
-from workflows.contract.findings import NamespaceFacts, NextWindow
+from workflows.contract.findings import (
+    VERDICT_KEPT,
+    BoostVerdict,
+    NamespaceFacts,
+    NextWindow,
+    WindowRun,
+)
 from workflows.contract.from_code import WINDOW_FROM_CODE, BoostFromCode, BoostRefused
 
 T = TypeVar("T")
@@ -87,6 +95,27 @@ A worker that comes back goes on with the one before it, which knows what notice
 
 CATCHUP_WINDOW = timedelta(minutes=1)
 """A firing that the server was away for is made up within this time; the next one comes anyway."""
+
+Ended = tuple[str, WindowRun]
+"""A namespace, and a window of it that is over."""
+
+Verify = Callable[[str, WindowRun], Awaitable[BoostVerdict]]
+"""Returns what usage shows of a namespace's window that is over."""
+
+EPOCH, HOUR = datetime(1970, 1, 1, tzinfo=UTC), timedelta(hours=1)
+
+METRICS_LATE = timedelta(minutes=6)
+"""How long after its end a window is looked up: Temporal Cloud's metrics are three minutes late,
+and a collector comes by every so often."""
+
+VERIFIED_FOR = timedelta(hours=1)
+"""How long after its end a window that isn't known is looked up again."""
+
+MOST_VERIFIED = 10
+"""Windows that one round looks up, the latest first."""
+
+VERIFY_TIMEOUT = 10.0
+"""Seconds that one of them may take."""
 
 MOST_READ = 2
 """Of so many of the latest workflows the report is read."""
@@ -124,7 +153,11 @@ class LiveCalendars:
     """
 
     server: Server
+    verify: Verify | None = None
     _known: dict[str, _Known] = field(default_factory=dict)
+    _verdicts: dict[tuple[str, WindowRun], tuple[BoostVerdict, datetime]] = field(
+        default_factory=dict
+    )
 
     async def look(self, now: datetime) -> CalendarView:
         """Return what the live schedules say at *now*.
@@ -137,8 +170,45 @@ class LiveCalendars:
         view = CalendarView(
             namespaces=tuple(declared_by(schedules)),
             due=tuple(due for schedule in schedules for due in due_boosts(schedule, now)),
+            verdicts=await self._verified(schedules, now) if self.verify else None,
         )
         return await self._with_facts(view, projects, strangers, now)
+
+    async def _verified(
+        self, schedules: Iterable[WindowSchedule], now: datetime
+    ) -> tuple[BoostVerdict, ...]:
+        """Return the verdicts on the windows of the last day, each looked up once.
+
+        One that is unknown is looked up again for a while, since metrics may come late. A source
+        that doesn't answer is left alone until the next round, so that no round waits for it.
+        """
+        over = {run for schedule in schedules for run in ended_windows(schedule, now)}
+        self._verdicts = {run: known for run, known in self._verdicts.items() if run in over}
+        unread = {}
+        due = [run for run in over if self._is_due(run, now)]
+        for namespace, run in sorted(due, key=lambda one: one[1].end, reverse=True)[:MOST_VERIFIED]:
+            try:
+                async with asyncio.timeout(VERIFY_TIMEOUT):
+                    verdict = await self.verify(namespace, run)  # type: ignore[misc]
+            except (ServerError, TimeoutError) as error:
+                unread[namespace, run] = str(error) or "the source of usage did not answer in time"
+                break
+            self._verdicts[namespace, run] = verdict, now
+        return tuple(
+            self._verdicts[one][0]
+            if one in self._verdicts
+            else unverified(*one, unread.get(one, "not looked up yet"))
+            for one in sorted(over, key=lambda one: (one[0], one[1].start, one[1].window))
+        )
+
+    def _is_due(self, of: Ended, now: datetime) -> bool:
+        """Tell whether a window is to be looked up: new, not known, or its last hour is over."""
+        if of not in self._verdicts:
+            return True
+        (verdict, at), end = self._verdicts[of], of[1].end
+        last_hour = end + (-(end - EPOCH) % HOUR) + METRICS_LATE
+        is_unknown = verdict.outcome == "unknown" and now - end < VERIFIED_FOR
+        return is_unknown or at < last_hour <= now
 
     async def fleets(self, now: datetime) -> tuple[DeclaredFleet, ...]:
         """Return the fleets that the live schedules request workers of.
@@ -355,6 +425,32 @@ def due_boosts(schedule: WindowSchedule, now: datetime) -> list[DueBoost]:
         for nominal in under_way(schedule, now)
         if nominal <= settled and occurrence_of(schedule.request, nominal)[1] > now
     ]
+
+
+def ended_windows(schedule: WindowSchedule, now: datetime) -> list[Ended]:
+    """Return the windows of *schedule* that ended in the last day, once their minutes are known."""
+    request = schedule.request
+    if schedule.paused or not request.tru:
+        return []
+    found = []
+    for nominal in due(schedule, Horizon(now - VERDICT_KEPT, now)):
+        start, end = occurrence_of(request, nominal)
+        if end <= now - METRICS_LATE:
+            run = WindowRun(window=request.window, start=start, end=end, tru=request.tru)
+            found.append((request.namespace, run))
+    return found
+
+
+def unverified(namespace: str, run: WindowRun, why: str) -> BoostVerdict:
+    """Return that nothing is known of a window, and why."""
+    return BoostVerdict(
+        namespace=namespace,
+        window=run.window,
+        start=run.start,
+        end=run.end,
+        outcome="unknown",
+        text=why,
+    )
 
 
 Ensured = Literal["created", "kept", "paused", "foreign"]

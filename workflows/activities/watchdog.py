@@ -554,6 +554,7 @@ class _Round:
             pollers=self.view.pollers,
             synced=self.view.synced,
             followed=self.view.followed,
+            verdicts=self.view.verdicts,
         )
 
     async def facts(self) -> tuple[NamespaceFacts, ...]:

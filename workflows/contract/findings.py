@@ -154,6 +154,7 @@ class CalendarView:
     of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
     each project was last synced, *targets* are where the projects' notices go, *followed* is what
     followers of repositories have on record. *problems* are what could not be read besides.
+    *verdicts* are those on the windows of the last day, None where no source of usage is set.
     """
 
     namespaces: tuple[Declared, ...] = ()
@@ -164,6 +165,7 @@ class CalendarView:
     targets: tuple[NoticeTarget, ...] = ()
     followed: tuple[FollowRecord, ...] = ()
     problems: tuple[str, ...] = ()
+    verdicts: tuple[BoostVerdict, ...] | None = None
 
 
 class Calendars(Protocol):
@@ -252,6 +254,34 @@ class MissedBoost:
     start: str
     end: str
     reason: str
+
+
+VERDICT_KEPT = timedelta(days=1)
+"""How long the verdict on a boost is reported after its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoostVerdict:
+    """What usage shows of a window that is over; times are aware UTC.
+
+    *outcome* is proven by metrics alone, and ``unknown`` wherever they don't reach; *text* has it
+    in words. *paid_hours* are the calendar hours with the minimum of its TRU, of which
+    *unused_hours* are known not to have been used.
+    """
+
+    namespace: str
+    window: str
+    start: datetime
+    end: datetime
+    outcome: Literal["throttled", "not throttled", "unknown"]
+    text: str
+    paid_hours: int = 0
+    unused_hours: int = 0
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether every hour that was paid is known not to have been used."""
+        return 0 < self.paid_hours == self.unused_hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -503,6 +533,7 @@ class RoundView:
     synced: Mapping[str, datetime] = field(default_factory=dict)
     followed: tuple[FollowRecord, ...] = ()
     keys: Mapping[str, datetime] = field(default_factory=dict)
+    verdicts: tuple[BoostVerdict, ...] | None = None
 
 
 def no_worker_text(pollers: Pollers, now: datetime) -> str:

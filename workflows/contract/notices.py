@@ -21,11 +21,13 @@ NoticeEvent = Literal[
     "overdue",
     "unknown",
     "missed",
+    "throttled",
     "not-followed",
     "no-worker",
     "worker-gone",
     "foreign",
     "capped",
+    "unused",
     "key-expiry",
     "horizon",
 ]
@@ -36,12 +38,14 @@ NoticeEvent = Literal[
 - ``overdue``: no window is open, and the baseline is not in force again in time.
 - ``unknown``: a namespace can't be judged: its key is refused, the Cloud API doesn't answer.
 - ``missed``: a window ended and never had its capacity.
+- ``throttled``: something was throttled in a window that is over, although it was boosted.
 - ``not-followed``: the newest commit of a followed repository isn't applied: it is refused, the
   repository is away, or nobody follows it any more.
 - ``no-worker``: the watchdog made no round for a while: no worker ran, or it was paused.
 - ``worker-gone``: fewer workers run than before.
 - ``foreign``: a capacity that the planner didn't request.
 - ``capped``: the Cloud has less than a window requests; all that there is is in force.
+- ``unused``: a window is over, and none of the hours that it was paid for were used.
 - ``key-expiry``: an API key expires within `KEY_EXPIRES_WITHIN`.
 - ``horizon``: the dates of schedules end within `HORIZON_WITHIN`: nobody has synced for long.
 """
@@ -349,11 +353,13 @@ SEVERITIES: Mapping[NoticeEvent, str] = {
     "overdue": "error",
     "unknown": "error",
     "missed": "error",
+    "throttled": "error",
     "not-followed": "error",
     "no-worker": "error",
     "worker-gone": "warning",
     "foreign": "warning",
     "capped": "warning",
+    "unused": "warning",
     "key-expiry": "warning",
     "horizon": "warning",
 }

@@ -1,0 +1,191 @@
+"""Boosts verified after their end: what is looked up and when, notices, and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from schedule_helpers import PROJECT, TODAY, window
+from test_monitoring import NOW as ROUND
+from test_monitoring import at, seen, view
+from usage_helpers import HOUR, MINUTE, NAMESPACE, START, usage
+
+from planner.errors import ServerError
+from planner.evidence.report import boost_verdict
+from planner.schedules.compile import compile_window
+from planner.temporal.watchdog import LiveCalendars, ended_windows
+from workflows.contract.findings import BoostVerdict, WindowRun
+from workflows.watchdog_decisions import verdict_alarms
+
+RUN = WindowRun(window="payroll", start=START + 2 * HOUR, end=START + 4 * HOUR, tru=8)
+ENDED = RUN.end
+
+
+def verdict(**changes: Any) -> BoostVerdict:
+    """Return the verdict on `RUN`."""
+    values: dict[str, Any] = {
+        "namespace": NAMESPACE,
+        "window": RUN.window,
+        "start": RUN.start,
+        "end": RUN.end,
+        "outcome": "not throttled",
+        "text": "APS not throttled",
+        "paid_hours": 2,
+    }
+    return BoostVerdict(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "text", "unused"),
+    [
+        ({"used": 800.0}, "not throttled", "APS not throttled", 0),
+        ({}, "not throttled", "APS not throttled", 2),
+        (
+            {"throttled": {130: 2.0}, "requests": {}},
+            "throttled",
+            "APS throttled 120 Actions in 1 minute; RPS not throttled",
+            2,
+        ),
+        ({"unseen": [130]}, "unknown", "APS unknown: 119 of 120 minutes seen", 1),
+        ({"unseen": range(1440)}, "unknown", "APS unknown: 0 of 120 minutes seen", 0),
+    ],
+)
+def test_the_verdict_on_a_window(
+    fields: dict[str, Any], outcome: str, text: str, unused: int
+) -> None:
+    """By the same judgement as the report."""
+    found = boost_verdict(usage(1440, **fields), RUN)
+    assert (found.outcome, found.text) == (outcome, text)
+    assert (found.paid_hours, found.unused_hours) == (2, unused)
+    assert found.is_unused == (unused == 2)
+
+
+# When it is looked up ----------------------------------------------------------------------
+
+
+class Source:
+    """Answers with verdicts, and counts what it is asked."""
+
+    def __init__(self, *answers: BoostVerdict | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, WindowRun]] = []
+
+    async def __call__(self, namespace: str, run: WindowRun) -> BoostVerdict:
+        """Return the next answer; the last one again and again."""
+        self.asked.append((namespace, run))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return replace(answer, start=run.start, end=run.end, window=run.window)
+
+
+async def looked_up(
+    monkeypatch: pytest.MonkeyPatch, source: Source, *moments: timedelta
+) -> list[list[str]]:
+    """Return the outcomes of the rounds so long after the window's end."""
+    runs = [(NAMESPACE, RUN)]
+    monkeypatch.setattr("planner.temporal.watchdog.ended_windows", lambda *_: list(runs))
+    calendars = LiveCalendars(None, source)  # type: ignore[arg-type]
+    schedule: Any = object()
+    return [
+        [one.outcome for one in await calendars._verified([schedule], ENDED + moment)]
+        for moment in moments
+    ]
+
+
+async def test_a_window_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end on an hour mark is the end of its last hour, too."""
+    source = Source(verdict())
+    rounds = [timedelta(minutes=at) for at in (6, 8, 10, 70, 600)]
+    assert await looked_up(monkeypatch, source, *rounds) == [["not throttled"]] * 5
+    assert len(source.asked) == 1
+
+
+async def test_what_is_not_known_is_looked_up_again_for_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Metrics may come late; after that it stays unknown."""
+    source = Source(verdict(outcome="unknown"))
+    rounds = [timedelta(minutes=at) for at in (6, 8, 61, 63, 600)]
+    assert await looked_up(monkeypatch, source, *rounds) == [["unknown"]] * 5
+    assert len(source.asked) == 2
+    source = Source(verdict(outcome="unknown"), verdict(outcome="throttled"))
+    assert await looked_up(monkeypatch, source, *rounds[:3]) == [
+        ["unknown"],
+        ["throttled"],
+        ["throttled"],
+    ]
+
+
+async def test_a_source_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its windows are unknown meanwhile, however long ago they ended."""
+    source = Source(ServerError("Prometheus is away"), TimeoutError(), verdict())
+    rounds = [timedelta(hours=at) for at in (5, 6, 7)]
+    assert await looked_up(monkeypatch, source, *rounds) == [
+        ["unknown"],
+        ["unknown"],
+        ["not throttled"],
+    ]
+
+
+def test_windows_of_the_last_day_are_looked_up_some_minutes_after_their_end() -> None:
+    """From the schedule as it is on the server; a paused one has none."""
+    schedule = compile_window(window("0 2 * * *"), PROJECT, TODAY)
+    end = datetime(2027, 3, 10, 4, tzinfo=START.tzinfo)
+
+    def found(now: datetime) -> list[datetime]:
+        return [run.end for _, run in ended_windows(schedule, now)]
+
+    assert found(end + 6 * MINUTE) == [end]
+    assert found(end + 5 * MINUTE) == []
+    assert found(end + 24 * HOUR - MINUTE) == [end]
+    assert ended_windows(schedule, end + HOUR)[0] == (
+        NAMESPACE,
+        WindowRun(window="close", start=end - 2 * HOUR, end=end, tru=8),
+    )
+    assert ended_windows(replace(schedule, paused=True), end + HOUR) == []
+
+
+# Notices and metrics -----------------------------------------------------------------------
+
+
+def test_throttled_and_unused_are_events_and_unknown_is_none() -> None:
+    """Each of a window of its own, to the projects of its namespace."""
+    found = verdict_alarms(
+        [
+            verdict(),
+            verdict(outcome="unknown"),
+            verdict(outcome="throttled", text="APS throttled 60 Actions in 1 minute"),
+            verdict(unused_hours=2),
+            verdict(unused_hours=1),
+        ],
+        {NAMESPACE: ("payments",)},
+    )
+    assert [(one.event, one.subject, one.projects) for one in found] == [
+        ("throttled", "payroll/2026-10-15T02:00:00Z", ("payments",)),
+        ("unused", "payroll/2026-10-15T02:00:00Z", ("payments",)),
+    ]
+    assert found[0].text == (
+        "payroll, 2026-10-15T02:00:00Z to 2026-10-15T04:00:00Z, was throttled although boosted: "
+        "APS throttled 60 Actions in 1 minute"
+    )
+
+
+def test_the_metrics_count_the_windows_of_the_last_day() -> None:
+    """A namespace without any has zeros; without a source there is nothing."""
+    own = [
+        verdict(namespace="n.a", outcome=outcome, unused_hours=2)
+        for outcome in ("throttled", "unknown", "unknown", "not throttled")
+    ]
+    told = at(ROUND, view(seen(), verdicts=tuple(own)))
+    label = '{cloud_namespace="n.a"}'
+    assert [told[f"{name}_windows{label}"] for name in ("throttled", "unused", "unverified")] == [
+        1,
+        4,
+        2,
+    ]
+    told = at(ROUND, view(seen(), verdicts=()))
+    assert told[f"throttled_windows{label}"] == 0
+    assert f"throttled_windows{label}" not in at(ROUND, view(seen()))
