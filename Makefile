@@ -81,8 +81,8 @@ bench-foresight:  ## a plan's impact and a year's preview of so many windows
 	$(PYTHON) benchmarks/foresight.py --windows 200 --only preview
 
 COMMANDS ?=
-bench-commands:  ## whole commands on calendars whose windows differ, beside the plain and the bare
-	$(PYTHON) benchmarks/commands.py $(COMMANDS)
+bench-commands:  ## whole commands on calendars whose windows differ (AT=<revision or directory> beside them)
+	$(PYTHON) benchmarks/commands.py $(if $(AT),--beside $(AT)) $(COMMANDS)
 
 bench-expand:  ## expand and compile 10,000 windows, beside the plain loop
 	$(PYTHON) benchmarks/expand_compile.py

@@ -1,17 +1,18 @@
 """Whole commands on calendars whose windows differ, beside a plain reading and the bare client.
 
-    python benchmarks/commands.py [--rounds 3] [--beside CHECKOUT] [--only validate|plan|sync]
-                                  [--most 10000]
+    python benchmarks/commands.py [--rounds 3] [--beside REVISION|CHECKOUT]
+                                  [--only validate|plan|sync] [--most 10000]
 
 Every figure is of a process from its start to its end: the interpreter's start and all imports
-count. The calendars are made anew, a file a namespace, with four windows of their own times each:
+count, of bytecode as an installation has it. The calendars are made anew, a file a namespace, with
+four windows of their own times each:
 *monthly*, each on a day of the month, or *mixed*, with a peak on weekdays, the month's last
 business day and business days between holidays. Beside ours stand
 
 - *plain*, what one writes first: to validate, ``yaml.safe_load`` and croniter over the 400 days
   that `planner validate` looks at; to plan, the files' names compared with the ids in the list;
 - *bare*, the SDK alone: one pass over the list, or the creates without anything else;
-- *beside*, the same command of another checkout: before and after.
+- *beside*, the same command of another revision or checkout: before and after.
 
 All sides take turns; medians count. Processor time depends less on what else the machine does.
 """
@@ -47,6 +48,9 @@ REGIONS = ("US", "DE", "IN", "GB", "AU", "BR")
 PER_NAMESPACE = 4
 
 MIXES = ("monthly", "mixed")
+
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""With it every process would compile all that it imports."""
 
 
 # The calendars -------------------------------------------------------------------------
@@ -123,7 +127,7 @@ def run(command: list[str], tree: Path = ROOT, **environment: str) -> Cost:
     begun = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=tree, stdout=output, stderr=output, env={**os.environ, **environment}
+            command, cwd=tree, stdout=output, stderr=output, env={**inherited(), **environment}
         )
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begun
@@ -132,6 +136,11 @@ def run(command: list[str], tree: Path = ROOT, **environment: str) -> Cost:
             output.seek(0)
             sys.exit(f"{' '.join(command)} failed:\n{output.read().decode()[-2000:]}")
     return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def inherited() -> dict[str, str]:
+    """Return this process's environment, with bytecode written and found as usual."""
+    return {name: value for name, value in os.environ.items() if name != NO_BYTECODE}
 
 
 def planner(*arguments: object) -> list[str]:
@@ -256,6 +265,7 @@ class Sides:
 def validate_rows(sides: Sides, home: Path, rounds: int, most: int) -> Iterator[Row]:
     """Yield the rows of `planner validate`, of up to *most* windows."""
     for mix in MIXES:
+        warm_up(sides, "validate", write_calendars(home / f"warm-{mix}", 4, mix))
         for windows in (count for count in (400, 1_000, 10_000) if count <= most):
             row = Row(f"validate, {windows // PER_NAMESPACE:,} files, {windows:,} {mix}")
             calendars = write_calendars(home / f"{mix}-{windows}", windows, mix)
@@ -265,10 +275,15 @@ def validate_rows(sides: Sides, home: Path, rounds: int, most: int) -> Iterator[
             yield row
 
 
+def warm_up(sides: Sides, *arguments: object, **environment: str) -> None:
+    """Run a command once on each side, which writes its bytecode; nothing is measured."""
+    sides.measure(Row("warm-up"), *arguments, **environment)
+
+
 async def plan_rows(sides: Sides, home: Path, rounds: int, *, only_sync: bool) -> list[Row]:
     """Return the rows of a first sync of 1,000 windows, and of a plan with nothing to do."""
     rows = []
-    for mix in MIXES:
+    for mix in MIXES[1:]:  # the server's part doesn't depend on the mix
         first, idle = Row(f"first sync, 1,000 {mix}"), Row(f"plan, nothing to do, 1,000 {mix}")
         calendars = write_calendars(home / f"live-{mix}", 1_000, mix)
         saved = home / f"{mix}.pickle"
@@ -280,6 +295,8 @@ async def plan_rows(sides: Sides, home: Path, rounds: int, *, only_sync: bool) -
             async with await server() as own:
                 address = own.client.service_client.config.target_host
                 first.add("ours", run(planner("sync", calendars), TEMPORAL_ADDRESS=address))
+                if not (only_sync or idle.sides):
+                    warm_up(sides, "plan", calendars, TEMPORAL_ADDRESS=address)
                 for _ in range(0 if only_sync else 3):
                     idle.add("bare", run(part("bare-list", ""), TEMPORAL_ADDRESS=address))
                     sides.measure(idle, "plan", calendars, TEMPORAL_ADDRESS=address)
@@ -303,21 +320,33 @@ async def server() -> Any:
     return await server()
 
 
+def checkout(name: str, home: Path) -> Path:
+    """Return the directory *name*, or the files of the revision *name*, written below *home*."""
+    if Path(name).is_dir():
+        return Path(name).resolve()
+    found = home / "beside"
+    found.mkdir()
+    packed = subprocess.run(["git", "archive", name], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x"], cwd=found, check=True, input=packed.stdout)
+    return found
+
+
 def main() -> None:
     """Print the table."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--most", type=int, default=10_000, help="windows to validate")
-    options.add_argument("--beside", type=lambda path: Path(path).resolve())
+    options.add_argument("--beside", help="a revision, or the path of a checkout")
     options.add_argument("--only", choices=("validate", "plan", "sync"))
     options.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.part:
         play(*chosen.part)
     load = os.getloadavg()[0]
-    sides = Sides(chosen.beside)
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(home / "bytecode")
+        sides = Sides(checkout(chosen.beside, home) if chosen.beside else None)
         rows = []
         if chosen.only in (None, "validate"):
             rows += validate_rows(sides, home, chosen.rounds, chosen.most)

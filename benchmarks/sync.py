@@ -186,15 +186,15 @@ async def bare_listed(client: Client) -> int:
     return len([entry.id async for entry in await client.list_schedules(page_size=1000)])
 
 
-def order_of(wanted: Project) -> SyncRequest:
-    """Return the order to have *wanted*, compiled."""
-    schedules = compile_project(wanted, datetime.now(UTC).date())
-    return SyncRequest(desired=DesiredState(project=wanted.name, schedules=schedules))
+def request_of(desired: Project) -> SyncRequest:
+    """Return the request to sync *desired*, compiled."""
+    schedules = compile_project(desired, datetime.now(UTC).date())
+    return SyncRequest(desired=DesiredState(project=desired.name, schedules=schedules))
 
 
 async def measure_bare(windows: int) -> Cost:
     """Return what it costs the bare client to create all."""
-    desired = order_of(project(windows)).wanted.schedules
+    desired = request_of(project(windows)).desired.schedules
     async with await server() as environment:
         return await timed(lambda: bare_create(environment.client, desired))
 
@@ -220,8 +220,8 @@ async def measure_ours(windows: int) -> list[Row]:
         client = environment.client
 
         async def one(name: str, changed: int = 0) -> Row:
-            order, ours = order_of(project(windows, changed)), Counting(client)
-            return Row(name, await timed(lambda: sync(ours, order, now)), ours.counts)
+            request, ours = request_of(project(windows, changed)), Counting(client)
+            return Row(name, await timed(lambda: sync(ours, request, now)), ours.counts)
 
         rows = [await one("first sync"), await one("again, at once")]
         idle, bare = [], []
