@@ -213,9 +213,10 @@ class ZoneClock:
         found: dict[int, ClockChange] = {}
         if walls:
             first, last = (bisect_right(self._highs, wall) for wall in (walls[0], walls[-1]))
-            for change in self.changes[first : last + 1]:
-                low, high = (bisect_left(walls, wall) for wall in (change.low, change.high))
-                found |= dict.fromkeys(range(low, high), change)
+            for index in range(first, min(last + 1, len(self.changes))):
+                low = bisect_left(walls, self._lows[index])
+                high = bisect_left(walls, self._highs[index])
+                found |= dict.fromkeys(range(low, high), self.changes[index])
         return found
 
     def second_instant(self, wall: datetime) -> datetime | None:

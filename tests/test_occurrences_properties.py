@@ -26,7 +26,7 @@ from planner.model import (
     Span,
     Window,
 )
-from planner.occurrences.expand import candidates, expand, pattern_of, written_days
+from planner.occurrences.expand import candidates, expand, pattern_of, wall_days, written_days
 from planner.recurrence.business_days import business_calendar
 from planner.recurrence.cron import parse, wall_times
 from workflows.contract import Until, end_by_clock, to_instant
@@ -133,6 +133,27 @@ def test_all_at_once_equals_one_by_one(window: Window, start: datetime, length: 
         for each in expand(window, horizon)
     ]
     assert sorted(best.items()) == found
+
+
+@settings(max_examples=100, deadline=None)
+@given(windows.filter(lambda one: isinstance(one.recurrence, Cron | BusinessDays)), instants)
+def test_days_and_times_are_those_of_each_start(window: Window, start: datetime) -> None:
+    """What is known of a pattern by days and times of day is what its starts say one by one."""
+    pattern, first = pattern_of(window), start.date()
+    last = first + 100 * DAY
+    found = wall_days(pattern, first, last)
+    if found is None:
+        assert isinstance(window.recurrence, Cron)
+        assert any(parse(each).every_hour for each in window.recurrence.expressions)
+        return
+    expected = sorted(
+        {
+            each.wall
+            for each in candidates(pattern, first - 40 * DAY, last + 40 * DAY)
+            if not each.excluded and first <= each.wall.date() <= last
+        }
+    )
+    assert sorted(datetime.combine(day, at) for at in found for day in found[at]) == expected
 
 
 @settings(max_examples=80, deadline=None)

@@ -10,10 +10,10 @@ import heapq
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from operator import itemgetter
 
 from planner.errors import Lint, Problem
@@ -483,12 +483,11 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
     namespaces that boost at midnight queue up four deep.
     """
     raising = [
-        each
+        found
         for found in occurrences.values()
-        for each in found
-        if each.tru and not each.window.paused
+        if found and found[0].tru and not found[0].window.paused
     ]
-    if len({each.window.namespace for each in raising}) <= AT_ONCE:
+    if len({found[0].window.namespace for found in raising}) <= AT_ONCE:
         return
     crowds = list(_crowds(raising))
     if crowds:
@@ -497,31 +496,54 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
         yield Lint(place.file, place.line, "crowded", _message(worst, len(crowds) - 1))
 
 
-def _by_request(occurrences: Sequence[Occurrence]) -> Iterator[Occurrence]:
-    """Yield *occurrences* in the order of their requests; month by month, to sort few at a time."""
-    months: dict[tuple[int, int], list[Occurrence]] = defaultdict(list)
-    for each in occurrences:
-        requested = each.start - each.window.lead
-        months[requested.year, requested.month].append(each)
-    for month in sorted(months):
-        yield from sorted(
-            months.pop(month), key=lambda each: (each.start - each.window.lead, each.order)
-        )
+def _crowds(raising: Sequence[list[Occurrence]]) -> Iterator[_Crowd]:
+    """Yield the crowds of more namespaces than the API changes at a time.
+
+    Which requests are at about the same time follows from their times alone: so few of them are
+    looked at further.
+    """
+    requests = sorted(
+        chain.from_iterable(_requested(found, found[0].window.lead) for found in raising)
+    )
+    spans = [(requests[begin], requests[end - 1]) for begin, end in _groups(requests)]
+    inside: list[list[Occurrence]] = [[] for _ in spans]
+    for found in raising if spans else ():
+        lead = found[0].window.lead
+        for each in found:
+            index = bisect_right(spans, each.start - lead, key=itemgetter(0)) - 1
+            if index >= 0 and each.start - lead <= spans[index][1]:
+                inside[index].append(each)
+    for members in inside:
+        group: dict[str, Occurrence] = {}
+        for each in sorted(members, key=_request_order):
+            group.setdefault(each.window.namespace, each)
+        if len(group) > AT_ONCE:
+            yield _Crowd(tuple(group.values()))
 
 
-def _crowds(occurrences: Sequence[Occurrence]) -> Iterator[_Crowd]:
-    """Yield the crowds of more namespaces than the API changes at a time."""
-    group: dict[str, Occurrence] = {}
-    opened: datetime | None = None
-    for each in _by_request(occurrences):
-        requested = each.start - each.window.lead
-        if opened is None or requested - opened > CROWD:
-            if len(group) > AT_ONCE:
-                yield _Crowd(tuple(group.values()))
-            group, opened = {}, requested
-        group.setdefault(each.window.namespace, each)
-    if len(group) > AT_ONCE:
-        yield _Crowd(tuple(group.values()))
+def _requested(found: Iterable[Occurrence], lead: timedelta) -> Iterator[datetime]:
+    return (each.start - lead for each in found)
+
+
+def _groups(requests: Sequence[datetime]) -> Iterator[tuple[int, int]]:
+    """Yield where each group begins in *requests*, sorted, and where it ends, if it may be a crowd.
+
+    A group is what follows its first request within `CROWD`.
+    """
+    begin = 0
+    while begin + AT_ONCE < len(requests):
+        last = requests[begin] + CROWD
+        if requests[begin + AT_ONCE] > last:  # too few
+            while requests[begin] <= last:
+                begin += 1
+            continue
+        end = bisect_right(requests, last, begin)
+        yield begin, end
+        begin = end
+
+
+def _request_order(each: Occurrence) -> tuple[datetime, tuple[datetime, datetime, str, str]]:
+    return each.start - each.window.lead, each.order
 
 
 def _message(crowd: _Crowd, others: int) -> str:

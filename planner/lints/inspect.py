@@ -30,7 +30,7 @@ from planner.lints.checks import (
 from planner.model import Cron, Horizon, Occurrence, Project
 from planner.occurrences.expand import expand
 from planner.recurrence import cron
-from planner.schedules.compile import compile_window
+from planner.schedules.compile import compiled_times
 from planner.schedules.compile import lints as schedule_lints
 
 CODES = {
@@ -225,11 +225,11 @@ def inspect(project: Project, today: date) -> Findings:
     problems = [*runs.problems, *over_limits(project, runs.occurrences)]
     for window in project.windows:
         try:
-            schedule = compile_window(window, project.name, today)
+            times = compiled_times(window, today)
         except InputError as error:
             problems += error.problems
         else:
-            lints += schedule_lints(window, schedule) if schedule else ()
+            lints += schedule_lints(window, times) if times else ()
     return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))
 
 

@@ -6,12 +6,12 @@ new kind of recurrence starts at, and how long it may last, goes there.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import chain, compress
+from itertools import chain
 from operator import attrgetter, lt
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -36,7 +36,7 @@ from planner.model import (
 )
 from planner.recurrence import ical
 from planner.recurrence.business_days import ROLL_LIMIT, BusinessCalendar, business_calendar
-from planner.recurrence.cron import CronRule, days, days_between, parse, wall_times
+from planner.recurrence.cron import CronRule, at_midnight, days, parse, wall_times
 from planner.timezones import ClockChange, ZoneClock, zone, zone_clock
 from workflows.contract import Until, end_by_clock, to_wall
 
@@ -54,6 +54,7 @@ LONGEST_NIGHT = timedelta(days=2)
 """Longer than any window up to the next wall time, whatever the clock does."""
 
 _DAY = timedelta(days=1)
+_MIDNIGHT = time(0)
 
 
 class TooManyStarts(ValueError):
@@ -175,39 +176,6 @@ def starts(
     return tuple(found)
 
 
-def plain_walls(
-    recurrence: Recurrence, business: BusinessCalendar, timezone: str, first: date, last: date
-) -> list[datetime] | None:
-    """Return the naive wall times of `starts`, in order, where nothing else belongs to a start.
-
-    None for dates and events, and for a rule of every hour, which starts twice in a repeated
-    one.
-
-    Raises:
-        TooManyStarts: There are more than the limit.
-    """
-    first, last = max(first, EARLIEST), min(last, LATEST)
-    if first > last:
-        return []
-    match recurrence:
-        case Cron():
-            rules = _rules(recurrence, first, last)
-            if any(rule.every_hour for rule in rules):
-                return None
-            found = []
-            for rule in rules:
-                times = rule.times
-                named = days_between(rule.of_days, recurrence.day_match, first, last)
-                found += [datetime.combine(day, at) for day in named for at in times]
-        case Rrule():
-            found = [start.wall for start in _rrule(recurrence, timezone, first, last)]
-        case BusinessDays():
-            found = [start.wall for start in _business_days(recurrence, business, first, last)]
-        case _:
-            return None
-    return sorted(found)
-
-
 def _rules(cron: Cron, first: date, last: date) -> list[CronRule]:
     """Return the rules of *cron*.
 
@@ -282,12 +250,19 @@ def _midnight(day: date) -> datetime:
 def _business_days(
     recurrence: BusinessDays, business: BusinessCalendar, first: date, last: date
 ) -> Iterator[Start]:
+    for day in _numbered_days(recurrence, business, first, last):
+        yield Start(datetime.combine(day, recurrence.at))
+
+
+def _numbered_days(
+    recurrence: BusinessDays, business: BusinessCalendar, first: date, last: date
+) -> Iterator[date]:
     year, month = first.year, first.month
     while (year, month) <= (last.year, last.month):
         for n in recurrence.ordinals if month in recurrence.months else ():
             day = business.nth_business_day(year, month, n)
             if day and first <= day <= last:
-                yield Start(datetime.combine(day, recurrence.at))
+                yield day
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
 
 
@@ -367,7 +342,6 @@ _FAR = 300
 """Days from a start to its end up to which the table of clock changes reaches surely."""
 
 _START = attrgetter("start")
-_WALL = attrgetter("wall")
 
 _FIRST = datetime(EARLIEST.year, 1, 3, tzinfo=UTC)
 _LAST = datetime(LATEST.year, 12, 29, tzinfo=UTC)
@@ -412,49 +386,199 @@ def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
 def runs_in(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     """Return `timings`, made anew and not remembered."""
     days = written_days(pattern, horizon)
-    found = _plain_runs(pattern, *days)
+    found = _plain_runs(pattern, horizon, *days)
     if found is None:
         found = [each.timing for each in candidates(pattern, *days) if not each.excluded]
     first, end = horizon.start, horizon.end
-    found = [timing for timing in found if first <= timing.start < end]
-    found.sort(key=_START)
     begins = [timing.start for timing in found]
-    if all(map(lt, begins, begins[1:])):
-        return tuple(found)
-    return tuple(_longest(found))
+    if not all(map(lt, begins, begins[1:])):
+        found = list(_longest(sorted(found, key=_START)))
+        begins = [timing.start for timing in found]
+    return tuple(found[bisect_left(begins, first) : bisect_left(begins, end)])
 
 
-def _plain_runs(pattern: Pattern, first: date, last: date) -> list[Timing] | None:
+def _plain_runs(pattern: Pattern, horizon: Horizon, first: date, last: date) -> list[Timing] | None:
     """Return the runs that `candidates` yields and doesn't exclude, all of them at once.
 
-    Several times as fast. None where starts are more than wall times, or an end may be beyond
-    the table of clock changes.
+    Several times as fast, since windows share the days of their starts. None where starts are
+    more than wall times, or an end may be beyond the table of clock changes. Runs outside of
+    *horizon* may be missing.
     """
-    length, business = pattern.length, pattern.business
+    length = pattern.length
     far = isinstance(length, Until) and length.days > _FAR
-    walls = (
-        None if far else plain_walls(pattern.recurrence, business, pattern.timezone, first, last)
-    )
-    if walls is None or length is None:
+    found = None if far or length is None else _plain_starts(pattern, first, last)
+    if found is None or length is None:
         return None
-    notes: list[tuple[str, ...]] = [()] * len(walls)
-    if pattern.roll != "none":
-        rolled = [_rolled(pattern, Start(wall)) for wall in walls]
-        rolled.sort(key=_WALL)
-        walls, notes = [start.wall for start in rolled], [start.notes for start in rolled]
-    exclusions = _Exclusions(pattern, first, last)
-    if exclusions.of_days:
-        out = {day for day in {wall.date() for wall in walls} if exclusions.why_day(day)}
-        kept = [wall.date() not in out for wall in walls]
-        walls, notes = list(compress(walls, kept)), list(compress(notes, kept))
+    # Only those that may be in the horizon, wherever on Earth.
+    since = _naive(max(horizon.start, _FIRST)) - _MARGIN
+    until = _naive(min(horizon.end, _LAST)) + _MARGIN
+    walls, notes = found
+    part = slice(bisect_left(walls, since), bisect_left(walls, until))
+    walls, notes = walls[part], notes[part]
     table = zone_clock(pattern.timezone, first.year, last.year)
     for index, change in table.touched(walls).items():
         notes[index] = (*notes[index], _moved(walls[index], change))
     begins = table.instants(walls)
-    found = list(map(Timing, begins, _ends(begins, walls, length, table), notes))
+    runs = list(
+        map(Timing._make, zip(begins, _ends(begins, walls, length, table), notes, strict=True))
+    )
     if pattern.skip.calendars:
-        found = [timing for timing in found if not exclusions.why_frozen(timing.start)]
-    return [timing for timing in found if timing.end > timing.start]
+        exclusions = _Exclusions(pattern, first, last)
+        runs = [run for run in runs if not exclusions.why_frozen(run.start)]
+    if isinstance(length, Duration):
+        return runs
+    return [run for run in runs if run.end > run.start]
+
+
+def _naive(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(tzinfo=None)
+
+
+Noted = tuple[list[datetime], list[tuple[str, ...]]]
+"""Naive wall times in order, and the notes of each."""
+
+
+def _plain_starts(pattern: Pattern, first: date, last: date) -> Noted | None:
+    """Return the starts of *pattern* after roll and skip, with the notes of the roll.
+
+    None where more belongs to a start than its wall time.
+
+    Raises:
+        TooManyStarts: There are more than the limit.
+    """
+    first, last = max(first, EARLIEST), min(last, LATEST)
+    if first > last:
+        return [], []
+    if isinstance(pattern.recurrence, Rrule):
+        exclusions = _Exclusions(pattern, first, last)
+        pairs = [
+            (datetime.combine(landed.day, start.wall.time()), landed.notes)
+            for start in _rrule(pattern.recurrence, pattern.timezone, first, last)
+            if (landed := _landed(pattern, exclusions, start.wall.date()))
+        ]
+    else:
+        found = _days_and_times(pattern, first, last)
+        if found is None:
+            return None
+        if isinstance(pattern.recurrence, Cron):
+            _rules(pattern.recurrence, first, last)
+        if len(found) == 1 and len(found[0][1]) == 1:
+            days, (at,) = found[0]
+            return [datetime.combine(day, at) for day in days.days], list(days.notes)
+        pairs = [
+            (datetime.combine(day, at), notes)
+            for days, times in found
+            for day, notes in zip(*days, strict=True)
+            for at in times
+        ]
+    pairs.sort()
+    return [wall for wall, _ in pairs], [notes for _, notes in pairs]
+
+
+def wall_days(pattern: Pattern, first: date, last: date) -> dict[time, tuple[date, ...]] | None:
+    """Return the local days, from *first* to *last*, of the starts at each time of day.
+
+    After roll and skip, in order and without repeats. None where starts don't follow from
+    days and times of day, or skip calendars exclude instants.
+    """
+    margin = timedelta(days=ROLL_LIMIT)
+    found = _days_and_times(pattern, first - margin, last + margin)
+    if found is None or pattern.skip.calendars:
+        return None
+    shared: dict[time, list[tuple[date, ...]]] = {}
+    for each, times in found:
+        inside = each.between(first, last)
+        for at in times:
+            shared.setdefault(at, []).append(inside)
+    return {at: union_of(found) for at, found in shared.items()}
+
+
+def union_of(days: Sequence[tuple[date, ...]]) -> tuple[date, ...]:
+    """Return the days in any of *days*, in order; each of them is in order and has no repeats."""
+    return days[0] if len(days) == 1 else tuple(sorted(set().union(*days)))
+
+
+def _days_and_times(
+    pattern: Pattern, first: date, last: date
+) -> list[tuple[_Days, tuple[time, ...]]] | None:
+    """Return the days of the starts after roll and skip, with the times of day on them."""
+    match pattern.recurrence:
+        case Cron(expressions, day_match):
+            rules = [parse(expression) for expression in expressions]
+            if any(rule.every_hour for rule in rules):
+                return None
+            parts: list[tuple[Recurrence, tuple[time, ...]]] = [
+                (Cron((at_midnight(expression),), day_match), rule.times)
+                for expression, rule in zip(expressions, rules, strict=True)
+            ]
+        case BusinessDays(ordinals, at, months):
+            parts = [(BusinessDays(ordinals, _MIDNIGHT, months), (at,))]
+        case _:
+            return None
+    return [
+        (_days_of(_day_pattern(pattern, recurrence), first, last), times)
+        for recurrence, times in parts
+    ]
+
+
+def _day_pattern(pattern: Pattern, recurrence: Recurrence) -> Pattern:
+    """Return what the days of *pattern* depend on, with its *recurrence* at midnight."""
+    return Pattern(
+        recurrence=recurrence,
+        length=None,
+        timezone=pattern.timezone,
+        roll=pattern.roll,
+        skip=pattern.skip,
+        holidays=pattern.holidays,
+        not_before=pattern.not_before,
+        not_after=pattern.not_after,
+    )
+
+
+class _Days(NamedTuple):
+    """Local days in order, and the notes of each; a roll may bring a day twice."""
+
+    days: tuple[date, ...]
+    notes: tuple[tuple[str, ...], ...]
+
+    def between(self, first: date, last: date) -> tuple[date, ...]:
+        """Return the days from *first* to *last*, both included, without repeats."""
+        return _unique(self.days, first, last)
+
+
+@lru_cache(maxsize=4096)
+def _unique(days: tuple[date, ...], first: date, last: date) -> tuple[date, ...]:
+    return tuple(dict.fromkeys(days[bisect_left(days, first) : bisect_right(days, last)]))
+
+
+@lru_cache(maxsize=4096)
+def _days_of(pattern: Pattern, first: date, last: date) -> _Days:
+    """Return the days of *pattern*, a `_day_pattern`, that are written from *first* to *last*."""
+    recurrence = pattern.recurrence
+    if isinstance(recurrence, Cron):
+        written = days(parse(recurrence.expressions[0]), recurrence.day_match, first, last)
+    else:
+        assert isinstance(recurrence, BusinessDays)
+        written = _numbered_days(recurrence, pattern.business, first, last)
+    exclusions = _Exclusions(pattern, first, last)
+    found = [landed for day in written if (landed := _landed(pattern, exclusions, day))]
+    found.sort()
+    return _Days(tuple(each.day for each in found), tuple(each.notes for each in found))
+
+
+class _Landed(NamedTuple):
+    """The day on which a start takes place, and why it isn't the written one."""
+
+    day: date
+    notes: tuple[str, ...] = ()
+
+
+def _landed(pattern: Pattern, exclusions: _Exclusions, written: date) -> _Landed | None:
+    """Return the day of a start that is *written* on a day; None if no start counts on it."""
+    landed = _Landed(written)
+    if pattern.roll != "none" and (day := pattern.business.roll(written, pattern.roll)) != written:
+        landed = _Landed(day, (_roll_note(pattern, written, day),))
+    return None if exclusions.of_days and exclusions.why_day(landed.day) else landed
 
 
 def _ends(
@@ -559,10 +683,14 @@ def _rolled(pattern: Pattern, start: Start) -> Start:
         return start
     by = rolled - day
     length = EndsAt(start.length.wall + by) if isinstance(start.length, EndsAt) else start.length
+    return Start(start.wall + by, length, notes=(*start.notes, _roll_note(pattern, day, rolled)))
+
+
+def _roll_note(pattern: Pattern, day: date, rolled: date) -> str:
+    """Return in words that a start on *day* has *rolled* to another."""
     name = pattern.business.name_of(day)
     holiday = f" ({name})" if name else ""
-    note = f"rolled from {day:%a %Y-%m-%d}{holiday} to {rolled:%a %Y-%m-%d}"
-    return Start(start.wall + by, length, notes=(*start.notes, note))
+    return f"rolled from {day:%a %Y-%m-%d}{holiday} to {rolled:%a %Y-%m-%d}"
 
 
 def _timing(pattern: Pattern, start: Start, table: ZoneClock) -> Timing:

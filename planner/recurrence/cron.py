@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -164,11 +164,6 @@ class CronRule:
         """The times of day at which it starts, ascending."""
         return tuple(time(hour, minute) for hour in self.hours for minute in self.minutes)
 
-    @property
-    def of_days(self) -> CronRule:
-        """The rule without its times of day: equal for rules that start on equal days."""
-        return replace(self, expression="", minutes=(), hours=(), every_hour=False)
-
 
 def days_in_month(
     rule: CronRule, day_match: DayMatch | None, year: int, month: int
@@ -214,11 +209,9 @@ def days(rule: CronRule, day_match: DayMatch | None, first: date, last: date) ->
 
 
 @lru_cache(maxsize=4096)
-def days_between(
-    rule: CronRule, day_match: DayMatch | None, first: date, last: date
-) -> tuple[date, ...]:
-    """Return `days`, remembered: for rules without times of day, which many windows share."""
-    return tuple(days(rule, day_match, first, last))
+def at_midnight(expression: str) -> str:
+    """Return *expression* with midnight as its only time: windows on equal days share it."""
+    return " ".join(("0", "0", *split_fields(expression)[2:]))
 
 
 def wall_times(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import islice
 
@@ -27,7 +28,16 @@ from planner.model import (
     Window,
     demand_words,
 )
-from planner.occurrences.expand import Pattern, Timing, TooManyStarts, longest, pattern_of, runs_in
+from planner.occurrences.expand import (
+    Pattern,
+    Timing,
+    TooManyStarts,
+    longest,
+    pattern_of,
+    runs_in,
+    union_of,
+    wall_days,
+)
 from planner.schedules.calendars import dated_calendars
 from planner.schedules.recurring import Recurring, recurring
 from planner.schedules.spec import (
@@ -35,12 +45,16 @@ from planner.schedules.spec import (
     CUT,
     LEAST_CATCHUP,
     Schedule,
+    ScheduleTimes,
     StructuredCalendar,
+    days_of,
     schedule_id,
     shortened,
     stamped,
+    times_of,
     upcoming,
 )
+from planner.timezones import zone_clock
 from workflows.contract import BoostRequest, Until, format_duration, format_instant, occurrence_of
 
 YEARS = 3
@@ -110,14 +124,9 @@ def compile_window(
     Raises:
         InputError: It starts too often, or takes more than `CALENDAR_LIMIT` calendars.
     """
-    try:
-        times = _compiled_times(pattern_of(window), window.ahead, today.year, dated)
-    except TooManyStarts as error:
-        raise InputError([_problem(window, str(error))]) from error
+    times = compiled_times(window, today, dated=dated)
     if times is None:
         return None
-    if len(times.calendars) > CALENDAR_LIMIT:
-        raise InputError([_problem(window, _too_many_calendars(len(times.calendars)))])
     rule = rule_of(window).encode()[:COMMENT_LIMIT].decode(errors="ignore")
     return Schedule(
         id=schedule_id(window.namespace, window.name),
@@ -172,9 +181,9 @@ def _too_many_calendars(count: int) -> str:
     )
 
 
-def lints(window: Window, schedule: Schedule) -> tuple[Lint, ...]:
-    """Return the warnings about the *schedule* of *window*."""
-    count = len(schedule.calendars)
+def lints(window: Window, times: ScheduleTimes) -> tuple[Lint, ...]:
+    """Return the warnings about the schedule of *window*, which has these *times*."""
+    count = len(times.calendars)
     if count <= CALENDAR_WARNING:
         return ()
     message = (
@@ -208,6 +217,21 @@ class CompiledTimes:
     request: BoostRequest
 
 
+def compiled_times(window: Window, today: date, *, dated: bool = False) -> CompiledTimes | None:
+    """Return the times of the schedule that `compile_window` compiles; None without any.
+
+    Raises:
+        InputError: It starts too often, or takes more than `CALENDAR_LIMIT` calendars.
+    """
+    try:
+        times = _compiled_times(pattern_of(window), window.ahead, today.year, dated)
+    except TooManyStarts as error:
+        raise InputError([_problem(window, str(error))]) from error
+    if times and len(times.calendars) > CALENDAR_LIMIT:
+        raise InputError([_problem(window, _too_many_calendars(len(times.calendars)))])
+    return times
+
+
 @lru_cache(
     maxsize=65_536
 )  # as many as a project may have: it is compiled for lints, then for a plan
@@ -216,8 +240,7 @@ def _compiled_times(
 ) -> CompiledTimes | None:
     """Return when *pattern* fires; None if nothing of it lies in the span of *year*."""
     found = None if dated else recurring(pattern, ahead, year)
-    times = _recurring_times(found, pattern, ahead, year) if found else None
-    if times:
+    if found and (times := _recurring_times(found, pattern, ahead, year)):
         return times
     # As instants: of the runs that fire in the span, or end in it.
     span = _span_of_year(year)
@@ -241,27 +264,83 @@ def _recurring_times(
 ) -> CompiledTimes | None:
     """Return the times of a recurring form; None unless they are those of *pattern*.
 
-    They always should be. But a wrong capacity costs more than comparing the first
-    `CHECK_LIMIT` firings, or all of the span.
+    They always should be. But a wrong capacity costs more than comparing all of the span by
+    days and times of day. Where those don't tell, or an end by the clock makes lengths differ,
+    the first `CHECK_LIMIT` firings are compared as instants, or all of the span.
     """
-    span = _span_of_year(year)
-    fires = list(islice(upcoming(found, span), CHECK_LIMIT + 1))
-    sample = Horizon(span.start, span.end if len(fires) <= CHECK_LIMIT else fires.pop())
-    runs = runs_in(pattern, Horizon(sample.start + ahead, sample.end + ahead))
-    if not runs or [run.start - ahead for run in runs] != fires:
-        return None
-    request = _request(pattern, ahead, runs)
-    if request.ends:
-        return None
+    span, length = _span_of_year(year), pattern.length
+    count = _starts_by_days(pattern, found, ahead, year)
+    if count and isinstance(length, Duration):
+        longest, request = length.elapsed, _plain_request(pattern, ahead, length.elapsed)
+    else:
+        # Few starts are known to be the firings: their lengths remain to be seen.
+        known = 0 < count < CHECK_LIMIT - 1
+        fires = [] if known else list(islice(upcoming(found, span), CHECK_LIMIT + 1))
+        sample = Horizon(span.start, span.end if len(fires) <= CHECK_LIMIT else fires.pop())
+        runs = runs_in(pattern, Horizon(sample.start + ahead, sample.end + ahead))
+        if not runs or not (known or [run.start - ahead for run in runs] == fires):
+            return None
+        longest, request = _longest(runs), _request(pattern, ahead, runs)
+        if request.ends:
+            return None
     return CompiledTimes(
         calendars=found.calendars,
         timezone=found.timezone,
         start_at=found.start_at,
         end_at=found.end_at,
         covers_until=None,
-        longest=_longest(runs),
+        longest=longest,
         request=request,
     )
+
+
+_NEAR = timedelta(days=4)
+"""More than from a firing to its start and a clock change between them."""
+
+
+def _starts_by_days(pattern: Pattern, found: Recurring, ahead: timedelta, year: int) -> int:
+    """Return how many starts *pattern* has in the span of *year*, if *found* fires for just those.
+
+    Compared are days and times of day, which windows share, and as instants those near a clock
+    change: elsewhere a firing is as long before its start as on the clock. 0 where they differ,
+    and where that isn't enough to tell.
+    """
+    first, last = date(year, 1, 1), date(year + YEARS - 1, 12, 31)
+    bounded = found.start_at or found.end_at or ahead > _NEAR / 2
+    starts = None if bounded else wall_days(pattern, first, last)
+    # A start on the outermost days may lie outside of the span, which is in UTC.
+    if not starts or not any(first < day < last for days in starts.values() for day in days):
+        return 0
+    expected = {}
+    for at, days in starts.items():
+        wall = datetime.combine(first, at) - ahead
+        by = wall.date() - first
+        expected[wall.time()] = by, _moved(days, by)
+    fires: dict[time, list[tuple[date, ...]]] = {at: [] for at in expected}
+    for calendar in found.calendars:
+        for at in times_of(calendar):
+            if at not in expected:
+                return 0
+            by, _ = expected[at]
+            fires[at].append(days_of(calendar, first + by, last + by))
+    if any(union_of(fires[at]) != days for at, (_, days) in expected.items()):
+        return 0
+    table = zone_clock(pattern.timezone, year, year + YEARS - 1)
+    near = [(change.low.date() - _NEAR, change.high.date() + _NEAR) for change in table.changes]
+    walls = [
+        datetime.combine(day, at)
+        for at, days in starts.items()
+        for low, high in near
+        for day in days[bisect_left(days, low) : bisect_right(days, high)]
+    ]
+    if any(table.instant(wall) - ahead != table.instant(wall - ahead) for wall in walls):
+        return 0
+    return sum(map(len, starts.values()))
+
+
+@lru_cache(maxsize=1024)
+def _moved(days: tuple[date, ...], by: timedelta) -> tuple[date, ...]:
+    return tuple(day + by for day in days) if by else days
 
 
 def _longest(runs: Sequence[Timing]) -> timedelta:
@@ -276,15 +355,7 @@ def _request(pattern: Pattern, ahead: timedelta, runs: Sequence[Timing]) -> Boos
     """
     lengths = Counter(run.end - run.start for run in runs)
     usual = min(lengths, key=lambda length: (-lengths[length], length))
-    request = BoostRequest(
-        namespace="",
-        window="",
-        tru=0,
-        ttl_seconds=usual // timedelta(seconds=1),
-        ahead_seconds=ahead // timedelta(seconds=1),
-        until=str(pattern.length) if isinstance(pattern.length, Until) else "",
-        timezone=pattern.timezone,
-    )
+    request = _plain_request(pattern, ahead, usual)
     if len(lengths) == 1 and not request.until:
         return request
     ends = {
@@ -293,6 +364,19 @@ def _request(pattern: Pattern, ahead: timedelta, runs: Sequence[Timing]) -> Boos
         if occurrence_of(request, run.start - ahead) != (run.start, run.end)
     }
     return replace(request, ends=ends)
+
+
+def _plain_request(pattern: Pattern, ahead: timedelta, length: timedelta) -> BoostRequest:
+    """Return a request for runs of one *length*, or up to the wall time of the end."""
+    return BoostRequest(
+        namespace="",
+        window="",
+        tru=0,
+        ttl_seconds=length // timedelta(seconds=1),
+        ahead_seconds=ahead // timedelta(seconds=1),
+        until=str(pattern.length) if isinstance(pattern.length, Until) else "",
+        timezone=pattern.timezone,
+    )
 
 
 SUMMARY_LIMIT = 200

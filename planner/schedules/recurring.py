@@ -101,17 +101,16 @@ def _starts(pattern: Pattern) -> Times | None:
 def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) -> Times:
     starts: Times = {}
     for expression in expressions:
-        rule = cron.parse(expression)
-        # Rules with equal day fields share the work of finding their days.
-        days = _cron_days(rule.of_days, day_match)
-        for at in rule.times:
+        # Expressions with equal day fields share the work of finding their days.
+        days = _cron_days(cron.at_midnight(expression), day_match)
+        for at in cron.parse(expression).times:
             starts[at] = starts[at] | days if at in starts else days
     return starts
 
 
 @lru_cache(maxsize=1024)
-def _cron_days(rule: cron.CronRule, day_match: cron.DayMatch | None) -> YearDays:
-    return YearDays.sampled(partial(cron.days_in_month, rule, day_match))
+def _cron_days(expression: str, day_match: cron.DayMatch | None) -> YearDays:
+    return YearDays.sampled(partial(cron.days_in_month, cron.parse(expression), day_match))
 
 
 def _has_holidays(holidays: Holidays) -> bool:

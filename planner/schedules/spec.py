@@ -291,7 +291,7 @@ def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
     tz = zone(schedule.timezone)
     first, last = to_wall(start, tz).date(), to_wall(end, tz).date()
     calendars = [
-        (calendar.numbers[:4], _times_of(calendar.numbers[4:]))
+        (calendar.numbers[:4], times_of(calendar))
         for calendar in _within(schedule.calendars, first, last)
     ]
     if not calendars:
@@ -388,6 +388,24 @@ def _days_in(days: tuple[Ranges, ...], year: int, begin: int, past: int) -> tupl
             if 1 <= day <= length and (first + day) % 7 in weekdays
         ]
     return tuple(found)
+
+
+def days_of(calendar: StructuredCalendar, first: date, last: date) -> tuple[date, ...]:
+    """Return the days that *calendar* selects from *first* to *last*, both included."""
+    return _days_between(calendar.numbers[:4], first, last)
+
+
+@lru_cache(maxsize=4096)
+def _days_between(days: tuple[Ranges, ...], first: date, last: date) -> tuple[date, ...]:
+    years = range(first.year, last.year + 1)
+    return tuple(
+        day for year in years for day in _days_in(days, year, 1, 13) if first <= day <= last
+    )
+
+
+def times_of(calendar: StructuredCalendar) -> tuple[time, ...]:
+    """Return the times of day at which *calendar* fires."""
+    return _times_of(calendar.numbers[4:])
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Literal, TypedDict
 from zoneinfo import ZoneInfo, reset_tzpath
 
@@ -90,6 +91,7 @@ class Until:
         return end
 
 
+@lru_cache(maxsize=1024)
 def parse_until(text: str) -> Until:
     """Return the end that `Until` writes as *text*.
 
