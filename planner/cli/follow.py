@@ -74,7 +74,7 @@ def follow(
         str, typer.Option(metavar="HOST:PORT", help="Serve GET /healthz and /readyz there.")
     ] = "",
 ) -> None:
-    """Follow a Git repository: apply the calendars of its newest commit, look after look.
+    """Follow a Git repository: apply the calendars of each new commit.
 
     Each commit is planned and applied as by `planner sync`, with the same lock and safety rules;
     nothing is done that a person has to allow. A commit that is refused, or can't be read or
@@ -86,17 +86,7 @@ def follow(
     """
     from workflows.observability import log_to_stderr
 
-    if _WITH_USER.match(url):
-        raise typer.BadParameter(
-            "the URL has a user or a password, which every list of processes shows; give it to git "
-            "by a credential helper, GIT_ASKPASS or http.extraHeader"
-        )
-    if url.startswith("-") or PurePosixPath(path).is_absolute() or ".." in Path(path).parts:
-        raise typer.BadParameter(
-            "the URL can't begin with -, and --path is a path in the repository"
-        )
-    if verify_signatures and not verify_signatures.exists():
-        raise typer.BadParameter(f"--verify-signatures {verify_signatures} does not exist")
+    _check_arguments(url, path, verify_signatures)
     log_to_stderr()
     options = FollowOptions(
         url=url,
@@ -109,6 +99,20 @@ def follow(
         health=health,
     )
     run_async(_follow(options))
+
+
+def _check_arguments(url: str, path: str, verify_signatures: Path | None) -> None:
+    if _WITH_USER.match(url):
+        raise typer.BadParameter(
+            "the URL has a user or a password, which every list of processes shows; give it to git "
+            "by a credential helper, GIT_ASKPASS or http.extraHeader"
+        )
+    if url.startswith("-") or PurePosixPath(path).is_absolute() or ".." in Path(path).parts:
+        raise typer.BadParameter(
+            "the URL can't begin with -, and --path is a path in the repository"
+        )
+    if verify_signatures and not verify_signatures.exists():
+        raise typer.BadParameter(f"--verify-signatures {verify_signatures} does not exist")
 
 
 def _interval(text: str) -> timedelta:

@@ -389,20 +389,7 @@ def draw(
     used = usage(lane.peak) if usage else None
     peak = max(lane.peak, used.top if used else 0)
     holidays = tuple(_holidays(lane, horizon, tz))
-    clock_changes = tuple(
-        Mark(
-            fraction(item.change.at, horizon),
-            "clock",
-            "\n".join(
-                (
-                    f"{item.change.low:%a %d %b %Y}: {clock_change(item)}",
-                    *map(affected_run, item.affected),
-                )
-            ),
-        )
-        for item in lane.clock_changes
-        if item.change.at in horizon
-    )
+    clock_changes = tuple(_clock_marks(lane, horizon))
     return Drawing(
         namespace=lane.calendar.namespace,
         timezone=tz.key,
@@ -428,6 +415,15 @@ def draw(
         sources=_sources(lane),
         usage=used,
     )
+
+
+def _clock_marks(lane: Lane, horizon: Horizon) -> Iterator[Mark]:
+    """Yield a mark for each clock change, with the runs that it affects."""
+    for item in lane.clock_changes:
+        if item.change.at in horizon:
+            title = f"{item.change.low:%a %d %b %Y}: {clock_change(item)}"
+            text = "\n".join((title, *map(affected_run, item.affected)))
+            yield Mark(fraction(item.change.at, horizon), "clock", text)
 
 
 def _window_bars(lane: Lane, horizon: Horizon, least: float, describe: Describe) -> Iterator[Row]:

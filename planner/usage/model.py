@@ -213,41 +213,32 @@ def build_usage(
     """
     first = (start - EPOCH) // MINUTE
     count = max(0, -((EPOCH - end) // MINUTE) - first)
+    seen = ~np.isnan(_spread(actions.limit, first, count, mean=False))
 
-    def spread(samples: Samples, *, mean: bool) -> Floats:
-        return _spread(samples, first, count, mean=mean)
-
-    limit = spread(actions.limit, mean=False)
-    seen = ~np.isnan(limit)
-
-    def filled(samples: Samples) -> Floats:
-        values = spread(samples, mean=True)
-        values[seen & np.isnan(values)] = 0
-        return values
-
-    def limit_usage(samples: LimitSamples, limit: Floats) -> LimitUsage:
+    def limit_usage(samples: LimitSamples) -> LimitUsage:
         return LimitUsage(
-            filled(samples.used),
-            limit,
-            filled(samples.throttled),
-            spread(samples.envelope, mean=False),
+            _filled(_spread(samples.used, first, count, mean=True), seen),
+            _spread(samples.limit, first, count, mean=False),
+            _filled(_spread(samples.throttled, first, count, mean=True), seen),
+            _spread(samples.envelope, first, count, mean=False),
         )
-
-    def other(samples: LimitSamples | None) -> LimitUsage | None:
-        if samples is None:
-            return None
-        return limit_usage(samples, spread(samples.limit, mean=False))
 
     return Usage(
         namespace,
         EPOCH + first * MINUTE,
         seen,
-        spread(tru, mean=False),
-        limit_usage(actions, limit),
-        other(requests),
-        other(operations),
+        _spread(tru, first, count, mean=False),
+        limit_usage(actions),
+        limit_usage(requests) if requests else None,
+        limit_usage(operations) if operations else None,
         tuple(notes),
     )
+
+
+def _filled(values: Floats, seen: Bools) -> Floats:
+    """Return *values* with 0 where a minute was *seen*, and the series is absent in it."""
+    values[seen & np.isnan(values)] = 0
+    return values
 
 
 def _spread(samples: Samples, first: int, count: int, *, mean: bool) -> Floats:
