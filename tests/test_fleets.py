@@ -178,12 +178,35 @@ def test_a_lease_stays_hashable() -> None:
         pytest.param(1, 10, 1, id="one task"),
         pytest.param(100, 10, 10, id="just as many"),
         pytest.param(101, 10, 11, id="rounded up"),
-        pytest.param(250, 100, 3, id="Porter's rule: ceil(backlog / target)"),
+        pytest.param(250, 100, 3, id="far from a whole number"),
     ],
 )
 def test_what_a_backlog_needs(backlog: int, target: int, needed: int) -> None:
     """As many workers as there are times the target in the queue, rounded up."""
     assert needed == needed_for(backlog, target)
+
+
+@pytest.mark.parametrize(
+    ("backlog", "replicas", "during"),
+    [
+        pytest.param(100, 10, 12, id="100 pending tasks"),
+        pytest.param(5, 1, 12, id="5 pending tasks"),
+        pytest.param(0, 1, 12, id="an empty queue: the minimum"),
+        pytest.param(200, 20, 20, id="and beyond them: as many as the maximum"),
+    ],
+)
+def test_the_examples_that_porter_documents(backlog: int, replicas: int, during: int) -> None:
+    """The three of its page on Temporal autoscaling, at the page's minimum, maximum and target.
+
+    A window for 12 is a floor under them, which Porter doesn't have. The page is
+    docs.porter.run/applications/configure/temporal-autoscaling, of 2026-08-21.
+    """
+    fleet = Fleet(name="documents", min=1, max=20, target_queue_size=10)
+    needed = needed_for(backlog, fleet.target_queue_size)
+    quiet = floor_of(fleet, [], START)
+    boosted = floor_of(fleet, [Demanded({"documents": 12})], START)
+    assert replicas == replicas_of(fleet, quiet, needed)
+    assert during == replicas_of(fleet, boosted, needed)
 
 
 @pytest.mark.parametrize(
