@@ -144,9 +144,9 @@ evidence:  ## from three months of usage to rules, boosts, verdicts and the bill
 
 UV_COMPILE = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links pyproject.toml
-lock:  ## pin today's versions for every platform: all of them, and the run time's with hashes (needs uv)
+lock:  ## pin today's versions for every platform: all of them, and the run time's, for pushed fleets too, with hashes (needs uv)
 	$(UV_COMPILE) --all-extras -o requirements.lock
-	$(UV_COMPILE) --generate-hashes -c requirements.lock -o requirements-runtime.lock
+	$(UV_COMPILE) --extra kubernetes --generate-hashes -c requirements.lock -o requirements-runtime.lock
 
 AT ?=
 shape:  ## sizes, imports, and what a plan runs through (AT=<revision or directory> beside it)
