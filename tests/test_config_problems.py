@@ -542,6 +542,30 @@ def test_what_is_wrong_with_a_calendar(text: str, line: int, sentence: str, tmp_
             "'free' is no number above zero",
             id="price",
         ),
+        pytest.param(
+            "project: a\nusage:\n  headroom: 1.5\n  share: 90",
+            4,
+            "'share': '90' is no number from 0.1 to 1; write 0.9",
+            id="a share in percent",
+        ),
+        pytest.param(
+            "project: a\nusage:\n  headroom: 0.2",
+            3,
+            "'headroom': '0.2' is no number from 1 to 10; write 1.2",
+            id="headroom that takes away",
+        ),
+        pytest.param(
+            "project: a\nusage: {max_throttled: -1}",
+            2,
+            "'max_throttled': '-1' is no whole number from 0",
+            id="fewer throttled than none",
+        ),
+        pytest.param(
+            "project: a\nusage: {max_throtled: 1}",
+            2,
+            "did you mean 'max_throttled'?",
+            id="no threshold",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_project(

@@ -104,6 +104,35 @@ def test_backtest(calendars: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "5 hot hours, 4 covered and 1 missed" in capsys.readouterr().out
 
 
+@needs_prometheus
+def test_the_thresholds_of_planner_yaml_count(
+    calendars: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As written there: what is accepted, what a need leaves free, and the headroom."""
+    last = ("--from", "2026-10-18", "--to", "2026-10-19")
+    day = ["report", "--calendars", calendars, *last, "--check"]
+    assert exit_code_of(day) == 2, "120 Actions were throttled by day"
+    asked = ["backtest", calendars, *last]
+    planner = Path(calendars) / "planner.yaml"
+    thresholds = "usage: {share: 0.5, headroom: 3, max_throttled: 120}\n"
+    suggested = ["suggest", "--calendars", calendars, *DAYS, "--format", "json"]
+
+    def found() -> tuple[float, list[int]]:
+        capsys.readouterr()
+        assert exit_code_of([*asked, "--format", "json"]) == 0
+        needed = json.loads(capsys.readouterr().out)["namespaces"][0]["peak_needed_tru"]
+        assert exit_code_of(suggested) == 0
+        (one,) = json.loads(capsys.readouterr().out)["namespaces"]
+        return needed, [each["tru"] for each in one["windows"]]
+
+    before = found()
+    planner.write_text(planner.read_text() + thresholds)
+    assert exit_code_of(day) == 0
+    assert (before, found()) == ((4, [4]), (6, [10]))
+    assert exit_code_of(asked) == 0
+    assert "would have used to 50 %" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("command", ["report", "backtest"])
 def test_without_a_source_it_says_which_setting(
     command: str,

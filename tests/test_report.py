@@ -395,6 +395,30 @@ def test_clean_means_proven_in_windows_and_not_seen_otherwise_outside(
     assert report(usage(1440, **seen), boost()).is_clean == is_clean
 
 
+@pytest.mark.parametrize(
+    ("seen", "most", "is_clean"),
+    [
+        ({"throttled": {130: 1.0, 131: 0.5}}, 90, True),
+        ({"throttled": {130: 1.0, 131: 0.5}}, 89, False),
+        ({"throttled": {3: 1.0}}, 60, True),
+        ({"throttled": {3: 1.0}}, 59, False),
+        ({"throttled": {130: 1.0}, "requests": {130: 2.0}}, 60, False),
+        ({"throttled": {130: 1.0}, "unseen": [140]}, 10**6, False),
+        ({"unseen": [130]}, 10**6, False),
+    ],
+    ids=["in", "too many in", "out", "too many out", "requests", "beside a gap", "a gap"],
+)
+def test_what_is_accepted_is_said_and_changes_no_verdict(
+    seen: dict[str, Any], most: int, is_clean: bool
+) -> None:
+    """Each limit counts by itself, and what isn't known is never accepted."""
+    found = report(usage(1440, **seen), boost(), max_throttled=most)
+    assert found.is_clean == is_clean
+    assert found.occurrences == report(usage(1440, **seen), boost()).occurrences
+    assert f"Accepted: up to {most:,} throttled of each limit" in report_text(found)
+    assert json.loads(report_json(found))["max_throttled"] == most
+
+
 def test_planned_boosts_are_the_occurrences_of_the_calendar() -> None:
     """With their foreseen price, and no record."""
     shown = report(usage(1440), boost()).namespaces[0].calendar

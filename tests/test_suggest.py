@@ -257,6 +257,14 @@ def test_the_size_has_headroom_and_can_be_had(aps: float, tru: int) -> None:
     assert found.window.tru == tru
 
 
+@pytest.mark.parametrize(("headroom", "tru"), [(1.0, 2), (1.2, 3), (3.0, 6)])
+def test_the_headroom_can_be_set(headroom: float, tru: int) -> None:
+    """A peak of 900 APS, as it is or times so much."""
+    loads = runs_of(Cron(("0 2 * * *",)), 60, 800, 20)
+    (found,) = suggest(usage_of(loads, 20), NEW_YORK, Sizing(headroom=headroom)).windows
+    assert found.window.tru == tru
+
+
 def test_windows_keep_to_the_guard_rails() -> None:
     """No more TRU, no longer and no more hours a month than the rails allow."""
     rails = GuardRails(max_tru=4, max_duration=timedelta(hours=2), max_boost_hours_per_month=70)

@@ -192,6 +192,7 @@ async def _report(
         ),
         calendars={each.namespace: each for each in chosen},
         billed=billed,
+        max_throttled=project.usage.max_throttled if project else 0,
     )
     print(_printed(report, output))
     return EXIT_CHANGES if check and not report.is_clean else EXIT_DONE
@@ -287,16 +288,16 @@ async def backtest_over(project: Project, horizon: Horizon, source: PrometheusSo
     """
     from planner.evidence.backtest import backtest_namespace, backtest_of, whole_hours_of
 
-    span, notes = whole_hours_of(horizon), []
+    span, notes, share = whole_hours_of(horizon), [], project.usage.share
     parts = []
     for number, calendar in enumerate(project.namespaces, 1):
         if len(project.namespaces) > 1:
             say(f"Reading the usage of {calendar.namespace}, {number} of {len(project.namespaces)}")
         usage = await source.usage(calendar.namespace, span.start, span.end)
-        parts.append(backtest_namespace(calendar, usage, horizon))
+        parts.append(backtest_namespace(calendar, usage, horizon, share))
         notes += [f"{calendar.namespace}: {note}" for note in usage.notes]
     where = f"{source.client.name} at {source.client.url}, {source.client.requests:,} requests"
-    return backtest_of(parts, horizon, project.prices, notes=notes, source=where)
+    return backtest_of(parts, horizon, project.prices, notes=notes, source=where, share=share)
 
 
 async def past_section(project: Project, length: timedelta) -> Sequence[str]:

@@ -107,9 +107,11 @@ def _settings(project: Project, namespace: str, timezone: str) -> dict[str, Sett
 async def _suggest(
     project: Project, chosen: dict[str, Setting], span: Horizon, diff: bool, output: Format
 ) -> int:
+    from planner.evidence.hot_slots import Sizing
     from planner.evidence.suggest import compare, suggest
     from planner.render.suggest import suggestions_json, suggestions_text, suggestions_yaml
 
+    sizing = Sizing(share=project.usage.share, headroom=project.usage.headroom)
     written = {each.namespace: each.windows for each in project.namespaces}
     found = []
     async with open_usage() as source:
@@ -117,9 +119,11 @@ async def _suggest(
             usage = await source.usage(name, span.start, span.end)
             for note in usage.notes:
                 say(f"note: {name}: {note}")
-            suggestion = suggest(usage, setting)
+            suggestion = suggest(usage, setting, sizing)
             windows = written.get(name, ())
-            found.append((suggestion, compare(suggestion, usage, windows) if diff else None))
+            found.append(
+                (suggestion, compare(suggestion, usage, windows, sizing) if diff else None)
+            )
     render = {
         Format.text: suggestions_text,
         Format.yaml: suggestions_yaml,

@@ -20,6 +20,7 @@ from planner.config.documents import (
     PricesDocument,
     Refinements,
     TemporalDocument,
+    UsageDocument,
     WindowDocument,
 )
 from planner.config.fields import FileResolver, TextFile, holidays_of, skip_of
@@ -54,6 +55,7 @@ from planner.model import (
     Ring,
     Rrule,
     Span,
+    UsageThresholds,
     Window,
 )
 from planner.recurrence.ical import Use
@@ -104,6 +106,7 @@ def build(
         notices=notices_of(settings.document),
         rings=rings_of(settings.document),
         ring_pause=settings.document.ring_pause or timedelta(hours=1),
+        usage=usage_of(settings.document.usage),
     ), []
 
 
@@ -684,6 +687,11 @@ def required_target_of(document: TemporalDocument | None) -> RequiredTarget:
     if document is None:
         return RequiredTarget()
     return RequiredTarget(address=document.address or "", namespace=document.namespace or "")
+
+
+def usage_of(document: UsageDocument | None) -> UsageThresholds:
+    """Return the thresholds of *document*, with the usual ones where it sets none."""
+    return UsageThresholds(**document.model_dump(exclude_none=True) if document else {})
 
 
 def _currency_problem(document: PricesDocument) -> str | None:

@@ -31,6 +31,7 @@ from planner.config.fields import (
     EventList,
     File,
     Flag,
+    Headroom,
     HolidayList,
     KubernetesKind,
     KubernetesName,
@@ -49,7 +50,9 @@ from planner.config.fields import (
     Replicas,
     RollWord,
     SecretPlace,
+    Share,
     SkipList,
+    Throttled,
     Tru,
     TruList,
     UntilValue,
@@ -441,6 +444,29 @@ class PricesDocument(Strict):
     )
 
 
+class UsageDocument(Strict):
+    """What usage is judged by, in reports, backtests and suggestions."""
+
+    share: Share | None = Field(
+        default=None,
+        description="The part of a limit that a minute may use: a backtest's need leaves the "
+        "rest free, and above it on-demand doesn't do for planner suggest. Default: 0.9.",
+        examples=[0.8],
+    )
+    headroom: Headroom | None = Field(
+        default=None,
+        description="What the highest demand is multiplied by for a suggested window's TRU. "
+        "Default: 1.2.",
+        examples=[1.5],
+    )
+    max_throttled: Throttled | None = Field(
+        default=None,
+        description="Actions, requests or operations, each by itself, that may be throttled in "
+        "an occurrence without failing planner report --check. Default: 0.",
+        examples=[100],
+    )
+
+
 class NamespaceDocument(Strict):
     """The settings of one namespace in planner.yaml."""
 
@@ -539,6 +565,11 @@ class PlannerDocument(Strict):
         description="Limits for single namespaces, in place of those for all, and their fleets.",
     )
     prices: PricesDocument | None = Field(default=None, description="The price list of the bill.")
+    usage: UsageDocument | None = Field(
+        default=None,
+        description="What planner report, backtest and suggest judge usage by.",
+        examples=["{share: 0.8, headroom: 1.5, max_throttled: 100}"],
+    )
     temporal: TemporalDocument | None = Field(
         default=None,
         description="Where the schedules are kept; plan and sync refuse any other server or "

@@ -17,6 +17,8 @@ from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from planner.config.scalars import (
     ADDRESS_PATTERN,
     LABEL_PATTERN,
+    LEAST_SHARE,
+    MOST_HEADROOM,
     NAME_PATTERN,
     NAMESPACE_PATTERN,
     OBJECT_PATTERN,
@@ -36,6 +38,7 @@ from planner.config.scalars import (
     parse_date,
     parse_days,
     parse_flag,
+    parse_headroom,
     parse_kubernetes_name,
     parse_kubernetes_namespace,
     parse_least_replicas,
@@ -49,6 +52,8 @@ from planner.config.scalars import (
     parse_region,
     parse_replicas,
     parse_secret_place,
+    parse_share,
+    parse_throttled,
     parse_time,
     parse_tru,
     parse_until,
@@ -222,6 +227,19 @@ KubernetesName = Annotated[
 Count = Annotated[int, _parsed(whole_number(1, 10**12, "5000000")), WithJsonSchema(_COUNT_SCHEMA)]
 Amount = Annotated[
     float, _parsed(parse_amount), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+]
+Share = Annotated[
+    float,
+    _parsed(parse_share),
+    WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": 1}),
+]
+Headroom = Annotated[
+    float,
+    _parsed(parse_headroom),
+    WithJsonSchema({"type": "number", "minimum": 1, "maximum": MOST_HEADROOM}),
+]
+Throttled = Annotated[
+    int, _parsed(parse_throttled), WithJsonSchema({"type": "integer", "minimum": 0})
 ]
 Flag = Annotated[bool, _parsed(parse_flag), WithJsonSchema({"type": "boolean"})]
 Zone = Annotated[

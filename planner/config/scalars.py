@@ -291,6 +291,27 @@ def parse_amount(text: str) -> float:
     return number
 
 
+def number_within(low: float, high: float, good: str) -> Callable[[str], float]:
+    """Return a parser of numbers from *low* to *high*; *good* is an example."""
+
+    def parse(text: str) -> float:
+        words = text.strip()
+        is_number = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", words)
+        number = float(words) if is_number else math.nan
+        if not low <= number <= high:
+            raise ValueError(f"{quote(text)} is no number from {low:g} to {high:g}; write {good}")
+        return number
+
+    return parse
+
+
+LEAST_SHARE, MOST_HEADROOM = 0.1, 10.0
+
+parse_share = number_within(LEAST_SHARE, 1, "0.9")
+parse_headroom = number_within(1, MOST_HEADROOM, "1.2")
+parse_throttled = whole_number(0, 10**9, "100")
+
+
 def parse_flag(text: str) -> bool:
     """Return a boolean: ``true`` or ``false``, or one of YAML 1.1's other words."""
     words = text.strip().lower()

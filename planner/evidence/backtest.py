@@ -29,7 +29,7 @@ from planner.forecast.cost import (
     ticks,
 )
 from planner.forecast.timeline import baseline_of, combine_steps, occurrences_in
-from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
+from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices, UsageThresholds
 from planner.usage.model import MINUTE, Bools, Coverage, Floats, Usage
 from workflows.contract import APS_PER_TRU
 
@@ -44,9 +44,8 @@ Scheme = Literal["as written", "as needed", "always provisioned", "on-demand onl
 
 SCHEMES: tuple[Scheme, ...] = ("as written", "as needed", "always provisioned", "on-demand only")
 
-HEADROOM = 0.1
-"""The part of a limit that a peak minute should leave free: Temporal's advice is to be alerted
-at 90 %."""
+SHARE = UsageThresholds().share
+"""The part of a limit that a peak minute may use: Temporal's advice is to be alerted at 90 %."""
 
 LEAST_ENVELOPE = 500.0
 """Actions per second that on-demand allows at least, where its envelope isn't known."""
@@ -134,6 +133,7 @@ class NamespaceBacktest:
 class Backtest:
     """The calendars of all namespaces over the usage of *horizon*, whole hours.
 
+    *share* is the part of a limit that a need was taken to use at most.
     *prices* is the price of each scheme by namespace: what is billed beyond its own Actions.
     """
 
@@ -143,6 +143,7 @@ class Backtest:
     prices: Mapping[Scheme, Mapping[str, float]]
     notes: tuple[str, ...] = ()
     source: str = ""
+    share: float = SHARE
 
     def price(self, scheme: Scheme) -> float:
         """Return the price of *scheme* for all namespaces."""
@@ -165,6 +166,7 @@ def backtest_of(
     *,
     notes: Iterable[str] = (),
     source: str = "",
+    share: float = SHARE,
 ) -> Backtest:
     """Return the backtest of all namespaces, priced together.
 
@@ -194,6 +196,7 @@ def backtest_of(
         prices=priced,
         notes=tuple(dict.fromkeys(notes)),
         source=source,
+        share=share,
     )
 
 
@@ -214,7 +217,7 @@ def _added_up(months: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def backtest_namespace(
-    calendar: NamespaceCalendar, usage: Usage, horizon: Horizon, headroom: float = HEADROOM
+    calendar: NamespaceCalendar, usage: Usage, horizon: Horizon, share: float = SHARE
 ) -> NamespaceBacktest:
     """Return *calendar* over the *usage* of the past.
 
@@ -222,10 +225,10 @@ def backtest_namespace(
         calendar: As it stands; paused windows don't count.
         usage: What the namespace used in *horizon*; what it lacks wasn't seen.
         horizon: The past, taken in whole hours.
-        headroom: The part of the limit that a peak minute should leave free.
+        share: The part of the limit that a peak minute may use.
     """
     span = whole_hours_of(horizon)
-    demand = _Demand.of(usage.between(span.start, span.end), calendar, headroom)
+    demand = _Demand.of(usage.between(span.start, span.end), calendar, share)
     occurrences = occurrences_in(calendar.raising, span, "promised")
     planned = _planned(calendar, occurrences, span, len(demand.hot))
     is_boosted = minutes_in([(one.start, one.end) for one in occurrences], demand.usage)
@@ -271,7 +274,7 @@ class _Demand:
     needed: Floats
 
     @classmethod
-    def of(cls, usage: Usage, calendar: NamespaceCalendar, headroom: float) -> _Demand:
+    def of(cls, usage: Usage, calendar: NamespaceCalendar, share: float) -> _Demand:
         aps = usage.actions
         used = np.nan_to_num(aps.used)
         envelope = np.where(np.isnan(aps.envelope), LEAST_ENVELOPE, aps.envelope)
@@ -279,7 +282,7 @@ class _Demand:
         hits = [np.nan_to_num(one.throttled) > 0 for one in limits if one]
         throttled: Bools = np.asarray(np.logical_or.reduce(hits))
         hot: Bools = throttled | (used > envelope)
-        rate = np.where(hot, used / (1 - headroom), 0.0)
+        rate = np.where(hot, used / share, 0.0)
         # what was throttled needed more than there was, whatever the minute's mean
         above = np.where(throttled, np.nan_to_num(aps.limit) + 1, 0.0)
         highest = np.maximum(rate, above).reshape(-1, 60).max(axis=1)

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.model import GuardRails, Holidays
+from planner.model import GuardRails, Holidays, UsageThresholds
 from planner.usage.model import Bools, Floats, LimitUsage, Usage
 from workflows.contract import APS_PER_TRU, Capacity
 
@@ -44,8 +44,8 @@ class Sizing:
         lead: How long before its start a window's capacity is requested.
     """
 
-    share: float = 0.9
-    headroom: float = 1.2
+    share: float = UsageThresholds().share
+    headroom: float = UsageThresholds().headroom
     lead: timedelta = timedelta(minutes=10)
 
 

@@ -332,6 +332,13 @@ class OccurrenceReport:
             return "throttled"
         return "not throttled" if found == {"not throttled"} else "unknown"
 
+    def is_clean(self, most: int = 0) -> bool:
+        """Tell whether every minute was seen, and at most so many of each limit throttled."""
+        counted = [one for one in self.verdicts if one.limit == "APS" or one.has_source]
+        return bool(counted) and all(
+            one.coverage.is_whole and one.throttled <= most for one in counted
+        )
+
     @property
     def unused_hours(self) -> int:
         """The hours that were paid and not used."""
@@ -400,12 +407,16 @@ class Sources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What usage shows of the occurrences of *horizon*."""
+    """What usage shows of the occurrences of *horizon*.
+
+    *max_throttled* are accepted of each limit, in an occurrence or outside of any.
+    """
 
     horizon: Horizon
     namespaces: tuple[NamespaceReport, ...]
     sources: Sources
     prices: Prices
+    max_throttled: int = 0
 
     @property
     def occurrences(self) -> tuple[OccurrenceReport, ...]:
@@ -416,9 +427,15 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether it is proven that nothing was throttled, in windows or seen outside of them."""
-        within = all(one.outcome == "not throttled" for one in self.occurrences)
-        return within and not any(namespace.episodes for namespace in self.namespaces)
+        """Whether it is proven that nothing was throttled, in windows or seen outside of them.
+
+        More than what is accepted, that is.
+        """
+        most = self.max_throttled
+        outside = (each for namespace in self.namespaces for each in namespace.episodes)
+        return all(one.is_clean(most) for one in self.occurrences) and not any(
+            each.verdict.throttled > most for each in outside
+        )
 
 
 def report_of(
@@ -431,6 +448,7 @@ def report_of(
     *,
     calendars: Mapping[str, NamespaceCalendar] | None = None,
     billed: Billed = lambda *_: None,
+    max_throttled: int = 0,
 ) -> Report:
     """Return what *usages* show of the occurrences of *horizon*.
 
@@ -444,6 +462,7 @@ def report_of(
         sources: What the facts are of.
         calendars: The calendar of each namespace, for its baseline and guard rails.
         billed: What the billing report has.
+        max_throttled: What is accepted of each limit, in an occurrence or outside of any.
     """
     known = list(recorded)
     places = {(one.namespace, one.window, one.start) for one in known}
@@ -471,6 +490,7 @@ def report_of(
         namespaces=found,
         sources=replace(sources, notes=(*sources.notes, *notes)),
         prices=prices,
+        max_throttled=max_throttled,
     )
 
 

@@ -22,12 +22,12 @@ MOST_MISSED = 10
 ASSUMPTIONS = (
     "An hour is hot if in some minute more was used than on-demand would have allowed, or "
     "something was throttled; what on-demand would have allowed is 500 APS where it isn't known.",
-    "As needed: in each hot hour the TRU whose limit its highest minute would have used to 90 %, "
-    "or more than the limit that throttled it. Nobody can know that beforehand.",
+    "As needed: in each hot hour the TRU whose limit its highest minute would have used to "
+    "{share}, or more than the limit that throttled it. Nobody can know that beforehand.",
     "Prices are those of the Actions billed beyond what was used: minutes that weren't seen, and "
     "background work, would lower them.",
 )
-"""What a backtest assumes, in sentences for users."""
+"""What a backtest assumes, in sentences for users; *share* is the part of a limit in use."""
 
 
 def backtest_text(backtest: Backtest) -> str:
@@ -47,7 +47,8 @@ def backtest_text(backtest: Backtest) -> str:
         if len(one.missed) > MOST_MISSED:
             lines.append(f"    and {len(one.missed) - MOST_MISSED:,} more; --format json has all")
     lines += ["", *_scheme_lines(backtest)]
-    lines += ["", *(part for one in ASSUMPTIONS for part in _wrapped(one))]
+    share = f"{backtest.share * 100:.4g} %"
+    lines += ["", *(part for one in ASSUMPTIONS for part in _wrapped(one.format(share=share)))]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -145,6 +146,7 @@ def backtest_json(backtest: Backtest) -> str:
         "from": format_instant(backtest.horizon.start),
         "to": format_instant(backtest.horizon.end),
         "source": backtest.source,
+        "share": backtest.share,
         "notes": list(backtest.notes),
         "currency": backtest.currency,
         "prices": {scheme: round(backtest.price(scheme), 2) for scheme in SCHEMES},

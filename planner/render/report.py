@@ -105,6 +105,9 @@ def looked_at(report: Report) -> Iterator[list[str]]:
     ):
         if text:
             yield _wrapped(f"{title}: {text}.", 2)
+    if most := report.max_throttled:
+        text = f"up to {most:,} throttled of each limit, by 'usage' of planner.yaml"
+        yield _wrapped(f"Accepted: {text}.", 2)
     for note in sources.notes:
         yield _wrapped(f"Note: {note}", 2)
 
@@ -309,6 +312,7 @@ def report_json(report: Report) -> str:
         "from": format_instant(report.horizon.start),
         "to": format_instant(report.horizon.end),
         "clean": report.is_clean,
+        "max_throttled": report.max_throttled,
         "currency": report.prices.currency,
         "sources": {
             "usage": sources.usage,
