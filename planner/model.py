@@ -15,6 +15,7 @@ from zlib import crc32
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
+from workflows.contract.findings import USUAL_THRESHOLDS, UsageThresholds
 from workflows.contract.fleets import Combine, Fleet
 from workflows.contract.messages import (
     BaselinePolicy,
@@ -478,22 +479,6 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UsageThresholds:
-    """What usage is judged by.
-
-    Attributes:
-        share: The part of a limit that a minute may use: above it on-demand doesn't do.
-        headroom: What a suggested window's highest demand is multiplied by.
-        max_throttled: Actions, requests or operations, each by itself, that may be throttled
-            in an occurrence.
-    """
-
-    share: float = 0.9
-    headroom: float = 1.2
-    max_throttled: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NamespaceCalendar:
     """The calendar of one namespace.
 
@@ -557,7 +542,7 @@ class Project:
     notices: tuple[NoticeTarget, ...] = ()
     rings: tuple[Ring, ...] = ()
     ring_pause: timedelta = timedelta(hours=1)
-    usage: UsageThresholds = UsageThresholds()
+    usage: UsageThresholds = USUAL_THRESHOLDS
     warnings: tuple[Lint, ...] = field(default=(), compare=False)
 
     @property

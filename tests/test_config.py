@@ -28,9 +28,9 @@ from planner.model import (
     Rrule,
     Skip,
     Span,
-    UsageThresholds,
 )
 from workflows.contract import Capacity, Limits, Rails, Until
+from workflows.contract.findings import UsageThresholds
 
 BASE = 'cron: "0 9 * * *"\nduration: 1h\ntru: 4\n'
 
@@ -258,7 +258,7 @@ guard_rails: {max_tru: 10, max_duration: 1d}
 namespaces:
   b.acct1: {guard_rails: {max_tru: 12, allowed_tru: [2, 12]}}
 prices: {plan: business, currency: EUR, tiers: [{up_to: 1000, per_million: 5}, {per_million: 2.5}]}
-usage: {share: 0.8, max_throttled: 100}
+usage: {share: 0.8, max_throttled: 100, unused_share: 0.5}
 """
 
 CALENDARS = """\
@@ -289,7 +289,7 @@ def test_what_windows_inherit(tmp_path: Path) -> None:
     assert (found.name, found.policy) == ("acme", "upsert-only")
     assert [found.prices.currency, found.prices.tiers[0].up_to] == ["EUR", 1000]
     assert (found.prices.plan, found.prices.is_assumed) == (CLOUD_PLANS["business"], False)
-    assert found.usage == UsageThresholds(share=0.8, headroom=1.2, max_throttled=100)
+    assert found.usage == UsageThresholds(share=0.8, max_throttled=100, unused_share=0.5)
     assert (z.lead, y.lead, x.lead) == tuple(timedelta(minutes=n) for n in (1, 5, 20))
     assert (y.combine, x.combine) == ("add", "max")
     assert (y.owner, y.jitter) == ("platform", timedelta(minutes=3))

@@ -555,6 +555,12 @@ def test_what_is_wrong_with_a_calendar(text: str, line: int, sentence: str, tmp_
             id="headroom that takes away",
         ),
         pytest.param(
+            "project: a\nusage: {unused_share: 0}",
+            2,
+            "'unused_share': '0' is no number from 0.01 to 1; write 0.5",
+            id="a share of none",
+        ),
+        pytest.param(
             "project: a\nusage: {max_throttled: -1}",
             2,
             "'max_throttled': '-1' is no whole number from 0",

@@ -15,8 +15,9 @@ from usage_helpers import HOUR, MINUTE, NAMESPACE, START, usage
 from planner.errors import ServerError
 from planner.evidence.report import boost_verdict
 from planner.schedules.compile import compile_window
-from planner.temporal.watchdog import LiveCalendars, ended_windows
-from workflows.contract.findings import BoostVerdict, WindowRun
+from planner.temporal.watchdog import LiveCalendars, ended_windows, judged
+from workflows.contract import CalendarView, Declared
+from workflows.contract.findings import BoostVerdict, UsageThresholds, WindowRun
 from workflows.watchdog_decisions import verdict_alarms
 
 RUN = WindowRun(window="payroll", start=START + 2 * HOUR, end=START + 4 * HOUR, tru=8)
@@ -60,6 +61,52 @@ def test_the_verdict_on_a_window(
     assert (found.outcome, found.text) == (outcome, text)
     assert (found.paid_hours, found.unused_hours) == (2, unused)
     assert found.is_unused == (unused == 2)
+    assert found.throttled == (120 if outcome == "throttled" else 0)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "fields", "events"),
+    [
+        ({}, {"outcome": "throttled", "throttled": 1}, ["throttled"]),
+        ({"max_throttled": 60}, {"outcome": "throttled", "throttled": 60}, []),
+        ({"max_throttled": 60}, {"outcome": "throttled", "throttled": 61}, ["throttled"]),
+        ({"max_throttled": 60}, {"outcome": "unknown"}, []),
+        ({"unused_share": 0.5}, {"paid_hours": 4, "unused_hours": 2}, ["unused"]),
+        ({"unused_share": 0.5}, {"paid_hours": 4, "unused_hours": 1}, []),
+        ({"unused_share": 0.07}, {"paid_hours": 100, "unused_hours": 7}, ["unused"]),
+        ({"unused_share": 0.01}, {"paid_hours": 4, "unused_hours": 0}, []),
+        ({"unused_share": 0.01}, {"paid_hours": 0, "unused_hours": 0}, []),
+        ({}, {"paid_hours": 4, "unused_hours": 3}, []),
+    ],
+)
+def test_what_is_declared_says_what_matters(
+    thresholds: dict[str, Any], fields: dict[str, Any], events: list[str]
+) -> None:
+    """For notices and metrics alike."""
+    one = verdict(**fields, thresholds=UsageThresholds(**thresholds))
+    assert [alarm.event for alarm in verdict_alarms([one], {})] == events
+    told = at(ROUND, view(seen(), verdicts=(replace(one, namespace="n.a"),)))
+    for name in ("throttled", "unused"):
+        label = f'{name}_windows{{cloud_namespace="n.a"}}'
+        assert told[label] == (name in events)
+
+
+def test_of_projects_that_share_a_namespace_the_strictest_counts() -> None:
+    """One that declares nothing accepts nothing."""
+    loose = UsageThresholds(max_throttled=100, unused_share=1)
+    eager = UsageThresholds(max_throttled=500, unused_share=0.5)
+    declared = [
+        Declared(namespace="a", projects=("p", "q")),
+        Declared(namespace="b", projects=("p", "r")),
+    ]
+    own = tuple(verdict(namespace=name) for name in ("a", "b", "c"))
+    found = judged(CalendarView(namespaces=tuple(declared), verdicts=own), {"p": loose, "q": eager})
+    assert [(one.thresholds.max_throttled, one.thresholds.unused_share) for one in found or ()] == [
+        (100, 0.5),
+        (0, 1),
+        (0, 1),
+    ]
+    assert judged(CalendarView(), {"p": loose}) is None
 
 
 # When it is looked up ----------------------------------------------------------------------
@@ -171,6 +218,10 @@ def test_throttled_and_unused_are_events_and_unknown_is_none() -> None:
         "payroll, 2026-10-15T02:00:00Z to 2026-10-15T04:00:00Z, was throttled although boosted: "
         "APS throttled 60 Actions in 1 minute"
     )
+    (alarm,) = verdict_alarms(
+        [verdict(unused_hours=1, thresholds=UsageThresholds(unused_share=0.5))], {}
+    )
+    assert "at most 1 of its 2 paid hours reached the minimum of its TRU" in alarm.text
 
 
 def test_the_metrics_count_the_windows_of_the_last_day() -> None:

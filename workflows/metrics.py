@@ -358,7 +358,7 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
     for name in sorted({one.namespace for one in view.facts}) if view.verdicts is not None else ():
         own = [one for one in view.verdicts or () if one.namespace == name]
         for family, count in (
-            ("throttled_windows", sum(one.outcome == "throttled" for one in own)),
+            ("throttled_windows", sum(one.is_throttled for one in own)),
             ("unused_windows", sum(one.is_unused for one in own)),
             ("unverified_windows", sum(one.outcome == "unknown" for one in own)),
         ):

@@ -453,18 +453,18 @@ def follow_alarms(followed: Iterable[FollowRecord], now: datetime) -> list[Alarm
 def verdict_alarms(
     verdicts: Iterable[BoostVerdict], projects: Mapping[str, tuple[str, ...]]
 ) -> list[Alarm]:
-    """Return an alarm for each boost that was throttled, and for each that was never used.
+    """Return an alarm for each boost that was throttled, and for each that wasn't used.
 
-    What usage doesn't show is none.
+    By the thresholds of each; what usage doesn't show is none.
     """
     found: list[Alarm] = []
     for one in verdicts:
         span = f"{one.window}, {format_instants(one.start, one.end)}"
         events: list[tuple[NoticeEvent, str]] = []
-        if one.outcome == "throttled":
+        if one.is_throttled:
             events.append(("throttled", f"{span}, was throttled although boosted: {one.text}"))
         if one.is_unused:
-            hours = f"none of its {one.paid_hours} paid hours reached the minimum of its TRU"
+            hours = f"{_unreached(one)} paid hours reached the minimum of its TRU"
             events.append(("unused", f"{span}, was paid and not used: {hours}"))
         found += (
             Alarm(
@@ -477,6 +477,12 @@ def verdict_alarms(
             for event, text in events
         )
     return found
+
+
+def _unreached(one: BoostVerdict) -> str:
+    """Return of how many hours it is known: ``none of its 4``, or ``at most 1 of its 4``."""
+    rest = one.paid_hours - one.unused_hours
+    return f"at most {rest} of its {one.paid_hours}" if rest else f"none of its {one.paid_hours}"
 
 
 def usual_workers(

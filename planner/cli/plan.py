@@ -295,6 +295,7 @@ def request_of(
         source=source_of(project, options.directory),
         move_source=options.move_source,
         targets=project.notices,
+        thresholds=project.usage,
         rings=project.rings,
         ring_pause=project.ring_pause,
         objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),

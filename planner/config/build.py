@@ -55,11 +55,11 @@ from planner.model import (
     Ring,
     Rrule,
     Span,
-    UsageThresholds,
     Window,
 )
 from planner.recurrence.ical import Use
 from workflows.contract import APS_PER_TRU, BaselinePolicy, Fleet, format_duration, round_up
+from workflows.contract.findings import UsageThresholds
 from workflows.contract.notices import EVENTS, PAGERDUTY_URL, NoticeTarget
 
 T = TypeVar("T")

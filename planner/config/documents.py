@@ -56,6 +56,7 @@ from planner.config.fields import (
     Tru,
     TruList,
     UntilValue,
+    UnusedShare,
     Wall,
     WallTime,
     Weekdays,
@@ -445,7 +446,7 @@ class PricesDocument(Strict):
 
 
 class UsageDocument(Strict):
-    """What usage is judged by, in reports, backtests and suggestions."""
+    """What usage is judged by: reports, backtests, suggestions, and each boost after its end."""
 
     share: Share | None = Field(
         default=None,
@@ -462,8 +463,15 @@ class UsageDocument(Strict):
     max_throttled: Throttled | None = Field(
         default=None,
         description="Actions, requests or operations, each by itself, that may be throttled in "
-        "an occurrence without failing planner report --check. Default: 0.",
+        "an occurrence: planner report --check doesn't fail, and the worker sends no notice. "
+        "Default: 0.",
         examples=[100],
+    )
+    unused_share: UnusedShare | None = Field(
+        default=None,
+        description="The part of a window's paid hours that must be known not to be used for the "
+        "notice unused. Default: 1, all of them.",
+        examples=[0.5],
     )
 
 
@@ -567,7 +575,7 @@ class PlannerDocument(Strict):
     prices: PricesDocument | None = Field(default=None, description="The price list of the bill.")
     usage: UsageDocument | None = Field(
         default=None,
-        description="What planner report, backtest and suggest judge usage by.",
+        description="What planner report, backtest and suggest, and the worker, judge usage by.",
         examples=["{share: 0.8, headroom: 1.5, max_throttled: 100}"],
     )
     temporal: TemporalDocument | None = Field(

@@ -18,6 +18,7 @@ from planner.config.scalars import (
     ADDRESS_PATTERN,
     LABEL_PATTERN,
     LEAST_SHARE,
+    LEAST_UNUSED_SHARE,
     MOST_HEADROOM,
     NAME_PATTERN,
     NAMESPACE_PATTERN,
@@ -58,6 +59,7 @@ from planner.config.scalars import (
     parse_tru,
     parse_until,
     parse_until_days,
+    parse_unused_share,
     parse_wall,
     parse_weekday,
     parse_window_length,
@@ -232,6 +234,11 @@ Share = Annotated[
     float,
     _parsed(parse_share),
     WithJsonSchema({"type": "number", "minimum": LEAST_SHARE, "maximum": 1}),
+]
+UnusedShare = Annotated[
+    float,
+    _parsed(parse_unused_share),
+    WithJsonSchema({"type": "number", "minimum": LEAST_UNUSED_SHARE, "maximum": 1}),
 ]
 Headroom = Annotated[
     float,

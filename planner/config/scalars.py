@@ -305,9 +305,10 @@ def number_within(low: float, high: float, good: str) -> Callable[[str], float]:
     return parse
 
 
-LEAST_SHARE, MOST_HEADROOM = 0.1, 10.0
+LEAST_SHARE, LEAST_UNUSED_SHARE, MOST_HEADROOM = 0.1, 0.01, 10.0
 
 parse_share = number_within(LEAST_SHARE, 1, "0.9")
+parse_unused_share = number_within(LEAST_UNUSED_SHARE, 1, "0.5")
 parse_headroom = number_within(1, MOST_HEADROOM, "1.2")
 parse_throttled = whole_number(0, 10**9, "100")
 

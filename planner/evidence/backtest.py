@@ -29,9 +29,10 @@ from planner.forecast.cost import (
     ticks,
 )
 from planner.forecast.timeline import baseline_of, combine_steps, occurrences_in
-from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices, UsageThresholds
+from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices
 from planner.usage.model import MINUTE, Bools, Coverage, Floats, Usage
 from workflows.contract import APS_PER_TRU
+from workflows.contract.findings import USUAL_THRESHOLDS
 
 Scheme = Literal["as written", "as needed", "always provisioned", "on-demand only"]
 """A way to have provided for the past.
@@ -44,7 +45,7 @@ Scheme = Literal["as written", "as needed", "always provisioned", "on-demand onl
 
 SCHEMES: tuple[Scheme, ...] = ("as written", "as needed", "always provisioned", "on-demand only")
 
-SHARE = UsageThresholds().share
+SHARE = USUAL_THRESHOLDS.share
 """The part of a limit that a peak minute may use: Temporal's advice is to be alerted at 90 %."""
 
 LEAST_ENVELOPE = 500.0

@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.model import GuardRails, Holidays, UsageThresholds
+from planner.model import GuardRails, Holidays
 from planner.usage.model import Bools, Floats, LimitUsage, Usage
 from workflows.contract import APS_PER_TRU, Capacity
+from workflows.contract.findings import USUAL_THRESHOLDS
 
 SLOT = 5
 """Minutes of a slot: windows start and end at multiples of it."""
@@ -44,8 +45,8 @@ class Sizing:
         lead: How long before its start a window's capacity is requested.
     """
 
-    share: float = UsageThresholds().share
-    headroom: float = UsageThresholds().headroom
+    share: float = USUAL_THRESHOLDS.share
+    headroom: float = USUAL_THRESHOLDS.headroom
     lead: timedelta = timedelta(minutes=10)
 
 

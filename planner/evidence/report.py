@@ -298,6 +298,7 @@ def boost_verdict(usage: Usage, run: WindowRun) -> BoostVerdict:
         end=run.end,
         outcome=report.outcome,
         text="; ".join(shown),
+        throttled=max(one.throttled for one in found),
         paid_hours=len(hours),
         unused_hours=sum(hour.use == "unused" for hour in hours),
     )

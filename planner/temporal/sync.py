@@ -54,9 +54,11 @@ from planner.temporal.sync_state import (
 from planner.temporal.zone_tables import differences_seen, probe, recurring_zones, zone_warnings
 from planner.timezones import TABLE_VERSION
 from workflows.contract import format_instant, occurrence_of
+from workflows.contract.findings import UsageThresholds
 from workflows.contract.notices import NoticeTarget
 
 NOTICES_CHANGED = "the notices of planner.yaml have changed; a sync puts them in force"
+USAGE_CHANGED = "what planner.yaml says of usage has changed; a sync puts it in force"
 
 INTERRUPT_SECONDS = 2.0
 """Seconds that an interrupted sync keeps its lock, so that requests already sent arrive
@@ -81,6 +83,7 @@ class SyncRequest:
         source: Where the calendars come from; None where no file says, and none is checked.
         move_source: Accept another source than the one of the project's last sync.
         targets: Where the project's notices go; None leaves what the last sync wrote.
+        thresholds: What the worker judges usage by; None likewise.
         commit: The commit of a followed repository that the files are of; empty where no file
             says, and the record says so, too, once something was written.
         rings: The project's rings, in order, and *ring_pause*, the least time between two: for
@@ -102,6 +105,7 @@ class SyncRequest:
     source: Source | None = None
     move_source: bool = False
     targets: tuple[NoticeTarget, ...] | None = None
+    thresholds: UsageThresholds | None = None
     commit: str = ""
     rings: tuple[Ring, ...] = ()
     ring_pause: timedelta = timedelta()
@@ -300,6 +304,8 @@ async def _plan(
     warnings = [*plan.warnings, *zone_warnings(snapshot.zones)]
     if _changes_targets(request, snapshot.unlisted):
         warnings.append(Lint("", 0, "notices", NOTICES_CHANGED))
+    if _changes_thresholds(request, snapshot.unlisted):
+        warnings.append(Lint("", 0, "usage", USAGE_CHANGED))
     refusal = await _takeover_refusal(server, request, plan, now)
     plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
     return _DatedPlan(
@@ -350,13 +356,18 @@ def target_of(server: Server, request: SyncRequest) -> Target:
 
 
 def _changes_record(request: SyncRequest, last: LastApplied) -> bool:
-    """Tell whether the record has to be written for source, notices or commit alone."""
+    """Tell whether the record has to be written for what isn't a schedule alone."""
     moves = request.move_source and request.source not in (None, last.source)
-    return moves or _changes_targets(request, last) or request.commit not in ("", last.commit)
+    says = _changes_targets(request, last) or _changes_thresholds(request, last)
+    return moves or says or request.commit not in ("", last.commit)
 
 
 def _changes_targets(request: SyncRequest, last: LastApplied) -> bool:
     return request.targets not in (None, last.targets)
+
+
+def _changes_thresholds(request: SyncRequest, last: LastApplied) -> bool:
+    return request.thresholds not in (None, last.thresholds)
 
 
 def _require(plan: Plan, request: SyncRequest) -> Plan:
@@ -404,6 +415,8 @@ async def _write(
         record = replace(record, digests={**record.digests, **kept})
         if request.targets is not None:
             record = replace(record, targets=request.targets)
+        if request.thresholds is not None:
+            record = replace(record, thresholds=request.thresholds)
         if request.commit and not report.failed and not waiting:
             record = replace(record, commit=request.commit)
         await write_last_applied(server, project, record)

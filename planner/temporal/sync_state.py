@@ -62,6 +62,7 @@ from planner.temporal.client import (
     read_clock,
     seconds_setting,
 )
+from workflows.contract.findings import USUAL_THRESHOLDS, UsageThresholds
 from workflows.contract.follow import FOLLOW_SIGNAL, FOLLOW_WORKFLOW, FollowRecord
 from workflows.contract.notices import NoticeTarget
 
@@ -289,6 +290,9 @@ ABOUT_MEMO = "about"
 TARGETS_MEMO = "notices"
 """The memo field of a record with the project's notice targets."""
 
+THRESHOLDS_MEMO = "usage"
+"""The memo field of a record with what the project judges usage by, where that isn't the usual."""
+
 ABSENT = ""
 """Fingerprint of a schedule that doesn't exist."""
 
@@ -316,6 +320,7 @@ class LastApplied:
             first instant that differs.
         targets: Where the project's notices go. They are in the record's memo, which a list of
             the records shows: the watchdog reads those of all projects at once.
+        thresholds: What the project judges usage by; likewise in the memo.
         commit: The commit of a followed repository whose calendars that sync applied, all of
             them; empty where another sync has written since, or one broke off.
         version: Identifies the record; empty where there is none.
@@ -328,6 +333,7 @@ class LastApplied:
     source: Source | None = None
     zones: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[NoticeTarget, ...] = ()
+    thresholds: UsageThresholds = USUAL_THRESHOLDS
     commit: str = ""
     version: str = ""
     continues: bool = False
@@ -430,9 +436,11 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         fingerprints, pauses, digests, source, zones, commit = {}, {}, {}, None, {}, ""
     run = started.original_execution_run_id
     targets = await _targets_in(started.memo, server)
+    thresholds = await _thresholds_in(started.memo, server)
     continues = started.task_queue.name == last_applied_id(project)  # else of another release
     record = LastApplied(
-        fingerprints, pauses, digests, source, zones, targets, commit, run, continues
+        *(fingerprints, pauses, digests, source, zones, targets, thresholds, commit, run),
+        continues,
     )
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
@@ -449,21 +457,48 @@ async def _targets_in(memo: Memo, server: Server) -> tuple[NoticeTarget, ...]:
     return tuple(found)
 
 
-async def fetch_targets(server: Server) -> tuple[NoticeTarget, ...]:
-    """Return where the notices of every project go, sorted; no Action, and one request.
+async def _thresholds_in(memo: Memo, server: Server) -> UsageThresholds:
+    """Return the thresholds in the *memo* of a record; the usual ones without any."""
+    if (payload := memo.fields.get(THRESHOLDS_MEMO)) is None:
+        return USUAL_THRESHOLDS
+    try:
+        (found,) = await server.converter.decode([payload], [UsageThresholds])
+    except Exception:  # other clients may start a workflow under this id, too
+        return USUAL_THRESHOLDS
+    return found if isinstance(found, UsageThresholds) else USUAL_THRESHOLDS
+
+
+@dataclass(frozen=True, slots=True)
+class OfProjects:
+    """What the syncs of every project left for the watchdog.
+
+    *targets* are where their notices go, sorted; *thresholds* what each judges usage by, by
+    project, where that isn't the usual.
+    """
+
+    targets: tuple[NoticeTarget, ...] = ()
+    thresholds: Mapping[str, UsageThresholds] = field(default_factory=dict)
+
+
+async def fetch_of_projects(server: Server) -> OfProjects:
+    """Return what the records of every project say besides; no Action, and one request.
 
     Raises:
         ServerError: The records could not be listed.
     """
+    prefix, thresholds = last_applied_id(""), {}
     query = f"WorkflowType = '{LAST_APPLIED_WORKFLOW}' AND ExecutionStatus = 'Running'"
     found: dict[str, NoticeTarget] = {}
     try:
         async for record in server.client.list_workflows(query, rpc_timeout=REQUEST_TIMEOUT):
             targets = await _targets_in(record.raw_info.memo, server)
             found |= {one.id: one for one in targets if last_applied_id(one.project) == record.id}
+            said = await _thresholds_in(record.raw_info.memo, server)
+            if said != USUAL_THRESHOLDS:
+                thresholds[record.id.removeprefix(prefix)] = said
     except RPCError as error:
         raise ServerError(f"the projects' notices can't be read: {error.message}") from error
-    return tuple(found[id] for id in sorted(found))
+    return OfProjects(tuple(found[id] for id in sorted(found)), thresholds)
 
 
 async def write_last_applied(server: Server, project: str, record: LastApplied) -> LastApplied:
@@ -482,7 +517,11 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
     }
     packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
     about = f"What the last sync of {project} wrote, for the next one to check"
-    memo = {ABOUT_MEMO: about, **({TARGETS_MEMO: list(record.targets)} if record.targets else {})}
+    memo: dict[str, Any] = {ABOUT_MEMO: about}
+    if record.targets:
+        memo[TARGETS_MEMO] = list(record.targets)
+    if record.thresholds != USUAL_THRESHOLDS:
+        memo[THRESHOLDS_MEMO] = record.thresholds
     if record.continues and await _continued(server, project, packed, memo):
         return record
     try:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Literal, TypeVar
 
 from temporalio.api.common.v1 import Payload, Payloads
@@ -56,7 +57,12 @@ from planner.temporal.status import (
     next_window,
     pause_of,
 )
-from planner.temporal.sync_state import fetch_follows, fetch_sync_time, fetch_targets
+from planner.temporal.sync_state import (
+    OfProjects,
+    fetch_follows,
+    fetch_of_projects,
+    fetch_sync_time,
+)
 from workflows.contract import (
     ROUND_EVERY,
     TASK_QUEUE,
@@ -73,10 +79,12 @@ from workflows.contract import (
     occurrence_of,
 )
 from workflows.contract.findings import (
+    USUAL_THRESHOLDS,
     VERDICT_KEPT,
     BoostVerdict,
     NamespaceFacts,
     NextWindow,
+    UsageThresholds,
     WindowRun,
 )
 from workflows.contract.from_code import WINDOW_FROM_CODE, BoostFromCode, BoostRefused
@@ -296,11 +304,11 @@ class LiveCalendars:
                 problems.append(str(error))
                 return otherwise
 
-        missed, pollers, synced, targets, followed = await asyncio.gather(
+        missed, pollers, synced, of_projects, followed = await asyncio.gather(
             guarded(fetch_missed(self.server, now), {}),
             guarded(fetch_pollers(self.server, now), None),
             guarded(fetch_synced(self.server, projects), {}),
-            guarded(fetch_targets(self.server), ()),
+            guarded(fetch_of_projects(self.server), OfProjects()),
             guarded(fetch_follows(self.server), ()),
         )
         declared = {one.namespace: one.baseline for one in view.namespaces}
@@ -323,7 +331,8 @@ class LiveCalendars:
             pollers=pollers,
             synced=synced,
             # A project that has no schedule any more, after a rename say, is told of nothing.
-            targets=tuple(one for one in targets if one.project in projects),
+            targets=tuple(one for one in of_projects.targets if one.project in projects),
+            verdicts=judged(view, of_projects.thresholds),
             followed=followed,
             problems=tuple(sorted(problems)),
         )
@@ -439,6 +448,29 @@ def ended_windows(schedule: WindowSchedule, now: datetime) -> list[Ended]:
             run = WindowRun(window=request.window, start=start, end=end, tru=request.tru)
             found.append((request.namespace, run))
     return found
+
+
+def judged(
+    view: CalendarView, thresholds: Mapping[str, UsageThresholds]
+) -> tuple[BoostVerdict, ...] | None:
+    """Return the verdicts of *view*, each by the strictest of its namespace's projects.
+
+    A project that is not among *thresholds* has the usual ones.
+    """
+    if view.verdicts is None:
+        return None
+    by_namespace = {
+        one.namespace: reduce(
+            UsageThresholds.strictest,
+            [thresholds.get(project, USUAL_THRESHOLDS) for project in one.projects],
+        )
+        for one in view.namespaces
+        if one.projects
+    }
+    return tuple(
+        replace(one, thresholds=by_namespace.get(one.namespace, USUAL_THRESHOLDS))
+        for one in view.verdicts
+    )
 
 
 def unverified(namespace: str, run: WindowRun, why: str) -> BoostVerdict:

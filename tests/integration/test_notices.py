@@ -23,11 +23,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.simulator import Simulator
 from planner.simulator.api import Principal
-from planner.temporal.sync_state import fetch_targets, read_last_applied
+from planner.temporal.sync_state import fetch_of_projects, read_last_applied
 from planner.temporal.watchdog import LiveCalendars, ensure_watchdog, fetch_report
 from workflows.activities.notices import NoticeSender
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.contract import WATCHDOG_ID, CalendarView, Capacity, Declared, WatchdogInput
+from workflows.contract.findings import UsageThresholds
 from workflows.contract.notices import Notice, NoticeTarget
 from workflows.worker import build_worker
 
@@ -393,7 +394,7 @@ async def test_each_notice_is_sent_once_and_resolved_once_over_a_killed_worker(
 
 async def shows(shop: Shop, targets: tuple[NoticeTarget, ...]) -> None:
     """Fail unless the list shows exactly these targets."""
-    assert set(await fetch_targets(shop.server)) == set(targets)
+    assert set((await fetch_of_projects(shop.server)).targets) == set(targets)
 
 
 def all_know(notices: tuple[Notice, ...], status: str) -> bool:
@@ -426,12 +427,19 @@ async def test_what_planner_yaml_says_of_notices_is_what_the_last_sync_wrote(
         last = await read_last_applied(one.server, one.project, datetime.now(UTC))
         assert last.targets == changed
         assert (await one.sync(value, targets=changed)).plan.warnings == ()
-        await one.sync(value, targets=())
+        said = UsageThresholds(max_throttled=100, unused_share=0.5)
+        (warning,) = (await one.plan(value, thresholds=said)).warnings
+        assert warning.code == "usage"
+        assert (await one.sync(value, targets=(), thresholds=said)).outcomes == ()
+        last = await read_last_applied(one.server, one.project, datetime.now(UTC))
+        assert (last.targets, last.thresholds) == ((), said)
+        assert (await one.sync(value, thresholds=said)).plan.warnings == ()
         await eventually(lambda: shows(one, (there,)))
+        assert (await fetch_of_projects(one.server)).thresholds == {one.project: said}
         view = await LiveCalendars(one.server).look(datetime.now(UTC))
         assert view.targets == (there,)
         await other.sync()
-        assert {one.id for one in await fetch_targets(one.server)} == {there.id}
+        assert {one.id for one in (await fetch_of_projects(one.server)).targets} == {there.id}
 
         async def unheard() -> None:
             assert (await LiveCalendars(one.server).look(datetime.now(UTC))).targets == ()
@@ -440,7 +448,7 @@ async def test_what_planner_yaml_says_of_notices_is_what_the_last_sync_wrote(
         projects = {found.namespace: found.projects for found in view.namespaces}
         assert projects[one.namespace] == (one.project,)
     finally:
-        await one.sync(targets=())
+        await one.sync(targets=(), thresholds=UsageThresholds())
         await other.sync(targets=())
 
 

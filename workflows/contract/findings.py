@@ -154,7 +154,8 @@ class CalendarView:
     of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
     each project was last synced, *targets* are where the projects' notices go, *followed* is what
     followers of repositories have on record. *problems* are what could not be read besides.
-    *verdicts* are those on the windows of the last day, None where no source of usage is set.
+    *verdicts* are those on the windows of the last day, None where no source of usage is set,
+    by the strictest thresholds of the namespace's projects.
     """
 
     namespaces: tuple[Declared, ...] = ()
@@ -261,12 +262,43 @@ VERDICT_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsageThresholds:
+    """What usage is judged by.
+
+    Attributes:
+        share: The part of a limit that a minute may use: above it on-demand doesn't do.
+        headroom: What a suggested window's highest demand is multiplied by.
+        max_throttled: Actions, requests or operations, each by itself, that may be throttled
+            in an occurrence.
+        unused_share: The part of a window's paid hours from which on it counts as unused.
+    """
+
+    share: float = 0.9
+    headroom: float = 1.2
+    max_throttled: int = 0
+    unused_share: float = 1.0
+
+    def strictest(self, other: UsageThresholds) -> UsageThresholds:
+        """Return these with what *other* accepts less of in a verdict."""
+        return replace(
+            self,
+            max_throttled=min(self.max_throttled, other.max_throttled),
+            unused_share=min(self.unused_share, other.unused_share),
+        )
+
+
+USUAL_THRESHOLDS = UsageThresholds()
+"""What usage is judged by where nothing is declared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BoostVerdict:
     """What usage shows of a window that is over; times are aware UTC.
 
     *outcome* is proven by metrics alone, and ``unknown`` wherever they don't reach; *text* has it
-    in words. *paid_hours* are the calendar hours with the minimum of its TRU, of which
-    *unused_hours* are known not to have been used.
+    in words, *throttled* is how many of the limit that had most. *paid_hours* are the calendar
+    hours with the minimum of its TRU, of which *unused_hours* are known not to have been used.
+    *thresholds* say what of it matters.
     """
 
     namespace: str
@@ -275,13 +307,22 @@ class BoostVerdict:
     end: datetime
     outcome: Literal["throttled", "not throttled", "unknown"]
     text: str
+    throttled: int = 0
     paid_hours: int = 0
     unused_hours: int = 0
+    thresholds: UsageThresholds = USUAL_THRESHOLDS
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether more was throttled than is accepted."""
+        is_accepted = 0 < self.throttled <= self.thresholds.max_throttled
+        return self.outcome == "throttled" and not is_accepted
 
     @property
     def is_unused(self) -> bool:
-        """Whether every hour that was paid is known not to have been used."""
-        return 0 < self.paid_hours == self.unused_hours
+        """Whether so many of its paid hours as matter are known not to have been used."""
+        least = self.thresholds.unused_share * self.paid_hours - 1e-9
+        return 0 < self.unused_hours >= least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
