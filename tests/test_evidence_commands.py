@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from prometheus_server import backfill, needs_prometheus, prometheus
+from test_history import lease, made, run
 from usage_helpers import HOUR, NAMESPACE, START, usage
 
+from planner.cli.history import _judged
 from planner.cli.main import exit_code_of
 from planner.simulator.usage import openmetrics
 
@@ -177,3 +179,23 @@ async def test_a_plan_carries_a_backtest(calendars: str) -> None:
         patch.setenv("PLANNER_PROMETHEUS_URL", NOWHERE)
         (line,) = await past_section(project, timedelta(days=1))
     assert line.startswith("unknown: Prometheus at http://127.0.0.1:1 can't be reached")
+
+
+@needs_prometheus
+async def test_history_has_the_verdict_of_a_source(
+    calendars: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is away is said, and leaves what isn't known unknown; without one there is none."""
+    later = lease(key="b", start=START + 27 * HOUR, until=START + 28 * HOUR)
+    found = made([run(lease(), later)])
+
+    async def shown() -> list[str | None]:
+        return [one.verdict and one.verdict.text for one in (await _judged(found)).boosts]
+
+    assert await shown() == ["APS not throttled", "APS unknown: 30 of 60 minutes seen"]
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("PLANNER_PROMETHEUS_URL", NOWHERE)
+    assert await shown() == ["unknown: usage could not be read"] * 2
+    assert "note: Prometheus at http://127.0.0.1:1 can't be reached" in capsys.readouterr().err
+    monkeypatch.delenv("PLANNER_PROMETHEUS_URL")
+    assert await shown() == [None, None]

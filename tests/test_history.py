@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from usage_helpers import usage
 
+from planner.evidence.report import with_verdicts
 from planner.forecast.history import (
     BoostHistory,
     History,
@@ -352,3 +354,65 @@ def test_the_csv_has_a_row_a_boost() -> None:
     assert (row["by"], row["reason"]) == ("'=cmd()", "'-1, or so")
     assert row["changes_by_others"] == "2026-10-15T05:00:00Z=12"
     assert (row["billed_hours"], row["currency"]) == ("6", "USD")
+
+
+# What usage shows --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "text", "unused"),
+    [
+        ({}, "not throttled", "APS not throttled", 4),
+        ({"used": 3000.0}, "not throttled", "APS not throttled", 0),
+        (
+            {"throttled": {301: 2.0}, "requests": {}},
+            "throttled",
+            "APS throttled 120 Actions in 1 minute; RPS not throttled",
+            4,
+        ),
+        ({"unseen": [301]}, "unknown", "APS unknown: 239 of 240 minutes seen", 3),
+        ({"unseen": range(1440)}, "unknown", "APS unknown: 0 of 240 minutes seen", 0),
+    ],
+)
+def test_usage_says_of_each_boost_whether_it_was_enough(
+    fields: dict[str, Any], outcome: str, text: str, unused: int
+) -> None:
+    """In text, JSON and CSV; by the report's own judgement."""
+    found = with_verdicts(made([run(lease())]), {NAMESPACE: usage(1440, **fields)}, NOW)
+    words = f"{text}; {unused} of 4 paid hours unused"
+    assert f" usage {words} " in f" {' '.join(history_text(found).split())} "
+    (one,) = json.loads(history_json(found))["boosts"]
+    assert one["usage"] == {
+        "verdict": outcome,
+        "text": text,
+        "paid_hours": 4,
+        "unused_hours": unused,
+    }
+    (row,) = csv.DictReader(io.StringIO(history_csv(found)))
+    assert (row["verdict"], row["usage"]) == (outcome, text)
+    assert (row["paid_hours"], row["unused_hours"]) == ("4", str(unused))
+
+
+def test_without_a_source_nothing_is_said_of_usage() -> None:
+    """Neither a line, nor a verdict."""
+    found = made([run(lease())])
+    assert " usage " not in history_text(found)
+    assert json.loads(history_json(found))["boosts"][0]["usage"] is None
+    (row,) = csv.DictReader(io.StringIO(history_csv(found)))
+    assert [row[name] for name in ("verdict", "usage", "paid_hours", "unused_hours")] == [""] * 4
+
+
+def test_what_could_not_be_read_is_unknown_and_what_goes_on_has_no_verdict() -> None:
+    """No data is never "not throttled"; a window is judged once it is over."""
+    found = made([run(lease())])
+    (one,) = with_verdicts(found, {}, NOW).boosts
+    assert one.verdict is not None
+    assert (one.verdict.outcome, one.verdict.text) == (
+        "unknown",
+        "unknown: usage could not be read",
+    )
+    other = {NAMESPACE: replace(usage(1440), start=DAY + timedelta(days=3))}
+    (one,) = with_verdicts(found, other, NOW).boosts
+    assert one.verdict is not None
+    assert one.verdict.text == "APS unknown: 0 of 240 minutes seen"
+    assert with_verdicts(found, {NAMESPACE: usage(1440)}, END - MINUTE) == found

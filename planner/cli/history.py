@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner.cli.app import EXIT_DONE, app, horizon_of, run_async, say
+from planner.errors import ServerError
 
 if TYPE_CHECKING:
     from planner.forecast.history import History
     from planner.model import Horizon, Prices
+    from planner.usage.model import Usage
+    from workflows.contract.findings import WindowRun
 
 DEFAULT_DAYS = 31
 """The days before now that are shown where no time is named."""
@@ -52,7 +56,8 @@ def history(
     Each boost with its window, who requested it, what it was granted, when that was in
     force, what others changed, and the calendar hours billed beside those foreseen. Read
     from what the Temporal server keeps of its workflows: beyond the retention of their
-    namespace nothing is known, and the answer says so.
+    namespace nothing is known, and the answer says so. Where PLANNER_PROMETHEUS_URL is set,
+    each has the verdict of its usage: not throttled, throttled, or unknown.
     """
     now = datetime.now(UTC)
     usual = f"{now - timedelta(days=DEFAULT_DAYS):%Y-%m-%d}"
@@ -68,9 +73,39 @@ def _prices(calendars: Path | None) -> Prices:
 
 
 async def _history(namespace: str, horizon: Horizon, output: Format, prices: Prices) -> int:
-    found = await fetch_history(namespace, horizon, prices)
+    found = await _judged(await fetch_history(namespace, horizon, prices))
     print(_printed(found, output, namespace))
     return EXIT_DONE
+
+
+async def _judged(found: History) -> History:
+    """Return *found* with what usage shows of each boost; as it is without a source of usage.
+
+    A source that can't be read is said, and leaves what isn't known unknown.
+    """
+    from planner.evidence.report import run_of, with_verdicts
+    from planner.forecast.cost import ceil_hour, floor_hour
+    from planner.usage.prometheus import source_from
+
+    now = datetime.now(UTC)
+    runs: dict[str, list[WindowRun]] = {}
+    for boost in found.boosts:
+        if run := run_of(boost, now):
+            runs.setdefault(boost.namespace, []).append(run)
+    usages: dict[str, Usage] = {}
+    try:
+        if (opened := source_from(os.environ)) is None:
+            return found
+        async with opened as source:
+            for name, own in runs.items():
+                start = floor_hour(min(run.start for run in own))
+                end = ceil_hour(max(run.end for run in own))
+                usages[name] = await source.usage(name, start, end)
+                for note in usages[name].notes:
+                    say(f"note: {name}: {note}")
+    except ServerError as error:
+        say(f"note: {error}")
+    return with_verdicts(found, usages, now)
 
 
 async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> History:

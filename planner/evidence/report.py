@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from planner.forecast.cost import HOUR, ceil_hour, floor_hour, hours_of, minimum_actions
-from planner.forecast.history import BoostHistory
+from planner.forecast.history import BoostHistory, History
 from planner.forecast.timeline import baseline_of
 from planner.model import (
     Dates,
@@ -301,6 +301,44 @@ def boost_verdict(usage: Usage, run: WindowRun) -> BoostVerdict:
         throttled=max(one.throttled for one in found),
         paid_hours=len(hours),
         unused_hours=sum(hour.use == "unused" for hour in hours),
+    )
+
+
+def with_verdicts(history: History, usages: Mapping[str, Usage], now: datetime) -> History:
+    """Return *history* with what *usages*, by namespace, show of each boost that is over.
+
+    It is unknown where its namespace isn't among them, or its minutes aren't in what was read.
+    """
+    return replace(
+        history,
+        boosts=tuple(
+            replace(one, verdict=_verdict_on(one, run, usages.get(one.namespace)))
+            if (run := run_of(one, now))
+            else one
+            for one in history.boosts
+        ),
+    )
+
+
+def run_of(boost: BoostHistory, now: datetime) -> WindowRun | None:
+    """Return the window of *boost*; None before its end, or where its times aren't known."""
+    if boost.start is None or boost.end is None or not boost.tru:
+        return None
+    if boost.outcome in ("running", "uncovered") or not boost.start < boost.end <= now:
+        return None
+    return WindowRun(window=boost.window, start=boost.start, end=boost.end, tru=boost.tru)
+
+
+def _verdict_on(boost: BoostHistory, run: WindowRun, usage: Usage | None) -> BoostVerdict:
+    if usage:
+        return boost_verdict(usage.between(floor_hour(run.start), ceil_hour(run.end)), run)
+    return BoostVerdict(
+        namespace=boost.namespace,
+        window=run.window,
+        start=run.start,
+        end=run.end,
+        outcome="unknown",
+        text="unknown: usage could not be read",
     )
 
 

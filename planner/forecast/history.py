@@ -39,7 +39,7 @@ from workflows.contract import (
     Rails,
     lease_of,
 )
-from workflows.contract.findings import MissedBoost
+from workflows.contract.findings import BoostVerdict, MissedBoost
 
 Outcome = Literal[
     "held", "late", "capped", "released", "running", "uncovered", "missed", "skipped", "unknown"
@@ -127,6 +127,8 @@ class BoostHistory:
         foreseen_hours: The same of the time from its firing to the window's end.
         price: What these hours cost it, as if it were alone and the namespace idle.
         foreseen_price: The same of the foreseen hours.
+        verdict: What usage shows of it; None without a source of usage, before its end, and
+            where its times aren't known.
     """
 
     namespace: str
@@ -152,6 +154,7 @@ class BoostHistory:
     foreseen_hours: int = 0
     price: float = 0.0
     foreseen_price: float = 0.0
+    verdict: BoostVerdict | None = None
 
     @property
     def begins(self) -> datetime:

@@ -14,6 +14,7 @@ from planner.forecast.history import BoostHistory, History, totals
 from planner.model import demand_words
 from planner.render import format as fmt
 from workflows.contract import Capacity, format_duration, format_instant
+from workflows.contract.findings import BoostVerdict
 
 FORMAT_VERSION = 1
 """The version of the JSON and of the columns: it rises when what is there means something else."""
@@ -26,6 +27,7 @@ COLUMNS = (
     *("fires", "start", "end", "tru", "combine", "granted_tru", "capped"),
     *("in_force_from", "in_force_until", "lacking_seconds", "changes_by_others"),
     *("billed_hours", "foreseen_hours", "price", "foreseen_price", "currency", "workers"),
+    *("verdict", "usage", "paid_hours", "unused_hours"),
 )
 """The columns of the CSV, a row a boost."""
 
@@ -98,7 +100,16 @@ def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
     price = f"{fmt.money(boost.price, currency)} alone"
     if boost.tru is not None:
         lines.append(f"    billed    {hours}; {price}")
+    if boost.verdict:
+        lines.append(f"    usage     {_usage(boost.verdict)}")
     return [part for line in lines for part in _wrapped(line, " " * 14)]
+
+
+def _usage(verdict: BoostVerdict) -> str:
+    """Return what usage shows: the limits, and of its paid hours those known to be unused."""
+    paid = fmt.counted(verdict.paid_hours, "paid hour")
+    unused = f"; {verdict.unused_hours} of {paid} unused" if verdict.paid_hours else ""
+    return f"{verdict.text}{unused}"
 
 
 def _wrapped(line: str, indent: str) -> list[str]:
@@ -197,6 +208,9 @@ def history_csv(history: History) -> str:
         lacking = sum((end - start for start, end in boost.lacking), timedelta())
         others = " ".join(f"{one['at']}={one['tru']}" for one in value.pop("changes"))
         value.pop("lacking")
+        usage = value.pop("usage") or {}
+        value |= {**usage, "usage": usage.get("text")}
+        value.pop("text", None)
         value |= {
             "lacking_seconds": round(lacking.total_seconds()),
             "changes_by_others": others,
@@ -240,6 +254,13 @@ def _value(boost: BoostHistory) -> dict[str, Any]:
         "price": round(boost.price, 2),
         "foreseen_price": round(boost.foreseen_price, 2),
         "workers": dict(boost.workers),
+        "usage": boost.verdict
+        and {
+            "verdict": boost.verdict.outcome,
+            "text": boost.verdict.text,
+            "paid_hours": boost.verdict.paid_hours,
+            "unused_hours": boost.verdict.unused_hours,
+        },
     }
 
 
