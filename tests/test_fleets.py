@@ -11,7 +11,7 @@ import pytest
 from temporalio.converter import value_to_type
 
 from planner.schedules.spec import YOUNGER, Schedule
-from planner.temporal.watchdog import declared_fleets
+from planner.temporal.watchdog import declared_by, declared_fleets
 from workflows.contract import (
     BoostRequest,
     Combine,
@@ -258,6 +258,8 @@ def test_the_newest_declaration_of_a_fleet_counts() -> None:
     )
     (found,) = declared_fleets([new, old])
     assert (found.fleet.max, found.namespace, found.project) == (20, "pay.a1b2c", "team")
+    (declared,) = declared_by([new, old])
+    assert declared.fleets == (found.fleet,)
 
 
 def test_the_replicas_are_a_gauge_of_every_worker() -> None:

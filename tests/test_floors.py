@@ -22,6 +22,7 @@ from workflows.activities.floors import (
     FloorError,
     KubernetesCluster,
     decide,
+    find_mark,
     patch_of,
 )
 from workflows.contract import Fleet, KubernetesTarget, Lease
@@ -217,12 +218,15 @@ class Emulated:
         known: Any = self.emulator.objects[PLURALS[self.kind], "payments", "workers"]
         return dict(known.last)
 
+    @property
+    def target(self) -> KubernetesTarget:
+        """Where the object is."""
+        return KubernetesTarget(kind=self.kind, namespace="payments", name="workers")
+
     async def set(self, wanted: int | None) -> FloorSeen:
         """Take one step to a floor, as the activity does."""
         order = FloorTask(namespace="pay.a1b2c", fleet=fleet(self.kind), wanted=wanted)
-        target = order.fleet.kubernetes
-        assert target is not None
-        return await FloorActivities(self.cluster)._step(self.cluster, target, order)
+        return await FloorActivities(self.cluster)._step(self.cluster, self.target, order)
 
 
 @asynccontextmanager
@@ -268,7 +272,9 @@ async def test_a_floor_goes_up_and_comes_back(tmp_path: Path, kind: KubernetesKi
     """Over a socket: floor and mark in one patch under the field manager, and both taken back."""
     async with emulated(tmp_path, kind) as cluster:
         before = cluster.object["spec"]
+        assert await find_mark(cluster.cluster, cluster.target) is None
         up = await cluster.set(20)
+        assert await find_mark(cluster.cluster, cluster.target) == OURS
         assert (up.found, up.in_force, up.mark) == (2, 20, OURS)
         assert cluster.object["metadata"]["annotations"] == {MARK: "20 before 2"}
         assert (await cluster.set(20)).mark == OURS
@@ -276,6 +282,7 @@ async def test_a_floor_goes_up_and_comes_back(tmp_path: Path, kind: KubernetesKi
         assert [dict(one.params) for one in patches] == [{"fieldManager": "capacity-boost"}]
         down = await cluster.set(None)
         assert (down.found, down.in_force, down.mark) == (20, 2, None)
+        assert await find_mark(cluster.cluster, cluster.target) is None
         assert cluster.object["spec"] == before
 
 

@@ -6,20 +6,33 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from workflows.contract import Capacity, Declared, Healed, NamespaceSeen
+from workflows.contract import (
+    Capacity,
+    Declared,
+    Fleet,
+    Healed,
+    KubernetesTarget,
+    NamespaceSeen,
+)
+from workflows.floors import FloorMark
 from workflows.operation_ids import compose
 from workflows.watchdog_decisions import (
     ACCEPTED_AFTER,
+    FLOORS_A_ROUND,
+    FLOORS_EVERY,
     MOST_HEALED,
     REMEMBERED,
     Execution,
     QuietCapacity,
     boost_action,
+    floors_to_look_at,
     judge_quiet,
     keeper_action,
+    left_floors_text,
     needs_lease_check,
     remembered,
     seen_quiet,
+    state_to_give_back,
     was_stuck,
 )
 from workflows.watchdog_decisions import STUCK as SUCCEEDED
@@ -290,3 +303,60 @@ def test_a_report_remembers_a_day_and_not_too_much() -> None:
         for n in range(MOST_HEALED + 1)
     ]
     assert remembered((old, *new), NOW) == tuple(new[1:])
+
+
+def target(name: str) -> KubernetesTarget:
+    """Return an autoscaler of that name."""
+    return KubernetesTarget(kind="HorizontalPodAutoscaler", namespace="workers", name=name)
+
+
+def pushes(namespace: str, *objects: str) -> Declared:
+    """Return a namespace with a fleet for each of those objects, and one that is pulled."""
+    pushed = (Fleet(name=f"{namespace}-{one}", kubernetes=target(one)) for one in objects)
+    return Declared(namespace=namespace, fleets=(*pushed, Fleet(name=f"{namespace}-pulled")))
+
+
+@pytest.mark.parametrize(
+    ("at_rest", "looked", "due"),
+    [
+        pytest.param({"a", "b"}, {}, ["x", "y", "z"], id="never looked at"),
+        pytest.param({"a"}, {}, ["x"], id="y is b's as well, which is at work"),
+        pytest.param({"b"}, {}, ["z"], id="y is a's as well, which is at work"),
+        pytest.param(set(), {}, [], id="none is at rest"),
+        pytest.param({"a", "b"}, {"x": 29}, ["y", "z"], id="looked at lately"),
+        pytest.param({"a", "b"}, {"x": 31, "y": 40}, ["z", "y", "x"], id="longest ago first"),
+    ],
+)
+def test_floors_of_namespaces_at_rest(
+    at_rest: set[str], looked: dict[str, int], due: list[str]
+) -> None:
+    """Each object every half hour, unless a namespace at work pushes it, too."""
+    declared = [pushes("a", "x", "y"), pushes("b", "y", "z")]
+    seen = {target(name): NOW - timedelta(minutes=ago) for name, ago in looked.items()}
+    found = floors_to_look_at(declared, at_rest, seen, NOW)
+    assert due == list(dict.fromkeys(one.name for _, _, one in found))
+
+
+def test_a_round_looks_at_a_few_floors() -> None:
+    """All have their turn: a round takes those that were looked at longest ago."""
+    declared = [pushes("a", *(f"o{n}" for n in range(FLOORS_A_ROUND + 5)))]
+    first = [one for _, _, one in floors_to_look_at(declared, {"a"}, {}, NOW)]
+    assert len(first) == FLOORS_A_ROUND
+    looked = dict.fromkeys(first, NOW)
+    rest = [one for _, _, one in floors_to_look_at(declared, {"a"}, looked, NOW)]
+    assert (len(rest), set(rest) & set(first)) == (5, set())
+    later = floors_to_look_at(declared, {"a"}, looked, NOW + FLOORS_EVERY)
+    assert [one for _, _, one in later][:5] == rest
+
+
+def test_a_keeper_for_floors_that_were_left_touches_no_tru() -> None:
+    """It looks at the floors, and has nothing else to do."""
+    fleet, other = pushes("a", "x", "y").fleets[:2]
+    left = [(fleet, FloorMark(20, 2)), (other, FloorMark(3))]
+    state = state_to_give_back("a", left)
+    assert (state.is_settled, state.leases) == (True, ())
+    assert [(one.fleet, one.is_settled) for one in state.floors] == [(fleet, False), (other, False)]
+    assert left_floors_text(left) == (
+        "the floor of a-x, 20, was left by a boost; back to 2; "
+        "the floor of a-y, 3, was left by a boost; back to none"
+    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from workflows.contract import (
@@ -33,8 +33,10 @@ from workflows.contract.findings import (
     is_late,
     is_stuck,
 )
+from workflows.contract.fleets import Fleet, KubernetesTarget
 from workflows.contract.follow import FollowRecord, follow_problems, is_alarming
 from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
+from workflows.floors import FloorMark, FloorState
 from workflows.keeper_state import KeeperState
 from workflows.operation_ids import is_own, origin_of
 
@@ -277,6 +279,68 @@ def state_to_reconcile(declared: Declared) -> KeeperState:
         revision=declared.revision,
         project=declared.project,
         needs_observation=True,
+    )
+
+
+FLOORS_EVERY = timedelta(minutes=30)
+"""How often the objects of pushed fleets are looked at while their namespaces are at rest."""
+
+FLOORS_A_ROUND = 20
+"""So many of them one round looks at, those that it saw longest ago first."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def floors_to_look_at(
+    declared: Iterable[Declared],
+    at_rest: Collection[str],
+    looked: Mapping[KubernetesTarget, datetime],
+    now: datetime,
+) -> list[tuple[str, Fleet, KubernetesTarget]]:
+    """Return whose floors a lost keeper may have left raised: namespace, fleet and its object.
+
+    An object that a namespace at work pushes as well is that one's keeper's affair.
+
+    Args:
+        declared: What the live schedules declare.
+        at_rest: The namespaces without a keeper at work, and without a window under way.
+        looked: When each object was looked at last.
+        now: The time of the round.
+    """
+    pushed = [
+        (one.namespace, fleet, fleet.kubernetes)
+        for one in declared
+        for fleet in one.fleets
+        if fleet.kubernetes is not None
+    ]
+    at_work = {target for namespace, _, target in pushed if namespace not in at_rest}
+    due = [
+        (looked.get(one[2], _NEVER), one)
+        for one in pushed
+        if one[2] not in at_work and now - looked.get(one[2], _NEVER) >= FLOORS_EVERY
+    ]
+    return [one for _, one in sorted(due, key=lambda each: each[0])][:FLOORS_A_ROUND]
+
+
+LeftFloors = list[tuple[Fleet, FloorMark]]
+"""Fleets whose objects bear the planner's mark although no keeper is at work, and that mark."""
+
+
+def state_to_give_back(namespace: str, left: LeftFloors) -> KeeperState:
+    """Return the state of a keeper without leases that gives those floors back.
+
+    It touches no TRU; what was there before each floor, the object's mark tells it.
+    """
+    floors = (FloorState(fleet=fleet, needs_look=True) for fleet, _ in left)
+    return KeeperState(namespace=namespace, floors=tuple(floors))
+
+
+def left_floors_text(left: LeftFloors) -> str:
+    """Return which floors were left raised, and what was there before."""
+    return "; ".join(
+        f"the floor of {fleet.name}, {mark.set}, was left by a boost; "
+        f"back to {'none' if mark.baseline is None else mark.baseline}"
+        for fleet, mark in left
     )
 
 

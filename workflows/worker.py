@@ -189,6 +189,7 @@ async def run_worker(
         sender=sender,
         key_expiries=key_expiries,
         states=states,
+        cluster=cluster,
     )
     refused = RefusedKeys(keys) if keys else None
     async with build_worker(

@@ -392,15 +392,22 @@ def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
     Where two projects declare another baseline for one namespace, none is established there.
     """
     found: dict[str, Declared] = {}
-    projects: dict[str, set[str]] = {}
+    known: defaultdict[str, list[WindowSchedule]] = defaultdict(list)
     for schedule in sorted(schedules, key=lambda one: one.request.revision):
         declared = declared_in(schedule)
         name = declared.namespace
-        projects.setdefault(name, set()).add(schedule.project)
+        known[name].append(schedule)
         before = found.get(name, declared)
         is_disputed = before.project != declared.project and before.baseline != declared.baseline
         found[name] = Declared(namespace=name) if is_disputed else declared
-    return [replace(found[name], projects=tuple(sorted(projects[name]))) for name in sorted(found)]
+    return [
+        replace(
+            found[name],
+            projects=tuple(sorted({one.project for one in known[name]})),
+            fleets=tuple(fleets_in(known[name]).values()),
+        )
+        for name in sorted(found)
+    ]
 
 
 def declared_fleets(schedules: Iterable[WindowSchedule]) -> tuple[DeclaredFleet, ...]:

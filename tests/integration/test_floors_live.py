@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from keeper_helpers import Stage, staged
-from temporalio.client import WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from workflows.activities.floors import MARK
+from workflows.activities.watchdog import WatchdogActivities
 from workflows.activity_types import KeeperInput
 from workflows.cloud import TemporaryError
-from workflows.contract import KEEPER_WORKFLOW, BoostResult, Capacity, Fleet, KubernetesTarget
+from workflows.contract import (
+    KEEPER_WORKFLOW,
+    BoostRequest,
+    BoostResult,
+    CalendarView,
+    Capacity,
+    Declared,
+    Fleet,
+    KubernetesTarget,
+)
+from workflows.contract.from_code import BoostFromCode, BoostRefused
 
 pytestmark = pytest.mark.integration
 
@@ -110,6 +122,58 @@ async def test_a_keeper_that_was_lost_takes_no_floor_along(
             status = await stage.says(lambda one: bool(one.leases) and one.health == "ok")
             assert "before: 2" in status.details
         await ends_as_before(stage)
+
+
+@dataclass
+class Declaring:
+    """The calendars of one namespace, which declare its fleet; no window is under way."""
+
+    namespace: str
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return what they declare."""
+        return CalendarView(namespaces=(Declared(namespace=self.namespace, fleets=(FLEET,)),))
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Refuse each *boost*: no schedule is there."""
+        raise BoostRefused(boost.namespace)
+
+
+async def test_a_floor_without_a_keeper_is_given_back(
+    dev_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """A keeper was deleted, history and all, and no window comes that would start it again.
+
+    A round of the watchdog does, once in half an hour, whose look at a cluster that is away does
+    no harm; but not while the keeper is at work.
+    """
+
+    async def no_keepers(_: Client) -> set[str]:
+        return set()
+
+    async with staged(dev_server, fresh, within=120) as stage:
+        watchdog = WatchdogActivities(
+            *(stage.client, stage.cloud, Declaring(stage.namespace)),
+            task_queue=stage.queue,
+            list_keepers=no_keepers,
+            cluster=stage.cluster,
+        )
+        stage.cluster.spec["minReplicas"] = 20
+        stage.cluster.annotations[MARK] = "20 before 2"
+        stage.cluster.away = True
+        now = datetime.now(UTC)
+        assert (await watchdog.round(now)).healed == ()
+        stage.cluster.away = False
+        assert (await watchdog.round(now + timedelta(minutes=29))).healed == ()
+        (healed,) = (await watchdog.round(now + timedelta(minutes=30))).healed
+        said = "the floor of payments, 20, was left by a boost; back to 2"
+        assert (healed.what, healed.details) == ("capacity", said)
+        await ends_as_before(stage)
+        assert (stage.cluster.steps, stage.cloud.steps) == ([2], [])
+        await (await begin(stage, 4, tru=0)).result()
+        assert (await watchdog.round(now + timedelta(hours=1))).healed == ()
+        await ends_as_before(stage)
+        assert (await watchdog.round(now + timedelta(hours=2))).healed == ()
 
 
 async def _delete(stage: Stage) -> None:

@@ -116,6 +116,15 @@ class FloorActivities:
         raise FloorError("Conflict", f"{target} was written by others again and again")
 
 
+async def find_mark(cluster: Cluster, target: KubernetesTarget) -> FloorMark | None:
+    """Return the planner's mark on the object *target*; None where it bears none.
+
+    Raises:
+        FloorError: It can't be read.
+    """
+    return _mark_of(await cluster.read(target))
+
+
 def decide(task: FloorTask, found: Mapping[str, Any]) -> FloorStep:
     """Return what to do about the floor of the object that was *found*."""
     fields = _fields_of(found)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import activity_types, observability, watchdog_decisions
 from workflows.activities.capacity import Cloud
+from workflows.activities.floors import Cluster, FloorError, find_mark
 from workflows.activities.keeper import KeeperStates
 from workflows.activities.notices import NoticeSender
 from workflows.activity_types import keeper_input
@@ -69,6 +71,7 @@ from workflows.contract import (
     occurrence_of,
 )
 from workflows.contract.findings import STUCK_AFTER, Keeper, NamespaceFacts, WindowRun, status_of
+from workflows.contract.fleets import KubernetesTarget
 from workflows.contract.notices import (
     KEY_EXPIRES_WITHIN,
     Alarm,
@@ -80,7 +83,7 @@ from workflows.keeper_state import OBSERVE_EVERY, KeeperState
 from workflows.operation_ids import is_own
 from workflows.provision import SCHEDULED_START
 from workflows.ui_text import keeper_status
-from workflows.watchdog_decisions import Execution, QuietCapacity
+from workflows.watchdog_decisions import Execution, LeftFloors, QuietCapacity
 
 AT_ONCE = 4
 """Requests of a round that wait at once: the watchdog takes its time, boosts come first."""
@@ -103,6 +106,9 @@ SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 
 KEYS_EVERY = timedelta(hours=1)
 """How often it is looked up when the API keys expire."""
+
+FLOORS_TIMEOUT = 10.0
+"""Seconds that a round looks at floors; those that it doesn't come to are the next one's."""
 
 KeyExpiries = Callable[[Iterable[str]], Awaitable[tuple[KeyExpiry, ...]]]
 
@@ -142,6 +148,7 @@ class WatchdogActivities:
         sender: Sends the notices that projects declare; without it, none is sent.
         key_expiries: Looks up when the keys for namespaces expire.
         states: What keepers answered last, shared with others who ask; its own if left out.
+        cluster: The Kubernetes cluster of the pushed fleets; None where there is none.
     """
 
     client: Client
@@ -155,6 +162,8 @@ class WatchdogActivities:
     sender: NoticeSender | None = None
     key_expiries: KeyExpiries | None = None
     states: KeeperStates | None = None
+    cluster: Cluster | None = None
+    _floors_at: dict[KubernetesTarget, datetime] = field(default_factory=dict)
     _keys: tuple[KeyExpiry, ...] = ()
     _keys_at: datetime | None = None
     _started: set[str] = field(default_factory=set)
@@ -358,6 +367,8 @@ class _Round:
         self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
         await self._each(sorted(names.items()), self._look_at_capacity)
+        if self.of.cluster is not None:
+            await self._guarded("the floors", self._look_at_floors(self.of.cluster))
 
     async def _view(self) -> CalendarView:
         calendars = self.of.calendars
@@ -536,6 +547,45 @@ class _Round:
             self._heal(name, verdict.reconcile, verdict.details)
         judged = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
+
+    # Floors
+
+    async def _look_at_floors(self, cluster: Cluster) -> None:
+        """Start keepers where floors are left raised: their own are gone, history and all."""
+        at_rest = {name for name, keeper in self.keepers.items() if not keeper.is_running}
+        at_rest -= {one.namespace for one in self.healed}
+        at_rest -= {due.request.namespace for due in self.view.due}
+        found = await self._floors_left(cluster, at_rest)
+
+        async def give_back(namespace: str) -> None:
+            left = found[namespace]
+            state = watchdog_decisions.state_to_give_back(namespace, left)
+            await self._start_keeper(namespace, state=state)
+            self._heal(namespace, "capacity", watchdog_decisions.left_floors_text(left))
+
+        await self._each([(name, name) for name in sorted(found)], give_back)
+
+    async def _floors_left(self, cluster: Cluster, at_rest: set[str]) -> dict[str, LeftFloors]:
+        """Return the floors of namespaces *at_rest* that bear the planner's mark.
+
+        What the cluster doesn't answer is looked at again half an hour later.
+        """
+        looked, found = self.of._floors_at, defaultdict[str, LeftFloors](list)
+        declared = self.view.namespaces
+        due = watchdog_decisions.floors_to_look_at(declared, at_rest, looked, self.now)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLOORS_TIMEOUT):
+                for namespace, fleet, target in due:
+                    looked[target] = self.now
+                    try:
+                        mark = await find_mark(cluster, target)
+                    except FloorError as error:
+                        observability.record_fault(namespace, error)
+                        _logger.warning("the watchdog: %s: %s", fleet.name, error)
+                        continue
+                    if mark is not None:
+                        found[namespace].append((fleet, mark))
+        return found
 
     def moment(self) -> datetime:
         """Return the time now, by the clock that *now* is of."""

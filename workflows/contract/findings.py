@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol, get_args
 
+from workflows.contract.fleets import Fleet
 from workflows.contract.follow import FollowRecord
 from workflows.contract.from_code import BoostFromCode
 from workflows.contract.messages import (
@@ -53,7 +54,7 @@ SeenState = Literal["ok", "boosted", "changing", "foreign", "below", "healing", 
 
 HealedWhat = Literal["keeper", "boost", "baseline", "capacity"]
 """What was healed: a keeper that broke off or got stuck, a boost that was missed, a declared
-baseline that wasn't in force, a capacity that a keeper had left behind."""
+baseline that wasn't in force, a capacity or a fleet's floor that a keeper had left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ class WatchdogReport:
 class Declared:
     """What the schedules of *namespace* declare for it; the newest *revision* counts.
 
-    *projects* are all that have a schedule there.
+    *projects* are all that have a schedule there, *fleets* those that the schedules declare.
     """
 
     namespace: str
@@ -130,6 +131,7 @@ class Declared:
     limits: Limits = Limits()
     baseline_policy: BaselinePolicy = "enforce"
     projects: tuple[str, ...] = ()
+    fleets: tuple[Fleet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
