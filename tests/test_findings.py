@@ -349,7 +349,10 @@ def test_a_keeper_that_has_not_looked_yet_is_not_in_order() -> None:
     one = keeper()
     assert one.status is not None
     new = replace(one, status=replace(one.status, capacity=None, target=None))
+    assert new.status is not None
     assert state_of(findings_of(facts(keeper=new), NOW)) == "unknown"
+    skipped = replace(one, status=replace(new.status, released=(lease(start=2, until=3),)))
+    assert state_of(findings_of(facts(keeper=skipped), NOW)) == "ok"
     opening = keeper("raising", lease())
     assert opening.status is not None
     opening = replace(opening, status=replace(opening.status, capacity=None))

@@ -614,8 +614,11 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
     elif keeper.is_running:
         if keeper.status.health != "ok":
             yield Finding(keeper.status.health, keeper.status.details)
-        elif keeper.status.capacity is None and not keeper.status.leases:
-            # One that recovers the state of a broken run doesn't know its leases yet.
+        elif keeper.status.capacity is None and not (
+            keeper.status.leases or keeper.status.released
+        ):
+            # One that recovers the state of a broken run doesn't know its leases yet. Who only
+            # remembers what was skipped has nothing to look at.
             yield Finding("unknown", "its keeper has just been started, and has not looked yet")
     elif keeper.is_broken and has_work(keeper.status):
         text = "the keeper was terminated before it had gone back to the baseline"
