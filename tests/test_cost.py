@@ -372,6 +372,14 @@ def test_a_gap_with_an_unpaid_hour_in_it_is_none() -> None:
     assert "paid-gap" not in hints_of(one("08:00", "09:10", 4), one("12:30", "13:00", 6))
 
 
+def test_windows_of_workers_alone_pay_for_nothing() -> None:
+    """They fill no gap that is paid, and end no hour that is."""
+    workers = one("08:00", "09:10", 0, workers=(("pods", 3),))
+    assert hints_of(workers, one("09:30", "11:00", 6)) == hints_of(one("09:30", "11:00", 6))
+    between = one("09:10", "09:30", 0, workers=(("pods", 3),))
+    assert "paid-gap" in hints_of(one("08:00", "09:10", 4), between, one("09:30", "11:00", 6))
+
+
 def test_clock_times_of_hints_are_the_window_s_own() -> None:
     """A hint speaks in the wall time of the window's zone, also where that is off by 30."""
     early = daily("early", "2027-01-04 09:30", 1, 1.5, lead=10 * MINUTE, timezone="Asia/Kolkata")

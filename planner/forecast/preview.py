@@ -95,7 +95,7 @@ def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint,
     Each saving is exact if that one hint is followed: an hour that another window needs
     anyway is never counted as saved.
     """
-    occurrences = occurrences_in(calendar.windows, horizon, "requested")
+    occurrences = occurrences_in(calendar.raising, horizon, "requested")
     steps = combine_steps(calendar, occurrences, horizon, "requested")
     hourly = _HourlyCost(calendar, steps)
     groups: dict[Kind, list[_Finding]] = defaultdict(list)

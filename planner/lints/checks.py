@@ -260,8 +260,8 @@ def _without_workers(windows: Sequence[Window], occurrences: Occurrences) -> Ite
             yield at(
                 window,
                 "no-workers",
-                f"on {_on(alone[0])} its TRU rise and no fleet of workers does: the workers of "
-                "before may not use them; write workers: in it, too"
+                f"on {_on(alone[0])} its TRU rise and no fleet of workers does: those that "
+                "are there may not keep up; write workers: in it, too"
                 f"{_more(len(alone) - 1)}",
             )
 
