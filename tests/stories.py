@@ -906,6 +906,15 @@ def _workers_due(leases: Iterable[ExpectedLease]) -> int:
     return min(max(highest, BASE_FLOOR) + added, MOST_WORKERS)
 
 
+def floor_changes(floors: Iterable[FloorRecord]) -> list[FloorRecord]:
+    """Return *floors* without patches by others to what was there: those change no object."""
+    found: list[FloorRecord] = []
+    for record in floors:
+        if not (record.by_others and found and found[-1].floor == record.floor):
+            found.append(record)
+    return found
+
+
 def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
     """Return a sentence for each promise about the fleet's floor that was not kept.
 
@@ -914,7 +923,7 @@ def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
     """
     leases = [lease for lease in reckoning.all if lease.workers]
     found = []
-    for before, record in pairwise(played.floors):
+    for before, record in pairwise(floor_changes(played.floors)):
         if record.by_others:
             continue
         theirs = [one.floor for one in played.floors if one.by_others and one.at <= record.at]

@@ -17,10 +17,12 @@ from stories import (
     Deed,
     Extra,
     Firing,
+    FloorRecord,
     Played,
     Reckoning,
     Story,
     broken_promises,
+    floor_changes,
     is_unready,
     tell,
     tells,
@@ -298,6 +300,16 @@ def test_of_the_other_project_the_newest_declaration_counts() -> None:
         ("two", 3),
         ("last", 5),
     ]
+
+
+def test_who_patches_a_floor_to_what_it_is_changes_nothing() -> None:
+    """The planner's own floor is given back then; another one that others set is left alone."""
+    base = FloorRecord(timedelta(), 2, by_others=True)
+    ours = FloorRecord(timedelta(minutes=1), 30, by_others=False)
+    same = FloorRecord(timedelta(minutes=2), 30, by_others=True)
+    other = replace(same, floor=25)
+    assert floor_changes([base, ours, same]) == [base, ours]
+    assert floor_changes([base, ours, other]) == [base, ours, other]
 
 
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
