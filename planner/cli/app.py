@@ -60,6 +60,14 @@ app = typer.Typer(
 )
 
 
+OneNamespace = Annotated[
+    str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
+]
+To = Annotated[
+    str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [now]")
+]
+
+
 def run_async(main: Coroutine[Any, Any, int | None]) -> None:
     """Run the coroutine *main* and exit with the code it returns; None means 0.
 

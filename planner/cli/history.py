@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, horizon_of, run_async, say
+from planner.cli.app import EXIT_DONE, OneNamespace, To, app, horizon_of, run_async, say
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
@@ -33,18 +33,14 @@ class Format(StrEnum):
 
 @app.command()
 def history(
-    namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
-    ] = "",
+    namespace: OneNamespace = "",
     start: Annotated[
         str,
         typer.Option(
             "--from", metavar="TIME", help=f"First day or instant, UTC. [{DEFAULT_DAYS} days ago]"
         ),
     ] = "",
-    end: Annotated[
-        str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [now]")
-    ] = "",
+    end: To = "",
     output: Annotated[Format, typer.Option("--format", help="The output format.")] = Format.text,
     calendars: Annotated[
         Path | None,

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, check_names, horizon_of, run_async, say
+from planner.cli.app import (
+    EXIT_CHANGES,
+    EXIT_DONE,
+    OneNamespace,
+    To,
+    app,
+    check_names,
+    horizon_of,
+    run_async,
+    say,
+)
 from planner.errors import ServerError
 
 if TYPE_CHECKING:
@@ -31,9 +41,6 @@ BACKTEST_DAYS = 90
 """The days before now that calendars are tested over where no time is named."""
 
 From = Annotated[str, typer.Option("--from", metavar="TIME", help="First day or instant, UTC.")]
-To = Annotated[
-    str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [now]")
-]
 
 
 class ReportFormat(StrEnum):
@@ -55,9 +62,7 @@ class BacktestFormat(StrEnum):
 
 @app.command("report")
 def report_command(
-    namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
-    ] = "",
+    namespace: OneNamespace = "",
     start: From = "",
     end: To = "",
     output: Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, run_async, say
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, OneNamespace, app, run_async, say
 from planner.cli.doctor import open_cloud
 from planner.cli.output import colours, is_lost
 from planner.errors import ServerError
@@ -38,9 +38,7 @@ class Format(StrEnum):
 
 @app.command()
 def status(
-    namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
-    ] = "",
+    namespace: OneNamespace = "",
     format: Annotated[Format, typer.Option(help="The output format.")] = Format.TEXT,
     watch: Annotated[bool, typer.Option(help="Refresh every two seconds.")] = False,
     cloud: Annotated[

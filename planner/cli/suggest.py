@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, run_async, say
+from planner.cli.app import EXIT_DONE, OneNamespace, To, app, run_async, say
 from planner.cli.report import open_usage, past
 
 if TYPE_CHECKING:
@@ -29,18 +29,14 @@ class Format(StrEnum):
 
 @app.command("suggest")
 def suggest_command(
-    namespace: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE]", help="Only this one; without it, all.")
-    ] = "",
+    namespace: OneNamespace = "",
     start: Annotated[
         str,
         typer.Option(
             "--from", metavar="TIME", help=f"First day or instant, UTC. [{DAYS} days ago]"
         ),
     ] = "",
-    end: Annotated[
-        str, typer.Option("--to", metavar="TIME", help="Day or instant after the last, UTC. [now]")
-    ] = "",
+    end: To = "",
     diff: Annotated[
         bool, typer.Option("--diff", help="Compare with the calendars: what they lack, or waste.")
     ] = False,

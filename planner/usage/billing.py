@@ -16,13 +16,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from planner.errors import ServerError
-from planner.usage.client import Client, Credentials, base_url
+from planner.usage.client import Client, keyed_client
 
 CLOUD_URL = "https://saas-api.tmprl.cloud"
 URL_VARIABLE = "PLANNER_CLOUD_URL"
@@ -91,17 +90,9 @@ def source_from(environ: Mapping[str, str]) -> BillingSource | None:
     Raises:
         ServerError: The variables can't be used.
     """
-    if not (key := environ.get(KEY_VARIABLE, "").strip()):
-        return None
-    url = base_url(environ.get(URL_VARIABLE, "").strip() or CLOUD_URL, URL_VARIABLE)
-    return BillingSource(
-        Client(
-            "the Cloud Operations API",
-            url,
-            (URL_VARIABLE, KEY_VARIABLE),
-            Credentials("bearer", Path(key)),
-        )
-    )
+    name = "the Cloud Operations API"
+    client = keyed_client(name, CLOUD_URL, URL_VARIABLE, KEY_VARIABLE, environ)
+    return BillingSource(client) if client else None
 
 
 @dataclass(slots=True)

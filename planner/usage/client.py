@@ -189,3 +189,19 @@ def credentials_from(environ: Mapping[str, str], bearer: str, basic: str) -> Cre
     if token:
         return Credentials("bearer", Path(token))
     return Credentials("basic", Path(login)) if login else None
+
+
+def keyed_client(
+    name: str, default: str, url_variable: str, key_variable: str, environ: Mapping[str, str]
+) -> Client | None:
+    """Return a client that sends the key in the file that *key_variable* names; None without one.
+
+    It is for the address in *url_variable*, else for *default*.
+
+    Raises:
+        ServerError: The variables can't be used.
+    """
+    if not (key := environ.get(key_variable, "").strip()):
+        return None
+    url = base_url(environ.get(url_variable, "").strip() or default, url_variable)
+    return Client(name, url, (url_variable, key_variable), Credentials("bearer", Path(key)))

@@ -10,13 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 
 from planner.errors import ServerError
 from planner.render.format import counted
-from planner.usage.client import Client, Credentials, base_url
+from planner.usage.client import Client, keyed_client
 from planner.usage.model import MINUTE, LimitSamples, Samples, Usage, build_usage
 from planner.usage.prometheus import (
     LIMIT_METRICS,
@@ -84,17 +83,9 @@ def source_from(environ: Mapping[str, str]) -> OpenMetricsSource | None:
     Raises:
         ServerError: The variables can't be used.
     """
-    if not (key := environ.get(KEY_VARIABLE, "").strip()):
-        return None
-    url = base_url(environ.get(URL_VARIABLE, "").strip() or METRICS_URL, URL_VARIABLE)
-    return OpenMetricsSource(
-        Client(
-            "Temporal Cloud's metrics endpoint",
-            url,
-            (URL_VARIABLE, KEY_VARIABLE),
-            Credentials("bearer", Path(key)),
-        )
-    )
+    name = "Temporal Cloud's metrics endpoint"
+    client = keyed_client(name, METRICS_URL, URL_VARIABLE, KEY_VARIABLE, environ)
+    return OpenMetricsSource(client) if client else None
 
 
 @dataclass(slots=True)
