@@ -18,12 +18,7 @@ LAYERS = [
     ("planner.config", "planner.occurrences"),
     ("planner.schedules",),
     ("planner.plan",),
-    (
-        "planner.forecast",
-        "planner.evidence",
-        "planner.lints",
-        "planner.rehearsal.plan",
-    ),
+    ("planner.forecast", "planner.evidence", "planner.lints"),
     ("planner.evidence",),
     ("planner.render",),
     ("planner.temporal", "planner.simulator", "planner.usage"),

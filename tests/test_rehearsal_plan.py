@@ -18,9 +18,9 @@ from planner.rehearsal.plan import (
     RehearsalResult,
     fired_in,
     merge_results,
+    rehearsal_text,
     split,
 )
-from planner.render.rehearsal import rehearsal_text
 from workflows.contract import ON_DEMAND, Capacity
 
 MONTH = horizon("2027-01-01 00:00", "2027-02-01 00:00")

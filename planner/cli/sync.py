@@ -1,4 +1,7 @@
-"""``planner sync``: change the server's schedules, and print each change as it is made."""
+"""``planner sync``: change the server's schedules, and print each change as it is made.
+
+``planner rollout`` shows how far that has come through the rings, stops it and lets it go on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, report, run_async
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, operator, report, run_async
 from planner.cli.output import colours, say
 from planner.cli.plan import (
     Adopt,
@@ -40,9 +43,11 @@ if TYPE_CHECKING:
 
     from planner.model import Project
     from planner.plan.model import Change, Plan, Target
+    from planner.plan.rings import Rollout
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncReport, SyncRequest
+
 
 DONE = {
     "create": "created",
@@ -378,3 +383,49 @@ def _summary(done: SyncReport) -> str:
     unchanged = [f"{done.plan.unchanged:,} unchanged"] if done.plan.unchanged else []
     again = " Run it again: what is done stays done." if failed else ""
     return f"Sync of {done.plan.project}: {', '.join(counts + failed + unchanged)}.{again}"
+
+
+@app.command()
+def rollout(
+    directory: Calendars = Path("calendars"),
+    stop: Annotated[
+        str, typer.Option(metavar="REASON", help="Write no further ring until it is resumed.")
+    ] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on, whoever or whatever has stopped it.")
+    ] = False,
+) -> None:
+    """Show how far changes have come through the rings; stop that, or take it up again.
+
+    `planner sync --in-rings` and `planner follow` write them, ring after ring. What a check has
+    found is judged anew from a resume on.
+    """
+    if stop and resume:
+        raise typer.BadParameter("--stop and --resume are two things; give one of them")
+    run_async(_rollout(directory, stop, resume))
+
+
+async def _rollout(directory: Path, stop: str, resume: bool) -> None:
+    from planner.config.load import read
+    from planner.temporal import rings
+
+    project = read(directory)
+    server = await connect_to(project)
+    if stop:
+        found = await rings.stop(server, project.name, operator(), stop)
+    elif resume:
+        found = await rings.resume(server, project.name, datetime.now(UTC))
+    else:
+        found = await rings.read_rollout(server, project.name)
+    report(_rollout_words(found))
+
+
+def _rollout_words(found: Rollout) -> str:
+    from workflows.contract import format_instant
+
+    where = "No changes are on their way through the rings."
+    if found.ring and found.at and found.due:
+        at, due = (format_instant(one.replace(microsecond=0)) for one in (found.at, found.due))
+        where = f"Ring {found.ring} was written at {at}; the next follows at {due} or later."
+    by = f" by {found.by}" if found.by else ""
+    return f"{where} Stopped{by}: {found.stopped}." if found.stopped else where

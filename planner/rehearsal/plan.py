@@ -1,4 +1,4 @@
-"""What is rehearsed, cut into independent parts, and the result held against the timeline.
+"""What is rehearsed, cut into independent parts; the result, held against the timeline, as text.
 
 Namespaces never meet, and a namespace forgets: where none of its windows is requested or
 runs for a while, its keeper has ended, and everything is as at the beginning. There a year
@@ -7,6 +7,7 @@ can be cut in two without anything being lost.
 
 from __future__ import annotations
 
+import textwrap
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from operator import attrgetter
 
 from planner.forecast.timeline import CapacityRecord, Step, combine_steps, occurrences_in
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Project
+from planner.render import format as fmt
 from planner.schedules.spec import Schedule, firings
-from workflows.contract import Capacity
+from workflows.contract import Capacity, format_instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +203,51 @@ def _quiet(runs: Sequence[Occurrence]) -> Iterator[tuple[int, datetime]]:
     for place, (last, run) in enumerate(zip(ended, runs[1:], strict=False), start=1):
         if run.fires - last >= AFTERWARDS:
             yield place, (last + (run.fires - last) / 2).replace(microsecond=0)
+
+
+MOST_SHOWN = 20
+"""Differences and failures that are printed; the rest is counted."""
+
+
+COUNTING = (
+    "3 a firing, 1 each for keepers, activities with their retries, timers, updates and "
+    "memos; looks at quiet namespaces, one each half hour of a boost, come on top"
+)
+"""What the number of Actions includes."""
+
+
+def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
+    """Return how much was played over *horizon*, the differences, and the failed boosts."""
+    lines = [
+        f"{format_instant(horizon.start)} to {format_instant(horizon.end)}: "
+        f"{fmt.counted(result.fired, 'firing')}, "
+        f"{fmt.counted(result.changes, 'change')} of capacity.",
+        *textwrap.wrap(f"{fmt.counted(result.actions, 'Action')} on Temporal: {COUNTING}.", 80),
+    ]
+    if result.differences:
+        found = [_sentence(each) for each in result.differences]
+        lines += [f"{fmt.counted(len(found), 'difference')}:", *_some(found, "difference")]
+    if result.failed:
+        boosts = fmt.counted(result.fired, "boost")
+        lines.append(f"{len(result.failed)} of {boosts} failed:")
+        lines += _some(result.failed, "failed boost")
+    if not result.differences and not result.failed:
+        lines.append("The capacity history is the timeline: no difference.")
+    return "\n".join(lines) + "\n"
+
+
+def _some(sentences: Sequence[str], noun: str) -> list[str]:
+    """Return the first of *sentences* as a list, and the number of the others."""
+    shown = [f"  - {sentence}" for sentence in sentences[:MOST_SHOWN]]
+    if len(sentences) > MOST_SHOWN:
+        shown.append(f"    and {fmt.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")
+    return shown
+
+
+def _sentence(difference: Difference) -> str:
+    held = str(difference.held) if difference.held else "nothing"
+    why = f" for {', '.join(difference.windows)}" if difference.windows else ", the baseline"
+    return (
+        f"{difference.namespace}, {format_instant(difference.start)} to "
+        f"{format_instant(difference.end)}: {held} in force, {difference.expected} due{why}"
+    )

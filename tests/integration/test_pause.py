@@ -13,7 +13,7 @@ from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from planner.cli.pause import outcome_code
+from planner.cli.boost import outcome_code
 from planner.errors import Refused, ServerError
 from planner.plan.model import LiveSchedule
 from planner.plan.safety import Allowances

@@ -20,9 +20,8 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.cli.boost import Wish
+from planner.cli.boost import Wish, skip_next, take_back
 from planner.cli.boost import _boost as boost_by_hand
-from planner.cli.pause import skip_next, take_back
 from planner.cli.plan import InFlight, SyncOptions
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
