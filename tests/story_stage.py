@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -162,9 +163,16 @@ MOST_UNLOCKS = 8
 """After so many the server is broken: it answers a workflow task with "Already accepted update"
 each time, and nothing but the next time-out moves its clock."""
 
-PLAYED_WITHIN = 400
-"""Real seconds in which a stage's stories are played, by far: fifty take a minute. A broken
-server may also creep on from time-out to time-out."""
+LOOKS_EVERY, IDLE_LOOKS = 15, 3
+"""Real seconds between looks whether a stage works, and how many of them see none before it is
+given up: a broken server may also creep on from time-out to time-out, or wait for good."""
+
+WORKS_FOR = 1.0
+"""Processor seconds, between two looks, of a stage that works, however loaded the machine is."""
+
+
+BRISK_WITHIN = 400
+"""Real seconds in which a stage of brisk stories is played, by far."""
 
 
 @dataclass
@@ -282,14 +290,36 @@ class StoryStage:
             )
         script = _script(played.values(), self.upgrades, self.every)
         try:
-            async with asyncio.timeout(PLAYED_WITHIN):
-                await self._perform(script, begin)
-                await self._skip_to(begin + self.length)
+            await self._while_busy(self._play_script(script, begin))
         except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
-            raise ClockStands(f"or creeps: {PLAYED_WITHIN} s were not enough") from None
+            raise ClockStands("or creeps: a keeper did not answer in time") from None
         for one in played.values():
             await self._see(one)
         return list(played.values())
+
+    async def _play_script(self, script: Script, begin: datetime) -> None:
+        """Do all of *script*, and what comes after its last line."""
+        await self._perform(script, begin)
+        await self._skip_to(begin + self.length)
+
+    async def _while_busy(self, playing: Coroutine[Any, Any, None]) -> None:
+        """Run *playing* to its end.
+
+        Raises:
+            ClockStands: Nothing has worked for a while: the server waits for a time-out.
+        """
+        task = asyncio.ensure_future(playing)
+        idle = 0
+        while True:
+            before = time.process_time()
+            done, _ = await asyncio.wait({task}, timeout=LOOKS_EVERY)
+            if done:
+                return await task
+            idle = idle + 1 if time.process_time() - before < WORKS_FOR else 0
+            if idle == IDLE_LOOKS:
+                task.cancel()
+                await asyncio.wait({task})
+                raise ClockStands("or creeps: there is no work, and no end")
 
     async def _perform(self, script: Script, begin: datetime) -> None:
         """Do all of *script*, one after the other: the clock stands meanwhile."""
@@ -691,6 +721,10 @@ class RealClock:
 @dataclass
 class BriskStage(StoryStage):
     """A stage whose clock doesn't wait for what is done: all stories go on at once."""
+
+    async def _while_busy(self, playing: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.timeout(BRISK_WITHIN):  # it mostly waits, as time does not skip
+            await playing
 
     async def _perform(self, script: Script, begin: datetime) -> None:
         async def one(at: timedelta, played: Played | None, event: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from keeper_helpers import staged
@@ -11,11 +14,24 @@ from temporalio.testing import WorkflowEnvironment
 
 from workflows.backoff import RATE_LIMIT_AT_MOST, RETRY_AFTER_AT_MOST, fault_of
 from workflows.cloud import TemporaryError, Throttled
-from workflows.contract import Capacity
+from workflows.contract import (
+    LEASE_UPDATE,
+    Capacity,
+    Fleet,
+    KubernetesTarget,
+    Lease,
+    LeaseAnswer,
+    LeaseRequest,
+)
 
 A_DAY = 86_400.0
 DOWN = TemporaryError("the Cloud is down", retry_after=A_DAY)
 SLOW_DOWN = Throttled("too many requests", retry_after=A_DAY)
+WORKERS = KubernetesTarget(kind="HorizontalPodAutoscaler", namespace="payments", name="workers")
+PUSHED: dict[str, Any] = {
+    "workers": {"payments": 20},
+    "fleets": (Fleet(name="payments", min=2, max=30, kubernetes=WORKERS),),
+}
 
 
 @pytest.mark.parametrize(
@@ -93,3 +109,28 @@ async def test_it_says_until_when_it_waits_and_why(
         assert stage.cloud.capacity == Capacity(8)
         await stage.end()
         assert stage.cloud.steps == [8, None]
+
+
+async def test_an_answer_does_not_wait_for_a_cluster_that_is_away(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """A lease whose floor has failed is answered at once, however far off the next attempt is."""
+    async with staged(skipping, fresh) as stage:
+        stage.cluster.away = True
+        await stage.start(replace(stage.request(8, 1), **PUSHED))
+        await stage.says(lambda status: "the cluster is away" in status.details)
+        async with asyncio.timeout(20):
+            await stage.sleep(0.1)  # its attempts are far apart by then
+        now = await skipping.get_current_time()
+        until = now + timedelta(hours=1)
+        lease = Lease(key="again", window="again", tru=8, start=now, until=until, **PUSHED)
+        async with asyncio.timeout(10):  # in real time: the server's clock stands meanwhile
+            answer = await stage.keeper.execute_update(
+                LEASE_UPDATE,
+                LeaseRequest(namespace=stage.namespace, lease=lease),
+                result_type=LeaseAnswer,
+            )
+        assert (answer.granted, answer.in_force) == (True, False)
+        stage.cluster.away = False
+        await stage.end()
+        assert stage.cluster.steps == [20, 2]

@@ -89,6 +89,7 @@ class CapacityKeeper:
         self._floor_loops: dict[str, asyncio.Task[None]] = {}
         self._floor_attempts: dict[str, int] = {}
         self._floors_at_work: set[str] = set()
+        self._floors_asleep: dict[str, FloorState] = {}
         self._is_handing_over = False
 
     @workflow.run
@@ -420,28 +421,36 @@ class CapacityKeeper:
         name = floor.fleet.name
 
         def has_changed() -> bool:
-            known = self._floor(name)
-            if known is None or known.wanted != floor.wanted:
-                return True
-            return known.needs_look and not floor.needs_look  # of a run that was recovered
+            return self._has_changed(floor)
 
         def is_woken_in_time() -> bool:
             wakes_at, now = self._wakes_at, workflow.now()
             return wakes_at is not None and due is not None and now <= wakes_at <= due
 
-        if due is None or self._is_handing_over:
-            await workflow.wait_condition(has_changed)
-        elif is_woken_in_time():
-            await workflow.wait_condition(
-                lambda: has_changed() or workflow.now() >= due or not is_woken_in_time()
-            )
-        else:
-            with suppress(asyncio.TimeoutError):  # or no longer than it is needed
+        self._floors_asleep[name] = floor
+        try:
+            if due is None or self._is_handing_over:
+                await workflow.wait_condition(has_changed)
+            elif is_woken_in_time():
                 await workflow.wait_condition(
-                    lambda: has_changed() or is_woken_in_time(),
-                    timeout=due - workflow.now(),
-                    timeout_summary=f"until the floor of {name} is due"[:200],
+                    lambda: has_changed() or workflow.now() >= due or not is_woken_in_time()
                 )
+            else:
+                with suppress(asyncio.TimeoutError):  # or no longer than it is needed
+                    await workflow.wait_condition(
+                        lambda: has_changed() or is_woken_in_time(),
+                        timeout=due - workflow.now(),
+                        timeout_summary=f"until the floor of {name} is due"[:200],
+                    )
+        finally:
+            del self._floors_asleep[name]
+
+    def _has_changed(self, floor: FloorState) -> bool:
+        """Whether there is something new to do since *floor*, whose loop sleeps, was looked at."""
+        known = self._floor(floor.fleet.name)
+        if known is None or known.wanted != floor.wanted:
+            return True
+        return known.needs_look and not floor.needs_look  # of a run that was recovered
 
     def _floor(self, name: str) -> FloorState | None:
         return floor_by_name(self._state.floors, name)
@@ -565,11 +574,15 @@ class CapacityKeeper:
             self._waiting_updates -= 1
 
     def _have_been_tried(self, attempts: dict[str, int]) -> bool:
-        """Tell whether each of these floors is covered, or was tried once more than before."""
+        """Tell whether each of these floors is covered, tried once more than before, or put off.
+
+        One whose loop sleeps until its next attempt has failed: an answer doesn't wait for that.
+        """
         return all(
             (floor := self._floor(name)) is None
             or floor.is_covered
             or self._floor_attempts.get(name, 0) != before
+            or ((asleep := self._floors_asleep.get(name)) and not self._has_changed(asleep))
             for name, before in attempts.items()
         )
 
