@@ -91,6 +91,24 @@ class IcalMatch:
     transparent: bool = False
 
 
+EVERY_EVENT = IcalMatch(transparent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class IcsUse:
+    """What an iCalendar file is read for, which decides which of its problems count.
+
+    *match* chooses the events of a window; a *skip* and *holidays* take every event.
+    *has_length* says that the window brings its own duration. *timezone* is the window's, and
+    only matters to warnings.
+    """
+
+    role: Literal["window", "skip", "holidays"] = "window"
+    match: IcalMatch = EVERY_EVENT
+    has_length: bool = False
+    timezone: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Ical:
     """Each event of an iCalendar file is an occurrence, as long as the event."""

@@ -18,8 +18,8 @@ from typing import TypeVar
 from ical_helpers import BERLIN, FIXED, WHEN, YEARS, calendar, event, ics, zone_of
 
 from planner.errors import InputError, Problem
-from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical import Use, check, days, expand, spans
+from planner.model import Horizon, IcalMatch, IcsFile, IcsUse
+from planner.recurrence.ical import check, days, expand, spans
 from planner.recurrence.ical.syntax import MAX_EVENTS, MAX_LINE, MAX_TEXT, MAX_ZONES
 
 Answer = TypeVar("Answer")
@@ -142,23 +142,25 @@ def answer(file: IcsFile) -> list[Problem]:
     """
     horizon = Horizon(datetime(2027, 1, 1, tzinfo=UTC), datetime(2028, 1, 1, tzinfo=UTC))
     match = IcalMatch(transparent=True)
-    found = asked(file, Use(timezone=BERLIN), lambda: expand(file, match, BERLIN, horizon))
+    found = asked(file, IcsUse(timezone=BERLIN), lambda: expand(file, match, BERLIN, horizon))
     assert all(one.start < one.end and one.start in horizon for one in found)
     asked(
         file,
-        Use(has_length=True, timezone=BERLIN),
+        IcsUse(has_length=True, timezone=BERLIN),
         lambda: expand(file, match, BERLIN, horizon, has_length=True),
     )
-    frozen = asked(file, Use("skip", timezone=BERLIN), lambda: spans(file, BERLIN, horizon))
+    frozen = asked(file, IcsUse("skip", timezone=BERLIN), lambda: spans(file, BERLIN, horizon))
     assert all(start < end for start, end, _ in frozen)
     first, last = date(2027, 1, 1), date(2027, 12, 31)
     asked(
-        file, Use("holidays", timezone=BERLIN), lambda: [*days(file, BERLIN, first, last).items()]
+        file,
+        IcsUse("holidays", timezone=BERLIN),
+        lambda: [*days(file, BERLIN, first, last).items()],
     )
     return check(file)[0]
 
 
-def asked(file: IcsFile, use: Use, question: Callable[[], list[Answer]]) -> list[Answer]:
+def asked(file: IcsFile, use: IcsUse, question: Callable[[], list[Answer]]) -> list[Answer]:
     """Return the answer to *question*, which is refused where the *use* has problems."""
     problems, _ = check(file, use)
     closed = any("DEFAULT_CLOSED" in problem.message for problem in problems)

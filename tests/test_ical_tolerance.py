@@ -8,14 +8,14 @@ import pytest
 from ical_helpers import BERLIN, FIXED, NEW_YORK, WHEN, YEARS, calendar, event, ics, times, zone_of
 
 from planner.errors import InputError
-from planner.model import Horizon, IcalMatch, IcsFile
-from planner.recurrence.ical import Use, check, days, expand, spans
+from planner.model import Horizon, IcalMatch, IcsFile, IcsUse
+from planner.recurrence.ical import check, days, expand, spans
 from planner.recurrence.ical.syntax import MAX_LINE
 
-WINDOW = Use("window", timezone="UTC")
-WITH_DURATION = Use("window", has_length=True, timezone="UTC")
-SKIP = Use("skip", timezone="UTC")
-HOLIDAYS = Use("holidays", timezone="UTC")
+WINDOW = IcsUse("window", timezone="UTC")
+WITH_DURATION = IcsUse("window", has_length=True, timezone="UTC")
+SKIP = IcsUse("skip", timezone="UTC")
+HOLIDAYS = IcsUse("holidays", timezone="UTC")
 
 JANUARY = date(2027, 1, 1), date(2027, 1, 31)
 READERS = ["Asia/Tokyo", BERLIN, "UTC", NEW_YORK, "America/Los_Angeles"]
@@ -24,14 +24,14 @@ OUTLOOK = zone_of("W. Europe Standard Time", FIXED)
 """A zone by its Windows name: Berlin's rules count, not those of the file."""
 
 
-def warnings(file: IcsFile, use: Use = WINDOW) -> list[tuple[int, str]]:
+def warnings(file: IcsFile, use: IcsUse = WINDOW) -> list[tuple[int, str]]:
     """Return line and code of each warning; the file has no problem for *use*."""
     problems, lints = check(file, use)
     assert problems == []
     return [(lint.line, lint.code) for lint in lints]
 
 
-def refused(file: IcsFile, use: Use = WINDOW) -> list[tuple[int, str]]:
+def refused(file: IcsFile, use: IcsUse = WINDOW) -> list[tuple[int, str]]:
     """Return line and sentence of each problem for *use*."""
     return [(problem.line, problem.message) for problem in check(file, use)[0]]
 
@@ -106,7 +106,7 @@ def test_days_in_utc_are_days_of_the_files_zone(
 ) -> None:
     """Outlook and Exchange write local midnights in UTC; whoever reads them, they are that day."""
     file = calendar(*zones, event(lines), head=head)
-    assert warnings(file, Use("holidays", timezone=reader)) == []
+    assert warnings(file, IcsUse("holidays", timezone=reader)) == []
     assert [day.day for day in days(file, reader, *JANUARY)] == expected
     around = Horizon(datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC))
     found = expand(file, IcalMatch(), reader, around)
@@ -162,7 +162,7 @@ def test_a_day_in_utc_without_a_zone_is_a_warning(
 ) -> None:
     """Where the file names no zone, the warning has the day of either reading."""
     file = ics(f"DTSTART;VALUE=DATE:20270107 {lines}")
-    problems, [lint] = check(file, Use("skip", timezone=timezone))
+    problems, [lint] = check(file, IcsUse("skip", timezone=timezone))
     assert problems == []
     assert lint.code == "ambiguous-day"
     read, midnight = both
@@ -180,7 +180,7 @@ def test_no_warning_where_both_readings_agree() -> None:
     ]
     for timezone, until in agreeing:
         file = ics(f"DTSTART;VALUE=DATE:20270107 RRULE:FREQ=WEEKLY;UNTIL={until}")
-        assert warnings(file, Use("skip", timezone=timezone)) == []
+        assert warnings(file, IcsUse("skip", timezone=timezone)) == []
 
 
 def test_the_only_vtimezone_leaves_floating_times_to_the_window() -> None:
@@ -277,10 +277,10 @@ BROKEN = [
 def test_a_broken_event_that_match_leaves_out_stops_nothing(lines: str) -> None:
     """The same file is refused where its broken event counts, with the event's line."""
     file = calendar(GOOD, event(f"SUMMARY:other {lines}", uid="bad"))
-    chosen = Use("window", IcalMatch(summary="launch"), timezone="UTC")
+    chosen = IcsUse("window", IcalMatch(summary="launch"), timezone="UTC")
     assert {code for _, code in warnings(file, chosen)} <= {"ics-ignored"}
     assert times(expand(file, chosen.match, "UTC", YEARS)) == ["2027-01-05T09:00Z/10:00Z"]
-    found = refused(file, Use("window", IcalMatch(), timezone="UTC"))
+    found = refused(file, IcsUse("window", IcalMatch(), timezone="UTC"))
     assert found
     assert all(9 < line <= 20 for line, _ in found)
     with pytest.raises(InputError):
@@ -292,7 +292,7 @@ def test_a_series_counts_as_a_whole(match: IcalMatch) -> None:
     """A broken override may move an instance of a series that counts, whatever its own summary."""
     series = event(f"SUMMARY:launch {WHEN} RRULE:FREQ=DAILY", uid="good")
     broken = event(f"SUMMARY:renamed RECURRENCE-ID:tomorrow {WHEN}", uid="good")
-    assert [line for line, _ in refused(calendar(series, broken), Use("window", match))] == [14]
+    assert [line for line, _ in refused(calendar(series, broken), IcsUse("window", match))] == [14]
 
 
 def test_a_cancelled_event_may_be_broken() -> None:

@@ -45,6 +45,7 @@ from planner.model import (
     Ical,
     IcalMatch,
     IcsFile,
+    IcsUse,
     NamespaceCalendar,
     Place,
     Prices,
@@ -57,7 +58,6 @@ from planner.model import (
     Span,
     Window,
 )
-from planner.recurrence.ical import Use
 from workflows.contract import APS_PER_TRU, BaselinePolicy, Fleet, format_duration, round_up
 from workflows.contract.findings import UsageThresholds
 from workflows.contract.notices import EVENTS, PAGERDUTY_URL, NoticeTarget
@@ -391,16 +391,18 @@ def _head_findings(
         )
 
 
-def _ics_uses(context: WindowContext, windows: list[Window]) -> Iterator[tuple[IcsFile, Use]]:
+def _ics_uses(context: WindowContext, windows: list[Window]) -> Iterator[tuple[IcsFile, IcsUse]]:
     """Yield each ``.ics`` file of a calendar with what it is read for."""
-    yield from ((f, Use("holidays", timezone=context.timezone)) for f in context.holidays.calendars)
+    yield from (
+        (f, IcsUse("holidays", timezone=context.timezone)) for f in context.holidays.calendars
+    )
     for window in windows:
         zone = window.timezone
         if isinstance(window.recurrence, Ical):
             match, has_length = window.recurrence.match, window.length is not None
-            yield window.recurrence.file, Use("window", match, has_length, zone)
-        yield from ((file, Use("skip", timezone=zone)) for file in window.skip.calendars)
-        yield from ((file, Use("holidays", timezone=zone)) for file in window.holidays.calendars)
+            yield window.recurrence.file, IcsUse("window", match, has_length, zone)
+        yield from ((file, IcsUse("skip", timezone=zone)) for file in window.skip.calendars)
+        yield from ((file, IcsUse("holidays", timezone=zone)) for file in window.holidays.calendars)
 
 
 # Windows -----------------------------------------------------------------------------
@@ -570,7 +572,7 @@ def read_settings(file: TextFile, problems: list[Problem]) -> ProjectSettings | 
         return None
     holidays = holidays_of(model.holidays or (), model.weekend or ())
     for ics_file in holidays.calendars:
-        file.resolver.note_use(ics_file, Use("holidays"))
+        file.resolver.note_use(ics_file, IcsUse("holidays"))
     guard_rails = guard_rails_of(model.guard_rails, GuardRails())
     by_namespace = {
         namespace: guard_rails_of(each.guard_rails, guard_rails)

@@ -69,8 +69,7 @@ from planner.config.scalars import (
     whole_number,
 )
 from planner.errors import did_you_mean, quote
-from planner.model import Duration, Holidays, IcsFile, Skip
-from planner.recurrence.ical import Use
+from planner.model import Duration, Holidays, IcsFile, IcsUse, Skip
 from workflows.contract import Capacity, Until
 from workflows.contract.notices import EVENTS, NoticeEvent
 
@@ -85,7 +84,7 @@ class FileResolver(Protocol):
             ValueError: It can't be loaded; the sentence names the path.
         """
 
-    def note_use(self, file: IcsFile, use: Use) -> None:
+    def note_use(self, file: IcsFile, use: IcsUse) -> None:
         """Note what *file* is read for.
 
         The resolver checks it for that, and reports problems with the lines of that file; one

@@ -24,7 +24,7 @@ from planner.config.build import build
 from planner.config.fields import TextFile
 from planner.config.scalars import is_address
 from planner.errors import InputError, Lint, Problem, did_you_mean, quote
-from planner.model import IcsFile, Project
+from planner.model import IcsFile, IcsUse, Project
 from planner.recurrence import ical
 
 PROJECT_FILE = "planner.yaml"
@@ -105,7 +105,7 @@ class _Loader:
     problems: list[Problem] = field(default_factory=list)
     lints: list[Lint] = field(default_factory=list)
     ics_files: dict[Path, IcsFile] = field(default_factory=dict)
-    uses: dict[IcsFile, dict[ical.Use, None]] = field(default_factory=dict)
+    uses: dict[IcsFile, dict[IcsUse, None]] = field(default_factory=dict)
     addresses: dict[str, None] = field(default_factory=dict)
     index: dict[str, RemoteCopy] | None = None
 
@@ -157,7 +157,7 @@ class _Loader:
         """Add the problems and warnings of every iCalendar file that was loaded."""
         for file in self.ics_files.values():
             name = display(self.directory / file.path)
-            for use in self.uses.get(file) or [ical.Use()]:
+            for use in self.uses.get(file) or [IcsUse()]:
                 problems, lints = ical.check(file, use)
                 self.problems += [replace(problem, file=name) for problem in problems]
                 self.lints += [replace(lint, file=name) for lint in lints]
@@ -223,7 +223,7 @@ class _Resolver:
             loader.ics_files[target] = file
         return loader.ics_files[target]
 
-    def note_use(self, file: IcsFile, use: ical.Use) -> None:
+    def note_use(self, file: IcsFile, use: IcsUse) -> None:
         self.loader.uses.setdefault(file, {})[use] = None
 
     def _inside(self, path: str) -> Path:

@@ -14,7 +14,8 @@ from datetime import date, datetime, time, timedelta
 from planner import timezones
 from planner.errors import did_you_mean, quote
 from planner.model import Duration
-from planner.recurrence import business_days, cron
+from planner.recurrence import cron
+from planner.recurrence.holidays import region_problem
 from workflows.contract import Capacity, Until
 
 MONTHS = (
@@ -489,7 +490,7 @@ def parse_ordinal(text: str) -> int:
 
 def parse_region(text: str) -> str:
     """Return the code of a country, subdivision or market with known holidays."""
-    problem = business_days.region_problem(text)
+    problem = region_problem(text)
     if problem:
         raise ValueError(problem)
     return text

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import groupby, islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from planner import timezones
 from planner.errors import InputError, Lint, Problem, quote
-from planner.model import Horizon, IcalMatch, IcsFile
+from planner.model import EVERY_EVENT, Horizon, IcalMatch, IcsFile, IcsUse
 from planner.recurrence.ical.events import CalendarParser, ParsedEvent, VEvent
 from planner.recurrence.ical.rrule_starts import Budget, TooMuchWork, start_problems
 from planner.recurrence.ical.series import Instance, Series, ambiguous_days, unmatched_exceptions
@@ -35,28 +34,13 @@ from workflows.contract import to_instant, to_wall
 
 _DAY = timedelta(days=1)
 _UTC = ZoneInfo("UTC")
-_EVERY = IcalMatch(transparent=True)
 _CACHED_FILES = 64
+_AS_WINDOW = IcsUse()
 
 _TOO_MUCH = "the file's rules take too much work to follow; write fewer, or simpler ones"
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """What a file is read for, which decides which of its problems count.
-
-    *match* chooses the events of a window; a *skip* and *holidays* take every event.
-    *has_length* says that the window brings its own duration. *timezone* is the window's, and
-    only matters to warnings.
-    """
-
-    role: Literal["window", "skip", "holidays"] = "window"
-    match: IcalMatch = _EVERY
-    has_length: bool = False
-    timezone: str = ""
-
-
-def check(file: IcsFile, use: Use = Use()) -> tuple[list[Problem], list[Lint]]:
+def check(file: IcsFile, use: IcsUse = _AS_WINDOW) -> tuple[list[Problem], list[Lint]]:
     """Return the problems and warnings of *file* for one *use*, with their lines.
 
     Never raises, and is bounded in time and memory whatever the text. A problem that changes
@@ -81,7 +65,7 @@ def expand(
     Raises:
         InputError: The file has problems, or more than `MAX_OCCURRENCES` instances.
     """
-    use = Use("window", match, has_length, timezone)
+    use = IcsUse("window", match, has_length, timezone)
     return sorted(
         (
             instance
@@ -101,7 +85,7 @@ def spans(file: IcsFile, timezone: str, horizon: Horizon) -> list[tuple[datetime
     Raises:
         InputError: As `expand`.
     """
-    use = Use("skip", timezone=timezone)
+    use = IcsUse("skip", timezone=timezone)
     begin = horizon.start - longest(file)
     return sorted(
         (one.start, one.end, one.summary)
@@ -124,7 +108,7 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
     begin = to_instant(datetime.combine(first, time()), tz) - longest(file) - 2 * _DAY
     end = to_instant(datetime.combine(last, time()), tz) + 3 * _DAY
     found: dict[date, str] = {}
-    instances = _instances(file, Use("holidays", timezone=timezone), begin, end)
+    instances = _instances(file, IcsUse("holidays", timezone=timezone), begin, end)
     for one in sorted(instances, key=lambda one: (one.start, one.end, one.summary)):
         for day in _covered(one, tz):
             if first <= day <= last:
@@ -132,7 +116,7 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
     return dict(sorted(found.items()))
 
 
-def longest(file: IcsFile, match: IcalMatch = _EVERY) -> timedelta:
+def longest(file: IcsFile, match: IcalMatch = EVERY_EVENT) -> timedelta:
     """Return an upper bound of the length of the events of *file* that *match* chooses."""
     lengths = [
         duration.total
@@ -144,7 +128,7 @@ def longest(file: IcsFile, match: IcalMatch = _EVERY) -> timedelta:
     return max(lengths, default=timedelta()) + _DAY
 
 
-def _instances(file: IcsFile, use: Use, first: datetime, last: datetime) -> list[Instance]:
+def _instances(file: IcsFile, use: IcsUse, first: datetime, last: datetime) -> list[Instance]:
     """Return the instances that start between two instants, at most `MAX_OCCURRENCES`."""
     checked = _checked(file.text, use)
     if checked.problems:
@@ -195,7 +179,7 @@ class _Checked(NamedTuple):
 
 
 @lru_cache(maxsize=4 * _CACHED_FILES)
-def _checked(text: str, use: Use) -> _Checked:
+def _checked(text: str, use: IcsUse) -> _Checked:
     """Check the events of *text* that count for *use*, and ignore the problems of the others."""
     parsed = parse(text)
     problems, warnings = list(parsed.problems), list(parsed.warnings)
@@ -217,7 +201,7 @@ def _checked(text: str, use: Use) -> _Checked:
 
 def _check(
     series: Series,
-    use: Use,
+    use: IcsUse,
     budget: Budget,
     problems: list[LineProblem],
     warnings: list[LineWarning],
@@ -244,7 +228,7 @@ def _check(
             warnings += ambiguous_days(series, use.timezone, timezones.zone(use.timezone))
 
 
-def _matters(problem: LineProblem, use: Use) -> bool:
+def _matters(problem: LineProblem, use: IcsUse) -> bool:
     """Tell whether *problem* changes an occurrence of *use*."""
     if problem.concerns == "time":
         return True
@@ -253,7 +237,7 @@ def _matters(problem: LineProblem, use: Use) -> bool:
     return problem.concerns == "length" or use.role == "window"
 
 
-def _closed(line: int, use: Use) -> LineProblem:
+def _closed(line: int, use: IcsUse) -> LineProblem:
     return LineProblem(
         line,
         "X-CALENDAR-TYPE:DEFAULT_CLOSED: its events say when changes are allowed, which is the "
