@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -114,11 +115,7 @@ def build_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[
-            *(ProvisionBoost, CapacityKeeper),
-            *([Watchdog] if watchdog else []),
-            *([RequestBoost] if boosts else []),
-        ],
+        workflows=_workflows(watchdog, boosts),
         activities=_activities(capacity, keepers, FloorActivities(cluster), watchdog, boosts),
         workflow_runner=runner,
         max_concurrent_activities=ACTIVITIES_AT_ONCE,
@@ -128,6 +125,18 @@ def build_worker(
         activity_task_poller_behavior=ACTIVITY_POLLERS,
         graceful_shutdown_timeout=grace,
     )
+
+
+def _workflows(
+    watchdog: WatchdogActivities | None, boosts: BoostActivities | None
+) -> list[type[Any]]:
+    """Return the workflows that a worker runs."""
+    found: list[type[Any]] = [ProvisionBoost, CapacityKeeper]
+    if watchdog:
+        found.append(Watchdog)
+    if boosts:
+        found.append(RequestBoost)
+    return found
 
 
 def _activities(
@@ -192,17 +201,14 @@ async def run_worker(
         cluster=cluster,
     )
     refused = RefusedKeys(keys) if keys else None
-    async with build_worker(
-        client,
-        cloud,
+    worker = build_worker(
+        *(client, cloud),
         task_queue=task_queue,
         watchdog=watchdog,
         refused_keys=refused,
         cluster=cluster,
-    ):
-        signalling = asyncio.create_task(signal_keepers(client, refused)) if refused else None
-        try:
-            await stop.wait()
-        finally:
-            if signalling:
-                signalling.cancel()
+    )
+    async with worker, AsyncExitStack() as beside:
+        if refused:
+            beside.callback(asyncio.create_task(signal_keepers(client, refused)).cancel)
+        await stop.wait()

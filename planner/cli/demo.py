@@ -30,9 +30,12 @@ from planner.temporal.dev_server import (
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
+    from temporalio.client import Client
+
     from planner.forecast.timeline import Step
     from planner.model import Project
     from planner.simulator import Simulator
+    from workflows.cloud import CloudClient
 
 
 LOCAL_KEY = "local"
@@ -68,14 +71,7 @@ async def local_stack(
         provisioning: Seconds that the simulated Cloud takes to change a capacity.
     """
     from planner.simulator import Simulator
-    from planner.temporal.client import server_of
-    from planner.temporal.watchdog import LiveCalendars, ensure_watchdog
-    from workflows.activities.keeper import KeeperStates
-    from workflows.activities.watchdog import WatchdogActivities
     from workflows.cloud import CloudClient, OneKey
-    from workflows.observability import health_endpoint
-    from workflows.replicas import Replicas
-    from workflows.worker import build_worker
 
     async with AsyncExitStack() as stack:
         temporal = await stack.enter_async_context(
@@ -92,18 +88,31 @@ async def local_stack(
         cloud = await stack.enter_async_context(
             CloudClient(simulator.url, OneKey(LOCAL_KEY), poll=0.25)
         )
-        calendars = LiveCalendars(server_of(temporal.client))
-        states = KeeperStates(temporal.client)
-        watchdog = WatchdogActivities(temporal.client, cloud, calendars, states=states)
-        await ensure_watchdog(temporal.client, starts_now=True)
-        await stack.enter_async_context(
-            build_worker(temporal.client, cloud, grace=timedelta(seconds=1), watchdog=watchdog)
-        )
-        replicas = Replicas(temporal.client, calendars, states)
-        port = await stack.enter_async_context(
-            health_endpoint("127.0.0.1", 0, lambda: True, replicas=replicas)
-        )
-        yield Stack(temporal, simulator, f"http://127.0.0.1:{port}")
+        worker = await stack.enter_async_context(_local_worker(temporal.client, cloud))
+        yield Stack(temporal, simulator, worker)
+
+
+@asynccontextmanager
+async def _local_worker(client: Client, cloud: CloudClient) -> AsyncIterator[str]:
+    """Run a worker with the watchdog while the context lasts; yield the URL that it answers at."""
+    from planner.temporal.client import server_of
+    from planner.temporal.watchdog import LiveCalendars, ensure_watchdog
+    from workflows.activities.keeper import KeeperStates
+    from workflows.activities.watchdog import WatchdogActivities
+    from workflows.observability import health_endpoint
+    from workflows.replicas import Replicas
+    from workflows.worker import build_worker
+
+    calendars = LiveCalendars(server_of(client))
+    states = KeeperStates(client)
+    watchdog = WatchdogActivities(client, cloud, calendars, states=states)
+    await ensure_watchdog(client, starts_now=True)
+    replicas = Replicas(client, calendars, states)
+    async with (
+        build_worker(client, cloud, grace=timedelta(seconds=1), watchdog=watchdog),
+        health_endpoint("127.0.0.1", 0, lambda: True, replicas=replicas) as port,
+    ):
+        yield f"http://127.0.0.1:{port}"
 
 
 NAMESPACE = "orders-prod.demo"

@@ -115,13 +115,7 @@ async def work(
         await own.check_start()
         for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
             loop.add_signal_handler(number, stop.set)
-        address = client.service_client.config.target_host
-        ready = ", but is not ready" if readiness.problems else ""
-        log(
-            f"The worker runs{ready}, for {client.namespace} on {address}; Ctrl-C ends it.",
-            event="worker started",
-            version=version_of(),
-        )
+        own.log_start()
         for beside in (own.keep_checking(), own.start_watchdog()):
             stack.callback(asyncio.create_task(beside).cancel)
         try:
@@ -187,6 +181,16 @@ class StartedWorker:
         if missing := problems_of(temporal):
             raise ServerError(joined(missing))
         self.readiness.update(await self._cloud_problems(namespaces))
+
+    def log_start(self) -> None:
+        """Say that the worker runs, for which namespace, and whether it is ready."""
+        ready = ", but is not ready" if self.readiness.problems else ""
+        where = f"{self.server.namespace} on {self.server.address}"
+        log(
+            f"The worker runs{ready}, for {where}; Ctrl-C ends it.",
+            event="worker started",
+            version=version_of(),
+        )
 
     async def start_watchdog(self) -> None:
         """Make the watchdog's schedule where it is missing, and say what keeps it from running."""

@@ -135,16 +135,21 @@ async def uninstall(
         return False
     await _until_forgotten(server, found.project)
     async with hold_lock(server.client, found.project, on_notice) as lock:
-        await delete_last_applied(server, found.project)
-        for record in await fetch_follows(server):
-            if record.project == found.project:
-                on_notice(f"{record.name} was followed; stop `planner follow`, or it is made anew")
-                await FOLLOWS.delete(server, record.id)
-        await RECORDS.delete(server, rollout_id(found.project))
+        await _delete_records(server, found.project, on_notice)
         if found.takes_watchdog and not (await _others(server, found.project)):
             await delete_watchdog(server.client)
         lock.set_result(f"{found.project} was uninstalled")
     return True
+
+
+async def _delete_records(server: Server, project: str, on_notice: Callable[[str], None]) -> None:
+    """Delete what the server keeps of the syncs, the rollout and the followers of *project*."""
+    await delete_last_applied(server, project)
+    for record in await fetch_follows(server):
+        if record.project == project:
+            on_notice(f"{record.name} was followed; stop `planner follow`, or it is made anew")
+            await FOLLOWS.delete(server, record.id)
+    await RECORDS.delete(server, rollout_id(project))
 
 
 async def _running(server: Server, namespaces: set[str], now: datetime) -> tuple[str, ...]:
