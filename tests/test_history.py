@@ -19,6 +19,7 @@ from planner.forecast.history import (
     ListedBoost,
     Reach,
     history_of,
+    recorded_firings,
     totals,
     unexplained,
 )
@@ -271,6 +272,23 @@ def test_without_a_lease_or_a_memo(status: str, outcome: str, why: str) -> None:
     """What isn't known is said to be unknown."""
     (found,) = made([], [boost(status=status)]).boosts
     assert (found.outcome, found.why, found.start) == (outcome, why, None)
+
+
+def test_firings_that_records_explain_are_counted_once() -> None:
+    """Over runs and windows; neither what was requested by hand, nor what is listed, nor others."""
+    search, next_day = "search-prod.a1b2c", FIRES + timedelta(days=1)
+    records = [
+        run(lease(), lease(key="b", window="batch")),
+        run(lease(granted_at=None), run="two"),
+        run(lease(), run="three", namespace=search),
+        run(lease(key="c", fires=next_day), run="four", namespace=search),
+        run(lease(key="d", by="kim", window="by-hand"), lease(key="e", window="skip", fires=None)),
+        run(lease(key="f", window="september", fires=OCTOBER.start - MINUTE), run="five"),
+        run(lease(key="g", window="november", fires=OCTOBER.end), run="six"),
+    ]
+    assert recorded_firings(records, [], OCTOBER) == {NAMESPACE: 2, search: 2}
+    failed = boost(window="batch", status="FAILED", fires=FIRES.replace(microsecond=7))
+    assert recorded_firings(records, [failed], OCTOBER) == {NAMESPACE: 1, search: 2}
 
 
 def test_only_what_overlaps_the_time_is_shown() -> None:

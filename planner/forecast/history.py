@@ -7,7 +7,7 @@ in force, the second also what never came to a lease. Pure: nothing is looked up
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -233,6 +233,23 @@ def unexplained(
         and _reaches_into(boost, horizon)
         and _place(boost.namespace, boost.window, boost.fires) not in known
     ]
+
+
+def recorded_firings(
+    records: Iterable[KeeperRecord], listed: Iterable[ListedBoost], span: Horizon
+) -> Counter[str]:
+    """Count the firings in *span* of whose leases there are records, by namespace.
+
+    Those of the boosts *listed* are left out: what remains are the firings that need no list.
+    """
+    firings = {
+        _place(record.namespace, lease.window, lease.fires)
+        for record in records
+        for lease in record.leases
+        if lease.by == "schedule" and lease.fires and lease.fires in span
+    }
+    firings -= {_place(one.namespace, one.window, one.fires) for one in listed}
+    return Counter(namespace for namespace, _, _ in firings)
 
 
 def _firings(boosts: Iterable[ListedBoost]) -> dict[tuple[str, str], list[datetime]]:

@@ -16,13 +16,15 @@ from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
+    CountWorkflowExecutionsRequest,
     DescribeNamespaceRequest,
     GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest,
+    ListWorkflowExecutionsResponse,
 )
 from temporalio.service import RPCError
 
-from planner.forecast.history import ListedBoost, Reach, unexplained
+from planner.forecast.history import ListedBoost, Reach, recorded_firings, unexplained
 from planner.model import Horizon
 from planner.schedules.spec import namespace_of, window_key
 from planner.temporal.client import Server
@@ -46,10 +48,15 @@ LONGEST_WINDOW = timedelta(days=31)
 
 One that waits for its capacity for longer, or fails at the end of its window, is found too."""
 
+SURELY_KEPT = timedelta(hours=1)
+"""How much longer than its retention promises the server is taken to delete what has ended."""
+
 READ_AT_ONCE = 16
 """Histories that are read side by side."""
 
 SCHEDULED_START = "TemporalScheduledStartTime"
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 _STAMP = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)$")
 """What a firing's time, or the time of a start by hand, adds to a boost's workflow id."""
@@ -89,7 +96,9 @@ async def fetch_kept(
     """Return what the server keeps of the boosts around *horizon*.
 
     The list of workflows has most of it: a run's memo bears the record of the run before. Histories
-    are read of runs whose record no other bears, and of boosts that never had a lease.
+    are read of runs whose record no other bears, and of boosts that never had a lease. Boosts that
+    completed are counted, and listed only in namespaces where records have not as many: the list
+    takes the server most of the time, and of a boost with a lease it has nothing to add.
 
     Args:
         server: Where the workflows are.
@@ -102,9 +111,12 @@ async def fetch_kept(
     Raises:
         ServerError: The server refused, or what it keeps can't be listed.
     """
-    retention, boosts, runs = await asyncio.gather(
-        _fetch_retention(server),
-        _fetch_boosts(server, namespace, horizon),
+    retention = await _fetch_retention(server)
+    kept_since = now - retention if retention else None
+    counted = _Counted.of(namespace, horizon, kept_since)
+    boosts, count, runs = await asyncio.gather(
+        _fetch_boosts(server, namespace, horizon, counted.rest),
+        counted.count(server, namespace),
         _fetch_runs(server, namespace, horizon),
     )
     records = {run.before.run: run.before for run in runs if run.before}
@@ -114,20 +126,24 @@ async def fetch_kept(
     unread: list[str] = []
     read = await _at_once(partial(_read, read_run, unread, now), missing)
     records |= {record.run: record for record in read if record}
+    known = recorded_firings(records.values(), boosts, counted.span)
+    for name in await counted.unexplained(server, count, known):
+        found = await _fetch_boosts(server, name, horizon, counted.condition)
+        boosts, count = boosts + found, count - len(found)
     lost = unexplained(boosts, records.values(), horizon)
     if lost:
         on_progress(f"Reading the input of {len(lost)} boosts that had no lease")
     with_input = await _at_once(lambda boost: _with_request(server, boost, unread), lost)
-    found = {boost.run: boost for boost in (*boosts, *with_input)}
+    by_run = {boost.run: boost for boost in (*boosts, *with_input)}
     reach = Reach(
-        boosts=len(boosts),
+        boosts=len(by_run) + max(0, count),
         keepers=len(runs),
         histories=len(missing) + len(lost),
-        kept_since=now - retention if retention else None,
+        kept_since=kept_since,
         retention=retention,
         unread=tuple(sorted(unread)),
     )
-    return Kept(tuple(found.values()), tuple(records.values()), reach)
+    return Kept(tuple(by_run.values()), tuple(records.values()), reach)
 
 
 async def _read(
@@ -159,20 +175,87 @@ async def _fetch_retention(server: Server) -> timedelta | None:
     return reply.config.workflow_execution_retention_ttl.ToTimedelta() or None
 
 
-async def _fetch_boosts(server: Server, namespace: str, horizon: Horizon) -> list[ListedBoost]:
+async def _fetch_boosts(
+    server: Server, namespace: str, horizon: Horizon, condition: str
+) -> list[ListedBoost]:
+    """Return the boosts of *namespace* around *horizon* that meet the *condition*."""
     earliest = format_instant(horizon.start - LONGEST_WINDOW)
     query = (
-        f"WorkflowType = '{BOOST_WORKFLOW}' AND StartTime < '{format_instant(horizon.end)}' AND "
-        f"(StartTime >= '{earliest}' OR CloseTime >= '{format_instant(horizon.start)}')"
+        f"{_boosts_of(namespace)} AND StartTime < '{format_instant(horizon.end)}' AND "
+        f"(StartTime >= '{earliest}' OR CloseTime >= '{format_instant(horizon.start)}') AND "
+        f"{condition}"
     )
-    if PLAIN_NAME.fullmatch(namespace):
-        query += f" AND WorkflowId STARTS_WITH 'boost/{namespace}/'"
     found = []
     async for info in _listed(server, query):
         name = namespace_of(info.execution.workflow_id)
         if name and namespace in ("", name):
             found.append(await _boost(server, info, name))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """The boosts that are counted: completed ones, of firings in *span* that are still kept."""
+
+    namespace: str
+    span: Horizon
+
+    @classmethod
+    def of(cls, namespace: str, horizon: Horizon, kept_since: datetime | None) -> _Counted:
+        """Return those of *horizon*; none where the server doesn't say how long it keeps them."""
+        since = horizon.end if kept_since is None else kept_since + SURELY_KEPT
+        start = min(max(horizon.start, since), horizon.end).replace(microsecond=0)
+        return cls(namespace, Horizon(start, horizon.end))
+
+    @property
+    def condition(self) -> str:
+        """What the list is asked for them, beside the type and the id of boosts."""
+        start, end = format_instant(self.span.start), format_instant(self.span.end)
+        return (
+            f"ExecutionStatus = 'Completed' AND {SCHEDULED_START} >= '{start}' "
+            f"AND {SCHEDULED_START} < '{end}'"
+        )
+
+    @property
+    def rest(self) -> str:
+        """The same for all others."""
+        start, end = format_instant(self.span.start), format_instant(self.span.end)
+        return (
+            f"(ExecutionStatus != 'Completed' OR {SCHEDULED_START} IS NULL OR "
+            f"{SCHEDULED_START} < '{start}' OR {SCHEDULED_START} >= '{end}')"
+        )
+
+    async def count(self, server: Server, namespace: str) -> int:
+        """Return how many there are of *namespace*; of all where that is empty."""
+        request = CountWorkflowExecutionsRequest(
+            namespace=server.namespace, query=f"{_boosts_of(namespace)} AND {self.condition}"
+        )
+        return int((await server.send(server.service.count_workflow_executions, request)).count)
+
+    async def unexplained(self, server: Server, count: int, known: Mapping[str, int]) -> list[str]:
+        """Return the namespaces that have other boosts than are *known*; one that is empty is all.
+
+        Args:
+            server: Where they are counted.
+            count: How many there are in all.
+            known: How many of each namespace the records explain.
+        """
+        if count == sum(known.values()):
+            return []
+        if self.namespace:
+            return [self.namespace]
+        if not all(map(PLAIN_NAME.fullmatch, known)):
+            return [""]
+        counts = await asyncio.gather(*(self.count(server, name) for name in known))
+        if sum(counts) != count:
+            return [""]
+        return [name for name, own in zip(known, counts, strict=True) if own != known[name]]
+
+
+def _boosts_of(namespace: str) -> str:
+    """Return the query of a namespace's boosts; of all where it is empty, or no plain name."""
+    named = f" AND WorkflowId STARTS_WITH 'boost/{namespace}/'"
+    return f"WorkflowType = '{BOOST_WORKFLOW}'" + (named if PLAIN_NAME.fullmatch(namespace) else "")
 
 
 async def _fetch_runs(server: Server, namespace: str, horizon: Horizon) -> list[_Run]:
@@ -194,18 +277,25 @@ async def _fetch_runs(server: Server, namespace: str, horizon: Horizon) -> list[
 
 
 async def _listed(server: Server, query: str) -> AsyncIterator[WorkflowExecutionInfo]:
-    """Yield the workflows that *query* selects, page by page."""
-    token = b""
-    while True:
+    """Yield the workflows that *query* selects; the server makes a page while one is read."""
+
+    def fetch(token: bytes) -> asyncio.Task[ListWorkflowExecutionsResponse]:
         request = ListWorkflowExecutionsRequest(
             namespace=server.namespace, page_size=PAGE_SIZE, next_page_token=token, query=query
         )
-        reply = await server.send(server.service.list_workflow_executions, request)
-        for info in reply.executions:
-            yield info
-        token = reply.next_page_token
-        if not token:
-            return
+        return asyncio.create_task(server.send(server.service.list_workflow_executions, request))
+
+    page: asyncio.Task[ListWorkflowExecutionsResponse] | None = fetch(b"")
+    try:
+        while page:
+            reply = await page
+            token = reply.next_page_token
+            page = fetch(token) if token else None
+            for info in reply.executions:
+                yield info
+    finally:
+        if page:
+            page.cancel()
 
 
 async def _boost(server: Server, info: WorkflowExecutionInfo, namespace: str) -> ListedBoost:
@@ -262,4 +352,4 @@ def _is_closed(info: WorkflowExecutionInfo) -> bool:
 
 
 def _time(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(UTC)
+    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)

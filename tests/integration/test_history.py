@@ -72,9 +72,11 @@ class Stage:
     simulator: Simulator
     begun: datetime
 
-    async def fire(self, request: BoostRequest) -> WorkflowHandle[Any, BoostResult]:
-        """Start the boost of *request* as the firing of its schedule would now."""
-        nominal = datetime.now(UTC).replace(microsecond=0)
+    async def fire(
+        self, request: BoostRequest, ago: timedelta = timedelta()
+    ) -> WorkflowHandle[Any, BoostResult]:
+        """Start the boost of *request* as a firing of its schedule that was due some time *ago*."""
+        nominal = datetime.now(UTC).replace(microsecond=0) - ago
         id = f"boost/{request.namespace}/{request.window}-{format_instant(nominal)}"
         pair = SearchAttributePair(SCHEDULED_START, nominal)
         return await self.environment.client.start_workflow(
@@ -173,9 +175,23 @@ async def test_a_history_is_what_the_cloud_knows(
         assert [one.fires for one in (first, second)] == [first.start, second.start]
         ended = ("released", "by a cancel of the keeper")
         assert [(one.outcome, one.why) for one in (first, second)] == [ended, ended]
+        for name in (namespace, ""):
+            kept = await stage.kept(name)
+            boosts = [one.window for one in kept.boosts if one.namespace == namespace]
+            assert boosts == [], "the leases say all of completed boosts, so these are counted"
+        assert kept.reach.boosts >= 2
         kept = await stage.kept(namespace)
-        assert (len(kept.records), kept.reach.keepers, kept.reach.histories) == (2, 2, 1)
+        assert (kept.reach.boosts, kept.reach.keepers, kept.reach.histories) == (2, 2, 1)
+        assert len(kept.records) == 2
         assert kept.reach.retention == timedelta(days=1)  # the dev server's
+
+        late = await stage.fire(request(namespace, "third", ttl_seconds=2), ago=30 * SECOND)
+        assert not (await late.result()).in_force
+        third, *_ = await stage.boosts(namespace, "first", "second", "third")
+        assert (third.outcome, third.since) == ("missed", None)
+        kept = await stage.kept()
+        mine = [one.window for one in kept.boosts if one.namespace == namespace]
+        assert sorted(mine) == ["first", "second", "third"], "one without a lease: all are listed"
 
 
 async def test_what_others_did_and_the_cloud_did_not(
