@@ -26,7 +26,7 @@ from temporalio.testing import WorkflowEnvironment
 
 import workflows.activities.watchdog as rounds
 import workflows.watchdog as watching
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.simulator import Simulator
 from planner.simulator.api import Principal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

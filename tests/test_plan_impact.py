@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schedule_values import NOW, daily, on, schedule
 from test_diff import live_of, plan_of
 
-from planner.cli.plan import Outlook, impact_of
+from planner.cli.request import Outlook, impact_of
 from planner.forecast.cost import compute_bill
 from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impact
 from planner.forecast.timeline import combine_steps

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.plan import desired_state, impact_of
+from planner.cli.request import desired_state, impact_of
 from planner.config.load import read
 from planner.forecast import plan_impact
 from planner.model import Prices

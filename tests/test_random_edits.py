@@ -16,7 +16,7 @@ from typing import Any
 from fake_schedules import FakeTemporal
 from schedule_values import NOW
 
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.plan.safety import Allowances
 from planner.schedules.spec import schedule_id

@@ -12,7 +12,7 @@ from schedule_values import NAMESPACE, NOW, PROJECT, schedule
 from test_diff import live_of
 from test_follow_orders import OPENED, granted, running, window
 
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.errors import InputError, Refused
 from planner.model import Policy

@@ -11,7 +11,7 @@ from schedule_values import NAMESPACE, NOW, PROJECT, daily, schedule
 from test_apply import FakeTemporal, order
 from test_config import NoFiles
 
-from planner.cli.plan import connect_to, repository, source_of
+from planner.cli.request import connect_to, repository, source_of
 from planner.config.build import build
 from planner.config.fields import TextFile
 from planner.errors import Refused

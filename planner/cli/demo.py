@@ -279,7 +279,7 @@ def _read(text: str, directory: Path) -> Project:
 
 async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) -> None:
     """Sync the demo's calendar as ``planner sync`` does."""
-    from planner.cli.plan import desired_state
+    from planner.cli.request import desired_state
     from planner.temporal.client import schedule_page, server_of
     from planner.temporal.sync import SyncRequest, sync
 

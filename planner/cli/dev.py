@@ -103,7 +103,7 @@ def _modified(directory: Path) -> dict[Path, float]:
 
 async def _sync(stack: Stack, directory: Path) -> None:
     """Sync the calendars; print an error, since the next change of a file may mend it."""
-    from planner.cli.plan import desired_state
+    from planner.cli.request import desired_state
     from planner.cli.sync import SyncPrinter
     from planner.config.load import read
     from planner.temporal.client import server_of

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, run_async
-from planner.cli.plan import (
+from planner.cli.request import (
     InFlight,
     MaxExtraCost,
     SyncOptions,

@@ -1,10 +1,8 @@
-"""``planner plan``: what a sync would change. With what ``planner sync`` shares with it."""
+"""``planner plan``: what a sync would change, and why."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -12,20 +10,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, length_of, run_async, say
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, length_of, run_async
 from planner.cli.output import colours
+from planner.cli.request import (
+    Adopt,
+    AllowDelete,
+    Calendars,
+    Follow,
+    Full,
+    InFlight,
+    MaxExtraCost,
+    MoveSource,
+    Outlook,
+    Share,
+    SyncOptions,
+    connect_to,
+    print_warnings,
+    request_of,
+    sections_of,
+    warnings_of,
+)
 from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
-    from planner.errors import Lint
-    from planner.forecast.plan_impact import PlanImpact
-    from planner.model import Prices, Project, Window
-    from planner.plan.model import Change, DesiredState, Plan, Source
-    from planner.plan.safety import Allowances
+    from planner.model import Project
+    from planner.plan.model import Plan
     from planner.render.format import Section
-    from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
-    from planner.temporal.sync import SyncRequest
 
 
 LONGEST_BACKTEST = timedelta(days=731)
@@ -38,79 +49,6 @@ class PlanFormat(StrEnum):
     text = "text"
     markdown = "markdown"
     json = "json"
-
-
-class InFlight(StrEnum):
-    """What happens to a running boost whose window changes or is deleted."""
-
-    keep = "keep"
-    follow = "follow"
-
-
-Calendars = Annotated[Path, typer.Argument(help="The directory of calendar files.")]
-Full = Annotated[
-    bool,
-    typer.Option("--full", help="Describe every schedule, to find any change made by hand."),
-]
-AllowDelete = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-delete",
-        metavar="NAMESPACE/WINDOW",
-        help="Delete this window's schedule whatever the safety rules say; * matches any.",
-    ),
-]
-Adopt = Annotated[
-    bool,
-    typer.Option("--adopt", help="Take over schedules that have our ids and no project's mark."),
-]
-Share = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--share",
-        metavar="NAMESPACE",
-        help="Let another project have windows for this namespace, too; * matches any.",
-    ),
-]
-Follow = Annotated[
-    InFlight,
-    typer.Option("--in-flight", help="Whether running boosts keep their lease or follow."),
-]
-
-
-MoveSource = Annotated[
-    bool,
-    typer.Option(
-        "--move-source",
-        help="Accept that the project's calendars come from another repository or directory "
-        "than at its last sync.",
-    ),
-]
-
-
-MaxExtraCost = Annotated[
-    float | None,
-    typer.Option(
-        "--max-extra-cost",
-        metavar="AMOUNT",
-        help="Refuse a plan that adds more than this to the bill at worst, in the currency of "
-        "the price list, to the end of the twelfth month.",
-    ),
-]
-
-
-@dataclass(frozen=True, slots=True)
-class SyncOptions:
-    """The options that plan and sync have in common, as the command line has them."""
-
-    directory: Path
-    full: bool
-    allow_delete: Sequence[str] | None
-    adopt: bool
-    share: Sequence[str] | None
-    in_flight: InFlight
-    move_source: bool
-    max_extra_cost: float | None = None
 
 
 @app.command()
@@ -156,11 +94,7 @@ def plan(
     )
     if backtest and output is PlanFormat.json:
         raise typer.BadParameter("--backtest is for people; planner backtest --format json has all")
-    over = (
-        length_of(backtest, "--backtest", LONGEST_BACKTEST, "within two years; write 90d")
-        if backtest
-        else None
-    )
+    over = _backtest_length(backtest) if backtest else None
     try:
         run_async(_plan(options, output, over, detailed=details, detailed_exit=detailed_exitcode))
     except InputError as error:
@@ -169,6 +103,10 @@ def plan(
 
             print(problems_markdown(error.problems), end="")
         raise
+
+
+def _backtest_length(text: str) -> timedelta:
+    return length_of(text, "--backtest", LONGEST_BACKTEST, "within two years; write 90d")
 
 
 async def _plan(
@@ -228,34 +166,6 @@ async def _rings_text(server: Server, project: Project, found: Plan) -> str:
     return rollout_text(project.rings, found, record, datetime.now(UTC))
 
 
-async def connect_to(project: Project) -> Server:
-    """Connect to the server that profile and environment name, which must suit *project*.
-
-    Raises:
-        Refused: planner.yaml requires another server or Temporal namespace.
-    """
-    from planner.plan.model import target_refusal
-    from planner.temporal.client import connect, read_target, server_of
-
-    if words := target_refusal(project.temporal, *read_target()):
-        raise Refused(words)
-    return server_of(await connect(on_notice=say), on_notice=say)
-
-
-def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
-    """Return the lints of *project* at *now*.
-
-    Raises:
-        InputError: It breaks its guard rails, or no schedule can hold a window of it.
-    """
-    from planner.lints.inspect import inspect
-
-    found = inspect(project, now.date())
-    if found.problems:
-        raise InputError(found.problems)
-    return found.lints
-
-
 def impact_json(found: Plan, outlook: Outlook) -> dict[str, Any] | None:
     """Return the impact of a plan for its JSON; None without changes, or with too many."""
     impact = outlook.impact(found) if found.pending else None
@@ -264,241 +174,3 @@ def impact_json(found: Plan, outlook: Outlook) -> dict[str, Any] | None:
     from planner.render.plan_impact import impact_value
 
     return impact_value(impact)
-
-
-def request_of(
-    project: Project, now: datetime, options: SyncOptions
-) -> tuple[SyncRequest, Outlook]:
-    """Return *project*, compiled at *now*, with the options of the command line.
-
-    And the outlook on the plans that are made of it.
-    """
-    from planner.plan.safety import Allowances
-    from planner.temporal.sync import SyncRequest
-
-    def compiled(dated_zones: Collection[str]) -> DesiredState:
-        follow = options.in_flight is InFlight.follow
-        return desired_state(
-            project, options.directory, now, follow=follow, dated_zones=dated_zones
-        )
-
-    desired = compiled(())
-    outlook = Outlook(desired.schedules, project.prices, now)
-    limit = options.max_extra_cost
-    request = SyncRequest(
-        desired=desired,
-        recompile=compiled,
-        allowed=Allowances(
-            tuple(options.allow_delete or ()), options.adopt, tuple(options.share or ())
-        ),
-        full=options.full,
-        source=source_of(project, options.directory),
-        move_source=options.move_source,
-        targets=project.notices,
-        thresholds=project.usage,
-        rings=project.rings,
-        ring_pause=project.ring_pause,
-        objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),
-        on_notice=say,
-    )
-    return request, outlook
-
-
-def print_warnings(found: Plan, allowed: Allowances) -> None:
-    """Print the warnings of a plan on stderr, and each permission that it doesn't need."""
-    from planner.plan.safety import unused_allowances
-
-    for warning in found.warnings:
-        say(f"warning: {warning if warning.file else warning.message}")
-    for pattern in unused_allowances(found, allowed):
-        say(f"warning: --allow-delete {pattern} was not needed: nothing it names is deleted")
-
-
-class Outlook:
-    """Computes what plans change in capacity and bill, each plan once."""
-
-    def __init__(self, desired: Iterable[Schedule], prices: Prices, now: datetime) -> None:
-        self._desired = tuple(desired)
-        self._prices = prices
-        self._now = now
-        self._known: tuple[tuple[Change, ...], PlanImpact | None] | None = None
-
-    def impact(self, plan: Plan) -> PlanImpact | None:
-        """Return the impact of *plan*; None where it is too much to compute.
-
-        A plan without changes needn't be given: it imports and computes for nothing.
-        """
-        from planner.forecast.plan_impact import TooManyOccurrences, plan_impact
-
-        if self._known is None or self._known[0] is not plan.changes:
-            try:
-                found = plan_impact(plan, self._desired, self._prices, self._now)
-            except TooManyOccurrences:
-                found = None
-            self._known = plan.changes, found
-        return self._known[1]
-
-    def refusal(self, plan: Plan, limit: float) -> str:
-        """Return why *plan* costs too much: it adds more than *limit* to the bill at worst."""
-        if not plan.pending:
-            return ""
-        impact = self.impact(plan)
-        if impact is None:
-            return f"{_too_many()} So --max-extra-cost {limit:.2f} can't be judged"
-        if impact.added_price <= limit:
-            return ""
-        from planner.render.plan_impact import extra_cost
-
-        return f"{extra_cost(impact)}, more than --max-extra-cost {limit:.2f} allows"
-
-
-def impact_of(
-    found: Plan, desired: Iterable[Schedule], prices: Prices, now: datetime, *, brief: bool
-) -> tuple[Section, ...]:
-    """Return a plan's impact on capacity and bill, summarized if *brief*.
-
-    A plan without changes has none, and imports and computes nothing more.
-    """
-    return sections_of(found, Outlook(desired, prices, now), brief=brief)
-
-
-def sections_of(found: Plan, outlook: Outlook, *, brief: bool) -> tuple[Section, ...]:
-    """Return the impact of a plan as sections, summarized if *brief*; none without changes."""
-    if not found.pending:
-        return ()
-    from planner.render.format import Section
-    from planner.render.plan_impact import impact_sections, impact_summary
-
-    ahead = outlook.impact(found)
-    if ahead is None:
-        return (Section("Capacity and bill ahead", (_too_many(),)),)
-    return impact_summary(ahead) if brief else impact_sections(ahead)
-
-
-def _too_many() -> str:
-    from planner.forecast.plan_impact import MOST_RUNS
-
-    return (
-        f"Not computed: in a year the schedules run more than {MOST_RUNS:,} times. "
-        "`planner preview --namespace NAMESPACE` shows one namespace's."
-    )
-
-
-def desired_state(
-    project: Project,
-    directory: Path,
-    now: datetime,
-    *,
-    follow: bool = False,
-    dated_zones: Collection[str] = (),
-) -> DesiredState:
-    """Return the schedules of *project* at *now*, compiled: the one way that all commands take.
-
-    Args:
-        project: The project that `planner.config.load.read` returned.
-        directory: Where it was read from. The notes of schedules name files below it
-            (``team/payroll.yaml``), so that they depend on neither its name nor its place.
-        now: Decides, by its year, what dated schedules cover.
-        follow: Whether running boosts follow the change of their window.
-        dated_zones: Time zones that the server reads differently: their windows are dated.
-    """
-    from planner.plan.model import DesiredState
-    from planner.schedules.compile import compile_project
-    from planner.schedules.spec import schedule_id
-
-    root = directory.resolve()
-
-    def renamed(window: Window) -> Window:
-        file = Path(window.place.file).resolve()
-        if not file.is_relative_to(root):
-            return window
-        name = file.relative_to(root).as_posix()
-        return replace(window, place=replace(window.place, file=name))
-
-    calendars = (
-        replace(calendar, windows=tuple(renamed(window) for window in calendar.windows))
-        for calendar in project.namespaces
-    )
-    return DesiredState(
-        project=project.name,
-        schedules=compile_project(
-            replace(project, namespaces=tuple(calendars)), now.date(), dated_zones
-        ),
-        policy=project.policy,
-        former=project.renamed_from,
-        follow=follow,
-        renamed={
-            schedule_id(one.namespace, one.name): schedule_id(one.namespace, one.renamed_from)
-            for one in project.windows
-            if one.renamed_from
-        },
-    )
-
-
-_SECTION = re.compile(r'^\s*\[\s*remote\s+"(?P<name>[^"]+)"\s*\]', re.IGNORECASE)
-_OTHER_SECTION = re.compile(r"^\s*\[")
-_URL = re.compile(r'^\s*url\s*=\s*"?(?P<url>[^"#;\n]+?)"?\s*$', re.IGNORECASE)
-_SCP = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[A-Za-z0-9.-]{2,}):(?P<path>(?!//).+)$")
-_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^@/]*@)?(?P<host>[^/:]+)(?::\d+)?/(?P<path>.+)$")
-
-
-def source_of(project: Project, directory: Path) -> Source:
-    """Return where the calendars of *project* in *directory* come from."""
-    from planner.plan.model import Source
-
-    if project.source:
-        return Source(project.source)
-    here = directory.resolve()
-    for root in (here, *here.parents):
-        if (root / ".git").exists():
-            remote = _remote_of(root / ".git")
-            if not remote:
-                break
-            path = here.relative_to(root).as_posix()
-            return Source(remote if path == "." else f"{remote}:{path}")
-    return Source(here.as_posix(), is_certain=False)
-
-
-def _remote_of(git: Path) -> str:
-    """Return the remote of the repository with the directory or link *git*; empty without."""
-    try:
-        if git.is_file():  # a work tree or a submodule: a line that says where the directory is
-            git = git.parent / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
-        common = git / "commondir"
-        if common.is_file():
-            git = git / common.read_text(encoding="utf-8").strip()
-        text = (git / "config").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    urls = _urls(text)
-    url = urls.get("origin") or next(iter(urls.values()), "")
-    return repository(url)
-
-
-def _urls(config: str) -> dict[str, str]:
-    """Return the URL of each remote in the text of a repository's configuration."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in config.splitlines():
-        if section := _SECTION.match(line):
-            name = section["name"]
-        elif _OTHER_SECTION.match(line):
-            name = ""
-        elif name and (url := _URL.match(line)):
-            found.setdefault(name, url["url"].strip())
-    return found
-
-
-def repository(url: str) -> str:
-    """Return the repository that a remote's *url* names: the same by SSH and by HTTPS.
-
-    Without user, password, port and ``.git``, so that no token is shown or recorded.
-
-    >>> repository("https://x-access-token:s3cret@github.com/acme/capacity.git")
-    'github.com/acme/capacity'
-    >>> repository("git@github.com:acme/capacity.git")
-    'github.com/acme/capacity'
-    """
-    match = _SCHEME.match(url) or _SCP.match(url)
-    name = f"{match['host'].lower()}/{match['path'].lstrip('/')}" if match else url
-    return name.rstrip("/").removesuffix(".git")

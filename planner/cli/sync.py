@@ -20,7 +20,7 @@ import typer
 
 from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, operator, report, run_async
 from planner.cli.output import colours, say
-from planner.cli.plan import (
+from planner.cli.request import (
     Adopt,
     AllowDelete,
     Calendars,

@@ -73,7 +73,7 @@ async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bo
 
 async def _server_and_project(directory: Path, name: str) -> tuple[Server, str]:
     """Return the server, and *name* or the name of the project in *directory*."""
-    from planner.cli.plan import connect_to
+    from planner.cli.request import connect_to
     from planner.config.load import read
     from planner.temporal.client import connect, server_of
 

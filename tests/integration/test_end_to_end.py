@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.demo import local_stack
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.forecast.timeline import (
     CapacityRecord,

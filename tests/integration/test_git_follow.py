@@ -18,7 +18,7 @@ from sync_helpers import QUIET_HOUR, eventually, polling
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.follow import FollowOptions, follower_of
-from planner.cli.plan import InFlight, SyncOptions, repository, request_of
+from planner.cli.request import InFlight, SyncOptions, repository, request_of
 from planner.config.load import read
 from planner.plan.model import Source
 from planner.temporal import sync_state

@@ -23,7 +23,7 @@ from temporalio.api.schedule.v1 import Schedule as Message
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.plan import impact_of
+from planner.cli.request import impact_of
 from planner.model import Prices
 from planner.render.plan import plan_json, plan_markdown, plan_text
 from planner.temporal.pause import choose, pause, resume

@@ -36,7 +36,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.errors import ServerError
 from planner.render.plan import plan_json, plan_markdown, plan_text

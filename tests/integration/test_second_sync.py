@@ -16,7 +16,7 @@ from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.plan import desired_state
+from planner.cli.request import desired_state
 from planner.config.load import read
 from planner.plan.model import LiveSchedule
 from planner.temporal import fetch as fetch_module

@@ -22,7 +22,7 @@ from temporalio.worker import Worker
 
 from planner.cli.boost import Wish, skip_next, take_back
 from planner.cli.boost import _boost as boost_by_hand
-from planner.cli.plan import InFlight, SyncOptions
+from planner.cli.request import InFlight, SyncOptions
 from planner.cli.status import Format, Options
 from planner.cli.status import _status as run
 from planner.cli.sync import RingOptions, SyncFormat
