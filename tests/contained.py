@@ -25,7 +25,10 @@ for path in "${shown[@]}"; do
   mount -o remount,ro,bind "$path"
   number=$((number + 1))
 done
-for place in "${hidden[@]}" /run /; do mount -o remount,ro,bind "$place"; done
+for place in "${hidden[@]}" /run /; do
+  if [ "$place" = "$scratch" ]; then chmod 1777 "$place"
+  else mount -o remount,ro,bind "$place"; fi
+done
 cd /
 exec setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all \
   --inh-caps=-all -- "$@"
@@ -49,20 +52,25 @@ def can_contain() -> bool:
 
 
 def contained(
-    command: Sequence[str], environ: Mapping[str, str], shown: Sequence[Path]
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    shown: Sequence[Path],
+    scratch: str = "",
 ) -> subprocess.Popen[str]:
-    """Start *command* as `USER` with nothing but *environ*, able to write nowhere.
+    """Start *command* as `USER` with nothing but *environ*, able to write to *scratch* only.
 
     Args:
         command: The program, by its path, and its arguments.
         environ: All of its environment.
         shown: What it may read, at the same paths; nothing else is left of `HIDDEN`, and of the
             directories at the root that these are in.
+        scratch: The one of `HIDDEN` that it may write to; it is empty and not anyone else's.
     """
     hidden = sorted(HIDDEN | {f"/{path.parts[1]}" for path in shown} - SYSTEM)
     listed = " ".join(f"'{path}'" for path in shown)
     apart = ["unshare", "--mount", "--propagation", "private"]
     head = f"set -euo pipefail\nmount -t tmpfs tmpfs /run\nuser={USER}\nshown=({listed})\n"
+    head += f"scratch='{scratch}'\n"
     head += f"hidden=({' '.join(hidden)})\n"
     return subprocess.Popen(
         [*apart, "bash", "-c", head + SCRIPT, "contained", *command],

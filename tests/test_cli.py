@@ -113,6 +113,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
 def test_help_imports_nothing_slow() -> None:
     """Commands import the SDK, HTTP and the holiday data only where they are used."""
     slow = ["temporalio", "httpx", "holidays", "icalendar", "jinja2", "numpy", "pydantic"]
+    slow += ["asyncio"]
     code = (
         "import sys; from planner.cli.main import commands; commands(); "
         f"print([m for m in {slow} if m in sys.modules])"

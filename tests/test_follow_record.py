@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 from planner.cli.follow import FollowOptions
 from planner.cli.main import exit_code_of
 from planner.render.status import followed_json, followed_text
-from planner.temporal.follow import _brief
+from planner.temporal.follow import LONGEST_LOOK, Pace, _brief
 from workflows.contract import RoundView, WatchdogReport
 from workflows.contract.follow import (
     FollowRecord,
     FollowState,
     after_look,
     follow_headline,
+    follow_problems,
     follow_state,
     is_alarming,
     is_news,
@@ -83,8 +85,18 @@ def test_what_is_put_on_record(after: FollowRecord, expected: bool) -> None:
     assert is_news(None, after)
 
 
+async def test_it_is_unhealthy_once_no_look_comes() -> None:
+    """A look may take half an hour besides the time between two; then the process is restarted."""
+    now = asyncio.get_running_loop().time()
+    pace = Pace(timedelta(minutes=5))
+    assert pace.is_kept  # none has begun
+    assert Pace(pace.every, begun=now - 5 * 60 - LONGEST_LOOK + 60).is_kept
+    assert not Pace(pace.every, begun=now - 5 * 60 - LONGEST_LOOK - 1).is_kept
+
+
 REFUSED = after_look(RUNS, NOW, head=B, refused="calendars/a.yaml:3: no")
 AWAY = after_look(RUNS, NOW, fault="no answer")
+ENDED = replace(RUNS, ended=NOW)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +110,14 @@ AWAY = after_look(RUNS, NOW, fault="no answer")
         (AWAY, 30, "away", False),
         (AWAY, 31, "away", True),
         (after_look(REFUSED, NOW, fault="no answer"), 0, "away", True),
+        (ENDED, 0, "stopped", False),
+        (ENDED, 91, "stopped", True),
+        (after_look(ENDED, NOW), 0, "current", False),
     ],
     ids=[
         *("runs", "an hour and three looks", "nobody looks", "looked once", "refused"),
         *("away for a moment", "away for long", "refused and away"),
+        *("ended in order", "ended, and no other came", "followed again"),
     ],
 )
 def test_states(record: FollowRecord, minutes: int, state: FollowState, alarming: bool) -> None:
@@ -123,6 +139,10 @@ def test_what_is_shown() -> None:
     ]
     (value,) = followed_json([(both, A)], NOW)
     assert (value["state"], value["running"], value["newest"]) == ("away", A, B)
+    assert follow_problems(ENDED, NOW + 2 * MINUTE) == [
+        "its follower ended in order 2m ago; no other has looked since"
+    ]
+    assert followed_json([(ENDED, A)], NOW)[0]["ended"] == "2027-01-31T23:00:00Z"
     assert follow_headline(RUNS, "").endswith("but another sync has written since")
     assert follow_headline(replace(RUNS, applied="")).endswith("no commit of it was applied yet")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -67,6 +66,8 @@ def dev(
 
 async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: Path | None) -> int:
     """Run the local stack, and sync whenever a file has changed."""
+    import asyncio
+
     from planner.cli.demo import local_stack
 
     say("Starting a Temporal server, its UI, a simulated Temporal Cloud and a worker …")
@@ -190,6 +191,7 @@ async def _serve(
     loads: Mapping[str, Load],
 ) -> None:
     """Serve until interrupted; the URL goes to stdout, for scripts to read."""
+    import asyncio
     import signal
 
     from planner.simulator import Simulator

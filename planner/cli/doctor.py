@@ -7,7 +7,6 @@ where they go, and sends a test of them.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -161,6 +160,8 @@ async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Che
     Failures with the same words are one sentence. Without a namespace only the way there is
     checked.
     """
+    import asyncio
+
     from planner.render.format import counted
 
     names = sorted(set(namespaces))
@@ -189,6 +190,8 @@ def _sentence(problem: str, names: list[str]) -> str:
 
 async def _unread(cloud: CloudClient, namespace: str) -> str:
     """Return why *namespace* can't be read; empty where it can."""
+    import asyncio
+
     from workflows.cloud import CloudError
 
     try:
@@ -203,6 +206,8 @@ async def _unread(cloud: CloudClient, namespace: str) -> str:
 
 async def _unreachable(cloud: CloudClient) -> str:
     """Return why the Cloud API doesn't answer; that it knows no such namespace is an answer."""
+    import asyncio
+
     from workflows.cloud import PermanentError, TemporaryError, Unauthorized
 
     try:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,12 +27,8 @@ from planner.errors import Refused, ServerError
 
 if TYPE_CHECKING:
     from planner.temporal.client import Server
-    from planner.temporal.follow import Follower
+    from planner.temporal.follow import Follower, Pace
     from planner.temporal.sync import SyncRequest
-
-LONGEST_LOOK = 1_800.0
-"""Seconds that a look may take, besides the time between two, before the process is unhealthy.
-A look may wait for another sync."""
 
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=1)
 """The least and the greatest time between two looks."""
@@ -198,12 +191,15 @@ def _request(options: FollowOptions, directory: Path, now: datetime) -> SyncRequ
 
 
 async def _follow(options: FollowOptions) -> int:
+    import asyncio
+    import signal
+
     from planner.temporal.client import connect, server_of
-    from planner.temporal.follow import log
+    from planner.temporal.follow import Pace, keep_looking, log
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        store = Path(stack.enter_context(TemporaryDirectory(prefix="planner-follow-")))
+        store = _store(stack)
         server = server_of(await connect(on_notice=log), on_notice=log)
         follower = follower_of(options, store, server)
         await follower.recover(datetime.now(UTC))
@@ -212,68 +208,37 @@ async def _follow(options: FollowOptions) -> int:
             if record.fault:
                 return EXIT_ERROR
             return Refused.exit_code if record.refused else EXIT_DONE
-        pace = _Pace(options.every)
+        pace = Pace(options.every)
         if options.health:
             await stack.enter_async_context(_health(options.health, follower, pace))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         log(f"following {follower.record.name}; Ctrl-C ends it", event="follower started")
-        await _until(stop, asyncio.ensure_future(_keep_looking(follower, pace)))
+        await keep_looking(follower, pace, stop)
     log("the follower has stopped", event="follower stopped")
     return EXIT_DONE
 
 
-@dataclass
-class _Pace:
-    """When the looks of a follower come, by the loop's clock."""
+def _store(stack: AsyncExitStack) -> Path:
+    """Return a new directory for the clone, which *stack* removes.
 
-    every: timedelta
-    begun: float = 0.0
-
-    def begin(self) -> None:
-        self.begun = asyncio.get_running_loop().time()
-
-    @property
-    def left(self) -> float:
-        """Seconds to the next look."""
-        return self.begun + self.every.total_seconds() - asyncio.get_running_loop().time()
-
-    @property
-    def is_kept(self) -> bool:
-        return not self.begun or self.left > -LONGEST_LOOK
-
-
-async def _keep_looking(follower: Follower, pace: _Pace) -> None:
-    while True:
-        pace.begin()
-        await follower.look(datetime.now(UTC))
-        await asyncio.sleep(max(0.0, pace.left))
-
-
-async def _until(stop: asyncio.Event, work: asyncio.Future[None]) -> None:
-    """Let *work* go on until *stop*: an interrupted look is taken up by the next follower."""
-    stopped = asyncio.ensure_future(stop.wait())
+    Raises:
+        ServerError: This machine has no place for it.
+    """
     try:
-        await asyncio.wait(
-            cast("set[asyncio.Future[Any]]", {work, stopped}), return_when=asyncio.FIRST_COMPLETED
-        )
-        if work.done():
-            await work
-    finally:
-        for each in (work, stopped):
-            each.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        return Path(stack.enter_context(TemporaryDirectory(prefix="planner-follow-")))
+    except OSError as error:
+        raise ServerError(f"there is no place for a clone: {error.strerror}; set TMPDIR") from error
 
 
 @asynccontextmanager
-async def _health(address: str, follower: Follower, pace: _Pace) -> AsyncIterator[None]:
+async def _health(address: str, follower: Follower, pace: Pace) -> AsyncIterator[None]:
     """Serve the health checks: healthy while looks come, ready while nothing is away."""
     from workflows.observability import health_endpoint
 
     def problems() -> list[str]:
-        record = follower.record
-        return ["no look yet"] if record.at is None else [record.fault] if record.fault else []
+        fault = follower.record.fault
+        return ["no look yet"] if not follower.has_looked else [fault] if fault else []
 
     try:
         async with health_endpoint(*parse_address(address), lambda: pace.is_kept, problems):

@@ -138,6 +138,7 @@ def followed_json(
             "refused_since": record.refused_since and format_instant(record.refused_since),
             "fault": record.fault,
             "fault_since": record.fault_since and format_instant(record.fault_since),
+            "ended": record.ended and format_instant(record.ended),
         }
         for record, last_commit in followed
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
@@ -74,6 +73,8 @@ async def temporal_server(
 
 async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
     """Start the server from an installed binary, else from the SDK's download."""
+    import asyncio
+
     from temporalio.testing import WorkflowEnvironment
 
     from planner.temporal.client import default_runtime

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from logging import INFO, WARNING, getLogger
 from pathlib import Path
+from typing import Any
 
 from planner.errors import InputError, PlannerError, Problem, Refused, ServerError
 from planner.temporal.apply import Outcome
@@ -42,6 +43,13 @@ DEPTHS = (50, 1_000, 2**31 - 1)
 
 SYNC_EVERY = timedelta(hours=1)
 """How often a commit that runs is synced again: it extends dated schedules, and mends."""
+
+LONGEST_LOOK = 1_800.0
+"""Seconds that a look may take, besides the time between two, before the process is unhealthy.
+A look may wait for another sync."""
+
+END_WITHIN = 5.0
+"""Seconds that a follower which ends takes for its record at most."""
 
 SHOWN_PROBLEMS = 5
 """Problems of files that a refusal quotes."""
@@ -246,6 +254,10 @@ class Follower:
         path: The directory of the calendars in the repository.
         every: The time between two looks; None looks once.
         allow_rewrite: Take a commit that the one which runs is no ancestor of.
+
+    Attributes:
+        record: What is known, first from the follower before.
+        has_looked: Whether it has looked itself.
     """
 
     repository: Repository
@@ -256,6 +268,7 @@ class Follower:
     every: timedelta | None = None
     allow_rewrite: bool = False
     record: FollowRecord = field(init=False)
+    has_looked: bool = field(default=False, init=False)
     _recorded: FollowRecord | None = None
     _synced: datetime | None = None
     _rolling: str = ""
@@ -310,6 +323,7 @@ class Follower:
             refused=refused,
             fault=fault,
         )
+        self.has_looked = True
         self._log_change(before)
         await self._put_on_record()
         return self.record
@@ -416,15 +430,76 @@ class Follower:
         if before.fault and not after.fault:
             log("the repository and the server answer again")
 
+    async def end(self, now: datetime) -> None:
+        """Put on record that nobody looks from *now* on, until another follower does."""
+        if self.record.at is None:
+            return
+        self.record = replace(self.record, ended=now)
+        with contextlib.suppress(TimeoutError):  # its age says the same, later
+            async with asyncio.timeout(END_WITHIN):
+                await self._put_on_record()
+
     async def _put_on_record(self) -> None:
         """Write the record where it says something new; a look doesn't fail for it."""
-        if not is_news(self._recorded, self.record):
-            return
         try:
-            await write_follow(self.server, self.record)
-            self._recorded = self.record
+            if is_news(self._recorded, self.record) or await self._has_another_ended():
+                await write_follow(self.server, self.record)
+                self._recorded = self.record
         except ServerError as error:
             log(str(error), level=WARNING)
+
+    async def _has_another_ended(self) -> bool:
+        """Tell whether another follower, which this one replaces, put its end on record since."""
+        found = await read_follow(self.server, self.record.id)
+        return found is not None and found.ended is not None
+
+
+@dataclass
+class Pace:
+    """When the looks of a follower come, by the loop's clock."""
+
+    every: timedelta
+    begun: float = 0.0
+
+    def begin(self) -> None:
+        """Begin a look."""
+        self.begun = asyncio.get_running_loop().time()
+
+    @property
+    def left(self) -> float:
+        """Seconds to the next look."""
+        return self.begun + self.every.total_seconds() - asyncio.get_running_loop().time()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the look that is due has come, or was begun less than `LONGEST_LOOK` ago."""
+        return not self.begun or self.left > -LONGEST_LOOK
+
+
+async def keep_looking(follower: Follower, pace: Pace, stop: asyncio.Event) -> None:
+    """Look again and again until *stop*, and put the end on record.
+
+    An interrupted look is taken up by the next follower.
+    """
+
+    async def look() -> None:
+        while True:
+            pace.begin()
+            await follower.look(datetime.now(UTC))
+            await asyncio.sleep(max(0.0, pace.left))
+
+    work, stopped = asyncio.ensure_future(look()), asyncio.ensure_future(stop.wait())
+    both: set[asyncio.Future[Any]] = {work, stopped}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            await work
+    finally:
+        for each in both:
+            each.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+    await follower.end(datetime.now(UTC))
 
 
 def _inside(root: Path, path: str) -> Path:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import Callable
-from contextlib import suppress
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from git_remote import TOKEN, Remote
 from sync_helpers import QUIET_HOUR, eventually, polling
@@ -23,6 +24,7 @@ from planner.config.load import read
 from planner.plan.model import Source
 from planner.temporal import sync_state
 from planner.temporal.client import Server, server_of
+from planner.temporal.dev_server import free_port
 from planner.temporal.fetch import describe, list_schedules
 from planner.temporal.follow import Follower
 from planner.temporal.rings import stop
@@ -355,6 +357,111 @@ async def test_a_commit_goes_ring_by_ring(place: Place) -> None:
         assert live
         assert live.schedule
         assert live.schedule.request.tru == 6  # the ring that has the newer one keeps it
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda place: place.remote.commit(calendar(place.project, "payroll", "close")), 0),
+        (lambda place: None, 0),
+        (lambda place: place.remote.commit({"bad.yaml": "namespace: [\n"}), 3),
+        (lambda place: place.remote.bare.rename(place.remote.home / "gone"), 1),
+    ],
+    ids=["a commit", "nothing to do", "a refused commit", "no repository"],
+)
+async def test_one_look_ends_as_a_sync_does(
+    place: Place, change: Callable[[Place], object], code: int
+) -> None:
+    """`--once`, by its exit code; the log, on stderr, has the reason."""
+    place.remote.commit(calendar(place.project, "payroll"))
+    await (await place.follower()).look(place.now)
+    change(place)
+    done = await planner("follow", str(place.remote.bare), "--once")
+    assert done.returncode == code, done.stderr
+    words = {0: "", 3: "is refused since", 1: "away for"}
+    assert words[code] in done.stderr
+    assert (await place.record()).ended is None
+
+
+@asynccontextmanager
+async def following(*arguments: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """Run `planner follow`, with a client of its health checks."""
+    port = free_port(0)
+    command = ("follow", *arguments, "--every", "1s", "--health", f"127.0.0.1:{port}")
+    process = await asyncio.create_subprocess_exec(PLANNER, *command, stderr=PIPE)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+            yield process, http
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        print((await process.communicate())[1].decode())
+
+
+async def ends(process: Process) -> int:
+    """Return the exit code of *process* after SIGTERM; it has ten seconds."""
+    process.terminate()
+    return await asyncio.wait_for(process.wait(), 10)
+
+
+async def test_its_health_and_its_end(place: Place) -> None:
+    """Ready while the repository answers; SIGTERM ends it, and its record says so at once."""
+    place.remote.commit(calendar(place.project, "payroll"))
+    gone = place.remote.home / "gone"
+
+    async with following(str(place.remote.bare)) as (process, http):
+
+        async def answers(path: str, status: int, words: str) -> None:
+            reply = await http.get(path)
+            assert (reply.status_code, words in reply.text) == (status, True), reply.text
+
+        await eventually(lambda: answers("/readyz", 200, ""), within=60)
+        await answers("/healthz", 200, "ok")
+        place.remote.bare.rename(gone)
+        await eventually(lambda: answers("/readyz", 503, "git fetch: fatal: "))
+        await answers("/healthz", 200, "ok")
+        gone.rename(place.remote.bare)
+        await eventually(lambda: answers("/readyz", 200, ""))
+        assert await ends(process) == 0
+    ended = await place.record()
+    assert ended.ended is not None
+    assert follow_state(ended, datetime.now(UTC)) == "stopped"
+    status = await planner("status")
+    assert "its follower ended in order" in " ".join(status.stdout.split())
+    await (await place.follower()).look(datetime.now(UTC))
+    assert (await place.record()).ended is None
+
+
+async def test_the_end_of_one_that_was_replaced_is_taken_back(place: Place) -> None:
+    """As in a rolling update: the new one looks before the old one ends, and goes on."""
+    place.remote.commit(calendar(place.project, "payroll"))
+    old, new = await place.follower(), await place.follower()
+    await old.look(place.now)
+    await new.recover(place.now)
+    await new.look(place.now + EVERY)
+    await old.end(place.now + EVERY)
+    assert follow_state(await place.record(), place.now + EVERY) == "stopped"
+    await new.look(place.now + 2 * EVERY)
+    assert follow_state(await place.record(), place.now + 2 * EVERY) == "current"
+
+
+async def test_it_ends_while_the_remote_keeps_it_waiting(place: Place) -> None:
+    """SIGTERM in a fetch that takes for ever: git ends with it."""
+    reached, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        await reader.read()  # until git closes it; nothing is ever answered
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, following(f"http://127.0.0.1:{port}/capacity.git") as (process, http):
+        await asyncio.wait_for(reached.wait(), 60)
+        assert (await http.get("/readyz")).status_code == 503  # no look yet
+        assert await ends(process) == 0
+        await asyncio.wait_for(left.wait(), 10)
 
 
 async def test_a_follower_that_is_killed_while_it_applies(

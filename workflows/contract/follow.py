@@ -57,6 +57,7 @@ class FollowRecord:
         fault: What keeps the follower from its work: the repository, the server. Empty where
             nothing does.
         fault_since: Since when.
+        ended: When the follower ended in order; None while it looks, and where it was killed.
     """
 
     source: str
@@ -72,6 +73,7 @@ class FollowRecord:
     refused_since: datetime | None = None
     fault: str = ""
     fault_since: datetime | None = None
+    ended: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -115,6 +117,7 @@ def after_look(
         refused_since=(before.refused_since or now) if refused else None,
         fault=fault[:LONGEST_WORDS],
         fault_since=(before.fault_since or now) if fault else None,
+        ended=None,
     )
 
 
@@ -127,11 +130,17 @@ def is_news(before: FollowRecord | None, after: FollowRecord) -> bool:
 
 def follow_state(record: FollowRecord, now: datetime) -> FollowState:
     """Return the state of what is followed at *now*, by its *record*."""
-    if record.interval and record.at and now - record.at > _patience(record, STOPPED_AFTER):
+    if record.ended or _is_silent(record, now):
         return "stopped"
     if record.fault:
         return "away"
     return "refused" if record.refused else "current"
+
+
+def _is_silent(record: FollowRecord, now: datetime) -> bool:
+    """Tell whether the last look is older than a follower leaves its record as it is."""
+    age = now - record.at if record.interval and record.at else timedelta()
+    return age > _patience(record, STOPPED_AFTER)
 
 
 def _patience(record: FollowRecord, least: timedelta) -> timedelta:
@@ -147,7 +156,10 @@ def follow_problems(record: FollowRecord, now: datetime) -> list[str]:
     if record.fault and record.fault_since:
         age = format_age(now - record.fault_since)
         found.append(f"away for {age}, since {_minute(record.fault_since)}: {record.fault}")
-    if follow_state(record, now) == "stopped" and record.at:
+    if record.ended:
+        age = format_age(now - record.ended)
+        found.append(f"its follower ended in order {age} ago; no other has looked since")
+    elif _is_silent(record, now) and record.at:
         age = format_age(now - record.at)
         found.append(f"nobody follows it any more: the last look was {age} ago")
     return found
@@ -173,8 +185,11 @@ def follow_headline(record: FollowRecord, last_commit: str | None = None) -> str
 
 
 def is_alarming(record: FollowRecord, now: datetime) -> bool:
-    """Tell whether a person should hear of it: at once of a refusal, later of what may pass."""
-    if record.refused or follow_state(record, now) == "stopped":
+    """Tell whether a person should hear of it: at once of a refusal, later of what may pass.
+
+    A follower that ended in order may be one that is being replaced.
+    """
+    if record.refused or _is_silent(record, now):
         return True
     if not record.fault or record.fault_since is None:
         return False
