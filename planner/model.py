@@ -501,7 +501,7 @@ class NamespaceCalendar:
     """The calendar of one namespace.
 
     *fleets* are its own and those of planner.yaml, sorted by name; *fleet_places* says where
-    each is declared.
+    each is declared. *lead* is that of windows which say none.
     """
 
     namespace: str
@@ -512,6 +512,7 @@ class NamespaceCalendar:
     guard_rails: GuardRails = GuardRails()
     holidays: Holidays = Holidays()
     fleets: tuple[Fleet, ...] = ()
+    lead: timedelta = timedelta(minutes=10)
     place: Place = field(default=Place("", 0), compare=False)
     fleet_places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 

@@ -14,6 +14,7 @@ from usage_helpers import HOUR, NAMESPACE, START, usage
 
 from planner.cli.history import _judged
 from planner.cli.main import exit_code_of
+from planner.forecast.history import History
 from planner.simulator.usage import openmetrics
 
 CALENDAR = f"""\
@@ -133,6 +134,56 @@ def test_the_thresholds_of_planner_yaml_count(
     assert (before, found()) == ((4, [4]), (6, [10]))
     assert exit_code_of(asked) == 0
     assert "would have used to 50 %" in " ".join(capsys.readouterr().out.split())
+
+
+@needs_prometheus
+def test_without_calendars_those_of_the_usual_place_say_what_is_accepted(
+    calendars: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Records are judged by their planner.yaml; one that can't be used is said."""
+    later = START.replace(day=18)
+    found = made([run(lease(start=later, until=later + HOUR))])
+
+    async def kept(*_: object) -> History:
+        return found
+
+    monkeypatch.setattr("planner.cli.history.fetch_history", kept)
+    monkeypatch.chdir(calendars)
+    asked = ["report", "--from", "2026-10-18", "--to", "2026-10-19", "--check"]
+    assert exit_code_of([*asked, NAMESPACE]) == 2, "120 Actions were throttled by day"
+    usual = Path(calendars) / "calendars"
+    usual.mkdir()
+    write_calendars(usual)
+    with (usual / "planner.yaml").open("a") as planner:
+        planner.write("usage: {max_throttled: 120}\n")
+    assert exit_code_of([*asked, NAMESPACE]) == 0
+    assert "Accepted: up to 120 throttled" in capsys.readouterr().out
+    (usual / "payments.yaml").write_text("windows: {night: {tru: many}}\n")
+    assert exit_code_of([*asked, NAMESPACE]) == 2
+    assert "problems, so that its prices and 'usage' don't count" in capsys.readouterr().out
+
+
+@needs_prometheus
+def test_suggested_windows_have_the_lead_of_the_calendar(
+    calendars: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own default, else that of planner.yaml, else ten minutes."""
+    planner, payments = Path(calendars) / "planner.yaml", Path(calendars) / "payments.yaml"
+
+    def lead() -> int:
+        capsys.readouterr()
+        arguments = ["suggest", "--calendars", calendars, *DAYS, "--format", "json"]
+        assert exit_code_of(arguments) == 0
+        (window,) = json.loads(capsys.readouterr().out)["namespaces"][0]["windows"]
+        return int(window["lead_seconds"])
+
+    assert lead() == 600
+    planner.write_text(planner.read_text() + "defaults: {lead: 20m}\n")
+    assert lead() == 1200
+    payments.write_text(payments.read_text() + "defaults: {lead: 0m}\n")
+    assert lead() == 0
 
 
 @pytest.mark.parametrize("command", ["report", "backtest"])

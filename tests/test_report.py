@@ -299,6 +299,19 @@ def test_the_real_cost_needs_every_hour_of_the_billing_report() -> None:
     assert "billed: 5 of 6 hours" in cost_sentence(one, "USD")
 
 
+def test_an_end_on_an_hour_mark_is_hinted_at() -> None:
+    """Whether it took an hour more, or might have; an end elsewhere can't."""
+
+    def hint(minutes: int = 248, **changes: Any) -> str:
+        levels = [0.0] * 112 + [8.0] * minutes + [0.0] * (1440 - 112 - minutes)
+        (one,) = report(usage(1440, tru=levels), boost(**changes)).occurrences
+        return cost_sentence(one, "USD").partition("unknown")[2]
+
+    assert hint(250) == "; the hour after its end at 06:00 sharp is among them: end 5 min earlier"
+    assert hint() == "; it ends at 06:00 sharp: a revert that is slow bills one more hour"
+    assert hint(end=ENDS - 5 * MINUTE, until=ENDS - 4 * MINUTE) == ""
+
+
 def test_without_metrics_the_record_says_how_many_tru_were_paid() -> None:
     """And without a record the calendar does; whether they were used isn't known."""
     unseen = usage(1440, unseen=range(1440))
@@ -472,7 +485,8 @@ Thu 2026-10-15  payments-prod.a1b2c/payroll: 8 TRU, throttled
     on-demand at least 238 minutes above what it would have allowed (238 of 240
               minutes seen)
     paid      6 hours; none unused; 1 unknown for want of minutes seen
-    cost      foreseen at most USD 630.00 for idle hours; billed: unknown
+    cost      foreseen at most USD 630.00 for idle hours; billed: unknown; the
+              hour after its end at 06:00 sharp is among them: end 5 min earlier
 
 Throttled outside of any window:
   payments-prod.a1b2c: 2026-10-15 00:03 to 00:04, APS: throttled 60 Actions in 1

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     from planner.evidence.backtest import Backtest
     from planner.evidence.report import Billed, Report
     from planner.forecast.history import History
-    from planner.model import Horizon, Project
+    from planner.model import Horizon, Prices, Project
     from planner.temporal.watchdog import Verify
     from planner.usage.prometheus import PrometheusSource
     from workflows.contract.findings import BoostVerdict, WindowRun
+
+CALENDARS = Path("calendars")
+"""Where calendars usually are: their settings count where none are named."""
 
 REPORT_DAYS = 31
 """The days before now that a report is on where no time is named."""
@@ -88,7 +91,8 @@ def report_command(
     throttled, throttled, or unknown), what was in force, what on-demand would have done,
     hours paid and unused, and the cost. Without --from, of the last 31 days. Usage is read
     from PLANNER_PROMETHEUS_URL, billed cost by the key in PLANNER_BILLING_KEY_FILE. What
-    wasn't seen is never taken for not throttled.
+    wasn't seen is never taken for not throttled. Prices and what is accepted are those of
+    planner.yaml: of --calendars, else of calendars/ where that is there.
     """
     run_async(_report(namespace, past(start, end, REPORT_DAYS), output, calendars, check=check))
 
@@ -167,21 +171,22 @@ async def _report(
     from planner.model import Prices
 
     project = read(calendars) if calendars else None
-    prices = project.prices if project else Prices()
+    settings, more = (project, []) if project else _settings_here()
+    prices = settings.prices if settings else Prices()
     chosen = [
         each
         for each in (project.namespaces if project else ())
         if namespace in ("", each.namespace)
     ]
     async with open_usage() as source:
-        found, notes = await _history(namespace, horizon, project)
+        found, notes = await _history(namespace, horizon, prices, is_needed=project is None)
         recorded = found.boosts if found else ()
         names = {one.namespace for one in recorded} | {each.namespace for each in chosen}
         names |= {namespace} - {""}
         usages = [await source.usage(name, horizon.start, horizon.end) for name in sorted(names)]
         count = source.client.requests
         where = f"{source.client.name} at {source.client.url}, {count} requests"
-    billed, billing, more = await _billed(horizon)
+    billed, billing, failures = await _billed(horizon)
     report = report_of(
         usages,
         recorded,
@@ -193,33 +198,47 @@ async def _report(
             records=_records(found),
             calendars=f"{len(chosen)} of {calendars}, as they stand" if calendars else "",
             billing=billing,
-            notes=(*notes, *more),
+            notes=(*notes, *failures, *more),
         ),
         calendars={each.namespace: each for each in chosen},
         billed=billed,
-        max_throttled=project.usage.max_throttled if project else 0,
+        max_throttled=settings.usage.max_throttled if settings else 0,
     )
     print(_printed(report, output))
     return EXIT_CHANGES if check and not report.is_clean else EXIT_DONE
 
 
+def _settings_here() -> tuple[Project | None, list[str]]:
+    """Return the project of the usual directory, where it is there, and why it can't be used."""
+    from planner.config.load import read
+    from planner.errors import InputError
+    from planner.render.format import counted
+
+    if not (CALENDARS / "planner.yaml").is_file():
+        return None, []
+    try:
+        return read(CALENDARS), []
+    except InputError as error:
+        count = counted(len(error.problems), "problem")
+        return None, [f"{CALENDARS} has {count}, so that its prices and 'usage' don't count"]
+
+
 async def _history(
-    namespace: str, horizon: Horizon, project: Project | None
+    namespace: str, horizon: Horizon, prices: Prices, *, is_needed: bool
 ) -> tuple[History | None, list[str]]:
     """Return what the Temporal server keeps of boosts.
 
-    With calendars the report goes without it, and says so.
+    With calendars it isn't needed: the report goes without it, and says so.
 
     Raises:
-        ServerError: It can't be read, and there are no calendars.
+        ServerError: It can't be read, and is needed.
     """
     from planner.cli.history import fetch_history
-    from planner.model import Prices
 
     try:
-        return await fetch_history(namespace, horizon, project.prices if project else Prices()), []
+        return await fetch_history(namespace, horizon, prices), []
     except ServerError as error:
-        if project is None:
+        if is_needed:
             raise
         return None, [f"no records of boosts: {error}"]
 

@@ -81,7 +81,9 @@ def _settings(project: Project, namespace: str, timezone: str) -> dict[str, Sett
     from planner.evidence.hot_slots import Setting
 
     known = {
-        each.namespace: Setting(each.timezone, each.holidays, each.guard_rails, each.baseline)
+        each.namespace: Setting(
+            each.timezone, each.holidays, each.guard_rails, each.baseline, each.lead
+        )
         for each in project.namespaces
     }
     if not namespace:

@@ -309,6 +309,7 @@ def _calendar_of(
         guard_rails=context.guard_rails,
         holidays=context.holidays,
         fleets=context.fleets,
+        lead=_first(DEFAULT_LEAD, *(each.lead for each in context.defaults)),
         place=Place(document.file, line_of(("namespace",))),
         fleet_places={
             **settings.fleet_places(context.calendar.namespace),

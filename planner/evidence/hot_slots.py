@@ -42,22 +42,24 @@ class Sizing:
     Attributes:
         share: The part of what on-demand allows, from which on a minute is hot.
         headroom: What the highest demand is multiplied by, before it is rounded up.
-        lead: How long before its start a window's capacity is requested.
     """
 
     share: float = USUAL_THRESHOLDS.share
     headroom: float = USUAL_THRESHOLDS.headroom
-    lead: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a namespace's calendar says already: its clock, holidays, limits, baseline."""
+    """What a namespace's calendar says already.
+
+    Its clock, holidays, limits and baseline, and the lead of windows that say none.
+    """
 
     timezone: str = "UTC"
     holidays: Holidays = Holidays()
     guard_rails: GuardRails = field(default_factory=GuardRails)
     baseline: Capacity | None = None
+    lead: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,14 @@ def suggest(usage: Usage, setting: Setting, sizing: Sizing = USUAL) -> Suggestio
     ]
     decided = _merged([each for each in found if each.evidence.sure >= LEAST_SURE])
     undecided = [each for each in found if each.evidence.sure < LEAST_SURE]
-    windows = list(_written(decided, usage.namespace, setting, sizing))
+    windows = list(_written(decided, usage.namespace, setting))
     within = _within_hours(windows, setting.guard_rails, usage.end)
     # What may be meant by several rules isn't covered, though it is explained.
     uncovered = search.residual([each.rule for each in found if each not in undecided])
     return replace(
         nothing,
         windows=tuple(each for each in windows if each in within),
-        undecided=tuple(_written(undecided, usage.namespace, setting, sizing)),
+        undecided=tuple(_written(undecided, usage.namespace, setting)),
         left_out=tuple(each for each in windows if each not in within),
         unexplained=tuple(history.stretches(search.residual(rules))),
         hot_hours=float(np.count_nonzero(history.hot)) * SLOT / 60,
@@ -183,7 +183,7 @@ def _joined(one: _Found, other: _Found) -> _Found:
 
 
 def _written(
-    found: Sequence[_Found], namespace: str, setting: Setting, sizing: Sizing
+    found: Sequence[_Found], namespace: str, setting: Setting
 ) -> Iterator[SuggestedWindow]:
     """Yield the windows of *found*, each under a name of its own."""
     names: dict[str, int] = {}
@@ -204,7 +204,7 @@ def _written(
                 asked=f"{one.rule.tru} TRU",
                 timezone=setting.timezone,
                 length=Duration(timedelta(minutes=(end - start) * SLOT)),
-                lead=sizing.lead,
+                lead=setting.lead,
                 roll=one.day_rule.roll,
                 skip=one.day_rule.skip,
                 holidays=setting.holidays,

@@ -21,6 +21,7 @@ from planner.evidence.report import (
     Verdict,
     verdicts,
 )
+from planner.forecast.cost import floor_hour
 from planner.forecast.preview import Lane
 from planner.forecast.timeline import combine_steps, occurrences_in
 from planner.model import Horizon, Occurrence, merge_spans
@@ -200,14 +201,25 @@ def paid_hours_sentence(hours: tuple[PaidHour, ...]) -> str:
 
 
 def cost_sentence(one: OccurrenceReport, currency: str) -> str:
-    """Return the real cost beside the foreseen."""
+    """Return the real cost beside the foreseen, and what an end on an hour mark did to it."""
     foreseen = f"foreseen at most {fmt.money(one.boost.foreseen_price, currency)} for idle hours"
     if one.billed_cost is not None:
         count = fmt.counted(len(one.hours), "hour")
         billed = fmt.money(one.billed_cost, currency)
-        return f"{billed} billed for the {count}, work included; {foreseen}"
+        return f"{billed} billed for the {count}, work included; {foreseen}{_exact_end(one)}"
     known = sum(hour.billed is not None for hour in one.hours)
-    return f"{foreseen}; billed: {f'{known} of {len(one.hours)} hours' if known else 'unknown'}"
+    billed = f"{known} of {len(one.hours)} hours" if known else "unknown"
+    return f"{foreseen}; billed: {billed}{_exact_end(one)}"
+
+
+def _exact_end(one: OccurrenceReport) -> str:
+    """Return the hint of the foresight about an end on an hour mark; empty for other ends."""
+    end = one.boost.end
+    if end is None or end != floor_hour(end):
+        return ""
+    if any(hour.hour == end for hour in one.hours):
+        return f"; the hour after its end at {end:%H:%M} sharp is among them: end 5 min earlier"
+    return f"; it ends at {end:%H:%M} sharp: a revert that is slow bills one more hour"
 
 
 def _outside_lines(report: Report) -> Iterator[str]:
