@@ -7,15 +7,18 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import tzdata
 
-from planner.cli.app import EXIT_CODES
+from planner.cli.app import EXIT_CODES, MANY_WINDOWS, inspected
 from planner.cli.output import colours
+from planner.config.load import read
 from planner.errors import PlannerError
+from planner.lints.inspect import inspect
 
 GOOD = """
 namespace: payments-prod.a1b2c
@@ -278,3 +281,43 @@ def test_plan_says_problems_in_markdown(tmp_path: Path) -> None:
     assert run.stdout.startswith("### Capacity calendar: 5 problems\n")
     assert "- **calendars/unknown-field.yaml:2**: " in run.stdout
     assert "calendars/unknown-field.yaml:2:" in run.stderr
+
+
+def test_what_is_looked_at_aside_is_what_is_looked_at_here(tmp_path: Path) -> None:
+    """Many windows are validated by two processes, where there are two cores, with one answer."""
+    for number in range(MANY_WINDOWS // 2):
+        (tmp_path / f"team-{number:03}.yaml").write_text(
+            f"namespace: team-{number:03}.a1b2c\ntimezone: Europe/Berlin\nwindows:\n"
+            "  night: {cron: '30 2 * * *', duration: 1h, tru: 4}\n"
+            "  often: {cron: '0 9 * * *', duration: 26h, tru: 4}\n"
+        )
+    for most in (745, 100):  # hours a month: warnings alone, then problems, too
+        rails = f"guard_rails: {{max_boost_hours_per_month: {most}}}\n"
+        (tmp_path / "planner.yaml").write_text(f"project: many\n{rails}")
+        project, now = read(tmp_path), datetime(2027, 1, 1, tzinfo=UTC)
+        found = inspected(project, now)
+        assert found == inspect(project, now.date())
+        assert found.lints
+        assert bool(found.problems) == (most == 100)
+
+
+def test_what_is_done_aside() -> None:
+    """Its result comes back; what fails or dies there is done here, with its own error."""
+    done = (
+        "import os\n"
+        "from planner.cli import app\n"
+        "app._can_fork = lambda: {forks}\n"
+        "here = os.getpid()\n"
+        "assert (app.aside(os.getpid)() != here) is {forks}\n"
+        "assert app.aside(lambda: 'x' * 10**6)() == 'x' * 10**6\n"
+        "assert app.aside(lambda: os.getpid() == here or os.kill(os.getpid(), 9))()\n"
+        "try:\n"
+        "    app.aside(lambda: 1 // 0)()\n"
+        "except ZeroDivisionError:\n"
+        "    print('as here')\n"
+    )
+    for forks in (True, False):
+        run = [sys.executable, "-c", done.format(forks=forks)]
+        assert (
+            subprocess.run(run, capture_output=True, text=True, check=False).stdout == "as here\n"
+        )

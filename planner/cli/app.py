@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-from collections.abc import Coroutine, Iterable
+import os
+import pickle
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -14,8 +17,10 @@ from planner.cli.output import report, say
 from planner.errors import Refused, StalePlan
 
 if TYPE_CHECKING:
+    from planner.lints.inspect import Findings
     from planner.model import Horizon, Project
 
+T = TypeVar("T")
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
@@ -90,6 +95,55 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
         raise typer.Exit(EXIT_TERMINATED) from None
     finally:
         main.close()  # interrupted before it was awaited, Python would warn
+
+
+MANY_WINDOWS = 100
+"""Windows from which on a process of its own pays for itself."""
+
+
+def aside(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin *work* in a process of its own, and return what waits for its result.
+
+    *work* has no effects: where no process can be made, or it ends without a result, it is
+    done here. So it is where there is a single core, and beside other threads, which a
+    forked process would lack.
+    """
+    if not _can_fork():
+        return work
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if not child:
+        _send_result(work, sending)
+    os.close(sending)
+
+    def result() -> T:
+        with open(receiving, "rb") as stream:
+            sent = stream.read()
+        _, status = os.waitpid(child, 0)
+        return pickle.loads(sent) if sent and not status else work()
+
+    return result
+
+
+def _can_fork() -> bool:
+    """Tell whether a second process is of use and safe."""
+    if sys.platform != "linux":
+        return False
+    return len(os.sched_getaffinity(0)) > 1 and len(os.listdir("/proc/self/task")) == 1
+
+
+def _send_result(work: Callable[[], object], to: int) -> NoReturn:
+    """Write the result of *work*, and end this process without any of the other's ends."""
+    import signal
+
+    try:
+        signal.set_wakeup_fd(-1)  # asyncio's, shared with the other
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with open(to, "wb") as stream:
+            stream.write(pickle.dumps(work(), pickle.HIGHEST_PROTOCOL))
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def _print_versions(asked: bool) -> None:
@@ -213,6 +267,14 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
     for name in windows:
         if name not in shown:
             raise typer.BadParameter(f"no window {name!r} in the calendars{_near(name, shown)}")
+
+
+def inspected(project: Project, now: datetime) -> Findings:
+    """Return what `inspect` finds in *project* at *now*; of many windows on two cores."""
+    from planner.lints.inspect import inspect
+
+    many = len(project.windows) >= MANY_WINDOWS
+    return inspect(project, now.date(), aside if many else None)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import say
+from planner.cli.app import inspected, say
 from planner.errors import InputError, Refused
 
 if TYPE_CHECKING:
@@ -123,9 +123,7 @@ def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
     Raises:
         InputError: It breaks its guard rails, or no schedule can hold a window of it.
     """
-    from planner.lints.inspect import inspect
-
-    found = inspect(project, now.date())
+    found = inspected(project, now)
     if found.problems:
         raise InputError(found.problems)
     return found.lints

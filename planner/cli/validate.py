@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, say
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, inspected, say
 
 if TYPE_CHECKING:
     from planner.errors import Lint, Problem
@@ -129,13 +129,12 @@ def check(directory: Path) -> Checked:
 
     from planner.config.load import read
     from planner.errors import InputError
-    from planner.lints.inspect import inspect
 
     try:
         project = read(directory)
     except InputError as error:
         return Checked(directory, problems=error.problems)
-    found = inspect(project, datetime.now(UTC).date())
+    found = inspected(project, datetime.now(UTC))
     if found.problems:
         return Checked(directory, problems=InputError(found.problems).problems)
     return Checked(directory, project, warnings=tuple(found.lints))

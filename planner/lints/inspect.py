@@ -8,10 +8,10 @@ module's codes are there, which a test proves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from planner.errors import InputError, Lint, Problem
@@ -201,7 +201,11 @@ class Findings:
     problems: tuple[Problem, ...]
 
 
-def inspect(project: Project, today: date) -> Findings:
+Aside = Callable[[Callable[[], "_Ahead"]], Callable[[], "_Ahead"]]
+"""Begins a work elsewhere, and returns what waits for its result."""
+
+
+def inspect(project: Project, today: date, aside: Aside | None = None) -> Findings:
     """Return every warning about *project*, and the problems that show in when it runs.
 
     Looks at the occurrences that start within `LOOK_AHEAD` from *today* on, and at the
@@ -209,21 +213,16 @@ def inspect(project: Project, today: date) -> Findings:
     breaks, windows that start too often, and windows that no Temporal Schedule can hold. A
     window with such a problem has no warnings about when it runs; where all windows
     together run too often, none has.
+
+    Occurrences are looked at *aside*, if given, while the schedules are compiled.
     """
     written = {*project.warnings, *static_lints(project)}
-    try:
-        runs = expanded(project, before_writing(today))
-    except InputError as error:
-        return Findings(tuple(sorted(written)), error.problems)
-    lints = [
-        *written,
-        *running(project, runs.occurrences),
-        *endings(project, runs.occurrences, today),
-        *crowding(runs.occurrences),
-        *stale_copies(project, today),
-        *cron_dialect(project, today),
-    ]
-    problems = [*runs.problems, *over_limits(project, runs.occurrences)]
+    waiting = aside(partial(_ahead, project, today)) if aside else None
+    ahead = None if waiting else _ahead(project, today)
+    if ahead and ahead.too_many:
+        return Findings(tuple(sorted(written)), ahead.problems)
+    lints: list[Lint] = []
+    problems: list[Problem] = []
     for window in project.windows:
         try:
             times = compiled_times(window, today)
@@ -231,7 +230,38 @@ def inspect(project: Project, today: date) -> Findings:
             problems += error.problems
         else:
             lints += schedule_lints(window, times) if times else ()
-    return Findings(tuple(sorted(set(lints))), tuple(sorted(set(problems))))
+    if waiting:
+        ahead = waiting()
+    assert ahead
+    if ahead.too_many:
+        return Findings(tuple(sorted(written)), ahead.problems)
+    return Findings(
+        tuple(sorted({*written, *ahead.lints, *lints})),
+        tuple(sorted({*ahead.problems, *problems})),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead(Findings):
+    """What the coming occurrences show; only problems where there are *too_many* of them."""
+
+    too_many: bool = False
+
+
+def _ahead(project: Project, today: date) -> _Ahead:
+    """Return what is seen in the occurrences of *project* from *today* on."""
+    try:
+        runs = expanded(project, before_writing(today))
+    except InputError as error:
+        return _Ahead((), error.problems, too_many=True)
+    lints = (
+        *running(project, runs.occurrences),
+        *endings(project, runs.occurrences, today),
+        *crowding(runs.occurrences),
+        *stale_copies(project, today),
+        *cron_dialect(project, today),
+    )
+    return _Ahead(lints, (*runs.problems, *over_limits(project, runs.occurrences)))
 
 
 @dataclass(slots=True)
