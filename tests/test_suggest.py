@@ -213,6 +213,15 @@ def test_clock_changes_move_no_window() -> None:
     assert shown(suggest(usage_of(loads, 90), NEW_YORK)) == [(Cron(("0 8 * * *",)), 60, 3)]
 
 
+def test_noise_that_touches_one_of_two_days_moves_no_edge() -> None:
+    """Of two last Fridays one was hot for an hour before, too: that hour stays unexplained."""
+    loads = runs_of(Cron(("0 11 * * friL",)), 60, 1500, 60)
+    before = (loads[0][0] - timedelta(hours=1), 60, 1500.0)
+    found = suggest(usage_of([*loads, before], 60), NEW_YORK)
+    assert shown(found) == [(Cron(("0 11 * * friL",)), 60, 4)]
+    assert [each.end - each.start for each in found.unexplained] == [60 * MINUTE]
+
+
 def test_what_happens_once_is_left_unexplained() -> None:
     """A migration is listed with its peak, and makes no window."""
     usage = usage_of([(datetime(2026, 9, 9, 4), 90, 2000)], 60)

@@ -35,7 +35,7 @@ ONE_OFF = 14.0
 FALSE_DAY = 3.0
 """Nats for a day of a rule that stayed cold: they happen on one day of twenty."""
 
-COLD_PART = 20.0
+COLD_PART = 24.0
 """Nats for a day of a rule that was cold in all of the window; for a part of it, so much less."""
 
 EDGE = 3.0
@@ -260,19 +260,29 @@ class Search:
         return rows, starts + low, ends + low, bounds
 
     def _measured(self, state: _State, row: int, start: int, end: int) -> FoundRule | None:
-        """Return the rule of a candidate with exact edges, size and gain; None if it is none."""
+        """Return the rule of a candidate with exact edges, size and gain; None if it is none.
+
+        Its edges are where half of its hot days are hot, or more than half, whichever saves
+        more: of two days on which it was hot, one may have been hot for another reason, too.
+        """
         days = np.flatnonzero(self.members[row])
         hot, cold, known = state.hot[days], state.cold[days], state.known[days]
         span = slice(start, end)
         is_hit, _ = _hits(hot[:, span], cold[:, span], known[:, span])
-        start, end = _edges(hot[is_hit], cold[is_hit], start, end)
+        spans = {_edges(hot[is_hit], cold[is_hit], start, end, most) for most in (False, True)}
+        found = [self._gained(state, row, *each) for each in sorted(spans)]
+        return max((rule for rule in found if rule), key=lambda rule: rule.gain, default=None)
+
+    def _gained(self, state: _State, row: int, start: int, end: int) -> FoundRule | None:
+        """Return a row's rule in ``[start, end)`` with its size and gain; None if it is none."""
+        days = np.flatnonzero(self.members[row])
         span = slice(start, end)
-        hot, cold = hot[:, span], cold[:, span]
-        is_hit, is_cold = _hits(hot, cold, known[:, span])
+        hot, cold, known = state.hot[days, span], state.cold[days, span], state.known[days, span]
+        is_hit, is_cold = _hits(hot, cold, known)
         if np.count_nonzero(is_hit) < LEAST_DAYS:
             return None
         tru, misfit = self._size(state, row, days[is_hit], start, end)
-        is_miss = is_cold | self._needless(days, is_hit | is_cold, known[:, span], span, tru)
+        is_miss = is_cold | self._needless(days, is_hit | is_cold, known, span, tru)
         if not self._supported(row, days, is_hit, is_miss):
             return None
         explained = state.weight[days, span].sum(axis=1)
@@ -448,21 +458,23 @@ def _closed(often: Bools) -> Bools:
 def _hits(hot: Bools, cold: Bools, known: Bools) -> tuple[Bools, Bools]:
     """Return which days were hot in a span of slots, and which were seen and stayed cold.
 
-    A day of which less than a third is known is neither; nor is one that other rules explain,
-    all of it or nearly all.
+    A day of which less than a third is known isn't cold, of which less than a fifth is known
+    not hot either; nor is one that other rules explain, all of it or nearly all.
     """
     hots, colds, length = hot.sum(axis=1), cold.sum(axis=1), hot.shape[1]
     is_known = known.sum(axis=1) >= max(1.0, 0.3 * length)
-    is_hot = is_known & (hots >= colds) & (hots >= max(1.0, 0.2 * length))
+    is_hot = (hots >= colds) & (hots >= max(1.0, 0.2 * length))
     return is_hot, is_known & (colds > hots)
 
 
-def _edges(hot: Bools, cold: Bools, start: int, end: int) -> tuple[int, int]:
-    """Return ``[start, end)`` moved to where half of the days are hot."""
+def _edges(hot: Bools, cold: Bools, start: int, end: int, most: bool) -> tuple[int, int]:
+    """Return ``[start, end)`` moved to where half of the days are hot; *most* of them."""
     if not hot.shape[0]:
         return start, end
     hots, colds = hot.sum(axis=0), cold.sum(axis=0)
-    usual = (hots > 0) & (hots >= colds)
+    usual = (hots > colds) if most else (hots > 0) & (hots >= colds)
+    if not usual[start:end].any():
+        return start, end
     while start > 0 and end - start < SLOTS and usual[start - 1]:
         start -= 1
     while end < usual.size and end - start < SLOTS and usual[end]:
