@@ -17,6 +17,8 @@ from planner.cli.output import report, say
 from planner.errors import Refused, StalePlan
 
 if TYPE_CHECKING:
+    import asyncio
+
     from planner.lints.inspect import Findings
     from planner.model import Horizon, Project
 
@@ -146,6 +148,16 @@ def _send_result(work: Callable[[], object], to: int) -> NoReturn:
         os._exit(1)
 
 
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Have SIGINT and SIGTERM set *stop* from now on, and cancel nothing."""
+    import asyncio
+    import signal
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+
 def _print_versions(asked: bool) -> None:
     if asked:
         print(version_text())
@@ -187,6 +199,8 @@ def version_of(package: str = PACKAGE) -> str:
     except PackageNotFoundError:  # as of sources that aren't installed
         return "not installed"
 
+
+HIGHEST_PORT = 65_535
 
 MOST_NAMED = 5
 """Known names that a refusal lists."""
@@ -251,6 +265,20 @@ def length_of(text: str, option: str, longest: timedelta, advice: str) -> timede
     if not timedelta() < length <= longest:
         raise typer.BadParameter(f"{option} {text} is not {advice}")
     return length
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of *text*; a port alone means every interface of this machine.
+
+    >>> parse_address("127.0.0.1:9464")
+    ('127.0.0.1', 9464)
+    >>> parse_address("9464")
+    ('0.0.0.0', 9464)
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > HIGHEST_PORT:
+        raise typer.BadParameter(f"{text!r} is not an address; write 127.0.0.1:9464 or :9464")
+    return host or "0.0.0.0", int(port)
 
 
 def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> None:

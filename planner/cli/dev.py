@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, run_async, say
+from planner.cli.app import EXIT_DONE, app, run_async, say, stop_on_signals
 from planner.errors import InputError, PlannerError, Problem, ServerError
 from planner.temporal.dev_server import SIMULATOR_PORT, UI_PORT
 
@@ -192,7 +192,6 @@ async def _serve(
 ) -> None:
     """Serve until interrupted; the URL goes to stdout, for scripts to read."""
     import asyncio
-    import signal
 
     from planner.simulator import Simulator
 
@@ -211,9 +210,8 @@ async def _serve(
         ) from error
     print(simulated.url, flush=True)
     say("The simulated Cloud API is up; Ctrl-C ends it.")
-    done, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, done.set)
+    done = asyncio.Event()
+    stop_on_signals(done)
     try:
         await done.wait()
     finally:

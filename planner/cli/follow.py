@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, run_async
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, parse_address, run_async, stop_on_signals
 from planner.cli.request import (
     InFlight,
     MaxExtraCost,
@@ -22,7 +22,6 @@ from planner.cli.request import (
     request_of,
     warnings_of,
 )
-from planner.cli.worker import parse_address
 from planner.errors import Refused, ServerError
 
 if TYPE_CHECKING:
@@ -36,6 +35,16 @@ SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=1)
 _WITH_USER = re.compile(r"https?://[^/]*@", re.IGNORECASE)
 
 
+Signers = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEYS",
+        help="Take signed commits only: by a file of SSH allowed signers, or by a directory "
+        "that is a GnuPG home with public keys.",
+    ),
+]
+
+
 @app.command()
 def follow(
     url: Annotated[str, typer.Argument(metavar="GIT-URL", help="What git takes for a remote.")],
@@ -46,14 +55,7 @@ def follow(
     every: Annotated[
         str, typer.Option(metavar="LENGTH", help="The time between two looks: 1m, 5m, 1h.")
     ] = "5m",
-    verify_signatures: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="KEYS",
-            help="Take signed commits only: by a file of SSH allowed signers, or by a directory "
-            "that is a GnuPG home with public keys.",
-        ),
-    ] = None,
+    verify_signatures: Signers = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     allow_rewrite: Annotated[
         bool,
@@ -192,12 +194,11 @@ def _request(options: FollowOptions, directory: Path, now: datetime) -> SyncRequ
 
 async def _follow(options: FollowOptions) -> int:
     import asyncio
-    import signal
 
     from planner.temporal.client import connect, server_of
     from planner.temporal.follow import Pace, keep_looking, log
 
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         store = _store(stack)
         server = server_of(await connect(on_notice=log), on_notice=log)
@@ -211,8 +212,7 @@ async def _follow(options: FollowOptions) -> int:
         pace = Pace(options.every)
         if options.health:
             await stack.enter_async_context(_health(options.health, follower, pace))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        stop_on_signals(stop)
         log(f"following {follower.record.name}; Ctrl-C ends it", event="follower started")
         await keep_looking(follower, pace, stop)
     log("the follower has stopped", event="follower stopped")

@@ -92,9 +92,7 @@ def plan(
     options = SyncOptions(
         directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
     )
-    if backtest and output is PlanFormat.json:
-        raise typer.BadParameter("--backtest is for people; planner backtest --format json has all")
-    over = _backtest_length(backtest) if backtest else None
+    over = _backtest_length(backtest, output)
     try:
         run_async(_plan(options, output, over, detailed=details, detailed_exit=detailed_exitcode))
     except InputError as error:
@@ -105,7 +103,11 @@ def plan(
         raise
 
 
-def _backtest_length(text: str) -> timedelta:
+def _backtest_length(text: str, output: PlanFormat) -> timedelta | None:
+    if not text:
+        return None
+    if output is PlanFormat.json:
+        raise typer.BadParameter("--backtest is for people; planner backtest --format json has all")
     return length_of(text, "--backtest", LONGEST_BACKTEST, "within two years; write 90d")
 
 

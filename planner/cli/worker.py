@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import app, run_async, version_of
+from planner.cli.app import app, parse_address, run_async, stop_on_signals, version_of
 from planner.cli.doctor import open_cloud
 from planner.errors import ServerError
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from workflows.cloud import CloudClient
     from workflows.observability import Exporter, Readiness
     from workflows.replicas import Backlogs, Replicas
-
-HIGHEST_PORT = 65_535
 
 LOOPBACK = "127.0.0.1"
 
@@ -86,7 +84,6 @@ async def work(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C, with its health and metrics at those addresses."""
     import asyncio
-    import signal
 
     from planner.cli.report import verifier
     from planner.temporal.client import connect, server_of
@@ -98,7 +95,7 @@ async def work(
     from workflows.replicas import Replicas
     from workflows.worker import run_worker
 
-    stop, loop, readiness = asyncio.Event(), asyncio.get_running_loop(), Readiness()
+    stop, readiness = asyncio.Event(), Readiness()
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(open_cloud())
         runtime, exporter = _runtime(metrics)
@@ -108,13 +105,11 @@ async def work(
         states = KeeperStates(client)
         replicas = Replicas(client, calendars, states, _backlogs())
         if exporter:
-            exporter.replicas = replicas
-            await stack.enter_async_context(_metrics(metrics, exporter))
+            await stack.enter_async_context(_metrics(metrics, exporter, replicas))
         if health:
             await stack.enter_async_context(_health(health, stop, readiness, replicas))
         await own.check_start()
-        for number in (signal.SIGINT, signal.SIGTERM):  # until here they cancel the command
-            loop.add_signal_handler(number, stop.set)
+        stop_on_signals(stop)  # until here they cancel the command
         own.log_start()
         for beside in (own.keep_checking(), own.start_watchdog()):
             stack.callback(asyncio.create_task(beside).cancel)
@@ -254,10 +249,11 @@ async def _health(
 
 
 @asynccontextmanager
-async def _metrics(address: str, exporter: Exporter) -> AsyncIterator[None]:
+async def _metrics(address: str, exporter: Exporter, replicas: Replicas) -> AsyncIterator[None]:
     """Serve the metrics of *exporter* on that *address*."""
     from workflows.observability import metrics_endpoint
 
+    exporter.replicas = replicas
     try:
         async with metrics_endpoint(*parse_address(address), exporter):
             yield
@@ -299,17 +295,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Return host and port of *text*; a port alone means every interface of this machine.
-
-    >>> parse_address("127.0.0.1:9464")
-    ('127.0.0.1', 9464)
-    >>> parse_address("9464")
-    ('0.0.0.0', 9464)
-    """
-    host, _, port = text.rpartition(":")
-    if not port.isascii() or not port.isdigit() or int(port) > HIGHEST_PORT:
-        raise typer.BadParameter(f"{text!r} is not an address; write 127.0.0.1:9464 or :9464")
-    return host or "0.0.0.0", int(port)

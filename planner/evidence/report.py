@@ -503,16 +503,7 @@ def report_of(
         billed: What the billing report has.
         max_throttled: What is accepted of each limit, in an occurrence or outside of any.
     """
-    known = list(recorded)
-    places = {(one.namespace, one.window, one.start) for one in known}
-    boosts = [(one, True) for one in known]
-    boosts += [
-        (one, False) for one in planned if (one.namespace, one.window, one.start) not in places
-    ]
-    by_namespace: dict[str, list[tuple[BoostHistory, bool]]] = defaultdict(list)
-    for boost, is_recorded in sorted(boosts, key=lambda one: one[0].begins):
-        if boost.outcome not in ("running", "uncovered") and _is_over(boost, horizon):
-            by_namespace[boost.namespace].append((boost, is_recorded))
+    by_namespace = _boosts_by_namespace(recorded, planned, horizon)
     found = tuple(
         _namespace_report(
             usage,
@@ -531,6 +522,26 @@ def report_of(
         prices=prices,
         max_throttled=max_throttled,
     )
+
+
+def _boosts_by_namespace(
+    recorded: Iterable[BoostHistory], planned: Iterable[BoostHistory], horizon: Horizon
+) -> Mapping[str, list[tuple[BoostHistory, bool]]]:
+    """Return the boosts that are over at the end of *horizon*, by namespace, in order of time.
+
+    With each, whether it is on record; one that is planned and on record counts once.
+    """
+    known = list(recorded)
+    places = {(one.namespace, one.window, one.start) for one in known}
+    boosts = [(one, True) for one in known]
+    boosts += [
+        (one, False) for one in planned if (one.namespace, one.window, one.start) not in places
+    ]
+    found: dict[str, list[tuple[BoostHistory, bool]]] = defaultdict(list)
+    for boost, is_recorded in sorted(boosts, key=lambda one: one[0].begins):
+        if boost.outcome not in ("running", "uncovered") and _is_over(boost, horizon):
+            found[boost.namespace].append((boost, is_recorded))
+    return found
 
 
 def _is_over(boost: BoostHistory, horizon: Horizon) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from planner.model import NamespaceCalendar
     from planner.schedules.spec import Schedule
-    from planner.simulator import Simulator
+    from planner.simulator.server import Simulator
 
 POLL_SECONDS = 0.5
 """Real seconds between two readings of an about_to_fire clock."""
@@ -276,7 +276,7 @@ async def start_environment(calendars: Iterable[NamespaceCalendar]) -> AsyncIter
     from temporalio.service import RPCError
     from temporalio.worker import UnsandboxedWorkflowRunner
 
-    from planner.simulator import Simulator
+    from planner.simulator.server import Simulator
     from planner.temporal.client import sdk_errors_only
     from workflows.cloud import CloudClient, OneKey
     from workflows.worker import build_worker
