@@ -2,8 +2,9 @@
 
 Run: ``python benchmarks/metrics_truth.py [SECONDS]``. Boosts come and go on several namespaces,
 others set capacities, the Cloud API fails, and the worker stands still, is killed and comes back.
-What was in force, and when, the simulator knows. A gauge that tells a capacity must tell one that
-was in force at the moment at which it says it was seen, and no gauge may be older than the
+What was in force, and when, the simulator knows; which leases there were, the keepers' histories.
+A gauge that tells a capacity must tell one that was in force at the moment at which it says it was
+seen, target and leases those of a moment since the round began, and no gauge may be older than the
 documents say. Prints one line for each kind of look, and exits with 1 on any untruth.
 """
 
@@ -19,14 +20,22 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 from observed import EVERY, Observed, observed
 from processes import leave, run
 
-from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, Capacity
+from workflows.activities.keeper import record_on_record
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    KEEPER_WORKFLOW,
+    TASK_QUEUE,
+    BoostRequest,
+    Capacity,
+    keeper_id,
+)
 from workflows.metrics import SLOWEST_ROUND
 
 SECONDS = 180.0
@@ -53,6 +62,35 @@ class Scrape:
 
     at: float
     values: dict[tuple[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease of *tru*, and from when to when a namespace had it, in Unix seconds."""
+
+    tru: int
+    start: float
+    end: float
+
+
+async def leases_of(of: Observed) -> dict[str, list[Held]]:
+    """Return the leases of each namespace, as the histories of its keeper's runs have them."""
+    found: dict[tuple[str, str], Held] = {}
+    now = datetime.now(UTC)
+    async for one in of.client.list_workflows(f"WorkflowType = '{KEEPER_WORKFLOW}'"):
+        name, span = one.id.removeprefix(keeper_id("")), (one.start_time, one.close_time)
+        record = await record_on_record(of.client, name, one.run_id, span, now)
+        for lease in record.leases:
+            start = lease.granted_at.timestamp() if lease.granted_at else float("inf")
+            end = lease.ended_at.timestamp() if lease.ended_at else 0.0
+            known = found.get((name, lease.key), Held(lease.tru, start, end))
+            held = Held(lease.tru, min(known.start, start), max(known.end, end))
+            found[name, lease.key] = held
+    leases: dict[str, list[Held]] = {}
+    for (name, _), held in found.items():
+        is_over = held.end > 0
+        leases.setdefault(name, []).append(held if is_over else Held(held.tru, held.start, 1e12))
+    return leases
 
 
 @dataclass
@@ -126,8 +164,34 @@ async def disturb_worker(of: Observed, length: float) -> None:
     await of.stack.worker.start()
 
 
+def untrue_leases(
+    scrape: Scrape, last: float, leases: dict[str, list[Held]], counts: Counter[str]
+) -> list[str]:
+    """Return which targets and numbers of leases were those of no moment since *last*."""
+    found = []
+    for (name, namespace), value in scrape.values.items():
+        if name not in ("leases", "target_tru"):
+            continue
+        own = leases.get(namespace, [])
+        start, end = last - SLACK, scrape.at + SLACK
+        edges = [edge for one in own for edge in (one.start, one.end) if start <= edge <= end]
+        moments = [[one for one in own if one.start <= at < one.end] for at in (start, *edges, end)]
+        true = {
+            float(len(held) if name == "leases" else max([BASELINE, *(one.tru for one in held)]))
+            for held in moments
+        }
+        counts[name] += 1
+        if value not in true:
+            told = f"{name} {value:g} at {scrape.at:.1f}, round {last:.1f}"
+            found.append(f"{namespace}: {told}: it was one of {true}")
+    return found
+
+
 def untruths(
-    scrape: Scrape, truth: dict[str, list[tuple[datetime, float | None]]], counts: Counter[str]
+    scrape: Scrape,
+    truth: dict[str, list[tuple[datetime, float | None]]],
+    leases: dict[str, list[Held]],
+    counts: Counter[str],
 ) -> list[str]:
     """Return what *scrape* told that wasn't so, and count what was looked at."""
     found = []
@@ -139,6 +203,7 @@ def untruths(
     if scrape.at - last > OLDEST + SLACK:
         found.append(f"a round {scrape.at - last:.1f} s old is told")
     counts["with the watchdog"] += 1
+    found += untrue_leases(scrape, last, leases, counts)
     for (name, namespace), value in scrape.values.items():
         if name != "actual_tru":
             continue
@@ -177,13 +242,14 @@ async def main(length: float, seed: int) -> int:
             with suppress(ProcessLookupError):
                 await disturbed
             truth = {name: await of.stack.cloud.history(name) for name in NAMESPACES}
+            leases = await leases_of(of)
     counts: Counter[str] = Counter()
-    lies = [lie for scrape in found.scrapes for lie in untruths(scrape, truth, counts)]
+    lies = [lie for scrape in found.scrapes for lie in untruths(scrape, truth, leases, counts)]
     changes = sum(len(history) - 1 for history in truth.values())
     print(f"{length:g} s, seed {seed}: {changes} changes of {len(NAMESPACES)} namespaces")
     print(f"scrapes: {len(found.scrapes)} answered, {found.missed} not; {dict(counts)}")
     print(*lies[:20], f"untruths: {len(lies)}", sep="\n")
-    enough = counts["capacities"] > length
+    enough = min(counts[one] for one in ("capacities", "leases", "target_tru")) > length
     return 0 if enough and not lies else 1
 
 

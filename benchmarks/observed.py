@@ -28,6 +28,9 @@ RULES = ROOT / "deploy" / "prometheus" / "rules" / "capacity-boost.yaml"
 BUG = "PLANNER_TEST_BUG"
 """A file whose presence makes the keeper's code of the worker fail."""
 
+SLOTS = "PLANNER_TEST_SLOTS"
+"""How many activities the worker runs at once; as many as ever without it."""
+
 EVERY = 1.0
 """Seconds between two rounds of the watchdog here."""
 
@@ -49,6 +52,7 @@ def shorten() -> None:
     vars(status)["MISSED_KEPT"] = MISSED_KEPT
     vars(keeper)["REVERT_DEADLINE"] = OVERDUE_AFTER
     vars(findings)["STUCK_AFTER"] = STUCK_AFTER
+    vars(rounds)["KEYS_EVERY"] = timedelta(seconds=2)
     vars(rounds)["STUCK_AFTER"] = timedelta(seconds=60)  # within which a successor was stuck, too
 
 
@@ -74,6 +78,10 @@ async def work(metrics: str) -> None:
     shorten()
     if flag := os.environ.get(BUG):
         have_a_bug(Path(flag))
+    if slots := os.environ.get(SLOTS):
+        import workflows.worker as settings
+
+        vars(settings)["ACTIVITIES_AT_ONCE"] = int(slots)
     log_to_stderr()
     await worker.work("", metrics)
 

@@ -105,6 +105,10 @@ class Cloud:
         """Remove all faults."""
         await self._send("DELETE", "/_sim/faults")
 
+    async def add_key(self, key: str, expires: str) -> None:
+        """Accept *key* as an administrator's until *expires*, in ISO format."""
+        await self._send("POST", "/_sim/keys", {"key": key, "expires": expires})
+
     async def change_by_others(self, namespace: str, tru: float | None) -> None:
         """Set another capacity of *namespace* at once, as another client would."""
         await self._send("POST", f"/_sim/namespaces/{namespace}/foreign-change", {"tru": tru})

@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
-from workflows.contract import Capacity, KeeperStatus, NamespaceSeen, RoundView, WatchdogReport
+from workflows.contract import (
+    Capacity,
+    KeeperStatus,
+    Lease,
+    NamespaceSeen,
+    RoundView,
+    WatchdogReport,
+)
 from workflows.contract.findings import (
     STATES,
     Keeper,
@@ -170,6 +177,27 @@ def test_a_boost_that_never_got_its_first_read_has_a_series() -> None:
     found = at(NOW, view(facts))
     assert found['target_tru{cloud_namespace="n.a"}'] == 8
     assert found['state{cloud_namespace="n.a",state="raising"}'] == 1
+
+
+def test_a_lease_that_is_over_is_not_told_though_its_keeper_still_has_it() -> None:
+    """A keeper that is late to end a lease doesn't lengthen its window."""
+    minute = timedelta(minutes=1)
+    leases = tuple(
+        Lease(key=f"w{until}", window="w", tru=8, start=NOW - 60 * minute, until=until)
+        for until in (NOW - minute, NOW, NOW + minute)
+    )
+    status = KeeperStatus(
+        namespace="n.a",
+        health="ok",
+        capacity=Capacity(8),
+        target=Capacity(8),
+        baseline=Capacity(3),
+        baseline_declared=True,
+        leases=leases,
+        details="",
+    )
+    facts = NamespaceFacts(namespace="n.a", keeper=Keeper("n.a", "run", True, False, status))
+    assert at(NOW, view(facts))['leases{cloud_namespace="n.a"}'] == 1
 
 
 def test_names_are_escaped() -> None:

@@ -135,14 +135,16 @@ OF_THE_WATCHDOG = (
         "throttled_windows",
         "gauge",
         (NAMESPACE,),
-        "Windows of the last day in which something was throttled although they were boosted",
+        "Windows of the last day that were throttled although boosted, by more than "
+        "`max_throttled` under `usage` in planner.yaml allows",
         "without a source of usage",
     ),
     Family(
         "unused_windows",
         "gauge",
         (NAMESPACE,),
-        "Windows of the last day of whose paid hours none was used",
+        "Windows of the last day whose paid hours were unused, as large a part as `unused_share` "
+        "under `usage` in planner.yaml says",
         "without a source of usage",
     ),
     Family(
@@ -323,7 +325,7 @@ def exposition(
     if view is not None and is_current(view, now):
         samples |= _of_round(view)
         for status, facts in zip(view.statuses, view.facts, strict=True):
-            for name, labels, value in _of_namespace(status, facts):
+            for name, labels, value in _of_namespace(status, facts, view.report.at):
                 known = {NAMESPACE: status.namespace, **labels}
                 samples.setdefault(name, []).append((known, value))
     return "".join(
@@ -371,12 +373,12 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
 Named = tuple[str, Mapping[str, str], float]
 
 
-def _of_namespace(status: NamespaceStatus, facts: NamespaceFacts) -> Iterator[Named]:
+def _of_namespace(status: NamespaceStatus, facts: NamespaceFacts, at: datetime) -> Iterator[Named]:
     for state in STATES:
         yield "state", {"state": state}, float(status.state == state)
         count = sum(finding.state == state for finding in status.findings)
         yield "findings", {"state": state}, count
-    yield from _of_capacity(status, facts)
+    yield from _of_capacity(status, facts, at)
     paused_by_hand = sum(bool(pause.by) for pause in facts.pauses)
     yield "missed_windows", {}, len(facts.missed)
     yield "schedules", {}, len(facts.windows)
@@ -393,7 +395,7 @@ def _of_namespace(status: NamespaceStatus, facts: NamespaceFacts) -> Iterator[Na
             yield "next_firing_timestamp_seconds", {}, fires.timestamp()
 
 
-def _of_capacity(status: NamespaceStatus, facts: NamespaceFacts) -> Iterator[Named]:
+def _of_capacity(status: NamespaceStatus, facts: NamespaceFacts, at: datetime) -> Iterator[Named]:
     known = {"target_tru": status.target, "baseline_tru": status.baseline}
     for name, capacity in known.items():
         if capacity is not None:
@@ -403,7 +405,8 @@ def _of_capacity(status: NamespaceStatus, facts: NamespaceFacts) -> Iterator[Nam
         yield "actual_seen_timestamp_seconds", {}, status.observed_at.timestamp()
     keeper = facts.keeper
     if not (keeper and keeper.is_running and keeper.status is None):
-        yield "leases", {}, len(status.leases)
+        # A keeper that is late to end a lease doesn't lengthen its window.
+        yield "leases", {}, sum(lease.until > at for lease in status.leases)
     if facts.is_key_refused is not None:
         yield "key_refused", {}, float(facts.is_key_refused)
 
