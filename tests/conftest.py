@@ -22,6 +22,10 @@ settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+# Dozens of tests start a command: compiling all that it imports each time would take longer.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Servers read our own time zones, whatever the machine has: older ones have tests of their own.
 os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
 

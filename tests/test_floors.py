@@ -156,6 +156,18 @@ def test_a_floor_is_wanted_from_its_lead_to_its_end() -> None:
     assert floors_at(after_look((over,), back, END), (), END) == ()
 
 
+def test_a_floor_whose_lease_goes_while_it_is_raised_is_given_back() -> None:
+    """The step that is under way may raise it yet: it isn't forgotten before that has ended."""
+    (due,) = floors_at((), (lease(),), START)
+    (over,) = floors_at((replace(due, is_attempted=True),), (), START)
+    assert (over.wanted, over.is_settled) == (None, False)
+    seen = FloorSeen(name="payments", found=2, in_force=20, mark=OURS, wanted=20)
+    (raised,) = floors_at(after_look((over,), seen, START), (), START)
+    assert (raised.wanted, raised.mark, raised.is_settled) == (None, OURS, False)
+    untouched = FloorSeen(name="payments", found=25, in_force=25, wanted=20, foreign=True)
+    assert floors_at(after_look((over,), untouched, START), (), START) == ()
+
+
 def test_an_object_that_is_raised_is_given_back_before_another() -> None:
     """A declaration that names another object counts once the one before is as it was."""
     raised = FloorState(fleet=fleet(), wanted=20, in_force=20, mark=OURS, observed_at=START)

@@ -8,16 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from keeper_helpers import staged
+from keeper_helpers import Stage, staged
+from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from workflows.backoff import RATE_LIMIT_AT_MOST, RETRY_AFTER_AT_MOST, fault_of
 from workflows.cloud import TemporaryError, Throttled
 from workflows.contract import (
+    KEEPER_WORKFLOW,
     LEASE_UPDATE,
     Capacity,
     Fleet,
+    KeeperStart,
     KubernetesTarget,
     Lease,
     LeaseAnswer,
@@ -134,3 +138,76 @@ async def test_an_answer_does_not_wait_for_a_cluster_that_is_away(
         stage.cluster.away = False
         await stage.end()
         assert stage.cluster.steps == [20, 2]
+
+
+async def is_cancelled(stage: Stage) -> None:
+    """Wait for the end of a keeper that was cancelled, while the server's clock stands."""
+    async with asyncio.timeout(20):
+        while (await stage.keeper.describe()).status != WorkflowExecutionStatus.CANCELED:  # noqa: ASYNC110 - of a server
+            await asyncio.sleep(0.05)
+
+
+async def test_a_cancelled_keeper_ends_with_its_last_floor(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """It doesn't sleep on until the end of a lease that is gone: the next window would wait."""
+    async with staged(skipping, fresh) as stage:
+        await stage.start(replace(stage.request(8, 1), **PUSHED))
+        await stage.until(lambda: stage.cluster.floor == 20)
+        await stage.in_force(8)
+        await stage.keeper.cancel()
+        await is_cancelled(stage)
+        assert (stage.cloud.capacity, stage.cluster.floor) == (Capacity(), 2)
+
+
+async def test_a_cluster_that_is_away_keeps_no_window_waiting_after_a_cancel(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """Whoever comes after a cancelled keeper takes over what that could not give back."""
+    async with staged(skipping, fresh) as stage:
+        await stage.start(replace(stage.request(8, 1), **PUSHED))
+        await stage.until(lambda: stage.cluster.floor == 20)
+        await stage.in_force(8)
+        stage.cluster.away = True
+        await stage.keeper.cancel()
+        await stage.in_force(None)
+        await stage.start(stage.request(4, 1))
+        async with asyncio.timeout(20):
+            while stage.cloud.capacity != Capacity(4):
+                await stage.sleep(10 / 3600)
+        assert stage.cluster.floor == 20
+        stage.cluster.away = False
+        await stage.end()
+        assert (stage.cloud.steps, stage.cluster.steps) == ([8, None, 4, None], [20, 2])
+
+
+async def test_a_successor_raises_no_floor_for_a_lease_that_was_released(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """It first learns from the run before it what was released."""
+    async with staged(skipping, fresh) as stage:
+        await stage.start(replace(stage.request(8, 1), **PUSHED))
+        await stage.until(lambda: stage.cluster.floor == 20)
+        (lease,) = (await stage.status()).leases
+        await stage.keeper.cancel()
+        await stage.until(lambda: stage.cluster.floor == 2)
+        await is_cancelled(stage)
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+            KEEPER_WORKFLOW,
+            KeeperStart(
+                namespace=stage.namespace,
+                broken_run=(await stage.keeper.describe()).run_id,
+            ),
+            id=stage.keeper.id,
+            task_queue=stage.queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        )
+        answer: LeaseAnswer = await stage.client.execute_update_with_start_workflow(
+            LEASE_UPDATE,
+            LeaseRequest(namespace=stage.namespace, lease=lease),
+            start_workflow_operation=start,
+            result_type=LeaseAnswer,
+        )
+        assert not answer.in_force
+        await stage.end()
+        assert (stage.cloud.capacity, stage.cluster.steps) == (Capacity(), [20, 2])

@@ -35,7 +35,8 @@ class FloorState:
     baseline is given back then. *in_force* was there at *observed_at*, *mark* is the planner's.
     *foreign* says that *in_force* was set externally and is left alone. *ceiling* is the object's
     maximum. *since* is when *wanted* last changed, *acted_for* what was wanted at the last look.
-    *needs_look* says that the object has to be looked at whatever is known of it.
+    *needs_look* says that the object has to be looked at whatever is known of it, *is_attempted*
+    that a step is under way: what comes of it counts, even if nothing requires it any more.
     """
 
     fleet: Fleet
@@ -47,6 +48,7 @@ class FloorState:
     foreign: bool = False
     acted_for: int | None = None
     needs_look: bool = False
+    is_attempted: bool = False
     observed_at: datetime | None = None
     fault: str = ""
     retry_at: datetime | None = None
@@ -71,7 +73,7 @@ class FloorState:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left to do until the leases change, or the next look is due."""
-        if self.needs_look:
+        if self.needs_look or self.is_attempted:
             return False
         if self.wanted is None:
             return self.mark is None
@@ -242,6 +244,7 @@ def after_look(floors: Floors, seen: FloorSeen, now: datetime) -> Floors:
         acted_for=seen.wanted,
         note=seen.note,
         needs_look=False,
+        is_attempted=False,
         observed_at=now,
         fault="",
         retry_at=None,
@@ -252,7 +255,7 @@ def after_look(floors: Floors, seen: FloorSeen, now: datetime) -> Floors:
 def to_look_at(floors: Floors, name: str = "") -> Floors:
     """Return *floors* of which each, or the one of that *name*, has to be looked at again."""
     return tuple(
-        replace(one, needs_look=True, fault="", retry_at=None)
+        replace(one, needs_look=True, is_attempted=False, fault="", retry_at=None)
         if name in ("", one.fleet.name)
         else one
         for one in floors

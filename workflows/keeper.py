@@ -90,6 +90,7 @@ class CapacityKeeper:
         self._floor_attempts: dict[str, int] = {}
         self._floors_at_work: set[str] = set()
         self._floors_asleep: dict[str, FloorState] = {}
+        self._is_succeeded = False
         self._is_handing_over = False
 
     @workflow.run
@@ -126,7 +127,9 @@ class CapacityKeeper:
         held = transitions.lease_or_successor(self._state, request.lease.key)
         if held is not None and has_room:
             await self._until_answered(request.lease)
-        return self._answer(request.lease)
+        answer = self._answer(request.lease)
+        self._is_succeeded |= self._state.cancelled and answer.granted
+        return answer
 
     @lease.validator
     def _check_lease(self, request: LeaseRequest) -> None:
@@ -338,7 +341,9 @@ class CapacityKeeper:
         self._wakes_at = workflow.now() + length
         with suppress(asyncio.TimeoutError):
             await workflow.wait_condition(
-                lambda: self._is_roused, timeout=length, timeout_summary=why[:200]
+                lambda: self._is_roused or self._is_done,  # its last floor may be given back
+                timeout=length,
+                timeout_summary=why[:200],
             )
         self._is_sleeping = False
 
@@ -384,6 +389,7 @@ class CapacityKeeper:
             mark=floor.mark,
             windows=transitions.windows_of(self._state, name),
         )
+        self._state = transitions.attempt_floor(self._state, name)
         self._floors_at_work.add(name)
         try:
             seen: FloorSeen = await workflow.execute_activity(
@@ -494,8 +500,14 @@ class CapacityKeeper:
 
     @property
     def _is_done(self) -> bool:
-        """Whether nothing is left to do, and no released lease has to be remembered."""
+        """Whether nothing is left to do, and no released lease has to be remembered.
+
+        A keeper that was cancelled leaves what is left to its successor as soon as that has a
+        lease to grant: a cluster or a Cloud that is away would keep the next window waiting.
+        """
         known = self._state
+        if self._is_succeeded and not self._floors_at_work:
+            return True
         remembers = bool(known.released) and not known.cancelled
         in_doubt = bool(known.doubt) and not known.cancelled
         if self._has_open_floors or self._floors_at_work:
@@ -542,7 +554,8 @@ class CapacityKeeper:
         if state != self._state:
             self._state = transitions.with_floors(state, workflow.now())
             self._has_news = True
-            self._drive_floors()
+            if not self._is_recovering:  # what it learns then may say that a lease was released
+                self._drive_floors()
             self._describe()
 
     async def _until_answered(self, lease: Lease) -> None:

@@ -462,6 +462,14 @@ def windows_of(state: KeeperState, fleet: str) -> tuple[str, ...]:
     return tuple(sorted({one.window for one in state.leases if fleet in one.workers}))[:20]
 
 
+def attempt_floor(state: KeeperState, name: str) -> KeeperState:
+    """Return *state* while a step of a floor is under way."""
+    before = floor_by_name(state.floors, name)
+    if before is None:
+        return state
+    return replace(state, floors=with_floor(state.floors, replace(before, is_attempted=True)))
+
+
 def record_floor(state: KeeperState, seen: FloorSeen, now: datetime) -> KeeperState:
     """Return *state* with what an activity has *seen* of a floor at *now*."""
     return replace(state, floors=after_look(state.floors, seen, now))
@@ -472,7 +480,7 @@ def floor_failed(state: KeeperState, name: str, why: str, retry_at: datetime) ->
     before = floor_by_name(state.floors, name)
     if before is None:
         return state
-    failed = replace(before, fault=why, retry_at=retry_at, needs_look=True)
+    failed = replace(before, fault=why, retry_at=retry_at, needs_look=True, is_attempted=False)
     return replace(state, floors=with_floor(state.floors, failed))
 
 
