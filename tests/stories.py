@@ -357,7 +357,15 @@ def _change_rails(rng: random.Random, story: Story) -> Story:
         place = rng.randint(0, newest) if rng.random() < 0.3 else newest
         return replace(firing, rails=told[place][1], revision=place + 1)
 
-    return replace(story, firings=tuple(declares(firing) for firing in story.firings))
+    firings = [declares(firing) for firing in story.firings]
+    # One schedule fires once at a time: two requests at one instant have one declaration.
+    at_once = {(one.key, one.requested): one for one in reversed(firings)}
+    said = [at_once[one.key, one.requested] for one in firings]
+    firings = [
+        replace(one, rails=first.rails, revision=first.revision)
+        for one, first in zip(firings, said, strict=True)
+    ]
+    return replace(story, firings=tuple(firings))
 
 
 def _share(rng: random.Random, story: Story) -> Story:

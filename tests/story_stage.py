@@ -475,7 +475,7 @@ class StoryStage:
                 **({"available": 2} if event.kind == "no-inventory" else {}),
             )
         else:
-            with suppress(RPCError, Refusal, WorkflowAlreadyStartedError):
+            with suppress(RPCError, Refusal, WorkflowAlreadyStartedError, LookupError):
                 at = await self.clock.now() - played.begin
                 await self._deed(played, event)
                 played.done.append((at, event))
@@ -518,6 +518,8 @@ class StoryStage:
         elif deed.what == "foreign":
             await self.simulator.foreign_change(story.name, deed.tru)
         elif deed.what == "cancel":
+            if (await keeper.describe()).status != WorkflowExecutionStatus.RUNNING:
+                raise LookupError("the keeper was terminated, and has no successor yet")
             await keeper.cancel()
         elif deed.what == "terminate":
             run = (await keeper.describe()).run_id
