@@ -22,7 +22,7 @@ from planner.plan.model import LiveSchedule, Plan
 from planner.render.plan_impact import impact_sections, impact_summary, impact_value
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule
-from workflows.contract import Capacity, Rails
+from workflows.contract import Capacity, Fleet, Rails
 
 DAY = timedelta(days=1)
 ASSUMED = Prices()
@@ -241,6 +241,36 @@ def test_a_pull_request_shows_capacity_and_bill() -> None:
     )
     assert len(bill.lines) == 1 + 12 + 3
     assert max(map(len, (*capacity.lines, *bill.lines))) <= 80
+
+
+def test_a_pull_request_shows_the_workers_that_differ() -> None:
+    """A fleet's floor is compared like the capacity, also that of windows of workers alone."""
+    fleet = Fleet(name="payments", min=2, max=30)
+    few, many = (schedule(workers={"payments": each}, fleets=(fleet,)) for each in (8, 40))
+    alone = schedule("batch", tru=0, workers={"payments": 5}, fleets=(fleet,), combine="add")
+    changed = ahead([many, alone], [live_of(few), live_of(alone)])
+    assert changed.differences == ()
+    capacity, workers, _ = impact_sections(changed)
+    assert capacity.title.endswith("no difference")
+    assert workers.title == "Workers from 21 Nov 2026 to 20 Jan 2027: another floor for 120.0 h"
+    assert workers.lines == (
+        "payments-prod.a1b2c (times in UTC)",
+        "  60 times 18:10–20:10  13 → 30 payments workers  batch, payroll",
+        "      daily, Sat 21 Nov – Tue 19 Jan",
+    )
+    gone = ahead([], [live_of(alone)])
+    assert (gone.differences, gone.added_price) == ((), 0)
+    value = impact_value(gone)["workers"]["differences"]
+    assert len(value) == 60
+    assert value[0] == {
+        "namespace": "payments-prod.a1b2c",
+        "fleet": "payments",
+        "start": "2026-11-21T18:10:00Z",
+        "end": "2026-11-21T20:10:00Z",
+        "before": 7,
+        "after": 2,
+        "windows": ["batch"],
+    }
 
 
 def test_a_terminal_shows_the_bill_in_a_few_lines() -> None:

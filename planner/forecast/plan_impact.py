@@ -1,4 +1,4 @@
-"""What a plan changes: the capacity of the days ahead and the cost of the coming year.
+"""What a plan changes: capacity and workers of the days ahead, and the cost of the coming year.
 
 Both sides, live and desired, are expanded from schedules in the same way and then combined
 and billed like the occurrences of a preview.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from planner.forecast.cost import (
     TICK,
@@ -22,12 +22,12 @@ from planner.forecast.cost import (
     compare_bills,
     ticks,
 )
-from planner.forecast.timeline import Step, combine_steps
+from planner.forecast.timeline import FleetStep, Step, combine_steps, fleet_steps
 from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurrence, Prices, Window
 from planner.plan.live import FURTHEST_BACK, firings_in
 from planner.plan.model import Change, Plan
 from planner.schedules.spec import Schedule, StructuredCalendar
-from workflows.contract import BoostRequest, Capacity, occurrence_of
+from workflows.contract import BoostRequest, Capacity, Fleet, occurrence_of
 
 DAYS = timedelta(days=60)
 """How far ahead the capacity is compared."""
@@ -65,6 +65,26 @@ class CapacityDifference:
 
 
 @dataclass(frozen=True, slots=True)
+class FloorDifference:
+    """An interval ``[start, end)`` in UTC in which the plan changes the floor of a *fleet*.
+
+    *before* and *after* are replicas, *windows* those that need workers of it, before or after.
+    """
+
+    namespace: str
+    fleet: str
+    start: datetime
+    end: datetime
+    before: int
+    after: int
+    windows: tuple[str, ...]
+
+
+D = TypeVar("D", CapacityDifference, FloorDifference)
+S = TypeVar("S", Step, FleetStep)
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineChange:
     """A new baseline of a namespace; it takes effect with the next boost."""
 
@@ -80,6 +100,7 @@ class PlanImpact:
     Attributes:
         days: The interval over which the capacity is compared.
         differences: Where the capacity differs within *days*, in order of time.
+        floor_differences: The same of each fleet's least workers.
         baseline_changes: Baselines that change: bills contain only what exceeds them.
         before: The bill without the plan.
         after: The bill with all of the plan applied.
@@ -87,6 +108,7 @@ class PlanImpact:
 
     days: Horizon
     differences: tuple[CapacityDifference, ...]
+    floor_differences: tuple[FloorDifference, ...]
     baseline_changes: tuple[BaselineChange, ...]
     before: Bill
     after: Bill
@@ -122,6 +144,7 @@ def plan_impact(
     return PlanImpact(
         days,
         tuple(found for was, will in changed for found in _differences(was, will, days)),
+        tuple(found for was, will in changed for found in _floor_differences(was, will, days)),
         tuple(
             BaselineChange(was.namespace, was.baseline, will.baseline)
             for was, will in baselines
@@ -134,29 +157,65 @@ def plan_impact(
 def _differences(was: _Side, will: _Side, days: Horizon) -> Iterator[CapacityDifference]:
     """Yield where the capacity of a namespace differs, adjacent equal pieces merged."""
     before, after = (
-        combine_steps(side.calendar, side.occurrences(days), days) for side in (was, will)
+        combine_steps(
+            side.calendar, (one for one in side.occurrences(days) if one.window.tru), days
+        )
+        for side in (was, will)
     )
-    pending: CapacityDifference | None = None
-    for found in _pieces(before, after):
-        if (
-            pending
-            and replace(pending, start=found.start, end=found.end) == found
-            and (pending.end == found.start)
-        ):
-            pending = replace(pending, end=found.end)
+    # Where no occurrence is active, a new baseline is no difference by itself.
+    yield from _merged(
+        CapacityDifference(
+            old.namespace, start, end, old.capacity, new.capacity, _windows(old, new)
+        )
+        for start, end, old, new in _cuts(before, after)
+        if old.capacity != new.capacity and (old.occurrences or new.occurrences)
+    )
+
+
+def _floor_differences(was: _Side, will: _Side, days: Horizon) -> Iterator[FloorDifference]:
+    """Yield where the floor of a fleet differs, as `_differences` does; by the fleet's name."""
+    for name in sorted({*was.fleets, *will.fleets}):
+        before, after = (
+            fleet_steps(side.fleets.get(name) or other.fleets[name], side.occurrences(days), days)
+            for side, other in ((was, will), (will, was))
+        )
+        yield from _merged(
+            FloorDifference(
+                was.calendar.namespace,
+                name,
+                start,
+                end,
+                old.replicas,
+                new.replicas,
+                _windows(old, new),
+            )
+            for start, end, old, new in _cuts(before, after)
+            if old.replicas != new.replicas and (old.occurrences or new.occurrences)
+        )
+
+
+def _windows(*steps: Step | FleetStep) -> tuple[str, ...]:
+    """Return the names of the windows that are active in one of *steps*."""
+    return tuple(sorted({each.window.name for step in steps for each in step.occurrences}))
+
+
+def _merged(found: Iterable[D]) -> Iterator[D]:
+    """Yield differences, adjacent ones that differ in their times alone as one."""
+    pending: D | None = None
+    for one in found:
+        is_same = pending and replace(pending, start=one.start, end=one.end) == one
+        if pending and is_same and pending.end == one.start:
+            pending = replace(pending, end=one.end)
             continue
         if pending:
             yield pending
-        pending = found
+        pending = one
     if pending:
         yield pending
 
 
-def _pieces(before: Sequence[Step], after: Sequence[Step]) -> Iterator[CapacityDifference]:
-    """Yield the intervals that differ, cut at every edge of either side.
-
-    Where no occurrence is active, a new baseline is no difference by itself.
-    """
+def _cuts(before: Sequence[S], after: Sequence[S]) -> Iterator[tuple[datetime, datetime, S, S]]:
+    """Yield the intervals between the edges of both sides, with the step of each."""
     edges = sorted({step.start for step in (*before, *after)} | {before[-1].end})
     old, new = iter(before), iter(after)
     was, will = next(old), next(new)
@@ -165,11 +224,7 @@ def _pieces(before: Sequence[Step], after: Sequence[Step]) -> Iterator[CapacityD
             was = next(old)
         while will.end <= start:
             will = next(new)
-        if was.capacity != will.capacity and (was.occurrences or will.occurrences):
-            windows = tuple(sorted({*was.windows, *will.windows}))
-            yield CapacityDifference(
-                was.namespace, start, end, was.capacity, will.capacity, windows
-            )
+        yield start, end, was, will
 
 
 # Both sides of a plan -------------------------------------------------------------------------
@@ -177,10 +232,11 @@ def _pieces(before: Sequence[Step], after: Sequence[Step]) -> Iterator[CapacityD
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A namespace before or after the plan: baseline, guard rails, and its occurrences."""
+    """A namespace before or after the plan: baseline, guard rails, fleets, its occurrences."""
 
     calendar: NamespaceCalendar
     expanded: tuple[ExpandedSchedule, ...]
+    fleets: dict[str, Fleet]
 
     def occurrences(self, horizon: Horizon) -> list[Occurrence]:
         """Return the occurrences that overlap *horizon*."""
@@ -276,7 +332,7 @@ def _running(change: Change, live: Schedule) -> list[ExpandedSchedule]:
             boost.start - boost.nominal,
         )
         for boost in change.running
-        if boost.tru
+        if boost.tru or window.workers
     ]
 
 
@@ -301,7 +357,8 @@ def _side(name: str, own: _Collected, other: _Collected) -> _Side:
         baseline=baselines[0] if baselines else None,
         guard_rails=GuardRails.of(requests[0].rails, requests[0].limits),
     )
-    return _Side(calendar, tuple(own.expanded))
+    fleets = {fleet.name: fleet for request in own.requests for fleet in request.fleets}
+    return _Side(calendar, tuple(own.expanded), fleets)
 
 
 # Schedules as occurrences ---------------------------------------------------------------------
@@ -353,7 +410,9 @@ class ExpandedSchedule:
         ]
 
     def billed_intervals(self) -> list[BilledInterval]:
-        """Return the occurrences as billed intervals."""
+        """Return the occurrences as billed intervals; workers alone cost nothing."""
+        if not self.window.tru:
+            return []
         ahead, tru, combine = self.window.ahead // TICK, self.window.tru, self.window.combine
         return [
             BilledInterval(first - ahead, first, last, tru, combine)
@@ -383,9 +442,7 @@ class ScheduleExpander:
         if self._count > MOST_RUNS:
             raise TooManyOccurrences
         ahead = timedelta(seconds=schedule.request.ahead_seconds)
-        # A window of workers alone changes no capacity and costs nothing.
-        chosen = intervals if schedule.request.tru else []
-        return ExpandedSchedule(_window_of(schedule), chosen, ahead)
+        return ExpandedSchedule(_window_of(schedule), intervals, ahead)
 
     def _intervals(self, schedule: Schedule) -> Iterator[_Interval]:
         request, horizon = schedule.request, self._horizon
@@ -433,4 +490,5 @@ def _window_of(schedule: Schedule) -> Window:
         asked=f"{request.tru} TRU",
         lead=_tru_lead(schedule, timedelta(seconds=request.ahead_seconds)),
         combine=request.combine,
+        workers=tuple(sorted(request.workers.items())),
     )

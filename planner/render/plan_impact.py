@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.forecast.cost import MonthlyCost
-from planner.forecast.plan_impact import CapacityDifference, PlanImpact
+from planner.forecast.plan_impact import CapacityDifference, FloorDifference, PlanImpact
 from planner.model import Horizon
 from planner.render import format as fmt
 from planner.render.format import Section
@@ -27,18 +27,24 @@ UTC = ZoneInfo("UTC")
 
 
 def impact_sections(impact: PlanImpact) -> tuple[Section, ...]:
-    """Return what a pull request shows: the capacity of the days ahead, the bill by month."""
-    found = impact.differences
+    """Return what a pull request shows: capacity and workers of the days ahead, the bill by month.
+
+    Workers only where they differ.
+    """
+    found, floors = impact.differences, impact.floor_differences
     title = f"Capacity {_span(impact.days)}"
-    if found:
-        total = sum((one.end - one.start for one in found), timedelta())
-        title += f": another one for {fmt.hours(total)} h"
-    else:
-        title += ": no difference"
+    title += f": another one for {_hours(found)} h" if found else ": no difference"
+    workers = f"Workers {_span(impact.days)}: another floor for {_hours(floors)} h"
     return (
         Section(title, tuple(_difference_lines(found))),
+        *([Section(workers, tuple(_difference_lines(floors)))] if floors else []),
         Section(_bill_title(impact), tuple(_bill_table(impact))),
     )
+
+
+def _hours(found: Sequence[CapacityDifference] | Sequence[FloorDifference]) -> str:
+    """Return how long all of them last."""
+    return fmt.hours(sum((one.end - one.start for one in found), timedelta()))
 
 
 def impact_summary(impact: PlanImpact) -> tuple[Section, ...]:
@@ -53,13 +59,16 @@ def impact_summary(impact: PlanImpact) -> tuple[Section, ...]:
     return (Section(_bill_title(impact), (*lines, _charge(impact), *_baseline_lines(impact))),)
 
 
-def _difference_lines(differences: Sequence[CapacityDifference]) -> Iterator[str]:
+def _difference_lines(
+    differences: Sequence[CapacityDifference] | Sequence[FloorDifference],
+) -> Iterator[str]:
     """Yield the differences by namespace; those that differ in their day alone are one entry."""
+    found: list[CapacityDifference | FloorDifference] = [*differences]
     groups = fmt.grouped(
-        differences,
+        found,
         lambda one: (
             (one.namespace, one.start.time(), one.end - one.start),
-            (one.before, one.after, one.windows),
+            (_change(one), one.windows),
         ),
         WORTH_A_GROUP,
     )
@@ -72,9 +81,16 @@ def _difference_lines(differences: Sequence[CapacityDifference]) -> Iterator[str
         span = f"{first.start:%H:%M}{fmt.DASH}{first.end:%H:%M}"
         span += fmt.days_later(first.start, first.end, UTC)
         when = f"{first.start:%a %d %b %Y}" if len(group) == 1 else f"{len(group)} times"
-        yield f"  {when} {span}  {first.before} → {first.after}  {', '.join(first.windows)}"
+        yield f"  {when} {span}  {_change(first)}  {', '.join(first.windows)}"
         if len(group) > 1:
             yield f"      {_days([one.start for one in group])}"
+
+
+def _change(one: CapacityDifference | FloorDifference) -> str:
+    """Return what it was and what it will be, in words."""
+    if isinstance(one, FloorDifference):
+        return f"{one.before:,} → {one.after:,} {one.fleet} workers"
+    return f"{one.before} → {one.after}"
 
 
 def _days(days: Sequence[datetime]) -> str:
@@ -171,6 +187,9 @@ def impact_value(impact: PlanImpact) -> dict[str, Any]:
             "to": format_instant(impact.days.end),
             "differences": [_difference_value(one) for one in impact.differences],
         },
+        "workers": {
+            "differences": [_floor_value(one) for one in impact.floor_differences],
+        },
         "baselines": [
             {
                 "namespace": one.namespace,
@@ -209,5 +228,17 @@ def _difference_value(one: CapacityDifference) -> dict[str, Any]:
         "end": format_instant(one.end),
         "before": str(one.before),
         "after": str(one.after),
+        "windows": list(one.windows),
+    }
+
+
+def _floor_value(one: FloorDifference) -> dict[str, Any]:
+    return {
+        "namespace": one.namespace,
+        "fleet": one.fleet,
+        "start": format_instant(one.start),
+        "end": format_instant(one.end),
+        "before": one.before,
+        "after": one.after,
         "windows": list(one.windows),
     }
