@@ -2,7 +2,7 @@
 # command makes; PYTHON=… names another.
 PYTHON ?= .venv/bin/python
 
-.PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices \
+.PHONY: check static format lint types test calendars docs lock exits stories histories parity fuzz bench-expand races edits notices rings \
   kills near-now heal bench-sync bench-foresight kill bench-load bench-latency bench-actions bench-leases bench-history bench-slo bench-usage bench-commands bench-suggest bench-backtest shape rules alerts metrics-truth evidence
 
 check: static test  ## what CI runs
@@ -57,6 +57,9 @@ kills:  ## syncs killed at random points, so many times: the next one converges
 NOTICE_KILLS ?= 5
 notices:  ## notices over so many killed workers, to a receiver that fails half of the time
 	PLANNER_NOTICE_KILLS=$(NOTICE_KILLS) $(PYTHON) -m pytest -q -s tests/integration/test_notices.py -k killed
+
+rings:  ## a rollout over a killed sync, worker and server, and one that a real boost stops
+	PLANNER_LONG_RINGS=1 $(PYTHON) -m pytest -q tests/integration/test_rings.py -k "restarts or refuses"
 
 EDITS ?= 1000
 EDITS_SEED ?= 4711

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,14 +24,25 @@ from planner.cli.app import operator
 from planner.cli.main import exit_code_of
 from planner.model import Ring
 from planner.plan.model import DesiredState
+from planner.simulator import Simulator
+from planner.temporal.client import Server, server_of
 from planner.temporal.dev_server import temporal_server
 from planner.temporal.fetch import describe
-from planner.temporal.rings import RingReport, advance, fetch_failed, resume, stop
+from planner.temporal.rings import (
+    RingReport,
+    advance,
+    fetch_failed,
+    read_rollout,
+    resume,
+    stop,
+    write_rollout,
+)
 from planner.temporal.status import fetch_missed
 from planner.temporal.sync import SyncRequest
 from planner.temporal.sync_state import read_last_applied
 from workflows.contract import BOOST_WORKFLOW, format_instant
 from workflows.contract.findings import MISSED_MEMO, MissedBoost
+from workflows.contract.from_code import BOOSTS_QUERY
 
 pytestmark = pytest.mark.integration
 
@@ -223,3 +239,158 @@ async def test_it_survives_a_restart_of_the_server(tmp_path: Path, fresh: str) -
         fleet = Fleet(Shop(server.client, fresh))
         assert (await fleet.step(4)).record.ring == "low"
         assert await fleet.trus() == [4, 4, 0]
+
+
+# With the commands as processes, and a real worker: `make rings`, two minutes
+
+LONG = pytest.mark.skipif(not os.environ.get("PLANNER_LONG_RINGS"), reason="make rings")
+
+
+@dataclass
+class Commands:
+    """The planner's commands as processes, with a server and a simulated Cloud."""
+
+    directory: Path
+    project: str
+    simulator: Simulator
+    address: str = ""
+
+    async def start(self, *arguments: str) -> Process:
+        """Start a command."""
+        environ = {
+            **os.environ,
+            "TEMPORAL_ADDRESS": self.address,
+            "PLANNER_CLOUD_URL": self.simulator.url,
+            "TEMPORAL_CLOUD_API_KEY": "a-key",
+        }
+        return await asyncio.create_subprocess_exec(
+            *(str(Path(sys.executable).parent / "planner"), *arguments),
+            cwd=self.directory,
+            env=environ,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+
+    async def run(self, *arguments: str) -> str:
+        """Return the exit code of a command, and what it printed."""
+        process = await self.start(*arguments)
+        async with asyncio.timeout(90):
+            printed = (await process.communicate())[0].decode()
+        return f"{process.returncode} {printed}"
+
+    @asynccontextmanager
+    async def running(self, *arguments: str) -> AsyncIterator[Process]:
+        """Run a command meanwhile; it is killed, however it is."""
+        process = await self.start(*arguments)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            print((await process.communicate())[0].decode())
+
+    def write(self, tru: int, *, opens: datetime, lasts: timedelta) -> None:
+        """Write two rings: a window of canary that opens at *opens*, one of high at night."""
+        end = opens + lasts
+        dates = f"{{start: {opens:%Y-%m-%dT%H:%M:%S}, end: {end:%Y-%m-%dT%H:%M:%S}}}"
+        windows = {
+            "canary": f"dates: [{dates}], tru: {tru}, lead: 0s, jitter: 0s",
+            "high": f'cron: "0 {QUIET_HOUR} * * *", duration: 1h, tru: {tru}',
+        }
+        rings = ", ".join(f"{ring}: [{self.namespace(ring)}]" for ring in windows)
+        head = f"project: {self.project}\nring_pause: 1h\nrings: {{{rings}}}\n"
+        (self.directory / "planner.yaml").write_text(head, "utf-8")
+        for ring, text in windows.items():
+            calendar = f"namespace: {self.namespace(ring)}\nwindows: {{w: {{{text}}}}}\n"
+            (self.directory / f"{ring}.yaml").write_text(calendar, "utf-8")
+
+    def namespace(self, ring: str) -> str:
+        """Return the only namespace of *ring*."""
+        return f"{ring}-{self.project}.a"
+
+    async def trus(self, server: Server) -> list[float]:
+        """Return what the schedule of each ring requests; 0 where there is none."""
+        ids = (f"boost/{self.namespace(ring)}/w" for ring in ("canary", "high"))
+        found = [await describe(server, id) for id in ids]
+        return [one.schedule.request.tru if one and one.schedule else 0 for one in found]
+
+
+async def pause_is_over(server: Server, project: str) -> None:
+    """Let the pause after the ring that was written last be over."""
+    record = await read_rollout(server, project)
+    assert record.ring == "canary"
+    await write_rollout(server, replace(record, due=datetime.now(UTC)))
+
+
+@LONG
+async def test_a_rollout_survives_restarts_of_everything(tmp_path: Path, fresh: str) -> None:
+    """Sync, worker and server are killed while the first ring's boost is under way.
+
+    From the server's file and the calendars, new ones go on: the boost gets its capacity, once, and
+    the next ring is written after its pause.
+    """
+    state, calendars = tmp_path / "temporal.db", tmp_path / "calendars"
+    calendars.mkdir()
+    async with Simulator(provisioning=3, check=0.2, auto_create=True) as simulator:
+        commands = Commands(calendars, fresh, simulator)
+        canary = commands.namespace("canary")
+        commands.write(4, opens=datetime.now(UTC), lasts=timedelta(hours=1))
+
+        def capacities() -> list[float | None]:
+            return [entry.tru for entry in simulator.history(canary)]
+
+        async with temporal_server(state_file=state) as server:
+            commands.address = server.address
+            async with (
+                commands.running("worker"),
+                commands.running("sync", "--in-rings", ".") as waiting,
+            ):
+                await simulator.until(lambda: bool(simulator.state.account.operations), timeout=90)
+                assert waiting.returncode is None
+            assert await commands.trus(server_of(server.client)) == [4, 0]
+        assert capacities() == [None]  # still on its way
+        async with temporal_server(state_file=state) as server:
+            commands.address, live = server.address, server_of(server.client)
+            async with commands.running("worker"):
+
+                async def has_its_capacity() -> None:
+                    query = f"{BOOSTS_QUERY} AND ExecutionStatus = 'Completed'"
+                    ended = [one.id async for one in server.client.list_workflows(query)]
+                    assert any(id.startswith(f"boost/{canary}/w") for id in ended)
+
+                await eventually(has_its_capacity, within=90)
+                await pause_is_over(live, fresh)
+                done = await commands.run("sync", "--in-rings", ".")
+                assert done.startswith("0 "), done
+                assert await commands.trus(live) == [4, 4]
+                assert "No changes are on their way" in await commands.run("rollout", ".")
+        assert capacities() == [None, 4]
+
+
+@LONG
+async def test_a_calendar_that_the_cloud_refuses_stops_in_the_first_ring(
+    tmp_path: Path, fresh: str
+) -> None:
+    """A real boost of it fails, and its window is missed: both checks find what the worker did."""
+    async with Simulator(provisioning=0.2, check=0.1) as simulator:  # it knows no namespace
+        commands = Commands(tmp_path, fresh, simulator)
+        async with temporal_server() as server:
+            commands.address, live = server.address, server_of(server.client)
+            opens = datetime.now(UTC) + timedelta(seconds=25)
+            commands.write(4, opens=opens, lasts=timedelta(seconds=6))
+            async with commands.running("worker"):
+                written = await commands.run("sync", "--in-rings", "--no-wait", ".")
+                assert written.startswith("0 "), written
+
+                async def has_failed() -> None:
+                    canary = commands.namespace("canary")
+                    assert canary in await fetch_failed(live, opens - timedelta(minutes=1))
+                    assert canary in await fetch_missed(live, datetime.now(UTC))
+
+                await eventually(has_failed, within=90)
+                await pause_is_over(live, fresh)
+                stopped = await commands.run("sync", "--in-rings", ".")
+                assert stopped.startswith("3 "), stopped
+                assert "did not have its capacity" in stopped
+                assert " failed" in stopped
+                assert await commands.trus(live) == [4, 0]
