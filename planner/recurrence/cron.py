@@ -289,9 +289,11 @@ WEEKDAY = Field(
 )
 
 
-def day_terms(text: str, field: Field) -> list[DayTerm]:
-    """Parse the day-of-month field."""
-    return [term for item in _items(text, field) for term in _terms_of_day(item, field)]
+@lru_cache(maxsize=4096)
+def day_terms(text: str, field: Field) -> tuple[DayTerm, ...]:
+    """Parse the day-of-month field; sorted, without repeats."""
+    terms = {term for item in _items(text, field) for term in _terms_of_day(item, field)}
+    return tuple(sorted(terms, key=_by_kind))
 
 
 def _terms_of_day(item: str, field: Field) -> list[DayTerm]:
@@ -312,9 +314,11 @@ def _terms_of_day(item: str, field: Field) -> list[DayTerm]:
     return [Day(number) for number in _span(item, field)]
 
 
-def weekday_terms(text: str, field: Field) -> list[WeekdayTerm]:
-    """Parse the day-of-week field."""
-    return [term for item in _items(text, field) for term in _terms_of_weekday(item, field)]
+@lru_cache(maxsize=4096)
+def weekday_terms(text: str, field: Field) -> tuple[WeekdayTerm, ...]:
+    """Parse the day-of-week field; sorted, without repeats."""
+    terms = {term for item in _items(text, field) for term in _terms_of_weekday(item, field)}
+    return tuple(sorted(terms, key=_by_kind))
 
 
 def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
@@ -351,9 +355,10 @@ def _weekday_span(item: str, field: Field) -> range:
     return found
 
 
-def numbers(text: str, field: Field) -> list[int]:
-    """Parse a field of plain numbers: minutes, hours or months."""
-    return [number for item in _items(text, field) for number in _span(item, field)]
+@lru_cache(maxsize=4096)
+def numbers(text: str, field: Field) -> tuple[int, ...]:
+    """Parse a field of plain numbers: minutes, hours or months; sorted, without repeats."""
+    return tuple(sorted({number for item in _items(text, field) for number in _span(item, field)}))
 
 
 def _items(text: str, field: Field) -> Iterable[str]:
@@ -473,11 +478,11 @@ backwards; write fri-sat,sun-mon
         raise CronError(f"cron {quote(expression)}: {'; '.join(problems)}")
     return CronRule(
         expression=expression,
-        minutes=tuple(sorted(set(numbers(minute, MINUTE)))),
-        hours=tuple(sorted(set(numbers(hour, HOUR)))),
-        days=tuple(sorted(set(day_terms(day, DAY)), key=_by_kind)),
-        months=tuple(sorted(set(numbers(month, MONTH)))),
-        weekdays=tuple(sorted(set(weekday_terms(weekday, WEEKDAY)), key=_by_kind)),
+        minutes=numbers(minute, MINUTE),
+        hours=numbers(hour, HOUR),
+        days=day_terms(day, DAY),
+        months=numbers(month, MONTH),
+        weekdays=weekday_terms(weekday, WEEKDAY),
         every_hour=hour == "*",
         restricts_day_of_month=day != "*",
         restricts_weekday=weekday != "*",
