@@ -81,11 +81,11 @@ class Scene:
             watchdog=self.watchdog if with_watchdog else None,
         )
 
-    async def round(self) -> list[Healed]:
+    async def round(self, problems: tuple[str, ...] = ()) -> list[Healed]:
         """Let the watchdog look around once, and return what it healed at this namespace."""
         now = datetime.now(UTC)
         self.report = await self.watchdog.round(now, self.report)
-        assert self.report.problems == ()
+        assert self.report.problems == problems
         return [
             one
             for one in self.report.healed
@@ -442,8 +442,21 @@ async def test_what_a_lost_keeper_left_is_given_back(
             assert await one.round() == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(
+            Unauthorized("no key for this namespace"), "no key for this namespace", id="no key"
+        ),
+        pytest.param(TimeoutError("not foreseen"), "the look at it failed", id="not foreseen"),
+    ],
+)
 async def test_a_namespace_that_cant_be_read_stops_no_other(
-    own_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Exception,
+    said: str,
 ) -> None:
     """Without a key it is unknown, with the reason and what was seen last; the others go on."""
     async with with_calendar(own_server, fresh) as (one, shop):
@@ -456,14 +469,15 @@ async def test_a_namespace_that_cant_be_read_stops_no_other(
 
         async def without_key(namespace: str) -> ObservedCapacity:
             if namespace == shop.namespace:
-                raise Unauthorized("no key for this namespace")
+                raise fault
             return await observe(namespace)
 
         monkeypatch.setattr(one.stage.cloud, "observe", without_key)
-        assert await one.round() == []
+        is_foreseen = isinstance(fault, Unauthorized)
+        assert await one.round(() if is_foreseen else (f"{shop.namespace}: {fault}",)) == []
         seen = one.seen()
         assert one.seen(other).state == "ok"
-        assert (seen.state, seen.details) == ("unknown", "no key for this namespace")
+        assert (seen.state, seen.details) == ("unknown", said)
         assert seen.capacity == Capacity()
         assert seen.at is not None
         assert one.report is not None

@@ -367,6 +367,9 @@ class _Round:
         self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
         await self._each(sorted(names.items()), self._look_at_capacity)
+        for name in names:  # absence would read as health
+            if name not in self.seen:
+                self.seen[name] = self._unknown(name, "the look at it failed")
         if self.of.cluster is not None:
             await self._guarded("the floors", self._look_at_floors(self.of.cluster))
 
