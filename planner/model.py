@@ -33,6 +33,9 @@ Roll = Literal["none", "previous", "next", "nearest"]
 Policy = Literal["sync", "upsert-only", "create-only"]
 """How far a sync may go: everything, never delete, or only create."""
 
+DEFAULT_LEAD = timedelta(minutes=10)
+"""How long before its start a window's capacity is requested by default."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -209,7 +212,7 @@ class Window:
     asked: str
     timezone: str = "UTC"
     length: Length | None = None
-    lead: timedelta = timedelta(minutes=10)
+    lead: timedelta = DEFAULT_LEAD
     jitter: timedelta = timedelta()
     combine: Combine = "max"
     roll: Roll = "none"
@@ -512,7 +515,7 @@ class NamespaceCalendar:
     guard_rails: GuardRails = GuardRails()
     holidays: Holidays = Holidays()
     fleets: tuple[Fleet, ...] = ()
-    lead: timedelta = timedelta(minutes=10)
+    lead: timedelta = DEFAULT_LEAD
     place: Place = field(default=Place("", 0), compare=False)
     fleet_places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 

@@ -140,6 +140,13 @@ async def test_an_answer_does_not_wait_for_a_cluster_that_is_away(
         assert stage.cluster.steps == [20, 2]
 
 
+async def raise_both(stage: Stage) -> None:
+    """Start a boost of TRU and workers, and wait until both are there."""
+    await stage.start(replace(stage.request(8, 1), **PUSHED))
+    await stage.until(lambda: stage.cluster.floor == 20)
+    await stage.in_force(8)
+
+
 async def is_cancelled(stage: Stage) -> None:
     """Wait for the end of a keeper that was cancelled, while the server's clock stands."""
     async with asyncio.timeout(20):
@@ -152,9 +159,7 @@ async def test_a_cancelled_keeper_ends_with_its_last_floor(
 ) -> None:
     """It doesn't sleep on until the end of a lease that is gone: the next window would wait."""
     async with staged(skipping, fresh) as stage:
-        await stage.start(replace(stage.request(8, 1), **PUSHED))
-        await stage.until(lambda: stage.cluster.floor == 20)
-        await stage.in_force(8)
+        await raise_both(stage)
         await stage.keeper.cancel()
         await is_cancelled(stage)
         assert (stage.cloud.capacity, stage.cluster.floor) == (Capacity(), 2)
@@ -165,9 +170,7 @@ async def test_a_cluster_that_is_away_keeps_no_window_waiting_after_a_cancel(
 ) -> None:
     """Whoever comes after a cancelled keeper takes over what that could not give back."""
     async with staged(skipping, fresh) as stage:
-        await stage.start(replace(stage.request(8, 1), **PUSHED))
-        await stage.until(lambda: stage.cluster.floor == 20)
-        await stage.in_force(8)
+        await raise_both(stage)
         stage.cluster.away = True
         await stage.keeper.cancel()
         await stage.in_force(None)
@@ -186,8 +189,7 @@ async def test_a_successor_raises_no_floor_for_a_lease_that_was_released(
 ) -> None:
     """It first learns from the run before it what was released."""
     async with staged(skipping, fresh) as stage:
-        await stage.start(replace(stage.request(8, 1), **PUSHED))
-        await stage.until(lambda: stage.cluster.floor == 20)
+        await raise_both(stage)
         (lease,) = (await stage.status()).leases
         await stage.keeper.cancel()
         await stage.until(lambda: stage.cluster.floor == 2)

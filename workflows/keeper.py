@@ -88,9 +88,8 @@ class CapacityKeeper:
         self._wakes_at: datetime | None = None
         self._floor_loops: dict[str, asyncio.Task[None]] = {}
         self._floor_attempts: dict[str, int] = {}
-        self._floors_at_work: set[str] = set()
         self._floors_asleep: dict[str, FloorState] = {}
-        self._is_succeeded = False
+        self._has_successor = False
         self._is_handing_over = False
 
     @workflow.run
@@ -128,7 +127,7 @@ class CapacityKeeper:
         if held is not None and has_room:
             await self._until_answered(request.lease)
         answer = self._answer(request.lease)
-        self._is_succeeded |= self._state.cancelled and answer.granted
+        self._has_successor |= self._state.cancelled and answer.granted
         return answer
 
     @lease.validator
@@ -390,7 +389,6 @@ class CapacityKeeper:
             windows=transitions.windows_of(self._state, name),
         )
         self._state = transitions.attempt_floor(self._state, name)
-        self._floors_at_work.add(name)
         try:
             seen: FloorSeen = await workflow.execute_activity(
                 activity_types.FLOOR,
@@ -404,7 +402,6 @@ class CapacityKeeper:
             self._floor_failed(name, error, failures + 1)
             return failures + 1
         finally:
-            self._floors_at_work.discard(name)
             self._floor_attempts[name] = self._floor_attempts.get(name, 0) + 1
         self._state = transitions.record_floor(self._state, seen, workflow.now())
         self._describe()
@@ -466,6 +463,11 @@ class CapacityKeeper:
         """Whether a floor has something left to do: a window that runs, or the way back."""
         return any(not one.is_settled or one.wanted is not None for one in self._state.floors)
 
+    @property
+    def _is_at_a_floor(self) -> bool:
+        """Whether a step of a floor is under way."""
+        return any(one.is_attempted for one in self._state.floors)
+
     # Beginning, handing over and ending
 
     async def _recover(self) -> None:
@@ -506,11 +508,11 @@ class CapacityKeeper:
         lease to grant: a cluster or a Cloud that is away would keep the next window waiting.
         """
         known = self._state
-        if self._is_succeeded and not self._floors_at_work:
+        if self._has_successor and not self._is_at_a_floor:
             return True
         remembers = bool(known.released) and not known.cancelled
         in_doubt = bool(known.doubt) and not known.cancelled
-        if self._has_open_floors or self._floors_at_work:
+        if self._has_open_floors:
             return False
         return not known.leases and known.is_settled and not remembers and not in_doubt
 
@@ -538,8 +540,8 @@ class CapacityKeeper:
         """Continue as a new run with the whole state, once no update is waiting."""
         self._is_handing_over = True
         await self._let_updates_finish()
-        if self._floors_at_work:
-            await workflow.wait_condition(lambda: not self._floors_at_work)
+        if self._is_at_a_floor:
+            await workflow.wait_condition(lambda: not self._is_at_a_floor)
         following = KeeperInput(
             namespace=self._state.namespace,
             state=self._state.to_hand_over,

@@ -12,6 +12,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from workflows.activity_types import KeeperInput, Observation, ReconcileInput
 from workflows.contract import Capacity, KeeperHealth, Lease, LeaseRequest, Rails, ReleaseRequest
@@ -464,10 +465,7 @@ def windows_of(state: KeeperState, fleet: str) -> tuple[str, ...]:
 
 def attempt_floor(state: KeeperState, name: str) -> KeeperState:
     """Return *state* while a step of a floor is under way."""
-    before = floor_by_name(state.floors, name)
-    if before is None:
-        return state
-    return replace(state, floors=with_floor(state.floors, replace(before, is_attempted=True)))
+    return _with_floor(state, name, is_attempted=True)
 
 
 def record_floor(state: KeeperState, seen: FloorSeen, now: datetime) -> KeeperState:
@@ -477,11 +475,17 @@ def record_floor(state: KeeperState, seen: FloorSeen, now: datetime) -> KeeperSt
 
 def floor_failed(state: KeeperState, name: str, why: str, retry_at: datetime) -> KeeperState:
     """Return *state* after an attempt at a floor failed: anything may have come of it."""
+    return _with_floor(
+        state, name, fault=why, retry_at=retry_at, needs_look=True, is_attempted=False
+    )
+
+
+def _with_floor(state: KeeperState, name: str, **changes: Any) -> KeeperState:
+    """Return *state* with *changes* of the floor of the fleet *name*, if it is known."""
     before = floor_by_name(state.floors, name)
     if before is None:
         return state
-    failed = replace(before, fault=why, retry_at=retry_at, needs_look=True, is_attempted=False)
-    return replace(state, floors=with_floor(state.floors, failed))
+    return replace(state, floors=with_floor(state.floors, replace(before, **changes)))
 
 
 def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:

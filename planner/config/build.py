@@ -37,6 +37,7 @@ from planner.config.yaml_nodes import Document, Node, parse
 from planner.errors import Problem, did_you_mean, quote
 from planner.model import (
     CLOUD_PLANS,
+    DEFAULT_LEAD,
     BusinessDays,
     Cron,
     Dates,
@@ -68,9 +69,6 @@ MAX_WINDOWS = 2_000
 """Windows in one file."""
 
 DEFAULT_TIMEZONE = "UTC"
-
-DEFAULT_LEAD = timedelta(minutes=10)
-"""How long before its start a window's capacity is requested by default."""
 
 
 def build(

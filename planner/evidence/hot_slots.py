@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.model import GuardRails, Holidays
+from planner.model import DEFAULT_LEAD, GuardRails, Holidays
 from planner.usage.model import Bools, Floats, LimitUsage, Usage
 from workflows.contract import APS_PER_TRU, Capacity
 from workflows.contract.findings import USUAL_THRESHOLDS
@@ -59,7 +59,7 @@ class Setting:
     holidays: Holidays = Holidays()
     guard_rails: GuardRails = field(default_factory=GuardRails)
     baseline: Capacity | None = None
-    lead: timedelta = timedelta(minutes=10)
+    lead: timedelta = DEFAULT_LEAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -448,7 +448,11 @@ async def test_what_a_lost_keeper_left_is_given_back(
         pytest.param(
             Unauthorized("no key for this namespace"), "no key for this namespace", id="no key"
         ),
-        pytest.param(TimeoutError("not foreseen"), "the look at it failed", id="not foreseen"),
+        pytest.param(
+            TimeoutError("not foreseen"),
+            "looking at it failed; the log of the worker says why",
+            id="not foreseen",
+        ),
     ],
 )
 async def test_a_namespace_that_cant_be_read_stops_no_other(

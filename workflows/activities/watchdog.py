@@ -369,7 +369,9 @@ class _Round:
         await self._each(sorted(names.items()), self._look_at_capacity)
         for name in names:  # absence would read as health
             if name not in self.seen:
-                self.seen[name] = self._unknown(name, "the look at it failed")
+                self.seen[name] = self._unknown(
+                    name, "looking at it failed; the log of the worker says why"
+                )
         if self.of.cluster is not None:
             await self._guarded("the floors", self._look_at_floors(self.of.cluster))
 
