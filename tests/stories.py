@@ -1165,7 +1165,8 @@ def _inherited(played: Played, all_leases: list[ExpectedLease], held: CapacityRe
 def _own(played: Played, all_leases: list[ExpectedLease]) -> list[CapacityRecord]:
     """Return the history with what others set counted as the baseline.
 
-    With a declared baseline only up to the last lease's end: then it has to go.
+    With a declared baseline only up to the last lease's end: then it has to go, as soon as a
+    key that was refused meanwhile is mended.
     """
     story, own = played.story, []
     ends = [played.begin + lease.until for lease in all_leases]
@@ -1174,7 +1175,8 @@ def _own(played: Played, all_leases: list[ExpectedLease]) -> list[CapacityRecord
         own.append(CapacityRecord(held.at, story.baseline) if foreign else held)
     if not ends or story.declared is None or not played.foreign:
         return own
-    last = max(ends) + story.settle
+    held_for = max(_longest(played, lease)[1] for lease in all_leases)
+    last = played.begin + held_for + story.settle
     in_force = [held for held in played.history if held.at <= last][-1]
     if (
         in_force.at < max(ends)

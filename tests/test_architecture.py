@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,32 @@ def test_the_contract_needs_the_standard_library_only(path: Path) -> None:
     """The contract is imported by workflow code and by the pure core alike."""
     foreign = {"temporalio", "httpx", "pydantic", "planner", "os", "asyncio"}
     assert [name for name in imports(path) if name.split(".")[0] in foreign] == []
+
+
+def test_annotations_of_payloads_are_evaluated() -> None:
+    """The SDK would compile each one that is a string again at each payload that it reads."""
+    import workflows.activity_types
+    import workflows.floors
+    import workflows.keeper_state
+    from workflows import contract
+
+    homes = [*vars(contract).values(), workflows.activity_types, workflows.floors]
+    homes = [*homes, workflows.keeper_state]
+    modules = [home for home in homes if inspect.ismodule(home)]
+    payloads = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and is_dataclass(value)
+    }
+    strings = {
+        f"{one.__name__}.{f.name}"
+        for one in payloads
+        for f in fields(one)
+        if isinstance(f.type, str)
+    }
+    assert len(payloads) > 50
+    assert strings == set()
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ WATCHED_FINDINGS = [(1, 95), *((441309, number) for number in (15, 46, 127))]
 """Others, told with all that stories had before there were workers."""
 
 
-WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14)]
+WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14), (20261129, 1452)]
 """Others, told with all that stories have."""
 
 
@@ -294,6 +294,38 @@ def test_a_boost_terminated_at_once_may_have_declared_nothing(
         history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
     )
     assert any("at most was due" in one for one in broken_promises(played)) is is_too_much
+
+
+@pytest.mark.parametrize(
+    ("is_refused", "back", "is_broken"),
+    [
+        (False, 46, False),
+        (False, 70, True),
+        (True, 70, False),  # it was mended in minute 69
+        (True, 110, True),
+    ],
+)
+def test_what_others_set_under_a_boost_goes_at_its_end_or_once_the_key_is_mended(
+    is_refused: bool, back: int, is_broken: bool
+) -> None:
+    """On a declared baseline; nothing can be changed with a key that is refused."""
+    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
+    boost = Firing(
+        window="boost", nominal=15 * minute, ahead=timedelta(), length=30 * minute, tru=3
+    )
+    deeds = [Deed(20 * minute, "foreign", tru=8.0)]
+    if is_refused:
+        deeds += [Deed(40 * minute, "refuse-key"), Deed(69 * minute, "mend-key")]
+    two = Capacity(2)
+    held = [(-1, two), (15, Capacity(3)), (20, Capacity(8)), (back, two)]
+    played = Played(
+        two_tru_story(boost),
+        begin,
+        done=[(deed.at, deed) for deed in deeds],
+        foreign=[begin + 20 * minute],
+        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+    )
+    assert any("was due" in one for one in broken_promises(played)) is is_broken
 
 
 def test_of_the_other_project_the_newest_declaration_counts() -> None:

@@ -4,8 +4,6 @@ A name's version rises when the meaning of its input or output changes; the old 
 registered for as long as workflows that know it may run.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any

@@ -6,8 +6,6 @@ is left alone. Which floor is the planner's, and what was there before, stands i
 as a mark, written in one step with the floor: so a keeper that was lost takes nothing along.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime

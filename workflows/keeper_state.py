@@ -5,13 +5,11 @@ capacity the namespace should have, and whether it has it. `workflows.keeper_tra
 how the value changes. Continue-as-new hands it to the next run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 from workflows.contract import (
     APS_PER_TRU,
@@ -348,7 +346,7 @@ class KeeperState:
         return self.options.on_demand_aps if capacity.tru is None else capacity.tru * APS_PER_TRU
 
     @property
-    def to_hand_over(self) -> KeeperState:
+    def to_hand_over(self) -> Self:
         """The state as it goes to another run, which reads it `unpacked`.
 
         Up to `FEW_LEASES` go as they are, so that people can read them in the history.
@@ -359,7 +357,7 @@ class KeeperState:
         return replace(self, leases=(), released=(), packed=packed)
 
     @property
-    def unpacked(self) -> KeeperState:
+    def unpacked(self) -> Self:
         """The state as it was before `to_hand_over`."""
         if self.packed is None:
             return self
@@ -367,7 +365,7 @@ class KeeperState:
         return replace(self, leases=leases, released=released, packed=None)
 
     @property
-    def for_reconcile(self) -> KeeperState:
+    def for_reconcile(self) -> Self:
         """The part of the state that one reconcile needs, small also with thousands of leases."""
         deciding = demand_of(self.demanding).deciding
         return replace(self, leases=deciding, released=(), floors=())

@@ -8,6 +8,9 @@
 - `follow`: what a follower of a Git repository has on record, and what a reader makes of it.
 - `notices`: which events are sent to whom, once each, and in which form.
 
+Annotations are evaluated here, without the `__future__` of the other modules: the SDK reads a
+payload by its class's type hints, and would compile each string of them anew, at each payload.
+
 Standard library only, and no I/O: the planner draws the timeline with the very
 functions that the keeper computes its target with.
 """

@@ -1,7 +1,5 @@
 """How the leases of a namespace combine into the capacity it should have."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

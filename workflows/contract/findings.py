@@ -5,12 +5,10 @@ follows from it. Nothing is looked up here. The input and the report of the watc
 are one source of such facts, stand first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, Self, get_args
 
 from workflows.contract.fleets import Fleet
 from workflows.contract.follow import FollowRecord
@@ -148,43 +146,6 @@ class DueBoost:
     summary: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalendarView:
-    """What the live schedules say at one moment: the namespaces, and the boosts that are due.
-
-    Paused schedules declare, and nothing of theirs is due. *facts* are what the schedules show
-    of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
-    each project was last synced, *targets* are where the projects' notices go, *followed* is what
-    followers of repositories have on record. *problems* are what could not be read besides.
-    *verdicts* are those on the windows of the last day, None where no source of usage is set,
-    by the strictest thresholds of the namespace's projects.
-    """
-
-    namespaces: tuple[Declared, ...] = ()
-    due: tuple[DueBoost, ...] = ()
-    facts: tuple[NamespaceFacts, ...] = ()
-    pollers: Pollers | None = None
-    synced: Mapping[str, datetime] = field(default_factory=dict)
-    targets: tuple[NoticeTarget, ...] = ()
-    followed: tuple[FollowRecord, ...] = ()
-    problems: tuple[str, ...] = ()
-    verdicts: tuple[BoostVerdict, ...] | None = None
-
-
-class Calendars(Protocol):
-    """Reads the planner's schedules of every project, for the watchdog and for boosts from code."""
-
-    async def look(self, now: datetime) -> CalendarView:
-        """Return what the live schedules say at *now*; firings about to come are not due."""
-
-    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
-        """Return the request of *boost*, with what its namespace's live schedules declare.
-
-        Raises:
-            BoostRefused: It is more than they allow, or there are none.
-        """
-
-
 NamespaceState = Literal[
     "ok",
     "raising",
@@ -280,7 +241,7 @@ class UsageThresholds:
     max_throttled: int = 0
     unused_share: float = 1.0
 
-    def strictest(self, other: UsageThresholds) -> UsageThresholds:
+    def strictest(self, other: Self) -> Self:
         """Return these with what *other* accepts less of in a verdict."""
         return replace(
             self,
@@ -439,6 +400,43 @@ class NamespaceFacts:
         if status is None or not status.cloud or not self.workers_cloud:
             return False
         return status.cloud != self.workers_cloud
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarView:
+    """What the live schedules say at one moment: the namespaces, and the boosts that are due.
+
+    Paused schedules declare, and nothing of theirs is due. *facts* are what the schedules show
+    of each namespace, its missed boosts and the workers that *pollers* has too. *synced* is when
+    each project was last synced, *targets* are where the projects' notices go, *followed* is what
+    followers of repositories have on record. *problems* are what could not be read besides.
+    *verdicts* are those on the windows of the last day, None where no source of usage is set,
+    by the strictest thresholds of the namespace's projects.
+    """
+
+    namespaces: tuple[Declared, ...] = ()
+    due: tuple[DueBoost, ...] = ()
+    facts: tuple[NamespaceFacts, ...] = ()
+    pollers: Pollers | None = None
+    synced: Mapping[str, datetime] = field(default_factory=dict)
+    targets: tuple[NoticeTarget, ...] = ()
+    followed: tuple[FollowRecord, ...] = ()
+    problems: tuple[str, ...] = ()
+    verdicts: tuple[BoostVerdict, ...] | None = None
+
+
+class Calendars(Protocol):
+    """Reads the planner's schedules of every project, for the watchdog and for boosts from code."""
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return what the live schedules say at *now*; firings about to come are not due."""
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Return the request of *boost*, with what its namespace's live schedules declare.
+
+        Raises:
+            BoostRefused: It is more than they allow, or there are none.
+        """
 
 
 @dataclass(frozen=True, slots=True)

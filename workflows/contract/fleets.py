@@ -4,8 +4,6 @@ A fleet is a set of workers of one Temporal Cloud namespace. Windows put a floor
 of replicas; what scales it besides, such as KEDA on the backlog, stays above it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ server: so `planner status` and the watchdog, on any machine, know which commit 
 refused and why, and for how long the repository can't be fetched.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, get_args

@@ -5,8 +5,6 @@ result. docs/from-code.md describes both; `SCHEMA` is their version. What is her
 field away, or gives one another meaning, under the same version.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping

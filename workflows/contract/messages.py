@@ -4,15 +4,13 @@ Times on the wire are aware UTC, lengths are whole seconds, TRU are Temporal Res
 Units of 500 Actions per second each.
 """
 
-from __future__ import annotations
-
 import re
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Self, TypedDict
 from zoneinfo import ZoneInfo, reset_tzpath
 
 from workflows.contract.fleets import Combine, Fleet
@@ -496,7 +494,7 @@ class KeeperRecord:
         }
 
     @classmethod
-    def of_plain(cls, plain: Mapping[str, Any]) -> KeeperRecord:
+    def of_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Return the record that `plain` gave.
 
         Raises:

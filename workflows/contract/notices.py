@@ -7,8 +7,6 @@ decides; what it returns travels with the watchdog's report, so that another wor
 A target names the environment variable or the file that has its secret, never the secret.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -109,7 +107,7 @@ class NoticeTarget:
         """Its name, unique among the projects of a Temporal namespace."""
         return f"{self.project}/{self.name}"
 
-    def wants(self, notice: Notice) -> bool:
+    def wants(self, notice: "Notice") -> bool:
         """Tell whether *notice* goes there; what is about no namespace goes to every target."""
         if self.events and notice.event not in self.events:
             return False
