@@ -12,8 +12,8 @@ from prometheus_server import backfill, needs_prometheus, prometheus
 from test_history import lease, made, run
 from usage_helpers import HOUR, NAMESPACE, START, usage
 
-from planner.cli.history import _judged
 from planner.cli.main import exit_code_of
+from planner.cli.report import _judged
 from planner.forecast.history import History
 from planner.simulator.usage import openmetrics
 
@@ -149,7 +149,7 @@ def test_without_calendars_those_of_the_usual_place_say_what_is_accepted(
     async def kept(*_: object) -> History:
         return found
 
-    monkeypatch.setattr("planner.cli.history.fetch_history", kept)
+    monkeypatch.setattr("planner.cli.report.fetch_history", kept)
     monkeypatch.chdir(calendars)
     asked = ["report", "--from", "2026-10-18", "--to", "2026-10-19", "--check"]
     assert exit_code_of([*asked, NAMESPACE]) == 2, "120 Actions were throttled by day"

@@ -1,4 +1,8 @@
-"""``planner report`` and ``planner backtest``: what usage shows of boosts and of calendars."""
+"""``planner report``, ``backtest``, ``history`` and ``suggest``: what the past shows.
+
+What came of its boosts, whether usage needed them, what calendars would have done over it, and
+the windows that it asks for.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +31,15 @@ from planner.errors import ServerError
 
 if TYPE_CHECKING:
     from planner.evidence.backtest import Backtest
+    from planner.evidence.hot_slots import Setting
     from planner.evidence.report import Billed, Report
     from planner.forecast.history import History
     from planner.model import Horizon, Prices, Project
     from planner.temporal.watchdog import Verify
+    from planner.usage.model import Usage
     from planner.usage.prometheus import PrometheusSource
     from workflows.contract.findings import BoostVerdict, WindowRun
+
 
 CALENDARS = Path("calendars")
 """Where calendars usually are: their settings count where none are named."""
@@ -233,8 +240,6 @@ async def _history(
     Raises:
         ServerError: It can't be read, and is needed.
     """
-    from planner.cli.history import fetch_history
-
     try:
         return await fetch_history(namespace, horizon, prices), []
     except ServerError as error:
@@ -360,3 +365,252 @@ async def verifier(stack: AsyncExitStack) -> Verify | None:
         return boost_verdict(usage, run)
 
     return verify
+
+
+# The history -------------------------------------------------------------------------------
+
+
+HISTORY_DAYS = 31
+"""The days before now that are shown where no time is named."""
+
+
+class HistoryFormat(StrEnum):
+    """The output formats of a history."""
+
+    text = "text"
+    json = "json"
+    csv = "csv"
+
+
+@app.command()
+def history(
+    namespace: OneNamespace = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help=f"First day or instant, UTC. [{HISTORY_DAYS} days ago]"
+        ),
+    ] = "",
+    end: To = "",
+    output: Annotated[
+        HistoryFormat, typer.Option("--format", help="The output format.")
+    ] = HistoryFormat.text,
+    calendars: Annotated[
+        Path | None,
+        typer.Option(metavar="DIRECTORY", help="The calendars whose prices count."),
+    ] = None,
+) -> None:
+    """Show what came of past boosts: what was wanted, what was in force, what it cost.
+
+    Each boost with its window, who requested it, what it was granted, when that was in
+    force, what others changed, and the calendar hours billed beside those foreseen. Read
+    from what the Temporal server keeps of its workflows: beyond the retention of their
+    namespace nothing is known, and the answer says so. Where PLANNER_PROMETHEUS_URL is set,
+    each has the verdict of its usage: not throttled, throttled, or unknown.
+    """
+    now = datetime.now(UTC)
+    usual = f"{now - timedelta(days=HISTORY_DAYS):%Y-%m-%d}"
+    horizon = horizon_of(start or usual, end or now.isoformat(), 0, now)
+    run_async(_show_history(namespace, horizon, output, _prices(calendars)))
+
+
+def _prices(calendars: Path | None) -> Prices:
+    from planner.config.load import read
+    from planner.model import Prices
+
+    return read(calendars).prices if calendars else Prices()
+
+
+async def _show_history(
+    namespace: str, horizon: Horizon, output: HistoryFormat, prices: Prices
+) -> int:
+    found = await _judged(await fetch_history(namespace, horizon, prices))
+    print(_printed_history(found, output, namespace))
+    return EXIT_DONE
+
+
+async def _judged(found: History) -> History:
+    """Return *found* with what usage shows of each boost; as it is without a source of usage.
+
+    A source that can't be read is said, and leaves what isn't known unknown.
+    """
+    from planner.evidence.report import run_of, with_verdicts
+    from planner.forecast.cost import ceil_hour, floor_hour
+    from planner.usage.prometheus import source_from
+
+    now = datetime.now(UTC)
+    runs: dict[str, list[WindowRun]] = {}
+    for boost in found.boosts:
+        if run := run_of(boost, now):
+            runs.setdefault(boost.namespace, []).append(run)
+    usages: dict[str, Usage] = {}
+    try:
+        if (opened := source_from(os.environ)) is None:
+            return found
+        async with opened as source:
+            for name, own in runs.items():
+                start = floor_hour(min(run.start for run in own))
+                end = ceil_hour(max(run.end for run in own))
+                usages[name] = await source.usage(name, start, end)
+                for note in usages[name].notes:
+                    say(f"note: {name}: {note}")
+    except ServerError as error:
+        say(f"note: {error}")
+    return with_verdicts(found, usages, now)
+
+
+async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> History:
+    """Return what the Temporal server keeps of the boosts of a namespace; empty for all.
+
+    Raises:
+        ServerError: It can't be read.
+    """
+    from planner.forecast.history import history_of
+    from planner.temporal.client import connect, require_namespace, server_of
+    from planner.temporal.history import fetch_kept
+    from workflows.activities.keeper import record_on_record
+    from workflows.contract import KeeperRecord
+
+    client = await connect(on_notice=say)
+
+    async def read_run(
+        name: str, run: str, span: tuple[datetime, datetime | None], now: datetime
+    ) -> KeeperRecord:
+        return await record_on_record(client, name, run, span, now)
+
+    await require_namespace(client)
+    now = datetime.now(UTC)
+    kept = await fetch_kept(server_of(client, say), namespace, horizon, now, read_run, say)
+    return history_of(kept.boosts, kept.records, horizon, now, prices, kept.reach)
+
+
+def _printed_history(found: History, output: HistoryFormat, namespace: str) -> str:
+    """Return what is printed; CSV has no room for how far back it reaches, so that is said."""
+    from planner.render.history import history_csv, history_json, history_text, reach_lines
+
+    if output is HistoryFormat.json:
+        return history_json(found)
+    if output is HistoryFormat.csv:
+        for line in reach_lines(found):
+            say(line)
+        return history_csv(found).rstrip("\n")
+    return history_text(found, namespace)
+
+
+# Suggestions -------------------------------------------------------------------------------
+
+
+SUGGEST_DAYS = 92
+"""The days before now that are looked at where no time is named: three month's ends."""
+
+
+class SuggestFormat(StrEnum):
+    """The output formats of suggestions."""
+
+    text = "text"
+    yaml = "yaml"
+    json = "json"
+
+
+@app.command("suggest")
+def suggest_command(
+    namespace: OneNamespace = "",
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="TIME", help=f"First day or instant, UTC. [{SUGGEST_DAYS} days ago]"
+        ),
+    ] = "",
+    end: To = "",
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare with the calendars: what they lack, or waste.")
+    ] = False,
+    output: Annotated[
+        SuggestFormat, typer.Option("--format", help="Text for people, a calendar file, or JSON.")
+    ] = SuggestFormat.text,
+    calendars: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIRECTORY",
+            help="The calendars, which say time zones, holidays, guard rails and baselines.",
+        ),
+    ] = Path("calendars"),
+    timezone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", help="The clock of a namespace without a calendar. [UTC]"),
+    ] = "",
+) -> None:
+    """Suggest calendar windows from usage, each with its evidence.
+
+    Looks for rules by the day, the week, the month and its business days in when on-demand
+    wasn't enough, and writes them as a calendar file that planner validate accepts. What no
+    rule explains is listed, and what so short a history can't show is said: rules by the
+    month need two months. Minutes that weren't seen count neither for a rule nor against it.
+    Usage is read from PLANNER_PROMETHEUS_URL. Changes nothing.
+    """
+    from planner.config.load import read
+
+    project = read(calendars)
+    chosen = _suggest_settings(project, namespace, timezone)
+    run_async(_suggest(project, chosen, past(start, end, SUGGEST_DAYS), diff, output))
+
+
+def _suggest_settings(project: Project, namespace: str, timezone: str) -> dict[str, Setting]:
+    """Return the settings of the namespaces to look at, by name.
+
+    Raises:
+        typer.BadParameter: There is no namespace, or no such time zone.
+    """
+    from planner.config.scalars import parse_namespace, parse_zone
+    from planner.errors import did_you_mean
+    from planner.evidence.hot_slots import Setting
+
+    known = {
+        each.namespace: Setting(
+            each.timezone, each.holidays, each.guard_rails, each.baseline, each.lead
+        )
+        for each in project.namespaces
+    }
+    if not namespace:
+        if not known:
+            raise typer.BadParameter("there is no calendar yet: name a NAMESPACE")
+        return known
+    if namespace in known:
+        return {namespace: known[namespace]}
+    try:
+        parse_namespace(namespace)
+        zone = parse_zone(timezone) if timezone else "UTC"
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    hint = did_you_mean(namespace, known)
+    say(f"note: no calendar has {namespace}{hint}; its times of day are those of {zone}")
+    return {namespace: Setting(timezone=zone)}
+
+
+async def _suggest(
+    project: Project, chosen: dict[str, Setting], span: Horizon, diff: bool, output: SuggestFormat
+) -> int:
+    from planner.evidence.hot_slots import Sizing
+    from planner.evidence.suggest import compare, suggest
+    from planner.render.suggest import suggestions_json, suggestions_text, suggestions_yaml
+
+    sizing = Sizing(share=project.usage.share, headroom=project.usage.headroom)
+    written = {each.namespace: each.windows for each in project.namespaces}
+    found = []
+    async with open_usage() as source:
+        for name, setting in chosen.items():
+            usage = await source.usage(name, span.start, span.end)
+            for note in usage.notes:
+                say(f"note: {name}: {note}")
+            suggestion = suggest(usage, setting, sizing)
+            windows = written.get(name, ())
+            found.append(
+                (suggestion, compare(suggestion, usage, windows, sizing) if diff else None)
+            )
+    render = {
+        SuggestFormat.text: suggestions_text,
+        SuggestFormat.yaml: suggestions_yaml,
+        SuggestFormat.json: suggestions_json,
+    }[output]
+    print(render(found), end="")
+    return EXIT_DONE

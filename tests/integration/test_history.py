@@ -20,7 +20,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.history import Format, _history
+from planner.cli.report import HistoryFormat, _show_history
 from planner.forecast.cost import MonthlyCost, compute_bill
 from planner.forecast.history import BoostHistory, History, ListedBoost, Reach, history_of
 from planner.forecast.timeline import Step
@@ -246,21 +246,21 @@ async def test_a_missed_boost_and_what_is_printed(
     assert one.foreseen_hours >= 1
     horizon = Horizon(stage.begun - timedelta(days=3), datetime.now(UTC) + timedelta(minutes=1))
     printed = {}
-    for output in Format:
+    for output in HistoryFormat:
         capsys.readouterr()
-        assert await _history(namespace, horizon, output, Prices()) == 0
+        assert await _show_history(namespace, horizon, output, Prices()) == 0
         printed[output] = capsys.readouterr()
-    assert f"{namespace}/payroll: 8 TRU, missed" in printed[Format.text].out
-    assert "of project finance" in printed[Format.text].out
-    assert "UNKNOWN before" in printed[Format.text].out  # three days ago is beyond a day
-    value = json.loads(printed[Format.json].out)
+    assert f"{namespace}/payroll: 8 TRU, missed" in printed[HistoryFormat.text].out
+    assert "of project finance" in printed[HistoryFormat.text].out
+    assert "UNKNOWN before" in printed[HistoryFormat.text].out  # three days ago is beyond a day
+    value = json.loads(printed[HistoryFormat.json].out)
     assert ([one["outcome"] for one in value["boosts"]], value["reach"]["complete"]) == (
         ["missed"],
         False,
     )
-    (row,) = csv.DictReader(io.StringIO(printed[Format.csv].out))
+    (row,) = csv.DictReader(io.StringIO(printed[HistoryFormat.csv].out))
     assert (row["window"], row["outcome"], row["project"]) == ("payroll", "missed", "finance")
-    assert "UNKNOWN before" in printed[Format.csv].err
+    assert "UNKNOWN before" in printed[HistoryFormat.csv].err
 
 
 # A quarter with skipped time -----------------------------------------------------------
