@@ -12,8 +12,8 @@ import pytest
 import typer
 from config_helpers import ICS
 
-from planner.cli import fetch as module
-from planner.cli.fetch import FetchError, download, fetch
+from planner.cli import validate as module
+from planner.cli.validate import FetchError, download, fetch
 from planner.config.load import INDEX, MAX_FILE_BYTES, address_problem, file_of, read
 from planner.errors import InputError
 from planner.lints.inspect import inspect

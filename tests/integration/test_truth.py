@@ -22,9 +22,9 @@ from temporalio.worker import Worker
 
 from planner.cli.boost import Wish, skip_next, take_back
 from planner.cli.boost import _boost as boost_by_hand
+from planner.cli.doctor import StatusFormat, StatusOptions
+from planner.cli.doctor import _status as run
 from planner.cli.request import InFlight, SyncOptions
-from planner.cli.status import Format, Options
-from planner.cli.status import _status as run
 from planner.cli.sync import RingOptions, SyncFormat
 from planner.cli.sync import _sync as run_sync
 from planner.errors import Refused, ServerError
@@ -69,9 +69,9 @@ class Desk:
     ) -> tuple[int, str, str]:
         """Run it with ``--check``, and return exit code, output and errors."""
         self.set("TEMPORAL_ADDRESS", environment.client.service_client.config.target_host)
-        given = {"format": Format.TEXT, "watch": False, "cloud": False, "repair": False} | options
+        given = {"format": StatusFormat.TEXT, "watch": False, "cloud": False, "repair": False}
         self._read()
-        code = await run(Options(namespace=namespace, check=True, **given))
+        code = await run(StatusOptions(namespace=namespace, check=True, **(given | options)))
         return code, *self._read()
 
     async def sync(self, environment: WorkflowEnvironment, directory: Path) -> str:
@@ -223,7 +223,7 @@ async def test_capacity_that_was_changed_by_hand(
             await cloud.set_capacity(name, Capacity(tru), key=f"by-hand-{name}", heartbeat=print)
 
         async def sees(name: str, state: str, tru: int) -> None:
-            code, out, _ = await desk.status(own_server, name, cloud=True, format=Format.JSON)
+            code, out, _ = await desk.status(own_server, name, cloud=True, format=StatusFormat.JSON)
             assert code == 2
             (value,) = json.loads(out)["namespaces"]
             assert datetime.now(UTC) - datetime.fromisoformat(value["observed_at"]) < timedelta(
