@@ -34,7 +34,7 @@ LONG = (
     *("test_stories", "test_brisk_stories", "test_no_key", "test_kill", "test_near_now"),
     *("test_heal", "test_watchdog", "test_truth", "test_boost", "test_start_checks", "test_deploy"),
     *("test_notices", "test_exit_codes", "test_end_to_end", "test_malformed", "test_many_leases"),
-    *("test_zone_tables", "test_pipelines", "test_unread", "test_rehearsal"),
+    *("test_zone_tables", "test_pipelines", "test_unread", "test_rehearsal", "test_usage_live"),
 )
 """Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
 
