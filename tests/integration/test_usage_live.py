@@ -65,8 +65,8 @@ def planner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     A process of its own takes seconds to begin, while the windows wait for nobody.
     """
     begun: list[Awaitable[int | None]] = []
-    for command in ("sync", "history", "report"):
-        monkeypatch.setattr(f"planner.cli.{command}.run_async", begun.append)
+    for module in ("sync", "report"):
+        monkeypatch.setattr(f"planner.cli.{module}.run_async", begun.append)
 
     async def typed(*arguments: object) -> str:
         capsys.readouterr()
