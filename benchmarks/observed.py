@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -126,7 +127,7 @@ def quick_rules(text: str) -> dict[str, Any]:
         for rule in group["rules"]:
             if "alert" in rule:
                 rule["for"] = "2s"
-            rule["expr"] = rule["expr"].replace("[10m]", "[45s]")
+            rule["expr"] = re.sub(r"(\[|offset )10m", r"\g<1>45s", rule["expr"])
     return rules
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ import yaml
 
 from workflows.contract import (
     Capacity,
+    DeclaredFleet,
+    Fleet,
     KeeperStatus,
     Lease,
     NamespaceSeen,
@@ -34,8 +37,10 @@ from workflows.contract.findings import (
     Pollers,
     status_of,
 )
+from workflows.contract.fleets import Answer, Floor
 from workflows.contract.follow import FollowRecord
 from workflows.metrics import FAMILIES, OF_ANY_WORKER, OF_THE_WATCHDOG, exposition
+from workflows.observability import Exporter
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "capacity-boost.yaml"
@@ -206,6 +211,50 @@ def test_names_are_escaped() -> None:
         at(NOW, view(replace(seen(), namespace='a"b\\c')))['leases{cloud_namespace="a\\"b\\\\c"}']
         == 0
     )
+
+
+@dataclass
+class SlowReplicas:
+    """Answers for one fleet once *may_answer* is set, as a Temporal server that stood still."""
+
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: int = 0
+
+    async def answer(self, name: str, now: datetime) -> Answer:
+        """Return twenty."""
+        return Answer(20, Floor(20))
+
+    async def known(self, now: datetime) -> list[tuple[DeclaredFleet, Answer]]:
+        """Return the one answer, when it may."""
+        self.asked += 1
+        await self.may_answer.wait()
+        fleet = DeclaredFleet(fleet=Fleet(name="f"), namespace="n.a", project="team")
+        return [(fleet, await self.answer("f", now))]
+
+
+async def test_a_scrape_does_not_wait_for_a_temporal_server_that_stands_still() -> None:
+    """What fleets should have is left out; all else is told, in time for a scrape's time-out."""
+
+    async def sdk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nof_the_sdk 1\n")
+        writer.close()
+
+    server = await asyncio.start_server(sdk, "127.0.0.1", 0)
+    core, slow = server.sockets[0].getsockname(), SlowReplicas()
+    exporter = Exporter(core, "1", "2026f", view(seen()), slow)
+    replicas = 'worker_replicas{cloud_namespace="n.a",fleet="f"}'
+    async with server, asyncio.timeout(20):
+        while_it_stands = [told(await exporter.scrape(NOW)) for _ in range(2)]
+        assert [replicas in found for found in while_it_stands] == [False, False]
+        assert all(found["watchdog_problems"] == 0 for found in while_it_stands)
+        assert all(found["of_the_sdk"] == 1 for found in while_it_stands)
+        assert slow.asked == 1  # they wait for one answer, rather than for one each
+        slow.may_answer.set()
+        assert told(await exporter.scrape(NOW))[replicas] == 20
+        slow.may_answer.clear()
+        later = [told(await exporter.scrape(NOW + timedelta(seconds=s))) for s in (120, 121)]
+        assert [found.get(replicas) for found in later] == [20, None]
 
 
 def whole() -> str:

@@ -91,7 +91,8 @@ OF_ANY_WORKER = (
         "worker_replicas",
         "gauge",
         (NAMESPACE, "fleet"),
-        "Replicas that the fleet should have, as `GET /v1/replicas/FLEET` answers",
+        "Replicas that the fleet should have, as `GET /v1/replicas/FLEET` answers, or did within "
+        "the last two minutes where the answer takes long",
         "where that can't be known",
     ),
 )

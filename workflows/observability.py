@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -306,6 +306,16 @@ async def metrics_endpoint(host: str, port: int, exporter: Exporter) -> AsyncIte
         yield bound
 
 
+REPLICAS_WITHIN = 0.5
+"""Seconds that a scrape waits for how many replicas fleets should have. That takes the Temporal
+server, which may stand still; what the worker knows by itself must be told then, too."""
+
+REPLICAS_FOR = timedelta(minutes=2)
+"""How long what was answered last is told where a scrape gets no answer in time."""
+
+FleetAnswers = list[tuple[DeclaredFleet, Answer]]
+
+
 @dataclass
 class Exporter:
     """The metrics of a worker: the SDK's, and what the watchdog's latest round saw here.
@@ -319,6 +329,8 @@ class Exporter:
     tzdata: str
     view: RoundView | None = None
     replicas: Replicas | None = None
+    _answers: tuple[datetime, FleetAnswers] | None = None
+    _answering: asyncio.Task[None] | None = None
 
     def take(self, view: RoundView | None) -> None:
         """Take what a round saw; None once another worker may go on with the rounds."""
@@ -330,7 +342,7 @@ class Exporter:
         Raises:
             OSError: The SDK doesn't answer.
         """
-        known = await self.replicas.known(now) if self.replicas else []
+        known = await self._known_replicas(self.replicas, now) if self.replicas else []
         own = exposition(
             self.view,
             now,
@@ -339,6 +351,23 @@ class Exporter:
             replicas=[(one, answer.replicas) for one, answer in known],
         )
         return await _fetch_text(*self.core) + own
+
+    async def _known_replicas(self, replicas: Replicas, now: datetime) -> FleetAnswers:
+        """Return what fleets should have, as it was answered within `REPLICAS_FOR`.
+
+        An answer that doesn't come in time is waited for by the scrapes that follow.
+        """
+        if self._answering is None or self._answering.done():
+            self._answering = asyncio.create_task(self._ask(replicas, now))
+        await asyncio.wait({self._answering}, timeout=REPLICAS_WITHIN)
+        at, answers = self._answers or (now, [])
+        return answers if now - at <= REPLICAS_FOR else []
+
+    async def _ask(self, replicas: Replicas, now: datetime) -> None:
+        try:
+            self._answers = now, await replicas.known(now)
+        except Exception as error:  # no scrape may fail of it
+            logging.getLogger("planner.worker").warning("the replicas of fleets: %s", error)
 
 
 async def _fetch_text(host: str, port: int) -> str:
