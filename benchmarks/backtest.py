@@ -27,7 +27,7 @@ import numpy as np
 from planner.cli.report import backtest_over
 from planner.evidence.backtest import backtest_namespace, backtest_of
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Project, Window
-from planner.render.backtest import backtest_text
+from planner.render.suggest import backtest_text
 from planner.usage.client import Client
 from planner.usage.model import MINUTE, LimitUsage, Usage
 from planner.usage.prometheus import PrometheusSource

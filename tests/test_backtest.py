@@ -22,7 +22,7 @@ from planner.evidence.backtest import (
     backtest_of,
 )
 from planner.model import VOLUME_TIERS, Horizon, NamespaceCalendar, Prices
-from planner.render.backtest import backtest_json, backtest_markdown, backtest_text
+from planner.render.suggest import backtest_json, backtest_markdown, backtest_text
 from planner.usage.model import Coverage, Usage
 from workflows.contract import Capacity
 

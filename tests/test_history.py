@@ -24,7 +24,7 @@ from planner.forecast.history import (
     unexplained,
 )
 from planner.model import Horizon, Prices
-from planner.render.history import COLUMNS, WIDTH, history_csv, history_json, history_text
+from planner.render.status import COLUMNS, WIDTH, history_csv, history_json, history_text
 from workflows.contract import (
     ON_DEMAND,
     BoostRequest,

@@ -252,7 +252,7 @@ def _records(found: History | None) -> str:
     """Return in a sentence what was read of the Temporal server; empty without it."""
     if found is None:
         return ""
-    from planner.render.history import reach_lines
+    from planner.render.status import reach_lines
 
     return " ".join(reach_lines(found)).removesuffix(".")
 
@@ -296,7 +296,7 @@ def _printed(report: Report, output: ReportFormat) -> str:
 
 
 async def _backtest(project: Project, horizon: Horizon, output: BacktestFormat) -> int:
-    from planner.render.backtest import backtest_json, backtest_markdown, backtest_text
+    from planner.render.suggest import backtest_json, backtest_markdown, backtest_text
 
     async with open_usage() as source:
         found = await backtest_over(project, horizon, source)
@@ -335,7 +335,7 @@ async def past_section(project: Project, length: timedelta) -> Sequence[str]:
     A source that can't be read is one of them, and stops no plan.
     """
     from planner.model import Horizon
-    from planner.render.backtest import backtest_lines
+    from planner.render.suggest import backtest_lines
 
     now = datetime.now(UTC)
     try:
@@ -486,7 +486,7 @@ async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> His
 
 def _printed_history(found: History, output: HistoryFormat, namespace: str) -> str:
     """Return what is printed; CSV has no room for how far back it reaches, so that is said."""
-    from planner.render.history import history_csv, history_json, history_text, reach_lines
+    from planner.render.status import history_csv, history_json, history_text, reach_lines
 
     if output is HistoryFormat.json:
         return history_json(found)

@@ -1,17 +1,23 @@
-"""The status of namespaces as a table and as JSON."""
+"""The status of namespaces as a table and as JSON; the record of boosts as text, JSON and CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import textwrap
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from planner.forecast.history import BoostHistory, History, totals
 from planner.model import demand_words
+from planner.render import format as fmt
 from planner.render.plan import painted
-from workflows.contract import Capacity, WatchdogReport, format_age, format_instant
+from workflows.contract import Capacity, WatchdogReport, format_age, format_duration, format_instant
 from workflows.contract.findings import (
     STATES,
+    BoostVerdict,
     Finding,
     NamespaceState,
     NamespaceStatus,
@@ -307,3 +313,281 @@ def _baseline_value(baseline: Capacity | None) -> str | dict[str, float] | None:
     if baseline is None:
         return None
     return "on-demand" if baseline.tru is None else {"tru": baseline.tru}
+
+
+# The record of boosts ----------------------------------------------------------------------
+
+
+HISTORY_VERSION = 1
+"""The version of the JSON and of the columns: it rises when what is there means something else."""
+
+
+COLUMNS = (
+    *("namespace", "window", "project", "by", "reason", "outcome", "why"),
+    *("fires", "start", "end", "tru", "combine", "granted_tru", "capped"),
+    *("in_force_from", "in_force_until", "lacking_seconds", "changes_by_others"),
+    *("billed_hours", "foreseen_hours", "price", "foreseen_price", "currency", "workers"),
+    *("verdict", "usage", "paid_hours", "unused_hours"),
+)
+"""The columns of the CSV, a row a boost."""
+
+
+def history_text(history: History, namespace: str = "") -> str:
+    """Return *history* as text: what was looked at, each boost, and the hours billed.
+
+    All times are UTC. No line is longer than `WIDTH`.
+
+    Args:
+        history: What came of the boosts.
+        namespace: The one that was named; empty for all.
+    """
+    lines = [*_heading(history, namespace), ""]
+    for boost in history.boosts:
+        lines += _boost_lines(boost, history.billed.currency)
+    if history.boosts:
+        lines += ["", *_totals(history)]
+    return "\n".join(line.rstrip() for line in lines).rstrip()
+
+
+def _heading(history: History, namespace: str) -> list[str]:
+    """Return how many boosts there are, what was looked at, and how far back it reaches."""
+    start, end = history.horizon.start, history.horizon.end
+    span = f"{fmt.minute(start)} to {fmt.minute(end)}"
+    where = f" of {namespace}" if namespace else ""
+    count = fmt.counted(len(history.boosts), "boost") if history.boosts else "No boost was found"
+    lines = [f"{count}{where}, {span} (UTC)."]
+    return [part for line in [*lines, *reach_lines(history)] for part in textwrap.wrap(line, WIDTH)]
+
+
+def reach_lines(history: History) -> list[str]:
+    """Return in sentences what was looked at, and what can't be known."""
+    reach, start = history.reach, history.horizon.start
+    looked = (
+        f"Looked at {fmt.counted(reach.boosts, 'boost')} and "
+        f"{fmt.counted(reach.keepers, 'run')} of keepers that the server lists, and at "
+        f"{fmt.counted(reach.histories, 'workflow')} in detail."
+    )
+    lines = [looked]
+    if reach.kept_since is None or reach.retention is None:
+        lines.append("The server doesn't say how long it keeps what has ended.")
+    elif start < reach.kept_since:
+        lines.append(
+            f"UNKNOWN before {fmt.minute(reach.kept_since)}: the Temporal namespace keeps what has "
+            f"ended for {format_duration(reach.retention)} (its retention), and of earlier boosts "
+            "only what a later run of their keeper still bears."
+        )
+    else:
+        kept = format_duration(reach.retention)
+        lines.append(f"All of it is within the retention of the Temporal namespace, {kept}.")
+    lines += [f"Could not be read: {one}." for one in reach.unread]
+    return lines
+
+
+def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
+    """Return a boost in a few lines: which, when by the calendar, and what was in force."""
+    head = f"{boost.begins:%a %Y-%m-%d}  {boost.namespace}/{boost.window}: {_demand(boost)}"
+    lines = _folded(f"{head}, {boost.outcome}", "  ")
+    if boost.start and boost.end:
+        lines.append(f"    calendar  {_span(boost.start, boost.end, boost.begins)}{_by(boost)}")
+    else:
+        lines.append(f"    fired     {fmt.clock(boost.begins, boost.begins)}{_by(boost)}")
+    if boost.since:
+        until = fmt.clock(boost.until, boost.begins) if boost.until else "now, or unknown"
+        granted = f", {boost.granted}" if boost.granted else ""
+        lines.append(f"    in force  {fmt.clock(boost.since, boost.begins)} to {until}{granted}")
+    lines += _notes(boost)
+    hours = f"{boost.billed_hours} h, foreseen {boost.foreseen_hours} h"
+    price = f"{fmt.money(boost.price, currency)} alone"
+    if boost.tru is not None:
+        lines.append(f"    billed    {hours}; {price}")
+    if boost.verdict:
+        lines.append(f"    usage     {_usage(boost.verdict)}")
+    return [part for line in lines for part in _folded(line, " " * 14)]
+
+
+def _usage(verdict: BoostVerdict) -> str:
+    """Return what usage shows: the limits, and of its paid hours those known to be unused."""
+    paid = fmt.counted(verdict.paid_hours, "paid hour")
+    unused = f"; {verdict.unused_hours} of {paid} unused" if verdict.paid_hours else ""
+    return f"{verdict.text}{unused}"
+
+
+def _folded(line: str, indent: str) -> list[str]:
+    """Return *line* in lines that keep to `WIDTH`, the later ones with *indent*."""
+    if len(line) <= WIDTH and line.isprintable():  # most are, and wrapping takes its time
+        return [line]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent)
+
+
+def _notes(boost: BoostHistory) -> Iterable[str]:
+    """Yield what else there is to say of *boost*."""
+    if boost.why:
+        yield f"    why       {boost.why}"
+    for start, end in boost.lacking:
+        yield f"    lacking   {_span(start, end, boost.begins)}"
+    for one in boost.changes:
+        yield f"    changed   by others to {one.capacity}, {fmt.clock(one.at, boost.begins)}"
+
+
+def _totals(history: History) -> list[str]:
+    """Return the hours and the price of each namespace, all its boosts together."""
+    lines = ["Billed beyond the baselines, each calendar hour (UTC) once for a namespace:"]
+    hours = totals(history)
+    for billed, foreseen in zip(
+        history.billed.namespaces, history.foreseen.namespaces, strict=True
+    ):
+        was, will = hours[billed.namespace]
+        price = fmt.money(billed.price, history.billed.currency)
+        lines += textwrap.wrap(
+            f"  {billed.namespace}: {was} h, foreseen {will} h; at most {price}, foreseen "
+            f"{fmt.money(foreseen.price)}",
+            WIDTH,
+            subsequent_indent="    ",
+        )
+    prices = history.billed.prices
+    lines += textwrap.wrap(
+        "Prices are those of idle namespaces: an hour costs nothing extra once its own Actions "
+        "reach the minimum. "
+        + ("List prices; --calendars takes yours. " if prices.is_assumed else "")
+        + "What was billed is in Temporal Cloud's billing report.",
+        WIDTH,
+    )
+    return lines
+
+
+def history_json(history: History) -> str:
+    """Return *history* as JSON, each boost on a line of its own.
+
+    Times are UTC, a ``tru`` of null where nothing is known is left out, and ``"on-demand"`` is
+    written out. ``reach`` says what was looked at; ``complete`` is false where the retention
+    cuts the time off, or something could not be read.
+    """
+    reach = history.reach
+    is_cut = reach.kept_since is None or history.horizon.start < reach.kept_since
+    hours = totals(history)
+    head = {
+        "format_version": HISTORY_VERSION,
+        "from": format_instant(history.horizon.start),
+        "to": format_instant(history.horizon.end),
+        "reach": {
+            "complete": not is_cut and not reach.unread,
+            "kept_since": reach.kept_since and format_instant(reach.kept_since),
+            "retention_seconds": reach.retention and round(reach.retention.total_seconds()),
+            "boosts": reach.boosts,
+            "keeper_runs": reach.keepers,
+            "histories": reach.histories,
+            "unread": list(reach.unread),
+        },
+        "currency": history.billed.currency,
+        "namespaces": [
+            {
+                "namespace": billed.namespace,
+                "billed_hours": hours[billed.namespace][0],
+                "foreseen_hours": hours[billed.namespace][1],
+                "price": round(billed.price, 2),
+                "foreseen_price": round(foreseen.price, 2),
+            }
+            for billed, foreseen in zip(
+                history.billed.namespaces, history.foreseen.namespaces, strict=True
+            )
+        ],
+    }
+    entries = [f'  "{name}": {json.dumps(value)}' for name, value in head.items()]
+    rows = ",\n".join(f"    {json.dumps(_boost_value(boost))}" for boost in history.boosts)
+    entries.append('  "boosts": [' + (f"\n{rows}\n  ]" if rows else "]"))
+    return "{\n" + ",\n".join(entries) + "\n}"
+
+
+def history_csv(history: History) -> str:
+    """Return the boosts of *history* as CSV with `COLUMNS`; what isn't known is empty."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for boost in history.boosts:
+        value = _boost_value(boost)
+        lacking = sum((end - start for start, end in boost.lacking), timedelta())
+        others = " ".join(f"{one['at']}={one['tru']}" for one in value.pop("changes"))
+        value.pop("lacking")
+        usage = value.pop("usage") or {}
+        value |= {**usage, "usage": usage.get("text")}
+        value.pop("text", None)
+        value |= {
+            "lacking_seconds": round(lacking.total_seconds()),
+            "changes_by_others": others,
+            "currency": history.billed.currency,
+            "workers": " ".join(f"{name}={n}" for name, n in sorted(value["workers"].items())),
+        }
+        writer.writerow({name: _cell(one) for name, one in value.items()})
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return *value* as a cell; a spreadsheet must not take a person's words for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def _boost_value(boost: BoostHistory) -> dict[str, Any]:
+    """Return a boost as the values of its JSON."""
+    return {
+        "namespace": boost.namespace,
+        "window": boost.window,
+        "project": boost.project,
+        "by": boost.by,
+        "reason": boost.reason,
+        "outcome": boost.outcome,
+        "why": boost.why,
+        "fires": _instant(boost.fires),
+        "start": _instant(boost.start),
+        "end": _instant(boost.end),
+        "tru": boost.tru,
+        "combine": boost.combine,
+        "granted_tru": _capacity(boost.granted),
+        "capped": boost.capped,
+        "in_force_from": _instant(boost.since),
+        "in_force_until": _instant(boost.until),
+        "lacking": [[format_instant(start), format_instant(end)] for start, end in boost.lacking],
+        "changes": [
+            {"at": format_instant(one.at), "tru": _capacity(one.capacity)} for one in boost.changes
+        ],
+        "billed_hours": boost.billed_hours,
+        "foreseen_hours": boost.foreseen_hours,
+        "price": round(boost.price, 2),
+        "foreseen_price": round(boost.foreseen_price, 2),
+        "workers": dict(boost.workers),
+        "usage": boost.verdict
+        and {
+            "verdict": boost.verdict.outcome,
+            "text": boost.verdict.text,
+            "paid_hours": boost.verdict.paid_hours,
+            "unused_hours": boost.verdict.unused_hours,
+        },
+    }
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return format_instant(instant) if instant else None
+
+
+def _capacity(capacity: Capacity | None) -> float | int | str | None:
+    if capacity is None:
+        return None
+    return fmt.number(capacity.tru) if capacity.tru is not None else str(capacity)
+
+
+def _demand(boost: BoostHistory) -> str:
+    if boost.tru is None:
+        return "capacity unknown"
+    return demand_words(boost.tru, boost.workers, boost.combine)
+
+
+def _by(boost: BoostHistory) -> str:
+    """Return who requested *boost*."""
+    if boost.by == "schedule":
+        return f", of project {boost.project}" if boost.project else ", by its calendar"
+    if not boost.by:
+        return ""
+    return f", by {boost.by}" + (f" ({boost.reason})" if boost.reason else "")
+
+
+def _span(start: datetime, end: datetime, of: datetime) -> str:
+    return f"{fmt.clock(start, of)} to {fmt.clock(end, of)}"
