@@ -7,8 +7,15 @@ are followed in naive wall time, and only their results become instants.
 
 from __future__ import annotations
 
-from planner.recurrence.ical.expand import check, days, expand, longest, spans
-from planner.recurrence.ical.rrule_starts import check_rule, expand_rule
+from planner.recurrence.ical.expand import (
+    check,
+    check_rule,
+    days,
+    expand,
+    expand_rule,
+    longest,
+    spans,
+)
 from planner.recurrence.ical.series import Instance
 
 __all__ = [

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from planner.errors import quote
 from planner.model import IcalMatch
-from planner.recurrence.ical.rrule import RecurrenceRule
-from planner.recurrence.ical.rrule import parse as parse_rrule
+from planner.recurrence.ical.rrule import RecurrenceRule, parse_rrule
 from planner.recurrence.ical.syntax import (
     MAX_ALL_DAY_LENGTH,
     MAX_LENGTH,

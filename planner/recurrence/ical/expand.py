@@ -1,4 +1,4 @@
-"""Answers about an iCalendar file: its problems, and its events, spans and days."""
+"""Answers about an iCalendar file, its problems, events, spans and days; and about a lone rule."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from planner import timezones
 from planner.errors import InputError, Lint, Problem, quote
 from planner.model import EVERY_EVENT, Horizon, IcalMatch, IcsFile, IcsUse
 from planner.recurrence.ical.events import CalendarParser, ParsedEvent, VEvent
-from planner.recurrence.ical.rrule_starts import Budget, TooMuchWork, start_problems
+from planner.recurrence.ical.rrule import (
+    Budget,
+    RecurrenceRule,
+    TooMuchWork,
+    parse_rrule,
+    start_problems,
+    starts,
+)
 from planner.recurrence.ical.series import Instance, Series, ambiguous_days, unmatched_exceptions
 from planner.recurrence.ical.syntax import (
+    FIRST_YEAR,
+    LAST_YEAR,
     MAX_EVENTS,
     MAX_OCCURRENCES,
     MAX_PROBLEMS,
@@ -372,3 +381,75 @@ def _duplicates(versions: list[VEvent]) -> Iterator[LineProblem]:
                 f"UID {quote(first.label.uid)} is used twice, first on line {first.at('UID')}; "
                 "write another one, or a higher SEQUENCE if this event replaces that one",
             )
+
+
+# Rules outside of any file -------------------------------------------------------------------
+
+_RULE_TOO_MUCH = "the rule takes too much work to follow; write a simpler one"
+
+
+def check_rule(rule: str, start: datetime | None, timezone: str | None = None) -> list[str]:
+    """Return the problems of a rule outside of any file, in sentences.
+
+    Args:
+        rule: The RRULE value, without its name.
+        start: Its first start, naive wall time, which the rule must contain; without it only
+            the rule itself is checked.
+        timezone: The zone of *start*; without it, a rule that depends on one is refused.
+    """
+    parsed, sentences = parse_rrule(rule)
+    if parsed is None or start is None:
+        return sentences
+    if not FIRST_YEAR <= start.year <= LAST_YEAR:
+        return [f"the start {start:%Y-%m-%d} is not between {FIRST_YEAR} and {LAST_YEAR}"]
+    try:
+        return _start_sentences(parsed, start, timezone)
+    except TooMuchWork:
+        return [_RULE_TOO_MUCH]
+
+
+def _start_sentences(rule: RecurrenceRule, start: datetime, timezone: str | None) -> list[str]:
+    tz = timezones.zone(timezone) if timezone else None
+    until = rule.until
+    if until and until.tz and tz is None:
+        return [
+            f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
+            f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
+        ]
+    return start_problems(rule, start, tz, Budget())
+
+
+def expand_rule(
+    rule: str, start: datetime, first: date, last: date, timezone: str | None = None
+) -> list[datetime]:
+    """Return the naive wall times at which *rule* starts between two local dates, inclusive.
+
+    Args:
+        rule: The RRULE value, without problems by `check_rule`.
+        start: Its first start, naive wall time.
+        first: The first local date.
+        last: The last local date.
+        timezone: The zone of *start*; only an UNTIL in UTC needs it.
+
+    Raises:
+        ValueError: The rule is wrong, or has more than `MAX_OCCURRENCES` starts.
+
+    >>> expand_rule("FREQ=WEEKLY;INTERVAL=2", datetime(2027, 1, 8, 16), date(2027, 1, 1),
+    ...             date(2027, 1, 31))
+    [datetime.datetime(2027, 1, 8, 16, 0), datetime.datetime(2027, 1, 22, 16, 0)]
+    """
+    parsed, sentences = parse_rrule(rule)
+    if parsed is None:
+        raise ValueError("; ".join(sentences))
+    tz = timezones.zone(timezone) if timezone else None
+    found: list[datetime] = []
+    try:
+        for wall in starts(parsed, start, first, last, tz, Budget()):
+            found.append(wall)
+            if len(found) > MAX_OCCURRENCES:
+                raise TooMuchWork
+    except TooMuchWork:
+        raise ValueError(
+            f"{_RULE_TOO_MUCH}, or one with at most {MAX_OCCURRENCES:,} starts"
+        ) from None
+    return found

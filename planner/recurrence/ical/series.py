@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from planner.model import IcalMatch
 from planner.recurrence.ical.events import EventLabel, VEvent
-from planner.recurrence.ical.rrule_starts import Budget, starts
+from planner.recurrence.ical.rrule import Budget, starts
 from planner.recurrence.ical.syntax import (
     FIRST_YEAR,
     LAST_YEAR,

@@ -17,8 +17,7 @@ from zoneinfo import available_timezones
 
 from planner import timezones
 from planner.errors import quote
-from planner.recurrence.ical.rrule import RecurrenceRule, parse
-from planner.recurrence.ical.rrule_starts import Budget, starts
+from planner.recurrence.ical.rrule import Budget, RecurrenceRule, parse_rrule, starts
 from planner.recurrence.ical.syntax import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -240,7 +239,7 @@ def _ruled(line: Line, start: datetime, before: timedelta, budget: Budget) -> li
     A rule that ended before `_FIRST` still sets the offset after it: Tokyo's last onset was
     in 1951.
     """
-    rule, problems = parse(line.value, first_year=1)
+    rule, problems = parse_rrule(line.value, first_year=1)
     if rule is None:
         raise LineError(line.number, problems[0])
     fixed = VTimezone("", [Onset(datetime(1, 1, 2), before, before)])  # noqa: DTZ001 - a wall time
