@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import NamedTuple
 
 from planner.errors import quote
-from planner.model import IcalMatch
 from planner.recurrence.ical.rrule import RecurrenceRule, parse_rrule
 from planner.recurrence.ical.syntax import (
     MAX_ALL_DAY_LENGTH,
@@ -70,16 +69,6 @@ class EventLabel:
     categories: tuple[str, ...] = ()
     cancelled: bool = False
     transparent: bool = False
-
-    def counts(self, match: IcalMatch) -> bool:
-        """Tell whether *match* chooses the event; cancelled ones never count."""
-        return (
-            not self.cancelled
-            and (match.transparent or not self.transparent)
-            and match.summary.casefold() in self.summary.casefold()
-            and (not match.category or match.category in self.categories)
-            and (not match.uid or match.uid == self.uid)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,17 @@ _FIRST = datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)
 _LAST = datetime(LAST_YEAR, 12, 31, tzinfo=UTC)
 
 
+def _chosen(label: EventLabel, match: IcalMatch) -> bool:
+    """Tell whether *match* chooses the event with *label*; cancelled ones never count."""
+    return (
+        not label.cancelled
+        and (match.transparent or not label.transparent)
+        and match.summary.casefold() in label.summary.casefold()
+        and (not match.category or match.category in label.categories)
+        and (not match.uid or match.uid == label.uid)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One instance of an event, ``[start, end)`` in UTC.
@@ -64,7 +75,7 @@ class Instance:
 
     def is_shown_by(self, match: IcalMatch) -> bool:
         """Tell whether *match* chooses its event."""
-        return self.event.label.counts(match)
+        return _chosen(self.event.label, match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +98,7 @@ class Series:
 
     def counts(self, match: IcalMatch) -> bool:
         """Tell whether *match* chooses any of its events."""
-        return any(label.counts(match) for label in self.labels)
+        return any(_chosen(label, match) for label in self.labels)
 
     def instances(
         self, floating: tzinfo, first: datetime, last: datetime, budget: Budget
