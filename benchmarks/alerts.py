@@ -22,9 +22,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import httpx
+from git_remote import Remote
 from observed import BUG, SLOTS, Observed, observed
-from processes import KEY, free_port, leave, run
-from sync_helpers import Shop
+from processes import BESIDE, KEY, Process, free_port, leave, run
+from schedule_values import on
+from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, WATCHDOG_ID, BoostRequest, Capacity
@@ -43,8 +46,15 @@ class Stage:
     of: Observed
     shop: Shop
     proxy: Proxy
-    bug: Path
+    directory: Path
     desired: dict[str, Any] = field(default_factory=dict)
+    follower: Process | None = None
+    remote: Remote | None = None
+
+    @property
+    def bug(self) -> Path:
+        """The file whose presence makes the keeper's code fail."""
+        return self.directory / "bug"
 
     def namespace(self, name: str) -> str:
         """Return the full name of the namespace of a fault."""
@@ -229,6 +239,70 @@ async def _covers(stage: Stage, ahead: timedelta) -> None:
     await stage.sync()
 
 
+# Usage ------------------------------------------------------------------------------------
+
+
+async def throttle(stage: Stage) -> None:
+    """Ask for more of a namespace than its window's TRU allow, until the window is over."""
+    shop = Shop(stage.of.client, "throttled")
+    await stage.of.stack.cloud.create(shop.namespace, 3)
+    await stage.of.stack.cloud.load(shop.namespace, 6_000)
+    opens = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10)
+    times = {"calendars": (on(opens),), "ahead_seconds": 0, "ttl_seconds": 15}
+    await shop.sync(shop.value(baseline=Capacity(3.0), tru=8, **times))
+
+
+async def leave_unused(stage: Stage) -> None:
+    """Declare a window of the hour before this one, in which a namespace with its TRU was idle."""
+    shop, hour = Shop(stage.of.client, "unused"), timedelta(hours=1)
+    opened = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - hour
+    calendars = (on(opened), on(opened + timedelta(days=300)))
+    times = {"calendars": calendars, "ahead_seconds": 0, "ttl_seconds": 3_600}
+    await shop.sync(shop.value(baseline=Capacity(8.0), tru=8, **times))
+
+
+def take_out(project: str) -> Callable[[Stage], Awaitable[None]]:
+    """Return what takes the windows of a *project* out of its calendar."""
+
+    async def mend(stage: Stage) -> None:
+        await Shop(stage.of.client, project).sync()
+
+    return mend
+
+
+# A followed repository --------------------------------------------------------------------
+
+FOLLOWED = f"""\
+namespace: followed.a1b2c
+windows:
+  payroll: {{cron: "0 {QUIET_HOUR} * * *", duration: 1h, tru: 4}}
+"""
+
+
+async def refuse_commit(stage: Stage) -> None:
+    """Follow a repository, and commit a calendar that can't be used."""
+    home = stage.directory / "followed"
+    home.mkdir()
+    remote = stage.remote = Remote(home)
+    await stage.of.stack.cloud.create("followed.a1b2c")
+    remote.commit({"planner.yaml": "project: followed\n", "payroll.yaml": FOLLOWED})
+    stage.follower = Process(
+        "follower",
+        (str(BESIDE / "planner"), "follow", str(remote.bare), "--every", "1s"),
+        stage.directory / "follower.log",
+        {"TEMPORAL_ADDRESS": stage.of.stack.address},
+    )
+    await stage.follower.start()
+    await scraped(stage, lambda text: 'state="current"} 1' in text)
+    remote.commit({"payroll.yaml": FOLLOWED.replace("tru: 4", "tru: many")})
+
+
+async def repair_commit(stage: Stage) -> None:
+    """Commit one that can."""
+    assert stage.remote
+    stage.remote.commit({"payroll.yaml": FOLLOWED.replace("tru: 4", "tru: 5")})
+
+
 # Faults of the worker ---------------------------------------------------------------------
 
 
@@ -333,6 +407,9 @@ TOGETHER = (
     Case(("BoostPaused",), "an operator pauses a schedule", pause, resume),
     Case(("BoostDriftByHand",), "a schedule is edited by hand", edit, put_back),
     Case(("BoostSchedulesRunOut",), "five days of dates are left", run_out, extend),
+    Case(("BoostThrottled",), "6,000 APS of a window of 8 TRU", throttle, take_out("throttled")),
+    Case(("BoostUnused",), "a window of an idle hour", leave_unused, take_out("unused")),
+    Case(("BoostNotFollowed",), "a commit that can't be used", refuse_commit, repair_commit),
 )
 """Faults that strike a namespace each: at once, and ended at once."""
 
@@ -402,7 +479,7 @@ async def play(stage: Stage, cases: tuple[Case, ...]) -> bool:
 @asynccontextmanager
 async def staged(directory: Path) -> AsyncIterator[Stage]:
     """Set the stage, with the worker behind a proxy."""
-    async with observed(directory) as of:
+    async with observed(directory, with_usage=True) as of:
         proxy, port = Proxy(), free_port()
         target = int(of.stack.address.rpartition(":")[2])
         server = await proxy.serve(port, target)
@@ -410,10 +487,11 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         of.stack.worker.environment = {
             **of.stack.worker.environment,
             "TEMPORAL_ADDRESS": f"127.0.0.1:{port}",
+            "PLANNER_PROMETHEUS_URL": of.url,
             BUG: str(directory / "bug"),
         }
         await of.stack.worker.start()
-        stage = Stage(of, Shop(of.client, "alerts"), proxy, directory / "bug")
+        stage = Stage(of, Shop(of.client, "alerts"), proxy, directory)
         await stage.add(*NAMESPACES)
         await extend(stage)
         await told(stage)
@@ -422,17 +500,23 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         finally:
             with contextlib.suppress(ProcessLookupError, AssertionError):
                 await thaw_server(stage)
+            if stage.follower:
+                await stage.follower.end()
             server.close()
 
 
 async def told(stage: Stage, names: tuple[str, ...] = NAMESPACES) -> None:
     """Wait until the worker tells of all the namespaces."""
+    series = [f'schedules{{cloud_namespace="{stage.namespace(name)}"}} 1' for name in names]
+    await scraped(stage, lambda text: all(one in text for one in series))
+
+
+async def scraped(stage: Stage, is_so: Callable[[str], bool]) -> None:
+    """Wait until what the worker serves is so."""
     async with asyncio.timeout(WITHIN):
         while True:
-            with contextlib.suppress(Exception):
-                text = await stage.of.scrape()
-                if all(f'schedules{{cloud_namespace="{stage.namespace(name)}"}} 1' in text
-                       for name in names):  # fmt: skip
+            with contextlib.suppress(httpx.HTTPError):
+                if is_so(await stage.of.scrape()):
                     return
             await asyncio.sleep(0.5)
 

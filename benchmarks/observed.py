@@ -14,15 +14,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
-from processes import Process, Processes, free_port, processes
+from processes import KEY, Process, Processes, free_port, processes
 from temporalio.client import Client
+
+from planner.simulator import Simulator
+from planner.simulator.http import HttpReply, HttpRequest
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "capacity-boost.yaml"
@@ -40,6 +43,15 @@ MISSED_KEPT = timedelta(seconds=25)
 STUCK_AFTER = timedelta(seconds=2)
 
 
+AGED = "unused.a1b2c"
+"""A namespace with 8 TRU that is two hours old, where usage is scraped, too."""
+
+USED = ("throttled.a1b2c", AGED)
+"""The namespaces whose usage is scraped."""
+
+MINUTE = timedelta(minutes=1)
+
+
 def shorten() -> None:
     """Shorten the planner's times in this process: what takes minutes takes seconds."""
     import planner.temporal.status as status
@@ -50,6 +62,7 @@ def shorten() -> None:
 
     task: Any = partial(WatchdogInput, every_seconds=EVERY)
     vars(schedule)["WatchdogInput"] = task
+    vars(schedule)["METRICS_LATE"] = timedelta()
     vars(status)["MISSED_KEPT"] = MISSED_KEPT
     vars(keeper)["REVERT_DEADLINE"] = OVERDUE_AFTER
     vars(findings)["STUCK_AFTER"] = STUCK_AFTER
@@ -69,6 +82,42 @@ def have_a_bug(flag: Path) -> None:
         describe(self)
 
     CapacityKeeper._describe = buggy  # type: ignore[method-assign]
+
+
+class AgedCloud(Simulator):
+    """A Cloud whose metrics go back: a scrape has the newest whole minute once, else an older one.
+
+    The older ones come over and over, since a busy machine loses a scrape.
+    """
+
+    def __init__(self, port: int, age: timedelta) -> None:
+        self._age = age
+        super().__init__(
+            provisioning=1.0, check=0.2, key_rate=None, account_rate=None, port=port,
+            now=lambda: datetime.now(UTC) - self._age,
+        )  # fmt: skip
+        self.state.usage.scrapes_an_hour = 1e9
+        self._first = self._next = self._newest = datetime.now(UTC).replace(second=0, microsecond=0)
+        self._first -= age
+
+    async def _handle(self, request: HttpRequest) -> HttpReply:
+        self._age = timedelta()
+        if request.parts[0] == "v1":
+            now = datetime.now(UTC)
+            whole = now.replace(second=0, microsecond=0) - MINUTE
+            minute = whole if whole > self._newest else self._next
+            self._newest = max(self._newest, whole)
+            self._next = self._next + MINUTE if self._next < whole else self._first
+            self.state.usage.late = now - minute
+        return await super()._handle(request)
+
+
+async def simulate(port: int) -> None:
+    """Be such a Cloud on *port*."""
+    cloud = AgedCloud(port, timedelta(hours=2))
+    await cloud.create(AGED, tru=8)
+    await cloud.start()
+    await asyncio.Event().wait()
 
 
 async def work(metrics: str) -> None:
@@ -148,19 +197,46 @@ def prometheus_config(targets: dict[str, str], rules: Path) -> dict[str, Any]:
     }
 
 
+def of_usage(cloud: str) -> dict[str, Any]:
+    """Return a job that scrapes usage of the Cloud at *cloud*, twice a second."""
+    return {
+        "job_name": "temporal-cloud",
+        "metrics_path": "/v1/metrics",
+        "params": {"namespaces": [*USED]},
+        "scrape_interval": "500ms",
+        "scrape_timeout": "500ms",
+        "authorization": {"credentials": KEY},
+        "static_configs": [{"targets": [cloud.removeprefix("http://")]}],
+    }
+
+
 @asynccontextmanager
-async def observed(directory: Path) -> AsyncIterator[Observed]:
-    """Run all of it for as long as the context lasts; without Debian's Prometheus, all else."""
+async def observed(directory: Path, *, with_usage: bool = False) -> AsyncIterator[Observed]:
+    """Run all of it for as long as the context lasts; without Debian's Prometheus, all else.
+
+    *with_usage* the Prometheus scrapes the Cloud's usage, too; a worker finds it there that has
+    its address in the environment.
+    """
     metrics = f"127.0.0.1:{free_port()}"
-    worker = (sys.executable, str(Path(__file__).parent / "observed.py"), metrics)
+    own = (sys.executable, str(Path(__file__).parent / "observed.py"))
+    simulator = (*own, "simulate") if with_usage else ()
     async with processes(
-        directory, worker=worker, provisioning=1.0, check=0.2, keeps_state=False
+        directory,
+        worker=(*own, "work", metrics),
+        simulator=simulator,
+        provisioning=1.0,
+        check=0.2,
+        keeps_state=False,
     ) as stack:
         port = free_port()
         rules, config = directory / "rules.yaml", directory / "prometheus.yaml"
         rules.write_text(yaml.safe_dump(quick_rules(RULES.read_text(encoding="utf-8"))))
         targets = {"planner": metrics, "temporal": stack.server_metrics}
-        config.write_text(yaml.safe_dump(prometheus_config(targets, rules)))
+        settings = prometheus_config(targets, rules)
+        if with_usage:
+            settings["scrape_configs"].append(of_usage(stack.cloud.url))
+            settings["storage"] = {"tsdb": {"out_of_order_time_window": "4h"}}
+        config.write_text(yaml.safe_dump(settings))
         program = shutil.which("prometheus")
         prometheus = None
         if program:
@@ -179,4 +255,7 @@ async def observed(directory: Path) -> AsyncIterator[Observed]:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1]))
+    if sys.argv[1] == "simulate":
+        asyncio.run(simulate(int(sys.argv[2])))
+    else:
+        asyncio.run(work(sys.argv[2]))

@@ -113,6 +113,10 @@ class Cloud:
         """Set another capacity of *namespace* at once, as another client would."""
         await self._send("POST", f"/_sim/namespaces/{namespace}/foreign-change", {"tru": tru})
 
+    async def load(self, namespace: str, base: float) -> None:
+        """Ask for *base* Actions a second of *namespace*, at any time."""
+        await self._send("PUT", f"/_sim/namespaces/{namespace}/load", {"base": base})
+
     async def faults(self) -> list[dict[str, Any]]:
         """Return the faults that were set, each with how often it struck."""
         return list(await self._send("GET", "/_sim/faults"))

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 async def test_an_alert_fires_and_resolves(tmp_path: Path) -> None:
     """Another client sets 12 TRU, and later sets them back; the documented metrics are told."""
     async with observed(tmp_path) as of:
-        stage = alerts.Stage(of, Shop(of.client, "alerts"), alerts.Proxy(), tmp_path / "bug")
+        stage = alerts.Stage(of, Shop(of.client, "alerts"), alerts.Proxy(), tmp_path)
         await stage.add("foreign")
         await alerts.told(stage, ("foreign",))
         told = dict(re.findall(r"^# TYPE (capacity_\S+) (\S+)$", await of.scrape(), re.MULTILINE))
