@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from kmock import KubernetesEmulator, ResourceInfo, Server
+from kubernetes_schemas import faults, refused_by_controller, rendered
 
 from workflows.activities.floors import (
     MARK,
@@ -187,14 +189,36 @@ def test_a_pulled_fleet_has_no_floor_to_set() -> None:
 
 # The cluster --------------------------------------------------------------------------
 
+METRICS: list[dict[str, Any]] = [
+    {
+        "type": "External",
+        "external": {
+            "metric": {"name": "temporal_approximate_backlog_count"},
+            "target": {"type": "AverageValue", "averageValue": "20"},
+        },
+    }
+]
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "payments"}
 OBJECTS: dict[KubernetesKind, dict[str, Any]] = {
     "HorizontalPodAutoscaler": {
         "apiVersion": "autoscaling/v2",
-        "spec": {"minReplicas": 2, "maxReplicas": 30},
+        "spec": {
+            "scaleTargetRef": DEPLOYMENT,
+            "minReplicas": 2,
+            "maxReplicas": 30,
+            "metrics": METRICS,
+        },
     },
     "ScaledObject": {
         "apiVersion": "keda.sh/v1alpha1",
-        "spec": {"minReplicaCount": 2, "maxReplicaCount": 30},
+        "spec": {
+            "scaleTargetRef": {"name": "payments"},
+            "minReplicaCount": 2,
+            "maxReplicaCount": 30,
+            "triggers": [
+                {"type": "temporal", "metadata": {"taskQueue": "payments", "targetQueueSize": "20"}}
+            ],
+        },
     },
     "WorkerResourceTemplate": {
         "apiVersion": "temporal.io/v1alpha1",
@@ -203,7 +227,12 @@ OBJECTS: dict[KubernetesKind, dict[str, Any]] = {
             "template": {
                 "apiVersion": "autoscaling/v2",
                 "kind": "HorizontalPodAutoscaler",
-                "spec": {"scaleTargetRef": {}, "minReplicas": 2, "maxReplicas": 30},
+                "spec": {
+                    "scaleTargetRef": {},
+                    "minReplicas": 2,
+                    "maxReplicas": 30,
+                    "metrics": METRICS,
+                },
             },
         },
     },
@@ -228,7 +257,9 @@ class Emulated:
     def object(self) -> dict[str, Any]:
         """The object as it is now."""
         known: Any = self.emulator.objects[PLURALS[self.kind], "payments", "workers"]
-        return dict(known.last)
+        found = _plain(known.last)
+        assert isinstance(found, dict)
+        return found
 
     @property
     def target(self) -> KubernetesTarget:
@@ -243,18 +274,22 @@ class Emulated:
 
 @asynccontextmanager
 async def emulated(
-    directory: Path, kind: KubernetesKind = "HorizontalPodAutoscaler"
+    directory: Path, kind: KubernetesKind = "HorizontalPodAutoscaler", low: int | None = 2
 ) -> AsyncIterator[Emulated]:
-    """Serve one object of *kind* on a socket."""
+    """Serve one object of *kind* on a socket, whose minimum is *low*; none if that is None."""
     emulator = KubernetesEmulator()
     emulator.resources[PLURALS[kind]] = ResourceInfo(
         kind=kind, namespaced=True, verbs={"get", "list", "patch"}
     )
     metadata = {"name": "workers", "namespace": "payments", "resourceVersion": "7"}
+    served = copy.deepcopy(OBJECTS[kind])
+    inner = served["spec"].get("template", served)["spec"]
+    if low is None:
+        del inner["minReplicaCount" if kind == "ScaledObject" else "minReplicas"]
     emulator.objects[PLURALS[kind], "payments", "workers"] = {
         "kind": kind,
         "metadata": metadata,
-        **OBJECTS[kind],
+        **served,
     }
     async with emulator, Server(emulator) as server:
         kubeconfig = directory / "kubeconfig"
@@ -262,8 +297,17 @@ async def emulated(
         environ = {"PLANNER_KUBECONFIG": str(kubeconfig)}
         cluster = KubernetesCluster.of_environment(environ)
         assert cluster is not None
-        yield Emulated(emulator, cluster, kubeconfig, kind)
-        await cluster.close()
+        try:
+            yield Emulated(emulator, cluster, kubeconfig, kind)
+        finally:
+            await cluster.close()
+
+
+def _plain(value: Any) -> Any:
+    """Return the emulator's *value* in dicts and lists."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _kubeconfig(url: str) -> str:
@@ -296,6 +340,28 @@ async def test_a_floor_goes_up_and_comes_back(tmp_path: Path, kind: KubernetesKi
         assert (down.found, down.in_force, down.mark) == (20, 2, None)
         assert await find_mark(cluster.cluster, cluster.target) is None
         assert cluster.object["spec"] == before
+
+
+@pytest.mark.parametrize("low", [2, None], ids=["from 2", "from none"])
+@pytest.mark.parametrize("kind", OBJECTS)
+async def test_what_is_patched_is_valid(
+    tmp_path: Path, kind: KubernetesKind, low: int | None
+) -> None:
+    """The whole object after each patch, by the schemas of its kind, with no field that is unknown.
+
+    What the worker controller makes of its template is held to them, too.
+    """
+    async with emulated(tmp_path, kind, low) as cluster:
+        before, replicas = cluster.object["spec"], []
+        for wanted in (20, 40, 8, None):
+            replicas.append((await cluster.set(wanted)).in_force)
+            whole = [cluster.object]
+            if kind == "WorkerResourceTemplate":
+                assert refused_by_controller(cluster.object) == []
+                whole.append(rendered(cluster.object))
+            assert [fault for one in whole for fault in faults(one)] == []
+        least = low or (0 if kind == "ScaledObject" else 1)
+        assert (replicas, cluster.object["spec"]) == ([20, 30, 8, least], before)
 
 
 async def test_kubectl_and_the_planner_at_one_object(tmp_path: Path) -> None:

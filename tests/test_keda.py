@@ -31,6 +31,7 @@ def documents(path: str) -> list[dict[str, Any]]:
 
 
 SCALED, AUTHENTICATION = documents("keda/scaled-object.yaml")
+ROLES = "kubernetes/push/role.yaml", "kubernetes/push/role-templates.yaml"
 
 KNOWN: dict[str, dict[str, Any]] = {
     "spec": {
@@ -167,20 +168,62 @@ async def test_the_calendar_is_a_floor_beside_the_backlog() -> None:
         assert await poll(20, 9_999) == 30  # its maximum
 
 
-def test_the_role_allows_get_and_patch_of_named_objects_only() -> None:
-    """Nothing else in the cluster: no list, no other object, no Deployment."""
-    role, binding = documents("kubernetes/push/role.yaml")
-    for rule in role["rules"]:
-        assert (rule["verbs"], len(rule["resourceNames"])) == (["get", "patch"], 1)
-        assert "*" not in json.dumps(rule)
-    allowed = {(rule["apiGroups"][0], rule["resources"][0]) for rule in role["rules"]}
+def roles() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rules of the role for floors, and of the one for the worker controller's."""
+    (plain, _), (templates, _) = map(documents, ROLES)
+    return plain["rules"], templates["rules"]
+
+
+def allows(
+    rules: list[dict[str, Any]], verb: str, group: str, resource: str, name: str = ""
+) -> bool:
+    """Tell by Kubernetes' own rule whether a role allows something; without a *name*, for all."""
+    return any(
+        verb in rule["verbs"]
+        and group in rule["apiGroups"]
+        and resource in rule["resources"]
+        and name in rule.get("resourceNames", [name])
+        for rule in rules
+    )
+
+
+def test_the_roles_allow_get_and_patch_of_named_objects_only() -> None:
+    """Nothing else in the cluster: no list, no other object, no Deployment.
+
+    But for templates, where the worker controller demands the right to update what they are of.
+    """
     from workflows.activities.floors import _RESOURCES
 
+    plain, templates = roles()
+    (update,) = [rule for rule in templates if "resourceNames" not in rule]
+    assert update == {
+        "apiGroups": ["autoscaling"],
+        "resources": ["horizontalpodautoscalers"],
+        "verbs": ["update"],
+    }
+    rules = [*plain, *(rule for rule in templates if rule is not update)]
+    for rule in rules:
+        assert (rule["verbs"], len(rule["resourceNames"])) == (["get", "patch"], 1)
+        assert "*" not in json.dumps(rule)
+    allowed = {(rule["apiGroups"][0], rule["resources"][0]) for rule in rules}
     assert allowed == {(group, plural) for group, _, plural in _RESOURCES.values()}
     account = documents("kubernetes/base/serviceaccount.yaml")[0]
-    (subject,) = binding["subjects"]
-    assert (subject["kind"], subject["name"]) == (account["kind"], account["metadata"]["name"])
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    for role, binding in map(documents, ROLES):
+        (subject,) = binding["subjects"]
+        assert (subject["kind"], subject["name"]) == (account["kind"], account["metadata"]["name"])
+        assert binding["roleRef"]["name"] == role["metadata"]["name"]
+
+
+def test_the_worker_controller_lets_templates_be_patched() -> None:
+    """Its webhook reviews whether the planner may update what a template is of, without a name."""
+    plain, templates = roles()
+    scaler = "autoscaling", "horizontalpodautoscalers"
+    assert allows(templates, "patch", "temporal.io", "workerresourcetemplates", "payments-workers")
+    assert allows(templates, "update", *scaler)
+    assert not allows(plain, "update", *scaler)
+    assert not allows(plain, "patch", *scaler)
+    assert allows(plain, "patch", *scaler, "payments-workers")
+    assert not allows(templates, "patch", *scaler, "payments-workers")
 
 
 def test_the_components_build_on_the_base(tmp_path: Path) -> None:
