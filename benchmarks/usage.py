@@ -87,14 +87,12 @@ async def main(namespaces: int, days: int, distinct: int) -> int:
         before = resource.getrusage(resource.RUSAGE_SELF)
         async with prometheus(home) as url:
             begun, reading, hot = time.monotonic(), 0.0, 0
-            source = PrometheusSource(
-                Client("Prometheus", url, ("PLANNER_PROMETHEUS_URL",)), limits=("actions",)
-            )
+            source = PrometheusSource(Client("Prometheus", url, ("PLANNER_PROMETHEUS_URL",)))
             async with source:
                 for number in range(namespaces):
                     calendar = by_name[name_of(number % distinct)]
                     at = time.monotonic()
-                    usage = await source.usage(calendar.namespace, horizon.start, horizon.end)
+                    usage = await source.demand(calendar.namespace, horizon.start, horizon.end)
                     reading += time.monotonic() - at
                     assert usage.coverage.is_whole, usage.coverage
                     hot += backtest_namespace(calendar, usage, horizon).hot

@@ -13,9 +13,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from forecast_helpers import calendar, daily
 from prometheus_server import backfill, needs_prometheus, prometheus
 
 from planner.errors import ServerError
+from planner.evidence.backtest import backtest_namespace
+from planner.model import Horizon
 from planner.simulator import Entry, Load, Peak, Simulator
 from planner.simulator.usage import openmetrics, usage_of
 from planner.usage.client import Client, Credentials
@@ -193,6 +196,70 @@ async def test_steady_series_are_not_read(url: str) -> None:
         '{__name__=~"temporal_cloud_v1_(?:total_action_count|total_action_throttled_count)",'
         'temporal_namespace="long.a1b2c",is_background!="true",namespace_mode!="standby"}[172800s]'
     ]
+
+
+NIGHTS = calendar(daily("night", "2026-09-10 21:30", 9, 3, lead=10 * MINUTE))
+
+
+@needs_prometheus
+@pytest.mark.parametrize(
+    ("namespace", "start", "end", "kind"),
+    [
+        ("long.a1b2c", START - 30 * DAY, END + DAY, "plain"),
+        ("long.a1b2c", START, END, "limited"),
+        ("long.a1b2c", START, END, "moved"),
+        ("payments-prod.a1b2c", *PIECE, "plain"),
+        ("gaps.a1b2c", START - 2 * DAY, START + 2 * DAY, "plain"),
+        ("doubled.a1b2c", *PIECE, "plain"),
+        ("replicas.a1b2c", *PIECE, "plain"),
+        ("none.a1b2c", *PIECE, "plain"),
+    ],
+)
+async def test_a_backtest_by_the_hour_is_that_by_the_minute(
+    url: str, namespace: str, start: datetime, end: datetime, kind: str
+) -> None:
+    """To the last Action, whatever is missing or comes twice; also where hours can't be had."""
+
+    class Other(httpx.AsyncHTTPTransport):
+        """A server that refuses hours as too much, or has them at times of its own."""
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if kind == "plain" or request.url.path != "/api/v1/query_range":
+                return await super().handle_async_request(request)
+            if kind == "limited":
+                return httpx.Response(422, json={"error": "the query hit the limit of samples"})
+            reply = await super().handle_async_request(request)
+            body = json.loads(await reply.aread())
+            for one in body["data"]["result"]:
+                one["values"] = [[at - 1800, value] for at, value in one["values"]]
+            return httpx.Response(200, json=body)
+
+    own, horizon = replace(NIGHTS, namespace=namespace), Horizon(start, end)
+    async with PrometheusSource(Client("Prometheus", url, SETTINGS, None, Other())) as source:
+        whole = await source.usage(namespace, start, end)
+        found = await source.demand(namespace, start, end)
+    assert backtest_namespace(own, found, horizon) == backtest_namespace(own, whole, horizon)
+    assert found.notes == whole.notes
+    np.testing.assert_array_equal(found.seen, whole.seen)
+
+
+@needs_prometheus
+async def test_plain_hours_are_not_read_by_the_minute(url: str) -> None:
+    """Of nine days the two hours of each evening, and what is between a morning and those near."""
+    asked: list[str] = []
+
+    class Watched(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.params["query"])
+            return await super().handle_async_request(request)
+
+    client = Client("Prometheus", url, SETTINGS, None, Watched())
+    async with PrometheusSource(client) as source:
+        found = await source.demand("long.a1b2c", START, END)
+    lengths = [int(query.rpartition("[")[2].rstrip("s]")) // 3600 for query in asked[1:]]
+    is_hot = (found.actions.used > 500) | (found.actions.throttled > 0)
+    assert is_hot.sum() > 9 * 100
+    assert sorted(lengths) == [2, 2, 2, 2, 2, 2, 2, 26]
 
 
 @needs_prometheus

@@ -322,7 +322,7 @@ async def backtest_over(project: Project, horizon: Horizon, source: PrometheusSo
     for number, calendar in enumerate(project.namespaces, 1):
         if len(project.namespaces) > 1:
             say(f"Reading the usage of {calendar.namespace}, {number} of {len(project.namespaces)}")
-        usage = await source.usage(calendar.namespace, span.start, span.end)
+        usage = await source.demand(calendar.namespace, span.start, span.end)
         parts.append(backtest_namespace(calendar, usage, horizon, share))
         notes += [f"{calendar.namespace}: {note}" for note in usage.notes]
     where = f"{source.client.name} at {source.client.url}, {source.client.requests:,} requests"

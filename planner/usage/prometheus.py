@@ -24,6 +24,7 @@ from planner.usage.model import (
     EPOCH,
     MINUTE,
     NO_SAMPLES,
+    Bools,
     Floats,
     LimitSamples,
     Samples,
@@ -43,6 +44,12 @@ SHORTEST_PIECE = timedelta(hours=6)
 
 LONG = timedelta(days=14)
 """A longer time is read thriftily: a week in which a limit stays the same is one number of it."""
+
+SUMMED = timedelta(days=28)
+"""The longest time of one request for hours: 672 points of each figure."""
+
+NEAR = 12
+"""Hours: what is read by the minute and no further apart is one request, which costs as much."""
 
 AT_ONCE = 4
 """Requests at once."""
@@ -71,6 +78,40 @@ LIMIT_METRICS: Mapping[str, Mapping[str, str]] = {
 """The metrics of each limit, without their prefix, by the name of the field in `LimitUsage`."""
 
 TRU_METRIC = "provisioned_capacity_tru_count"
+
+HOURLY: Mapping[str, tuple[str, str]] = {
+    "actions": ("sum_over_time({})", LIMIT_METRICS["actions"]["used"]),
+    "peak": ("max_over_time({})", LIMIT_METRICS["actions"]["used"]),
+    "seen": (
+        "min by (temporal_namespace) (count_over_time({}))",
+        LIMIT_METRICS["actions"]["limit"],
+    ),
+    "envelopes": (
+        "min by (temporal_namespace) (count_over_time({}))",
+        LIMIT_METRICS["actions"]["envelope"],
+    ),
+    "envelope": (
+        "min by (temporal_namespace) (min_over_time({}))",
+        LIMIT_METRICS["actions"]["envelope"],
+    ),
+    **{
+        name: (
+            "sum by (temporal_namespace) (sum_over_time({}))",
+            LIMIT_METRICS[limit]["throttled"],
+        )
+        for name, limit in (
+            ("throttled", "actions"),
+            ("throttled_requests", "requests"),
+            ("throttled_operations", "operations"),
+        )
+    },
+}
+"""What is read of each hour of a long time: the function, and the metric that it is of.
+
+Where several series have Actions in an hour, as of two collectors, it is read by the minute.
+"""
+
+HOUR = timedelta(hours=1)
 
 OWN_LABELS = ("__name__", "is_background", "namespace_mode", "operation", "region")
 """Labels that make series of Temporal Cloud different; others are a collector's.
@@ -193,6 +234,94 @@ class PrometheusSource:
         )
         return with_notes(usage, (*read.notes(), *sorted(warnings)))
 
+    async def demand(self, namespace: str, start: datetime, end: datetime) -> Usage:
+        """Return the usage of *namespace* for a long time, with plain hours as their means.
+
+        An hour is plain where every minute was seen, none was throttled, and the one that used
+        most is within the lowest limit that on-demand would have had. Each of its minutes has
+        the hour's mean of Actions and that lowest limit. Of all other hours the Actions are as
+        `usage` has them. Of requests and operations it is known what was throttled, and of TRU
+        nothing: what was needed and what is billed doesn't depend on more.
+
+        Args:
+            namespace: Its name.
+            start: The first hour mark.
+            end: The last one.
+
+        Raises:
+            ServerError: The server can't be read; a sentence with what to do.
+        """
+        warnings: set[str] = set()
+        marks = [start + number * SUMMED for number in range(-((start - end) // SUMMED))]
+        pieces = await asyncio.gather(
+            *(self._hours(namespace, at, min(at + SUMMED, end), warnings) for at in marks)
+        )
+        hours = _Hours(**{name: np.concatenate([p[name] for p in pieces]) for name in HOURLY})
+        metrics = [*LIMIT_METRICS["actions"].values()]
+        metrics += [
+            LIMIT_METRICS[limit]["throttled"] for limit in self.limits if limit != "actions"
+        ]
+        spans = [(start + first * HOUR, start + last * HOUR) for first, last in hours.to_read()]
+        found = await asyncio.gather(
+            *(self._piece(namespace, metrics, *span, warnings) for span in spans)
+        )
+        read = _Read.of(series for piece in found for series in piece)
+        usage = build_usage(
+            namespace,
+            start,
+            end,
+            actions=read.limit("actions"),
+            requests=read.limit("requests") if read.has("requests") else None,
+            operations=read.limit("operations") if read.has("operations") else None,
+        )
+        hours.write_into(usage)
+        return with_notes(usage, (*read.notes(), *sorted(warnings)))
+
+    async def _hours(
+        self, namespace: str, start: datetime, end: datetime, warnings: set[str]
+    ) -> dict[str, Floats]:
+        """Return the figures of `HOURLY`, an element for each hour of ``[start, end)``.
+
+        Those of a server that refuses even a week of hours as too much are all unknown.
+        """
+        terms = [
+            f'label_replace({form.format(_range(namespace, [metric], HOUR))},"of","{name}","","")'
+            for name, (form, metric) in HOURLY.items()
+            if metric in self._metrics
+        ]
+        last = f"{end.timestamp() - 0.001:.3f}"
+        first = f"{(start + HOUR).timestamp() - 0.001:.3f}"
+        asked = {"query": " or ".join(terms), "start": first, "end": last, "step": "3600"}
+        try:
+            async with self._slots:
+                found = await self._ask("/api/v1/query_range", asked, warnings)
+            return self._by_hour(found, start, (end - start) // HOUR)
+        except _TooMuch:
+            if end - start <= PIECE:
+                return {name: np.full((end - start) // HOUR, np.inf) for name in HOURLY}
+        middle = start + (end - start) / 2 // HOUR * HOUR
+        early = await self._hours(namespace, start, middle, warnings)
+        late = await self._hours(namespace, middle, end, warnings)
+        return {name: np.concatenate([early[name], late[name]]) for name in HOURLY}
+
+    def _by_hour(self, found: Iterable[Any], start: datetime, count: int) -> dict[str, Floats]:
+        """Return the figures of *count* hours; NaN where there is none, inf where there are two.
+
+        A time that wasn't asked for, as of a server that moves them to marks of its own, says
+        nothing of any hour: all of that figure is inf.
+        """
+        figures = {name: np.full(count, np.nan) for name in HOURLY}
+        for one in found:
+            series, figure = self._series(one), figures[one["metric"]["of"]]
+            ends = (series.samples.times + 0.001 - start.timestamp()) / 3600
+            places = np.rint(ends).astype(np.int64) - 1
+            is_asked = (np.abs(ends - np.rint(ends)) < 1e-6) & (places >= 0) & (places < count)
+            if not is_asked.all():
+                figure[:] = np.inf
+                continue
+            figure[places] = np.where(np.isnan(figure[places]), series.samples.values, np.inf)
+        return figures
+
     @property
     def _metrics(self) -> dict[str, bool]:
         """The metrics to read, and whether each is of a kind that mostly stays the same."""
@@ -220,7 +349,7 @@ class PrometheusSource:
         moving = [metric for metric, is_steady in metrics.items() if not is_steady]
         asked = [metric for metric, is_steady in metrics.items() if is_steady]
         terms = [
-            f'label_replace({kind}_over_time({_range(namespace, [metric], start, end)}),"of",'
+            f'label_replace({kind}_over_time({_range(namespace, [metric], end - start)}),"of",'
             f'"{kind} {metric}","","")'
             for metric in asked
             for kind in ("count", "min", "max")
@@ -264,7 +393,7 @@ class PrometheusSource:
         """Return samples of ``[start, end)``, asked for in halves where it is too much."""
         try:
             async with self._slots:
-                query = _range(namespace, metrics, start, end)
+                query = _range(namespace, metrics, end - start)
                 found = await self._query(query, end, warnings)
                 return [self._series(one) for one in found]
         except _TooMuch as refusal:
@@ -287,7 +416,13 @@ class PrometheusSource:
         parameters = {"query": query}
         if end is not None:  # both ends of a range count in old versions, the last one in new ones
             parameters["time"] = f"{end.timestamp() - 0.001:.3f}"
-        reply = await self.client.request("GET", "/api/v1/query", params=parameters)
+        return await self._ask("/api/v1/query", parameters, warnings)
+
+    async def _ask(
+        self, path: str, parameters: Mapping[str, str], warnings: set[str] | None
+    ) -> list[Any]:
+        """Return the result that the API at *path* has."""
+        reply = await self.client.request("GET", path, params=parameters)
         said = _error_of(reply)
         if reply.status_code in (400, 413, 422) and _is_too_much(said):
             raise _TooMuch(said)
@@ -315,8 +450,8 @@ class PrometheusSource:
             raise self.client.unreadable("a series of Prometheus") from error
 
 
-def _range(namespace: str, metrics: Sequence[str], start: datetime, end: datetime) -> str:
-    """Return the range vector of *metrics* of *namespace*, as long as ``[start, end)``."""
+def _range(namespace: str, metrics: Sequence[str], length: timedelta) -> str:
+    """Return the range vector of *metrics* of *namespace*, so long."""
     names = (
         f'="{PREFIX}{metrics[0]}"' if len(metrics) == 1 else f'=~"{PREFIX}(?:{"|".join(metrics)})"'
     )
@@ -324,7 +459,7 @@ def _range(namespace: str, metrics: Sequence[str], start: datetime, end: datetim
     return (
         f'{{__name__{names},temporal_namespace="{quoted}",'
         'is_background!="true",namespace_mode!="standby"}'
-        f"[{(end - start) // timedelta(seconds=1)}s]"
+        f"[{length // timedelta(seconds=1)}s]"
     )
 
 
@@ -353,6 +488,63 @@ def _is_too_much(said: str) -> bool:
             "the query hit",
         )
     )
+
+
+# Long times by the hour ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hours:
+    """The figures of `HOURLY`, an element for each hour."""
+
+    actions: Floats
+    peak: Floats
+    seen: Floats
+    envelopes: Floats
+    envelope: Floats
+    throttled: Floats
+    throttled_requests: Floats
+    throttled_operations: Floats
+
+    @property
+    def plain(self) -> Bools:
+        """Whether an hour was seen as a whole, and on-demand was enough in it.
+
+        Sixty samples are one a minute: series of several a minute have more, and of a gap less.
+        """
+        hits = (self.throttled, self.throttled_requests, self.throttled_operations)
+        is_seen = (self.seen == 60) & (self.envelopes == 60)
+        is_throttled = np.logical_or.reduce([np.nan_to_num(each) != 0 for each in hits])
+        found: Bools = is_seen & ~is_throttled & (np.nan_to_num(self.peak) <= self.envelope)
+        return found
+
+    @property
+    def blank(self) -> Bools:
+        """Whether there is no sample in an hour that would be read."""
+        every = (getattr(self, name) for name in HOURLY)
+        found: Bools = np.logical_and.reduce([np.isnan(each) for each in every])
+        return found
+
+    def to_read(self) -> list[tuple[int, int]]:
+        """Return the spans of hours that are read by the minute, each of a week at most."""
+        spans: list[tuple[int, int]] = []
+        for hour in np.flatnonzero(~self.plain & ~self.blank).tolist():
+            first, last = spans[-1] if spans else (hour, hour - NEAR - 1)
+            if hour - last <= NEAR and hour < first + PIECE // HOUR:
+                spans[-1] = first, hour + 1
+            else:
+                spans.append((hour, hour + 1))
+        return spans
+
+    def write_into(self, usage: Usage) -> None:
+        """Write the plain hours into *usage*, which begins with the first hour."""
+        minutes = np.repeat(self.plain, 60)
+        usage.seen[minutes] = True
+        usage.actions.used[minutes] = np.repeat(np.nan_to_num(self.actions) / 60, 60)[minutes]
+        usage.actions.envelope[minutes] = np.repeat(self.envelope, 60)[minutes]
+        for limit in (usage.actions, usage.requests, usage.operations):
+            if limit:
+                limit.throttled[minutes] = 0.0
 
 
 # From series to the three limits -------------------------------------------------------------
