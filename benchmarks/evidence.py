@@ -42,8 +42,8 @@ from planner.render.report import report_text
 from planner.schedules.compile import compile_project
 from planner.simulator import Entry, Load, Peak
 from planner.simulator.usage import openmetrics, usage_of
-from planner.usage.billing import BilledHours, BillingSource
 from planner.usage.client import Client, Credentials
+from planner.usage.cloud import BilledHours, BillingSource
 from planner.usage.model import Usage
 from planner.usage.prometheus import PrometheusSource
 

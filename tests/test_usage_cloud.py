@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,10 +18,19 @@ from planner.errors import ServerError
 from planner.forecast.cost import price_of
 from planner.model import Prices
 from planner.simulator import Load, Simulator
-from planner.usage import billing, openmetrics
-from planner.usage.billing import BilledHour, BilledHours, BillingSource, parse_report
 from planner.usage.client import Client
-from planner.usage.openmetrics import OpenMetricsSource, parse_openmetrics
+from planner.usage.cloud import (
+    BILLING_KEY_VARIABLE,
+    METRICS_KEY_VARIABLE,
+    BilledHour,
+    BilledHours,
+    BillingSource,
+    OpenMetricsSource,
+    billing_from,
+    metrics_from,
+    parse_openmetrics,
+    parse_report,
+)
 
 NAMESPACE = "payments-prod.a1b2c"
 START = datetime(2026, 9, 15, 8, tzinfo=UTC)
@@ -44,10 +53,20 @@ class Clock:
         self.at += timedelta(seconds=seconds)
 
 
-def source_of(module: Any, path: Path, transport: httpx.AsyncBaseTransport, variable: str) -> Any:
+METRICS_SOURCE = metrics_from, METRICS_KEY_VARIABLE
+BILLING_SOURCE = billing_from, BILLING_KEY_VARIABLE
+
+
+def source_of(
+    made: tuple[Callable[[Mapping[str, str]], Any], str],
+    path: Path,
+    transport: httpx.AsyncBaseTransport,
+    variable: str,
+) -> Any:
     """Return a source as the environment makes it, on another transport."""
     path.write_text(SECRET, encoding="utf-8")
-    found = module.source_from({module.KEY_VARIABLE: str(path), variable: "http://cloud.example"})
+    source_from, key = made
+    found = source_from({key: str(path), variable: "http://cloud.example"})
     client = found.client
     return replace(
         found,
@@ -68,7 +87,7 @@ async def test_the_newest_minute_is_the_truth(tmp_path: Path) -> None:
     clock.at = START + 5 * MINUTE + MINUTE / 3
     source: OpenMetricsSource
     async with source_of(
-        openmetrics, tmp_path / "key", simulator.transport, "PLANNER_METRICS_URL"
+        METRICS_SOURCE, tmp_path / "key", simulator.transport, "PLANNER_METRICS_URL"
     ) as source:
         found = await source.newest()
         assert sorted(found) == ["idle.a1b2c", NAMESPACE]
@@ -136,7 +155,9 @@ async def test_an_incomplete_reply_proves_no_absence(tmp_path: Path, said: str) 
     transport = answered(
         lambda _: httpx.Response(200, text=SAMPLE + "\n# EOF\n", headers={"x-completeness": said})
     )
-    async with source_of(openmetrics, tmp_path / "key", transport, "PLANNER_METRICS_URL") as source:
+    async with source_of(
+        METRICS_SOURCE, tmp_path / "key", transport, "PLANNER_METRICS_URL"
+    ) as source:
         usage = (await source.newest())["a.b"]
     assert not usage.seen.any()
     assert f"the endpoint says that its reply is {said}, not complete" in usage.notes[0]
@@ -179,7 +200,7 @@ async def test_a_failure_of_the_endpoint_is_a_sentence(
     """What is wrong, and what to do; the key is not in it."""
     path = tmp_path / "key"
     async with source_of(
-        openmetrics, path, answered(lambda _: reply), "PLANNER_METRICS_URL"
+        METRICS_SOURCE, path, answered(lambda _: reply), "PLANNER_METRICS_URL"
     ) as source:
         with pytest.raises(ServerError) as error:
             await source.newest()
@@ -193,7 +214,7 @@ def billing_of(
     path: Path, transport: httpx.AsyncBaseTransport, sleep: Callable[[float], Awaitable[object]]
 ) -> BillingSource:
     """Return the source of billing reports that waits with *sleep*."""
-    found = source_of(billing, path, transport, "PLANNER_CLOUD_URL")
+    found = source_of(BILLING_SOURCE, path, transport, "PLANNER_CLOUD_URL")
     assert isinstance(found, BillingSource)
     return replace(found, sleep=sleep)
 
@@ -308,10 +329,10 @@ def test_a_file_that_is_no_report_is_a_sentence() -> None:
 
 def test_settings() -> None:
     """Without a key of its own there is no source; addresses have defaults."""
-    assert openmetrics.source_from({}) is None
-    assert billing.source_from({"TEMPORAL_CLOUD_API_KEY": "x"}) is None
-    metrics = openmetrics.source_from({"PLANNER_METRICS_KEY_FILE": "/run/key"})
-    bills = billing.source_from({"PLANNER_BILLING_KEY_FILE": "/run/key"})
+    assert metrics_from({}) is None
+    assert billing_from({"TEMPORAL_CLOUD_API_KEY": "x"}) is None
+    metrics = metrics_from({"PLANNER_METRICS_KEY_FILE": "/run/key"})
+    bills = billing_from({"PLANNER_BILLING_KEY_FILE": "/run/key"})
     assert metrics is not None
     assert bills is not None
     assert metrics.client.url == "https://metrics.temporal.io"

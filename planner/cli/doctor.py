@@ -243,10 +243,10 @@ async def check_usage(environ: Mapping[str, str]) -> list[Check]:
 
     A billing report takes minutes and keeps others from being made: only its key is looked for.
     """
-    from planner.usage import billing, openmetrics, prometheus
+    from planner.usage import cloud, prometheus
 
     checks = []
-    for make in (prometheus.source_from, openmetrics.source_from):
+    for make in (prometheus.source_from, cloud.metrics_from):
         try:
             source = make(environ)
             if source is not None:
@@ -255,7 +255,7 @@ async def check_usage(environ: Mapping[str, str]) -> list[Check]:
         except ServerError as error:
             checks.append(Check("usage", str(error), False))
     try:
-        if (bills := billing.source_from(environ)) is not None:
+        if (bills := cloud.billing_from(environ)) is not None:
             if bills.client.credentials is not None:
                 bills.client.credentials.auth()
             checks.append(Check("usage", "billing reports have a key; none was requested"))

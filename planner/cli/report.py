@@ -259,13 +259,13 @@ def _records(found: History | None) -> str:
 
 async def _billed(horizon: Horizon) -> tuple[Billed, str, list[str]]:
     """Return what was billed, where that is of, and what went wrong; nothing without a key."""
-    from planner.usage.billing import source_from
+    from planner.usage.cloud import billing_from
 
     def unknown(*_: object) -> None:
         return None
 
     try:
-        source = source_from(os.environ)
+        source = billing_from(os.environ)
         if source is None:
             return unknown, "", []
         now = datetime.now(UTC)
