@@ -120,7 +120,6 @@ def commands() -> Typer:
         preview,
         report,
         sync,
-        uninstall,
         validate,
         worker,
     )

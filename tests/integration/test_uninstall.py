@@ -20,7 +20,7 @@ from temporalio.client import (
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.uninstall import ask
+from planner.cli.sync import ask_to_uninstall
 from planner.errors import Refused
 from planner.temporal.sync_state import read_last_applied
 from planner.temporal.uninstall import Installed, fetch_installed, is_busy, uninstall
@@ -193,7 +193,7 @@ def test_a_no_removes_nothing(answer: bool, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: answer)
     with nullcontext() if answer else pytest.raises(Refused, match="nothing was removed"):
-        ask(yes=False)
+        ask_to_uninstall(yes=False)
 
 
 @pytest.mark.parametrize(
