@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -96,9 +95,7 @@ async def fetch_kept(
     """Return what the server keeps of the boosts around *horizon*.
 
     The list of workflows has most of it: a run's memo bears the record of the run before. Histories
-    are read of runs whose record no other bears, and of boosts that never had a lease. Boosts that
-    completed are counted, and listed only in namespaces where records have not as many: the list
-    takes the server most of the time, and of a boost with a lease it has nothing to add.
+    are read of runs whose record no other bears, and of boosts that never had a lease.
 
     Args:
         server: Where the workflows are.
@@ -119,42 +116,80 @@ async def fetch_kept(
         counted.count(server, namespace),
         _fetch_runs(server, namespace, horizon),
     )
-    records = {run.before.run: run.before for run in runs if run.before}
-    missing = [run for run in runs if run.run not in records and run.start < horizon.end]
-    if missing:
-        on_progress(f"Reading the histories of {len(missing)} runs of keepers")
-    unread: list[str] = []
-    read = await _at_once(partial(_read, read_run, unread, now), missing)
-    records |= {record.run: record for record in read if record}
-    known = recorded_firings(records.values(), boosts, counted.span)
+    histories = _Histories(server, now, read_run, on_progress)
+    records = await histories.records(runs, horizon)
+    known = recorded_firings(records, boosts, counted.span)
     for name in await counted.unexplained(server, count, known):
         found = await _fetch_boosts(server, name, horizon, counted.condition)
         boosts, count = boosts + found, count - len(found)
-    lost = unexplained(boosts, records.values(), horizon)
-    if lost:
-        on_progress(f"Reading the input of {len(lost)} boosts that had no lease")
-    with_input = await _at_once(lambda boost: _with_request(server, boost, unread), lost)
-    by_run = {boost.run: boost for boost in (*boosts, *with_input)}
+    with_request = await histories.with_requests(unexplained(boosts, records, horizon))
+    by_run = {boost.run: boost for boost in (*boosts, *with_request)}
     reach = Reach(
         boosts=len(by_run) + max(0, count),
         keepers=len(runs),
-        histories=len(missing) + len(lost),
+        histories=histories.read,
         kept_since=kept_since,
         retention=retention,
-        unread=tuple(sorted(unread)),
+        unread=tuple(sorted(histories.unread)),
     )
-    return Kept(tuple(by_run.values()), tuple(records.values()), reach)
+    return Kept(tuple(by_run.values()), tuple(records), reach)
 
 
-async def _read(
-    read_run: ReadRun, unread: list[str], now: datetime, run: _Run
-) -> KeeperRecord | None:
-    """Return the record of *run*; None where it can't be read, with a sentence in *unread*."""
-    try:
-        return await read_run(run.namespace, run.run, (run.start, run.end), now)
-    except RPCError as error:
-        unread.append(f"run {run.run} of {keeper_id(run.namespace)}: {error.message}")
-        return None
+@dataclass(slots=True)
+class _Histories:
+    """Reads histories, where lists don't have what is in them.
+
+    *read* counts them; *unread* has a sentence for each that can't be read.
+    """
+
+    server: Server
+    now: datetime
+    read_run: ReadRun
+    on_progress: Callable[[str], None]
+    read: int = 0
+    unread: list[str] = field(default_factory=list)
+
+    async def records(self, runs: Iterable[_Run], horizon: Horizon) -> list[KeeperRecord]:
+        """Return the records of *runs*: those that later runs bear, and of *horizon* the others."""
+        found = {run.before.run: run.before for run in runs if run.before}
+        missing = [run for run in runs if run.run not in found and run.start < horizon.end]
+        if missing:
+            self.on_progress(f"Reading the histories of {len(missing)} runs of keepers")
+        self.read += len(missing)
+        found |= {one.run: one for one in await _at_once(self._record, missing) if one}
+        return list(found.values())
+
+    async def _record(self, run: _Run) -> KeeperRecord | None:
+        """Return the record of *run*; None where it can't be read."""
+        try:
+            return await self.read_run(run.namespace, run.run, (run.start, run.end), self.now)
+        except RPCError as error:
+            self.unread.append(f"run {run.run} of {keeper_id(run.namespace)}: {error.message}")
+            return None
+
+    async def with_requests(self, boosts: Sequence[ListedBoost]) -> list[ListedBoost]:
+        """Return *boosts* with their input, which the first event of each history has."""
+        if boosts:
+            self.on_progress(f"Reading the input of {len(boosts)} boosts that had no lease")
+        self.read += len(boosts)
+        return await _at_once(self._with_request, boosts)
+
+    async def _with_request(self, boost: ListedBoost) -> ListedBoost:
+        request = GetWorkflowExecutionHistoryRequest(
+            namespace=self.server.namespace,
+            execution=WorkflowExecution(workflow_id=boost.id, run_id=boost.run),
+            maximum_page_size=1,
+        )
+        try:
+            send = self.server.service.get_workflow_execution_history
+            reply = await self.server.send(send, request)
+            started = reply.history.events[0].workflow_execution_started_event_attributes
+            payloads = started.input.payloads[:1]
+            (read,) = await self.server.converter.decode(payloads, [BoostRequest])
+        except Exception as error:  # another release, or a hand, may have written it
+            self.unread.append(f"{boost.id}: {error}")
+            return boost
+        return replace(boost, request=read)
 
 
 async def _at_once(read: Callable[[Any], Awaitable[Any]], items: Iterable[Any]) -> list[Any]:
@@ -195,7 +230,11 @@ async def _fetch_boosts(
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """The boosts that are counted: completed ones, of firings in *span* that are still kept."""
+    """The boosts that are counted: completed ones, of firings in *span* that are still kept.
+
+    They are listed only in namespaces where records have not as many: the list takes the server
+    most of the time, and of a boost with a lease it has nothing to add.
+    """
 
     namespace: str
     span: Horizon
@@ -328,23 +367,6 @@ async def _record(server: Server, memo: Mapping[str, Payload]) -> KeeperRecord |
         return KeeperRecord.of_plain(plain)
     except ValueError:  # of another release: that run's history has it
         return None
-
-
-async def _with_request(server: Server, boost: ListedBoost, unread: list[str]) -> ListedBoost:
-    """Return *boost* with its input, which the first event of its history has."""
-    request = GetWorkflowExecutionHistoryRequest(
-        namespace=server.namespace,
-        execution=WorkflowExecution(workflow_id=boost.id, run_id=boost.run),
-        maximum_page_size=1,
-    )
-    try:
-        reply = await server.send(server.service.get_workflow_execution_history, request)
-        started = reply.history.events[0].workflow_execution_started_event_attributes
-        (read,) = await server.converter.decode(started.input.payloads[:1], [BoostRequest])
-    except Exception as error:  # another release, or a hand, may have written it
-        unread.append(f"{boost.id}: {error}")
-        return boost
-    return replace(boost, request=read)
 
 
 def _is_closed(info: WorkflowExecutionInfo) -> bool:
