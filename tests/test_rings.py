@@ -12,7 +12,7 @@ from planner.config.load import read
 from planner.errors import InputError
 from planner.model import Ring
 from planner.plan.model import Cause, Change, Plan
-from planner.plan.rings import (
+from planner.plan.safety import (
     Rollout,
     after_write,
     changes_by_ring,

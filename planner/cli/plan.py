@@ -161,7 +161,7 @@ async def _backtest_sections(project: Project, over: timedelta | None) -> tuple[
 
 async def _rings_text(server: Server, project: Project, found: Plan) -> str:
     """Return how the changes of a plan go through the rings, and how far they have come."""
-    from planner.plan.rings import rollout_text
+    from planner.plan.safety import rollout_text
     from planner.temporal.rings import read_rollout
 
     record = await read_rollout(server, project.name)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from planner.model import Project
     from planner.plan.model import Change, Plan, Target
-    from planner.plan.rings import Rollout
+    from planner.plan.safety import Rollout
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncReport, SyncRequest
@@ -140,7 +140,7 @@ class RingOptions:
             typer.BadParameter: There is no such ring.
         """
         from planner.errors import did_you_mean
-        from planner.plan.rings import place_of
+        from planner.plan.safety import place_of
 
         names = [ring.name for ring in project.rings]
         if (self.named or self.in_turn) and not names:

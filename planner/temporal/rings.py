@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from planner.errors import Refused, ServerError
 from planner.model import Ring
 from planner.plan.model import Plan
-from planner.plan.rings import (
+from planner.plan.safety import (
     ROLLOUT_SIGNAL,
     ROLLOUT_WORKFLOW,
     Rollout,
@@ -29,9 +29,10 @@ from planner.plan.rings import (
     check_words,
     next_step,
     place_of,
+    require_allowed,
+    require_checksum,
     rollout_id,
 )
-from planner.plan.safety import require_allowed, require_checksum
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.status import fetch_facts, fetch_pollers

@@ -16,8 +16,7 @@ from temporalio.service import RPCError
 
 from planner.errors import Refused, ServerError
 from planner.plan.model import DesiredState
-from planner.plan.rings import rollout_id
-from planner.plan.safety import Allowances
+from planner.plan.safety import Allowances, rollout_id
 from planner.schedules.spec import namespace_of
 from planner.temporal.apply import Outcome
 from planner.temporal.client import Server
