@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, parse_address, run_async, stop_on_signals
+from planner.cli.app import (
+    EXIT_DONE,
+    EXIT_ERROR,
+    app,
+    inspected,
+    parse_address,
+    run_async,
+    stop_on_signals,
+)
 from planner.cli.request import (
     InFlight,
     MaxExtraCost,
     SyncOptions,
     repository,
     request_of,
-    warnings_of,
 )
 from planner.errors import Refused, ServerError
 
@@ -175,7 +182,7 @@ def _request(options: FollowOptions, directory: Path, now: datetime) -> SyncRequ
     from planner.temporal.client import read_target
 
     project = read(directory)
-    warnings_of(project, now)
+    inspected(project, now).require_usable()
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
     nothing_allowed = SyncOptions(

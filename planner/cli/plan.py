@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, length_of, run_async
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, inspected, length_of, run_async
 from planner.cli.output import colours
 from planner.cli.request import (
     Adopt,
@@ -28,7 +28,6 @@ from planner.cli.request import (
     print_warnings,
     request_of,
     sections_of,
-    warnings_of,
 )
 from planner.errors import InputError, Refused
 
@@ -125,7 +124,7 @@ async def _plan(
 
     now = datetime.now(UTC)
     project = read(options.directory)
-    warnings = warnings_of(project, now)
+    warnings = inspected(project, now).require_usable()
     request, outlook = request_of(project, now, options)
     tested = await _backtest_sections(project, over)
     server = await connect_to(project)

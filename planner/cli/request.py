@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import inspected, say
-from planner.errors import InputError, Refused
+from planner.cli.app import say
+from planner.errors import Refused
 
 if TYPE_CHECKING:
-    from planner.errors import Lint
     from planner.forecast.plan_impact import PlanImpact
     from planner.model import Prices, Project, Window
     from planner.plan.model import Change, DesiredState, Plan, Source
@@ -115,18 +114,6 @@ async def connect_to(project: Project) -> Server:
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
     return server_of(await connect(on_notice=say), on_notice=say)
-
-
-def warnings_of(project: Project, now: datetime) -> tuple[Lint, ...]:
-    """Return the lints of *project* at *now*.
-
-    Raises:
-        InputError: It breaks its guard rails, or no schedule can hold a window of it.
-    """
-    found = inspected(project, now)
-    if found.problems:
-        raise InputError(found.problems)
-    return found.lints
 
 
 def request_of(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, operator, report, run_async
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, inspected, operator, report, run_async
 from planner.cli.output import colours, say
 from planner.cli.request import (
     Adopt,
@@ -35,7 +35,6 @@ from planner.cli.request import (
     connect_to,
     print_warnings,
     request_of,
-    warnings_of,
 )
 from planner.errors import Refused, ServerError
 
@@ -165,7 +164,7 @@ async def _sync(
 
     now = datetime.now(UTC)
     project = read(options.directory)
-    warnings_of(project, now)
+    inspected(project, now).require_usable()
     part = rings.part_of(project)
     server = await connect_to(project)
     text = output is SyncFormat.text

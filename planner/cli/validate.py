@@ -149,12 +149,10 @@ def check(directory: Path) -> Checked:
 
     try:
         project = read(directory)
+        warnings = inspected(project, datetime.now(UTC)).require_usable()
     except InputError as error:
         return Checked(directory, problems=error.problems)
-    found = inspected(project, datetime.now(UTC))
-    if found.problems:
-        return Checked(directory, problems=InputError(found.problems).problems)
-    return Checked(directory, project, warnings=tuple(found.lints))
+    return Checked(directory, project, warnings=warnings)
 
 
 def _print(found: Sequence[Checked], report: ReportFormat, quiet: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from planner.lints.checks import (
     stale_copies,
     static_lints,
 )
-from planner.model import Cron, Horizon, Occurrence, Project
+from planner.model import Cron, Occurrence, Project
 from planner.occurrences.expand import expand
 from planner.recurrence import cron
 from planner.schedules.compile import compiled_times
@@ -200,6 +200,16 @@ class Findings:
     lints: tuple[Lint, ...]
     problems: tuple[Problem, ...]
 
+    def require_usable(self) -> tuple[Lint, ...]:
+        """Return the warnings of a project that can be used.
+
+        Raises:
+            InputError: It breaks its guard rails, or no schedule can hold a window of it.
+        """
+        if self.problems:
+            raise InputError(self.problems)
+        return self.lints
+
 
 Aside = Callable[[Callable[[], "_Ahead"]], Callable[[], "_Ahead"]]
 """Begins a work elsewhere, and returns what waits for its result."""
@@ -250,48 +260,29 @@ class _Ahead(Findings):
 
 def _ahead(project: Project, today: date) -> _Ahead:
     """Return what is seen in the occurrences of *project* from *today* on."""
-    try:
-        runs = expanded(project, before_writing(today))
-    except InputError as error:
-        return _Ahead((), error.problems, too_many=True)
-    lints = (
-        *running(project, runs.occurrences),
-        *endings(project, runs.occurrences, today),
-        *crowding(runs.occurrences),
-        *stale_copies(project, today),
-        *cron_dialect(project, today),
-    )
-    return _Ahead(lints, (*runs.problems, *over_limits(project, runs.occurrences)))
-
-
-@dataclass(slots=True)
-class Expanded:
-    """The occurrences of a project's windows, and the problems of those without."""
-
-    occurrences: dict[str, list[Occurrence]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-
-def expanded(project: Project, horizon: Horizon) -> Expanded:
-    """Return the occurrences of every window of *project* in *horizon*.
-
-    Raises:
-        InputError: There are more than `most_runs` together.
-    """
-    most = most_runs(len(project.windows))
-    result = Expanded()
+    horizon, most = before_writing(today), most_runs(len(project.windows))
+    occurrences: dict[str, list[Occurrence]] = {}
+    problems: list[Problem] = []
     count = 0
     for window in project.windows:
         try:
             found = expand(window, horizon)
         except InputError as error:
-            result.problems += error.problems
+            problems += error.problems
             continue
-        result.occurrences[window.key] = found
+        occurrences[window.key] = found
         count += len(found)
         if count > most:
-            raise InputError([*result.problems, _too_many(result.occurrences, most)])
-    return result
+            problems.append(_too_many(occurrences, most))
+            return _Ahead((), InputError(problems).problems, too_many=True)
+    lints = (
+        *running(project, occurrences),
+        *endings(project, occurrences, today),
+        *crowding(occurrences),
+        *stale_copies(project, today),
+        *cron_dialect(project, today),
+    )
+    return _Ahead(lints, (*problems, *over_limits(project, occurrences)))
 
 
 def most_runs(windows: int) -> int:

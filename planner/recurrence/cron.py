@@ -496,16 +496,15 @@ def split_fields(expression: str) -> list[str]:
         CronError: There are more or fewer than five.
     """
     fields = _expanded(expression).split()
-    shown = quote(expression)
     if "=" in fields[0]:
         raise CronError(
-            f"cron {shown}: a zone isn't written in the expression; "
+            f"cron {quote(expression)}: a zone isn't written in the expression; "
             f"write it as timezone: beside cron: {_GOOD!r}"
         )
     if len(fields) != 5:
         hint = " (seconds and years are not supported)" if len(fields) in (6, 7) else ""
         raise CronError(
-            f"cron {shown} has {len(fields)} fields{hint}; write five, minute, hour, "
+            f"cron {quote(expression)} has {len(fields)} fields{hint}; write five, minute, hour, "
             f"day of month, month and day of week, such as {_GOOD!r}"
         )
     return fields
