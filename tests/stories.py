@@ -18,10 +18,10 @@ Run by hand: ``make stories STORIES=10000 STORY_SEED=1``.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, groupby, pairwise, permutations, product
 from typing import Any, Literal
 
 from planner.forecast.timeline import CapacityRecord, level, violations
@@ -816,16 +816,25 @@ def either(
     """Return every reckoning that the run time may follow, the plain one first.
 
     A boost that was terminated at once, and that the watchdog started again, may have sent no
-    request before: nothing was declared by it then.
+    request before: nothing was declared by it then. Of boosts that a round of the watchdog starts
+    at one instant, any one may be the first to reach the keeper, and to declare.
     """
     ended = ("terminate-boost", "delete-boost")
     killed = {deed.of.key for _, deed in played.done if deed.what in ended and deed.of}
     unsent = frozenset(killed & {firing.key for _, firing in played.started})
     return [
-        reckon(played, forgets=forgets, loses=loses, by=by, unsent=keys)
+        reckon(replace(played, started=started), forgets=forgets, loses=loses, by=by, unsent=keys)
+        for started in _orders(played.started)
         for keys in dict.fromkeys([frozenset(), unsent])
         for forgets in (False, True)
     ]
+
+
+def _orders(started: list[tuple[timedelta, Firing]]) -> Iterator[list[tuple[timedelta, Firing]]]:
+    """Yield *started* as it is, and in each other order of what was started at one instant."""
+    at_once = [list(group) for _, group in groupby(started, key=lambda entry: entry[0])]
+    for order in product(*(permutations(group) for group in at_once)):
+        yield list(chain(*order))
 
 
 def demand(running: list[ExpectedLease], story: Story) -> Capacity:

@@ -328,6 +328,34 @@ def test_what_others_set_under_a_boost_goes_at_its_end_or_once_the_key_is_mended
     assert any("was due" in one for one in broken_promises(played)) is is_broken
 
 
+@pytest.mark.parametrize(("tru", "is_broken"), [(2, True), (4, False), (6, False), (10, True)])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_of_boosts_started_at_one_instant_any_may_declare_first(
+    is_first: bool, tru: int, is_broken: bool
+) -> None:
+    """Two projects declare one namespace: the rails of the boost that comes first hold."""
+    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
+    wide = Firing(
+        window="wide",
+        nominal=10 * minute,
+        ahead=timedelta(),
+        length=30 * minute,
+        tru=6,
+        project="a",
+        is_lost=True,
+    )
+    tight = replace(wide, window="tight", tru=1, project="b", rails=Rails(max_tru=4))
+    started = [(12 * minute, wide), (12 * minute, tight)]
+    held = [(-1, Capacity(2)), (12, Capacity(tru)), (40, Capacity(2))]
+    played = Played(
+        two_tru_story(wide, tight),
+        begin,
+        started=started if is_first else started[::-1],
+        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+    )
+    assert any(" due" in one for one in broken_promises(played)) is is_broken
+
+
 def test_of_the_other_project_the_newest_declaration_counts() -> None:
     """A boost with an older one that comes later, again, doesn't bring that back."""
     minute = timedelta(minutes=1)
