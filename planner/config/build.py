@@ -24,15 +24,18 @@ from planner.config.documents import (
     WindowDocument,
 )
 from planner.config.fields import FileResolver, TextFile, holidays_of, skip_of
-from planner.config.fleets import (
+from planner.config.scalars import parse_name, parse_namespace
+from planner.config.validate import (
     Known,
+    Path,
     fleet_findings,
     fleets_of,
+    limited,
     needless_workers,
     shared_fleets,
+    validate,
+    window_problems,
 )
-from planner.config.scalars import parse_name, parse_namespace
-from planner.config.validate import Path, limited, validate, window_problems
 from planner.config.yaml_nodes import Document, Node, parse
 from planner.errors import Problem, did_you_mean, quote
 from planner.model import (
