@@ -179,7 +179,12 @@ def test_metrics() -> None:
 )
 def test_the_source_is_the_one_that_a_sync_records(url: str, source: str) -> None:
     """The same repository by any way, without what could be a secret."""
-    options = FollowOptions(
+    assert options(url).source == options(url).followed == source
+
+
+def options(url: str) -> FollowOptions:
+    """Return what follows the calendars of a repository."""
+    return FollowOptions(
         url=url,
         ref="main",
         path="calendars",
@@ -189,7 +194,24 @@ def test_the_source_is_the_one_that_a_sync_records(url: str, source: str) -> Non
         max_extra_cost=None,
         health="",
     )
-    assert options.source == source
+
+
+@pytest.mark.parametrize(
+    ("url", "followed"),
+    [
+        ("https://git.example:8443/acme/x.git", "git.example:8443/acme/x:calendars"),
+        ("https://a:s3cret@git.example:9443/acme/x", "git.example:9443/acme/x:calendars"),
+        ("https://git.example:443/acme/x", "git.example/acme/x:calendars"),
+        ("ssh://git@git.example:2222/acme/x", "git.example:2222/acme/x:calendars"),
+        ("ssh://git@git.example:22/acme/x", "git.example/acme/x:calendars"),
+        ("git@git.example:acme/x", "git.example/acme/x:calendars"),
+    ],
+)
+def test_followers_of_two_ports_have_two_records(url: str, followed: str) -> None:
+    """What listens on another port is another server; a sync's record names neither."""
+    record = FollowRecord(source=options(url).followed, ref="main")
+    assert record.id == f"planner-follow/{followed}@main"
+    assert options(url).source == "git.example/acme/x:calendars"
 
 
 def test_what_git_prints_is_shown_without_secrets() -> None:

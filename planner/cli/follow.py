@@ -144,8 +144,16 @@ class FollowOptions:
 
     @property
     def source(self) -> str:
-        """The repository and the directory in it, as records and plans show them."""
-        place = repository(_plain(self.url))
+        """The repository and the directory in it, as plans and a sync's record show them."""
+        return self._place(with_port=False)
+
+    @property
+    def followed(self) -> str:
+        """The same as the follower's record shows it: with a port, since ports differ."""
+        return self._place(with_port=True)
+
+    def _place(self, *, with_port: bool) -> str:
+        place = repository(_plain(self.url), with_port=with_port)
         return place if self.path == "." else f"{place}:{PurePosixPath(self.path).as_posix()}"
 
 
@@ -163,7 +171,7 @@ def follower_of(options: FollowOptions, store: Path, server: Server) -> Follower
         Repository(options.url, options.ref, store, options.signers),
         server,
         lambda directory, now: _request(options, directory, now),
-        options.source,
+        options.followed,
         options.path,
         options.every,
         options.allow_rewrite,

@@ -289,7 +289,10 @@ _SECTION = re.compile(r'^\s*\[\s*remote\s+"(?P<name>[^"]+)"\s*\]', re.IGNORECASE
 _OTHER_SECTION = re.compile(r"^\s*\[")
 _URL = re.compile(r'^\s*url\s*=\s*"?(?P<url>[^"#;\n]+?)"?\s*$', re.IGNORECASE)
 _SCP = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[A-Za-z0-9.-]{2,}):(?P<path>(?!//).+)$")
-_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://(?:[^@/]*@)?(?P<host>[^/:]+)(?::\d+)?/(?P<path>.+)$")
+_SCHEME = re.compile(
+    r"^(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^@/]*@)?(?P<host>[^/:]+)(?::(?P<port>\d+))?/(?P<path>.+)$"
+)
+_OWN_PORTS = {"https": "443", "http": "80", "ssh": "22", "git": "9418"}
 
 
 def source_of(project: Project, directory: Path) -> Source:
@@ -339,16 +342,19 @@ def _urls(config: str) -> dict[str, str]:
     return found
 
 
-def repository(url: str) -> str:
+def repository(url: str, *, with_port: bool = False) -> str:
     """Return the repository that a remote's *url* names: the same by SSH and by HTTPS.
 
-    Without user, password, port and ``.git``, so that no token is shown or recorded.
+    Without user, password, port and ``.git``, so that no token is shown or recorded. A port that
+    isn't its scheme's own is kept *with_port*.
 
     >>> repository("https://x-access-token:s3cret@github.com/acme/capacity.git")
     'github.com/acme/capacity'
     >>> repository("git@github.com:acme/capacity.git")
     'github.com/acme/capacity'
     """
-    match = _SCHEME.match(url) or _SCP.match(url)
-    name = f"{match['host'].lower()}/{match['path'].lstrip('/')}" if match else url
+    match, port = _SCHEME.match(url) or _SCP.match(url), ""
+    if with_port and match and (found := match.groupdict()).get("port"):
+        port = "" if found["port"] == _OWN_PORTS.get(found["scheme"]) else f":{found['port']}"
+    name = f"{match['host'].lower()}{port}/{match['path'].lstrip('/')}" if match else url
     return name.rstrip("/").removesuffix(".git")

@@ -250,7 +250,7 @@ class Follower:
         repository: What is followed.
         server: Where the schedules are.
         compile: Returns the sync of a directory; nothing is allowed in it.
-        source: The repository and the directory in it, as records and plans show it.
+        source: The repository and the directory in it, as its record shows them.
         path: The directory of the calendars in the repository.
         every: The time between two looks; None looks once.
         allow_rewrite: Take a commit that the one which runs is no ancestor of.
