@@ -23,6 +23,7 @@ from icalendar import Calendar
 from schedule_values import NOW
 
 from planner.cli.main import exit_code_of
+from planner.cli.request import unused_fleets
 from planner.config.load import read as load
 from planner.errors import Refused
 from planner.forecast.cost import compute_bill
@@ -326,6 +327,19 @@ def test_what_is_probably_not_meant(tmp_path: Path) -> None:
         in (found[2][1])
     )
     assert "close, more need 40 payments workers together; they get 30, its maximum" in found[1][1]
+
+
+def test_a_sync_brings_the_fleets_that_no_window_uses(tmp_path: Path) -> None:
+    """Those that a window uses come with its schedule."""
+    found = read(tmp_path, CLOSE)
+    schedules = [scheduled(window) for window in found.windows]
+    (one,) = unused_fleets(found, schedules)
+    assert (one.fleet.name, one.namespace, one.project) == (
+        "shop",
+        "payments-prod.a1b2c",
+        found.name,
+    )
+    assert [one.fleet.name for one in unused_fleets(found, [])] == ["payments", "shop"]
 
 
 def test_workers_of_another_window_are_workers(tmp_path: Path) -> None:

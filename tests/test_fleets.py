@@ -258,8 +258,11 @@ def test_the_newest_declaration_of_a_fleet_counts() -> None:
     )
     (found,) = declared_fleets([new, old])
     assert (found.fleet.max, found.namespace, found.project) == (20, "pay.a1b2c", "team")
-    (declared,) = declared_by([new, old])
-    assert declared.fleets == (found.fleet,)
+    (known,) = declared_by([new, old])
+    assert known.fleets == (found.fleet,)
+    unused = declared("refunds")
+    before_its_window = replace(found, fleet=replace(FLEET, max=5), project="former")
+    assert declared_fleets([new, old], [before_its_window, unused]) == (found, unused)
 
 
 def test_the_replicas_are_a_gauge_of_every_worker() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
     from planner.temporal.sync import SyncRequest
+    from workflows.contract import DeclaredFleet
 
 
 class InFlight(StrEnum):
@@ -146,12 +147,29 @@ def request_of(
         move_source=options.move_source,
         targets=project.notices,
         thresholds=project.usage,
+        fleets=unused_fleets(project, desired.schedules),
         rings=project.rings,
         ring_pause=project.ring_pause,
         objection=(lambda _: "") if limit is None else lambda plan: outlook.refusal(plan, limit),
         on_notice=say,
     )
     return request, outlook
+
+
+def unused_fleets(project: Project, schedules: Iterable[Schedule]) -> tuple[DeclaredFleet, ...]:
+    """Return the fleets of *project* that none of its *schedules* declares, by their names.
+
+    A worker answers their minimum, which is what runs without any window.
+    """
+    from workflows.contract import DeclaredFleet
+
+    used = {fleet.name for schedule in schedules for fleet in schedule.request.fleets}
+    return tuple(
+        DeclaredFleet(fleet=fleet, namespace=calendar.namespace, project=project.name)
+        for calendar in project.namespaces
+        for fleet in calendar.fleets
+        if fleet.name not in used
+    )
 
 
 def print_warnings(found: Plan, allowed: Allowances) -> None:

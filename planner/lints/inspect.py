@@ -77,6 +77,7 @@ CODES = {
     "skipped": "`planner skip` has taken a coming occurrence out: no capacity is raised for it.",
     "notices": "The notices of `planner.yaml` have changed; a sync puts them in force.",
     "usage": "What `planner.yaml` says of usage has changed; a sync puts it in force.",
+    "fleets": "The fleets that no window uses have changed; a sync puts them in force.",
     "paused": "An operator paused the schedule; a sync leaves it so.",
 }
 

@@ -55,10 +55,12 @@ from planner.temporal.zone_tables import differences_seen, probe, recurring_zone
 from planner.timezones import TABLE_VERSION
 from workflows.contract import format_instant, occurrence_of
 from workflows.contract.findings import UsageThresholds
+from workflows.contract.fleets import DeclaredFleet
 from workflows.contract.notices import NoticeTarget
 
 NOTICES_CHANGED = "the notices of planner.yaml have changed; a sync puts them in force"
 USAGE_CHANGED = "what planner.yaml says of usage has changed; a sync puts it in force"
+FLEETS_CHANGED = "the fleets that no window uses have changed; a sync puts them in force"
 
 INTERRUPT_SECONDS = 2.0
 """Seconds that an interrupted sync keeps its lock, so that requests already sent arrive
@@ -84,6 +86,7 @@ class SyncRequest:
         move_source: Accept another source than the one of the project's last sync.
         targets: Where the project's notices go; None leaves what the last sync wrote.
         thresholds: What the worker judges usage by; None likewise.
+        fleets: The project's fleets that no window uses; None likewise.
         commit: The commit of a followed repository that the files are of; empty where no file
             says, and the record says so, too, once something was written.
         rings: The project's rings, in order, and *ring_pause*, the least time between two: for
@@ -106,6 +109,7 @@ class SyncRequest:
     move_source: bool = False
     targets: tuple[NoticeTarget, ...] | None = None
     thresholds: UsageThresholds | None = None
+    fleets: tuple[DeclaredFleet, ...] | None = None
     commit: str = ""
     rings: tuple[Ring, ...] = ()
     ring_pause: timedelta = timedelta()
@@ -306,6 +310,8 @@ async def _plan(
         warnings.append(Lint("", 0, "notices", NOTICES_CHANGED))
     if _changes_thresholds(request, snapshot.unlisted):
         warnings.append(Lint("", 0, "usage", USAGE_CHANGED))
+    if _changes_fleets(request, snapshot.unlisted):
+        warnings.append(Lint("", 0, "fleets", FLEETS_CHANGED))
     refusal = await _takeover_refusal(server, request, plan, now)
     plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
     return _DatedPlan(
@@ -359,6 +365,7 @@ def _changes_record(request: SyncRequest, last: LastApplied) -> bool:
     """Tell whether the record has to be written for what isn't a schedule alone."""
     moves = request.move_source and request.source not in (None, last.source)
     says = _changes_targets(request, last) or _changes_thresholds(request, last)
+    says = says or _changes_fleets(request, last)
     return moves or says or request.commit not in ("", last.commit)
 
 
@@ -368,6 +375,10 @@ def _changes_targets(request: SyncRequest, last: LastApplied) -> bool:
 
 def _changes_thresholds(request: SyncRequest, last: LastApplied) -> bool:
     return request.thresholds not in (None, last.thresholds)
+
+
+def _changes_fleets(request: SyncRequest, last: LastApplied) -> bool:
+    return request.fleets not in (None, last.fleets)
 
 
 def _require(plan: Plan, request: SyncRequest) -> Plan:
@@ -393,7 +404,10 @@ async def _write(
     """Apply the plan; record before which schedules are touched, and after how they are."""
     plan, project = dated.plan, request.desired.project
     record = before_writing(plan, dated.unlisted)
-    record = replace(record, source=request.source or record.source)
+    fleets = {one.fleet.name: one for one in (*record.fleets, *(request.fleets or ()))}
+    record = replace(  # a fleet that comes into use stays known until its schedule is written
+        record, source=request.source or record.source, fleets=tuple(fleets.values())
+    )
     if plan.pending:
         record = replace(record, commit="")  # a part of two, until all of it is written
         request.on_start(plan)
@@ -417,8 +431,9 @@ async def _write(
             record = replace(record, targets=request.targets)
         if request.thresholds is not None:
             record = replace(record, thresholds=request.thresholds)
-        if request.commit and not report.failed and not waiting:
-            record = replace(record, commit=request.commit)
+        if not report.failed and not waiting:
+            fleets_now = record.fleets if request.fleets is None else request.fleets
+            record = replace(record, commit=request.commit or record.commit, fleets=fleets_now)
         await write_last_applied(server, project, record)
     return report
 

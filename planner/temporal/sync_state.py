@@ -63,6 +63,7 @@ from planner.temporal.client import (
     seconds_setting,
 )
 from workflows.contract.findings import USUAL_THRESHOLDS, UsageThresholds
+from workflows.contract.fleets import DeclaredFleet
 from workflows.contract.follow import FOLLOW_SIGNAL, FOLLOW_WORKFLOW, FollowRecord
 from workflows.contract.notices import NoticeTarget
 
@@ -293,6 +294,9 @@ TARGETS_MEMO = "notices"
 THRESHOLDS_MEMO = "usage"
 """The memo field of a record with what the project judges usage by, where that isn't the usual."""
 
+FLEETS_MEMO = "fleets"
+"""The memo field of a record with the fleets that no schedule of the project declares."""
+
 ABSENT = ""
 """Fingerprint of a schedule that doesn't exist."""
 
@@ -321,6 +325,8 @@ class LastApplied:
         targets: Where the project's notices go. They are in the record's memo, which a list of
             the records shows: the watchdog reads those of all projects at once.
         thresholds: What the project judges usage by; likewise in the memo.
+        fleets: The fleets of the project that no window uses, so that no schedule declares them;
+            likewise in the memo.
         commit: The commit of a followed repository whose calendars that sync applied, all of
             them; empty where another sync has written since, or one broke off.
         version: Identifies the record; empty where there is none.
@@ -334,6 +340,7 @@ class LastApplied:
     zones: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[NoticeTarget, ...] = ()
     thresholds: UsageThresholds = USUAL_THRESHOLDS
+    fleets: tuple[DeclaredFleet, ...] = ()
     commit: str = ""
     version: str = ""
     continues: bool = False
@@ -437,9 +444,10 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
     run = started.original_execution_run_id
     targets = await _targets_in(started.memo, server)
     thresholds = await _thresholds_in(started.memo, server)
+    fleets = await _fleets_in(started.memo, server)
     continues = started.task_queue.name == last_applied_id(project)  # else of another release
     record = LastApplied(
-        *(fingerprints, pauses, digests, source, zones, targets, thresholds, commit, run),
+        *(fingerprints, pauses, digests, source, zones, targets, thresholds, fleets, commit, run),
         continues,
     )
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
@@ -468,16 +476,29 @@ async def _thresholds_in(memo: Memo, server: Server) -> UsageThresholds:
     return found if isinstance(found, UsageThresholds) else USUAL_THRESHOLDS
 
 
+async def _fleets_in(memo: Memo, server: Server) -> tuple[DeclaredFleet, ...]:
+    """Return the fleets in the *memo* of a record; none without any."""
+    if (payload := memo.fields.get(FLEETS_MEMO)) is None:
+        return ()
+    try:
+        (found,) = await server.converter.decode([payload], [list[DeclaredFleet]])
+    except Exception:  # other clients may start a workflow under this id, too
+        return ()
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class OfProjects:
-    """What the syncs of every project left for the watchdog.
+    """What the syncs of every project left for the worker.
 
     *targets* are where their notices go, sorted; *thresholds* what each judges usage by, by
-    project, where that isn't the usual.
+    project, where that isn't the usual; *fleets* those that no schedule of their project declares,
+    of several declarations of one the newest.
     """
 
     targets: tuple[NoticeTarget, ...] = ()
     thresholds: Mapping[str, UsageThresholds] = field(default_factory=dict)
+    fleets: tuple[DeclaredFleet, ...] = ()
 
 
 async def fetch_of_projects(server: Server) -> OfProjects:
@@ -489,6 +510,7 @@ async def fetch_of_projects(server: Server) -> OfProjects:
     prefix, thresholds = last_applied_id(""), {}
     query = f"WorkflowType = '{LAST_APPLIED_WORKFLOW}' AND ExecutionStatus = 'Running'"
     found: dict[str, NoticeTarget] = {}
+    fleets: dict[tuple[str, str], tuple[datetime, DeclaredFleet]] = {}
     try:
         async for record in server.client.list_workflows(query, rpc_timeout=REQUEST_TIMEOUT):
             targets = await _targets_in(record.raw_info.memo, server)
@@ -496,9 +518,14 @@ async def fetch_of_projects(server: Server) -> OfProjects:
             said = await _thresholds_in(record.raw_info.memo, server)
             if said != USUAL_THRESHOLDS:
                 thresholds[record.id.removeprefix(prefix)] = said
+            for one in await _fleets_in(record.raw_info.memo, server):
+                key, written = (one.namespace, one.fleet.name), (record.start_time, one)
+                if last_applied_id(one.project) == record.id:
+                    fleets[key] = max(fleets.get(key, written), written, key=lambda each: each[0])
     except RPCError as error:
-        raise ServerError(f"the projects' notices can't be read: {error.message}") from error
-    return OfProjects(tuple(found[id] for id in sorted(found)), thresholds)
+        raise ServerError(f"the projects' records can't be read: {error.message}") from error
+    declared = tuple(fleets[key][1] for key in sorted(fleets))
+    return OfProjects(tuple(found[id] for id in sorted(found)), thresholds, declared)
 
 
 async def write_last_applied(server: Server, project: str, record: LastApplied) -> LastApplied:
@@ -522,6 +549,8 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
         memo[TARGETS_MEMO] = list(record.targets)
     if record.thresholds != USUAL_THRESHOLDS:
         memo[THRESHOLDS_MEMO] = record.thresholds
+    if record.fleets:
+        memo[FLEETS_MEMO] = list(record.fleets)
     if record.continues and await _continued(server, project, packed, memo):
         return record
     try:

@@ -219,13 +219,13 @@ class LiveCalendars:
         return is_unknown or at < last_hour <= now
 
     async def fleets(self, now: datetime) -> tuple[DeclaredFleet, ...]:
-        """Return the fleets that the live schedules request workers of.
+        """Return the fleets that the live schedules declare, and those that no window uses.
 
         Raises:
-            ServerError: The schedules could not be read.
+            ServerError: The schedules, or the records of the syncs, could not be read.
         """
-        await self._read(now)
-        return declared_fleets(self._schedules)
+        of_projects, _ = await asyncio.gather(fetch_of_projects(self.server), self._read(now))
+        return declared_fleets(self._schedules, of_projects.fleets)
 
     @property
     def _schedules(self) -> list[WindowSchedule]:
@@ -410,8 +410,13 @@ def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
     ]
 
 
-def declared_fleets(schedules: Iterable[WindowSchedule]) -> tuple[DeclaredFleet, ...]:
-    """Return the fleets that *schedules* declare, by name: of one project's the newest counts."""
+def declared_fleets(
+    schedules: Iterable[WindowSchedule], unused: Iterable[DeclaredFleet] = ()
+) -> tuple[DeclaredFleet, ...]:
+    """Return the fleets that *schedules* declare, by name: of one project's the newest counts.
+
+    And those of *unused* that none of them declares for the same namespace.
+    """
     found: dict[tuple[str, str, str], DeclaredFleet] = {}
     for schedule in sorted(schedules, key=lambda one: one.request.revision):
         for fleet in schedule.request.fleets:
@@ -419,6 +424,12 @@ def declared_fleets(schedules: Iterable[WindowSchedule]) -> tuple[DeclaredFleet,
             found[fleet.name, namespace, schedule.project] = DeclaredFleet(
                 fleet=fleet, namespace=namespace, project=schedule.project
             )
+    used = {(name, namespace) for name, namespace, _ in found}
+    found |= {
+        (one.fleet.name, one.namespace, one.project): one
+        for one in unused
+        if (one.fleet.name, one.namespace) not in used
+    }
     return tuple(found[key] for key in sorted(found))
 
 

@@ -6,18 +6,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
 from keeper_helpers import Stage, staged
+from sync_helpers import Shop, eventually
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from planner.temporal.sync_state import read_last_applied
+from planner.temporal.watchdog import LiveCalendars
 from workflows.activities.keeper import KeeperStates
 from workflows.contract import DeclaredFleet, Fleet
 from workflows.observability import health_endpoint
@@ -119,6 +122,44 @@ async def test_what_is_not_known_is_an_error(dev_server: WorkflowEnvironment, fr
             broken = await ask("payments")
             assert broken.status_code == 503
             assert "broke off (terminated)" in broken.text
+
+
+async def test_a_fleet_that_no_window_uses_is_known(
+    dev_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """Its floor is its minimum: before its first window, and after its last one was deleted.
+
+    A plan says that a sync has something to write; a window that uses it counts before that.
+    """
+    shop = Shop(dev_server.client, fresh)
+    fleet = replace(FLEET, name=f"{fresh}-payments")
+    window = shop.value(workers={fleet.name: 20}, fleets=(replace(fleet, min=3),))
+    unused = (DeclaredFleet(fleet=fleet, namespace=shop.namespace, project=shop.project),)
+
+    async def answers(replicas: int) -> None:
+        read = LiveCalendars(shop.server)
+        found = Replicas(shop.client, read, KeeperStates(shop.client))
+        async with served(found) as ask:
+            assert (await ask(fleet.name)).json()["replicas"] == replicas
+
+    try:
+        (warning,) = (await shop.plan(fleets=unused)).warnings
+        assert warning.code == "fleets"
+        assert (await shop.sync(fleets=unused)).outcomes == ()
+        assert (await shop.plan(fleets=unused)).warnings == ()
+        await eventually(lambda: answers(2))
+        await shop.sync(window, fleets=())
+        last = await read_last_applied(shop.server, shop.project, datetime.now(UTC))
+        assert last.fleets == ()
+        await eventually(lambda: answers(3))
+        await shop.sync(fleets=unused)
+        await eventually(lambda: answers(2))
+        # A part of the windows: what the others will use stays known meanwhile.
+        await shop.sync(window, fleets=(), in_part=lambda _: False)
+        last = await read_last_applied(shop.server, shop.project, datetime.now(UTC))
+        assert last.fleets == unused
+    finally:
+        await shop.sync(fleets=())
 
 
 async def test_the_last_answer_counts_for_a_minute(
