@@ -1,4 +1,4 @@
-"""Read a year of minutes of many namespaces from a real Prometheus, and backtest calendars on it.
+"""Read a year of many namespaces from a real Prometheus, and backtest calendars on it.
 
 Run: ``python benchmarks/usage.py [NAMESPACES [DAYS [WRITTEN]]]``. So many namespaces are WRITTEN
 into Prometheus's blocks by promtool, which takes longest (minutes for each year), and each is read
@@ -8,6 +8,7 @@ memory; exits with 1 beyond the goals of 30 s and 400 MB for 50 namespaces and a
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import tempfile
@@ -41,6 +42,11 @@ windows:
   mondays: {{cron: "0 9 * * mon", duration: 3h, tru: 4, lead: 10m}}
 namespace: {name}
 """
+
+
+def processor(usage: resource.struct_rusage) -> float:
+    """Return the processor time in seconds."""
+    return usage.ru_utime + usage.ru_stime
 
 
 def name_of(number: int) -> str:
@@ -84,7 +90,7 @@ async def main(namespaces: int, days: int, distinct: int) -> int:
         project = read(calendars)
         by_name = {one.namespace: one for one in project.namespaces}
         horizon = Horizon(END - timedelta(days=days), END)
-        before = resource.getrusage(resource.RUSAGE_SELF)
+        before, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         async with prometheus(home) as url:
             begun, reading, hot = time.monotonic(), 0.0, 0
             source = PrometheusSource(Client("Prometheus", url, ("PLANNER_PROMETHEUS_URL",)))
@@ -98,12 +104,13 @@ async def main(namespaces: int, days: int, distinct: int) -> int:
                     hot += backtest_namespace(calendar, usage, horizon).hot
             took = time.monotonic() - begun
     after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    peak = after.ru_maxrss / 1024
+    server = processor(resource.getrusage(resource.RUSAGE_CHILDREN)) - processor(children)
+    cpu, peak = processor(after) - processor(before), after.ru_maxrss / 1024
     print(
         f"{namespaces} namespaces, {days} days each: {took:.1f} s, of which reading "
-        f"{reading:.1f} s; {cpu:.1f} s of this process; {source.requests:,} requests; "
-        f"peak {peak:.0f} MB; {hot:,} hot hours"
+        f"{reading:.1f} s; processor time {cpu:.1f} s here and {server:.1f} s of Prometheus; "
+        f"{source.requests:,} requests; peak {peak:.0f} MB; {hot:,} hot hours; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
     share = namespaces * days / (50 * 365)
     return int(took > SECONDS * share or peak > MEGABYTES)

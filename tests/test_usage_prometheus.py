@@ -402,6 +402,9 @@ async def refused_by(
     async with PrometheusSource(client) as source:
         with pytest.raises(ServerError) as error:
             await source.usage("payments-prod.a1b2c", *PIECE)
+        with pytest.raises(ServerError) as by_hours:
+            await source.demand("payments-prod.a1b2c", *PIECE)
+    assert str(by_hours.value) == str(error.value)
     return str(error.value)
 
 
@@ -536,7 +539,7 @@ async def test_credentials_come_from_a_file_and_are_never_shown(
         return httpx.Response(403, json={"error": "forbidden"})
 
     said = await refused_by(answer, Credentials(kind, path))
-    assert sent == [header]
+    assert sent == [header] * 2, "by the minute and by the hour"
     assert f"the one in {path} is not right" in said
     assert SECRET not in said + repr(Credentials(kind, path))
 

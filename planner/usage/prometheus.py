@@ -45,8 +45,8 @@ SHORTEST_PIECE = timedelta(hours=6)
 LONG = timedelta(days=14)
 """A longer time is read thriftily: a week in which a limit stays the same is one number of it."""
 
-SUMMED = timedelta(days=28)
-"""The longest time of one request for hours: 672 points of each figure."""
+SUMMED = timedelta(days=91)
+"""The longest time of one request for hours: 2,184 points of each figure."""
 
 NEAR = 12
 """Hours: what is read by the minute and no further apart is one request, which costs as much."""
