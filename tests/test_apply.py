@@ -695,6 +695,31 @@ def test_creates_and_updates_come_before_deletes() -> None:
     run(story())
 
 
+def test_what_is_due_soon_is_written_and_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the others make the server busy; what isn't due yet is left to a later look."""
+    monkeypatch.setattr(sync_module, "EACH_WRITE", timedelta(minutes=20))
+
+    async def story() -> None:
+        fake, seen = FakeTemporal(), list[tuple[str, str]]()
+
+        def see(name: str, request: Any) -> None:
+            if name in ("create_schedule", "patch_schedule") or name.startswith("describe"):
+                seen.append((name, getattr(request, "schedule_id", "a boost")))
+
+        fake.before = see
+        far, begun = schedule("a"), schedule("b", calendars=(daily(8, 30),))
+        soon = schedule("c", calendars=(daily(9, 30),))  # the fake server shows no coming firing
+        await synced(fake, far, begun, soon)
+        names = [name for name, _ in seen]
+        last = seen.index(("create_schedule", far.id))
+        assert {id for name, id in seen[:last] if name == "create_schedule"} == {begun.id, soon.id}
+        assert ("describe_schedule", soon.id) in seen[:last]
+        assert "patch_schedule" not in names
+        assert ("describe_schedule", far.id) not in seen
+
+    run(story())
+
+
 def test_a_schedule_of_ours_that_vanished_is_no_failure() -> None:
     """A delete of what is gone already has done its work."""
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -71,6 +79,8 @@ async def apply(
     *,
     ensure_held: Callable[[], None],
     on_outcome: Callable[[Outcome], None],
+    urgent: Collection[str] = (),
+    after_urgent: Callable[[Sequence[Outcome]], Awaitable[None]] | None = None,
 ) -> tuple[Outcome, ...]:
     """Write every change of *plan*, deletes last, and return the outcomes.
 
@@ -83,6 +93,8 @@ async def apply(
         clock: The server's clock.
         ensure_held: Called before each write; raises where the sync lock was lost.
         on_outcome: Called with each outcome as it comes.
+        urgent: The ids whose changes are written before all others, unless they are deletes.
+        after_urgent: Awaited with their outcomes before the others are written.
     """
     plan = with_revisions(plan, clock.now())
     writer = _Writer(server, plan.project, clock, ensure_held)
@@ -96,8 +108,11 @@ async def apply(
 
     deletes = [change for change in plan.pending if change.action == "delete"]
     others = [change for change in plan.pending if change.action != "delete"]
-    written = await asyncio.gather(*map(one, others))
-    return (*written, *await asyncio.gather(*map(one, deletes)))
+    first = await asyncio.gather(*(one(change) for change in others if change.id in urgent))
+    if first and after_urgent:
+        await after_urgent(first)
+    then = await asyncio.gather(*(one(change) for change in others if change.id not in urgent))
+    return (*first, *then, *await asyncio.gather(*map(one, deletes)))
 
 
 class _Writer:

@@ -454,22 +454,31 @@ async def _apply(
         else:
             request.on_outcome(outcome)
 
-    held = lock.ensure_held
+    starter = _Starter(server, clock, dated.at, lock.ensure_held, request.on_outcome)
     try:
-        outcomes = await apply(server, dated.plan, clock, ensure_held=held, on_outcome=on_outcome)
+        outcomes = await apply(
+            server,
+            dated.plan,
+            clock,
+            ensure_held=lock.ensure_held,
+            on_outcome=on_outcome,
+            urgent=starter.urgent(dated.plan),
+            after_urgent=starter.look_ahead,
+        )
         checked = await read_back(server, request.desired.project, outcomes, clock)
         unconfirmed.update({one.change.id: one for one in checked if one.change.id in unconfirmed})
     finally:  # an interrupted sync reports what it wrote, too
         for outcome in unconfirmed.values():
             request.on_outcome(outcome)
-    started = await start_missed(
-        server, checked, clock, dated.at, ensure_held=held, on_outcome=request.on_outcome
-    )
-    return (*checked, *started)
+    await starter.finish(checked)
+    return (*checked, *starter.outcomes)
 
 
 AHEAD = timedelta(seconds=60)
 """How far ahead firings are checked: longer than any busy server takes to process a write."""
+
+EACH_WRITE = timedelta(seconds=0.1)
+"""How long a write takes where many are slow: Temporal Cloud allows ten a second."""
 
 BEGIN_WITHIN = timedelta(seconds=60)
 """Time limit for the server to begin a boost that was started by a patch."""
@@ -485,47 +494,68 @@ DESCRIBED_AT_ONCE = 8
 more of them would slow a busy server down."""
 
 
-async def start_missed(
-    server: Server,
-    outcomes: Iterable[Outcome],
-    clock: ServerClock,
-    since: datetime,
-    *,
-    ensure_held: Callable[[], None],
-    on_outcome: Callable[[Outcome], None],
-) -> tuple[Outcome, ...]:
-    """Start the lost firings of written schedules; return an outcome for each schedule affected.
+@dataclass(slots=True)
+class _Starter:
+    """Starts the lost firings of written schedules, and keeps an outcome for each affected.
 
-    Checks every unpaused schedule that was written, for occurrences under way after *since*
-    or due within `AHEAD`, until none is left unchecked.
+    Looked at is every unpaused schedule that was written, for occurrences under way after
+    *since* or due soon. A busy server answers late: so those that are due before the sync ends
+    are written first, and looked at before the others make the server busy.
 
-    Args:
+    Attributes:
         server: Where the schedules are.
-        outcomes: The outcomes of the written changes.
         clock: The server's clock.
         since: The time of the plan; occurrences that ended before are ignored.
         ensure_held: Called before each write; raises where the sync lock was lost.
         on_outcome: Called with each outcome as it comes.
+        outcomes: The outcomes so far.
     """
-    written = [one.change for one in outcomes if one.done and _may_fire(one.change)]
-    seen: set[tuple[str, datetime]] = set()
-    found: list[Outcome] = []
-    slots = asyncio.Semaphore(DESCRIBED_AT_ONCE)
-    until = since
-    while until < clock.now() + AHEAD / 2:
-        until = clock.now() + AHEAD
+
+    server: Server
+    clock: ServerClock
+    since: datetime
+    ensure_held: Callable[[], None]
+    on_outcome: Callable[[Outcome], None]
+    outcomes: list[Outcome] = field(default_factory=list)
+    _until: datetime = field(init=False)
+    _seen: set[tuple[str, datetime]] = field(default_factory=set)
+    _slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(DESCRIBED_AT_ONCE), init=False
+    )
+
+    def urgent(self, plan: Plan) -> set[str]:
+        """Return the ids of the schedules with firings that may become due during the sync."""
+        self._until = self.clock.now() + AHEAD + len(plan.pending) * EACH_WRITE
+        horizon = Horizon(self.since, self._until)
+        return {one.id for one in plan.pending if _may_fire(one) and _open(one, horizon)}
+
+    async def look_ahead(self, outcomes: Iterable[Outcome]) -> None:
+        """Look at the firings of the `urgent` schedules, which had these *outcomes*."""
+        await self._look(outcomes, self._until)
+
+    async def finish(self, outcomes: Iterable[Outcome]) -> None:
+        """Look at the firings due within `AHEAD`, until none is left that wasn't looked at."""
+        outcomes, until = tuple(outcomes), self.since
+        while until < self.clock.now() + AHEAD / 2:
+            until = self.clock.now() + AHEAD
+            await self._look(outcomes, until)
+
+    async def _look(self, outcomes: Iterable[Outcome], until: datetime) -> None:
         checks = []
-        for change in written:
-            firings = _open(change, Horizon(since, until))
-            new = [nominal for nominal in firings if (change.id, nominal) not in seen]
-            seen.update((change.id, nominal) for nominal in new)
+        for change in (one.change for one in outcomes if one.done and _may_fire(one.change)):
+            firings = _open(change, Horizon(self.since, until))
+            new = [nominal for nominal in firings if (change.id, nominal) not in self._seen]
             if new:
-                checks.append(_Check(server, change, clock, ensure_held, slots).run(new))
-        for outcome in await asyncio.gather(*checks):
-            if outcome:
-                on_outcome(outcome)
-                found.append(outcome)
-    return tuple(found)
+                checks.append(self._check(change, new))
+        await asyncio.gather(*checks)
+
+    async def _check(self, change: Change, firings: list[datetime]) -> None:
+        check = _Check(self.server, change, self.clock, self.ensure_held, self._slots)
+        outcome, left = await check.run(firings)
+        self._seen.update((change.id, nominal) for nominal in firings if nominal not in left)
+        if outcome:
+            self.on_outcome(outcome)
+            self.outcomes.append(outcome)
 
 
 def _may_fire(change: Change) -> bool:
@@ -557,10 +587,17 @@ class _Check:
         assert self.change.desired is not None
         return self.change.desired
 
-    async def run(self, firings: Iterable[datetime]) -> Outcome | None:
-        """Start the lost ones of *firings* and return how that went; None where none was lost."""
+    async def run(self, firings: Iterable[datetime]) -> tuple[Outcome | None, list[datetime]]:
+        """Start the lost ones of *firings*; return how that went, and those left for later.
+
+        None where none was lost. Left are those that the server doesn't show yet, and that
+        aren't due within `AHEAD`.
+        """
+        left: list[datetime] = []
         try:
             lost = await self._lost(firings)
+            left = [nominal for nominal in lost if nominal > self.clock.now() + AHEAD]
+            lost = [nominal for nominal in lost if nominal not in left]
             over = [nominal for nominal in lost if self._end(nominal) <= self.clock.now()]
             late = [nominal for nominal in lost if nominal not in (*over, *self.change.starts)]
             if late:
@@ -569,14 +606,14 @@ class _Check:
             begun = [nominal for nominal in lost if nominal not in over]
             failed = [*over, *[one for one in begun if not await self._begins(one)]]
         except ServerError as error:
-            return self._outcome(firings, f"what is under way could not be checked: {error}")
+            return self._outcome(firings, f"what is under way could not be checked: {error}"), left
         if failed:
             words = ", ".join(self._words(nominal) for nominal in failed)
             why = "over before it could be started" if over else "not started in time"
-            return self._outcome(failed, f"{words} was {why}; run the sync again")
+            return self._outcome(failed, f"{words} was {why}; run the sync again"), left
         if late:
-            return self._outcome(late, "it became due while the sync wrote", done=True)
-        return None
+            return self._outcome(late, "it became due while the sync wrote", done=True), left
+        return None, left
 
     async def _lost(self, firings: Iterable[datetime]) -> list[datetime]:
         """Return those of *firings* that the server neither made nor is about to make."""
