@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from config_helpers import ICS, keys, problems, project, write
 
+from planner.config.build import MANY_FILES
 from planner.config.load import MAX_FILE_BYTES, MAX_LEVELS, display, read
 from planner.errors import InputError
 
@@ -330,3 +333,35 @@ def test_hostile_yaml_in_pure_python(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in ("aliases that explode", "an alias of itself", "nested lists", "many documents"):
         text = HOSTILE[name][:20_000]
         assert problems(tmp_path, {"a.yaml": text}), name
+
+
+def test_what_is_read_aside_makes_no_difference(tmp_path: Path) -> None:
+    """Project, warnings and problems are the same; files that refer to others are read here."""
+    waited: list[int] = []
+
+    def aside(work: Callable[[], Any]) -> Callable[[], Any]:
+        """Send the result as another process does."""
+        sent = pickle.dumps(work())
+
+        def result() -> Any:
+            waited.append(len(sent))
+            return pickle.loads(sent)
+
+        return result
+
+    files = {"shared.ics": ics(LAUNCH, "UID:b SUMMARY:other DTSTART:20270101T000000Z")}
+    for number in range(2 * MANY_FILES):
+        text = "ical: shared.ics\nmatch: {summary: launch}\ntru: 4" if number % 7 == 1 else NIGHTLY
+        files[f"{number:03}.yaml"] = keys(text).replace("payments", f"team-{number:03}")
+    project(tmp_path, files)
+    alone, together = read(tmp_path), read(tmp_path, aside)
+    assert len(alone.namespaces) == 2 * MANY_FILES
+    assert (together, together.warnings) == (alone, alone.warnings)
+    for number in (4, 5, 9):
+        (tmp_path / f"{number:03}.yaml").write_text("namespace: [")
+    with pytest.raises(InputError) as here:
+        read(tmp_path)
+    with pytest.raises(InputError) as there:
+        read(tmp_path, aside)
+    assert there.value.problems == here.value.problems
+    assert len(waited) == 2

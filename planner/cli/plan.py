@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, inspected, length_of, run_async
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, aside, inspected, length_of, run_async
 from planner.cli.output import colours
 from planner.cli.request import (
     Adopt,
@@ -123,7 +123,7 @@ async def _plan(
     from planner.temporal.sync import fetch_plan
 
     now = datetime.now(UTC)
-    project = read(options.directory)
+    project = read(options.directory, aside)
     warnings = inspected(project, now).require_usable()
     request, outlook = request_of(project, now, options)
     tested = await _backtest_sections(project, over)

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, inspected, operator, report, run_async
+from planner.cli.app import (
+    EXIT_DONE,
+    EXIT_ERROR,
+    app,
+    aside,
+    inspected,
+    operator,
+    report,
+    run_async,
+)
 from planner.cli.output import colours, say
 from planner.cli.request import (
     Adopt,
@@ -163,7 +172,7 @@ async def _sync(
     write = _ring_by_ring(rings.waits) if rings.in_turn else at_once
 
     now = datetime.now(UTC)
-    project = read(options.directory)
+    project = read(options.directory, aside)
     inspected(project, now).require_usable()
     part = rings.part_of(project)
     server = await connect_to(project)

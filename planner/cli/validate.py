@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, inspected, report, say, version_of
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, aside, inspected, report, say, version_of
 from planner.errors import PlannerError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def check(directory: Path) -> Checked:
     from planner.errors import InputError
 
     try:
-        project = read(directory)
+        project = read(directory, aside)
         warnings = inspected(project, datetime.now(UTC)).require_usable()
     except InputError as error:
         return Checked(directory, problems=error.problems)

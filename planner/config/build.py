@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby, pairwise
 from typing import TypeVar
 
@@ -68,6 +69,14 @@ from workflows.contract.notices import EVENTS, PAGERDUTY_URL, NoticeTarget
 
 T = TypeVar("T")
 
+_InFile = tuple[list[NamespaceCalendar], list[Problem]]
+
+Aside = Callable[[Callable[[], list[_InFile | None]]], Callable[[], list[_InFile | None]]]
+"""Begins a work elsewhere, and returns what waits for its result."""
+
+MANY_FILES = 100
+"""Files from which on reading half of them elsewhere pays for itself."""
+
 MAX_WINDOWS = 2_000
 """Windows in one file."""
 
@@ -75,20 +84,20 @@ DEFAULT_TIMEZONE = "UTC"
 
 
 def build(
-    planner: TextFile | None, calendars: Iterable[TextFile]
+    planner: TextFile | None, calendars: Iterable[TextFile], aside: Aside | None = None
 ) -> tuple[Project | None, list[Problem]]:
     """Return the project of planner.yaml and *calendars*; or None, and every problem of it.
 
-    Neither the order of the files nor that of the documents in them matters.
+    Neither the order of the files nor that of the documents in them matters. Half of many files
+    are read *aside*, if given.
     """
     problems: list[Problem] = []
     settings = read_settings(planner, problems) if planner else None
     known = settings or ProjectSettings(PlannerDocument(project="unnamed"))
     found: list[NamespaceCalendar] = []
-    for file in calendars:
-        in_file: list[Problem] = []
-        found += _read_file(file, known, in_file)
-        problems += limited(file.name, in_file)
+    for in_file, wrong in _read_files(tuple(calendars), known, aside):
+        found += in_file
+        problems += wrong
     found.sort(key=lambda calendar: (calendar.namespace, calendar.place))
     problems += _duplicates(found)
     problems += shared_fleets(found)
@@ -109,6 +118,50 @@ def build(
         ring_pause=settings.document.ring_pause or timedelta(hours=1),
         usage=usage_of(settings.document.usage),
     ), []
+
+
+def _read_files(
+    files: Sequence[TextFile], settings: ProjectSettings, aside: Aside | None
+) -> list[_InFile]:
+    """Return what each of *files* holds."""
+    others = files[1::2] if aside and len(files) >= MANY_FILES else ()
+    waiting = aside(partial(_read_alone, others, settings)) if aside and others else None
+    found = {file.name: _in_file(file, settings) for file in (files[::2] if others else files)}
+    for file, there in zip(others, waiting() if waiting else (), strict=True):
+        found[file.name] = there or _in_file(file, settings)
+    return [found[file.name] for file in files]
+
+
+def _read_alone(files: Iterable[TextFile], settings: ProjectSettings) -> list[_InFile | None]:
+    """Return what each of *files* holds; None for one that refers to other files."""
+    found: list[_InFile | None] = []
+    for file in files:
+        try:
+            found.append(_in_file(replace(file, resolver=_NoFiles()), settings))
+        except _RefersToFiles:
+            found.append(None)
+    return found
+
+
+class _RefersToFiles(Exception):
+    """What is loaded has to be known where all files are."""
+
+
+class _NoFiles:
+    """Resolver that refuses to load any file."""
+
+    def load(self, path: str) -> IcsFile:
+        raise _RefersToFiles(path)
+
+    def note_use(self, file: IcsFile, use: IcsUse) -> None:
+        raise _RefersToFiles(file.path)
+
+
+def _in_file(file: TextFile, settings: ProjectSettings) -> _InFile:
+    """Return the calendars of *file* that can be used, and its problems, up to a limit."""
+    problems: list[Problem] = []
+    found = list(_read_file(file, settings, problems))
+    return found, list(limited(file.name, problems))
 
 
 def _read_file(

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from planner.config.build import build
+from planner.config.build import Aside, build
 from planner.config.fields import TextFile
 from planner.config.scalars import is_address
 from planner.errors import InputError, Lint, Problem, did_you_mean, quote
@@ -45,13 +45,13 @@ MAX_LEVELS = 20
 _NO_CALENDARS = "there is no calendar beside it: a sync deletes every schedule of the project"
 
 
-def read(directory: Path) -> Project:
+def read(directory: Path, aside: Aside | None = None) -> Project:
     """Return the project that the files in *directory* and below define.
 
     ``planner.yaml`` at its root has the settings; every other ``.yaml`` or ``.yml`` file
     holds calendars. Names that begin with a dot are skipped. The order of files doesn't
     matter. The project's warnings are those about its iCalendar files, and that there is no
-    calendar.
+    calendar. Half of many files are read *aside*, if given.
 
     Raises:
         InputError: The files can't be used: every problem in them.
@@ -61,7 +61,7 @@ def read(directory: Path) -> Project:
         raise InputError([Problem(str(directory), 0, f"{what}; name a directory of calendars")])
     loader = _Loader(directory, directory.resolve())
     planner, calendars = loader.files()
-    project, problems = build(planner, calendars)
+    project, problems = build(planner, calendars, aside)
     loader.check_ics_files()
     problems += loader.problems
     if problems or project is None:
