@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,6 @@ class Stage:
             await self.of.stack.cloud.create(self.namespace(name), 3)
             value = self.shop.value(namespace=self.namespace(name), baseline=Capacity(3.0), tru=8)
             self.desired[name] = value
-        await self.sync()
-
-    async def sync(self) -> None:
-        """Sync what is desired."""
         await self.shop.sync(*self.desired.values())
 
     async def boost(self, name: str, seconds: int, window: str = "boost") -> None:
@@ -231,12 +227,10 @@ async def extend(stage: Stage) -> None:
 
 
 async def _covers(stage: Stage, ahead: timedelta) -> None:
-    from planner.schedules.spec import stamped
-
     until = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + ahead
-    value = replace(stage.desired["dated"], covers_until=until)
-    stage.desired["dated"] = stamped(value)
-    await stage.sync()
+    shop = Shop(stage.of.client, "dated")  # the sync of another project minds no edits by hand
+    value = shop.value(baseline=Capacity(3.0), tru=8, covers_until=until)
+    await shop.sync(value)
 
 
 # Usage ------------------------------------------------------------------------------------
@@ -430,7 +424,7 @@ ALONE = (
 """Faults of the worker or the server, one after the other."""
 
 NAMESPACES = (
-    *("foreign", "unknown", "key", "uncovered", "overdue", "paused", "edited", "dated"),
+    *("foreign", "unknown", "key", "uncovered", "overdue", "paused", "edited"),
     *("stuck", "many"),
 )
 
@@ -493,8 +487,9 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         await of.stack.worker.start()
         stage = Stage(of, Shop(of.client, "alerts"), proxy, directory)
         await stage.add(*NAMESPACES)
+        await of.stack.cloud.create(stage.namespace("dated"), 3)
         await extend(stage)
-        await told(stage)
+        await told(stage, (*NAMESPACES, "dated"))
         try:
             yield stage
         finally:

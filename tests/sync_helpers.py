@@ -83,7 +83,7 @@ class Shop:
     async def sync(self, *desired: Value, **fields: Any) -> SyncReport:
         """Sync *desired*; none of its changes may fail."""
         report = await sync(self.server, self.order(*desired, **fields), datetime.now(UTC))
-        assert report.failed == ()
+        assert report.failed == (), report.failed
         return report
 
     async def plan(self, *desired: Value, **fields: Any) -> Plan:
