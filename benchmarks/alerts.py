@@ -30,7 +30,15 @@ from schedule_values import on
 from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 
-from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, WATCHDOG_ID, BoostRequest, Capacity
+from planner.temporal.keepers import release
+from workflows.contract import (
+    BOOST_WORKFLOW,
+    TASK_QUEUE,
+    WATCHDOG_ID,
+    BoostRequest,
+    Capacity,
+    ReleaseRequest,
+)
 
 WITHIN = 120.0
 """Seconds that an alert may take to fire, or to resolve, on a machine that is busy."""
@@ -169,16 +177,17 @@ async def clear(stage: Stage) -> None:
 
 
 async def boost_in_vain(stage: Stage) -> None:
-    """Let a window of twenty seconds end although the Cloud API refuses every change."""
+    """Let a window of forty seconds end although the Cloud API refuses every change."""
     await fails("uncovered", "update", "error")(stage)
-    await stage.boost("uncovered", 25)
+    await stage.boost("uncovered", 40)
 
 
 async def revert_in_vain(stage: Stage) -> None:
-    """Boost, and let the Cloud API refuse the way back."""
-    await stage.boost("overdue", 12)
+    """Boost, end that by hand, and let the Cloud API refuse the way back."""
+    await stage.boost("overdue", 600)
     await stage.in_force("overdue", 8)
     await fails("overdue", "update", "error")(stage)
+    await release(stage.of.client, stage.namespace("overdue"), ReleaseRequest())
 
 
 def key_expires(days: int) -> Callable[[Stage], Awaitable[None]]:
@@ -241,8 +250,9 @@ async def throttle(stage: Stage) -> None:
     shop = Shop(stage.of.client, "throttled")
     await stage.of.stack.cloud.create(shop.namespace, 3)
     await stage.of.stack.cloud.load(shop.namespace, 6_000)
-    opens = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10)
-    times = {"calendars": (on(opens),), "ahead_seconds": 0, "ttl_seconds": 15}
+    opens = datetime.now(UTC).replace(microsecond=0)
+    length = 60 - opens.second + (60 if opens.second > 30 else 0)  # to the end of a minute
+    times = {"calendars": (on(opens),), "ahead_seconds": 0, "ttl_seconds": length}
     await shop.sync(shop.value(baseline=Capacity(3.0), tru=8, **times))
 
 

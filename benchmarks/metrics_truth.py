@@ -1,11 +1,16 @@
 """Scrape a worker each second of a run with faults, and hold each gauge against the truth.
 
-Run: ``python benchmarks/metrics_truth.py [SECONDS]``. Boosts come and go on several namespaces,
-others set capacities, the Cloud API fails, and the worker stands still, is killed and comes back.
-What was in force, and when, the simulator knows; which leases there were, the keepers' histories.
+Run: ``python benchmarks/metrics_truth.py [SECONDS] [SEED]``. Boosts come and go on several
+namespaces, by hand and by schedules, others set capacities, an operator pauses and resumes, the
+Cloud API fails, and the worker stands still, is killed and comes back.
+
+What was in force, and when, the simulator knows; which leases there were, the keepers' histories;
+which windows there were, and when, this script, which wrote the schedules and started the boosts.
 A gauge that tells a capacity must tell one that was in force at the moment at which it says it was
-seen, target and leases those of a moment since the round began, and no gauge may be older than the
-documents say. Prints one line for each kind of look, and exits with 1 on any untruth.
+seen; target and leases those of a moment since the round began. What a state says has to be so at
+some moment since the round began, and what was so all that time has to be told. No gauge may be
+older than the documents say. Prints one line for each kind of look, and exits with 1 on any
+untruth.
 """
 
 from __future__ import annotations
@@ -21,12 +26,19 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
-import httpx
-from observed import EVERY, Observed, observed
-from processes import leave, run
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import httpx
+from observed import EVERY, MISSED_KEPT, OVERDUE_AFTER, Observed, observed
+from processes import leave, run
+from sync_helpers import Shop, eventually
+from temporalio.client import WorkflowExecution
+
+from planner.schedules.spec import Range, StructuredCalendar
 from workflows.activities.keeper import record_on_record
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -36,6 +48,7 @@ from workflows.contract import (
     Capacity,
     keeper_id,
 )
+from workflows.contract.findings import STATES
 from workflows.metrics import SLOWEST_ROUND
 
 SECONDS = 180.0
@@ -53,7 +66,24 @@ UP_WITHIN = 120.0
 SLACK = 0.5
 """Seconds between the worker's answer and the scrape's time here."""
 
-SERIES = re.compile(r'^capacity_boost_(\w+)(?:\{cloud_namespace="([^"]+)"\})? (\S+)$', re.MULTILINE)
+LISTED_WITHIN = 5.0
+"""Seconds by which the server's lists are behind, of schedules and of boosts that are over."""
+
+KNOWN_WITHIN = 5.0
+"""Seconds that a busy worker takes until a keeper has seen what changed, or has begun."""
+
+SERIES = re.compile(
+    r'^capacity_boost_(\w+)(?:\{cloud_namespace="([^"]+)"(?:,(?:state|by)="([^"]+)")?\})? (\S+)$',
+    re.MULTILINE,
+)
+
+SCHEDULED = {NAMESPACES[0]: 5, NAMESPACES[1]: 25, NAMESPACES[2]: 45}
+"""The namespaces with a schedule, and the second of each minute at which it fires."""
+
+LEAD, LENGTH, SCHEDULED_TRU = 10, 15, 6
+BOOST_ID = re.compile(r"boost/(?P<namespace>[^/]+)/(?P<window>.+?)(-(?P<nominal>2\d{3}-\d\d-.+Z))?")
+OWN = {4.0, 6.0, 8.0}
+"""The TRU of windows; nobody else sets them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +139,9 @@ async def scrape_each_second(of: Observed, found: Run, until: float) -> None:
         except httpx.HTTPError:
             found.missed += 1
         else:
-            values = {(name, ns): float(value) for name, ns, value in SERIES.findall(text)}
+            found_now = SERIES.findall(text)
+            values = {(f"{name}/{of}" if of else name, ns): float(value)
+                      for name, ns, of, value in found_now}  # fmt: skip
             found.scrapes.append(Scrape(time.time(), values))
         await asyncio.sleep(max(0.0, begun + 1 - time.time()))
 
@@ -124,24 +156,63 @@ async def watching(of: Observed) -> None:
             await asyncio.sleep(0.5)
 
 
-async def make_trouble(of: Observed, until: float, seed: int) -> None:
-    """Boost, change by hand and let calls fail, at random, until then."""
+@dataclass
+class Done:
+    """What the script has done: TRU and length of each boost by its id, the rest by namespace.
+
+    A change by others is there with the time at which it began, a pause or its end with those
+    between which it came.
+    """
+
+    tru: dict[str, tuple[int, int]] = field(default_factory=dict)
+    foreign: dict[str, list[float]] = field(default_factory=dict)
+    pauses: dict[str, list[tuple[float, float, bool]]] = field(default_factory=dict)
+
+
+async def write_schedules(of: Observed) -> None:
+    """Write a schedule for some namespaces: once a minute."""
+    for name, second in SCHEDULED.items():
+        shop = Shop(of.client, name.partition(".")[0])
+        each_minute = StructuredCalendar(
+            hour=(Range(0, 23),), minute=(Range(0, 59),), second=(Range(second, second),)
+        )
+        times = {"ahead_seconds": LEAD, "ttl_seconds": LENGTH, "calendars": (each_minute,)}
+        value = shop.value("minutely", baseline=Capacity(BASELINE), tru=SCHEDULED_TRU, **times)
+        await eventually(partial(shop.sync, value), within=UP_WITHIN)  # a window may end meanwhile
+
+
+async def toggle(of: Observed, name: str, done: Done) -> None:
+    """Pause the schedule of *name*, or resume it."""
+    shop, known = Shop(of.client, name.partition(".")[0]), done.pauses.setdefault(name, [])
+    is_paused, begun = not (known and known[-1][2]), time.time()
+    work = shop.pause if is_paused else shop.resume
+    await work(f"boost/{name}/minutely", "Paused by ann: a test" if is_paused else "resumed")
+    known.append((begun, time.time(), is_paused))
+
+
+async def make_trouble(of: Observed, until: float, seed: int, done: Done) -> None:
+    """Boost, change and pause by hand, and let calls fail, at random, until then."""
     chance, number = random.Random(seed), 0
     while time.time() < until:
         name, number = chance.choice(NAMESPACES), number + 1
-        match chance.choice(("boost", "boost", "others", "fault")):
+        match chance.choice(("boost", "boost", "others", "fault", "pause")):
+            case "pause":
+                await toggle(of, chance.choice([*SCHEDULED]), done)
             case "boost":
                 request = BoostRequest(
                     namespace=name,
                     window=f"w{number}",
                     tru=chance.choice((4, 6, 8)),
-                    ttl_seconds=chance.randint(4, 20),
+                    ttl_seconds=chance.randint(5, 30),
                     baseline=Capacity(BASELINE),
                 )
+                id = f"boost/{name}/w{number}"
+                done.tru[id] = (request.tru, request.ttl_seconds)
                 await of.client.start_workflow(
-                    BOOST_WORKFLOW, request, id=f"boost/{name}/w{number}", task_queue=TASK_QUEUE
+                    BOOST_WORKFLOW, request, id=id, task_queue=TASK_QUEUE
                 )
             case "others":
+                done.foreign.setdefault(name, []).append(time.time())
                 with suppress(httpx.HTTPStatusError):  # one of ours is under way
                     await of.stack.cloud.change_by_others(name, chance.choice((2, BASELINE, 10)))
             case "fault":
@@ -187,9 +258,221 @@ def untrue_leases(
     return found
 
 
+# What states say --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window from *start* to *end*; its boost was there from *since* on, and over at *over*.
+
+    By hand it begins with its boost, else when its schedule says. Unix seconds; *over* is infinite
+    for one that goes on.
+    """
+
+    tru: float
+    start: float
+    end: float
+    since: float
+    over: float
+
+
+@dataclass
+class Truth:
+    """What was so of a namespace, and when."""
+
+    capacities: list[tuple[float, float]]
+    windows: list[Window]
+    foreign: list[float]
+    failed: list[float]
+    pauses: list[tuple[float, float, bool]]
+    second: int | None
+
+    def capacity(self, at: float) -> float:
+        """Return what was in force then."""
+        return [tru for since, tru in self.capacities if since <= at or since == 0][-1]
+
+    def moments(self, start: float, end: float) -> list[float]:
+        """Return a moment of each stretch between *start* and *end* in which all stays the same."""
+        late = OVERDUE_AFTER.total_seconds()
+        known = [at for at, _ in self.capacities]
+        for one in self.windows:
+            known += (one.start, one.since, one.end, one.end + late)
+        margins = (0.0, CLOCK, -CLOCK, KNOWN_WITHIN)
+        edges = {start, end, *(at + margin for at in known for margin in margins)}
+        inside = sorted(edge for edge in edges if start <= edge <= end)
+        return [*inside, *((a + b) / 2 for a, b in pairwise(inside))]
+
+    def is_uncovered(self, at: float, *, surely: bool) -> bool:
+        """Tell whether a window was open that had less; *surely* with its boost at work."""
+        margin = KNOWN_WITHIN if surely else 0.0
+        return any(
+            max(one.start, one.since) + margin <= at < one.end
+            if surely
+            else one.start - CLOCK <= at < one.end + CLOCK
+            for one in self.windows
+            if self.capacity(at) < one.tru
+        )
+
+    def is_overdue(self, at: float, *, surely: bool) -> bool:
+        """Tell whether no window had been open for too long, and the baseline wasn't in force."""
+        margin = KNOWN_WITHIN if surely else -CLOCK
+        begun = [one for one in self.windows if one.since <= at]
+        if not begun or any(one.start <= at < one.end + margin for one in begun):
+            return False
+        is_late = at - max(one.end for one in begun) > OVERDUE_AFTER.total_seconds() + margin
+        tru = self.capacity(at)
+        return is_late and (tru in OWN if surely else tru != BASELINE)
+
+    def missed(self, start: float, end: float, kept: float) -> tuple[int, int]:
+        """Return how many missed windows must be told in a round from *start* to *end*, and may."""
+        must = may = 0
+        for one in self.windows:
+            had = self.held(one)
+            is_told = one.over <= start - LISTED_WITHIN and one.over > end - kept + SLACK
+            must += is_told and had == 0
+            may += one.end <= end + SLACK and one.over > start - kept - SLACK and had < ENOUGH
+        return must, may
+
+    def held(self, window: Window) -> float:
+        """Return for how many seconds of *window* its capacity was in force."""
+        edges = [window.start, *(at for at, _ in self.capacities), window.end]
+        inside = sorted(at for at in edges if window.start <= at <= window.end)
+        return sum(b - a for a, b in pairwise(inside) if self.capacity(a) >= window.tru)
+
+    def paused(self, start: float, end: float) -> set[bool]:
+        """Return whether its schedule was paused, at any moment from *start* to *end*."""
+        before = [is_paused for _, done, is_paused in self.pauses if done <= start]
+        found = {before[-1] if before else False}
+        return found | {each for begun, done, each in self.pauses if done > start and begun <= end}
+
+    def next_starts(self, start: float, end: float) -> set[float | None]:
+        """Return when its schedule opened the next window, as it was at any of these moments."""
+        paused = self.paused(start - LISTED_WITHIN, end)
+        assert self.second is not None
+        grid = [minute * 60 + self.second + LEAD
+                for minute in range(int(start // 60) - 2, int(end // 60) + 3)]  # fmt: skip
+        last = min(at for at in grid if at > end)
+        found: set[float | None] = {at for at in grid if start < at <= last}
+        return (found if False in paused else set()) | ({None} if True in paused else set())
+
+
+CLOCK = 1.0
+"""Seconds by which the clocks of server and worker may differ, and a busy worker be late."""
+
+ENOUGH = 5.0
+"""Seconds that a window had its capacity, after which it surely isn't missed."""
+
+
+async def truths(of: Observed, done: Done) -> dict[str, Truth]:
+    """Return what was so, of each namespace."""
+    windows: dict[str, list[Window]] = {name: [] for name in NAMESPACES}
+    boosts: list[WorkflowExecution] = []
+    async with asyncio.timeout(UP_WITHIN):  # the list is behind
+        while not done.tru.keys() <= {one.id for one in boosts}:
+            listed = of.client.list_workflows(f"WorkflowType = '{BOOST_WORKFLOW}'")
+            boosts = [one async for one in listed]
+    for one in boosts:
+        found = BOOST_ID.fullmatch(one.id)
+        assert found
+        since = one.start_time.timestamp()
+        over = one.close_time.timestamp() if one.close_time else float("inf")
+        tru, start, end = float(SCHEDULED_TRU), since, since
+        if found["nominal"]:
+            start = datetime.fromisoformat(found["nominal"]).timestamp() + LEAD
+            end = start + LENGTH
+        else:
+            tru, length = done.tru[one.id]
+            end = start + length
+        windows[found["namespace"]].append(Window(tru, start, end, since, over))
+    failed = await of.stack.cloud.failed()
+    return {
+        name: Truth(
+            [(0.0, float(BASELINE)), *((at.timestamp(), tru or 0.0)
+              for at, tru in await of.stack.cloud.history(name))],
+            windows[name],
+            done.foreign.get(name, []),
+            failed.get(name, []),
+            done.pauses.get(name, []),
+            SCHEDULED.get(name),
+        )
+        for name in NAMESPACES
+    }  # fmt: skip
+
+
+def untrue_states(
+    scrape: Scrape, last: float, name: str, truth: Truth, counts: Counter[str]
+) -> list[str]:
+    """Return what the state and the findings of a namespace say that wasn't so, or leave out."""
+
+    def value(of: str) -> float:
+        return scrape.values.get((of, name), 0.0)
+
+    start, end = last - SLACK, scrape.at + SLACK
+    moments = truth.moments(start - KNOWN_WITHIN, end)
+    found = []
+    must: dict[str, bool] = {}
+    may: dict[str, bool] = {}
+    for state, of in (("uncovered", truth.is_uncovered), ("overdue", truth.is_overdue)):
+        must[state] = all(of(at, surely=True) for at in moments)
+        may[state] = any(of(at, surely=False) for at in moments)
+    least, most = truth.missed(last, scrape.at, MISSED_KEPT.total_seconds())
+    paused = truth.paused(last - LISTED_WITHIN, end)
+    must |= {"missed": least > 0, "paused": paused == {True}}
+    may |= {"missed": most > 0, "paused": True in paused}
+    was_foreign = any(at <= end for at in truth.foreign)
+    is_beside = any(truth.capacity(at) != BASELINE for at in moments)
+    just_begun = any(start - KNOWN_WITHIN <= one.since <= end for one in truth.windows)
+    fails = any(start - KNOWN_WITHIN <= at <= end for at in truth.failed)
+    may |= {
+        "ok": True,
+        "raising": any(one.since - CLOCK <= end and start <= one.end for one in truth.windows),
+        "reverting": is_beside,
+        "foreign": was_foreign and is_beside,
+        "unknown": fails or just_begun or ("leases", name) not in scrape.values,
+    }
+    for state in STATES:
+        told, is_state = value(f"findings/{state}"), value(f"state/{state}")
+        counts["states"] += 1
+        if (told or (is_state and state != "ok")) and not may.get(state, False):
+            found.append(f"{name}: {state} at {scrape.at:.1f}, round {last:.1f}: it wasn't so")
+        if must.get(state, False):
+            counts[f"sure: {state}"] += 1
+            if not told and not value("findings/unknown"):
+                found.append(f"{name}: not {state} at {scrape.at:.1f}, round {last:.1f}: it was")
+    if not least <= value("missed_windows") <= most:
+        told = value("missed_windows")
+        found.append(f"{name}: {told:g} missed at {scrape.at:.1f}, not {least} to {most}")
+    urgent = [state for state in STATES if value(f"findings/{state}")]
+    if [state for state in STATES if value(f"state/{state}")] != (urgent or ["ok"])[-1:]:
+        found.append(f"{name}: the state isn't the most urgent of {urgent} at {scrape.at:.1f}")
+    return found
+
+
+def untrue_schedules(
+    scrape: Scrape, last: float, name: str, truth: Truth, counts: Counter[str]
+) -> list[str]:
+    """Return what is told of a schedule that wasn't so: its pause, and its next firing."""
+    found = []
+    start, end = last - LISTED_WITHIN, scrape.at + SLACK
+    counts["schedules"] += 1
+    by_operator = scrape.values[("paused_schedules/operator", name)]
+    if bool(by_operator) not in truth.paused(start, end) or by_operator > 1:
+        found.append(f"{name}: {by_operator:g} paused at {scrape.at:.1f}: it wasn't so")
+    if scrape.values[("paused_schedules/file", name)]:
+        found.append(f"{name}: paused by the file: it never was")
+    expected = truth.next_starts(last - SLACK, end)
+    for metric, before in (("next_start", 0), ("next_firing", LEAD)):
+        told = scrape.values.get((f"{metric}_timestamp_seconds", name))
+        counts["next ones"] += told is not None
+        if told not in {None if at is None else at - before for at in expected}:
+            found.append(f"{name}: {metric} {told} at {scrape.at:.1f}, not one of {expected}")
+    return found
+
+
 def untruths(
     scrape: Scrape,
     truth: dict[str, list[tuple[datetime, float | None]]],
+    known: dict[str, Truth],
     leases: dict[str, list[Held]],
     counts: Counter[str],
 ) -> list[str]:
@@ -204,6 +487,11 @@ def untruths(
         found.append(f"a round {scrape.at - last:.1f} s old is told")
     counts["with the watchdog"] += 1
     found += untrue_leases(scrape, last, leases, counts)
+    for namespace, its in known.items():
+        if ("missed_windows", namespace) in scrape.values:
+            found += untrue_states(scrape, last, namespace, its, counts)
+            if its.second is not None:
+                found += untrue_schedules(scrape, last, namespace, its, counts)
     for (name, namespace), value in scrape.values.items():
         if name != "actual_tru":
             continue
@@ -228,14 +516,15 @@ def in_force(history: list[tuple[datetime, float | None]], start: float, end: fl
 
 async def main(length: float, seed: int) -> int:
     """Run for *length* seconds, and judge; return an exit code."""
-    found = Run()
+    found, done = Run(), Done()
     with tempfile.TemporaryDirectory() as directory:
         async with observed(Path(directory)) as of:
             for name in NAMESPACES:
                 await of.stack.cloud.create(name, BASELINE)
+            await write_schedules(of)
             await watching(of)
             until = time.time() + length
-            trouble = asyncio.create_task(make_trouble(of, until, seed))
+            trouble = asyncio.create_task(make_trouble(of, until, seed, done))
             disturbed = asyncio.create_task(disturb_worker(of, length))
             await scrape_each_second(of, found, until)
             await trouble
@@ -243,15 +532,21 @@ async def main(length: float, seed: int) -> int:
                 await disturbed
             truth = {name: await of.stack.cloud.history(name) for name in NAMESPACES}
             leases = await leases_of(of)
+            known = await truths(of, done)
     counts: Counter[str] = Counter()
-    lies = [lie for scrape in found.scrapes for lie in untruths(scrape, truth, leases, counts)]
+    lies = [
+        lie for scrape in found.scrapes for lie in untruths(scrape, truth, known, leases, counts)
+    ]
     changes = sum(len(history) - 1 for history in truth.values())
     print(f"{length:g} s, seed {seed}: {changes} changes of {len(NAMESPACES)} namespaces")
     print(f"scrapes: {len(found.scrapes)} answered, {found.missed} not; {dict(counts)}")
     print(*lies[:20], f"untruths: {len(lies)}", sep="\n")
-    enough = min(counts[one] for one in ("capacities", "leases", "target_tru")) > length
+    looks = ("capacities", "leases", "target_tru", "states", "schedules", "next ones")
+    enough = min(counts[one] for one in looks) > length / 2
     return 0 if enough and not lies else 1
 
 
 if __name__ == "__main__":
-    leave(run(main(float(sys.argv[1]) if sys.argv[1:] else SECONDS, int(time.time()))))
+    numbers = [float(one) for one in sys.argv[1:]]
+    seed = int(numbers[1]) if numbers[1:] else int(time.time())
+    leave(run(main(numbers[0] if numbers else SECONDS, seed)))

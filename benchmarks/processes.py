@@ -131,6 +131,16 @@ class Cloud:
         found = await self._send("GET", "/_sim/requests")
         return [one for one in found if (one["namespace"], one["call"]) == (namespace, call)]
 
+    async def failed(self) -> dict[str, list[float]]:
+        """Return when the latest looks at namespaces failed or were lost, in Unix seconds."""
+        failed: dict[str, list[float]] = {}
+        for one in await self._send("GET", "/_sim/requests"):
+            is_look = one["call"] in ("get", "list", "capacity-info")
+            if is_look and (one["status"] >= 400 or one["is_lost"]):
+                at = datetime.fromisoformat(one["at"]).timestamp()
+                failed.setdefault(one["namespace"], []).append(at)
+        return failed
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
