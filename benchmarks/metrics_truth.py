@@ -53,6 +53,9 @@ from workflows.metrics import SLOWEST_ROUND
 
 SECONDS = 180.0
 NAMESPACES = tuple(f"truth{number}.a1b2c" for number in range(6))
+*TROUBLED, LEFT, SHORT = NAMESPACES
+"""Those of which some trouble passes, and two others, each of one kind that stays."""
+
 BASELINE = 3
 SEEN_WITHIN = 5.0
 """Seconds that a look at the Cloud API may take: the value may be of any moment in them."""
@@ -158,12 +161,13 @@ async def watching(of: Observed) -> None:
 
 @dataclass
 class Done:
-    """What the script has done: TRU and length of each boost by its id, the rest by namespace.
+    """What the script has done, which ends at *until*: boosts by id, all else by namespace.
 
-    A change by others is there with the time at which it began, a pause or its end with those
-    between which it came.
+    A boost is there with its TRU and its seconds, a change by others with the time at which it
+    began, a pause or its end with those between which it came.
     """
 
+    until: float = 0.0
     tru: dict[str, tuple[int, int]] = field(default_factory=dict)
     foreign: dict[str, list[float]] = field(default_factory=dict)
     pauses: dict[str, list[tuple[float, float, bool]]] = field(default_factory=dict)
@@ -190,27 +194,39 @@ async def toggle(of: Observed, name: str, done: Done) -> None:
     known.append((begun, time.time(), is_paused))
 
 
+async def boost(of: Observed, done: Done, name: str, window: str, tru: int, length: int) -> None:
+    """Boost a namespace by hand, for *length* seconds."""
+    request = BoostRequest(
+        namespace=name, window=window, tru=tru, ttl_seconds=length, baseline=Capacity(BASELINE)
+    )
+    id = f"boost/{name}/{window}"
+    done.tru[id] = (tru, length)
+    await of.client.start_workflow(BOOST_WORKFLOW, request, id=id, task_queue=TASK_QUEUE)
+
+
+async def break_for_good(of: Observed, done: Done) -> None:
+    """Let one window never get its capacity, and another one's stay, until the end of the run."""
+    await of.stack.cloud.fault(SHORT, "update", "error", times=0)
+    await boost(of, done, SHORT, "short", 8, 20)
+    await boost(of, done, LEFT, "left", 8, 15)
+    while (await of.stack.cloud.history(LEFT))[-1][1] != 8:
+        await asyncio.sleep(0.1)
+        if time.time() > done.until:
+            return
+    await of.stack.cloud.fault(LEFT, "update", "error", times=0)
+
+
 async def make_trouble(of: Observed, until: float, seed: int, done: Done) -> None:
     """Boost, change and pause by hand, and let calls fail, at random, until then."""
     chance, number = random.Random(seed), 0
     while time.time() < until:
-        name, number = chance.choice(NAMESPACES), number + 1
+        name, number = chance.choice(TROUBLED), number + 1
         match chance.choice(("boost", "boost", "others", "fault", "pause")):
             case "pause":
                 await toggle(of, chance.choice([*SCHEDULED]), done)
             case "boost":
-                request = BoostRequest(
-                    namespace=name,
-                    window=f"w{number}",
-                    tru=chance.choice((4, 6, 8)),
-                    ttl_seconds=chance.randint(5, 30),
-                    baseline=Capacity(BASELINE),
-                )
-                id = f"boost/{name}/w{number}"
-                done.tru[id] = (request.tru, request.ttl_seconds)
-                await of.client.start_workflow(
-                    BOOST_WORKFLOW, request, id=id, task_queue=TASK_QUEUE
-                )
+                tru, length = chance.choice((4, 6, 8)), chance.randint(5, 30)
+                await boost(of, done, name, f"w{number}", tru, length)
             case "others":
                 done.foreign.setdefault(name, []).append(time.time())
                 with suppress(httpx.HTTPStatusError):  # one of ours is under way
@@ -523,8 +539,8 @@ async def main(length: float, seed: int) -> int:
                 await of.stack.cloud.create(name, BASELINE)
             await write_schedules(of)
             await watching(of)
-            until = time.time() + length
-            trouble = asyncio.create_task(make_trouble(of, until, seed, done))
+            until = done.until = time.time() + length
+            trouble = asyncio.gather(make_trouble(of, until, seed, done), break_for_good(of, done))
             disturbed = asyncio.create_task(disturb_worker(of, length))
             await scrape_each_second(of, found, until)
             await trouble

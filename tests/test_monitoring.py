@@ -8,12 +8,14 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import metrics_truth
 import pytest
 import yaml
 
@@ -278,6 +280,94 @@ def test_every_documented_metric_is_told() -> None:
 def test_promtool_finds_nothing_in_the_metrics() -> None:
     """Names, units and help texts are as Prometheus wants them."""
     assert promtool("check", "metrics", text=whole()) == ""
+
+
+# The harness that holds gauges against the truth ------------------------------------------
+
+UNCOVERED = metrics_truth.Truth(
+    capacities=[(0, 3)],
+    windows=[metrics_truth.Window(tru=8, start=1000, end=1100, since=1000, over=float("inf"))],
+    foreign=[],
+    failed=[],
+    pauses=[(1000, 1001, True)],
+    second=5,
+)
+"""At 1050, where all is looked at: a window is open without its capacity, and all is paused."""
+
+OVERDUE = replace(
+    UNCOVERED,
+    capacities=[(0, 3), (1000, 8)],
+    windows=[metrics_truth.Window(tru=8, start=1000, end=1010, since=1000, over=1002)],
+    pauses=[],
+)
+MISSED = replace(
+    UNCOVERED,
+    windows=[metrics_truth.Window(tru=8, start=1000, end=1040, since=1000, over=1040)],
+    pauses=[(1000, 1001, True), (1020, 1021, False)],
+)
+NEXT = {"next_start_timestamp_seconds": 1095, "next_firing_timestamp_seconds": 1085}
+IS_PAUSED = {"findings/paused": 1, "paused_schedules/operator": 1}
+
+
+@pytest.mark.parametrize(
+    ("truth", "told", "lies"),
+    [
+        (
+            UNCOVERED,
+            {"findings/uncovered": 1, "state/uncovered": 1, **IS_PAUSED},
+            [
+                {"findings/uncovered": 0, "state/uncovered": 0, "state/paused": 1},
+                {"findings/paused": 0},
+                {"paused_schedules/operator": 0},
+                {"paused_schedules/operator": 2},
+                {"paused_schedules/file": 1},
+                {"missed_windows": 1},
+                NEXT,
+                {"state/ok": 1},
+                *({f"findings/{one}": 1} for one in ("overdue", "foreign", "stuck", "no worker")),
+            ],
+        ),
+        (
+            OVERDUE,
+            {"findings/overdue": 1, "state/overdue": 1, **NEXT},
+            [
+                {"findings/overdue": 0, "state/overdue": 0, "state/ok": 1},
+                {"findings/uncovered": 1, "state/uncovered": 1, "state/overdue": 0},
+                {"findings/missed": 1},
+                {"findings/paused": 1},
+                {"next_start_timestamp_seconds": 1035},
+                {"next_start_timestamp_seconds": 1155},
+                {"next_firing_timestamp_seconds": 1095},
+            ],
+        ),
+        (
+            MISSED,
+            {"findings/missed": 1, "state/missed": 1, "missed_windows": 1, **NEXT},
+            [
+                {"missed_windows": 0},
+                {"missed_windows": 2},
+                {"findings/missed": 0, "state/missed": 0, "state/ok": 1},
+                {"findings/uncovered": 1, "state/uncovered": 1, "state/missed": 0},
+                {"paused_schedules/operator": 1},
+            ],
+        ),
+    ],
+)
+def test_the_harness_finds_each_gauge_that_lies(
+    truth: metrics_truth.Truth, told: dict[str, float], lies: list[dict[str, float]]
+) -> None:
+    """`make metrics-truth` finds nothing in what is so, and something in all that isn't."""
+    at_rest = {"missed_windows": 0, "leases": 0}
+    at_rest |= {"paused_schedules/operator": 0, "paused_schedules/file": 0}
+
+    def untruths(more: dict[str, float]) -> list[str]:
+        values = {(name, "n.a"): value for name, value in {**at_rest, **told, **more}.items()}
+        look = (metrics_truth.Scrape(1050, values), 1049.0, "n.a", truth, Counter[str]())
+        return metrics_truth.untrue_states(*look) + metrics_truth.untrue_schedules(*look)
+
+    assert untruths({}) == []
+    for lie in lies:
+        assert untruths(lie), lie
 
 
 # Rules ------------------------------------------------------------------------------------
