@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import httpx
 from git_remote import Remote
 from observed import BUG, SLOTS, Observed, observed
-from processes import BESIDE, KEY, Process, free_port, leave, run
+from processes import BESIDE, KEY, UP_WITHIN, Process, free_port, leave, run
 from schedule_values import on
 from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
@@ -92,7 +92,7 @@ class Stage:
 
     async def in_force(self, name: str, tru: float) -> None:
         """Wait until *tru* are in force."""
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(UP_WITHIN):
             while True:
                 if (await self.of.stack.cloud.history(self.namespace(name)))[-1][1] == tru:
                     return
@@ -135,18 +135,19 @@ class Proxy:
         return await asyncio.start_server(connect, "127.0.0.1", port)
 
 
+async def nothing(_: Stage) -> None:
+    """Do nothing: the fault was over by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A fault, its end, and the alerts that it makes fire."""
+    """A fault, its end, and the alerts that it makes fire; *prepare* comes before."""
 
     alerts: tuple[str, ...]
     what: str
     strike: Callable[[Stage], Awaitable[None]]
     mend: Callable[[Stage], Awaitable[None]]
-
-
-async def nothing(_: Stage) -> None:
-    """Do nothing: the fault was over by itself."""
+    prepare: Callable[[Stage], Awaitable[None]] = nothing
 
 
 # Faults of a namespace --------------------------------------------------------------------
@@ -283,8 +284,8 @@ windows:
 """
 
 
-async def refuse_commit(stage: Stage) -> None:
-    """Follow a repository, and commit a calendar that can't be used."""
+async def follow(stage: Stage) -> None:
+    """Follow a repository with a calendar."""
     home = stage.directory / "followed"
     home.mkdir()
     remote = stage.remote = Remote(home)
@@ -298,7 +299,12 @@ async def refuse_commit(stage: Stage) -> None:
     )
     await stage.follower.start()
     await scraped(stage, lambda text: 'state="current"} 1' in text)
-    remote.commit({"payroll.yaml": FOLLOWED.replace("tru: 4", "tru: many")})
+
+
+async def refuse_commit(stage: Stage) -> None:
+    """Commit a calendar that can't be used."""
+    assert stage.remote
+    stage.remote.commit({"payroll.yaml": FOLLOWED.replace("tru: 4", "tru: many")})
 
 
 async def repair_commit(stage: Stage) -> None:
@@ -413,7 +419,7 @@ TOGETHER = (
     Case(("BoostSchedulesRunOut",), "five days of dates are left", run_out, extend),
     Case(("BoostThrottled",), "6,000 APS of a window of 8 TRU", throttle, take_out("throttled")),
     Case(("BoostUnused",), "a window of an idle hour", leave_unused, take_out("unused")),
-    Case(("BoostNotFollowed",), "a commit that can't be used", refuse_commit, repair_commit),
+    Case(("BoostNotFollowed",), "a commit is invalid", refuse_commit, repair_commit, follow),
 )
 """Faults that strike a namespace each: at once, and ended at once."""
 
@@ -439,42 +445,44 @@ NAMESPACES = (
 )
 
 
-@dataclass
-class Times:
-    """When an alert was first seen to fire, and to have resolved, since its fault and its end."""
-
-    fired: float | None = None
-    resolved: float | None = None
-
-
 async def until(
-    stage: Stage, names: tuple[str, ...], *, fires: bool, since: float
+    stage: Stage, names: tuple[str, ...], work: Awaitable[None], *, fires: bool
 ) -> dict[str, float]:
-    """Return after how many seconds each alert fires, or doesn't any more; inf if never."""
-    seen: dict[str, float] = {}
-    while len(seen) < len(names) and time.monotonic() - since < WITHIN:
+    """Do *work*, and return after how many seconds each alert fires, or doesn't any more.
+
+    Infinite for one that isn't seen so within `WITHIN` of the work's end.
+    """
+    begun, seen = time.monotonic(), dict[str, float]()
+    doing, ended = asyncio.ensure_future(work), float("inf")
+    while len(seen) < len(names) and time.monotonic() - ended < WITHIN:
         firing = await stage.of.firing()
         for name in names:
             if (name in firing) is fires:
-                seen.setdefault(name, time.monotonic() - since)
-        await asyncio.sleep(0.5)
+                seen.setdefault(name, time.monotonic() - begun)
+        await asyncio.wait({doing}, timeout=0.5)
+        if doing.done():
+            ended = min(ended, time.monotonic())
+            await asyncio.sleep(0.5)
+    await doing
     return {name: seen.get(name, float("inf")) for name in names}
 
 
 async def play(stage: Stage, cases: tuple[Case, ...]) -> bool:
     """Strike with all *cases* at once, wait for their alerts, end them; print and judge."""
     names = tuple(name for case in cases for name in case.alerts)
-    calm = await until(stage, names, fires=False, since=time.monotonic())
-    begun = time.monotonic()
-    await asyncio.gather(*(case.strike(stage) for case in cases))
-    fired = await until(stage, names, fires=True, since=begun)
-    ended = time.monotonic()
-    await asyncio.gather(*(case.mend(stage) for case in cases))
-    resolved = await until(stage, names, fires=False, since=ended)
-    good = True
     for case in cases:
+        await case.prepare(stage)
+    calm = await until(stage, names, nothing(stage), fires=False)
+    fired = await asyncio.gather(
+        *(until(stage, case.alerts, case.strike(stage), fires=True) for case in cases)
+    )
+    resolved = await asyncio.gather(
+        *(until(stage, case.alerts, case.mend(stage), fires=False) for case in cases)
+    )
+    good = True
+    for case, begins, ends in zip(cases, fired, resolved, strict=True):
         for name in case.alerts:
-            times = (calm[name], fired[name], resolved[name])
+            times = (calm[name], begins[name], ends[name])
             good = good and all(one != float("inf") for one in times)
             print(f"| {name} | {case.what} | {times[1]:.0f} s | {times[2]:.0f} s |", flush=True)
     return good
@@ -518,7 +526,7 @@ async def told(stage: Stage, names: tuple[str, ...] = NAMESPACES) -> None:
 
 async def scraped(stage: Stage, is_so: Callable[[str], bool]) -> None:
     """Wait until what the worker serves is so."""
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(UP_WITHIN):
         while True:
             with contextlib.suppress(httpx.HTTPError):
                 if is_so(await stage.of.scrape()):
