@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.converter import DataConverter
 
@@ -117,6 +117,7 @@ def lease(number: int, reason: str = "") -> Lease:
     )
 
 
+@settings(max_examples=25)  # each of them has dozens of leases, and all go the same way
 @given(st.lists(leases(), min_size=FEW_LEASES // 2 + 1, max_size=FEW_LEASES).map(tuple))
 def test_many_leases_survive_the_way_to_the_next_run(held: tuple[Lease, ...]) -> None:
     """A state with many leases, and released ones, arrives as it was, value for value."""

@@ -52,7 +52,9 @@ ACTIONS: frozenset[Extra] = frozenset(
 """What the stories have besides: ``STORY_ACTIONS=rails,follow``. Left out, all of it but workers,
 which ``make stories`` has, too."""
 
-COUNT = int(os.environ.get("STORY_COUNT") or 108)
+COUNT = int(os.environ.get("STORY_COUNT") or 58)
+"""One server full, and those without memory; ``make stories`` plays thousands."""
+
 ATTEMPTS = 4
 AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
 """Stories side by side on one server: more of them share what the clock's skips take, and
