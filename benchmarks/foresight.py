@@ -27,9 +27,9 @@ from planner.model import Cron, Duration, Holidays, Horizon, NamespaceCalendar, 
 from planner.occurrences.expand import expand_all
 from planner.plan.diff import diff
 from planner.plan.model import DesiredState, LiveSchedule
+from planner.render.preview import preview_text
 from planner.render.preview_data import preview_ics, preview_json
 from planner.render.preview_html import preview_html, preview_svg
-from planner.render.preview_text import preview_text
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule, read_stamp, stamped
 

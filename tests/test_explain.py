@@ -40,7 +40,7 @@ from planner.model import (
     Skip,
     Window,
 )
-from planner.render.explain import explain_json, explain_text
+from planner.render.preview import explain_json, explain_text
 from planner.schedules.compile import note_of
 from workflows.contract import Capacity
 

@@ -36,11 +36,10 @@ from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices, Projec
 from planner.plan.diff import decide
 from planner.plan.live import check_by_hand, fleets_in, newest_declaration, request_by_hand
 from planner.plan.model import Change, LiveSchedule, Running
-from planner.render.explain import explain_json, explain_text
 from planner.render.plan import headline
+from planner.render.preview import explain_json, explain_text, preview_text
 from planner.render.preview_data import preview_ics, preview_json
 from planner.render.preview_html import preview_html, preview_svg
-from planner.render.preview_text import preview_text
 from planner.render.status import _demand, status_json, status_text
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule, read_stamp, stamped

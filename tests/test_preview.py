@@ -38,10 +38,8 @@ from planner.forecast.timeline import timeline
 from planner.model import Dates, Holidays, Horizon, NamespaceCalendar, Place, Span, Window
 from planner.occurrences.expand import expand
 from planner.render import format as fmt
-from planner.render import preview_text as text_output
-from planner.render.preview_data import preview_ics, preview_json
-from planner.render.preview_html import bars, levels, preview_html, preview_svg
-from planner.render.preview_text import (
+from planner.render import preview as text_output
+from planner.render.preview import (
     LEVELS,
     NOTHING,
     SKIPPED,
@@ -50,6 +48,8 @@ from planner.render.preview_text import (
     preview_text,
     which_days,
 )
+from planner.render.preview_data import preview_ics, preview_json
+from planner.render.preview_html import bars, levels, preview_html, preview_svg
 from workflows.contract import Capacity, format_instant, to_wall
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -138,7 +138,7 @@ def _printed(shown: Preview, output: Format, now: datetime) -> str:
         from planner.render.preview_data import preview_ics
 
         return preview_ics(shown)
-    from planner.render.preview_text import preview_text
+    from planner.render.preview import preview_text
 
     return preview_text(shown, now)
 
@@ -184,7 +184,7 @@ def explain(
     """
     from planner.config.load import read
     from planner.forecast.explain import explain as explained
-    from planner.render.explain import explain_json, explain_text
+    from planner.render.preview import explain_json, explain_text
 
     project = read(directory)
     check_names(project, [namespace], [window] if window else [])

@@ -24,7 +24,7 @@ from planner.forecast.preview import Lane, Preview
 from planner.forecast.timeline import OCCURRENCE_ORDER, FleetStep, Step
 from planner.model import Horizon, Occurrence
 from planner.render import format as fmt
-from planner.render.preview_text import (
+from planner.render.preview import (
     affected_run,
     clock_change,
     fleet_summaries,
