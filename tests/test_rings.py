@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from schedule_values import schedule
+from temporalio.converter import JSONPlainPayloadConverter
 
 from planner.config.load import read
 from planner.errors import InputError
 from planner.model import Ring
-from planner.plan.model import Cause, Change, Plan
+from planner.plan.model import Cause, Change, LiveSchedule, Plan
 from planner.plan.safety import (
     Rollout,
     after_write,
     changes_by_ring,
+    check_words,
     next_step,
     place_of,
     rollout_text,
 )
+from planner.temporal.sync_state import (
+    MOST_EVENTS,
+    LastApplied,
+    after_writing,
+    before_writing,
+    packed_record,
+)
+from workflows.contract.follow import FollowRecord, after_look
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -102,6 +114,76 @@ def test_what_a_plan_says() -> None:
         "ring low follows at 2027-02-01T00:00:00Z, if all goes well."
     )
     assert rollout_text((), plan(C), NEW, NOW) == ""
+
+
+BLOB = 2 * 2**20
+"""Bytes that the server takes in one payload, or one memo, at most."""
+
+HISTORY = 50 * 2**20
+"""Bytes of a history at which the server ends its execution."""
+
+
+def test_ten_thousand_windows_fit_into_the_record_of_a_sync() -> None:
+    """Ring by ring, before and after each write, with all of them adopted in a paused state."""
+    names = [(f"namespace-{n // 10:04}.a1b2c", f"window-{n % 10}") for n in range(10_000)]
+    one = schedule()
+    (calendar,) = one.calendars
+    comment = calendar.comment.replace(one.digest, "{}")
+    assert comment != calendar.comment
+    wanted = []
+    for namespace, window in names:
+        digest = hashlib.sha256(f"{namespace}/{window}".encode()).hexdigest()[:12]
+        stamp = replace(calendar, comment=comment.format(digest))
+        wanted.append(replace(one, id=f"boost/{namespace}/{window}", calendars=(stamp,)))
+    made = [
+        Change(
+            action="adopt",
+            id=each.id,
+            desired=each,
+            live=LiveSchedule(id=each.id, paused=True, note="paused by hand"),
+        )
+        for each in wanted
+    ]
+    third = len(made) // 3
+    record, there = LastApplied(), frozenset(each.id for each in wanted)
+    for ring in (made[:third], made[third : 2 * third], made[2 * third :]):
+        record = before_writing(Plan(project="pay", changes=tuple(ring)), record)
+        assert len(packed_record(record)) < BLOB / 2
+        record = after_writing(record, ring, wanted, there)
+    assert len(record.digests) == len(record.fingerprints) == 10_000
+    assert len(packed_record(record)) < BLOB / 4
+
+
+def test_ten_thousand_findings_fit_into_the_record_of_a_rollout() -> None:
+    """Whatever a check finds, or drifted: some of it is named, and the rest is counted."""
+    texts = ["the boost failed: " + "x" * 100_000] * 10
+    problems = {f"namespace-{n:04}.a1b2c": texts for n in range(1_000)}
+    by_check = check_words(problems)
+    assert by_check.startswith("namespace-0000.a1b2c: the boost failed")
+    assert by_check.endswith("and more")
+    drifted = plan(*(f"namespace-{n:05}.a1b2c" for n in range(10_000)), cause="hand")
+    rings = (Ring("canary", frozenset(one.namespace for one in drifted.changes)), *RINGS)
+    step = next_step(rings, drifted, IN_CANARY, NOW)
+    assert step.why.endswith(" and 9,997 more were changed by hand since ring canary")
+    for why in (by_check, step.why):
+        assert encoded(replace(BY_PERSON, stopped=why)) < 4_000
+
+
+def test_the_longest_records_fit_into_a_history() -> None:
+    """A signal record begins anew before its history is too long, whatever its words are."""
+    words = "\N{LATIN SMALL LETTER E WITH ACUTE}" * 10_000  # six bytes of JSON each
+    followed = FollowRecord(source="s" * 300, ref="r" * 300, project="pay")
+    found = {"c.a": [words] * 9}
+    rolling = check_words(found)
+    longest = after_look(followed, NOW, head="a" * 40, rolling=rolling, refused=words, fault=words)
+    for record in (longest, replace(BY_PERSON, stopped=check_words(found))):
+        assert encoded(record) < BLOB
+        assert (encoded(record) + 1_000) * MOST_EVENTS < HISTORY
+
+
+def encoded(value: object) -> int:
+    """Return how many bytes a value takes in a payload."""
+    return JSONPlainPayloadConverter().to_payload(value).ByteSize()
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,9 @@ ROLLOUT_SIGNAL = "step"
 
 SHOWN_CHANGES = 3
 
+LONGEST_WORDS = 600
+"""Characters that are kept of each reason for which a rollout is stopped."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
@@ -361,5 +364,9 @@ def rollout_text(rings: tuple[Ring, ...], plan: Plan, record: Rollout, now: date
 
 def check_words(problems: Mapping[str, Iterable[str]]) -> str:
     """Return what a check has found, by namespace, in one sentence; empty if nothing."""
-    found = [f"{namespace}: {text}" for namespace, texts in problems.items() for text in texts]
+    found = [
+        f"{namespace}: {text}"[:LONGEST_WORDS]
+        for namespace, texts in problems.items()
+        for text in texts
+    ]
     return "; ".join([*found[:SHOWN_CHANGES], *(["and more"] if found[SHOWN_CHANGES:] else [])])

@@ -21,6 +21,7 @@ from planner.errors import Refused, ServerError
 from planner.model import Ring
 from planner.plan.model import Plan
 from planner.plan.safety import (
+    LONGEST_WORDS,
     ROLLOUT_SIGNAL,
     ROLLOUT_WORKFLOW,
     Rollout,
@@ -228,7 +229,8 @@ async def stop(server: Server, project: str, by: str, reason: str) -> Rollout:
         ServerError: The server refused.
     """
     record = await read_rollout(server, project)
-    record = replace(record, stopped=reason or "no reason was given", by=by)
+    stopped = reason[:LONGEST_WORDS] or "no reason was given"
+    record = replace(record, stopped=stopped, by=by)
     await write_rollout(server, record)
     return record
 

@@ -534,15 +534,7 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
     Raises:
         ServerError: The server refused.
     """
-    value = {
-        "fingerprints": dict(record.fingerprints),
-        "pauses": dict(record.pauses),
-        "digests": dict(record.digests),
-        "source": asdict(record.source) if record.source else None,
-        "zones": dict(record.zones),
-        "commit": record.commit,
-    }
-    packed = zlib.compress(json.dumps(value).encode())  # plain, 7,000 schedules make the SDK warn
+    packed = packed_record(record)
     about = f"What the last sync of {project} wrote, for the next one to check"
     memo: dict[str, Any] = {ABOUT_MEMO: about}
     if record.targets:
@@ -566,6 +558,19 @@ async def write_last_applied(server: Server, project: str, record: LastApplied) 
     except RPCError as error:
         raise ServerError(f"no record of what is written for {project}: {error.message}") from error
     return replace(record, continues=True)
+
+
+def packed_record(record: LastApplied) -> bytes:
+    """Return what of *record* isn't in its memo: for 10,000 schedules a quarter of a MB."""
+    value = {
+        "fingerprints": dict(record.fingerprints),
+        "pauses": dict(record.pauses),
+        "digests": dict(record.digests),
+        "source": asdict(record.source) if record.source else None,
+        "zones": dict(record.zones),
+        "commit": record.commit,
+    }
+    return zlib.compress(json.dumps(value).encode())
 
 
 async def _continued(server: Server, project: str, packed: bytes, memo: Mapping[str, Any]) -> bool:
@@ -612,9 +617,9 @@ async def delete_last_applied(server: Server, project: str) -> None:
         await server.send(server.service.delete_workflow_execution, request)
 
 
-MOST_EVENTS = 5_000
-"""Events of a signal record after which it begins anew; a history may have ten times as
-many."""
+MOST_EVENTS = 1_000
+"""Events of a signal record after which it begins anew: a history of the longest records stays
+below the 50 MB that it may have."""
 
 LATEST_EVENTS = 10
 """Events that are read from the end of a signal record; the newest is nearly always the one."""
@@ -624,7 +629,7 @@ LATEST_EVENTS = 10
 class SignalRecord:
     """Values that the server keeps, each as a signal to an execution that no worker runs.
 
-    The latest counts. One execution takes them for months: the UI's list shows one row.
+    The latest counts. One execution takes them for weeks at least: the UI's list shows one row.
 
     Attributes:
         workflow: The type of the executions.
