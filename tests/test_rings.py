@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from schedule_values import schedule
@@ -24,12 +25,30 @@ from planner.plan.safety import (
     place_of,
     rollout_text,
 )
+from planner.temporal.rings import HARMLESS, check
 from planner.temporal.sync_state import (
     MOST_EVENTS,
     LastApplied,
     after_writing,
     before_writing,
     packed_record,
+)
+from workflows.contract import (
+    ON_DEMAND,
+    Capacity,
+    KeeperHealth,
+    KeeperStatus,
+    format_instant,
+)
+from workflows.contract.findings import (
+    ALARMING,
+    Keeper,
+    MissedBoost,
+    NamespaceFacts,
+    NamespaceState,
+    Pause,
+    Pollers,
+    WindowRun,
 )
 from workflows.contract.follow import FollowRecord, after_look
 
@@ -114,6 +133,88 @@ def test_what_a_plan_says() -> None:
         "ring low follows at 2027-02-01T00:00:00Z, if all goes well."
     )
     assert rollout_text((), plan(C), NEW, NOW) == ""
+
+
+BEFORE, SINCE, LATER = (format_instant(NOW + n * HOUR) for n in (-2, 0, 1))
+RUN = WindowRun(window="payroll", start=NOW - HOUR, end=NOW + HOUR, tru=8)
+DUE = Capacity(8)
+
+
+def keeper(health: KeeperHealth = "ok", stuck: str = "", *, runs: bool = True) -> Keeper:
+    """Return a keeper in that state, with its capacity up."""
+    status = KeeperStatus(
+        namespace=C,
+        health=health,
+        capacity=DUE,
+        target=DUE,
+        baseline=ON_DEMAND,
+        baseline_declared=False,
+        leases=(),
+        details=f"in words: {health}",
+    )
+    return Keeper(C, "run", runs, not runs, status, stuck=stuck)
+
+
+def missed(end: str) -> NamespaceFacts:
+    """Return a window that was missed."""
+    boost = MissedBoost(window="payroll", start=BEFORE, end=end, reason="a bad key")
+    return NamespaceFacts(namespace=C, missed=(boost,))
+
+
+STOPS: dict[NamespaceState, tuple[NamespaceFacts, str]] = {
+    "no worker": (
+        NamespaceFacts(namespace=C, windows=("payroll",), pollers=Pollers(0)),
+        "no worker polls",
+    ),
+    "uncovered": (NamespaceFacts(namespace=C, unstarted=(RUN,)), "under way and not started"),
+    "stuck": (NamespaceFacts(namespace=C, keeper=keeper(stuck="bad code")), "bad code"),
+    "overdue": (NamespaceFacts(namespace=C, keeper=keeper("overdue")), "in words: overdue"),
+    "unknown": (NamespaceFacts(namespace=C, unseen="HTTP 503"), "HTTP 503"),
+    "missed": (missed(LATER), "payroll did not have its capacity"),
+}
+"""What of `planner status` stops a rollout, by its state."""
+
+GOES_ON = {
+    "changed by others": NamespaceFacts(namespace=C, keeper=keeper("foreign")),
+    "missed before the ring was written": missed(SINCE),
+    "paused": NamespaceFacts(
+        namespace=C, windows=("payroll",), pauses=(Pause(window="payroll", by="alice"),)
+    ),
+    "quiet": NamespaceFacts(namespace=C, windows=("payroll",)),
+}
+
+
+def test_whatever_alarms_stops_a_rollout() -> None:
+    """But for what others set and paused: no state is left out."""
+    assert STOPS.keys() == set(ALARMING) - set(HARMLESS)
+
+
+@pytest.mark.parametrize("namespace", [C, L, H, OTHER])
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        *(pytest.param(facts, words, id=state) for state, (facts, words) in STOPS.items()),
+        *(pytest.param(facts, "", id=reason) for reason, facts in GOES_ON.items()),
+    ],
+)
+async def test_what_a_check_finds(
+    facts: NamespaceFacts, words: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the rings before alone: what is wrong in a later one was so without this change."""
+    server: Any = None
+
+    async def known(*_: object) -> tuple[NamespaceFacts, ...]:
+        return (replace(facts, namespace=namespace),)
+
+    async def none(*_: object) -> dict[str, list[str]]:
+        return {}
+
+    monkeypatch.setattr("planner.temporal.rings.fetch_pollers", none)
+    monkeypatch.setattr("planner.temporal.rings.fetch_facts", known)
+    monkeypatch.setattr("planner.temporal.rings.fetch_failed", none)
+    found = await check(server, RINGS, {"canary", "low"}, NOW, NOW)
+    assert bool(found) == bool(words and namespace in (C, L))
+    assert all(words in one for one in found.get(namespace, ()))
 
 
 BLOB = 2 * 2**20
