@@ -4,7 +4,7 @@ A world is a namespace with a clock, holidays, three to five true windows of eve
 product has, loads that vary from day to day and begin and end within a few minutes of their
 windows, occurrences that are missed, days with noise, minutes and hours that weren't scraped. True
 windows are expanded by the planner's own `expand`, clock changes included; the suggestions'
-vocabulary (`planner.evidence.day_rules`) has no part in making them.
+vocabulary (`planner.evidence.search_space`) has no part in making them.
 
 A rule counts as found exactly where a suggested window has the same occurrences as it over the
 year after the history: every start and every end. The baselines work on quarters of an hour and
@@ -29,8 +29,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from planner.evidence.day_rules import day_rules, days_by_rule
-from planner.evidence.hot_slots import Setting, demand_of
+from planner.evidence.search_space import Setting, day_rules, days_by_rule, demand_of
 from planner.evidence.suggest import suggest
 from planner.model import (
     BusinessDays,

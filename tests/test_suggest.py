@@ -19,8 +19,7 @@ from prometheus_server import backfill, needs_prometheus, prometheus
 
 from planner.cli.main import exit_code_of
 from planner.config.load import read
-from planner.evidence.day_rules import day_rules, days_by_rule
-from planner.evidence.hot_slots import Setting, Sizing, demand_of
+from planner.evidence.search_space import Setting, Sizing, day_rules, days_by_rule, demand_of
 from planner.evidence.suggest import Suggestion, compare, suggest
 from planner.model import (
     BusinessDays,

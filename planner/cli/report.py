@@ -31,8 +31,8 @@ from planner.errors import ServerError
 
 if TYPE_CHECKING:
     from planner.evidence.backtest import Backtest
-    from planner.evidence.hot_slots import Setting
     from planner.evidence.report import Billed, Report
+    from planner.evidence.search_space import Setting
     from planner.forecast.history import History
     from planner.model import Horizon, Prices, Project
     from planner.temporal.watchdog import Verify
@@ -563,7 +563,7 @@ def _suggest_settings(project: Project, namespace: str, timezone: str) -> dict[s
     """
     from planner.config.scalars import parse_namespace, parse_zone
     from planner.errors import did_you_mean
-    from planner.evidence.hot_slots import Setting
+    from planner.evidence.search_space import Setting
 
     known = {
         each.namespace: Setting(
@@ -590,7 +590,7 @@ def _suggest_settings(project: Project, namespace: str, timezone: str) -> dict[s
 async def _suggest(
     project: Project, chosen: dict[str, Setting], span: Horizon, diff: bool, output: SuggestFormat
 ) -> int:
-    from planner.evidence.hot_slots import Sizing
+    from planner.evidence.search_space import Sizing
     from planner.evidence.suggest import compare, suggest
     from planner.render.suggest import suggestions_json, suggestions_text, suggestions_yaml
 

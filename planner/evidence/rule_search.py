@@ -19,8 +19,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from planner.evidence.day_rules import day_rules, days_by_rule
-from planner.evidence.hot_slots import BRIDGED, SLOT, SLOTS, History, Setting, Sizing, runs
+from planner.evidence.search_space import (
+    BRIDGED,
+    SLOT,
+    SLOTS,
+    History,
+    Setting,
+    Sizing,
+    day_rules,
+    days_by_rule,
+    runs,
+)
 from planner.model import Holidays
 from planner.recurrence.business_days import business_calendar
 from planner.usage.model import Bools, Floats

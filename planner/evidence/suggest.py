@@ -12,17 +12,18 @@ from typing import Literal
 
 import numpy as np
 
-from planner.evidence.day_rules import DayRule, mergeable
-from planner.evidence.hot_slots import (
+from planner.evidence.rule_search import Evidence, FoundRule, Search
+from planner.evidence.search_space import (
     SLOT,
     SLOTS,
+    DayRule,
     History,
     HotStretch,
     Setting,
     Sizing,
     demand_of,
+    mergeable,
 )
-from planner.evidence.rule_search import Evidence, FoundRule, Search
 from planner.forecast.cost import HOUR, billed_intervals, months_of, open_durations, ticks
 from planner.model import Duration, GuardRails, Horizon, Occurrence, Window
 from planner.occurrences.expand import expand

@@ -14,8 +14,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.evidence.backtest import SCHEMES, Backtest, MissedHour, NamespaceBacktest, Scheme
-from planner.evidence.hot_slots import HotStretch
 from planner.evidence.rule_search import Evidence
+from planner.evidence.search_space import HotStretch
 from planner.evidence.suggest import Difference, SuggestedWindow, Suggestion
 from planner.model import BusinessDays, Cron, Duration, Holidays, Window
 from planner.render import format as fmt
