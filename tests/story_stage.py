@@ -599,17 +599,18 @@ class StoryStage:
             return False
         return is_late_cancel(boost.status)
 
-    async def seen(self) -> str:
-        """Return everything that the histories say, as text to search in."""
+    async def seen(self) -> bytes:
+        """Return everything that the histories say, as it went over the wire, to search in."""
         keepers = {
             boost.id.rpartition("/")[0].replace("boost/", "keeper/") for boost in self.boosts
         }
         handles = [*self.boosts, *map(self.client.get_workflow_handle, sorted(keepers))]
-        texts = []
+        found = []
         for handle in handles:
             with suppress(RPCError):  # a keeper that never was
-                texts.append((await handle.fetch_history()).to_json())
-        return "\n".join(texts)
+                history = await handle.fetch_history()
+                found += [event.SerializeToString() for event in history.events]
+        return b"".join(found)
 
 
 def is_late_cancel(status: WorkflowExecutionStatus | None) -> bool:

@@ -89,7 +89,8 @@ KEEPER = running()
         pytest.param(running(), Execution(), False, "leave", id="is under way"),
         pytest.param(STUCK, KEEPER, False, "terminate and start", id="is stuck"),
         pytest.param(ended("TERMINATED"), KEEPER, False, "start", id="terminated without lease"),
-        pytest.param(ended("TERMINATED"), KEEPER, True, "leave", id="terminated with its lease"),
+        pytest.param(ended("TERMINATED"), KEEPER, True, "start", id="terminated with its lease"),
+        pytest.param(ended("TIMED_OUT"), KEEPER, True, "start", id="timed out with its lease"),
         pytest.param(ended("FAILED"), KEEPER, False, "start", id="failed without lease"),
         pytest.param(ended("FAILED"), KEEPER, True, "leave", id="failed with its lease"),
         pytest.param(
@@ -107,7 +108,10 @@ KEEPER = running()
     ],
 )
 def test_boosts(boost: Execution, keeper: Execution, held: bool, action: str) -> None:
-    """A window under way is asked for unless it is covered, or a person wants it otherwise."""
+    """A window under way is asked for unless it is covered, or a person wants it otherwise.
+
+    One whose boost was terminated gets another: else nobody says if it never has its capacity.
+    """
     assert action == boost_action(boost, keeper, NOW, is_held=held)
 
 
@@ -144,6 +148,7 @@ def test_a_lost_lease_is_asked_for_once() -> None:
         pytest.param(running(), KEEPER, False, id="under way"),
         pytest.param(ended("COMPLETED"), KEEPER, False, id="ended well"),
         pytest.param(ended("CANCELED"), KEEPER, False, id="cancelled"),
+        pytest.param(ended("TERMINATED"), KEEPER, False, id="started again in any case"),
     ],
 )
 def test_a_keeper_is_asked_only_where_only_it_knows(

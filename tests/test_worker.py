@@ -183,12 +183,16 @@ async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> Non
                     assert (await boost.result()).in_force
                 served = await get(f"http://127.0.0.1:{port}/metrics")
                 keeper = skipping.client.get_workflow_handle(keeper_id(namespace))
-                histories = [(await handle.fetch_history()).to_json() for handle in (boost, keeper)]
+                read = [await handle.fetch_history() for handle in (boost, keeper)]
+                histories = [
+                    b"".join(event.SerializeToString() for event in one.events) for one in read
+                ]
     finally:
         logging.getLogger().removeHandler(handler)
     assert "capacity_boost_raise_latency_bucket{" in served
     assert "capacity_boost_faults{" in served
-    assert "Unauthorized" in histories[1]
-    for text in (logged.getvalue(), served, *histories):
+    assert b"Unauthorized" in histories[1]
+    assert b'"ttl_seconds":7200' in histories[0], "payloads can be searched"
+    for text in (logged.getvalue().encode(), served.encode(), *histories):
         assert text
-        assert KEY not in text
+        assert KEY.encode() not in text

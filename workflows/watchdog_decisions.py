@@ -112,6 +112,10 @@ def keeper_action(keeper: Execution, now: datetime) -> KeeperAction:
 BoostAction = Literal["leave", "start", "terminate and start"]
 
 
+_BROKEN_OFF = ("TERMINATED", "TIMED_OUT")
+"""How a boost ends that could say nothing any more."""
+
+
 def boost_action(
     boost: Execution,
     keeper: Execution,
@@ -131,7 +135,11 @@ def boost_action(
     """
     if boost.is_stuck(now):
         return "terminate and start"
-    if boost.is_running or is_held:
+    if boost.is_running:
+        return "leave"
+    if boost.status in _BROKEN_OFF:
+        return "start"  # its lease may be held; a window without its capacity would go unreported
+    if is_held:
         return "leave"
     if boost.status == "CANCELED" or boost.is_refused:
         return "leave"  # a person's wish; a refusal is what the boost itself reports
@@ -147,8 +155,8 @@ def needs_lease_check(boost: Execution, keeper: Execution) -> bool:
 
     Asking is an Action, so that it is done for nothing else.
     """
-    ended_well = boost.status in ("COMPLETED", "CANCELED")
-    return keeper.is_running and not boost.is_running and not ended_well
+    is_clear = boost.status in ("COMPLETED", "CANCELED", *_BROKEN_OFF)
+    return keeper.is_running and not boost.is_running and not is_clear
 
 
 @dataclass(frozen=True, slots=True)
