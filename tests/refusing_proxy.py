@@ -21,10 +21,15 @@ END_HEADERS = 0x4
 
 @dataclass
 class RefusingProxy:
-    """A listener in front of the server at *target*; *status* is the gRPC status of refusals."""
+    """A listener in front of the server at *target*; *status* is the gRPC status of refusals.
+
+    Where it *greets*, it lets the SDK connect: the first request of each connection is answered
+    with an empty message.
+    """
 
     target: str
     status: int | None = None
+    greets: bool = False
     port: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -58,7 +63,7 @@ class RefusingProxy:
             if self.status is None:
                 await self._pass(reader, writer)
             else:
-                await _answer(reader, writer, refusal(self.status))
+                await _answer(reader, writer, refusal(self.status), greets=self.greets)
         self._open.discard(writer)
         writer.close()
 
@@ -86,11 +91,26 @@ def refusal(status: int) -> bytes:
         "grpc-status": str(status),
         "grpc-message": "not for you",
     }
-    literal = (
+    return b"\x88" + literal(fields)
+
+
+def literal(fields: dict[str, str]) -> bytes:
+    """Return the header block of *fields*, each written out."""
+    return b"".join(
         bytes([0, len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
         for name, value in fields.items()
     )
-    return b"\x88" + b"".join(literal)
+
+
+def greeting(stream: int) -> bytes:
+    """Return the frames that answer the request of a *stream* with an empty message."""
+    head = b"\x88" + literal({"content-type": "application/grpc"})
+    end = literal({"grpc-status": "0"})
+    return (
+        frame(HEADERS, END_HEADERS, stream, head)
+        + frame(DATA, 0, stream, bytes(5))
+        + frame(HEADERS, END_HEADERS | END_STREAM, stream, end)
+    )
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -100,9 +120,9 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 async def _answer(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: bytes
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, headers: bytes, *, greets: bool
 ) -> None:
-    """Answer each request of a connection with *headers*, which end it."""
+    """Answer each request of a connection with *headers*, which end it; the first otherwise."""
     await reader.readexactly(PREFACE)
     writer.write(frame(SETTINGS, 0, 0))
     while True:
@@ -114,5 +134,7 @@ async def _answer(
         if kind == DATA and payload:
             writer.write(frame(WINDOW_UPDATE, 0, 0, len(payload).to_bytes(4, "big")))
         if kind in (DATA, HEADERS) and flags & END_STREAM:
-            writer.write(frame(HEADERS, END_HEADERS | END_STREAM, stream, headers))
+            refused = frame(HEADERS, END_HEADERS | END_STREAM, stream, headers)
+            writer.write(greeting(stream) if greets else refused)
+            greets = False
         await writer.drain()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fake_schedules import FakeTemporal, refused
@@ -170,6 +173,37 @@ async def test_a_server_that_limits_requests_over_a_socket(
         assert "waiting" in notices[0]
         with pytest.raises(ServerError, match=r"limits its requests \(resource exhausted\); try"):
             await connect()
+
+
+async def test_no_command_waits_in_silence_for_a_server_that_limits_requests(
+    tmp_path: Path,
+) -> None:
+    """Plan, sync and status say that they wait before they give up, with exit code 1."""
+    (tmp_path / "planner.yaml").write_text("project: payments\n")
+    (tmp_path / "a.yaml").write_text(
+        "namespace: payments.a1b2c\nwindows: {w: {cron: '@daily', duration: 1h, tru: 4}}\n"
+    )
+
+    async def said(*arguments: str) -> tuple[int | None, list[str]]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "planner", *arguments),
+            env={**os.environ, "TEMPORAL_ADDRESS": proxy.address, "PLANNER_WAIT": "1"},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, errors = await process.communicate()
+        return process.returncode, errors.decode().splitlines()
+
+    proxy = RefusingProxy("", status=RESOURCE_EXHAUSTED, greets=True)
+    async with proxy.listening():
+        commands = (("plan", str(tmp_path)), ("sync", str(tmp_path)), ("status",))
+        found = await asyncio.gather(*(said(*each) for each in commands))
+    for code, (first, *_, last) in found:
+        assert code == 1
+        assert first.startswith(f"Temporal at {proxy.address} ")
+        assert "waiting" in first
+        assert last.startswith(f"planner: Temporal at {proxy.address} has limited its requests")
+        assert "PLANNER_WAIT=300" in last
 
 
 async def test_a_wait_is_announced_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

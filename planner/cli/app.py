@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from planner.lints.inspect import Findings
     from planner.model import Horizon, Project
+    from planner.temporal.client import Server
 
 T = TypeVar("T")
 
@@ -97,6 +98,16 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
         raise typer.Exit(EXIT_TERMINATED) from None
     finally:
         main.close()  # interrupted before it was awaited, Python would warn
+
+
+async def connected() -> Server:
+    """Connect to the server that profile and environment name.
+
+    Each wait for it is announced on stderr.
+    """
+    from planner.temporal.client import connect, server_of
+
+    return server_of(await connect(on_notice=say), on_notice=say)
 
 
 MANY_WINDOWS = 100

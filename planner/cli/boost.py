@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, length_of, operator, report, run_async, say
+from planner.cli.app import (
+    EXIT_DONE,
+    EXIT_ERROR,
+    app,
+    connected,
+    length_of,
+    operator,
+    report,
+    run_async,
+    say,
+)
 from planner.errors import PlannerError, Refused, ServerError
 
 if TYPE_CHECKING:
@@ -112,13 +122,12 @@ def release(
 
 async def _boost(wish: Wish) -> int:
     from planner.plan.live import check_by_hand, fleets_in, newest_declaration, request_by_hand
-    from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import start_boost, wait_for_result
     from planner.temporal.status import fetch_pollers
     from workflows.contract.findings import no_worker_text
 
-    client = await connect()
-    server, now = server_of(client), datetime.now(UTC)
+    server, now = await connected(), datetime.now(UTC)
+    client = server.client
     schedules = await _schedules_of(server, wish.namespace, unlisted=wish.unlisted)
     request = request_by_hand(
         wish.namespace,
@@ -176,12 +185,11 @@ def _check_name(namespace: str) -> None:
 
 
 async def _release(namespace: str, window: str) -> None:
-    from planner.temporal.client import connect
     from planner.temporal.keepers import place_of
     from planner.temporal.keepers import release as release_leases
     from workflows.contract import ReleaseRequest
 
-    request, client = ReleaseRequest(window=window, by=operator()), await connect()
+    request, client = ReleaseRequest(window=window, by=operator()), (await connected()).client
     gone = await release_leases(client, namespace, request)
     if not gone:
         what = window or "no boost"
@@ -196,11 +204,10 @@ async def _release(namespace: str, window: str) -> None:
 
 async def _release_all(window: str) -> int:
     """End the boosts of every namespace; a failure in one doesn't stop the others."""
-    from planner.temporal.client import connect
     from planner.temporal.keepers import place_of, release_all
     from workflows.contract import ReleaseRequest
 
-    request, client = ReleaseRequest(window=window, by=operator()), await connect()
+    request, client = ReleaseRequest(window=window, by=operator()), (await connected()).client
     failed = released = 0
     async for namespace, outcome in release_all(client, request, datetime.now(UTC)):
         if isinstance(outcome, PlannerError):
@@ -285,10 +292,9 @@ def _chosen(target: str, everything: bool) -> str:
 
 
 async def _pause(target: str, reason: str, project: str) -> int:
-    from planner.temporal.client import connect, server_of
     from planner.temporal.pause import choose, pause
 
-    server = server_of(await connect())
+    server = await connected()
     chosen = await choose(server, target, project)
     return outcome_code(
         await pause(server, chosen, by=operator(), reason=reason, on_outcome=_report_outcome)
@@ -296,10 +302,9 @@ async def _pause(target: str, reason: str, project: str) -> int:
 
 
 async def _resume(target: str, project: str) -> int:
-    from planner.temporal.client import connect, server_of
     from planner.temporal.pause import choose, resume
 
-    server = server_of(await connect())
+    server = await connected()
     chosen = await choose(server, target, project)
     return outcome_code(await resume(server, chosen, datetime.now(UTC), on_outcome=_report_outcome))
 
@@ -346,11 +351,10 @@ def skip(
 
 async def skip_next(target: str, reason: str) -> None:
     """Skip the next occurrence of the window *target* that isn't skipped yet."""
-    from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import refuse
     from workflows.contract import ReleaseRequest, format_instants
 
-    server = server_of(await connect())
+    server = await connected()
     namespace = target.partition("/")[0]
     known = {lease.key for lease in await _skipped(server, target)}
     leases = [lease for lease in await _coming(server, target) if lease.key not in known]
@@ -365,11 +369,10 @@ async def skip_next(target: str, reason: str) -> None:
 
 async def take_back(target: str) -> None:
     """Take every skip of the window *target* back."""
-    from planner.temporal.client import connect, server_of
     from planner.temporal.keepers import refuse
     from workflows.contract import ReleaseRequest, format_instants
 
-    server = server_of(await connect())
+    server = await connected()
     skipped = await _skipped(server, target)
     if not skipped:
         raise Refused(f"no coming occurrence of {target} is skipped")

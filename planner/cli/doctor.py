@@ -28,6 +28,7 @@ from planner.cli.app import (
     EXIT_ERROR,
     OneNamespace,
     app,
+    connected,
     report,
     run_async,
     say,
@@ -83,12 +84,10 @@ async def examine(*, cloud: bool) -> int:
 
 async def _checks(*, cloud: bool) -> list[Check]:
     """Return every check that can be made: a failure hides only what it makes impossible."""
-    from planner.temporal.client import connect, server_of
-
     checks: list[Check] = []
     namespaces: tuple[str, ...] = ()
     try:
-        server = server_of(await connect())
+        server = await connected()
     except ServerError as error:
         checks.append(Check("temporal", str(error), False))
     else:
@@ -410,11 +409,9 @@ class StatusOptions:
 async def _status(options: StatusOptions) -> int:
     import asyncio
 
-    from planner.temporal.client import connect, server_of
-
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(open_cloud()) if options.cloud else None
-        server = server_of(await connect())
+        server = await connected()
         if options.repair:
             await _repair(server, options.namespace)
         while True:

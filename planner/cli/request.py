@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import say
+from planner.cli.app import connected, say
 from planner.errors import Refused
 
 if TYPE_CHECKING:
@@ -110,11 +110,11 @@ async def connect_to(project: Project) -> Server:
         Refused: planner.yaml requires another server or Temporal namespace.
     """
     from planner.plan.model import target_refusal
-    from planner.temporal.client import connect, read_target, server_of
+    from planner.temporal.client import read_target
 
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
-    return server_of(await connect(on_notice=say), on_notice=say)
+    return await connected()
 
 
 def request_of(

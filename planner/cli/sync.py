@@ -24,6 +24,7 @@ from planner.cli.app import (
     EXIT_ERROR,
     app,
     aside,
+    connected,
     inspected,
     operator,
     report,
@@ -499,10 +500,9 @@ async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bo
 async def _server_and_project(directory: Path, name: str) -> tuple[Server, str]:
     """Return the server, and *name* or the name of the project in *directory*."""
     from planner.config.load import read
-    from planner.temporal.client import connect, server_of
 
     if name:
-        return server_of(await connect()), name
+        return await connected(), name
     project = read(directory)
     return await connect_to(project), project.name
 
