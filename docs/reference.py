@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 TARGET = Path(__file__).with_name("commands.md")
@@ -28,6 +29,7 @@ and a test compares it with the program.
 """
 
 
+@cache
 def help_of(*command: str) -> str:
     """Return what *command* prints for ``--help``, 80 columns wide."""
     from planner.cli.main import exit_code_of
@@ -38,6 +40,7 @@ def help_of(*command: str) -> str:
     return "\n".join(line.rstrip() for line in printed.getvalue().splitlines()).strip()
 
 
+@cache
 def commands() -> list[str]:
     """Return the names of all commands, sorted."""
     import typer.main
