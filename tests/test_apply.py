@@ -695,6 +695,32 @@ def test_creates_and_updates_come_before_deletes() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("count", [2, 8])
+def test_what_can_not_be_read_back_is_checked_by_the_next_sync(count: int) -> None:
+    """A list or a describe that times out after the writes says what was done, and what to do."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        wanted = [schedule(f"w{number}") for number in range(count)]
+
+        def times_out(name: str, request: Any) -> None:
+            if fake.schedules and name in ("list_schedules", "describe_schedule"):
+                raise refused(RPCStatusCode.CANCELLED, "Timeout expired")
+
+        fake.before = times_out
+        expected = rf"took {count} changes, but they could not be read back: .*Timeout expired"
+        with pytest.raises(ServerError, match=expected):
+            await synced(fake, *wanted)
+        fake.before = lambda name, request: None
+        assert len(fake.schedules) == count
+        fake.requests.clear()
+        assert (await synced(fake, *wanted)).outcomes == ()
+        assert fake.requests.count("describe_schedule") == count
+        assert await left_over(fake, *wanted) == []
+
+    run(story())
+
+
 def test_what_is_due_soon_is_written_and_looked_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the others make the server busy; what isn't due yet is left to a later look."""
     monkeypatch.setattr(sync_module, "EACH_WRITE", timedelta(minutes=20))

@@ -313,12 +313,21 @@ async def read_back(
 
     Updates were read back when they were written. Schedules that the list doesn't show yet
     as written are described.
+
+    Raises:
+        ServerError: The server didn't answer; the next sync checks what this one wrote.
     """
     made = {
         outcome.change.id: outcome.change for outcome in outcomes if is_read_back_later(outcome)
     }
-    ids = await _unlisted(server, project, made) if len(made) > FEW else list(made)
-    described = dict(zip(ids, await describe_all(server, ids), strict=True))
+    try:
+        ids = await _unlisted(server, project, made) if len(made) > FEW else list(made)
+        described = dict(zip(ids, await describe_all(server, ids), strict=True))
+    except ServerError as error:
+        raise ServerError(
+            f"the server took {len(made):,} changes, but they could not be read back: {error}; run "
+            "the sync again, which checks them"
+        ) from error
     return tuple(
         _checked(outcome, project, described[outcome.change.id], clock.now())
         if outcome.change.id in described
