@@ -30,14 +30,12 @@ from schedule_values import on
 from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 
-from planner.temporal.keepers import release
 from workflows.contract import (
     BOOST_WORKFLOW,
     TASK_QUEUE,
     WATCHDOG_ID,
     BoostRequest,
     Capacity,
-    ReleaseRequest,
 )
 
 WITHIN = 120.0
@@ -184,11 +182,10 @@ async def boost_in_vain(stage: Stage) -> None:
 
 
 async def revert_in_vain(stage: Stage) -> None:
-    """Boost, end that by hand, and let the Cloud API refuse the way back."""
-    await stage.boost("overdue", 600)
+    """Boost, and let the Cloud API refuse the way back."""
+    await stage.boost("overdue", 45)
     await stage.in_force("overdue", 8)
     await fails("overdue", "update", "error")(stage)
-    await release(stage.of.client, stage.namespace("overdue"), ReleaseRequest())
 
 
 def key_expires(days: int) -> Callable[[Stage], Awaitable[None]]:
@@ -462,7 +459,7 @@ async def until(
         await asyncio.wait({doing}, timeout=0.5)
         if doing.done():
             ended = min(ended, time.monotonic())
-            await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)
     await doing
     return {name: seen.get(name, float("inf")) for name in names}
 

@@ -12,8 +12,8 @@ import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -146,23 +146,26 @@ class Observed:
     prometheus: Process | None
     url: str
 
+    # One client: to make one reads all certificates, which a busy machine feels.
+    http: httpx.AsyncClient = field(default_factory=lambda: httpx.AsyncClient(trust_env=False))
+
     async def scrape(self) -> str:
         """Return what the worker serves now.
 
         Raises:
             httpx.HTTPError: It doesn't answer.
         """
-        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
-            reply = await http.get(f"http://{self.metrics}/metrics")
-            reply.raise_for_status()
-            return reply.text
+        reply = await self.http.get(f"http://{self.metrics}/metrics", timeout=3)
+        reply.raise_for_status()
+        return reply.text
 
     async def firing(self) -> set[str]:
-        """Return the names of the alerts that fire now, by Prometheus."""
-        async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
-            reply = await http.get(f"{self.url}/api/v1/alerts")
-            alerts = reply.json()["data"]["alerts"]
-        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+        """Return the names of the alerts that fire now, by Prometheus, as soon as it answers."""
+        while True:
+            with suppress(httpx.TransportError):
+                reply = await self.http.get(f"{self.url}/api/v1/alerts", timeout=10)
+                alerts = reply.json()["data"]["alerts"]
+                return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
 
 def quick_rules(text: str) -> dict[str, Any]:
@@ -249,10 +252,12 @@ async def observed(directory: Path, *, with_usage: bool = False) -> AsyncIterato
             )
             prometheus = Process("prometheus", command, directory / "prometheus.log")
             await prometheus.start()
+        client = await stack.connect()
+        of = Observed(stack, client, metrics, prometheus, f"http://127.0.0.1:{port}")
         try:
-            client = await stack.connect()
-            yield Observed(stack, client, metrics, prometheus, f"http://127.0.0.1:{port}")
+            yield of
         finally:
+            await of.http.aclose()
             if prometheus:
                 await prometheus.end()
 
