@@ -249,7 +249,7 @@ async def throttle(stage: Stage) -> None:
     await stage.of.stack.cloud.create(shop.namespace, 3)
     await stage.of.stack.cloud.load(shop.namespace, 6_000)
     opens = datetime.now(UTC).replace(microsecond=0)
-    length = 60 - opens.second + (60 if opens.second > 30 else 0)  # to the end of a minute
+    length = 60 - opens.second + (60 if opens.second > 45 else 0)  # to the end of a minute
     times = {"calendars": (on(opens),), "ahead_seconds": 0, "ttl_seconds": length}
     await shop.sync(shop.value(baseline=Capacity(3.0), tru=8, **times))
 

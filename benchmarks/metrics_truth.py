@@ -307,6 +307,21 @@ class Truth:
         """Return what was in force then."""
         return [tru for since, tru in self.capacities if since <= at or since == 0][-1]
 
+    def around(self, start: float, end: float) -> str:
+        """Return what was so from half a minute before *start* to *end*, in seconds to *end*."""
+        since = start - 30
+        changes = [f"{tru:g} TRU at {at - end:.1f}" for at, tru in self.capacities
+                   if since <= at <= end]  # fmt: skip
+        windows = [
+            f"{one.tru:g} from {one.start - end:.1f} to {one.end - end:.1f}, boost "
+            f"{one.since - end:.1f} to {one.over - end:.1f}"
+            for one in self.windows
+            if one.end >= since and one.start <= end
+        ]
+        failed = [f"{at - end:.1f}" for at in self.failed if since <= at <= end]
+        before = f"{self.capacity(since):g} TRU, then {changes}"
+        return f"round {start - end:.1f}; {before}; windows {windows}; looks failed {failed}"
+
     def moments(self, start: float, end: float) -> list[float]:
         """Return a moment of each stretch between *start* and *end* in which all stays the same."""
         late = OVERDUE_AFTER.total_seconds()
@@ -505,7 +520,8 @@ def untruths(
     found += untrue_leases(scrape, last, leases, counts)
     for namespace, its in known.items():
         if ("missed_windows", namespace) in scrape.values:
-            found += untrue_states(scrape, last, namespace, its, counts)
+            lies = untrue_states(scrape, last, namespace, its, counts)
+            found += (f"{lie}; {its.around(last, scrape.at)}" for lie in lies)
             if its.second is not None:
                 found += untrue_schedules(scrape, last, namespace, its, counts)
     for (name, namespace), value in scrape.values.items():

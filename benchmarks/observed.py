@@ -44,7 +44,7 @@ STUCK_AFTER = timedelta(seconds=2)
 
 
 AGED = "unused.a1b2c"
-"""A namespace with 8 TRU that is two hours old, where usage is scraped, too."""
+"""A namespace with 8 TRU since the hour before this one, where usage is scraped, too."""
 
 USED = ("throttled.a1b2c", AGED)
 """The namespaces whose usage is scraped."""
@@ -85,36 +85,37 @@ def have_a_bug(flag: Path) -> None:
 
 
 class AgedCloud(Simulator):
-    """A Cloud whose metrics go back: a scrape has the newest whole minute once, else an older one.
+    """A Cloud whose metrics go back to *first*: of two scrapes one has the newest whole minute.
 
-    The older ones come over and over, since a busy machine loses a scrape.
+    The other one has an older one, over and over, since a busy machine loses a scrape.
     """
 
-    def __init__(self, port: int, age: timedelta) -> None:
-        self._age = age
+    def __init__(self, port: int, first: datetime) -> None:
+        self._age = datetime.now(UTC) - first
         super().__init__(
             provisioning=1.0, check=0.2, key_rate=None, account_rate=None, port=port,
             now=lambda: datetime.now(UTC) - self._age,
         )  # fmt: skip
         self.state.usage.scrapes_an_hour = 1e9
-        self._first = self._next = self._newest = datetime.now(UTC).replace(second=0, microsecond=0)
-        self._first -= age
+        self._first = self._next = first
+        self._is_newest = False
 
     async def _handle(self, request: HttpRequest) -> HttpReply:
         self._age = timedelta()
         if request.parts[0] == "v1":
             now = datetime.now(UTC)
-            whole = now.replace(second=0, microsecond=0) - MINUTE
-            minute = whole if whole > self._newest else self._next
-            self._newest = max(self._newest, whole)
-            self._next = self._next + MINUTE if self._next < whole else self._first
-            self.state.usage.late = now - minute
+            newest = now.replace(second=0, microsecond=0) - MINUTE
+            self._is_newest = not self._is_newest
+            self.state.usage.late = now - (newest if self._is_newest else self._next)
+            if not self._is_newest:
+                self._next = self._next + MINUTE if self._next < newest else self._first
         return await super()._handle(request)
 
 
 async def simulate(port: int) -> None:
     """Be such a Cloud on *port*."""
-    cloud = AgedCloud(port, timedelta(hours=2))
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    cloud = AgedCloud(port, first)
     await cloud.create(AGED, tru=8)
     await cloud.start()
     await asyncio.Event().wait()
@@ -252,12 +253,12 @@ async def observed(directory: Path, *, with_usage: bool = False) -> AsyncIterato
             )
             prometheus = Process("prometheus", command, directory / "prometheus.log")
             await prometheus.start()
-        client = await stack.connect()
-        of = Observed(stack, client, metrics, prometheus, f"http://127.0.0.1:{port}")
         try:
-            yield of
+            client = await stack.connect()
+            of = Observed(stack, client, metrics, prometheus, f"http://127.0.0.1:{port}")
+            async with of.http:
+                yield of
         finally:
-            await of.http.aclose()
             if prometheus:
                 await prometheus.end()
 
