@@ -91,7 +91,7 @@ class AgedCloud(Simulator):
     """
 
     def __init__(self, port: int, first: datetime) -> None:
-        self._age = datetime.now(UTC) - first
+        self._age = datetime.now(UTC) - first + MINUTE  # else it lacks the first one
         super().__init__(
             provisioning=1.0, check=0.2, key_rate=None, account_rate=None, port=port,
             now=lambda: datetime.now(UTC) - self._age,
