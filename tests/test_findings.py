@@ -31,6 +31,7 @@ from workflows.contract.findings import (
     WindowRun,
     findings_of,
     state_of,
+    status_of,
 )
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
@@ -357,3 +358,23 @@ def test_a_keeper_that_has_not_looked_yet_is_not_in_order() -> None:
     assert opening.status is not None
     opening = replace(opening, status=replace(opening.status, capacity=None))
     assert state_of(findings_of(facts(keeper=opening), NOW)) == "raising"
+
+
+@pytest.mark.xfail(strict=True, reason="a keeper in fault is believed, although a later look knows")
+@pytest.mark.parametrize(
+    ("health", "held", "known", "target"),
+    [("overdue", (), 8, 3), ("uncovered", (lease(),), 3, 8)],
+)
+def test_what_a_later_look_saw_counts_for_a_keeper_in_fault(
+    health: KeeperHealth, held: tuple[Lease, ...], known: int, target: int
+) -> None:
+    """Its change came into force, and it can't see that yet: `capacity` and state must agree."""
+    one = keeper(health, *held)
+    assert one.status is not None
+    status = replace(
+        one.status, capacity=Capacity(known), target=Capacity(target), observed_at=NOW - HOUR
+    )
+    watched = NamespaceSeen(namespace="n.a", state="boosted", capacity=Capacity(target), at=NOW)
+    found = facts(keeper=replace(one, status=status), watched=watched)
+    assert status_of(found, NOW).capacity == Capacity(target)
+    assert health not in {finding.state for finding in findings_of(found, NOW)}
