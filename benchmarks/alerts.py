@@ -27,8 +27,9 @@ from git_remote import Remote
 from observed import BUG, SLOTS, Observed, observed
 from processes import BESIDE, KEY, UP_WITHIN, Process, free_port, leave, run
 from schedule_values import on
-from sync_helpers import QUIET_HOUR, Shop
+from sync_helpers import QUIET_HOUR, Shop, eventually
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
+from temporalio.common import WorkflowIDConflictPolicy
 
 from workflows.contract import (
     BOOST_WORKFLOW,
@@ -84,9 +85,17 @@ class Stage:
             ttl_seconds=seconds,
             baseline=Capacity(3.0),
         )
-        await self.of.client.start_workflow(
-            BOOST_WORKFLOW, request, id=f"boost/{namespace}/{window}", task_queue=TASK_QUEUE
-        )
+        id = f"boost/{namespace}/{window}"
+
+        async def start() -> None:
+            await self.of.client.start_workflow(
+                *(BOOST_WORKFLOW, request),
+                id=id,
+                task_queue=TASK_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+
+        await eventually(start, within=UP_WITHIN)  # a starved server denies its own namespace
 
     async def in_force(self, name: str, tru: float) -> None:
         """Wait until *tru* are in force."""
