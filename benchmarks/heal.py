@@ -253,12 +253,13 @@ class Story:
         return await self.told("12 TRU by hand, told", "the change", "raised.acct", "foreign")
 
     async def lowered_under_a_boost(self) -> Outcome:
-        """Take most of a running boost's capacity away by hand: told."""
+        """Take most of a running boost's capacity away by hand."""
         namespace = await self.create("taken")
         await self.boost(namespace, 3600)
         await self.looked_around()
         await self.cloud.foreign_change(namespace, 3)
-        return await self.told("3 TRU by hand under 8, told", "the change", namespace, "uncovered")
+        name, begin = "3 TRU by hand under 8, restored", datetime.now(UTC)
+        return await self.back(name, "the change", namespace, begin, 8)
 
     async def lowered_by_hand(self) -> Outcome:
         """Lower a quiet namespace below its declared baseline."""

@@ -1093,7 +1093,8 @@ def _short(played: Played, reckoning: Reckoning) -> list[str]:
     promised = dues(played, firm)
     for at, deed in played.done:
         if deed.what == "foreign":
-            promised = _without(promised, played.begin + at, OBSERVE_EVERY + settle)
+            noticed = story.heals or OBSERVE_EVERY  # by a round, else by the keeper itself
+            promised = _without(promised, played.begin + at, noticed + settle)
         if deed.what == "reset" or deed.what in BREAKING:  # until the repair has looked
             promised = _without(promised, played.begin + at, settle)
     for refused, mended in _refusals(played):  # then at once, and no later

@@ -30,6 +30,7 @@ from workflows.contract.findings import (
     Sighting,
     WindowRun,
     findings_of,
+    is_lowered,
     state_of,
     status_of,
 )
@@ -311,6 +312,35 @@ def test_a_capacity_that_the_watchdog_saw_under_a_boost(
         at=looked + timedelta(minutes=minutes),
     )
     assert state_of(findings_of(facts(keeper=one, watched=watched), NOW)) == state
+
+
+@pytest.mark.parametrize(
+    ("seen", "known", "minutes", "health", "is_news"),
+    [
+        pytest.param(Capacity(3), Capacity(8), 1, "ok", True, id="lowered"),
+        pytest.param(ON_DEMAND, Capacity(8), 1, "ok", True, id="set to on-demand"),
+        pytest.param(Capacity(12), Capacity(8), 1, "ok", False, id="raised: left alone"),
+        pytest.param(Capacity(3), Capacity(8), -1, "ok", False, id="the keeper has looked since"),
+        pytest.param(ON_DEMAND, ON_DEMAND, 1, "ok", False, id="the keeper knows, and leaves it"),
+        pytest.param(Capacity(3), Capacity(8), 1, "raising", False, id="the keeper is at work"),
+        pytest.param(None, Capacity(8), 1, "ok", False, id="not seen"),
+    ],
+)
+def test_a_keeper_looks_where_others_lowered(
+    seen: Capacity | None, known: Capacity, minutes: int, health: KeeperHealth, is_news: bool
+) -> None:
+    """A look is an Action: only for less than is due, and once."""
+    looked = NOW - HOUR / 4
+    one = keeper(health, lease()).status
+    assert one is not None
+    status = replace(one, observed_at=looked, capacity=known, target=Capacity(8))
+    watched = NamespaceSeen(
+        namespace="n.a",
+        state="boosted",
+        capacity=seen,
+        at=looked + timedelta(minutes=minutes),
+    )
+    assert is_lowered(watched, status) is is_news
 
 
 @pytest.mark.parametrize(

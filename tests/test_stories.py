@@ -159,7 +159,7 @@ WATCHED_FINDINGS = [(1, 95), *((441309, number) for number in (15, 46, 127))]
 """Others, told with all that stories had before there were workers."""
 
 
-WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14), (20261129, 1452), (20261131, 118)]
+WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14), (20261129, 1452), (20261131, 118), (20261203, 9848)]
 """Others, told with all that stories have."""
 
 

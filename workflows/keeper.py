@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contract import (
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
+        LOOK_SIGNAL,
         RELEASE_UPDATE,
         RETRY_SIGNAL,
         STATUS_QUERY,
@@ -166,6 +167,12 @@ class CapacityKeeper:
     @workflow.signal(name=RETRY_SIGNAL)
     def retry(self) -> None:
         """End the wait after a fault, unless that was a rate limit: it may have been mended."""
+        self._has_news = True
+
+    @workflow.signal(name=LOOK_SIGNAL)
+    def look(self) -> None:
+        """Observe the namespace at the next step, and restore what has to be in force."""
+        self._state = replace(self._state, needs_observation=True)
         self._has_news = True
 
     @workflow.query(name=STATUS_QUERY)

@@ -201,8 +201,8 @@ class KeeperState:
         target_since: Since when that is the target.
         observed_at: When the namespace was last observed.
         needs_observation: Whether the namespace has to be observed whatever is known of it:
-            the state came from a run that broke off or was reset, and anything may have been
-            set externally since.
+            the state came from a run that broke off or was reset, or the watchdog has seen less in
+            force: anything may have been set externally since.
         had_leases: Whether a lease was granted since the last observation without one.
         cancelled: Whether an operator cancelled the keeper: it only restores the baseline.
         observe_every_seconds: How often the namespace is observed while leases are active.

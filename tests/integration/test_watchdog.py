@@ -32,6 +32,7 @@ from workflows import activity_types
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import ObservedCapacity, Unauthorized
 from workflows.contract import (
+    LOOK_SIGNAL,
     TASK_QUEUE,
     WATCHDOG_ID,
     BoostRequest,
@@ -225,6 +226,35 @@ async def test_a_terminated_keeper_gets_a_successor(
         await one.ends_as(WorkflowExecutionStatus.COMPLETED)
         assert one.stage.cloud.steps == [8, None]
         assert await one.round() == []
+
+
+async def test_what_others_lower_under_a_boost_is_restored_within_a_round(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """The round has the keeper look, once; what others set above is left alone, without a look."""
+
+    async def looks(one: Scene) -> int:
+        """Return how often the keeper was told to look."""
+        events = [event async for event in one.stage.keeper.fetch_history_events()]
+        sent = [event.workflow_execution_signaled_event_attributes for event in events]
+        return sum(each.signal_name == LOOK_SIGNAL for each in sent)
+
+    async with scene(own_server, fresh) as one, one.worker():
+        assert (await one.stage.boost(8, 1)).in_force
+        await one.stage.cloud.set(Capacity(3))
+        async with asyncio.timeout(WITHIN):
+            while one.stage.cloud.capacity != Capacity(8):
+                await one.round()
+                await asyncio.sleep(0.1)
+        await one.stage.says(lambda status: status.capacity == Capacity(8))
+        before = await looks(one)
+        assert await one.round() == []
+        await one.stage.cloud.set(Capacity(12))
+        assert await one.round() == []
+        assert one.seen().capacity == Capacity(12)
+        assert await looks(one) == before
+        assert one.stage.cloud.steps == [8, 3, 8, 12]
+        await one.stage.keeper.terminate()
 
 
 async def test_a_keeper_is_queried_once_for_each_news(

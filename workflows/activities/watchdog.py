@@ -50,6 +50,7 @@ from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorize
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
+    LOOK_SIGNAL,
     RETRY_SIGNAL,
     TASK_QUEUE,
     UNFINISHED_STATUSES,
@@ -70,7 +71,14 @@ from workflows.contract import (
     lease_of,
     occurrence_of,
 )
-from workflows.contract.findings import STUCK_AFTER, Keeper, NamespaceFacts, WindowRun, status_of
+from workflows.contract.findings import (
+    STUCK_AFTER,
+    Keeper,
+    NamespaceFacts,
+    WindowRun,
+    is_lowered,
+    status_of,
+)
 from workflows.contract.fleets import KubernetesTarget
 from workflows.contract.notices import (
     KEY_EXPIRES_WITHIN,
@@ -430,9 +438,12 @@ class _Round:
 
     async def _rouse(self, namespace: str) -> None:
         """End a keeper's wait after a fault: it may have been for a worker of this Cloud API."""
+        await self._signal(namespace, RETRY_SIGNAL)
+
+    async def _signal(self, namespace: str, signal: str) -> None:
         with suppress(RPCError):  # it has ended
             await self.client.get_workflow_handle(keeper_id(namespace)).signal(
-                RETRY_SIGNAL, rpc_timeout=RPC_TIMEOUT
+                signal, rpc_timeout=RPC_TIMEOUT
             )
 
     async def _start_keeper(
@@ -538,9 +549,13 @@ class _Round:
         self.is_key_refused[name] = False
         if keeper.is_running or any(one.namespace == name for one in self.healed):
             usual = before.usual if before else None
-            self.seen[name] = NamespaceSeen(
+            now_seen = self.seen[name] = NamespaceSeen(
                 namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
+            status = await self._status_of(name, keeper) if keeper.run_id else None
+            if status and is_lowered(now_seen, status):
+                _logger.warning("the watchdog: %s: %s in force, set by others", name, seen.capacity)
+                await self._signal(name, LOOK_SIGNAL)
             return
         _log_change(before, seen)
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)

@@ -694,6 +694,14 @@ def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     return is_at_rest and watched.at > status.observed_at
 
 
+def is_lowered(watched: NamespaceSeen, status: KeeperStatus) -> bool:
+    """Tell whether less is in force than a keeper at rest knows of: it has to look again."""
+    seen = watched.capacity
+    if seen is None or status.target is None or not _is_news(watched, status):
+        return False
+    return seen != status.capacity and _size(seen) < _size(status.target)
+
+
 def _is_out_of_sight(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     """Tell whether rounds fail to see what is in force since a keeper at rest last did.
 

@@ -136,6 +136,9 @@ STATUS_QUERY = "status"
 RETRY_SIGNAL = "retry"
 """Ends a keeper's wait after a fault: what it waits for may have been mended."""
 
+LOOK_SIGNAL = "look"
+"""Has a keeper observe its namespace now: less may be in force than it knows of."""
+
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
