@@ -232,6 +232,26 @@ def test_what_happens_once_is_left_unexplained() -> None:
     assert stretch.peak == 2100
 
 
+@pytest.mark.parametrize(
+    ("days", "window", "rival"),
+    [
+        ((20, 21), "the 21st, or the business day before", "the 8th last business day"),
+        ((19, 20), "", "the 9th last business day"),
+    ],
+)
+def test_business_days_far_from_a_month_s_end_are_unusual(
+    days: tuple[int, int], window: str, rival: str
+) -> None:
+    """A day that rolls is meant rather; where that isn't clear enough, neither is written."""
+    loads = [
+        (datetime(2026, month, day, 9), 60, 1500.0) for month, day in zip((3, 4), days, strict=True)
+    ]
+    found = suggest(usage_of(loads, 60, first=date(2026, 3, 1)), NEW_YORK)
+    assert [one.evidence.rule for one in found.windows] == ([window] if window else [])
+    (one,) = found.windows or found.undecided
+    assert rival in [other for other, _ in one.evidence.same]
+
+
 def test_two_rules_that_the_history_cannot_tell_apart_are_undecided() -> None:
     """Hot on Saturday the 28th of February and of March: the 28th, or the last Saturday."""
     loads = [(datetime(2026, month, 28, 9), 60, 1500.0) for month in (2, 3)]

@@ -391,7 +391,11 @@ def _business_days() -> Iterator[DayRule]:
         yield DayRule(f"the {nth} business day", f"business-day-{number}", cost, ordinal=number)
         last = "last" if number == 1 else f"{_ordinal(number)} last"
         slug = f"business-day-minus-{number}"
-        yield DayRule(f"the {last} business day", slug, cost, ordinal=-number)
+        # Deadlines count on from a month's begin ("by the tenth business day"). Back from its end
+        # people count within the week of the close; further ones are in hardly any calendar, and
+        # name the same two or three days as a day of the month that rolls.
+        more = 1.5 if number > 5 else 0.0
+        yield DayRule(f"the {last} business day", slug, cost + more, ordinal=-number)
 
 
 def _ordinal(number: int) -> str:
