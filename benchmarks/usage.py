@@ -49,8 +49,13 @@ def processor(usage: resource.struct_rusage) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def count_memory_from_here() -> None:
+    """Let `megabytes_at_most` begin here: to write the samples takes more than to read them."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
 def megabytes_at_most() -> float:
-    """Return the most memory that this process held since it was last counted from."""
+    """Return the most memory that this process has held since then."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
@@ -96,7 +101,7 @@ async def main(namespaces: int, days: int, distinct: int) -> int:
         project = read(calendars)
         by_name = {one.namespace: one for one in project.namespaces}
         horizon = Horizon(END - timedelta(days=days), END)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # counts from here on
+        count_memory_from_here()
         before, children = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         async with prometheus(home) as url:
             begun, reading, hot = time.monotonic(), 0.0, 0
