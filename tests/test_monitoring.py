@@ -204,7 +204,12 @@ def test_a_lease_that_is_over_is_not_told_though_its_keeper_still_has_it() -> No
         details="",
     )
     facts = NamespaceFacts(namespace="n.a", keeper=Keeper("n.a", "run", True, False, status))
-    assert at(NOW, view(facts))['leases{cloud_namespace="n.a"}'] == 1
+    found = at(NOW, view(facts))
+    assert found['leases{cloud_namespace="n.a"}'] == 1
+    assert 'target_tru{cloud_namespace="n.a"}' not in found
+    status = replace(status, leases=leases[2:])
+    in_time = replace(facts, keeper=Keeper("n.a", "run", True, False, status))
+    assert at(NOW, view(in_time))['target_tru{cloud_namespace="n.a"}'] == 8
 
 
 def test_names_are_escaped() -> None:

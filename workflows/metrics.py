@@ -200,7 +200,8 @@ OF_THE_WATCHDOG = (
         "gauge",
         _NS,
         "TRU that should be in force, 0 for on-demand",
-        "where no baseline is known and no boost runs, or the keeper doesn't answer",
+        "where no baseline is known and no boost runs, or the keeper doesn't answer, or is late to "
+        "end a lease",
     ),
     Family(
         "baseline_tru",
@@ -397,7 +398,9 @@ def _of_namespace(status: NamespaceStatus, facts: NamespaceFacts, at: datetime) 
 
 
 def _of_capacity(status: NamespaceStatus, facts: NamespaceFacts, at: datetime) -> Iterator[Named]:
-    known = {"target_tru": status.target, "baseline_tru": status.baseline}
+    # A keeper that is late to end a lease doesn't know its target.
+    is_late = any(lease.until <= at for lease in status.leases)
+    known = {"target_tru": None if is_late else status.target, "baseline_tru": status.baseline}
     for name, capacity in known.items():
         if capacity is not None:
             yield name, {}, _tru(capacity)
