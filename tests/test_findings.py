@@ -390,7 +390,6 @@ def test_a_keeper_that_has_not_looked_yet_is_not_in_order() -> None:
     assert state_of(findings_of(facts(keeper=opening), NOW)) == "raising"
 
 
-@pytest.mark.xfail(strict=True, reason="a keeper in fault is believed, although a later look knows")
 @pytest.mark.parametrize(
     ("health", "held", "known", "target"),
     [("overdue", (), 8, 3), ("uncovered", (lease(),), 3, 8)],
@@ -408,3 +407,7 @@ def test_what_a_later_look_saw_counts_for_a_keeper_in_fault(
     found = facts(keeper=replace(one, status=status), watched=watched)
     assert status_of(found, NOW).capacity == Capacity(target)
     assert health not in {finding.state for finding in findings_of(found, NOW)}
+    with_floor = replace(one, status=replace(status, has_open_floors=True))
+    assert state_of(findings_of(replace(found, keeper=with_floor), NOW)) == health
+    before = replace(watched, at=NOW - 2 * HOUR)
+    assert state_of(findings_of(replace(found, watched=before), NOW)) == health

@@ -90,6 +90,7 @@ def keeper_status(state: KeeperState, now: datetime) -> KeeperStatus:
         observed_at=state.observed_at,
         released=state.released,
         cloud=state.cloud,
+        has_open_floors=any(not floor.is_settled for floor in state.floors),
     )
 
 

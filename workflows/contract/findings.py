@@ -611,7 +611,9 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
             yield Finding("unknown", "the keeper was ended by force, and what it left isn't known")
     elif keeper.is_running:
         if keeper.status.health != "ok":
-            yield Finding(keeper.status.health, keeper.status.details)
+            seen = _target_seen_since(facts, keeper.status)
+            text = f"{seen}\n{keeper.status.details}" if seen else keeper.status.details
+            yield Finding("ok" if seen else keeper.status.health, text)
         elif keeper.status.capacity is None and not (
             keeper.status.leases or keeper.status.released
         ):
@@ -623,6 +625,22 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
         yield Finding("overdue", text, repair)
     elif facts.sighting is None and facts.watched is None and keeper.status.health == "foreign":
         yield Finding("foreign", keeper.status.details)
+
+
+def _target_seen_since(facts: NamespaceFacts, status: KeeperStatus) -> str:
+    """Return that others saw the target in force after a keeper that misses it looked; else empty.
+
+    Its change came into force, and a fault keeps it from seeing that.
+    """
+    seen = facts.sighting or (None if facts.is_of_another_cloud else facts.watched)
+    if seen is None or seen.at is None or seen.capacity is None:
+        return ""
+    is_all = status.capacity != status.target and not status.has_open_floors
+    if not is_all or seen.capacity != status.target or not _is_newer(seen.at, status.observed_at):
+        return ""
+    return (
+        f"{seen.capacity} in force (seen {format_instant(seen.at.replace(microsecond=0))}), as due"
+    )
 
 
 def _of_cloud(facts: NamespaceFacts) -> Iterable[Finding]:

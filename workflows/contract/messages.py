@@ -374,7 +374,8 @@ class KeeperStatus:
     *capacity* was in force at *observed_at*; None where no worker has looked yet, or where one
     of an older release answers. *released* are leases that are refused until their end: released
     early, or skipped before they came. *cloud* is the URL of the Cloud API that its capacities
-    were requested at, empty where that isn't known.
+    were requested at, empty where that isn't known. *has_open_floors* says that the floor of a
+    pushed fleet isn't as it should be.
     """
 
     namespace: str
@@ -388,6 +389,7 @@ class KeeperStatus:
     observed_at: datetime | None = None
     released: tuple[Lease, ...] = ()
     cloud: str = ""
+    has_open_floors: bool = False
 
 
 RECORD_MEMO = "record"
