@@ -45,8 +45,20 @@ FLEET = "payments"
 BASE_FLOOR, MOST_WORKERS = 2, 30
 """The floor that a fleet has before its windows, and the most that it may have."""
 
-Extra = Literal["cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog", "workers"]
-"""What a story may have besides, each to be had or left out by itself."""
+Extra = Literal[
+    "cancel-boost",
+    "retry-after",
+    "rails",
+    "projects",
+    "follow",
+    "watchdog",
+    "workers",
+    "workers-in-each",
+]
+"""What a story may have besides, each to be had or left out by itself.
+
+``workers`` gives half of the stories a fleet, ``workers-in-each`` all others, too.
+"""
 
 EXTRAS: frozenset[Extra] = frozenset(
     {"cancel-boost", "retry-after", "rails", "projects", "follow", "watchdog", "workers"}
@@ -475,9 +487,20 @@ def _watch(rng: random.Random, story: Story) -> Story:
 
 
 def _add_workers(rng: random.Random, story: Story) -> Story:
+    """Return *story*, or half of the time with a pushed fleet."""
+    return story if rng.random() < 0.5 else _with_fleet(rng, story)
+
+
+def _add_workers_in_each(rng: random.Random, story: Story) -> Story:
+    """Return *story* with a pushed fleet, if it has none."""
+    while not any(firing.workers for firing in story.firings):
+        told = _with_fleet(rng, story)
+        story = told if any(firing.workers for firing in told.firings) else story
+    return story
+
+
+def _with_fleet(rng: random.Random, story: Story) -> Story:
     """Return *story* with a pushed fleet, mostly with trouble in the cluster."""
-    if rng.random() < 0.5:
-        return story
     counts = {firing.key: rng.choice([0, 3, 8, 20, 40]) for firing in story.firings}
     firings = tuple(replace(one, workers=counts[one.key]) for one in story.firings)
     deeds: list[Deed] = []
@@ -508,6 +531,7 @@ _ADDS: dict[Extra, Callable[[random.Random, Story], Story]] = {
     "follow": _follow,
     "watchdog": _watch,
     "workers": _add_workers,
+    "workers-in-each": _add_workers_in_each,
 }
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from conftest import binary
@@ -46,7 +47,7 @@ SEED = int(os.environ.get("STORY_SEED") or ANY)
 
 ACTIONS: frozenset[Extra] = frozenset(
     extra
-    for extra in EXTRAS
+    for extra in get_args(Extra)
     if extra in os.environ.get("STORY_ACTIONS", ",".join(EXTRAS - {"workers"})).split(",")
 )
 """What the stories have besides: ``STORY_ACTIONS=rails,follow``. Left out, all of it but workers,
