@@ -76,6 +76,7 @@ from workflows.contract.findings import (
     Keeper,
     NamespaceFacts,
     WindowRun,
+    is_less,
     is_lowered,
     status_of,
 )
@@ -552,8 +553,7 @@ class _Round:
             now_seen = self.seen[name] = NamespaceSeen(
                 namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
-            status = await self._status_of(name, keeper) if keeper.run_id else None
-            if status and is_lowered(now_seen, status):
+            if keeper.run_id and await self._is_lowered(keeper, now_seen, before):
                 _logger.warning("the watchdog: %s: %s in force, set by others", name, seen.capacity)
                 await self._signal(name, LOOK_SIGNAL)
             return
@@ -567,6 +567,21 @@ class _Round:
             self._heal(name, verdict.reconcile, verdict.details)
         judged = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
+
+    async def _is_lowered(
+        self, run: Execution, seen: NamespaceSeen, before: NamespaceSeen | None
+    ) -> bool:
+        """Tell whether the keeper's *run* has to look again: less is in force than it knows of.
+
+        The keeper is asked only where less was seen than in the round *before*.
+        """
+        assert self.of.states is not None
+        name = seen.namespace
+        state = self.of.states.known(name, run.run_id, run.events)
+        if state is None and not (before and is_less(seen.capacity, before.capacity)):
+            return False
+        status = keeper_status(state, self.moment()) if state else await self._status_of(name, run)
+        return status is not None and is_lowered(seen, status)
 
     # Floors
 

@@ -717,7 +717,12 @@ def is_lowered(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     seen = watched.capacity
     if seen is None or status.target is None or not _is_news(watched, status):
         return False
-    return seen != status.capacity and _size(seen) < _size(status.target)
+    return seen != status.capacity and is_less(seen, status.target)
+
+
+def is_less(one: Capacity | None, other: Capacity | None) -> bool:
+    """Tell whether *one* is the smaller capacity; what isn't known is not."""
+    return one is not None and other is not None and _size(one) < _size(other)
 
 
 def _is_out_of_sight(watched: NamespaceSeen, status: KeeperStatus) -> bool:
