@@ -948,11 +948,16 @@ def _workers_due(leases: Iterable[ExpectedLease]) -> int:
 
 
 def floor_changes(floors: Iterable[FloorRecord]) -> list[FloorRecord]:
-    """Return *floors* without patches by others to what was there: those change no object."""
+    """Return *floors* as the object tells them.
+
+    A patch by others to what was there changes nothing; one back to what the planner's mark says
+    makes the floor the planner's again.
+    """
     found: list[FloorRecord] = []
     for record in floors:
+        own = [one.floor for one in found if not one.by_others][-1:]
         if not (record.by_others and found and found[-1].floor == record.floor):
-            found.append(record)
+            found.append(replace(record, by_others=record.by_others and own != [record.floor]))
     return found
 
 

@@ -384,6 +384,9 @@ def test_who_patches_a_floor_to_what_it_is_changes_nothing() -> None:
     other = replace(same, floor=25)
     assert floor_changes([base, ours, same]) == [base, ours]
     assert floor_changes([base, ours, other]) == [base, ours, other]
+    back = replace(same, at=timedelta(minutes=3))
+    is_ours = replace(back, by_others=False)
+    assert floor_changes([base, ours, other, back]) == [base, ours, other, is_ours]
 
 
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
