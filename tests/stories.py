@@ -948,16 +948,11 @@ def _workers_due(leases: Iterable[ExpectedLease]) -> int:
 
 
 def floor_changes(floors: Iterable[FloorRecord]) -> list[FloorRecord]:
-    """Return *floors* as the object tells them.
-
-    A patch by others to what was there changes nothing; one back to what the planner's mark says
-    makes the floor the planner's again.
-    """
+    """Return *floors* without patches by others to what was there: those change no object."""
     found: list[FloorRecord] = []
     for record in floors:
-        own = [one.floor for one in found if not one.by_others][-1:]
         if not (record.by_others and found and found[-1].floor == record.floor):
-            found.append(replace(record, by_others=record.by_others and own != [record.floor]))
+            found.append(record)
     return found
 
 
@@ -975,7 +970,8 @@ def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
         theirs = [one.floor for one in played.floors if one.by_others and one.at <= record.at]
         if record.floor < min(theirs):
             found.append(f"{record.at}: the floor is set to {record.floor}, below the baseline")
-        if before.by_others and record.floor < before.floor and before.floor > BASE_FLOOR:
+        is_theirs = before.by_others and not _is_marked(played.floors, before)
+        if is_theirs and record.floor < before.floor and before.floor > BASE_FLOOR:
             found.append(f"{record.at}: {before.floor}, which others set, is lowered")
         running = [one for one in leases if one.requested <= record.at]
         if record.floor not in theirs and record.floor > _most_due(
@@ -983,6 +979,12 @@ def _broken_floors(played: Played, reckoning: Reckoning) -> list[str]:
         ):
             found.append(f"{record.at}: the floor is {record.floor}, more than is due")
     return [*found, *_floors_missing(played, leases), *_floor_not_back(played)]
+
+
+def _is_marked(floors: Iterable[FloorRecord], record: FloorRecord) -> bool:
+    """Tell whether *record* is what the planner set last: its mark says so, whoever wrote it."""
+    own = [one.floor for one in floors if not one.by_others and one.at < record.at]
+    return own[-1:] == [record.floor]
 
 
 def _most_due(leases: list[ExpectedLease], since: timedelta, until: timedelta) -> int:

@@ -384,9 +384,31 @@ def test_who_patches_a_floor_to_what_it_is_changes_nothing() -> None:
     other = replace(same, floor=25)
     assert floor_changes([base, ours, same]) == [base, ours]
     assert floor_changes([base, ours, other]) == [base, ours, other]
-    back = replace(same, at=timedelta(minutes=3))
-    is_ours = replace(back, by_others=False)
-    assert floor_changes([base, ours, other, back]) == [base, ours, other, is_ours]
+
+
+@pytest.mark.parametrize(("back", "is_broken"), [(30, False), (28, True)])
+def test_who_patches_a_floor_back_to_the_planners_mark_gives_it_back(
+    back: int, is_broken: bool
+) -> None:
+    """The planner's way down starts from its own mark; another floor is theirs, and stays."""
+    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
+    boost = Firing(
+        window="boost",
+        nominal=5 * minute,
+        ahead=timedelta(),
+        length=30 * minute,
+        tru=2,
+        workers=30,
+    )
+    steps = [(0, 2, True), (5, 30, False), (36, 25, True), (37, back, True), (38, 2, False)]
+    played = Played(
+        two_tru_story(boost),
+        begin,
+        history=[CapacityRecord(begin, Capacity(2))],
+        floors=[FloorRecord(at * minute, floor, by_others=by) for at, floor, by in steps],
+    )
+    lowered = f"0:38:00: {back}, which others set, is lowered"
+    assert (lowered in broken_promises(played)) is is_broken
 
 
 def test_a_cancel_was_late_if_it_changed_nothing() -> None:
