@@ -320,6 +320,8 @@ def test_a_capacity_that_the_watchdog_saw_under_a_boost(
         pytest.param(Capacity(3), Capacity(8), 1, "ok", True, id="lowered"),
         pytest.param(ON_DEMAND, Capacity(8), 1, "ok", True, id="set to on-demand"),
         pytest.param(Capacity(12), Capacity(8), 1, "ok", False, id="raised: left alone"),
+        pytest.param(ON_DEMAND, Capacity(12), 1, "foreign", True, id="raised, then lowered"),
+        pytest.param(Capacity(12), Capacity(12), 1, "foreign", False, id="raised, and known"),
         pytest.param(Capacity(3), Capacity(8), -1, "ok", False, id="the keeper has looked since"),
         pytest.param(ON_DEMAND, ON_DEMAND, 1, "ok", False, id="the keeper knows, and leaves it"),
         pytest.param(Capacity(3), Capacity(8), 1, "raising", False, id="the keeper is at work"),

@@ -708,7 +708,8 @@ def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     """Tell whether the watchdog saw a capacity that a keeper at rest doesn't know of yet."""
     if watched.capacity is None or watched.at is None or status.observed_at is None:
         return False
-    is_at_rest = status.target is not None and status.health == "ok"
+    is_left_alone = status.health == "foreign" and watched.capacity != status.capacity
+    is_at_rest = status.target is not None and (status.health == "ok" or is_left_alone)
     return is_at_rest and watched.at > status.observed_at
 
 
