@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, get_origin
 
 from temporalio.api.command.v1 import (
     Command,
@@ -66,6 +66,8 @@ from workflows.contract.findings import USUAL_THRESHOLDS, UsageThresholds
 from workflows.contract.fleets import DeclaredFleet
 from workflows.contract.follow import FOLLOW_SIGNAL, FOLLOW_WORKFLOW, FollowRecord
 from workflows.contract.notices import NoticeTarget
+
+T = TypeVar("T")
 
 LOCK_WORKFLOW = "PlannerSync"
 NO_WORKER_QUEUE = "planner-sync"
@@ -442,49 +444,47 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
     except Exception:  # other clients may start a workflow under this id: ignore its input
         fingerprints, pauses, digests, source, zones, commit = {}, {}, {}, None, {}, ""
     run = started.original_execution_run_id
-    targets = await _targets_in(started.memo, server)
-    thresholds = await _thresholds_in(started.memo, server)
-    fleets = await _fleets_in(started.memo, server)
+    memo = await _read_memo(started.memo, server)
     continues = started.task_queue.name == last_applied_id(project)  # else of another release
     record = LastApplied(
-        *(fingerprints, pauses, digests, source, zones, targets, thresholds, fleets, commit, run),
-        continues,
+        *(fingerprints, pauses, digests, source, zones),
+        targets=memo.targets,
+        thresholds=memo.thresholds,
+        fleets=memo.fleets,
+        commit=commit,
+        version=run,
+        continues=continues,
     )
     is_old = now - event.event_time.ToDatetime(tzinfo=UTC) > EXPIRES_AFTER
     return replace(record, fingerprints={}) if is_old and record.is_complete else record
 
 
-async def _targets_in(memo: Memo, server: Server) -> tuple[NoticeTarget, ...]:
-    """Return the targets in the *memo* of a record; none where another release wrote it."""
-    if (payload := memo.fields.get(TARGETS_MEMO)) is None:
-        return ()
-    try:
-        (found,) = await server.converter.decode([payload], [list[NoticeTarget]])
-    except Exception:  # other clients may start a workflow under this id, too
-        return ()
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class _InMemo:
+    """What of a record is in its memo, which a list of the records shows, too."""
+
+    targets: tuple[NoticeTarget, ...] = ()
+    thresholds: UsageThresholds = USUAL_THRESHOLDS
+    fleets: tuple[DeclaredFleet, ...] = ()
 
 
-async def _thresholds_in(memo: Memo, server: Server) -> UsageThresholds:
-    """Return the thresholds in the *memo* of a record; the usual ones without any."""
-    if (payload := memo.fields.get(THRESHOLDS_MEMO)) is None:
-        return USUAL_THRESHOLDS
-    try:
-        (found,) = await server.converter.decode([payload], [UsageThresholds])
-    except Exception:  # other clients may start a workflow under this id, too
-        return USUAL_THRESHOLDS
-    return found if isinstance(found, UsageThresholds) else USUAL_THRESHOLDS
+async def _read_memo(memo: Memo, server: Server) -> _InMemo:
+    """Return what is in the *memo* of a record, as without it where it can't be read."""
 
+    async def read(name: str, kind: type[T], default: T) -> T:
+        if (payload := memo.fields.get(name)) is None:
+            return default
+        try:
+            (found,) = await server.converter.decode([payload], [kind])
+        except Exception:  # other clients may start a workflow under this id, too
+            return default
+        return found if isinstance(found, get_origin(kind) or kind) else default
 
-async def _fleets_in(memo: Memo, server: Server) -> tuple[DeclaredFleet, ...]:
-    """Return the fleets in the *memo* of a record; none without any."""
-    if (payload := memo.fields.get(FLEETS_MEMO)) is None:
-        return ()
-    try:
-        (found,) = await server.converter.decode([payload], [list[DeclaredFleet]])
-    except Exception:  # other clients may start a workflow under this id, too
-        return ()
-    return tuple(found)
+    return _InMemo(
+        tuple(await read(TARGETS_MEMO, list[NoticeTarget], [])),
+        await read(THRESHOLDS_MEMO, UsageThresholds, USUAL_THRESHOLDS),
+        tuple(await read(FLEETS_MEMO, list[DeclaredFleet], [])),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,12 +513,12 @@ async def fetch_of_projects(server: Server) -> OfProjects:
     fleets: dict[tuple[str, str], tuple[datetime, DeclaredFleet]] = {}
     try:
         async for record in server.client.list_workflows(query, rpc_timeout=REQUEST_TIMEOUT):
-            targets = await _targets_in(record.raw_info.memo, server)
-            found |= {one.id: one for one in targets if last_applied_id(one.project) == record.id}
-            said = await _thresholds_in(record.raw_info.memo, server)
-            if said != USUAL_THRESHOLDS:
-                thresholds[record.id.removeprefix(prefix)] = said
-            for one in await _fleets_in(record.raw_info.memo, server):
+            memo = await _read_memo(record.raw_info.memo, server)
+            own = (one for one in memo.targets if last_applied_id(one.project) == record.id)
+            found |= {one.id: one for one in own}
+            if memo.thresholds != USUAL_THRESHOLDS:
+                thresholds[record.id.removeprefix(prefix)] = memo.thresholds
+            for one in memo.fleets:
                 key, written = (one.namespace, one.fleet.name), (record.start_time, one)
                 if last_applied_id(one.project) == record.id:
                     fleets[key] = max(fleets.get(key, written), written, key=lambda each: each[0])
