@@ -223,15 +223,7 @@ class PrometheusSource:
             *(read_piece(namespace, at, min(at + PIECE, last), warnings) for at in marks)
         )
         read = _Read.of(series for piece in pieces for series in piece)
-        usage = build_usage(
-            namespace,
-            first,
-            last,
-            actions=read.limit("actions"),
-            tru=read.merged(TRU_METRIC, "max"),
-            requests=read.limit("requests") if read.has("requests") else None,
-            operations=read.limit("operations") if read.has("operations") else None,
-        )
+        usage = read.usage(namespace, first, last)
         return with_notes(usage, (*read.notes(), *sorted(warnings)))
 
     async def demand(self, namespace: str, start: datetime, end: datetime) -> Usage:
@@ -266,14 +258,7 @@ class PrometheusSource:
             *(self._piece(namespace, metrics, *span, warnings) for span in spans)
         )
         read = _Read.of(series for piece in found for series in piece)
-        usage = build_usage(
-            namespace,
-            start,
-            end,
-            actions=read.limit("actions"),
-            requests=read.limit("requests") if read.has("requests") else None,
-            operations=read.limit("operations") if read.has("operations") else None,
-        )
+        usage = read.usage(namespace, start, end)
         hours.write_into(usage)
         return with_notes(usage, (*read.notes(), *sorted(warnings)))
 
@@ -573,6 +558,18 @@ class _Read:
                 found.doubled += len(minutes) - len(np.unique(minutes))
             found.series.setdefault(metric, []).append(joined)
         return found
+
+    def usage(self, namespace: str, start: datetime, end: datetime) -> Usage:
+        """Return the usage of *namespace* in ``[start, end)`` as these series have it."""
+        return build_usage(
+            namespace,
+            start,
+            end,
+            actions=self.limit("actions"),
+            tru=self.merged(TRU_METRIC, "max"),
+            requests=self.limit("requests") if self.has("requests") else None,
+            operations=self.limit("operations") if self.has("operations") else None,
+        )
 
     def has(self, limit: str) -> bool:
         """Whether there is anything of *limit*."""
