@@ -413,3 +413,5 @@ def test_what_a_later_look_saw_counts_for_a_keeper_in_fault(
     assert state_of(findings_of(replace(found, keeper=with_floor), NOW)) == health
     before = replace(watched, at=NOW - 2 * HOUR)
     assert state_of(findings_of(replace(found, watched=before), NOW)) == health
+    in_doubt = replace(one, status=replace(status, health="unknown"))
+    assert state_of(findings_of(replace(found, keeper=in_doubt), NOW)) == "unknown"

@@ -308,10 +308,10 @@ async def metrics_endpoint(host: str, port: int, exporter: Exporter) -> AsyncIte
 
 REPLICAS_WITHIN = 0.5
 """Seconds that a scrape waits for how many replicas fleets should have. That takes the Temporal
-server, which may stand still; what the worker knows by itself must be told then, too."""
+server, which may stand still; what the worker knows by itself has to be exported then, too."""
 
 REPLICAS_FOR = timedelta(minutes=2)
-"""How long what was answered last is told where a scrape gets no answer in time."""
+"""How long the last answer is exported where a scrape gets no other in time."""
 
 FleetAnswers = list[tuple[DeclaredFleet, Answer]]
 

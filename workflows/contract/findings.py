@@ -628,15 +628,20 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
 
 
 def _target_seen_since(facts: NamespaceFacts, status: KeeperStatus) -> str:
-    """Return that others saw the target in force after a keeper that misses it looked; else empty.
+    """Return that its target was seen in force since a keeper looked, which misses it; else empty.
 
     Its change came into force, and a fault keeps it from seeing that.
     """
     seen = facts.sighting or (None if facts.is_of_another_cloud else facts.watched)
     if seen is None or seen.at is None or seen.capacity is None:
         return ""
-    is_all = status.capacity != status.target and not status.has_open_floors
-    if not is_all or seen.capacity != status.target or not _is_newer(seen.at, status.observed_at):
+    misses_it = status.capacity != status.target and not status.has_open_floors
+    if (
+        status.health == "unknown"
+        or not misses_it
+        or seen.capacity != status.target
+        or not _is_newer(seen.at, status.observed_at)
+    ):
         return ""
     return (
         f"{seen.capacity} in force (seen {format_instant(seen.at.replace(microsecond=0))}), as due"
@@ -708,17 +713,15 @@ def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     """Tell whether the watchdog saw a capacity that a keeper at rest doesn't know of yet."""
     if watched.capacity is None or watched.at is None or status.observed_at is None:
         return False
-    is_left_alone = status.health == "foreign" and watched.capacity != status.capacity
-    is_at_rest = status.target is not None and (status.health == "ok" or is_left_alone)
-    return is_at_rest and watched.at > status.observed_at
+    has_changed = watched.capacity != status.capacity
+    is_at_rest = status.health == "ok" or (status.health == "foreign" and has_changed)
+    return is_at_rest and status.target is not None and watched.at > status.observed_at
 
 
 def is_lowered(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     """Tell whether less is in force than a keeper at rest knows of: it has to look again."""
     seen = watched.capacity
-    if seen is None or status.target is None or not _is_news(watched, status):
-        return False
-    return seen != status.capacity and is_less(seen, status.target)
+    return _is_news(watched, status) and seen != status.capacity and is_less(seen, status.target)
 
 
 def is_less(one: Capacity | None, other: Capacity | None) -> bool:
