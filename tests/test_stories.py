@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from conftest import binary
@@ -175,6 +175,16 @@ async def test_what_was_found_stays_mended() -> None:
     await play([*first, *later, *watched, *workers])
 
 
+MINUTE = timedelta(minutes=1)
+BEGIN = datetime(2027, 1, 15, tzinfo=UTC)
+
+
+def played_with(story: Story, held: dict[int, float | None], **known: Any) -> Played:
+    """Return *story* as played from `BEGIN` on, with the TRU *held* from each minute on."""
+    history = [CapacityRecord(BEGIN + at * MINUTE, Capacity(tru)) for at, tru in held.items()]
+    return Played(story, BEGIN, history=history, **known)
+
+
 def two_tru_story(*firings: Firing) -> Story:
     """Return a story of *firings* at a namespace with 2 TRU, which its calendar declares."""
     two = Capacity(2)
@@ -195,34 +205,25 @@ def test_a_window_has_what_either_reckoning_grants(
     tru: int, missed: set[str], is_told: bool
 ) -> None:
     """Whether a keeper at rest still knows its rails depends on the moment; less is missed."""
-    minute = timedelta(minutes=1)
     scheduled = Firing(
         window="scheduled",
-        nominal=10 * minute,
-        ahead=10 * minute,
-        length=20 * minute,
+        nominal=10 * MINUTE,
+        ahead=10 * MINUTE,
+        length=20 * MINUTE,
         tru=4,
         rails=Rails(allowed=(2, 4, 8)),
         revision=1,
     )
     hand = Firing(
         window="hand",
-        nominal=60 * minute,
+        nominal=60 * MINUTE,
         ahead=timedelta(),
-        length=30 * minute,
+        length=30 * MINUTE,
         tru=6,
         by="somebody",
     )
-    begin = datetime(2027, 1, 15, tzinfo=UTC)
-    played = Played(
-        two_tru_story(scheduled, hand),
-        begin,
-        missed=missed,
-        history=[
-            CapacityRecord(begin + at * minute, Capacity(held))
-            for at, held in ((-1, 2), (10, 4), (40, 2), (60, tru), (90, 2))
-        ],
-    )
+    held = {-1: 2, 10: 4, 40: 2, 60: tru, 90: 2}
+    played = played_with(two_tru_story(scheduled, hand), held, missed=missed)
     assert any(one.startswith("nobody says") for one in broken_promises(played)) is not is_told
 
 
@@ -239,19 +240,17 @@ def test_what_others_set_at_rest_is_the_baseline(
     set_before: int | None, tru: int, is_too_much: bool, is_too_little: bool
 ) -> None:
     """Without a declaration a keeper starts from what it finds, and comes back to it."""
-    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
     hand = Firing(
         window="hand",
-        nominal=15 * minute,
+        nominal=15 * MINUTE,
         ahead=timedelta(),
-        length=30 * minute,
+        length=30 * MINUTE,
         tru=3,
         by="somebody",
     )
-    before = Capacity(set_before)
-    foreign = Deed(7 * minute, "foreign", tru=before.tru)
-    held = [(-1, ON_DEMAND), (7, before), (15, Capacity(tru)), (45, before)]
-    played = Played(
+    foreign = Deed(7 * MINUTE, "foreign", tru=set_before)
+    held = {-1: None, 7: set_before, 15: tru, 45: set_before}
+    played = played_with(
         Story(
             seed=0,
             number=0,
@@ -260,13 +259,12 @@ def test_what_others_set_at_rest_is_the_baseline(
             on_demand_aps=1800.0,
             firings=(hand,),
         ),
-        begin,
+        held,
         done=[] if set_before is None else [(foreign.at, foreign)],
-        foreign=[] if set_before is None else [begin + foreign.at],
-        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+        foreign=[] if set_before is None else [BEGIN + foreign.at],
     )
     assert any("was due" in one for one in broken_promises(played)) is is_too_much
-    assert is_unready(played, 20 * minute, Capacity(tru)) is is_too_little
+    assert is_unready(played, 20 * MINUTE, Capacity(tru)) is is_too_little
 
 
 @pytest.mark.parametrize(("is_started", "is_too_much"), [(True, False), (False, True)])
@@ -274,27 +272,24 @@ def test_a_boost_terminated_at_once_may_have_declared_nothing(
     is_started: bool, is_too_much: bool
 ) -> None:
     """The watchdog starts one again whose lease isn't held: until then its rails may be unknown."""
-    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
     killed = Firing(
         window="killed",
-        nominal=10 * minute,
-        ahead=10 * minute,
-        length=60 * minute,
+        nominal=10 * MINUTE,
+        ahead=10 * MINUTE,
+        length=60 * MINUTE,
         tru=6,
         rails=Rails(allowed=(3, 6, 10), max_tru=6),
         revision=1,
     )
-    hand = replace(killed, window="hand", nominal=12 * minute, tru=10, by="somebody")
-    hand = replace(hand, ahead=timedelta(), length=30 * minute)
+    hand = replace(killed, window="hand", nominal=12 * MINUTE, tru=10, by="somebody")
+    hand = replace(hand, ahead=timedelta(), length=30 * MINUTE)
     deed = Deed(killed.nominal, "terminate-boost", "killed", of=killed)
-    none = Capacity(2)
-    held = [(-1, none), (12, Capacity(10)), (42, Capacity(6)), (80, none)]
-    played = Played(
+    held = {-1: 2, 12: 10, 42: 6, 80: 2}
+    played = played_with(
         two_tru_story(killed, hand),
-        begin,
-        started=[(15 * minute, killed)] if is_started else [],
+        held,
+        started=[(15 * MINUTE, killed)] if is_started else [],
         done=[(deed.at, deed)],
-        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
     )
     assert any("at most was due" in one for one in broken_promises(played)) is is_too_much
 
@@ -312,21 +307,17 @@ def test_what_others_set_under_a_boost_goes_at_its_end_or_once_the_key_is_mended
     is_refused: bool, back: int, is_broken: bool
 ) -> None:
     """On a declared baseline; nothing can be changed with a key that is refused."""
-    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
     boost = Firing(
-        window="boost", nominal=15 * minute, ahead=timedelta(), length=30 * minute, tru=3
+        window="boost", nominal=15 * MINUTE, ahead=timedelta(), length=30 * MINUTE, tru=3
     )
-    deeds = [Deed(20 * minute, "foreign", tru=8.0)]
+    deeds = [Deed(20 * MINUTE, "foreign", tru=8.0)]
     if is_refused:
-        deeds += [Deed(40 * minute, "refuse-key"), Deed(69 * minute, "mend-key")]
-    two = Capacity(2)
-    held = [(-1, two), (15, Capacity(3)), (20, Capacity(8)), (back, two)]
-    played = Played(
+        deeds += [Deed(40 * MINUTE, "refuse-key"), Deed(69 * MINUTE, "mend-key")]
+    played = played_with(
         two_tru_story(boost),
-        begin,
+        {-1: 2, 15: 3, 20: 8, back: 2},
         done=[(deed.at, deed) for deed in deeds],
-        foreign=[begin + 20 * minute],
-        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
+        foreign=[BEGIN + 20 * MINUTE],
     )
     assert any("was due" in one for one in broken_promises(played)) is is_broken
 
@@ -337,38 +328,34 @@ def test_of_boosts_started_at_one_instant_any_may_declare_first(
     is_first: bool, tru: int, is_broken: bool
 ) -> None:
     """Two projects declare one namespace: the rails of the boost that comes first hold."""
-    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
     wide = Firing(
         window="wide",
-        nominal=10 * minute,
+        nominal=10 * MINUTE,
         ahead=timedelta(),
-        length=30 * minute,
+        length=30 * MINUTE,
         tru=6,
         project="a",
         is_lost=True,
     )
     tight = replace(wide, window="tight", tru=1, project="b", rails=Rails(max_tru=4))
-    started = [(12 * minute, wide), (12 * minute, tight)]
-    held = [(-1, Capacity(2)), (12, Capacity(tru)), (40, Capacity(2))]
-    played = Played(
+    started = [(12 * MINUTE, wide), (12 * MINUTE, tight)]
+    played = played_with(
         two_tru_story(wide, tight),
-        begin,
+        {-1: 2, 12: tru, 40: 2},
         started=started if is_first else started[::-1],
-        history=[CapacityRecord(begin + at * minute, capacity) for at, capacity in held],
     )
     assert any(" due" in one for one in broken_promises(played)) is is_broken
 
 
 def test_of_the_other_project_the_newest_declaration_counts() -> None:
     """A boost with an older one that comes later, again, doesn't bring that back."""
-    minute = timedelta(minutes=1)
-    one = Firing(window="one", nominal=minute, ahead=timedelta(), length=5 * minute, tru=2)
+    one = Firing(window="one", nominal=MINUTE, ahead=timedelta(), length=5 * MINUTE, tru=2)
     ours = replace(one, project="b", revision=3)
-    theirs = replace(one, window="two", length=60 * minute, project="a", revision=5)
-    last = replace(one, window="last", nominal=20 * minute, length=10 * minute, project="b")
+    theirs = replace(one, window="two", length=60 * MINUTE, project="a", revision=5)
+    last = replace(one, window="last", nominal=20 * MINUTE, length=10 * MINUTE, project="b")
     reckoning = Reckoning(forgets=False)
     for at, firing in ((1, ours), (2, theirs), (3, replace(theirs, revision=2)), (20, last)):
-        reckoning.fires(firing, at * minute)
+        reckoning.fires(firing, at * MINUTE)
     assert [(lease.window, lease.revision) for lease in reckoning.all] == [
         ("one", 3),
         ("two", 3),
@@ -391,21 +378,19 @@ def test_who_patches_a_floor_back_to_the_planners_mark_gives_it_back(
     back: int, is_broken: bool
 ) -> None:
     """The planner's way down starts from its own mark; another floor is theirs, and stays."""
-    minute, begin = timedelta(minutes=1), datetime(2027, 1, 15, tzinfo=UTC)
     boost = Firing(
         window="boost",
-        nominal=5 * minute,
+        nominal=5 * MINUTE,
         ahead=timedelta(),
-        length=30 * minute,
+        length=30 * MINUTE,
         tru=2,
         workers=30,
     )
     steps = [(0, 2, True), (5, 30, False), (36, 25, True), (37, back, True), (38, 2, False)]
-    played = Played(
+    played = played_with(
         two_tru_story(boost),
-        begin,
-        history=[CapacityRecord(begin, Capacity(2))],
-        floors=[FloorRecord(at * minute, floor, by_others=by) for at, floor, by in steps],
+        {0: 2},
+        floors=[FloorRecord(at * MINUTE, floor, by_others=by) for at, floor, by in steps],
     )
     lowered = f"0:38:00: {back}, which others set, is lowered"
     assert (lowered in broken_promises(played)) is is_broken
