@@ -345,14 +345,23 @@ class Truth:
         )
 
     def is_overdue(self, at: float, *, surely: bool) -> bool:
-        """Tell whether no window had been open for too long, and the baseline wasn't in force."""
+        """Tell whether an ended window's capacity was up for too long; *surely* with none open."""
         margin = KNOWN_WITHIN if surely else -CLOCK
         begun = [one for one in self.windows if one.since <= at]
-        if not begun or any(one.start <= at < one.end + margin for one in begun):
-            return False
-        is_late = at - max(one.end for one in begun) > OVERDUE_AFTER.total_seconds() + margin
+        open_now = [one.tru for one in begun if one.start <= at < one.end + margin]
+        late = OVERDUE_AFTER.total_seconds() + margin
+        ended = [one.end for one in begun if one.end + late < at]
         tru = self.capacity(at)
-        return is_late and (tru in OWN if surely else tru != BASELINE)
+        if surely:
+            return bool(begun) and not open_now and len(ended) == len(begun) and tru in OWN
+        return bool(ended) and (tru > max(open_now) if open_now else tru != BASELINE)
+
+    def is_unseen(self, at: float, seen: float | None) -> bool:
+        """Tell whether nobody, whose last look was *seen*, saw what an ended window left behind."""
+        late = OVERDUE_AFTER.total_seconds() - CLOCK
+        news = [one.end for one in self.windows if one.end + late < at]
+        news += [since for since, _ in self.capacities if news and since <= at]
+        return bool(news) and (seen is None or seen < max(news) + SLACK)
 
     def missed(self, start: float, end: float, kept: float) -> tuple[int, int]:
         """Return how many missed windows must be told in a round from *start* to *end*, and may."""
@@ -450,6 +459,8 @@ def untrue_states(
     paused = truth.paused(last - LISTED_WITHIN, end)
     must |= {"missed": least > 0, "paused": paused == {True}}
     may |= {"missed": most > 0, "paused": True in paused}
+    seen = scrape.values.get(("actual_seen_timestamp_seconds", name))
+    may["overdue"] |= truth.is_unseen(end, seen)
     was_foreign = any(at <= end for at in truth.foreign)
     is_beside = any(truth.capacity(at) != BASELINE for at in moments)
     just_begun = any(start - KNOWN_WITHIN <= one.since <= end for one in truth.windows)

@@ -394,7 +394,11 @@ def test_a_keeper_that_has_not_looked_yet_is_not_in_order() -> None:
 
 @pytest.mark.parametrize(
     ("health", "held", "known", "target"),
-    [("overdue", (), 8, 3), ("uncovered", (lease(),), 3, 8)],
+    [
+        pytest.param("overdue", (), 8, 3, id="it is down"),
+        pytest.param("overdue", (), 3, 3, id="it never was up"),
+        pytest.param("uncovered", (lease(),), 3, 8, id="it is up"),
+    ],
 )
 def test_what_a_later_look_saw_counts_for_a_keeper_in_fault(
     health: KeeperHealth, held: tuple[Lease, ...], known: int, target: int

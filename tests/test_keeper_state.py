@@ -306,6 +306,9 @@ def going_down(since: float) -> KeeperState:
 
 
 EIGHT = Capacity(8)
+COVERED_FOR_LONG = state(
+    ending(3600), in_force=EIGHT, last_target=EIGHT, target_since=NOW - HOUR, requested=(EIGHT,)
+)
 
 
 @pytest.mark.parametrize(
@@ -338,6 +341,33 @@ EIGHT = Capacity(8)
             state(ending(3600), in_force=EIGHT, last_target=EIGHT, target_since=NOW - HOUR),
             "ok",
             id="open and covered for an hour",
+        ),
+        pytest.param(
+            replace(COVERED_FOR_LONG, needs_observation=True), "ok", id="others may have lowered it"
+        ),
+        pytest.param(
+            replace(COVERED_FOR_LONG, pending=(EIGHT,)), "ok", id="its own change is under way"
+        ),
+        pytest.param(
+            replace(COVERED_FOR_LONG, pending=(Capacity(12),)), "overdue", id="12 TRU may yet come"
+        ),
+        pytest.param(
+            replace(COVERED_FOR_LONG, in_force=Capacity(12), requested=(Capacity(12),)),
+            "overdue",
+            id="12 TRU since an hour too long",
+        ),
+        pytest.param(
+            replace(going_down(-601), last_target=EIGHT), "reverting", id="up for long, down now"
+        ),
+        pytest.param(
+            replace(going_down(-600), in_force=ON_DEMAND, pending=(EIGHT,)),
+            "reverting",
+            id="never up, its raise may yet come",
+        ),
+        pytest.param(
+            replace(going_down(-601), in_force=ON_DEMAND, pending=(EIGHT,)),
+            "overdue",
+            id="never up, its raise may yet come, for long",
         ),
     ],
 )

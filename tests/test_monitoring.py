@@ -310,6 +310,15 @@ MISSED = replace(
     windows=[metrics_truth.Window(tru=8, start=1000, end=1040, since=1000, over=1040)],
     pauses=[(1000, 1001, True), (1020, 1021, False)],
 )
+DOWN = replace(OVERDUE, capacities=[(0, 3), (1000, 8), (1015, 3)])
+SHARE = replace(
+    OVERDUE,
+    windows=[
+        *OVERDUE.windows,
+        metrics_truth.Window(tru=6, start=1000, end=1100, since=1000, over=1002),
+    ],
+)
+SEEN = "actual_seen_timestamp_seconds"
 NEXT = {"next_start_timestamp_seconds": 1095, "next_firing_timestamp_seconds": 1085}
 IS_PAUSED = {"findings/paused": 1, "paused_schedules/operator": 1}
 
@@ -344,6 +353,26 @@ IS_PAUSED = {"findings/paused": 1, "paused_schedules/operator": 1}
                 {"next_start_timestamp_seconds": 1155},
                 {"next_firing_timestamp_seconds": 1095},
             ],
+        ),
+        (
+            DOWN,
+            {"findings/overdue": 1, "state/overdue": 1, SEEN: 1012, **NEXT},
+            [{SEEN: 1016}, {SEEN: 1049}],
+        ),
+        (
+            DOWN,
+            {"state/ok": 1, SEEN: 1049, **NEXT},
+            [{"findings/overdue": 1, "state/overdue": 1, "state/ok": 0}],
+        ),
+        (
+            SHARE,
+            {"findings/overdue": 1, "state/overdue": 1, SEEN: 1049, **NEXT},
+            [{"findings/uncovered": 1, "state/uncovered": 1, "state/overdue": 0}],
+        ),
+        (
+            replace(SHARE, capacities=[(0, 3), (1000, 8), (1015, 6)]),
+            {"state/ok": 1, SEEN: 1049, **NEXT},
+            [{"findings/overdue": 1, "state/overdue": 1, "state/ok": 0}],
         ),
         (
             MISSED,

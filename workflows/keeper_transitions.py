@@ -425,9 +425,29 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
         return "overdue" if now - since > REVERT_DEADLINE else "reverting"
     if known.is_settled:
         return "foreign" if any(one.foreign for one in known.floors) else "ok"
-    ended = [lease.until for lease in state.leases if lease.until <= now]
-    reverting_since = min([*ended, state.target_since or now])
-    return "overdue" if now - reverting_since > REVERT_DEADLINE else "reverting"
+    if known.leases and not _may_exceed_target(known):
+        return "ok"  # only to be observed again: others may have lowered it
+    return "overdue" if now - _reverting_since(state, known, now) > REVERT_DEADLINE else "reverting"
+
+
+def _may_exceed_target(state: KeeperState) -> bool:
+    """Tell whether more than the target is in force, or may come to be by a pending change."""
+    due = state.aps_of(state.target.capacity)
+    known = (*([] if state.in_force is None else [state.in_force]), *state.pending)
+    return any(state.aps_of(one) > due for one in known)
+
+
+def _reverting_since(state: KeeperState, known: KeeperState, now: datetime) -> datetime:
+    """Return since when less is due than what may be in force.
+
+    The first end of a lease that the keeper still holds, by *known* without these, else the first
+    step to the present target: an earlier target was another one's.
+    """
+    since = [lease.until for lease in state.leases if lease.until <= now]
+    wanted = None if known.baseline is None else known.target.capacity
+    if state.target_since and wanted in (None, state.last_target):
+        since.append(state.target_since)
+    return min(since, default=now)
 
 
 def _has_workers(state: KeeperState, lease: Lease) -> bool:

@@ -167,7 +167,7 @@ NamespaceState = Literal[
 - ``foreign``: a capacity that the planner didn't request, or schedules that aren't its own.
 - ``missed``: a window of the last day ended and never had its capacity.
 - ``unknown``: it can't be known: the keeper doesn't answer, or lost the baseline.
-- ``overdue``: no window is open, and the baseline is not in force again in time.
+- ``overdue``: the capacity of a window that is over was not seen to be down in time.
 - ``uncovered``: a window is open and has less than it requests.
 - ``stuck``: the keeper can't go on by itself.
 - ``no worker``: nothing is raised and nothing reverted until one runs.
@@ -630,15 +630,17 @@ def _of_keeper(facts: NamespaceFacts) -> Iterable[Finding]:
 def _target_seen_since(facts: NamespaceFacts, status: KeeperStatus) -> str:
     """Return that its target was seen in force since a keeper looked, which misses it; else empty.
 
-    Its change came into force, and a fault keeps it from seeing that.
+    Its change came into force, or one that it waits for never did, and a fault keeps it from
+    seeing that.
     """
     seen = facts.sighting or (None if facts.is_of_another_cloud else facts.watched)
     if seen is None or seen.at is None or seen.capacity is None:
         return ""
-    misses_it = status.capacity != status.target and not status.has_open_floors
+    misses_it = status.capacity != status.target or status.health in ("reverting", "overdue")
     if (
         status.health == "unknown"
         or not misses_it
+        or status.has_open_floors
         or seen.capacity != status.target
         or not _is_newer(seen.at, status.observed_at)
     ):

@@ -152,7 +152,7 @@ KeeperHealth = Literal["ok", "raising", "uncovered", "reverting", "overdue", "fo
 - ``ok``: the target is in force.
 - ``raising``, ``reverting``: a change is under way, in time.
 - ``uncovered``: a window is open and has less than it requests.
-- ``overdue``: no window is open, and the baseline is not in force again in time.
+- ``overdue``: the capacity of a window that is over was not seen to be down in time.
 - ``foreign``: another capacity was set externally, and is left alone.
 - ``unknown``: capacity is raised, and the one before the boosts isn't known any more.
 """

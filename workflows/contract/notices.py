@@ -33,7 +33,7 @@ NoticeEvent = Literal[
 
 - ``uncovered``: a window is open and has less than it requests.
 - ``stuck``: a keeper could not go on by itself; the watchdog gives it a successor.
-- ``overdue``: no window is open, and the baseline is not in force again in time.
+- ``overdue``: the capacity of a window that is over was not seen to be down in time.
 - ``unknown``: a namespace can't be judged: its key is refused, the Cloud API doesn't answer.
 - ``missed``: a window ended and never had its capacity.
 - ``throttled``: something was throttled in a window that is over, although it was boosted.
