@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import tzdata
 
-from planner.cli.app import EXIT_CODES, MANY_WINDOWS, inspected
+from planner.cli.app import EXIT_CODES, aside
 from planner.cli.output import colours
 from planner.config.load import read
 from planner.errors import PlannerError
-from planner.lints.inspect import inspect
+from planner.lints.inspect import MANY_WINDOWS, inspect
 
 GOOD = """
 namespace: payments-prod.a1b2c
@@ -295,7 +295,7 @@ def test_what_is_looked_at_aside_is_what_is_looked_at_here(tmp_path: Path) -> No
         rails = f"guard_rails: {{max_boost_hours_per_month: {most}}}\n"
         (tmp_path / "planner.yaml").write_text(f"project: many\n{rails}")
         project, now = read(tmp_path), datetime(2027, 1, 1, tzinfo=UTC)
-        found = inspected(project, now)
+        found = inspect(project, now.date(), aside)
         assert found == inspect(project, now.date())
         assert found.lints
         assert bool(found.problems) == (most == 100)

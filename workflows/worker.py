@@ -192,7 +192,7 @@ async def run_worker(
         states: What keepers answered last, shared with others who ask.
         cluster: The Kubernetes cluster of the pushed fleets; None where there is none.
     """
-    watchdog = WatchdogActivities(
+    rounds = WatchdogActivities(
         *(client, cloud, calendars, baseline, task_queue),
         on_round=on_round,
         sender=sender,
@@ -202,11 +202,7 @@ async def run_worker(
     )
     refused = RefusedKeys(keys) if keys else None
     worker = build_worker(
-        *(client, cloud),
-        task_queue=task_queue,
-        watchdog=watchdog,
-        refused_keys=refused,
-        cluster=cluster,
+        client, cloud, task_queue=task_queue, watchdog=rounds, refused_keys=refused, cluster=cluster
     )
     async with worker, AsyncExitStack() as beside:
         if refused:

@@ -19,7 +19,6 @@ from planner.errors import Refused, StalePlan
 if TYPE_CHECKING:
     import asyncio
 
-    from planner.lints.inspect import Findings
     from planner.model import Horizon, Project
     from planner.temporal.client import Server
 
@@ -85,11 +84,10 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
     import signal
 
     async def cancellable() -> int | None:
-        task = asyncio.current_task()
-        assert task
+        task = asyncio.create_task(main)
         with contextlib.suppress(NotImplementedError):  # on Windows there is no such signal
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await main
+        return await task
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio takes over from that one
     try:
@@ -108,10 +106,6 @@ async def connected() -> Server:
     from planner.temporal.client import connect, server_of
 
     return server_of(await connect(on_notice=say), on_notice=say)
-
-
-MANY_WINDOWS = 100
-"""Windows from which on a process of its own pays for itself."""
 
 
 def aside(work: Callable[[], T]) -> Callable[[], T]:
@@ -306,14 +300,6 @@ def check_names(project: Project, namespaces: Iterable[str], windows: Iterable[s
     for name in windows:
         if name not in shown:
             raise typer.BadParameter(f"no window {name!r} in the calendars{_near(name, shown)}")
-
-
-def inspected(project: Project, now: datetime) -> Findings:
-    """Return what `inspect` finds in *project* at *now*; of many windows on two cores."""
-    from planner.lints.inspect import inspect
-
-    many = len(project.windows) >= MANY_WINDOWS
-    return inspect(project, now.date(), aside if many else None)
 
 
 def _near(name: str, known: Iterable[str]) -> str:

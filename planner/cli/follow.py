@@ -17,7 +17,7 @@ from planner.cli.app import (
     EXIT_DONE,
     EXIT_ERROR,
     app,
-    inspected,
+    aside,
     parse_address,
     run_async,
     stop_on_signals,
@@ -186,11 +186,12 @@ def _request(options: FollowOptions, directory: Path, now: datetime) -> SyncRequ
         Refused: They are for another server.
     """
     from planner.config.load import read
+    from planner.lints.inspect import inspect
     from planner.plan.model import Source, target_refusal
     from planner.temporal.client import read_target
 
     project = read(directory)
-    inspected(project, now).require_usable()
+    inspect(project, now.date(), aside).require_usable()
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
     nothing_allowed = SyncOptions(

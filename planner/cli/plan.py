@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, aside, inspected, length_of, run_async
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, aside, length_of, run_async
 from planner.cli.output import colours
 from planner.cli.request import (
     Adopt,
@@ -119,12 +119,13 @@ async def _plan(
     detailed_exit: bool,
 ) -> int:
     from planner.config.load import read
+    from planner.lints.inspect import inspect
     from planner.render.plan import plan_json, plan_markdown, plan_text
     from planner.temporal.sync import fetch_plan
 
     now = datetime.now(UTC)
     project = read(options.directory, aside)
-    warnings = inspected(project, now).require_usable()
+    warnings = inspect(project, now.date(), aside).require_usable()
     request, outlook = request_of(project, now, options)
     tested = await _backtest_sections(project, over)
     server = await connect_to(project)

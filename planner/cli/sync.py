@@ -25,7 +25,6 @@ from planner.cli.app import (
     app,
     aside,
     connected,
-    inspected,
     operator,
     report,
     run_async,
@@ -167,6 +166,7 @@ async def _sync(
     options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool, rings: RingOptions
 ) -> int:
     from planner.config.load import read
+    from planner.lints.inspect import inspect
     from planner.temporal.sync import sync as at_once
     from planner.temporal.sync import target_of
 
@@ -174,7 +174,7 @@ async def _sync(
 
     now = datetime.now(UTC)
     project = read(options.directory, aside)
-    inspected(project, now).require_usable()
+    inspect(project, now.date(), aside).require_usable()
     part = rings.part_of(project)
     server = await connect_to(project)
     text = output is SyncFormat.text

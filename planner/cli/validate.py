@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, aside, inspected, report, say, version_of
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, app, aside, report, say, version_of
 from planner.errors import PlannerError
 
 if TYPE_CHECKING:
@@ -146,10 +146,11 @@ def check(directory: Path) -> Checked:
 
     from planner.config.load import read
     from planner.errors import InputError
+    from planner.lints.inspect import inspect
 
     try:
         project = read(directory, aside)
-        warnings = inspected(project, datetime.now(UTC)).require_usable()
+        warnings = inspect(project, datetime.now(UTC).date(), aside).require_usable()
     except InputError as error:
         return Checked(directory, problems=error.problems)
     return Checked(directory, project, warnings=warnings)

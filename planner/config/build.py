@@ -159,26 +159,18 @@ class _NoFiles:
 
 def _in_file(file: TextFile, settings: ProjectSettings) -> _InFile:
     """Return the calendars of *file* that can be used, and its problems, up to a limit."""
-    problems: list[Problem] = []
-    found = list(_read_file(file, settings, problems))
-    return found, list(limited(file.name, problems))
-
-
-def _read_file(
-    file: TextFile, settings: ProjectSettings, problems: list[Problem]
-) -> Iterator[NamespaceCalendar]:
-    """Yield the calendars of *file* that can be used; add to *problems*."""
-    documents, syntax = parse(file.text, file.name)
-    problems += syntax
+    documents, problems = parse(file.text, file.name)
     count = sum(document.count_below("windows") for document in documents)
     if count > MAX_WINDOWS:
         message = f"{count:,} windows; {MAX_WINDOWS:,} are allowed in one file: split it"
         problems.append(Problem(file.name, 0, message))
-        return
-    for document in documents:
-        calendar = _read_calendar(document, file.resolver, settings, problems)
-        if calendar:
-            yield calendar
+        documents = []
+    found = [
+        calendar
+        for document in documents
+        if (calendar := _read_calendar(document, file.resolver, settings, problems))
+    ]
+    return found, list(limited(file.name, problems))
 
 
 def _duplicates(calendars: Iterable[NamespaceCalendar]) -> Iterator[Problem]:

@@ -172,23 +172,19 @@ def window_problems(
     return [
         Problem(document.file, node.line_of(path) if path else line, sentence)
         for path, sentence in (
-            *_findings(name, raw, timezone, guard_rails),
+            *_one_recurrence(name, raw),
+            *_one_length(name, raw),
+            *_companions(raw),
+            *_crons(raw),
+            *_rrule(raw, timezone),
+            *_spans(raw),
+            *_bounds(raw),
+            *_demand(raw, guard_rails),
+            *_lengths(raw, guard_rails),
             *_one_demand(name, raw, fleets),
             *worker_findings(raw, fleets),
         )
     ]
-
-
-def _findings(name: str, raw: Raw, timezone: str, guard_rails: GuardRails) -> Iterator[Finding]:
-    yield from _one_recurrence(name, raw)
-    yield from _one_length(name, raw)
-    yield from _companions(raw)
-    yield from _crons(raw)
-    yield from _rrule(raw, timezone)
-    yield from _spans(raw)
-    yield from _bounds(raw)
-    yield from _demand(raw, guard_rails)
-    yield from _lengths(raw, guard_rails)
 
 
 def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:

@@ -181,6 +181,9 @@ def _next(starts: Iterator[datetime], last: date) -> datetime | None:
     return found if found.date() <= last else None
 
 
+MANY_WINDOWS = 100
+"""Windows from which on looking at their occurrences elsewhere pays for itself."""
+
 FEW_RUNS = 400_000
 """How often the windows of a project may run in `LOOK_AHEAD`, together, at least."""
 
@@ -225,10 +228,12 @@ def inspect(project: Project, today: date, aside: Aside | None = None) -> Findin
     window with such a problem has no warnings about when it runs; where all windows
     together run too often, none has.
 
-    Occurrences are looked at *aside*, if given, while the schedules are compiled.
+    Occurrences of many windows are looked at *aside*, if given, while the schedules are
+    compiled.
     """
     written = {*project.warnings, *static_lints(project)}
-    waiting = aside(partial(_ahead, project, today)) if aside else None
+    many = len(project.windows) >= MANY_WINDOWS
+    waiting = aside(partial(_ahead, project, today)) if aside and many else None
     ahead = None if waiting else _ahead(project, today)
     if ahead and ahead.too_many:
         return Findings(tuple(sorted(written)), ahead.problems)

@@ -457,9 +457,10 @@ def _plain_starts(pattern: Pattern, first: date, last: date) -> Noted | None:
             if (landed := _landed(pattern, exclusions, start.wall.date()))
         ]
     else:
-        found = _days_and_times(pattern, first, last)
-        if found is None:
+        parts = _days_and_times(pattern)
+        if parts is None:
             return None
+        found = [(_days_of(days, first, last), times) for days, times in parts]
         if isinstance(pattern.recurrence, Cron):
             _rules(pattern.recurrence, first, last)
         if len(found) == 1 and len(found[0][1]) == 1:
@@ -482,12 +483,12 @@ def wall_days(pattern: Pattern, first: date, last: date) -> dict[time, tuple[dat
     days and times of day, or skip calendars exclude instants.
     """
     margin = timedelta(days=ROLL_LIMIT)
-    found = _days_and_times(pattern, first - margin, last + margin)
-    if found is None or pattern.skip.calendars:
+    parts = _days_and_times(pattern)
+    if parts is None or pattern.skip.calendars:
         return None
     shared: dict[time, list[tuple[date, ...]]] = {}
-    for each, times in found:
-        inside = each.between(first, last)
+    for days_pattern, times in parts:
+        inside = _days_of(days_pattern, first - margin, last + margin).between(first, last)
         for at in times:
             shared.setdefault(at, []).append(inside)
     return {at: union_of(found) for at, found in shared.items()}
@@ -498,10 +499,11 @@ def union_of(days: Sequence[tuple[date, ...]]) -> tuple[date, ...]:
     return days[0] if len(days) == 1 else tuple(sorted(set().union(*days)))
 
 
-def _days_and_times(
-    pattern: Pattern, first: date, last: date
-) -> list[tuple[_Days, tuple[time, ...]]] | None:
-    """Return the days of the starts after roll and skip, with the times of day on them."""
+def _days_and_times(pattern: Pattern) -> list[tuple[Pattern, tuple[time, ...]]] | None:
+    """Return what the days of the starts depend on, for `_days_of`, with the times on them.
+
+    Each is *pattern* with a recurrence at midnight and no length.
+    """
     match pattern.recurrence:
         case Cron(expressions, day_match):
             rules = [parse(expression) for expression in expressions]
@@ -516,23 +518,8 @@ def _days_and_times(
         case _:
             return None
     return [
-        (_days_of(_day_pattern(pattern, recurrence), first, last), times)
-        for recurrence, times in parts
+        (replace(pattern, recurrence=recurrence, length=None), times) for recurrence, times in parts
     ]
-
-
-def _day_pattern(pattern: Pattern, recurrence: Recurrence) -> Pattern:
-    """Return what the days of *pattern* depend on, with its *recurrence* at midnight."""
-    return Pattern(
-        recurrence=recurrence,
-        length=None,
-        timezone=pattern.timezone,
-        roll=pattern.roll,
-        skip=pattern.skip,
-        holidays=pattern.holidays,
-        not_before=pattern.not_before,
-        not_after=pattern.not_after,
-    )
 
 
 class _Days(NamedTuple):
@@ -553,7 +540,7 @@ def _unique(days: tuple[date, ...], first: date, last: date) -> tuple[date, ...]
 
 @lru_cache(maxsize=4096)
 def _days_of(pattern: Pattern, first: date, last: date) -> _Days:
-    """Return the days of *pattern*, a `_day_pattern`, that are written from *first* to *last*."""
+    """Return the days of *pattern*, of `_days_and_times`, written from *first* to *last*."""
     recurrence = pattern.recurrence
     if isinstance(recurrence, Cron):
         written = days(parse(recurrence.expressions[0]), recurrence.day_match, first, last)
