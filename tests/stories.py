@@ -840,25 +840,42 @@ def either(
     """Return every reckoning that the run time may follow, the plain one first.
 
     A boost that was terminated at once, and that the watchdog started again, may have sent no
-    request before: nothing was declared by it then. Of boosts that a round of the watchdog starts
-    at one instant, any one may be the first to reach the keeper, and to declare.
+    request before: nothing was declared by it then. Of boosts that fire, or that a round of the
+    watchdog starts, at one instant any one may be the first to reach the keeper, and to declare.
     """
     ended = ("terminate-boost", "delete-boost")
     killed = {deed.of.key for _, deed in played.done if deed.what in ended and deed.of}
     unsent = frozenset(killed & {firing.key for _, firing in played.started})
-    return [
-        reckon(replace(played, started=started), forgets=forgets, loses=loses, by=by, unsent=keys)
+    firings = [(played.fired.get(one, one.requested), one) for one in played.story.firings]
+    orders = [
+        replace(
+            played,
+            story=replace(played.story, firings=tuple(one for _, one in fired)),
+            started=started,
+        )
+        for fired in _orders(sorted(firings, key=lambda entry: entry[0]))
         for started in _orders(played.started)
+    ]
+    return [
+        reckon(order, forgets=forgets, loses=loses, by=by, unsent=keys)
+        for order in orders
         for keys in dict.fromkeys([frozenset(), unsent])
         for forgets in (False, True)
     ]
 
 
 def _orders(started: list[tuple[timedelta, Firing]]) -> Iterator[list[tuple[timedelta, Firing]]]:
-    """Yield *started* as it is, and in each other order of what was started at one instant."""
+    """Yield *started* as it is, and in each other order of what was started at one instant.
+
+    Those that declare the same may keep their order.
+    """
     at_once = [list(group) for _, group in groupby(started, key=lambda entry: entry[0])]
-    for order in product(*(permutations(group) for group in at_once)):
+    for order in product(*(permutations(each) if _differ(each) else [each] for each in at_once)):
         yield list(chain(*order))
+
+
+def _differ(at_once: list[tuple[timedelta, Firing]]) -> bool:
+    return len({(one.by, one.project, one.revision, one.rails) for _, one in at_once}) > 1
 
 
 def demand(running: list[ExpectedLease], story: Story) -> Capacity:

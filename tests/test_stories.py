@@ -324,8 +324,9 @@ def test_what_others_set_under_a_boost_goes_at_its_end_or_once_the_key_is_mended
 
 @pytest.mark.parametrize(("tru", "is_broken"), [(2, True), (4, False), (6, False), (10, True)])
 @pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("by_watchdog", [True, False])
 def test_of_boosts_started_at_one_instant_any_may_declare_first(
-    is_first: bool, tru: int, is_broken: bool
+    by_watchdog: bool, is_first: bool, tru: int, is_broken: bool
 ) -> None:
     """Two projects declare one namespace: the rails of the boost that comes first hold."""
     wide = Firing(
@@ -335,14 +336,15 @@ def test_of_boosts_started_at_one_instant_any_may_declare_first(
         length=30 * MINUTE,
         tru=6,
         project="a",
-        is_lost=True,
+        is_lost=by_watchdog,
     )
     tight = replace(wide, window="tight", tru=1, project="b", rails=Rails(max_tru=4))
-    started = [(12 * MINUTE, wide), (12 * MINUTE, tight)]
+    both = (wide, tight) if is_first else (tight, wide)
+    at = 12 if by_watchdog else 10
     played = played_with(
-        two_tru_story(wide, tight),
-        {-1: 2, 12: tru, 40: 2},
-        started=started if is_first else started[::-1],
+        two_tru_story(*both),
+        {-1: 2, at: tru, 40: 2},
+        started=[(12 * MINUTE, one) for one in both] if by_watchdog else [],
     )
     assert any(" due" in one for one in broken_promises(played)) is is_broken
 
