@@ -289,20 +289,23 @@ def test_every_state_has_its_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tru", "minutes", "state"),
+    ("health", "tru", "minutes", "state"),
     [
-        pytest.param(2, 1, "uncovered", id="lowered since"),
-        pytest.param(12, 1, "foreign", id="raised since"),
-        pytest.param(8, 1, "ok", id="as it should be"),
-        pytest.param(2, -1, "ok", id="lower before the keeper looked"),
+        pytest.param("ok", 2, 1, "uncovered", id="lowered since"),
+        pytest.param("ok", 12, 1, "foreign", id="raised since"),
+        pytest.param("ok", 8, 1, "ok", id="as it should be"),
+        pytest.param("ok", 2, -1, "ok", id="lower before the keeper looked"),
+        pytest.param("reverting", 2, 1, "uncovered", id="lowered too far"),
+        pytest.param("reverting", 12, 1, "reverting", id="not down yet"),
+        pytest.param("reverting", 2, -1, "reverting", id="lower before, and it goes down"),
     ],
 )
 def test_a_capacity_that_the_watchdog_saw_under_a_boost(
-    tru: int, minutes: int, state: NamespaceState
+    health: KeeperHealth, tru: int, minutes: int, state: NamespaceState
 ) -> None:
     """It counts where it is news to the keeper, which looks every half hour only."""
     looked = NOW - HOUR / 4
-    one = keeper("ok", lease())
+    one = keeper(health, lease())
     assert one.status is not None
     one = replace(one, status=replace(one.status, observed_at=looked))
     watched = NamespaceSeen(
@@ -325,6 +328,8 @@ def test_a_capacity_that_the_watchdog_saw_under_a_boost(
         pytest.param(Capacity(3), Capacity(8), -1, "ok", False, id="the keeper has looked since"),
         pytest.param(ON_DEMAND, ON_DEMAND, 1, "ok", False, id="the keeper knows, and leaves it"),
         pytest.param(Capacity(3), Capacity(8), 1, "raising", False, id="the keeper is at work"),
+        pytest.param(Capacity(3), Capacity(12), 1, "reverting", True, id="lowered too far"),
+        pytest.param(Capacity(8), Capacity(12), 1, "reverting", False, id="down, as is due"),
         pytest.param(None, Capacity(8), 1, "ok", False, id="not seen"),
     ],
 )
@@ -350,6 +355,7 @@ def test_a_keeper_looks_where_others_lowered(
     [
         pytest.param("ok", 1, "unknown", id="out of sight since its keeper looked"),
         pytest.param("ok", -1, "ok", id="its keeper has looked since"),
+        pytest.param("reverting", 1, "unknown", id="out of sight, and more may come"),
         pytest.param("uncovered", 1, "uncovered", id="its keeper reports the fault itself"),
         pytest.param("raising", 1, "raising", id="its keeper is about to meet it"),
     ],
@@ -417,5 +423,7 @@ def test_what_a_later_look_saw_counts_for_a_keeper_in_fault(
     assert state_of(findings_of(replace(found, keeper=with_floor), NOW)) == health
     before = replace(watched, at=NOW - 2 * HOUR)
     assert state_of(findings_of(replace(found, watched=before), NOW)) == health
+    blind = replace(watched, state="unknown", since=NOW)
+    assert state_of(findings_of(replace(found, watched=blind), NOW)) == health
     in_doubt = replace(one, status=replace(status, health="unknown"))
     assert state_of(findings_of(replace(found, keeper=in_doubt), NOW)) == "unknown"

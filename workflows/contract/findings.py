@@ -633,7 +633,10 @@ def _target_seen_since(facts: NamespaceFacts, status: KeeperStatus) -> str:
     Its change came into force, or one that it waits for never did, and a fault keeps it from
     seeing that.
     """
-    seen = facts.sighting or (None if facts.is_of_another_cloud else facts.watched)
+    watched = facts.watched
+    if watched and (facts.is_of_another_cloud or watched.state == "unknown"):
+        watched = None  # what an earlier round saw may have changed since
+    seen = facts.sighting or watched
     if seen is None or seen.at is None or seen.capacity is None:
         return ""
     misses_it = status.capacity != status.target or status.health in ("reverting", "overdue")
@@ -712,16 +715,22 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
 
 
 def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
-    """Tell whether the watchdog saw a capacity that a keeper at rest doesn't know of yet."""
+    """Tell whether the watchdog saw a capacity that a keeper doesn't know of yet.
+
+    One that is changing the capacity looks itself; but it waits for less, and not for too little.
+    """
     if watched.capacity is None or watched.at is None or status.observed_at is None:
         return False
-    has_changed = watched.capacity != status.capacity
-    is_at_rest = status.health == "ok" or (status.health == "foreign" and has_changed)
-    return is_at_rest and status.target is not None and watched.at > status.observed_at
+    is_at_rest = status.health == "ok" or (
+        status.health == "foreign" and watched.capacity != status.capacity
+    )
+    is_short = is_less(watched.capacity, status.target) and bool(status.leases)
+    is_unforeseen = is_at_rest or (status.health == "reverting" and is_short)
+    return is_unforeseen and status.target is not None and watched.at > status.observed_at
 
 
 def is_lowered(watched: NamespaceSeen, status: KeeperStatus) -> bool:
-    """Tell whether less is in force than a keeper at rest knows of: it has to look again."""
+    """Tell whether less is in force than a keeper knows of: it has to look again."""
     seen = watched.capacity
     return _is_news(watched, status) and seen != status.capacity and is_less(seen, status.target)
 
@@ -732,11 +741,12 @@ def is_less(one: Capacity | None, other: Capacity | None) -> bool:
 
 
 def _is_out_of_sight(watched: NamespaceSeen, status: KeeperStatus) -> bool:
-    """Tell whether rounds fail to see what is in force since a keeper at rest last did.
+    """Tell whether rounds fail to see what is in force since a keeper last did.
 
-    A keeper that is changing the capacity meets the same fault, and reports it itself.
+    A keeper that misses its target meets the same fault, and reports more than that.
     """
-    if watched.state != "unknown" or watched.since is None or status.health != "ok":
+    is_sure = status.health not in ("ok", "reverting")
+    if watched.state != "unknown" or watched.since is None or is_sure:
         return False
     return status.observed_at is None or status.observed_at < watched.since
 
