@@ -35,9 +35,8 @@ from planner.evidence.report import Report, Sources, report_of
 from planner.forecast.cost import compute_bill
 from planner.forecast.history import planned_boosts
 from planner.model import Horizon, Project
-from planner.rehearsal.environment import start_environment
 from planner.rehearsal.plan import Part
-from planner.rehearsal.run import ActionCounter, _fire_all
+from planner.rehearsal.run import ActionCounter, _fire_all, start_environment
 from planner.render.report import report_text
 from planner.schedules.compile import compile_project
 from planner.simulator import Entry, Load, Peak

@@ -43,7 +43,7 @@ from temporalio.converter import PayloadConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from planner.temporal.client import default_runtime
-from planner.temporal.history import PAGE_SIZE
+from planner.temporal.status import PAGE_SIZE
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,

@@ -15,7 +15,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.rehearsal.environment import SkippingClock, connect, end_of
+from planner.rehearsal.run import SkippingClock, connect, end_of
 from planner.simulator import Simulator
 from workflows.activities.floors import Conflict, FloorError
 from workflows.activities.watchdog import WatchdogActivities

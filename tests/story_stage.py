@@ -50,7 +50,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner
 
 from planner.forecast.timeline import CapacityRecord
-from planner.rehearsal.environment import SimulatorClock, SkippingClock, connect
+from planner.rehearsal.run import SimulatorClock, SkippingClock, connect
 from planner.simulator import Refusal, Rules, Simulator
 from planner.simulator.api import Principal
 from planner.temporal.client import sdk_errors_only
@@ -59,7 +59,7 @@ from workflows.activities.capacity import RefusedKeys, signal_changed
 from workflows.activities.floors import MARK
 from workflows.activities.watchdog import SCHEDULED_BY, WatchdogActivities
 from workflows.cloud import CloudClient
-from workflows.cloud.account import RateLimiter
+from workflows.cloud.api import RateLimiter
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,

@@ -36,7 +36,6 @@ EDGES = (
     "planner.usage.client",
     "planner.usage.cloud",
     "planner.usage.prometheus",
-    "planner.rehearsal.environment",
     "planner.rehearsal.run",
     "planner.cli",
     "planner.__main__",

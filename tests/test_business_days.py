@@ -17,8 +17,8 @@ from planner.recurrence.business_days import (
     ROLL_LIMIT,
     BusinessCalendar,
     business_calendar,
+    region_problem,
 )
-from planner.recurrence.holidays import region_problem
 
 US = business_calendar(Holidays(("US",)))
 NYSE = business_calendar(Holidays(("XNYS",)))
@@ -47,7 +47,7 @@ def test_holidays_have_names(calendar: BusinessCalendar, at: str, name: str | No
 def test_regions_are_the_library_s() -> None:
     """A region is imported alone, and is what the whole library has; so are the codes."""
     code = (
-        "from planner.recurrence.holidays import _modules, region_holidays\n"
+        "from planner.recurrence.business_days import _modules, region_holidays\n"
         "alone = [dict(region_holidays(code, 2027)) for code in ('PR', 'UK', 'XNYS', 'ECB')]\n"
         "import sys\n"
         "assert 'holidays.countries.albania' not in sys.modules\n"

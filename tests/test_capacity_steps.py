@@ -14,10 +14,10 @@ from temporalio.testing import ActivityEnvironment
 
 from workflows.activities.capacity import CapacityActivities
 from workflows.activity_types import Observation, ReconcileInput
-from workflows.backoff import fault_of
 from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
 from workflows.contract import ON_DEMAND, Capacity, Lease
 from workflows.keeper_state import KeeperState
+from workflows.keeper_transitions import fault_of
 
 START = datetime(2027, 1, 31, 23, tzinfo=UTC)
 

@@ -26,8 +26,7 @@ from ical_helpers import ics
 
 from planner.cli.app import horizon_of, instant_of
 from planner.cli.main import exit_code_of
-from planner.forecast.explain import explain, reasons_of
-from planner.forecast.timeline import timeline
+from planner.forecast.timeline import explain, reasons_of, timeline
 from planner.model import (
     BusinessDays,
     Cron,

@@ -27,10 +27,9 @@ from planner.cli.request import unused_fleets
 from planner.config.load import read as load
 from planner.errors import Refused
 from planner.forecast.cost import compute_bill
-from planner.forecast.explain import explain
 from planner.forecast.history import BoostHistory
 from planner.forecast.preview import preview
-from planner.forecast.timeline import fleet_steps, occurrences_in, timeline
+from planner.forecast.timeline import explain, fleet_steps, occurrences_in, timeline
 from planner.lints.inspect import inspect
 from planner.model import Horizon, NamespaceCalendar, Occurrence, Prices, Project, Window
 from planner.plan.diff import decide

@@ -12,6 +12,7 @@ from temporalio.converter import value_to_type
 
 from planner.schedules.spec import YOUNGER, Schedule
 from planner.temporal.watchdog import declared_by, declared_fleets
+from workflows.activities.floors import Backlogs, Pace
 from workflows.contract import (
     BoostRequest,
     Combine,
@@ -27,7 +28,6 @@ from workflows.contract import (
 from workflows.contract.fleets import UnknownFleet, declared_fleet, needed_for, replicas_of
 from workflows.keeper_state import KeeperState, pack
 from workflows.metrics import exposition
-from workflows.replicas import Backlogs, Pace
 
 START = datetime(2027, 1, 31, 23, tzinfo=UTC)
 END = START + timedelta(hours=6)

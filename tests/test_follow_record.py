@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.cli.follow import FollowOptions
 from planner.cli.main import exit_code_of
+from planner.cli.worker import FollowOptions
 from planner.render.status import followed_json, followed_text
 from planner.temporal.follow import LONGEST_LOOK, Pace, _brief
 from workflows.contract import RoundView, WatchdogReport
@@ -25,7 +25,7 @@ from workflows.contract.follow import (
     is_news,
 )
 from workflows.metrics import exposition
-from workflows.watchdog_decisions import follow_alarms
+from workflows.watchdog import follow_alarms
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -9,6 +9,7 @@ from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
 from workflows.activities.keeper import MOST_IN_MEMO, record_on_record
+from workflows.activities.keeper import record_of as made_of
 from workflows.activity_types import KeeperInput, Observation
 from workflows.contract import (
     ON_DEMAND,
@@ -23,7 +24,6 @@ from workflows.contract import (
     Rails,
     ReleaseRequest,
 )
-from workflows.keeper_record import record_of as made_of
 from workflows.keeper_transitions import Recorded
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)

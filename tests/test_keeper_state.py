@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflows import keeper_transitions
-from workflows.backoff import FIRST_AFTER_REFUSAL, QUICK, SLOW, Fault, delay
 from workflows.contract import (
     ON_DEMAND,
     Capacity,
@@ -21,6 +20,7 @@ from workflows.contract import (
     ReleaseRequest,
 )
 from workflows.keeper_state import KeeperState, KnownOptions
+from workflows.keeper_transitions import FIRST_AFTER_REFUSAL, QUICK, SLOW, Fault, delay
 
 NOW = datetime(2027, 1, 31, 23, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -14,7 +14,6 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from workflows.backoff import RATE_LIMIT_AT_MOST, RETRY_AFTER_AT_MOST, fault_of
 from workflows.cloud import TemporaryError, Throttled
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -27,6 +26,7 @@ from workflows.contract import (
     LeaseAnswer,
     LeaseRequest,
 )
+from workflows.keeper_transitions import RATE_LIMIT_AT_MOST, RETRY_AFTER_AT_MOST, fault_of
 
 A_DAY = 86_400.0
 DOWN = TemporaryError("the Cloud is down", retry_after=A_DAY)

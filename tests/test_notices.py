@@ -53,7 +53,7 @@ from workflows.contract.notices import (
     news,
     test_deliveries,
 )
-from workflows.watchdog_decisions import (
+from workflows.watchdog import (
     ACCEPTED_WORKERS_AFTER,
     namespace_alarms,
     planner_alarms,

@@ -8,7 +8,7 @@ import pytest
 from time_helpers import day, starts, window
 
 from planner.errors import InputError
-from planner.forecast.explain import explain_day
+from planner.forecast.timeline import explain_day
 from planner.model import BusinessDays, Duration, Holidays, Ical, IcsFile, Skip, Window
 from workflows.contract import Until
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from ical_helpers import ics
 from window_strategies import windows
 
-from planner.forecast.explain import explain_day
-from planner.forecast.timeline import timeline
+from planner.forecast.timeline import explain_day, timeline
 from planner.model import Duration, Horizon, Ical, IcsFile, Length, Window
 from planner.occurrences.expand import expand, longest, pattern_of
 from planner.recurrence.ical.syntax import MAX_ALL_DAY_LENGTH

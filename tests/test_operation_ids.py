@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import keeper_transitions, operation_ids
+from workflows import keeper_state, keeper_transitions
 from workflows.contract import ON_DEMAND, Capacity
-from workflows.keeper_state import KeeperState
-from workflows.operation_ids import Origin, compose, is_own, origin_of
+from workflows.keeper_state import KeeperState, Origin, compose_id, is_own, origin_of
 
 NAMESPACE = "payments-prod.a1b2c"
-OWN = compose(NAMESPACE, "payroll", Capacity(8), ON_DEMAND, "3f2a")
-MUTE = compose(NAMESPACE, "payroll", Capacity(8), None, "3f2a")
+OWN = compose_id(NAMESPACE, "payroll", Capacity(8), ON_DEMAND, "3f2a")
+MUTE = compose_id(NAMESPACE, "payroll", Capacity(8), None, "3f2a")
 OTHERS = "f49d28b3-cc36-4e28-89fb-4c0bc70852c3"
 
 capacities = st.sampled_from([ON_DEMAND, Capacity(2), Capacity(2.5), Capacity(12)])
@@ -24,7 +23,7 @@ capacities = st.sampled_from([ON_DEMAND, Capacity(2), Capacity(2.5), Capacity(12
 
 def test_examples() -> None:
     """The examples in the docstrings are right."""
-    assert doctest.testmod(operation_ids).failed == 0
+    assert doctest.testmod(keeper_state).failed == 0
 
 
 @given(st.text(max_size=80), capacities, capacities, st.sampled_from(["", ".0a1b2c3d"]))
@@ -32,7 +31,7 @@ def test_an_id_says_what_was_put_in(
     step: str, requested: Capacity, baseline: Capacity, repeat: str
 ) -> None:
     """Whatever a window is called, both capacities are read back, from repeats too."""
-    operation_id = compose(NAMESPACE, step, requested, baseline, "3f2a") + repeat
+    operation_id = compose_id(NAMESPACE, step, requested, baseline, "3f2a") + repeat
     assert origin_of(operation_id, NAMESPACE) == Origin(requested, baseline)
     assert len(operation_id) < 120
     assert operation_id.isascii()

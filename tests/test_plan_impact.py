@@ -19,7 +19,7 @@ from planner.forecast.plan_impact import PlanImpact, ScheduleExpander, plan_impa
 from planner.forecast.timeline import combine_steps
 from planner.model import VOLUME_TIERS, Horizon, NamespaceCalendar, Prices, Window
 from planner.plan.model import LiveSchedule, Plan
-from planner.render.plan_impact import impact_sections, impact_summary, impact_value
+from planner.render.plan import impact_sections, impact_summary, impact_value
 from planner.schedules.compile import compile_window
 from planner.schedules.spec import Schedule
 from workflows.contract import Capacity, Fleet, Rails

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from schedule_helpers import HOUR, TODAY, wanted, window
 
 from planner.model import Cron, Holidays, Horizon, Rrule, Skip, Window
-from planner.schedules.calendars import (
+from planner.schedules.compile import CompiledTimes, compile_window, span_of
+from planner.schedules.recurring import (
     date_boxes,
     dated_calendars,
     ranges_of,
     rectangles,
     time_boxes,
 )
-from planner.schedules.compile import CompiledTimes, compile_window, span_of
 from planner.schedules.spec import Range, firings, numbers_of
 from workflows.contract import BoostRequest
 

@@ -18,7 +18,7 @@ from planner.schedules.compile import compile_window
 from planner.temporal.watchdog import LiveCalendars, ended_windows, judged
 from workflows.contract import CalendarView, Declared
 from workflows.contract.findings import BoostVerdict, UsageThresholds, WindowRun
-from workflows.watchdog_decisions import verdict_alarms
+from workflows.watchdog import verdict_alarms
 
 RUN = WindowRun(window="payroll", start=START + 2 * HOUR, end=START + 4 * HOUR, tru=8)
 ENDED = RUN.end

@@ -15,8 +15,8 @@ from workflows.contract import (
     NamespaceSeen,
 )
 from workflows.floors import FloorMark
-from workflows.operation_ids import compose
-from workflows.watchdog_decisions import (
+from workflows.keeper_state import compose_id
+from workflows.watchdog import (
     ACCEPTED_AFTER,
     FLOORS_A_ROUND,
     FLOORS_EVERY,
@@ -35,7 +35,7 @@ from workflows.watchdog_decisions import (
     state_to_give_back,
     was_stuck,
 )
-from workflows.watchdog_decisions import STUCK as SUCCEEDED
+from workflows.watchdog import STUCK as SUCCEEDED
 
 NOW = datetime(2027, 1, 15, 5, tzinfo=UTC)
 NAME = "pay.a1b2c"
@@ -160,7 +160,7 @@ def test_a_keeper_is_asked_only_where_only_it_knows(
 
 def own(to: Capacity, before: Capacity | None) -> str:
     """Return the id of a keeper's request."""
-    return compose(NAME, "payroll", to, before, "3f2a")
+    return compose_id(NAME, "payroll", to, before, "3f2a")
 
 
 @pytest.mark.parametrize(

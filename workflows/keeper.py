@@ -19,9 +19,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from workflows import (
         activity_types,
-        backoff,
         keeper_state,
-        operation_ids,
         ui_text,
     )
     from workflows import keeper_transitions as transitions
@@ -277,7 +275,7 @@ class CapacityKeeper:
             self._attempts += 1
         if observation.waits_for:
             self._state = replace(self._state, fault=observation.waits_for)
-            await self._sleep(backoff.PENDING, observation.waits_for)
+            await self._sleep(transitions.PENDING, observation.waits_for)
 
     async def _slow_down_if_stalled(self, before: KeeperState) -> None:
         """Wait, longer each time, where an attempt ended well and changed nothing.
@@ -291,13 +289,15 @@ class CapacityKeeper:
         self._stalls += 1
         message = "an attempt changed nothing: does a worker of another release run?"
         self._state = replace(self._state, fault=message)
-        stalled = backoff.Fault("Stalled", message)
-        await self._sleep(backoff.delay(stalled, self._stalls, workflow.random().random()), message)
+        stalled = transitions.Fault("Stalled", message)
+        await self._sleep(
+            transitions.delay(stalled, self._stalls, workflow.random().random()), message
+        )
 
     def _new_key(self, target: Capacity) -> str:
         """Return a new id for the request of *target*; it tells a successor the baseline."""
         known = self._state
-        return operation_ids.compose(
+        return keeper_state.compose_id(
             known.namespace,
             ui_text.change_name(known),
             target,
@@ -324,13 +324,13 @@ class CapacityKeeper:
 
         After a rate limit nothing ends it early.
         """
-        fault = backoff.fault_of(error)
+        fault = transitions.fault_of(error)
         self._failures += 1
         self._attempts += 1
         if fault.is_definite:
             self._key = ""
         workflow.logger.warning("%s: %s", self._state.namespace, fault.message)
-        delay = backoff.delay(fault, self._failures, workflow.random().random())
+        delay = transitions.delay(fault, self._failures, workflow.random().random())
         self._is_rate_limited = fault.is_rate_limit
         end = transitions.next_end(self._state)
         if end is not None and not self._is_rate_limited:
@@ -416,9 +416,9 @@ class CapacityKeeper:
 
     def _floor_failed(self, name: str, error: ActivityError, failures: int) -> None:
         """Record the fault, and when to try again: later each time."""
-        fault = backoff.fault_of(error)
+        fault = transitions.fault_of(error)
         workflow.logger.warning("%s: %s: %s", self._state.namespace, name, fault.message)
-        retry_at = workflow.now() + backoff.delay(fault, failures, workflow.random().random())
+        retry_at = workflow.now() + transitions.delay(fault, failures, workflow.random().random())
         self._state = transitions.floor_failed(self._state, name, fault.message, retry_at)
         self._describe()
 

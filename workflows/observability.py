@@ -33,9 +33,8 @@ from workflows.contract.fleets import (
     UnknownFleet,
 )
 from workflows.floors import FloorSeen, FloorTask
-from workflows.keeper_state import KeeperState
+from workflows.keeper_state import KeeperState, is_own
 from workflows.metrics import NAMESPACE, PREFIX, exposition
-from workflows.operation_ids import is_own
 
 CONTEXT = (
     "temporal_workflow",
@@ -240,7 +239,7 @@ class Readiness:
 
 
 class Replicas(Protocol):
-    """Answers how many replicas fleets should have (`workflows.replicas`)."""
+    """Answers how many replicas fleets should have (`workflows.activities.floors`)."""
 
     async def answer(self, name: str, now: datetime) -> Answer:
         """Return how many the fleet *name* should have at *now*.

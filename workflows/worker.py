@@ -58,14 +58,11 @@ RUNNER = UnsandboxedWorkflowRunner()
 
 PURE_MODULES = (
     "activity_types",
-    "backoff",
     "contract",
     "floors",
     "keeper_state",
     "keeper_transitions",
-    "operation_ids",
     "ui_text",
-    "watchdog_decisions",
 )
 
 SANDBOX = SandboxedWorkflowRunner(

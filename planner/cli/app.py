@@ -205,6 +205,11 @@ def version_of(package: str = PACKAGE) -> str:
         return "not installed"
 
 
+UI_PORT = 8233
+SIMULATOR_PORT = 8244
+"""Default ports of the Temporal UI and the simulated Cloud on this machine; a free one is taken
+where one of them is in use."""
+
 HIGHEST_PORT = 65_535
 
 MOST_NAMED = 5

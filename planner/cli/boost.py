@@ -28,7 +28,7 @@ from planner.errors import PlannerError, Refused, ServerError
 if TYPE_CHECKING:
     from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
-    from planner.temporal.pause import PauseOutcome
+    from planner.temporal.lifecycle import PauseOutcome
     from workflows.contract import Combine, Lease
 
 
@@ -292,7 +292,7 @@ def _chosen(target: str, everything: bool) -> str:
 
 
 async def _pause(target: str, reason: str, project: str) -> int:
-    from planner.temporal.pause import choose, pause
+    from planner.temporal.lifecycle import choose, pause
 
     server = await connected()
     chosen = await choose(server, target, project)
@@ -302,7 +302,7 @@ async def _pause(target: str, reason: str, project: str) -> int:
 
 
 async def _resume(target: str, project: str) -> int:
-    from planner.temporal.pause import choose, resume
+    from planner.temporal.lifecycle import choose, resume
 
     server = await connected()
     chosen = await choose(server, target, project)

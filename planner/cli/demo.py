@@ -18,15 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
-from planner.cli.app import EXIT_DONE, EXIT_ERROR
+from planner.cli.app import EXIT_DONE, EXIT_ERROR, SIMULATOR_PORT, UI_PORT
 from planner.forecast.timeline import CapacityRecord, level, violations
-from planner.temporal.dev_server import (
-    SIMULATOR_PORT,
-    UI_PORT,
-    TemporalServer,
-    free_port,
-    temporal_server,
-)
+from planner.temporal.client import TemporalServer, free_port, temporal_server
 from workflows.contract import Capacity
 
 if TYPE_CHECKING:
@@ -97,10 +91,10 @@ async def _local_worker(client: Client, cloud: CloudClient) -> AsyncIterator[str
     """Run a worker with the watchdog while the context lasts; yield the URL that it answers at."""
     from planner.temporal.client import server_of
     from planner.temporal.watchdog import LiveCalendars, ensure_watchdog
+    from workflows.activities.floors import Replicas
     from workflows.activities.keeper import KeeperStates
     from workflows.activities.watchdog import WatchdogActivities
     from workflows.observability import health_endpoint
-    from workflows.replicas import Replicas
     from workflows.worker import build_worker
 
     calendars = LiveCalendars(server_of(client))

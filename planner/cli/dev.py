@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import EXIT_DONE, app, run_async, say, stop_on_signals
+from planner.cli.app import (
+    EXIT_DONE,
+    SIMULATOR_PORT,
+    UI_PORT,
+    app,
+    run_async,
+    say,
+    stop_on_signals,
+)
 from planner.errors import InputError, PlannerError, Problem, ServerError
-from planner.temporal.dev_server import SIMULATOR_PORT, UI_PORT
 
 if TYPE_CHECKING:
     from planner.cli.demo import Stack

@@ -62,7 +62,7 @@ def doctor(
     Run it with CI's identity, and with the worker's. Nothing is changed. A line for each
     check; exits with 1 if one fails.
     """
-    from workflows.cloud.account import given_variables
+    from workflows.cloud.api import given_variables
 
     run_async(examine(cloud=bool(given_variables(os.environ)) if cloud is None else cloud))
 

@@ -115,7 +115,6 @@ def commands() -> Typer:
         boost,
         dev,
         doctor,
-        follow,
         plan,
         preview,
         report,

@@ -173,6 +173,6 @@ def impact_json(found: Plan, outlook: Outlook) -> dict[str, Any] | None:
     impact = outlook.impact(found) if found.pending else None
     if impact is None:
         return None
-    from planner.render.plan_impact import impact_value
+    from planner.render.plan import impact_value
 
     return impact_value(impact)

@@ -183,7 +183,7 @@ def explain(
     next change of the capacity, and for every other window why it doesn't run.
     """
     from planner.config.load import read
-    from planner.forecast.explain import explain as explained
+    from planner.forecast.timeline import explain as explained
     from planner.render.preview import explain_json, explain_text
 
     project = read(directory)

@@ -467,7 +467,7 @@ async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> His
     """
     from planner.forecast.history import history_of
     from planner.temporal.client import connect, require_namespace, server_of
-    from planner.temporal.history import fetch_kept
+    from planner.temporal.status import fetch_kept
     from workflows.activities.keeper import record_on_record
     from workflows.contract import KeeperRecord
 

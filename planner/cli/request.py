@@ -215,7 +215,7 @@ class Outlook:
             return f"{_too_many()} So --max-extra-cost {limit:.2f} can't be judged"
         if impact.added_price <= limit:
             return ""
-        from planner.render.plan_impact import extra_cost
+        from planner.render.plan import extra_cost
 
         return f"{extra_cost(impact)}, more than --max-extra-cost {limit:.2f} allows"
 
@@ -235,7 +235,7 @@ def sections_of(found: Plan, outlook: Outlook, *, brief: bool) -> tuple[Section,
     if not found.pending:
         return ()
     from planner.render.format import Section
-    from planner.render.plan_impact import impact_sections, impact_summary
+    from planner.render.plan import impact_sections, impact_summary
 
     ahead = outlook.impact(found)
     if ahead is None:

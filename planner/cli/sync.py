@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from planner.plan.safety import Rollout
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
+    from planner.temporal.lifecycle import Installed
     from planner.temporal.sync import SyncReport, SyncRequest
-    from planner.temporal.uninstall import Installed
 
 
 DONE = {
@@ -469,8 +469,8 @@ def uninstall(
 
 
 async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bool) -> int:
-    from planner.temporal.uninstall import fetch_installed
-    from planner.temporal.uninstall import uninstall as remove
+    from planner.temporal.lifecycle import fetch_installed
+    from planner.temporal.lifecycle import uninstall as remove
 
     now = datetime.now(UTC)
     server, name = await _server_and_project(directory, name)

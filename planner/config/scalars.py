@@ -15,7 +15,7 @@ from planner import timezones
 from planner.errors import did_you_mean, quote
 from planner.model import Duration
 from planner.recurrence import cron
-from planner.recurrence.holidays import region_problem
+from planner.recurrence.business_days import region_problem
 from workflows.contract import Capacity, Until
 
 MONTHS = (

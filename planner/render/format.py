@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
-from planner.forecast.explain import fleet_reasons, reasons_of
+from planner.forecast.timeline import fleet_reasons, reasons_of
 from planner.model import Occurrence, Prices, PriceTier, Window, demand_words
 from workflows.contract import Capacity, Fleet, format_duration, to_wall
 

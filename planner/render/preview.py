@@ -17,15 +17,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from planner.forecast.cost import ASSUMPTIONS, Bill, MonthlyCost, NamespaceBill
-from planner.forecast.explain import (
+from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
+from planner.forecast.timeline import (
     ActiveWindow,
     Explanation,
+    FleetStep,
     InactiveWindow,
+    Step,
     fleet_reasons,
     reasons_of,
 )
-from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
-from planner.forecast.timeline import FleetStep, Step
 from planner.model import Occurrence, Window, demand_words
 from planner.render import format as fmt
 from planner.schedules.compile import rule_of

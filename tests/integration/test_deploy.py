@@ -25,7 +25,7 @@ from git_remote import TOKEN, Remote
 from package_helpers import ROOT, build, fresh_environment
 from temporalio.testing import WorkflowEnvironment
 
-from planner.temporal.dev_server import free_port
+from planner.temporal.client import free_port
 
 pytestmark = [
     pytest.mark.integration,

@@ -13,6 +13,7 @@ from sync_helpers import eventually
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from planner.cli.app import UI_PORT
 from planner.cli.demo import local_stack
 from planner.cli.request import desired_state
 from planner.config.load import read
@@ -26,15 +27,14 @@ from planner.forecast.timeline import (
 )
 from planner.model import Horizon, NamespaceCalendar, Project
 from planner.simulator import Simulator
-from planner.temporal.client import server_of
-from planner.temporal.dev_server import UI_PORT, free_port
+from planner.temporal.client import free_port, server_of
 from planner.temporal.sync import SyncReport, SyncRequest, sync
 from planner.temporal.watchdog import LiveCalendars, fetch_report
+from workflows.activities.floors import Replicas
 from workflows.activities.keeper import KeeperStates
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import Capacity, WatchdogReport
 from workflows.contract.fleets import NotKnown
-from workflows.replicas import Replicas
 from workflows.worker import build_worker
 
 pytestmark = pytest.mark.integration

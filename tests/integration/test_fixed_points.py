@@ -31,7 +31,7 @@ from planner.plan.live import PATCH_NOTE_LIMIT
 from planner.plan.model import LiveSchedule
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Schedule
-from planner.temporal.pause import choose, pause, resume
+from planner.temporal.lifecycle import choose, pause, resume
 from workflows.contract import Capacity, Rails, parse_until
 
 pytestmark = pytest.mark.integration

@@ -21,10 +21,10 @@ from temporalio.worker import Worker
 
 from planner.temporal.sync_state import read_last_applied
 from planner.temporal.watchdog import LiveCalendars
+from workflows.activities.floors import Backlogs, Replicas
 from workflows.activities.keeper import KeeperStates
 from workflows.contract import DeclaredFleet, Fleet
 from workflows.observability import health_endpoint
-from workflows.replicas import Backlogs, Replicas
 from workflows.worker import RUNNER
 
 pytestmark = pytest.mark.integration

@@ -18,13 +18,12 @@ from git_remote import TOKEN, Remote
 from sync_helpers import QUIET_HOUR, eventually, polling
 from temporalio.testing import WorkflowEnvironment
 
-from planner.cli.follow import FollowOptions, follower_of
 from planner.cli.request import InFlight, SyncOptions, repository, request_of
+from planner.cli.worker import FollowOptions, follower_of
 from planner.config.load import read
 from planner.plan.model import Source
 from planner.temporal import sync_state
-from planner.temporal.client import Server, server_of
-from planner.temporal.dev_server import free_port
+from planner.temporal.client import Server, free_port, server_of
 from planner.temporal.fetch import describe, list_schedules
 from planner.temporal.follow import Follower
 from planner.temporal.rings import stop

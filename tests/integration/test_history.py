@@ -34,14 +34,14 @@ from planner.model import (
     Project,
     Window,
 )
-from planner.rehearsal.environment import Environment, start_environment
 from planner.rehearsal.plan import Part, expected_steps, fired_in
+from planner.rehearsal.run import Environment, start_environment
 from planner.schedules.compile import compile_project
 from planner.simulator import Simulator
 from planner.simulator.state import Entry
 from planner.temporal.client import Server
-from planner.temporal.history import Kept, fetch_kept
 from planner.temporal.keepers import release, start_boost
+from planner.temporal.status import Kept, fetch_kept
 from workflows.activities.keeper import record_on_record
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import (

@@ -26,7 +26,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli.request import impact_of
 from planner.model import Prices
 from planner.render.plan import plan_json, plan_markdown, plan_text
-from planner.temporal.pause import choose, pause, resume
+from planner.temporal.lifecycle import choose, pause, resume
 from planner.temporal.status import fetch_statuses
 
 pytestmark = pytest.mark.integration

@@ -18,9 +18,9 @@ from planner.errors import Refused, ServerError
 from planner.plan.model import LiveSchedule
 from planner.plan.safety import Allowances
 from planner.temporal import apply as apply_module
-from planner.temporal import pause as pause_module
+from planner.temporal import lifecycle as pause_module
 from planner.temporal.fetch import list_schedules
-from planner.temporal.pause import PauseOutcome, choose, pause, resume
+from planner.temporal.lifecycle import PauseOutcome, choose, pause, resume
 from planner.temporal.sync import sync
 from workflows.contract import (
     KEEPER_WORKFLOW,

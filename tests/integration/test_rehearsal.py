@@ -23,15 +23,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError
 from planner.model import Cron, Duration, Horizon, NamespaceCalendar, Window
-from planner.rehearsal.environment import (
+from planner.rehearsal.plan import RehearsalResult
+from planner.rehearsal.run import (
     Environment,
+    Progress,
     SkippingClock,
+    _message,
     connect,
     next_timer,
+    no_progress,
+    rehearse_project,
     start_environment,
 )
-from planner.rehearsal.plan import RehearsalResult
-from planner.rehearsal.run import Progress, _message, no_progress, rehearse_project
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Range, Schedule
 from workflows.contract import Capacity, Lease, Target, target_of_leases
@@ -227,7 +230,7 @@ async def test_what_the_skipping_server_says_goes_nowhere(
     noisy = tmp_path / "server"
     noisy.write_text("#!/bin/sh\necho a trace >&2\nexit 1\n")
     noisy.chmod(0o755)
-    monkeypatch.setattr("planner.rehearsal.environment.find_binary", lambda _name: str(noisy))
+    monkeypatch.setattr("planner.rehearsal.run.find_binary", lambda _name: str(noisy))
     with pytest.raises(ServerError, match="no time-skipping Temporal server"):
         async with start_environment([]):
             pass

@@ -25,8 +25,7 @@ from planner.cli.main import exit_code_of
 from planner.model import Ring
 from planner.plan.model import DesiredState
 from planner.simulator import Simulator
-from planner.temporal.client import Server, server_of
-from planner.temporal.dev_server import temporal_server
+from planner.temporal.client import Server, server_of, temporal_server
 from planner.temporal.fetch import describe
 from planner.temporal.rings import (
     RingReport,

@@ -26,7 +26,7 @@ from planner.errors import ServerError
 from planner.simulator import Simulator
 from planner.temporal.keepers import fetch_keepers, start_boost
 from planner.temporal.status import fetch_pollers, fetch_statuses
-from workflows import backoff
+from workflows import keeper_transitions
 from workflows.activities import capacity as capacity_activities
 from workflows.contract import BoostRequest, keeper_id
 
@@ -255,7 +255,7 @@ async def test_a_key_that_is_mended(
     namespace, client = f"{fresh}.acct", own_server.client
     (keys / namespace).write_text("old", encoding="utf-8")
     monkeypatch.setattr(capacity_activities, "LOOK_EVERY", 0.2)
-    monkeypatch.setattr(backoff, "FIRST_AFTER_REFUSAL", timedelta(minutes=10))
+    monkeypatch.setattr(keeper_transitions, "FIRST_AFTER_REFUSAL", timedelta(minutes=10))
     async with Simulator(provisioning=0.1, check=0.1) as simulator:
         monkeypatch.setenv("PLANNER_CLOUD_URL", simulator.url)
         for name in ("orders.acct", namespace):

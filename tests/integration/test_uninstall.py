@@ -22,8 +22,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.sync import ask_to_uninstall
 from planner.errors import Refused
+from planner.temporal.lifecycle import Installed, fetch_installed, is_busy, uninstall
 from planner.temporal.sync_state import read_last_applied
-from planner.temporal.uninstall import Installed, fetch_installed, is_busy, uninstall
 from workflows.contract import (
     BOOST_WORKFLOW,
     TASK_QUEUE,

@@ -26,9 +26,9 @@ from planner.plan.model import DesiredState
 from planner.schedules.compile import compile_project, compile_window, span_of
 from planner.temporal import zone_tables
 from planner.temporal.client import server_of
+from planner.temporal.fetch import UNKNOWN_THERE, probe
 from planner.temporal.sync import SyncRequest, fetch_plan, sync
 from planner.temporal.sync_state import LastApplied, write_last_applied
-from planner.temporal.zone_tables import UNKNOWN_THERE, probe
 from planner.timezones import TABLE_VERSION
 
 pytestmark = pytest.mark.integration

@@ -33,10 +33,9 @@ from workflows.cloud import (
     Unauthorized,
 )
 from workflows.contract import KEEPER_WORKFLOW, RETRY_SIGNAL, Capacity, keeper_id
-from workflows.keeper_state import KeeperState, KnownOptions
+from workflows.keeper_state import KeeperState, KnownOptions, origin_of
 from workflows.keeper_transitions import recognize_request
 from workflows.observability import Heartbeat, heartbeating
-from workflows.operation_ids import origin_of
 
 ATTEMPT_PATIENCE = 200.0
 """Seconds that one attempt waits for a change to be in force; the keeper then tries again."""

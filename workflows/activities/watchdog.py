@@ -1,7 +1,7 @@
 """The rounds of the watchdog: look at what is, and put right what isn't as the calendars say.
 
 A round reads the live schedules, the keepers and boosts as the server describes them, and the
-capacity in force; `workflows.watchdog_decisions` decides. Nothing that a round does can do
+capacity in force; `workflows.watchdog` decides. Nothing that a round does can do
 harm twice: boosts are started under their own ids, keepers where none is running.
 """
 
@@ -40,7 +40,8 @@ from temporalio.exceptions import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from workflows import activity_types, observability, watchdog_decisions
+from workflows import activity_types, observability
+from workflows import watchdog as decisions
 from workflows.activities.capacity import Cloud
 from workflows.activities.floors import Cluster, FloorError, find_mark
 from workflows.activities.keeper import KeeperStates
@@ -88,11 +89,10 @@ from workflows.contract.notices import (
     events_to_send,
     news,
 )
-from workflows.keeper_state import OBSERVE_EVERY, KeeperState
-from workflows.operation_ids import is_own
+from workflows.keeper_state import OBSERVE_EVERY, KeeperState, is_own
 from workflows.provision import SCHEDULED_START
 from workflows.ui_text import keeper_status
-from workflows.watchdog_decisions import Execution, LeftFloors, QuietCapacity
+from workflows.watchdog import Execution, LeftFloors, QuietCapacity
 
 AT_ONCE = 4
 """Requests of a round that wait at once: the watchdog takes its time, boosts come first."""
@@ -238,8 +238,8 @@ class WatchdogActivities:
         report = view.report
         if not (calendars.targets or report.notices):
             return report
-        workers, workers_at = watchdog_decisions.usual_workers(before, view.pollers, report.at)
-        alarms = watchdog_decisions.round_alarms(view, before, calendars, workers)
+        workers, workers_at = decisions.usual_workers(before, view.pollers, report.at)
+        alarms = decisions.round_alarms(view, before, calendars, workers)
         alarms += self._expiring_keys(report.at)
         decision = events_to_send(report.notices, alarms, report.at, calendars.targets)
         known = report.notices
@@ -289,7 +289,7 @@ class WatchdogActivities:
     def _expiring_keys(self, now: datetime) -> list[Alarm]:
         """Return an alarm for each API key that expires soon."""
         return [
-            watchdog_decisions.key_alarm(one.name, one.expires, one.namespaces)
+            decisions.key_alarm(one.name, one.expires, one.namespaces)
             for one in self._keys
             if one.expires - now < KEY_EXPIRES_WITHIN
         ]
@@ -316,7 +316,7 @@ class WatchdogActivities:
             at=now,
             interval=interval,
             namespaces=tuple(sorted(one.seen.values(), key=lambda seen: seen.namespace)),
-            healed=watchdog_decisions.remembered(healed, now),
+            healed=decisions.remembered(healed, now),
             problems=tuple(one.problems),
             cloud=self.cloud.url,
             notices=before.notices if before else (),
@@ -424,13 +424,13 @@ class _Round:
         handle = self.client.get_workflow_handle(keeper_id(namespace))
         keeper = await self._execution(handle)
         self.keepers[namespace] = keeper
-        action = watchdog_decisions.keeper_action(keeper, self.now)
+        action = decisions.keeper_action(keeper, self.now)
         if action == "leave":
             return
         if action == "terminate and take over":
             await self._terminate(handle, keeper)
         await self._start_keeper(namespace, broken_run=keeper.run_id)
-        how = watchdog_decisions.STUCK
+        how = decisions.STUCK
         if not keeper.is_running:
             broke_off = keeper.status.lower().replace("_", " ")
             how = f"the keeper {broke_off}: a successor took over"
@@ -485,10 +485,10 @@ class _Round:
             boost = replace(boost, is_refused=await _is_refused(handle))
         keeper = self.keepers.get(namespace, Execution())
         is_held = False
-        if watchdog_decisions.needs_lease_check(boost, keeper):
+        if decisions.needs_lease_check(boost, keeper):
             key = lease_of(due.request, due.nominal).key
             is_held = key in await self._leases_of(namespace)
-        action = watchdog_decisions.boost_action(
+        action = decisions.boost_action(
             boost, keeper, self.now, is_held=is_held, was_started_here=due.id in self.of._started
         )
         if action == "leave":
@@ -561,11 +561,11 @@ class _Round:
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
         usual = before.usual if before else None
         policy = declared.baseline_policy if self.of.baseline == "enforce" else "observe"
-        verdict = watchdog_decisions.judge_quiet(found, declared, usual, policy)
+        verdict = decisions.judge_quiet(found, declared, usual, policy)
         if verdict.reconcile:
-            await self._start_keeper(name, state=watchdog_decisions.state_to_reconcile(declared))
+            await self._start_keeper(name, state=decisions.state_to_reconcile(declared))
             self._heal(name, verdict.reconcile, verdict.details)
-        judged = watchdog_decisions.seen_quiet(verdict, found, before, name, self.now)
+        judged = decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
 
     async def _is_lowered(
@@ -594,9 +594,9 @@ class _Round:
 
         async def give_back(namespace: str) -> None:
             left = found[namespace]
-            state = watchdog_decisions.state_to_give_back(namespace, left)
+            state = decisions.state_to_give_back(namespace, left)
             await self._start_keeper(namespace, state=state)
-            self._heal(namespace, "capacity", watchdog_decisions.left_floors_text(left))
+            self._heal(namespace, "capacity", decisions.left_floors_text(left))
 
         await self._each([(name, name) for name in sorted(found)], give_back)
 
@@ -607,7 +607,7 @@ class _Round:
         """
         looked, found = self.of._floors_at, defaultdict[str, LeftFloors](list)
         declared = self.view.namespaces
-        due = watchdog_decisions.floors_to_look_at(declared, at_rest, looked, self.now)
+        due = decisions.floors_to_look_at(declared, at_rest, looked, self.now)
         with suppress(TimeoutError):
             async with asyncio.timeout(FLOORS_TIMEOUT):
                 for namespace, fleet, target in due:
@@ -699,7 +699,7 @@ class _Round:
         lately = self.now - 2 * timedelta(seconds=self.interval) - STUCK_AFTER
         before = self.before.healed if self.before else ()
         healed = [one for one in (*before, *self.healed) if one.namespace == namespace]
-        return watchdog_decisions.was_stuck(healed, run, lately)
+        return decisions.was_stuck(healed, run, lately)
 
     async def _status_of(self, namespace: str, run: Execution) -> KeeperStatus | None:
         """Return the status of the keeper's *run*; None where it doesn't answer.

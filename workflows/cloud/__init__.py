@@ -7,7 +7,9 @@
 - `account`: the API key to use; the account's concurrency and rate limits.
 """
 
-from workflows.cloud.account import (
+from workflows.cloud.api import (
+    CLOUD_URL,
+    URL_VARIABLE,
     ConcurrencyLimit,
     KeyDirectory,
     KeyFile,
@@ -17,7 +19,6 @@ from workflows.cloud.account import (
     keys_from,
     require_keys,
 )
-from workflows.cloud.api import CLOUD_URL, URL_VARIABLE
 from workflows.cloud.client import CloudClient
 from workflows.cloud.models import (
     CapacityOptions,

@@ -26,16 +26,17 @@ from typing import Self
 
 import httpx
 
-from workflows.cloud.account import (
+from workflows.cloud.api import (
     REQUESTS_PER_SECOND,
     Clock,
+    CloudApi,
     ConcurrencyLimit,
+    Connection,
     Heartbeat,
     KeySource,
     RateLimiter,
     Sleep,
 )
-from workflows.cloud.api import CloudApi, Connection
 from workflows.cloud.models import (
     CapacityOptions,
     CapacityRequest,

@@ -8,6 +8,7 @@ are followed in naive wall time, and only their results become instants.
 from __future__ import annotations
 
 from planner.recurrence.ical.expand import (
+    Instance,
     check,
     check_rule,
     days,
@@ -16,7 +17,6 @@ from planner.recurrence.ical.expand import (
     longest,
     spans,
 )
-from planner.recurrence.ical.series import Instance
 
 __all__ = [
     "Instance",
