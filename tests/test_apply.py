@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -57,6 +58,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_state, "POLL_SECONDS", 0.001)
     monkeypatch.setattr(sync_state, "SILENT_SECONDS", 0.01)
     monkeypatch.setattr(client_module, "BUSY_WAITS", (0.0,) * 3)
+    monkeypatch.setattr(fetch_module, "DESCRIBE_AGAIN", (0.0, 0.0))
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -577,6 +579,32 @@ def test_the_lock_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     run(story())
 
 
+def test_a_lock_that_is_lost_midway_ends_the_writes() -> None:
+    """Those that wait for their turn are not sent any more, although they came before it."""
+
+    async def story() -> None:
+        fake, wanted = FakeTemporal(), [schedule(f"w{number:03}") for number in range(200)]
+        counts = Counter[str]()
+
+        def ensure_held() -> None:
+            if counts["create_schedule"] >= 20:
+                raise ServerError("the lock of this sync could not be renewed")
+
+        fake.before = lambda name, request: counts.update([name])
+        plan = diff(order(*wanted).desired, {}, fake.now)
+        outcomes = await apply_module.apply(
+            fake.server(),
+            plan,
+            client_module.local_clock(fake.now),
+            ensure_held=ensure_held,
+            on_outcome=lambda _: None,
+        )
+        assert counts == {"create_schedule": 20}
+        assert Counter(one.done for one in outcomes) == {True: 20, False: 180}
+
+    run(story())
+
+
 def test_an_interrupted_sync_gives_its_lock_back() -> None:
     """Ctrl-C leaves no lock behind, whatever was being written."""
 
@@ -960,6 +988,121 @@ def test_a_draft_whose_occurrence_is_over_is_only_finished() -> None:
 
 
 # Pace -------------------------------------------------------------------------------
+
+
+class SlowTemporal(FakeTemporal):
+    """A server that works on all describes at once, each the slower the more there are.
+
+    It keeps a time of its own, which the planner's requests are measured by, too.
+
+    Attributes:
+        clock: What time it is, in seconds.
+        each: Seconds of its time that a describe takes.
+        most: How many describes were under way at once at most.
+        unanswered: How many were given up, after `client.REQUEST_TIMEOUT`.
+    """
+
+    def __init__(self, each: float) -> None:
+        super().__init__()
+        self.clock, self.each = 0.0, each
+        self.most = self.unanswered = self._under_way = 0
+
+    async def describe_schedule(self, req: Any, **_: object) -> Any:
+        """Describe a schedule after a while, or not in time."""
+        begun, left = self.clock, self.each
+        self._under_way += 1
+        try:
+            await asyncio.sleep(0)  # those sent together are all there
+            self.most = max(self.most, self._under_way)
+            while left > 0:
+                step = 0.1 / self._under_way  # every one under way comes here in turn
+                self.clock += step
+                left -= step
+                await asyncio.sleep(0)
+                if self.clock - begun > client_module.REQUEST_TIMEOUT.total_seconds():
+                    self.unanswered += 1
+                    raise refused(RPCStatusCode.CANCELLED, "Timeout expired")
+        finally:
+            self._under_way -= 1
+        return await super().describe_schedule(req)
+
+
+@pytest.mark.parametrize(
+    ("each", "unanswered"),
+    [
+        pytest.param(0.01, 0, id="100 a second: more and more at once"),
+        pytest.param(0.3, 0, id="3 a second: of 64 at once none would be answered in time"),
+        pytest.param(1.2, 16, id="fewer than one a second: the first ones are not, and sent again"),
+    ],
+)
+def test_many_changes_on_a_server_that_answers_slowly(
+    each: float, unanswered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan and a sync describe them all, and the sync updates them."""
+
+    async def story() -> None:
+        fake = SlowTemporal(each)
+        monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: fake.clock))
+        there = [schedule(f"w{number:03}") for number in range(70)]
+        for one in there:
+            await put(fake, one)
+        moved = [schedule(f"w{number:03}", tru=12) for number in range(70)]
+        plan = await fetch_plan(fake.server(), order(*moved), NOW)
+        assert [change.action for change in plan.pending] == ["update"] * 70
+        assert fake.unanswered == unanswered
+        assert (fake.most > client_module.FIRST_AT_ONCE) == (each < 0.1)
+        assert len((await synced(fake, *moved)).outcomes) == 70
+        assert fake.unanswered == 2 * unanswered
+        assert await left_over(fake, *moved) == []
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param([0.0] * 8, 24, id="quick answers admit one more each"),
+        pytest.param([0.0] * 90, 64, id="up to the most"),
+        pytest.param([10.0], 8, id="a slow one halves them"),
+        pytest.param([10.0] * 9, 2, id="down to the least"),
+        pytest.param([10.0, 0.0, 0.0], 10, id="and they come back"),
+    ],
+)
+def test_as_many_at_once_as_the_server_answers_soon(
+    seconds: list[float], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 16 on; slots that are held when they are halved are taken in as they come back."""
+    clock = 0.0
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: clock))
+
+    async def story() -> None:
+        nonlocal clock
+        slots = client_module._Slots(64)
+        held = [slots.one() for _ in range(client_module.FIRST_AT_ONCE)]
+        for one in held:
+            await one.__aenter__()
+        for taken in seconds:
+            clock += 100.0  # each was sent after the one before was judged
+            slots.answered(clock - taken)
+        for one in held:
+            await one.__aexit__(None, None, None)
+        waiting = [asyncio.create_task(slots.one().__aenter__()) for _ in range(100)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert sum(one.done() for one in waiting) == expected
+        for one in waiting:
+            one.cancel()
+
+    run(story())
+
+
+def test_answers_to_what_was_sent_together_halve_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All sixteen were slow for one reason."""
+    monkeypatch.setattr(client_module, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    slots = client_module._Slots(64)
+    for _ in range(16):
+        slots.answered(90.0)
+    assert slots._allowed == client_module.FIRST_AT_ONCE // 2
 
 
 def test_requests_are_spread_to_the_rate() -> None:

@@ -34,7 +34,10 @@ from planner.plan.model import Change, DesiredState, LiveSchedule, Plan, live_sc
 from planner.schedules.spec import Schedule, drafted
 from planner.temporal.client import (
     AlreadyExists,
+    Call,
     NotFound,
+    Reply,
+    Request,
     Server,
     ServerClock,
     announced,
@@ -130,10 +133,15 @@ class _Writer:
     async def write(self, change: Change) -> Outcome:
         """Write *change* and return the outcome; a refusal by the server is one, too."""
         try:
-            self._ensure_held()
             return Outcome(change, True, await self._by_action(change))
         except ServerError as error:
             return Outcome(change, False, str(error))
+
+    async def _send(self, call: Call[Request, Reply], request: Request) -> Reply:
+        return await self._server.send(while_held(call, self._ensure_held), request)
+
+    async def _start(self, schedule: Schedule, firings: Sequence[datetime]) -> None:
+        await start(self._server, schedule, firings, self._ensure_held)
 
     async def _by_action(self, change: Change) -> str:
         if change.action == "delete":
@@ -153,7 +161,7 @@ class _Writer:
         if change.action == "follow":
             return "its boost follows"  # `follow` has sent what the keeper needs
         if change.action == "start":
-            await start(self._server, change.desired, change.starts)
+            await self._start(change.desired, change.starts)
             return _started(change.starts)
         return await self._update(change)
 
@@ -175,7 +183,7 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        await self._server.send(self._server.service.create_schedule, request)
+        await self._send(self._server.service.create_schedule, request)
         return _started(starts)
 
     async def _owner(self) -> Memo:
@@ -209,7 +217,7 @@ class _Writer:
             namespace=self._server.namespace, schedule_id=id, identity=self._server.identity
         )
         try:
-            await self._server.send(self._server.service.delete_schedule, request)
+            await self._send(self._server.service.delete_schedule, request)
         except NotFound:
             return "it was gone already"
         return ""
@@ -224,7 +232,7 @@ class _Writer:
         if change.starts and change.desired:
             draft = replace(change, desired=drafted(change.desired), starts=())
             await self._put(draft)
-            await start(self._server, change.desired, change.starts)
+            await self._start(change.desired, change.starts)
             change = replace(change, live=await self._describe(change.id))
         await self._put(change)
         return _started(change.starts)
@@ -233,7 +241,6 @@ class _Writer:
         """Update a schedule; retry once from its present state if another client changed it."""
         left = await self._try_update(change)
         if left:
-            self._ensure_held()
             left = await self._try_update(left)
         if left:
             words = ", ".join(str(field) for field in left.fields)
@@ -251,7 +258,7 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        await self._server.send(self._server.service.update_schedule, request)
+        await self._send(self._server.service.update_schedule, request)
         return self._still(change.desired, await self._describe(change.id))
 
     async def _describe(self, id: str) -> LiveSchedule:
@@ -265,7 +272,22 @@ class _Writer:
         return still_to_change(self._project, desired, live, self._clock.now())
 
 
-async def start(server: Server, schedule: Schedule, firings: Sequence[datetime]) -> None:
+def while_held(call: Call[Request, Reply], ensure_held: Callable[[], None]) -> Call[Request, Reply]:
+    """Return *call*, which calls *ensure_held* first: when its turn has come, not before it."""
+
+    def sent(req: Request, *, retry: bool, timeout: timedelta | None) -> Awaitable[Reply]:
+        ensure_held()
+        return call(req, retry=retry, timeout=timeout)
+
+    return sent
+
+
+async def start(
+    server: Server,
+    schedule: Schedule,
+    firings: Sequence[datetime],
+    ensure_held: Callable[[], None],
+) -> None:
     """Fire an existing *schedule* now for the nominal times *firings*.
 
     The server skips a firing whose boost still runs. One whose boost has ended runs again
@@ -278,7 +300,7 @@ async def start(server: Server, schedule: Schedule, firings: Sequence[datetime])
         identity=server.identity,
         request_id=str(uuid.uuid4()),
     )
-    await server.send(server.service.patch_schedule, request)
+    await server.send(while_held(server.service.patch_schedule, ensure_held), request)
 
 
 def still_to_change(

@@ -16,6 +16,7 @@ import shutil
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,16 @@ CLOUD_RATE = 10.0
 """Schedule requests a second that Temporal Cloud allows a namespace."""
 
 AT_ONCE = 64
-"""Concurrent requests; more of them make a server no faster."""
+"""Concurrent requests of a kind at most; more of them make a server no faster."""
+
+FIRST_AT_ONCE = 16
+"""Concurrent requests of a kind to begin with."""
+
+LEAST_AT_ONCE = 2
+"""Concurrent requests of a kind to a server that answers slowly."""
+
+SLOW_SECONDS = 3.0
+"""How long an answer may take until fewer are waited for at once: a fifth of `REQUEST_TIMEOUT`."""
 
 REQUEST_TIMEOUT = timedelta(seconds=15)
 
@@ -267,6 +277,48 @@ def _cause(message: str) -> str:
     return "the attempt timed out" if "imeout" in message else "no connection"
 
 
+class _Slots:
+    """How many requests of a kind are under way at once: the fewer, the later the server answers.
+
+    A server that is busy works on all of them, so each waits for all others, and of many none
+    may be answered in time. Each quick answer admits one more, up to *most*, and a slow one
+    halves them: once for all that were sent before.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._allowed = min(FIRST_AT_ONCE, most)
+        self._free = asyncio.Semaphore(self._allowed)
+        self._owed = 0
+        self._halved = float("-inf")
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it while the context lasts."""
+        await self._free.acquire()
+        try:
+            yield
+        finally:
+            if self._owed:
+                self._owed -= 1
+            else:
+                self._free.release()
+
+    def answered(self, sent: float) -> None:
+        """Judge an answer, or the lack of one, to a request *sent* at that `time.monotonic`."""
+        now, before = time.monotonic(), self._allowed
+        if now - sent < SLOW_SECONDS:
+            self._allowed = min(self._most, before + 1)
+        elif sent > self._halved:
+            self._allowed, self._halved = max(LEAST_AT_ONCE, before // 2), now
+        self._owed += max(0, before - self._allowed)
+        for _ in range(self._allowed - before):
+            if self._owed:
+                self._owed -= 1
+            else:
+                self._free.release()
+
+
 Request = TypeVar("Request", contravariant=True)
 Reply = TypeVar("Reply", covariant=True)
 
@@ -284,6 +336,10 @@ class NotFound(ServerError):
 
 class AlreadyExists(ServerError):
     """A schedule with this id exists."""
+
+
+class NoAnswer(ServerError):
+    """The server didn't answer a request in time."""
 
 
 class Server:
@@ -309,7 +365,8 @@ class Server:
         self.identity = client.identity
         self.rate = rate
         self._interval = 1 / rate if rate else 0.0
-        self._slots = asyncio.Semaphore(at_once)
+        # What one kind of request takes says nothing of another: a describe waits for writes.
+        self._slots = defaultdict[type, _Slots](lambda: _Slots(at_once))
         self._next = 0.0
         self._on_notice = on_notice
         self._limit = limit
@@ -324,6 +381,7 @@ class Server:
         """Send *request* by *call* once a slot is free, and return the reply.
 
         Raises:
+            NoAnswer: The server didn't answer in time.
             NotFound: Its subject doesn't exist.
             AlreadyExists: It would create something that exists.
             ServerError: Any other refusal, with the server's message.
@@ -333,14 +391,19 @@ class Server:
             f"Temporal at {self.address} limits its requests (resource exhausted); waiting "
             f"{self._limit:g} s at most ({WAIT_SETTING})"
         )
-        async with self._slots:
+        slots = self._slots[type(request)]
+        async with slots.one():
             began = time.monotonic()
             for wait in chain(BUSY_WAITS, repeat(BUSY_WAITS[-1])):
                 await self._pace()
+                sent = time.monotonic()
                 try:
                     with announced(slow, self.notify):
-                        return await call(request, retry=True, timeout=self._timeout(began))
+                        reply = await call(request, retry=True, timeout=self._timeout(began))
+                    slots.answered(sent)
+                    return reply
                 except RPCError as error:
+                    slots.answered(sent)
                     if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
                         raise _as_server_error(error, self.address, self.namespace) from error
                     if time.monotonic() + wait - began > self._limit:
@@ -405,7 +468,9 @@ def _as_server_error(error: RPCError, address: str, namespace: str) -> ServerErr
         return NotFound(error.message)
     if error.status == RPCStatusCode.ALREADY_EXISTS:
         return AlreadyExists(error.message)
-    return ServerError(f"Temporal at {address}: {error.message} ({error.status.name.lower()})")
+    words = f"Temporal at {address}: {error.message} ({error.status.name.lower()})"
+    late = error.status in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
+    return NoAnswer(words) if late else ServerError(words)
 
 
 _NO_NAMESPACE = re.compile(r"Namespace \S+ is not found", re.IGNORECASE)

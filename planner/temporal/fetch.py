@@ -36,7 +36,7 @@ from planner.plan.live import Skipped, about_to_fire, missed
 from planner.plan.model import DesiredState, LiveSchedule
 from planner.schedules.recurring import near_walls
 from planner.schedules.spec import Range, Schedule, StructuredCalendar, namespace_of, upcoming
-from planner.temporal.client import AT_ONCE, NotFound, Server, announced
+from planner.temporal.client import AT_ONCE, NoAnswer, NotFound, Server, announced
 from planner.temporal.convert import EntryReader, read_description, to_message
 from planner.temporal.sync_state import LastApplied, fingerprint, outdated
 from planner.timezones import TABLE_VERSION, zone
@@ -62,6 +62,9 @@ FEW = 5
 LIST_WAITS = (0.1, 0.2, 0.4, 0.8)
 """Seconds between passes over a list that doesn't show the last writes yet."""
 
+
+DESCRIBE_AGAIN = (1.0, 4.0)
+"""Seconds to wait before a failed describe is retried."""
 
 LATE = timedelta(seconds=10)
 """How late the server may make an upcoming firing before that counts as missed."""
@@ -146,7 +149,17 @@ async def list_showing(
 
 async def describe_all(server: Server, ids: Iterable[str]) -> list[LiveSchedule | None]:
     """Describe the schedules *ids*; None for each that doesn't exist."""
-    return await asyncio.gather(*(describe(server, id) for id in ids))
+    return await asyncio.gather(*(describe_patiently(server, id) for id in ids))
+
+
+async def describe_patiently(server: Server, id: str) -> LiveSchedule | None:
+    """Describe the schedule *id*, and retry while the server is too busy to answer in time."""
+    for wait in DESCRIBE_AGAIN:
+        try:
+            return await describe(server, id)
+        except NoAnswer:
+            await asyncio.sleep(wait)
+    return await describe(server, id)
 
 
 async def with_last_writes(

@@ -35,7 +35,7 @@ from planner.temporal.apply import Outcome, apply, is_read_back_later, read_back
 from planner.temporal.client import Server, ServerClock, local_clock
 from planner.temporal.fetch import (
     LATE,
-    describe,
+    describe_patiently,
     differences_seen,
     fetch,
     fetch_evidence,
@@ -489,9 +489,6 @@ BEGIN_WITHIN = timedelta(seconds=60)
 BEGIN_WAITS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Seconds between polls for a started boost; the last one repeats."""
 
-DESCRIBE_AGAIN = (1.0, 4.0)
-"""Seconds to wait before a failed describe is retried."""
-
 DESCRIBED_AT_ONCE = 8
 """Concurrent describes. Each waits until the server has processed the schedule's writes, so
 more of them would slow a busy server down."""
@@ -604,8 +601,7 @@ class _Check:
             over = [nominal for nominal in lost if self._end(nominal) <= self.clock.now()]
             late = [nominal for nominal in lost if nominal not in (*over, *self.change.starts)]
             if late:
-                self.ensure_held()
-                await start(self.server, self.desired, late)
+                await start(self.server, self.desired, late, self.ensure_held)
             begun = [nominal for nominal in lost if nominal not in over]
             failed = [*over, *[one for one in begun if not await self._begins(one)]]
         except ServerError as error:
@@ -636,15 +632,8 @@ class _Check:
         ]
 
     async def _described(self) -> LiveSchedule | None:
-        """Describe the schedule; retry while the server is too busy to answer."""
-        for wait in DESCRIBE_AGAIN:
-            try:
-                async with self.slots:
-                    return await describe(self.server, self.change.id)
-            except ServerError:
-                await asyncio.sleep(wait)
         async with self.slots:
-            return await describe(self.server, self.change.id)
+            return await describe_patiently(self.server, self.change.id)
 
     async def _begins(self, nominal: datetime) -> bool:
         """Wait for the boost of the firing at *nominal*; return False on time-out."""
