@@ -110,6 +110,10 @@ class InputError(PlannerError):
         self.problems = tuple(sorted(set(problems)))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...]]]:
+        """Pickle it by its problems, in place of its text."""
+        return InputError, (self.problems,)
+
 
 class ServerError(PlannerError):
     """A server that answered with an error."""

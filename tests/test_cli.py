@@ -301,6 +301,71 @@ def test_what_is_looked_at_aside_is_what_is_looked_at_here(tmp_path: Path) -> No
         assert bool(found.problems) == (most == 100)
 
 
+def test_steps_that_are_done_aside() -> None:
+    """Each result comes as it is there, an error of ours in its step; what dies is done here."""
+    done = (
+        "import asyncio, os, pickle\n"
+        "from planner.cli import app\n"
+        "from planner.errors import InputError, Problem\n"
+        "app._can_fork = lambda: {forks}\n"
+        "here = os.getpid()\n"
+        "def steps():\n"
+        "    yield 'x' * 10**6\n"
+        "    yield os.getpid()\n"
+        "    raise InputError([Problem('a.yaml', 3, 'is odd')])\n"
+        "def dies():\n"
+        "    yield 1\n"
+        "    os.getpid() == here or os.kill(os.getpid(), 9)\n"
+        "    yield os.getpid()\n"
+        "    yield 1 // 0\n"
+        "async def main():\n"
+        "    with app.StepsAside(steps) as work:\n"
+        "        assert work.take() == 'x' * 10**6\n"
+        "        assert (await work.coming() != here) is {forks}\n"
+        "        try:\n"
+        "            await work.coming()\n"
+        "        except InputError as error:\n"
+        "            assert error.problems == (Problem('a.yaml', 3, 'is odd'),)\n"
+        "            print('its error')\n"
+        "    with app.StepsAside(dies) as work:\n"
+        "        assert [await work.coming() for _ in range(2)] == [1, here]\n"
+        "        try:\n"
+        "            await work.coming()\n"
+        "        except ZeroDivisionError:\n"
+        "            print('as here')\n"
+        "    with app.StepsAside(lambda: iter([asyncio.run(asyncio.sleep(60))])):\n"
+        "        pass\n"
+        "asyncio.run(main())\n"
+    )
+    endless = 'iter([__import__("time").sleep(600)])'  # ended with the context, where it is aside
+    for forks in (True, False):
+        code = done.format(forks=forks).replace("iter([asyncio.run(asyncio.sleep(60))])", endless)
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+        )
+        assert found.stdout == "its error\nas here\n", found.stderr
+
+
+def test_a_fault_of_the_files_comes_before_one_of_the_server(tmp_path: Path) -> None:
+    """Although both are looked at together, and nothing is said of the connection then."""
+    (tmp_path / "planner.yaml").write_text("project: a\nguard_rails: {max_duration: 30m}\n")
+    (tmp_path / "a.yaml").write_text(
+        "namespace: a.b1\nwindows: {w: {cron: '@daily', duration: 1h, tru: 4}}\n"
+    )
+    for command in ("plan", "sync"):
+        found = subprocess.run(
+            [sys.executable, "-m", "planner", command, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TEMPORAL_ADDRESS": "127.0.0.1:1"},
+        )
+        assert (found.returncode, found.stdout) == (1, "")
+        first, last = found.stderr.splitlines()
+        assert "a.yaml:2: " in first
+        assert last == "1 problem; nothing was changed."
+
+
 def test_what_is_done_aside() -> None:
     """Its result comes back; what fails or dies there is done here, with its own error."""
     done = (

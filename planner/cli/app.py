@@ -6,15 +6,17 @@ import contextlib
 import getpass
 import os
 import pickle
+import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, Self, TypeVar
 
 import typer
 
 from planner.cli.output import report, say
-from planner.errors import Refused, StalePlan
+from planner.errors import PlannerError, Refused, StalePlan
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,7 +83,6 @@ def run_async(main: Coroutine[Any, Any, int | None]) -> None:
     SIGTERM cancels it, as Ctrl-C does, so that everything it opened is closed.
     """
     import asyncio
-    import signal
 
     async def cancellable() -> int | None:
         task = asyncio.create_task(main)
@@ -120,7 +121,7 @@ def aside(work: Callable[[], T]) -> Callable[[], T]:
     receiving, sending = os.pipe()
     child = os.fork()
     if not child:
-        _send_result(work, sending)
+        _send_results(lambda: (work(),), sending)
     os.close(sending)
 
     def result() -> T:
@@ -132,6 +133,76 @@ def aside(work: Callable[[], T]) -> Callable[[], T]:
     return result
 
 
+class StepsAside:
+    """The results of a work of several steps, each as it comes from a process of its own.
+
+    As with `aside`, the work has no effects, and is done here where there can't be a process or
+    it ends early. An error that is reported in a sentence is raised here by the step that had it.
+    A context manager: the process is ended with it.
+    """
+
+    def __init__(self, work: Callable[[], Iterator[object]]) -> None:
+        self._work = work
+        self._taken = 0
+        self._here: Iterator[object] | None = None
+        self._stream: BinaryIO | None = None
+        if not _can_fork():
+            return
+        receiving, sending = os.pipe()
+        self._child = os.fork()
+        if not self._child:
+            _send_results(lambda: _or_error(work()), sending)
+        os.close(sending)
+        self._stream = open(receiving, "rb")  # noqa: SIM115 - closed by the context
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream:
+            self._stream.close()
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+
+    def take(self) -> Any:
+        """Wait for the next result, and return it.
+
+        Raises:
+            PlannerError: The step had it.
+        """
+        self._taken += 1
+        if self._stream and self._here is None:
+            with contextlib.suppress(EOFError, pickle.UnpicklingError):
+                found = pickle.load(self._stream)
+                if isinstance(found, PlannerError):
+                    raise found
+                return found
+        if self._here is None:
+            self._here = islice(self._work(), self._taken - 1, None)
+        return next(self._here)
+
+    async def coming(self) -> Any:
+        """Return the next result, as `take`, and let other tasks run until it is there."""
+        import asyncio
+
+        if self._stream and self._here is None:
+            loop, ready = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_reader(self._stream, ready.set)
+            try:
+                await ready.wait()
+            finally:
+                loop.remove_reader(self._stream)
+        return self.take()
+
+
+def _or_error(results: Iterator[object]) -> Iterator[object]:
+    """Yield the *results*, and at last the error that ends them, if it is one of ours."""
+    try:
+        yield from results
+    except PlannerError as error:
+        yield error
+
+
 def _can_fork() -> bool:
     """Tell whether a second process is of use and safe."""
     if sys.platform != "linux":
@@ -139,15 +210,15 @@ def _can_fork() -> bool:
     return len(os.sched_getaffinity(0)) > 1 and len(os.listdir("/proc/self/task")) == 1
 
 
-def _send_result(work: Callable[[], object], to: int) -> NoReturn:
-    """Write the result of *work*, and end this process without any of the other's ends."""
-    import signal
-
+def _send_results(work: Callable[[], Iterable[object]], to: int) -> NoReturn:
+    """Write the results of *work*, and end this process without any of the other's ends."""
     try:
         signal.set_wakeup_fd(-1)  # asyncio's, shared with the other
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with open(to, "wb") as stream:
-            stream.write(pickle.dumps(work(), pickle.HIGHEST_PROTOCOL))
+            for found in work():
+                stream.write(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+                stream.flush()
         os._exit(0)
     finally:
         os._exit(1)
@@ -156,7 +227,6 @@ def _send_result(work: Callable[[], object], to: int) -> NoReturn:
 def stop_on_signals(stop: asyncio.Event) -> None:
     """Have SIGINT and SIGTERM set *stop* from now on, and cancel nothing."""
     import asyncio
-    import signal
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, aside, length_of, run_async
+from planner.cli.app import EXIT_CHANGES, EXIT_DONE, app, length_of, run_async
 from planner.cli.output import colours
 from planner.cli.request import (
     Adopt,
@@ -24,8 +24,9 @@ from planner.cli.request import (
     Outlook,
     Share,
     SyncOptions,
-    connect_to,
+    calendars_aside,
     print_warnings,
+    reading_ahead,
     request_of,
     sections_of,
 )
@@ -118,18 +119,18 @@ async def _plan(
     detailed: bool,
     detailed_exit: bool,
 ) -> int:
-    from planner.config.load import read
-    from planner.lints.inspect import inspect
-    from planner.render.plan import plan_json, plan_markdown, plan_text
-    from planner.temporal.sync import fetch_plan
-
     now = datetime.now(UTC)
-    project = read(options.directory, aside)
-    warnings = inspect(project, now.date(), aside).require_usable()
-    request, outlook = request_of(project, now, options)
-    tested = await _backtest_sections(project, over)
-    server = await connect_to(project)
-    found = await fetch_plan(server, request, datetime.now(UTC))
+    with calendars_aside(options, now) as calendars:
+        from planner.render.plan import plan_json, plan_markdown, plan_text
+        from planner.temporal.sync import fetch_plan
+
+        project = calendars.take()
+        async with reading_ahead(project, now) as reading:
+            warnings, desired = await calendars.coming()
+            request, outlook = request_of(project, now, options, desired)
+            tested = await _backtest_sections(project, over)
+            server, ahead = await reading()
+    found = await fetch_plan(server, request, datetime.now(UTC), ahead)
     if project.rings and found.pending:
         found = replace(found, rings=await _rings_text(server, project, found))
     found = replace(found, warnings=(*found.warnings, *warnings))

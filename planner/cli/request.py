@@ -6,19 +6,30 @@ A request is the project compiled, where its calendars come from, and what is al
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.cli.app import connected, say
+from planner.cli.app import StepsAside, aside, connected, say
 from planner.errors import Refused
 
 if TYPE_CHECKING:
+    from planner.errors import Lint
     from planner.forecast.plan_impact import PlanImpact
     from planner.model import Prices, Project, Window
     from planner.plan.model import Change, DesiredState, Plan, Source
@@ -26,8 +37,10 @@ if TYPE_CHECKING:
     from planner.render.format import Section
     from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
-    from planner.temporal.sync import SyncRequest
+    from planner.temporal.sync import ReadAhead, SyncRequest
     from workflows.contract import DeclaredFleet
+
+    Compiled = tuple[tuple[Lint, ...], DesiredState]
 
 
 class InFlight(StrEnum):
@@ -117,28 +130,74 @@ async def connect_to(project: Project) -> Server:
     return await connected()
 
 
+def calendars_aside(options: SyncOptions, now: datetime) -> StepsAside:
+    """Begin to read and compile the calendars in a process of their own.
+
+    It yields the project first, then what is found in it with its schedules, both compiled at
+    *now*; an error in the place of either.
+    """
+
+    def work() -> Iterator[Project | Compiled]:
+        from planner.config.load import read
+        from planner.lints.inspect import inspect
+
+        project = read(options.directory, aside)
+        yield project
+        warnings = inspect(project, now.date(), aside).require_usable()
+        yield warnings, _desired(project, options, now)
+
+    return StepsAside(work)
+
+
+@asynccontextmanager
+async def reading_ahead(
+    project: Project, now: datetime
+) -> AsyncIterator[Callable[[], Awaitable[tuple[Server, ReadAhead]]]]:
+    """Connect, and read what takes no calendar, while the body does something else.
+
+    The context is what waits for the server and that; an error of either comes there. What
+    ends the body before ends the reading.
+    """
+    import asyncio
+
+    from planner.temporal.sync import read_ahead
+
+    async def reading() -> tuple[Server, ReadAhead]:
+        server = await connect_to(project)
+        return server, await read_ahead(server, project.name, now)
+
+    task = asyncio.create_task(reading())
+    try:
+        yield lambda: task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def _desired(
+    project: Project, options: SyncOptions, now: datetime, dated_zones: Collection[str] = ()
+) -> DesiredState:
+    follow = options.in_flight is InFlight.follow
+    return desired_state(project, options.directory, now, follow=follow, dated_zones=dated_zones)
+
+
 def request_of(
-    project: Project, now: datetime, options: SyncOptions
+    project: Project, now: datetime, options: SyncOptions, desired: DesiredState | None = None
 ) -> tuple[SyncRequest, Outlook]:
     """Return *project*, compiled at *now*, with the options of the command line.
 
-    And the outlook on the plans that are made of it.
+    And the outlook on the plans that are made of it. *desired* is the project compiled, where it
+    is already.
     """
     from planner.plan.safety import Allowances
     from planner.temporal.sync import SyncRequest
 
-    def compiled(dated_zones: Collection[str]) -> DesiredState:
-        follow = options.in_flight is InFlight.follow
-        return desired_state(
-            project, options.directory, now, follow=follow, dated_zones=dated_zones
-        )
-
-    desired = compiled(())
+    desired = desired or _desired(project, options, now)
     outlook = Outlook(desired.schedules, project.prices, now)
     limit = options.max_extra_cost
     request = SyncRequest(
         desired=desired,
-        recompile=compiled,
+        recompile=lambda dated_zones: _desired(project, options, now, dated_zones),
         allowed=Allowances(
             tuple(options.allow_delete or ()), options.adopt, tuple(options.share or ())
         ),
@@ -276,12 +335,13 @@ def desired_state(
 
     root = directory.resolve()
 
+    @cache
+    def name_of(written: str) -> str:
+        file = Path(written).resolve()
+        return file.relative_to(root).as_posix() if file.is_relative_to(root) else written
+
     def renamed(window: Window) -> Window:
-        file = Path(window.place.file).resolve()
-        if not file.is_relative_to(root):
-            return window
-        name = file.relative_to(root).as_posix()
-        return replace(window, place=replace(window.place, file=name))
+        return replace(window, place=replace(window.place, file=name_of(window.place.file)))
 
     calendars = (
         replace(calendar, windows=tuple(renamed(window) for window in calendar.windows))

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -23,7 +24,6 @@ from planner.cli.app import (
     EXIT_DONE,
     EXIT_ERROR,
     app,
-    aside,
     connected,
     operator,
     report,
@@ -41,8 +41,10 @@ from planner.cli.request import (
     MoveSource,
     Share,
     SyncOptions,
+    calendars_aside,
     connect_to,
     print_warnings,
+    reading_ahead,
     request_of,
 )
 from planner.errors import Refused, ServerError
@@ -165,23 +167,22 @@ class RingOptions:
 async def _sync(
     options: SyncOptions, checksum: str, output: SyncFormat, quiet: bool, rings: RingOptions
 ) -> int:
-    from planner.config.load import read
-    from planner.lints.inspect import inspect
-    from planner.temporal.sync import sync as at_once
-    from planner.temporal.sync import target_of
-
-    write = _ring_by_ring(rings.waits) if rings.in_turn else at_once
-
     now = datetime.now(UTC)
-    project = read(options.directory, aside)
-    inspect(project, now.date(), aside).require_usable()
-    part = rings.part_of(project)
-    server = await connect_to(project)
+    with calendars_aside(options, now) as calendars:
+        from planner.temporal.sync import sync as at_once
+        from planner.temporal.sync import target_of
+
+        project = calendars.take()
+        async with reading_ahead(project, now) as reading:
+            _, desired = await calendars.coming()
+            part = rings.part_of(project)
+            server, ahead = await reading()
+    write = _ring_by_ring(rings.waits) if rings.in_turn else partial(at_once, ahead=ahead)
     text = output is SyncFormat.text
     with ProgressBar() as bar:
         printer = SyncPrinter(server, text=text, quiet=quiet, bar=bar)
         request = replace(
-            request_of(project, now, options)[0],
+            request_of(project, now, options, desired)[0],
             checksum=checksum,
             in_part=part,
             on_start=bar.begin,

@@ -9,7 +9,15 @@ the zone's years, whose matching times are read before it is deleted again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Container,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import chain, islice
@@ -89,7 +97,12 @@ class Fetched:
 
 
 async def fetch(
-    server: Server, state: DesiredState, last: LastApplied, *, full: bool = False
+    server: Server,
+    state: DesiredState,
+    last: LastApplied,
+    *,
+    full: bool = False,
+    entries: Sequence[ScheduleListEntry] | None = None,
 ) -> Fetched:
     """Return the live schedules that *state* is compared with.
 
@@ -101,6 +114,7 @@ async def fetch(
         state: What the files define.
         last: What the last sync of the project wrote.
         full: Describe every schedule, so that changes made by hand are found.
+        entries: The server's list, where it was read just before; None reads it.
     """
     desired = {one.id for one in state.schedules}
 
@@ -110,7 +124,7 @@ async def fetch(
 
     namespaces = {namespace_of(id) for id in desired}
     seen = await list_showing(
-        server, state.project, desired, shows, namespaces, former=state.former
+        server, state.project, desired, shows, namespaces, former=state.former, entries=entries
     )
     neighbours = {id: one for id, one in seen.items() if is_neighbour(one, state.names, desired)}
     listed = {id: one for id, one in seen.items() if id not in neighbours}
@@ -133,6 +147,7 @@ async def list_showing(
     namespaces: Collection[str] = (),
     *,
     former: str = "",
+    entries: Sequence[ScheduleListEntry] | None = None,
 ) -> dict[str, LiveSchedule]:
     """Return the list once it *shows* the last writes, or as it is after the last wait.
 
@@ -140,9 +155,12 @@ async def list_showing(
     right after they were created.
     """
     for wait in LIST_WAITS:
-        listed = await list_schedules(server, project, ids, namespaces, former=former)
+        listed = await list_schedules(
+            server, project, ids, namespaces, former=former, entries=entries
+        )
         if shows(listed):
             return listed
+        entries = None
         await asyncio.sleep(wait)
     return await list_schedules(server, project, ids, namespaces, former=former)
 
@@ -184,15 +202,18 @@ async def list_schedules(
     namespaces: Collection[str] = (),
     *,
     former: str = "",
+    entries: Sequence[ScheduleListEntry] | None = None,
 ) -> dict[str, LiveSchedule]:
     """Return the listed schedules of *project*, those under *ids*, and any for *namespaces*.
 
     An empty *project* means every one with a planner's owner mark. Those of the project that it
-    was *former* are returned, too.
+    was *former* are returned, too. *entries* are the list, where it was read before.
     """
+    if entries is None:
+        entries = [entry async for entry in list_entries(server)]
     reader = EntryReader(server.converter)
     found: dict[str, LiveSchedule] = {}
-    async for entry in list_entries(server):
+    for entry in entries:
         owner, id = await reader.owner(entry), entry.schedule_id
         is_meant = project in ("", owner) or owner == former or namespace_of(id) in namespaces
         if (owner and is_meant) or id in ids:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
+
+from temporalio.api.schedule.v1 import ScheduleListEntry
 
 from planner.errors import Lint, ServerError
 from planner.model import Horizon, Ring
@@ -41,6 +43,7 @@ from planner.temporal.fetch import (
     fetch_evidence,
     fetch_leases,
     fetch_skips,
+    list_entries,
     probe,
     recurring_zones,
     was_started,
@@ -179,7 +182,27 @@ class _DatedPlan:
     left: Plan | None = None
 
 
-async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Plan:
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """The record of a project's last sync and, read after it, the server's list of schedules."""
+
+    last: LastApplied
+    entries: tuple[ScheduleListEntry, ...]
+
+
+async def read_ahead(server: Server, project: str, now: datetime) -> ReadAhead:
+    """Return what a plan or a sync of *project* reads first, which takes none of its files.
+
+    Raises:
+        ServerError: The server could not be read.
+    """
+    last = await read_last_applied(server, project, now)
+    return ReadAhead(last, tuple([entry async for entry in list_entries(server)]))
+
+
+async def fetch_plan(
+    server: Server, request: SyncRequest, now: datetime, ahead: ReadAhead | None = None
+) -> Plan:
     """Fetch the live schedules and return the plan with its refusals; write nothing.
 
     Args:
@@ -187,18 +210,20 @@ async def fetch_plan(server: Server, request: SyncRequest, now: datetime) -> Pla
         request: What is desired.
         now: The time by this machine's clock. The server's clock can only be read by
             writing, so the plan allows for this machine's clock being off.
+        ahead: What was read of the server just before; None reads it.
     """
-    last = await read_last_applied(server, request.desired.project, now)
-    snapshot = await _fetch(server, request, last, now)
-    names = {schedule.request.namespace for schedule in snapshot.desired.schedules}
-    dated, skipped = await asyncio.gather(
-        _plan(server, request, snapshot, local_clock(now)), fetch_skips(server, names, now)
+    ahead = ahead or await read_ahead(server, request.desired.project, now)
+    names = {schedule.request.namespace for schedule in request.desired.schedules}
+    snapshot, skipped = await asyncio.gather(
+        _fetch(server, request, ahead.last, now, ahead.entries), fetch_skips(server, names, now)
     )
-    plan = dated.plan
+    plan = (await _plan(server, request, snapshot, local_clock(now))).plan
     return replace(plan, warnings=(*plan.warnings, *skip_warnings(plan.project, skipped)))
 
 
-async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncReport:
+async def sync(
+    server: Server, request: SyncRequest, now: datetime, ahead: ReadAhead | None = None
+) -> SyncReport:
     """Make the live schedules the desired ones, and start occurrences that did not fire.
 
     Where there is nothing to do, nothing is written and no lock is taken. The schedules are
@@ -210,6 +235,7 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
         server: Where the schedules are.
         request: What is desired.
         now: The time by this machine's clock.
+        ahead: What was read of the server just before; None reads it.
 
     Raises:
         Refused: A change is held back; nothing was written.
@@ -218,9 +244,9 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
     """
     project, snapshot = request.desired.project, None
     clock = local_clock(now)
-    last = await read_last_applied(server, project, now)
+    last = ahead.last if ahead else await read_last_applied(server, project, now)
     if last.is_complete:  # else another sync writes now or broke off: wait for the lock
-        snapshot = await _fetch(server, request, last, now)
+        snapshot = await _fetch(server, request, last, now, ahead.entries if ahead else None)
         dated = await _plan(server, request, snapshot, clock)
         records = _changes_record(request, last)
         if not (dated.plan.pending or dated.depends_on_clock or records):
@@ -247,16 +273,21 @@ async def sync(server: Server, request: SyncRequest, now: datetime) -> SyncRepor
 
 
 async def _fetch(
-    server: Server, request: SyncRequest, last: LastApplied, now: datetime
+    server: Server,
+    request: SyncRequest,
+    last: LastApplied,
+    now: datetime,
+    entries: Sequence[ScheduleListEntry] | None = None,
 ) -> _Snapshot:
     """Fetch the live schedules; keep the pauses of adoptions that *last* shows broken off.
 
     Windows of zones that the server reads differently are desired as dated: those that *last*
-    names, and those in which a live schedule shows it at *now*.
+    names, and those in which a live schedule shows it at *now*. *entries* are the server's list,
+    where it was read before.
     """
     zones = last.zones if request.recompile else {}
     desired = _desired(request, zones)
-    fetched = await fetch(server, desired, last, full=request.full)
+    fetched = await fetch(server, desired, last, full=request.full, entries=entries)
     if request.recompile:
         seen = await differences_seen(server, desired, fetched.live, now)
         if seen:
