@@ -195,15 +195,6 @@ def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
     yield Field("workers", _workers(old), _workers(new))
     yield _of_fleets(old, new)
     yield Field("combine", old.combine, new.combine)
-    yield from _of_length(old, new)
-    if old.ahead_seconds != new.ahead_seconds or old.tru_ahead_seconds != new.tru_ahead_seconds:
-        yield Field("lead", _lead(live), _lead(desired))
-    for name, words in _REQUEST.items():
-        yield Field(name, words(old), words(new))
-
-
-def _of_length(old: BoostRequest, new: BoostRequest) -> Iterator[Field]:
-    """Yield the differences in the length of the occurrences."""
     if old.until and new.until:
         yield Field("until", old.until, new.until)
     elif old.until or new.until:
@@ -214,6 +205,10 @@ def _of_length(old: BoostRequest, new: BoostRequest) -> Iterator[Field]:
         yield Field("usual length", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds))
     if dict(old.ends) != dict(new.ends):
         yield Field("ends", _ends(old, new), _ends(new, old))
+    if old.ahead_seconds != new.ahead_seconds or old.tru_ahead_seconds != new.tru_ahead_seconds:
+        yield Field("lead", _lead(live), _lead(desired))
+    for name, words in _REQUEST.items():
+        yield Field(name, words(old), words(new))
 
 
 def _of_spec(live: Schedule, desired: Schedule) -> Iterator[Field]:

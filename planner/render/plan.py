@@ -111,7 +111,14 @@ def details(change: Change) -> Iterator[str]:
         yield from map(field_words, change.fields)
     else:
         yield from (field_words(field) for field in change.fields if field.derived)
-    yield from _occurrences(change)
+    tz = _tz(change)
+    if change.action in ("create", "delete"):
+        yield f"next {_spans(change.after or change.before, tz)}"
+    elif change.action in ("update", "rename", "adopt") and change.before != change.after:
+        yield f"next {_spans(change.before, tz)}"
+        yield f"  →  {_spans(change.after, tz)}"
+    elif change.action == "update":
+        yield f"next {_spans(change.after, tz)}, as before"
 
 
 def field_words(field: Field) -> str:
@@ -141,18 +148,6 @@ def differing(before: str, after: str, limit: int = VALUE_LIMIT) -> tuple[str, s
         return head + _short(value[start:], limit - len(head))
 
     return cut(before), cut(after)
-
-
-def _occurrences(change: Change) -> Iterator[str]:
-    """Yield the next occurrences in the window's zone, before and after where they differ."""
-    tz = _tz(change)
-    if change.action in ("create", "delete"):
-        yield f"next {_spans(change.after or change.before, tz)}"
-    elif change.action in ("update", "rename", "adopt") and change.before != change.after:
-        yield f"next {_spans(change.before, tz)}"
-        yield f"  →  {_spans(change.after, tz)}"
-    elif change.action == "update":
-        yield f"next {_spans(change.after, tz)}, as before"
 
 
 def _tz(change: Change) -> ZoneInfo:

@@ -563,18 +563,19 @@ def explain_json(explained: Explanation, window: str = "") -> str:
         "next": {"at": format_instant(following.start), **_step_value(following)}
         if following
         else None,
-        "fleets": [_fleet_value(now, after) for now, after in explained.fleets],
+        "fleets": [
+            {
+                "fleet": now.fleet.name,
+                **_floor_value(now),
+                "next": {"at": format_instant(after.start), **_floor_value(after)}
+                if after
+                else None,
+            }
+            for now, after in explained.fleets
+        ],
         "windows": [*map(_active_value, active), *map(_inactive_value, inactive)],
     }
     return json.dumps(document, indent=2)
-
-
-def _fleet_value(now: FleetStep, after: FleetStep | None) -> dict[str, Any]:
-    return {
-        "fleet": now.fleet.name,
-        **_floor_value(now),
-        "next": {"at": format_instant(after.start), **_floor_value(after)} if after else None,
-    }
 
 
 def _floor_value(step: FleetStep) -> dict[str, Any]:

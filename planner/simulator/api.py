@@ -401,7 +401,9 @@ class _Visit:
 
     def serve(self) -> HttpReply:
         """Serve the call, or fail as the matching fault says."""
-        self._auto_create()
+        name, account = self.call.namespace, self.state.account
+        if name and self.state.auto_create and name not in account.namespaces:
+            account.create(name, self.now)
         fault = self.state.faults.strike(self.call.name, self.call.namespace, self._can_strike)
         if self.call.name == "metrics" and (fault is None or fault.kind == "slow"):
             everyone = self._everyone()
@@ -418,11 +420,6 @@ class _Visit:
             message = SHORTAGE if fault.kind == "no-inventory" else "rejected by the simulator"
             raise Refusal(fault.status, message)
         return self._served_with(fault)
-
-    def _auto_create(self) -> None:
-        name, account = self.call.namespace, self.state.account
-        if name and self.state.auto_create and name not in account.namespaces:
-            account.create(name, self.now)
 
     def _can_strike(self, fault: Fault) -> bool:
         """Whether *fault* applies here: most always do."""
@@ -463,7 +460,12 @@ class _Visit:
             case "identity":
                 return identity_json(self.principal)
             case "list":
-                return self._list()
+                found = [
+                    namespace_json(each, self.now)
+                    for each in self._everyone()
+                    if self.principal.may("read", each.name)
+                ]
+                return {"namespaces": found, "nextPageToken": ""}
             case "operation":
                 return self._operation(self.state.account.operation(self.call.operation))
             case "update":
@@ -478,15 +480,6 @@ class _Visit:
             return {"namespace": namespace_json(namespace, self.now)}
         most = fault.available if fault and fault.kind == "no-inventory" else None
         return {"capacityInfo": capacity_info_json(namespace, most)}
-
-    def _list(self) -> Json:
-        """Return every namespace that the key may see, on one page."""
-        found = [
-            namespace_json(each, self.now)
-            for each in self._everyone()
-            if self.principal.may("read", each.name)
-        ]
-        return {"namespaces": found, "nextPageToken": ""}
 
     def _everyone(self) -> list[Namespace]:
         """Return every namespace as it is now, by name."""

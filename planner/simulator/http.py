@@ -247,16 +247,13 @@ class _Connection:
     async def _refuse(self, status: int, message: str) -> bool:
         if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             await self._send(HttpReply(status, error_json(status, message)), is_last=True)
-            await self._linger()
+            # Read what the client still sends: closing at once would lose the reply.
+            self._writer.write_eof()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while await self._reader.read(_CHUNK):
+                        pass
         return False
-
-    async def _linger(self) -> None:
-        """Read what the client still sends: closing at once would lose the reply."""
-        self._writer.write_eof()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while await self._reader.read(_CHUNK):
-                    pass
 
     async def _send(self, reply: HttpReply, *, is_last: bool = False) -> None:
         content = reply.content

@@ -327,7 +327,10 @@ class Account:
         if body.get("resourceVersion") != namespace.version:
             raise Refusal(self.rules.conflict_status, "resource version mismatch")
         self._check_spec(namespace, spec)
-        self._check_allowance(now)
+        limit = self.rules.operations_at_once
+        if self.going(now) >= limit:
+            message = f"too many concurrent operations: {limit} are in progress"
+            raise Refusal(429, message, retry_after=max(self.rules.check, 0.05))
         operation = self._begin(namespace, spec, operation_id, by, now, fate)
         operation.input = {**body, "namespace": name}
         return operation
@@ -377,12 +380,6 @@ class Account:
         """Return how many mutating operations are under way at *now*."""
         self._going = [operation for operation in self._going if operation.is_going(now)]
         return len(self._going)
-
-    def _check_allowance(self, now: datetime) -> None:
-        limit = self.rules.operations_at_once
-        if self.going(now) >= limit:
-            message = f"too many concurrent operations: {limit} are in progress"
-            raise Refusal(429, message, retry_after=max(self.rules.check, 0.05))
 
     def _check_spec(self, namespace: Namespace, spec: Json) -> None:
         """Refuse a spec that is incomplete, changes nothing, or requests what isn't available."""

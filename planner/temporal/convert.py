@@ -78,7 +78,13 @@ LISTED_CALENDARS = 10
 async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMessage:
     """Return *schedule* as the server's message."""
     return ScheduleMessage(
-        spec=_spec(schedule),
+        spec=ScheduleSpec(
+            structured_calendar=[_calendar(calendar) for calendar in schedule.calendars],
+            timezone_name=schedule.timezone,
+            start_time=_timestamp(schedule.start_at) if schedule.start_at else None,
+            end_time=_timestamp(schedule.end_at) if schedule.end_at else None,
+            jitter=_duration(schedule.jitter) if schedule.jitter else None,
+        ),
         action=await _action(schedule, converter),
         policies=SchedulePolicies(
             overlap_policy=OVERLAP, catchup_window=_duration(schedule.catchup_window)
@@ -104,16 +110,6 @@ def backfill(nominal: datetime, jitter: timedelta, following: datetime | None) -
         end = min(end, following - timedelta(milliseconds=1))
     return BackfillRequest(
         start_time=_timestamp(nominal), end_time=_timestamp(end), overlap_policy=OVERLAP
-    )
-
-
-def _spec(schedule: Schedule) -> ScheduleSpec:
-    return ScheduleSpec(
-        structured_calendar=[_calendar(calendar) for calendar in schedule.calendars],
-        timezone_name=schedule.timezone,
-        start_time=_timestamp(schedule.start_at) if schedule.start_at else None,
-        end_time=_timestamp(schedule.end_at) if schedule.end_at else None,
-        jitter=_duration(schedule.jitter) if schedule.jitter else None,
     )
 
 

@@ -137,7 +137,20 @@ async def resume(
         live = await describe(server, listed.id)
         if live is None:
             raise ServerError("it was deleted meanwhile")
-        return await _resume(server, live, now)
+        key = window_key(live.id)
+        if not live.paused:
+            return PauseOutcome(key, False, "is not paused")
+        if live.note_is_ours:
+            return PauseOutcome(
+                key, False, "is paused by its file: take `paused: true` out and sync"
+            )
+        suppressed = await _suppressed(server, live, now)
+        patch = SchedulePatch(unpause=resumed_note(live.note))
+        if live.schedule and suppressed:
+            patch.MergeFrom(starting(live.schedule, suppressed))
+        await _patch(server, live.id, patch)
+        words = ", and its occurrence under way started" if suppressed else ""
+        return PauseOutcome(key, True, f"resumed{words}")
 
     return await _each(chosen, one, "resumed", on_outcome)
 
@@ -160,21 +173,6 @@ async def _each(
         return outcome
 
     return await asyncio.gather(*(one(live) for _, live in sorted(chosen.items())))
-
-
-async def _resume(server: Server, live: LiveSchedule, now: datetime) -> PauseOutcome:
-    key = window_key(live.id)
-    if not live.paused:
-        return PauseOutcome(key, False, "is not paused")
-    if live.note_is_ours:
-        return PauseOutcome(key, False, "is paused by its file: take `paused: true` out and sync")
-    suppressed = await _suppressed(server, live, now)
-    patch = SchedulePatch(unpause=resumed_note(live.note))
-    if live.schedule and suppressed:
-        patch.MergeFrom(starting(live.schedule, suppressed))
-    await _patch(server, live.id, patch)
-    words = ", and its occurrence under way started" if suppressed else ""
-    return PauseOutcome(key, True, f"resumed{words}")
 
 
 async def _suppressed(server: Server, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:

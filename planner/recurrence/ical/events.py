@@ -359,7 +359,16 @@ class _EventParser:
 
     def parsed(self) -> ParsedEvent:
         """Return the event with its problems; never raises."""
-        label = self._label()
+        label = EventLabel(
+            uid=self._text("UID"),
+            # Written twice is a problem; both then count, so that it isn't overlooked.
+            summary="\n".join(
+                unescaped(line.value).strip() for line in self._component.all("SUMMARY")
+            ),
+            categories=tuple(self._categories()),
+            cancelled=self._cancelled or self._text("STATUS").upper() == "CANCELLED",
+            transparent=self._text("TRANSP").upper() == "TRANSPARENT",
+        )
         event = None
         try:
             event = self._event(label)
@@ -369,18 +378,6 @@ class _EventParser:
             event = None
         return ParsedEvent(
             label, self._component.number, event, tuple(self._problems), tuple(self._warnings)
-        )
-
-    def _label(self) -> EventLabel:
-        return EventLabel(
-            uid=self._text("UID"),
-            # Written twice is a problem; both then count, so that it isn't overlooked.
-            summary="\n".join(
-                unescaped(line.value).strip() for line in self._component.all("SUMMARY")
-            ),
-            categories=tuple(self._categories()),
-            cancelled=self._cancelled or self._text("STATUS").upper() == "CANCELLED",
-            transparent=self._text("TRANSP").upper() == "TRANSPARENT",
         )
 
     def _event(self, label: EventLabel) -> VEvent:

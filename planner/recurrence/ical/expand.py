@@ -22,7 +22,6 @@ from planner.model import EVERY_EVENT, Horizon, IcalMatch, IcsFile, IcsUse
 from planner.recurrence.ical.events import CalendarParser, EventLabel, ParsedEvent, VEvent
 from planner.recurrence.ical.rrule import (
     Budget,
-    RecurrenceRule,
     TooMuchWork,
     parse_rrule,
     start_problems,
@@ -190,21 +189,14 @@ def _walls(
     if master.rule is None:
         found: Iterable[datetime] = [master.start.wall]
     else:
-        first, last = _dates(since, until, zone)
+        first = to_local(max(since - _MARGIN, _FIRST), zone).date()
+        last = to_local(min(until + _MARGIN, _LAST), zone).date()
         ends_in = master.naming_zone(floating)
         found = starts(master.rule, master.start.wall, first, last, ends_in, budget)
     budget.spend(len(rdates) + 1)
     for wall in found:
         if wall not in rdates:
             yield wall, None
-
-
-def _dates(since: datetime, until: datetime, zone: tzinfo) -> tuple[date, date]:
-    """Return the local dates of the starts between two instants, with a margin."""
-    return (
-        to_local(max(since - _MARGIN, _FIRST), zone).date(),
-        to_local(min(until + _MARGIN, _LAST), zone).date(),
-    )
 
 
 class _InstanceSet:
@@ -541,7 +533,13 @@ def _checked(text: str, use: IcsUse) -> _Checked:
     parsed = parse(text)
     problems, warnings = list(parsed.problems), list(parsed.warnings)
     if parsed.closed_line and use.role != "window":
-        problems.append(_closed(parsed.closed_line, use))
+        problems.append(
+            LineProblem(
+                parsed.closed_line,
+                "X-CALENDAR-TYPE:DEFAULT_CLOSED: its events say when changes are allowed, which "
+                f"is the opposite of {use.role}; use a calendar that is open by default",
+            )
+        )
     counted = []
     budget = Budget()
     try:
@@ -592,14 +590,6 @@ def _matters(problem: LineProblem, use: IcsUse) -> bool:
     if use.has_length:
         return False
     return problem.concerns == "length" or use.role == "window"
-
-
-def _closed(line: int, use: IcsUse) -> LineProblem:
-    return LineProblem(
-        line,
-        "X-CALENDAR-TYPE:DEFAULT_CLOSED: its events say when changes are allowed, which is the "
-        f"opposite of {use.role}; use a calendar that is open by default",
-    )
 
 
 def _bounded(problems: list[LineProblem]) -> list[LineProblem]:
@@ -751,20 +741,16 @@ def check_rule(rule: str, start: datetime | None, timezone: str | None = None) -
     if not FIRST_YEAR <= start.year <= LAST_YEAR:
         return [f"the start {start:%Y-%m-%d} is not between {FIRST_YEAR} and {LAST_YEAR}"]
     try:
-        return _start_sentences(parsed, start, timezone)
+        tz = timezones.zone(timezone) if timezone else None
+        until = parsed.until
+        if until and until.tz and tz is None:
+            return [
+                f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
+                f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
+            ]
+        return start_problems(parsed, start, tz, Budget())
     except TooMuchWork:
         return [_RULE_TOO_MUCH]
-
-
-def _start_sentences(rule: RecurrenceRule, start: datetime, timezone: str | None) -> list[str]:
-    tz = timezones.zone(timezone) if timezone else None
-    until = rule.until
-    if until and until.tz and tz is None:
-        return [
-            f"UNTIL={until.wall:%Y%m%dT%H%M%SZ} is in UTC, the start is not; "
-            f"write the last day, such as UNTIL={until.wall:%Y%m%d}"
-        ]
-    return start_problems(rule, start, tz, Budget())
 
 
 def expand_rule(

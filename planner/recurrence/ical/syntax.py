@@ -223,7 +223,16 @@ class _TreeBuilder:
         """Add the next content line."""
         name = _NAME.match(content)
         if not name:
-            self._add_broken(number, content)
+            # A problem only where it may have been meant.
+            word = _UPPER_WORD.match(content)
+            if word and word[0] in READ and not self._open[-1].ignored:
+                self._line_problem(
+                    number,
+                    f"{quote(content)} is no line of iCalendar; "
+                    "write NAME:value, such as 'SUMMARY:Launch'",
+                )
+            else:
+                self._ignore(number, f"{quote(content)} is no line of iCalendar")
         elif name[1].upper() in READ:
             self._add_read(number, name[1].upper(), content, name.end())
 
@@ -236,18 +245,6 @@ class _TreeBuilder:
             )
             for component in self._open[1:]
         ]
-
-    def _add_broken(self, number: int, content: str) -> None:
-        """Add a line that isn't a content line: a problem only where it may have been meant."""
-        word = _UPPER_WORD.match(content)
-        if word and word[0] in READ and not self._open[-1].ignored:
-            self._line_problem(
-                number,
-                f"{quote(content)} is no line of iCalendar; "
-                "write NAME:value, such as 'SUMMARY:Launch'",
-            )
-        else:
-            self._ignore(number, f"{quote(content)} is no line of iCalendar")
 
     def _add_read(self, number: int, name: str, content: str, at: int) -> None:
         if name not in ("BEGIN", "END") and self._open[-1].ignored:

@@ -17,7 +17,7 @@ from zoneinfo import available_timezones
 
 from planner import timezones
 from planner.errors import quote
-from planner.recurrence.ical.rrule import Budget, RecurrenceRule, parse_rrule, starts
+from planner.recurrence.ical.rrule import Budget, parse_rrule, starts
 from planner.recurrence.ical.syntax import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -244,18 +244,13 @@ def _ruled(line: Line, start: datetime, before: timedelta, budget: Budget) -> li
         raise LineError(line.number, problems[0])
     fixed = VTimezone("", [Onset(datetime(1, 1, 2), before, before)])  # noqa: DTZ001 - a wall time
     last_known = min(_FIRST, rule.until.wall.date()) if rule.until else _FIRST
-    first = _year_before(last_known, rule)
+    # An onset is in between: 29 February and the like may skip seven years.
+    years = 8 * (rule.interval if rule.frequency == "YEARLY" else 1)
+    first = last_known.replace(year=max(last_known.year - years, 2), day=1)
     found = list(starts(rule, start, max(first, start.date()), _LAST, fixed, budget))
     if found or rule.count is None:
         return found
     return list(starts(rule, start, start.date(), _LAST, fixed, budget))[-1:]  # ended long ago
-
-
-def _year_before(day: date, rule: RecurrenceRule) -> date:
-    """Return a day so long before *day* that a rule has an onset in between."""
-    # 29 February and the like may skip seven years.
-    years = 8 * (rule.interval if rule.frequency == "YEARLY" else 1)
-    return day.replace(year=max(day.year - years, 2), day=1)
 
 
 def _only(observance: Component, name: str) -> Line:
