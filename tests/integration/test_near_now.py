@@ -369,7 +369,7 @@ async def test_a_doubled_start_is_one_boost(shop: Shop) -> None:
     await shop.sync(value)
     handle = shop.client.get_workflow_handle(boost_id(value, at))
     first = (await eventually(handle.describe)).run_id
-    await start(shop.server, value, [at])
+    await start(shop.server, value, [at], lambda: None)
     await shop.live()  # answered once the server is through with it
     again = await handle.describe()
     assert (again.run_id, again.status) == (first, WorkflowExecutionStatus.RUNNING)
