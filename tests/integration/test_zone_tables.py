@@ -24,7 +24,7 @@ from planner.errors import StalePlan
 from planner.model import Window
 from planner.plan.model import DesiredState
 from planner.schedules.compile import compile_project, compile_window, span_of
-from planner.temporal import zone_tables
+from planner.temporal import fetch as fetch_module
 from planner.temporal.client import server_of
 from planner.temporal.fetch import UNKNOWN_THERE, probe
 from planner.temporal.sync import SyncRequest, fetch_plan, sync
@@ -67,9 +67,9 @@ async def test_the_newest_table_differs_nowhere(client: Client) -> None:
 
 async def test_a_zone_that_only_we_know(older: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that is too new for the server differs, too."""
-    berlin = zone_tables._Probe.of("Europe/Berlin", span_of(TODAY))
+    berlin = fetch_module._Probe.of("Europe/Berlin", span_of(TODAY))
     new = "Mars/Olympus_Mons"
-    monkeypatch.setattr(zone_tables._Probe, "of", lambda *_: replace(berlin, timezone=new))
+    monkeypatch.setattr(fetch_module._Probe, "of", lambda *_: replace(berlin, timezone=new))
     assert await probe(server_of(older), [new], 2026) == {new: UNKNOWN_THERE}
 
 
