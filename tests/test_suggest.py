@@ -200,6 +200,26 @@ def test_month_end_on_top_of_a_night_is_a_window_of_its_own() -> None:
     assert shown(found) == [(Cron(("0 1 L * *",)), 240, 10), (Cron(("0 2 * * *",)), 120, 3)]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "windows"),
+    [
+        pytest.param(700, 3000, [(60, 2), (120, 8)], id="a small one, then a large one"),
+        pytest.param(3000, 700, [(60, 8), (120, 2)], id="the other way round"),
+        pytest.param(1500, 1900, [(180, 6)], id="nearly alike"),
+    ],
+)
+def test_two_windows_in_a_row_keep_their_sizes(
+    first: float, second: float, windows: list[tuple[int, int]]
+) -> None:
+    """An hour from 04:00, two from 05:00: each has the TRU it needs where they differ much."""
+    days = 30
+    loads = runs_of(Cron(("0 4 * * *",)), 60, first, days)
+    loads += runs_of(Cron(("0 5 * * *",)), 120, second, days)
+    found = suggest(usage_of(loads, days), NEW_YORK)
+    assert [(minutes, tru) for _, minutes, tru in shown(found)] == windows
+    assert found.unexplained == ()
+
+
 def test_days_of_a_month_that_are_alike_share_a_window() -> None:
     """The 1st and the 15th at the same hours are one cron."""
     loads = runs_of(Cron(("0 5 1,15 * *",)), 120, 1500, 91)
@@ -219,6 +239,33 @@ def test_noise_that_touches_one_of_two_days_moves_no_edge() -> None:
     found = suggest(usage_of([*loads, before], 60), NEW_YORK)
     assert shown(found) == [(Cron(("0 11 * * friL",)), 60, 4)]
     assert [each.end - each.start for each in found.unexplained] == [60 * MINUTE]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_rule"),
+    [
+        pytest.param(0, 0, True, id="the same hour"),
+        pytest.param(15, 15, True, id="a quarter more on both sides: runs vary"),
+        pytest.param(60, 0, True, id="began earlier, ended with it"),
+        pytest.param(0, 60, True, id="began with it, ended later"),
+        pytest.param(60, 60, False, id="three hours around it"),
+        pytest.param(20, 20, False, id="twenty minutes more on both sides"),
+    ],
+)
+def test_a_stretch_around_a_window_is_no_second_run_of_it(
+    before: int, after: int, is_rule: bool
+) -> None:
+    """What begins and ends at other times was hot for another reason: nothing came back."""
+    second = (datetime(2026, 10, 20, 9) - before * MINUTE, 60 + before + after, 1500.0)
+    usage = usage_of([(datetime(2026, 9, 20, 9), 60, 1500), second], 60)
+    found = suggest(usage, NEW_YORK)
+    rules = [each.evidence.rule for each in (*found.windows, *found.undecided)]
+    assert rules == (["the 20th"] if is_rule else [])
+    if not is_rule:
+        assert [each.end - each.start for each in found.unexplained] == [
+            60 * MINUTE,
+            second[1] * MINUTE,
+        ]
 
 
 def test_what_happens_once_is_left_unexplained() -> None:
@@ -250,6 +297,87 @@ def test_business_days_far_from_a_month_s_end_are_unusual(
     assert [one.evidence.rule for one in found.windows] == ([window] if window else [])
     (one,) = found.windows or found.undecided
     assert rival in [other for other, _ in one.evidence.same]
+
+
+@pytest.mark.parametrize(
+    ("first", "hot", "meant", "rival"),
+    [
+        pytest.param(
+            date(2025, 3, 1),
+            [date(2025, 3, 14), date(2025, 4, 14), date(2025, 5, 14)],
+            "the 14th",
+            "the 10th business day",
+            id="a day of the month, rather than the tenth business day",
+        ),
+        pytest.param(
+            date(2024, 11, 1),
+            [date(2024, 11, 8), date(2024, 12, 9), date(2025, 1, 9)],
+            "the 9th, or the business day before",
+            "the 6th business day",
+            id="a day that rolls, rather than the sixth business day",
+        ),
+        pytest.param(
+            date(2024, 10, 16),
+            [date(2024, 10, 31), date(2024, 12, 31)],
+            "the last day of the month",
+            "the last business day",
+            id="the last day that was missed once, rather than the 31st, which five months lack",
+        ),
+    ],
+)
+def test_after_three_runs_the_more_usual_rule_is_written(
+    first: date, hot: list[date], meant: str, rival: str
+) -> None:
+    """Three runs that two rules have leave the other one named beside it."""
+    loads = [(datetime.combine(day, time(9)), 60, 1500.0) for day in hot]
+    (found,) = suggest(usage_of(loads, 91, first=first), NEW_YORK).windows
+    assert found.evidence.rule == meant
+    assert rival in [other for other, _ in found.evidence.same]
+
+
+@pytest.mark.parametrize(
+    ("hot", "meant", "rival"),
+    [
+        pytest.param(
+            [date(2025, 4, 14), date(2025, 5, 14)],
+            "the 14th",
+            "the 10th business day",
+            id="April's and May's 14th are the tenth business days, too",
+        ),
+        pytest.param(
+            [date(2026, 1, 2), date(2026, 2, 2)],
+            "the first business day",
+            "the 2nd",
+            id="January's and February's first business days are the 2nd",
+        ),
+    ],
+)
+def test_after_two_runs_the_next_one_is_waited_for(hot: list[date], meant: str, rival: str) -> None:
+    """More likely isn't enough yet to be written: both are named."""
+    loads = [(datetime.combine(day, time(9)), 60, 1500.0) for day in hot]
+    found = suggest(usage_of(loads, 60, first=hot[0].replace(day=1) - 10 * DAY), NEW_YORK)
+    assert found.windows == ()
+    (one,) = found.undecided
+    assert one.evidence.rule == meant
+    assert rival in [other for other, _ in one.evidence.same]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_noise_alone_makes_no_window(seed: int) -> None:
+    """Stretches of any hour and length, on one day of six: each is listed, none comes back."""
+    rng = np.random.default_rng(seed)
+    loads = [
+        (
+            datetime.combine(FIRST + day * DAY, time()) + int(rng.integers(1440)) * MINUTE,
+            int(rng.integers(10, 180)),
+            float(rng.uniform(700, 4000)),
+        )
+        for day in range(90)
+        if rng.random() < 1 / 6
+    ]
+    found = suggest(usage_of(loads, 90), NEW_YORK)
+    assert (found.windows, found.undecided) == ((), ())
+    assert found.unexplained
 
 
 def test_two_rules_that_the_history_cannot_tell_apart_are_undecided() -> None:

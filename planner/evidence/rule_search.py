@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TypeVar
 
@@ -48,7 +48,10 @@ COLD_PART = 24.0
 """Nats for a day of a rule that was cold in all of the window; for a part of it, so much less."""
 
 EDGE = 3.0
-"""Nats for a hot stretch that begins, or ends, well within the window."""
+"""Nats for a hot stretch that begins, or ends, well within the window, or well beyond it.
+
+One that runs over on both sides happened to cover the window: it is hardly evidence for it.
+"""
 
 HIT = 0.05
 """Nats for a day of a rule that was hot, as it should be."""
@@ -56,11 +59,20 @@ HIT = 0.05
 WASTE = 0.75
 """Nats for a day that needed half the window's TRU; four times as many for a quarter of them."""
 
+STEP = 3.0
+"""Nats to say that a window has two sizes, beside the slot from which on it has the other one."""
+
+LEAST_PART = 6
+"""Slots of a window of two sizes that each of them must have."""
+
 SLIVER = 3
 """Slots left over at the edge of an explained stretch that are no stretch of their own."""
 
-LEAST_GAIN = 3.0
-"""Nats that a rule must save to be suggested."""
+LEAST_GAIN = 5.0
+"""Nats that a rule must save to be suggested.
+
+Of histories without any rule, no code saves so many on more than `exp(-LEAST_GAIN)`: under 1 %.
+"""
 
 LEAST_PRECISION = 0.65
 """Of a rule's days that are known, the share that must have been hot."""
@@ -128,7 +140,19 @@ class _State:
     cold: Bools
     known: Bools
     weight: Floats  # what each hot slot is worth: together `ONE_OFF` a stretch
+    begin: Ints  # where the stretch of each hot slot begins, in slots from the first day's on
+    end: Ints  # where it ends
     demand: Floats
+
+    def runs_over(self, days: Ints, start: int, end: int) -> Ints:
+        """Return of each of *days* at how many edges of ``[start, end)`` its stretch runs over.
+
+        By more than a sliver: windows that run over a little are usual.
+        """
+        first, last = days * SLOTS + start, days * SLOTS + end
+        early = self.hot[days, start] & (self.begin[days, start] < first - SLIVER)
+        late = self.hot[days, end - 1] & (self.end[days, end - 1] > last + SLIVER)
+        return early.astype(np.int64) + late
 
 
 class Search:
@@ -151,10 +175,11 @@ class Search:
         """Return the rules that explain the history best."""
         rules: list[FoundRule] = []
         for _ in range(60):
-            best = self.best(self.state(rules))
+            state = self.state(rules)
+            best = self.best(state)
             if best is None:
                 break
-            rules.append(best)
+            rules += self._by_size(state, best)
         return self._reconsidered(rules)
 
     def _reconsidered(self, rules: list[FoundRule]) -> list[FoundRule]:
@@ -163,11 +188,13 @@ class Search:
             before = list(rules)
             for rule in before:
                 others = [each for each in rules if each is not rule]
-                better = self.best(self.state(others), near=rule)
+                state = self.state(others)
+                better = self.best(state, near=rule)
                 rules = others
                 while better:
-                    rules = [*rules, better]
-                    better = self.best(self.state(rules), near=rule)
+                    rules = [*rules, *self._by_size(state, better)]
+                    state = self.state(rules)
+                    better = self.best(state, near=rule)
             if sorted(rules, key=order_of) == sorted(before, key=order_of):
                 break
         return sorted(rules, key=order_of)
@@ -195,21 +222,25 @@ class Search:
         """Return what *rules* leave to explain."""
         history = self.history
         hot = self.residual(rules)
+        weight, begin, end = self._stretches(hot)
         return _State(
             hot=two_days(hot),
             cold=two_days(history.known & ~history.hot),
             known=two_days(history.known),
-            weight=two_days(self._weights(hot)),
+            weight=two_days(weight),
+            begin=two_days(begin),
+            end=two_days(end),
             demand=two_days(np.where(hot, history.demand, 0.0)),
         )
 
-    def _weights(self, hot: Bools) -> Floats:
-        """Return the nats that each *hot* slot is worth, which nothing explains yet.
+    def _stretches(self, hot: Bools) -> tuple[Floats, Ints, Ints]:
+        """Return the nats that each *hot* slot is worth, and where its stretch begins and ends.
 
         What is left of a stretch at its edge, up to `SLIVER` slots, is worth its part of the
         whole: windows that run over now and then don't make another rule.
         """
         weight = np.zeros(hot.size)
+        begins, ends = np.zeros((2, hot.size), dtype=np.int64)
         left, known = hot.ravel(), self.history.known.ravel()
         explained = self.history.hot.ravel() & ~left
         for begin, end in runs(left, known):
@@ -217,8 +248,9 @@ class Search:
             each = ONE_OFF / min(count, SLOTS)
             if count <= SLIVER and explained[max(begin - 1, 0) : end + 1].any():
                 each = ONE_OFF / SLOTS
-            weight[begin:end] = each
-        return np.where(hot, weight.reshape(hot.shape), 0.0)
+            weight[begin:end], begins[begin:end], ends[begin:end] = each, begin, end
+        weight[~left] = 0.0
+        return weight.reshape(hot.shape), begins.reshape(hot.shape), ends.reshape(hot.shape)
 
     # The best rule -------------------------------------------------------------------
 
@@ -298,6 +330,7 @@ class Search:
         wrong = COLD_PART * cold.sum(axis=1) / (end - start)
         wrong += EDGE * _is_cold_edge(hot, cold)
         wrong += EDGE * _is_cold_edge(hot[:, ::-1], cold[:, ::-1])
+        wrong += EDGE * state.runs_over(days, start, end)
         gain = float(explained.sum() - wrong[is_hit].sum()) - misfit
         gain -= FALSE_DAY * np.count_nonzero(is_miss) + HIT * np.count_nonzero(is_hit)
         gain -= self.costs[row] + interval_cost(start, end)
@@ -363,6 +396,35 @@ class Search:
                 costs[row] = math.inf
             least = min(least, float(costs.min()))
         return least
+
+    def _by_size(self, state: _State, rule: FoundRule) -> list[FoundRule]:
+        """Return *rule*, in two where half of its TRU, or less, is enough in a part of its hours.
+
+        Two windows in a row look like one that needs the TRU of the higher.
+        """
+        days = np.flatnonzero(self.members[rule.row])
+        span = slice(rule.start, rule.end)
+        is_hit, _ = _hits(state.hot[days, span], state.cold[days, span], state.known[days, span])
+        hits = days[is_hit]
+        usual = np.median(state.demand[hits, span], axis=0)
+        cut = _step(usual)
+        if cut is None:
+            return [rule]
+        middle = rule.start + cut
+        sizes = [
+            self._size(state, rule.row, hits, *part)
+            for part in ((rule.start, middle), (middle, rule.end))
+        ]
+        _, before = self._size(state, rule.row, hits, rule.start, rule.end)
+        (first, first_misfit), (second, second_misfit) = sizes
+        saved = WASTE * hits.size * math.log2(max(first, second) / min(first, second)) ** 2
+        saved += before - first_misfit - second_misfit
+        if max(first, second) < 2 * min(first, second) or saved <= STEP + math.log(usual.size):
+            return [rule]
+        early, late = replace(rule, end=middle, tru=first), replace(rule, start=middle, tru=second)
+        if middle >= SLOTS:  # the part after midnight is the next day's
+            return [rule]
+        return [*self._by_size(state, early), *self._by_size(state, late)]
 
     def tru_for(self, peaks: Floats) -> Ints:
         """Return the allowed TRU for peaks in Actions per second, with headroom."""
@@ -493,6 +555,23 @@ def _edges(hot: Bools, cold: Bools, start: int, end: int, most: bool) -> tuple[i
     while end > start + 1 and not usual[end - 1]:
         end -= 1
     return start, end
+
+
+def _step(demand: Floats) -> int | None:
+    """Return where the *demand* of a window's slots is cut in two, so that the lower part is long.
+
+    None where neither part would need half of the other, or one were shorter than `LEAST_PART`.
+    """
+    cuts = np.arange(LEAST_PART, demand.size - LEAST_PART + 1)
+    if not cuts.size:
+        return None
+    first = np.maximum.accumulate(demand)[cuts - 1]
+    second = np.maximum.accumulate(demand[::-1])[::-1][cuts]
+    low = np.maximum(np.minimum(first, second), 1.0)
+    ratio = np.log2(np.maximum(first, second) / low)
+    worth = np.where(ratio >= 1, np.where(first < second, cuts, demand.size - cuts) * ratio**2, 0)
+    best = int(np.argmax(worth))
+    return int(cuts[best]) if worth[best] > 0 else None
 
 
 def _is_cold_edge(hot: Bools, cold: Bools) -> Bools:

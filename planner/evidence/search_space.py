@@ -368,7 +368,8 @@ def _monthly() -> Iterator[DayRule]:
         yield DayRule(words, f"last-day-minus-{before}", 5.5, of_month=f"L-{before}")
     for number in range(1, 32):
         plain = f"the {_ordinal(number)}"
-        cost = 4.0 if number in (1, 15) else 5.3 if number < 29 else 7.0
+        # Hardly anybody means a day that some months lack, least the 31st, which five months do.
+        cost = 4.0 if number in (1, 15) else 5.3 if number < 29 else 7.0 if number < 31 else 8.5
         yield DayRule(plain, f"day-{number}", cost, of_month=str(number))
         for roll, more in ROLLS:
             words = f"{plain}, or the business day {'before' if roll == 'previous' else 'after'}"
@@ -386,16 +387,16 @@ def _nth_weekdays() -> Iterator[DayRule]:
 
 def _business_days() -> Iterator[DayRule]:
     for number in range(1, MOST_BUSINESS_DAY + 1):
-        cost = 4.0 if number == 1 else 5.0 if number <= 5 else 6.5
+        # People count within a week of the month's begin and of its close; beyond, "by the tenth
+        # business day" is the usual deadline. The others are in hardly any calendar, and name the
+        # same two or three days as a day of the month does, or one that rolls.
+        near = 4.0 if number == 1 else 5.0 if number <= 5 else 8.0
         nth = "first" if number == 1 else _ordinal(number)
+        cost = 6.5 if number == 10 else near
         yield DayRule(f"the {nth} business day", f"business-day-{number}", cost, ordinal=number)
         last = "last" if number == 1 else f"{_ordinal(number)} last"
         slug = f"business-day-minus-{number}"
-        # Deadlines count on from a month's begin ("by the tenth business day"). Back from its end
-        # people count within the week of the close; further ones are in hardly any calendar, and
-        # name the same two or three days as a day of the month that rolls.
-        more = 1.5 if number > 5 else 0.0
-        yield DayRule(f"the {last} business day", slug, cost + more, ordinal=-number)
+        yield DayRule(f"the {last} business day", slug, near, ordinal=-number)
 
 
 def _ordinal(number: int) -> str:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from planner.evidence.rule_search import Evidence, FoundRule, Search
+from planner.evidence.rule_search import LEAST_DAYS, Evidence, FoundRule, Search
 from planner.evidence.search_space import (
     SLOT,
     SLOTS,
@@ -37,8 +37,18 @@ MONTHLY_DAYS = 59
 WEEKLY_DAYS = 14
 """Days of history below which no day of the week is known to come back."""
 
-LEAST_SURE = 0.8
-"""The share of a window's days that must be expected to be hot; else its rule is undecided."""
+LEAST_SURE_OF_TWO = 0.85
+"""The share of a window's days that must be expected to be hot, after two runs.
+
+The next run mostly settles what is meant: until then its rule is undecided.
+"""
+
+LEAST_SURE = 0.7
+"""The same after three runs or more.
+
+Rules that have the same days for a quarter may go on so for months, in which most runs of the
+likelier one are right.
+"""
 
 MOSTLY = 0.8
 """The share of what was seen that must be hot, for a baseline to be needed in place of windows."""
@@ -114,8 +124,8 @@ def suggest(usage: Usage, setting: Setting, sizing: Sizing = USUAL) -> Suggestio
     found = [
         _Found(rule, search.rules[rule.row], (), search.evidence(rule, rules)) for rule in rules
     ]
-    decided = _merged([each for each in found if each.evidence.sure >= LEAST_SURE])
-    undecided = [each for each in found if each.evidence.sure < LEAST_SURE]
+    decided = _merged([each for each in found if _is_decided(each.evidence)])
+    undecided = [each for each in found if not _is_decided(each.evidence)]
     windows = list(_written(decided, usage.namespace, setting))
     within = _within_hours(windows, setting.guard_rails, usage.end)
     # What may be meant by several rules isn't covered, though it is explained.
@@ -129,6 +139,12 @@ def suggest(usage: Usage, setting: Setting, sizing: Sizing = USUAL) -> Suggestio
         hot_hours=float(np.count_nonzero(history.hot)) * SLOT / 60,
         unexplained_hours=float(np.count_nonzero(uncovered)) * SLOT / 60,
     )
+
+
+def _is_decided(evidence: Evidence) -> bool:
+    """Tell whether enough of a window's coming days can be counted on to write it."""
+    runs_seen = len(evidence.hot) + len(evidence.cold)
+    return evidence.sure >= (LEAST_SURE if runs_seen > LEAST_DAYS else LEAST_SURE_OF_TWO)
 
 
 # Windows ------------------------------------------------------------------------------
