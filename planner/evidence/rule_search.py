@@ -152,7 +152,8 @@ class _State:
         first, last = days * SLOTS + start, days * SLOTS + end
         early = self.hot[days, start] & (self.begin[days, start] < first - SLIVER)
         late = self.hot[days, end - 1] & (self.end[days, end - 1] > last + SLIVER)
-        return early.astype(np.int64) + late
+        edges: Ints = early.astype(np.int64) + late
+        return edges
 
 
 class Search:
