@@ -211,6 +211,7 @@ def trace(root: Path, out: Path, arguments: list[str]) -> None:
         raise SystemExit(code)
 
     os._exit = leave  # the program ends by it, and nothing could be written
+    os.sched_getaffinity = lambda _: {0}  # of one core: what is done aside would not be seen
     sys.setprofile(tracer)
     try:
         from planner.cli.main import run
