@@ -781,7 +781,7 @@ class Reckoning:
             else:
                 self.known, self.other = said, None
         elif said.revision >= known.revision:
-            self.known, self.other = replace(said, project=said.project or known.project), None
+            self.known = replace(said, project=said.project or known.project)
 
     def _succeed(self, at: timedelta) -> None:
         """Let the other project's declaration hold once none but its leases ran."""

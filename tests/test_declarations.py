@@ -168,6 +168,18 @@ def test_another_project_declares_beside() -> None:
     assert (again.rails, again.project) == (FOUR, "b")
 
 
+def test_another_project_s_declaration_outlasts_a_repeated_one() -> None:
+    """A boost that waits asks again: what the other project declared isn't forgotten by that."""
+    ours = lease("w", 12, 1)
+    known = fires(EMPTY, ours, FREE, 1)
+    known = fires(known, lease("v", 8, 2, project="b"), FOUR, 9)
+    assert fires(known, ours, FREE, 1) == known
+    newer = fires(known, ours, FOUR, 2)
+    assert (newer.rails, newer.project, newer.other) == (FOUR, "a", known.other)
+    left = keeper_transitions.expire(newer, NOW + HOUR)
+    assert (left.rails, left.project, left.other) == (FOUR, "b", None)
+
+
 def test_another_project_that_says_the_same_is_not_mentioned() -> None:
     """Two projects that agree leave nothing to be said."""
     known = fires(EMPTY, lease("w", 12), FOUR, 1)

@@ -42,6 +42,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.floors import FloorSeen, FloorState, FloorTask, floor_by_name
     from workflows.keeper_state import KeeperState
 
+OTHER_PATCH = "the-other-declaration-stays"
+"""Marks where a declaration comes again, and leaves that of another project.
+
+Earlier releases forgot that one then, until a boost of its project was requested again.
+"""
+
 RESET_PATCH = "a-reset-run-recovers-state"
 """Marks where a run that was reset recovers its state: at its very beginning.
 
@@ -120,7 +126,15 @@ class CapacityKeeper:
         self._updates += 1
         if request.replaces:  # which may be a lease of a run that broke off
             await workflow.wait_condition(lambda: not self._broken_run)
-        self._change(transitions.grant(self._state, request, workflow.now()))
+        granted = transitions.grant(self._state, request, workflow.now())
+        if (
+            granted.other is not None
+            and granted.other is self._state.other
+            and transitions.declares_again(self._state, request)
+            and not workflow.patched(OTHER_PATCH)
+        ):
+            granted = replace(granted, other=None)
+        self._change(granted)
         has_room = self._waiting_updates < keeper_state.MAX_WAITING_UPDATES
         held = transitions.lease_or_successor(self._state, request.lease.key)
         if held is not None and has_room:

@@ -523,13 +523,24 @@ def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
     While leases of another project are active, that project's declaration holds, and this one is
     kept as `KeeperState.other`.
     """
-    new = Declaration(
+    return _consider(state, _declaration_of(request, state))
+
+
+def declares_again(state: KeeperState, request: LeaseRequest) -> bool:
+    """Tell whether *request* declares for the project whose declaration holds in *state*."""
+    new = _declaration_of(request, state)
+    is_by_hand = new.rails is None and new.baseline is None
+    is_known = new.project == state.project and new.revision >= state.revision
+    return is_known and not is_by_hand
+
+
+def _declaration_of(request: LeaseRequest, state: KeeperState) -> Declaration:
+    return Declaration(
         project=request.lease.project or state.project,
         revision=request.revision,
         baseline=request.baseline,
         rails=request.rails,
     )
-    return _consider(state, new)
 
 
 def promote_other_declaration(state: KeeperState) -> KeeperState:
@@ -608,9 +619,11 @@ def _adopt(state: KeeperState, new: Declaration) -> KeeperState:
     """Return *state* with *new* as the declaration that holds for the namespace.
 
     A newer one without a baseline withdraws the earlier one's: running boosts still restore
-    that value, but it is no longer enforced afterwards.
+    that value, but it is no longer enforced afterwards. What another project declares stays
+    beside a newer one of the same project.
     """
-    is_newer = new.revision > state.revision or _is_of_another_project(state, new.project)
+    is_of_another = _is_of_another_project(state, new.project)
+    is_newer = new.revision > state.revision or is_of_another
     declared = new.baseline is not None
     return replace(
         state,
@@ -620,7 +633,7 @@ def _adopt(state: KeeperState, new: Declaration) -> KeeperState:
         rails=new.rails or state.rails,
         revision=new.revision,
         project=new.project,
-        other=None,
+        other=None if is_of_another else state.other,
     )
 
 
