@@ -320,7 +320,11 @@ COVERED_FOR_LONG = state(
         pytest.param(state(ending(-31), in_force=EIGHT), "reverting", id="ended, it lags too much"),
         pytest.param(state(ending(-600), in_force=EIGHT), "reverting", id="ended ten minutes ago"),
         pytest.param(state(ending(-601), in_force=EIGHT), "overdue", id="ended, nobody goes down"),
-        pytest.param(state(ending(-29), in_force=ON_DEMAND), "uncovered", id="held, not covered"),
+        pytest.param(state(ending(1), in_force=ON_DEMAND), "uncovered", id="open, not covered"),
+        pytest.param(state(ending(0), in_force=ON_DEMAND), "ok", id="ended, held, not covered"),
+        pytest.param(
+            state(ending(-1), in_force=Capacity(4)), "reverting", id="ended, held, covered in part"
+        ),
         pytest.param(state(ending(-31), in_force=ON_DEMAND), "ok", id="down before it was let go"),
         pytest.param(going_down(20), "reverting", id="gone, the asker's clock lags"),
         pytest.param(going_down(0), "reverting", id="gone now"),

@@ -419,12 +419,13 @@ That clock may be ahead of the server's, and a busy worker acts on an end a mome
 def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
     """Return the health of the namespace at *now*.
 
-    A lease that has just ended by that clock, and is still held, counts as running.
+    A lease that has just ended by that clock, and is still held, counts as running, unless it has
+    too little: what its window lacked is over.
     """
     known = replace(expire(state, now - CLOCK_TOLERANCE), floors=state.floors)
-    short = [one for one in demand_of(known.demanding).groups if not known.covers(one.lease)]
-    short += [Group(one, one.start) for one in known.leases if not _has_workers(known, one)]
-    if short:
+    if _short(known):
+        known = replace(expire(state, now), floors=state.floors)
+    if short := _short(known):
         return "uncovered" if any(one.opens <= now for one in short) else "raising"
     if state.doubt:
         return "unknown"
@@ -437,6 +438,13 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
     if known.leases and not _may_exceed_target(known):
         return "ok"  # only to be observed again: others may have lowered it
     return "overdue" if now - _reverting_since(state, known, now) > REVERT_DEADLINE else "reverting"
+
+
+def _short(state: KeeperState) -> list[Group]:
+    """Return the leases that don't have their TRU, or their workers."""
+    short = [one for one in demand_of(state.demanding).groups if not state.covers(one.lease)]
+    short += [Group(one, one.start) for one in state.leases if not _has_workers(state, one)]
+    return short
 
 
 def _may_exceed_target(state: KeeperState) -> bool:
