@@ -49,6 +49,7 @@ from workflows.contract import (
     keeper_id,
 )
 from workflows.contract.findings import STATES
+from workflows.keeper_transitions import PENDING
 from workflows.metrics import SLOWEST_ROUND
 
 SECONDS = 180.0
@@ -399,8 +400,9 @@ class Truth:
 CLOCK = 1.0
 """Seconds by which the clocks of server and worker may differ, and a busy worker be late."""
 
-ENOUGH = 5.0
-"""Seconds that a window had its capacity, after which it surely isn't missed."""
+ENOUGH = PENDING.total_seconds() + CLOCK
+"""Seconds that a window had its capacity, after which it surely isn't missed: by then its keeper
+has looked at the change again."""
 
 
 async def truths(of: Observed, done: Done) -> dict[str, Truth]:
