@@ -74,8 +74,7 @@ def test_those_that_decide_come_to_what_all_do(
 
 def state_one_by_one(known: KeeperState) -> KeeperHealth | None:
     """Return what the leases that run say of the state, each looked at by itself."""
-    late = NOW - keeper_transitions.CLOCK_TOLERANCE
-    running = replace(known, leases=tuple(one for one in known.leases if one.until > late))
+    running = replace(known, leases=tuple(one for one in known.leases if one.until > NOW))
     short = [one for one in running.leases if not running.covers(one)]
     if not short:
         return None
