@@ -371,7 +371,9 @@ class Truth:
             had = self.held(one)
             is_told = one.over <= start - LISTED_WITHIN and one.over > end - kept + SLACK
             must += is_told and had == 0
-            may += one.end <= end + SLACK and one.over > start - kept - SLACK and had < ENOUGH
+            unseen = any(one.end - ENOUGH <= at <= one.end for at in self.failed)
+            is_over = one.end <= end + SLACK and one.over > start - kept - SLACK
+            may += is_over and (had < ENOUGH or unseen)
         return must, may
 
     def held(self, window: Window) -> float:
@@ -402,7 +404,7 @@ CLOCK = 1.0
 
 ENOUGH = PENDING.total_seconds() + CLOCK
 """Seconds that a window had its capacity, after which it surely isn't missed: by then its keeper
-has looked at the change again."""
+has looked at the change again, if looks don't fail."""
 
 
 async def truths(of: Observed, done: Done) -> dict[str, Truth]:

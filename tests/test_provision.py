@@ -22,6 +22,7 @@ from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import TemporaryError
 from workflows.contract import (
     ON_DEMAND,
+    RETRY_SIGNAL,
     WATCHDOG_ID,
     WATCHDOG_WORKFLOW,
     BoostRequest,
@@ -35,7 +36,7 @@ from workflows.contract import (
 )
 from workflows.contract.from_code import BoostFromCode
 from workflows.keeper import CapacityKeeper
-from workflows.provision import ProvisionBoost, RequestBoost
+from workflows.provision import ProvisionBoost, RequestBoost, wait_before_next
 from workflows.watchdog import Watchdog
 from workflows.worker import RUNNER, SANDBOX, build_worker
 
@@ -279,6 +280,37 @@ async def test_a_boost_that_is_never_covered_is_red(
         assert "did not get the 8 TRU of w8 before its end" in words
         assert "the Cloud is down" in words
         assert "check the Cloud API key" in words
+
+
+async def test_a_boost_that_is_covered_at_last_is_green(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """It asks a last time before its end: a capacity that came since the time before counts."""
+    async with staged(skipping, fresh) as stage:
+        stage.cloud.faults = [TemporaryError("the Cloud is down")] * 10_000
+        boost = await stage.start(stage.request(8, 1 / 3))
+        await skipping.sleep(timedelta(minutes=18))  # after the request at 17:10
+        stage.cloud.faults.clear()
+        await stage.keeper.signal(RETRY_SIGNAL)
+        assert (await boost.result()).in_force
+
+
+@pytest.mark.parametrize(
+    ("pause", "left", "wait"),
+    [
+        (10, 3600, 10),
+        (180, 186, 180),
+        (180, 184, 179),
+        (180, 6, 1),
+        (180, 5, 5),
+        (180, 0, 0),
+        (180, -1, 0),
+    ],
+)
+def test_the_last_request_comes_before_the_end(pause: int, left: int, wait: int) -> None:
+    """Seconds to wait: five are left after the last request, and no negative ones."""
+    found = wait_before_next(timedelta(seconds=pause), timedelta(seconds=left))
+    assert found == timedelta(seconds=wait)
 
 
 @pytest.mark.parametrize(

@@ -37,12 +37,26 @@ FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(minutes=3)
 """How long to wait before a lease that isn't covered is requested again: doubling."""
 
+LAST_REQUEST = timedelta(seconds=5)
+"""How long before its window's end a boost requests its lease for the last time."""
+
 MISSED_PATCH = "a-missed-window-is-noted"
 """Marks where a boost notes in its memo that its window never had its capacity."""
 
 _KEEPER_RETRIES = RetryPolicy(
     initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=30)
 )
+
+
+def wait_before_next(pause: timedelta, left: timedelta) -> timedelta:
+    """Return how long a boost waits until it requests its lease again, or *left* is over.
+
+    The last time is `LAST_REQUEST` before the window's end: a capacity that came since the one
+    before, minutes ago, is known then, and the window isn't missed.
+    """
+    if left > LAST_REQUEST:
+        return min(pause, left - LAST_REQUEST)
+    return max(left, timedelta())
 
 
 @workflow.defn(name=BOOST_WORKFLOW, failure_exception_types=[workflow.NondeterminismError])
@@ -118,8 +132,8 @@ class ProvisionBoost:
                     message=message,
                 )
             workflow.set_current_details(f"{message}. Requested again until it is in force.")
-            wait = min(pause, lease.until - workflow.now())
-            await workflow.sleep(max(wait, timedelta()), summary=message[:200])
+            wait = wait_before_next(pause, lease.until - workflow.now())
+            await workflow.sleep(wait, summary=message[:200])
             pause = min(pause * 2, LONGEST_RETRY)
         raise self._failure(request, lease, message)
 
