@@ -40,6 +40,7 @@ from temporalio.client import (
     Client,
     WorkflowExecutionStatus,
     WorkflowHandle,
+    WorkflowHistory,
     WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
@@ -58,6 +59,7 @@ from planner.temporal.keepers import read_keeper
 from workflows.activities.capacity import RefusedKeys, signal_changed
 from workflows.activities.floors import MARK
 from workflows.activities.watchdog import SCHEDULED_BY, WatchdogActivities
+from workflows.activity_types import RELEASE_LEASE
 from workflows.cloud import CloudClient
 from workflows.cloud.api import RateLimiter
 from workflows.contract import (
@@ -593,11 +595,15 @@ class StoryStage:
         """Tell whether the boost that was cancelled had come to its end before."""
         if deed.what != "cancel-boost" or deed.of is None:
             return False
+        boost = self._boost(played, deed)
         try:
-            boost = await self._boost(played, deed).describe()
+            status = (await boost.describe()).status
+            if status != WorkflowExecutionStatus.TERMINATED:
+                return is_late_cancel(status)
+            history = await boost.fetch_history()
         except RPCError:  # deleted since, on a real server: that one cancels only what runs
             return False
-        return is_late_cancel(boost.status)
+        return not has_released(history)
 
     async def seen(self) -> bytes:
         """Return everything that the histories say, as it went over the wire, to search in."""
@@ -619,6 +625,14 @@ def is_late_cancel(status: WorkflowExecutionStatus | None) -> bool:
     One that still runs is about to release its lease.
     """
     return status not in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CANCELED)
+
+
+def has_released(history: WorkflowHistory) -> bool:
+    """Tell whether a boost that was terminated had begun to release its lease, cancelled before."""
+    return any(
+        event.activity_task_scheduled_event_attributes.activity_type.name == RELEASE_LEASE
+        for event in history.events
+    )
 
 
 def boost_id(played: Played, firing: Firing) -> str:

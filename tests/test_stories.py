@@ -28,13 +28,16 @@ from stories import (
     tells,
     upgraded,
 )
-from story_stage import KEY, ClockStands, is_late_cancel, story_stage
-from temporalio.client import WorkflowExecutionStatus
+from story_stage import KEY, ClockStands, has_released, is_late_cancel, story_stage
+from temporalio.api.common.v1 import ActivityType
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, HistoryEvent
+from temporalio.client import WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from planner.forecast.timeline import CapacityRecord
 from workflows import keeper_transitions
+from workflows.activity_types import RELEASE_LEASE, REQUEST_LEASE
 from workflows.contract import ON_DEMAND, Capacity, LeaseRequest, Rails
 from workflows.keeper_state import KeeperState
 
@@ -405,6 +408,15 @@ def test_a_cancel_was_late_if_it_changed_nothing() -> None:
         WorkflowExecutionStatus.RUNNING,
         WorkflowExecutionStatus.CANCELED,
     }
+
+
+@pytest.mark.parametrize("activity", [RELEASE_LEASE, REQUEST_LEASE])
+def test_a_boost_terminated_after_its_cancel_may_have_released(activity: str) -> None:
+    """Where it had come so far, the cancel ended its lease, whatever its status says."""
+    scheduled = ActivityTaskScheduledEventAttributes(activity_type=ActivityType(name=activity))
+    event = HistoryEvent(activity_task_scheduled_event_attributes=scheduled)
+    history = WorkflowHistory("boost/n.a/w", [HistoryEvent(), event])
+    assert has_released(history) is (activity == RELEASE_LEASE)
 
 
 def forgets_others(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
