@@ -56,7 +56,7 @@ ACTIONS: frozenset[Extra] = frozenset(
 """What the stories have besides: ``STORY_ACTIONS=rails,follow``. Left out, all of it but workers,
 which ``make stories`` has, too."""
 
-COUNT = int(os.environ.get("STORY_COUNT") or 58)
+COUNT = int(os.environ.get("STORY_COUNT") or 28)
 """One server full, and those without memory; ``make stories`` plays thousands."""
 
 ATTEMPTS = 4
@@ -64,7 +64,7 @@ AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)
 """Stories side by side on one server: more of them share what the clock's skips take, and
 more are played again where it gets stuck."""
 
-FORGETFUL = max(8, COUNT // 50)
+FORGETFUL = max(4, COUNT // 50)
 FORGETFUL_AT_ONCE = 20
 """Stories, of each run, whose worker keeps nothing in memory, and is replaced by another."""
 
@@ -167,6 +167,10 @@ WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14), (20261129, 1452), (20261131, 118), 
 """Others, told with all that stories have."""
 
 
+FLEET_FINDINGS = [(20261212, 303), (20261212, 1076), (20261213, 2533), (20261220, 662)]
+"""Others, in each of which there is a fleet."""
+
+
 async def test_what_was_found_stays_mended() -> None:
     """A story that broke a promise is told for ever after."""
     first = [tell(seed, number) for seed, number in FINDINGS]
@@ -175,7 +179,8 @@ async def test_what_was_found_stays_mended() -> None:
     later = [tell(seed, number, extras) for seed, number in LATER_FINDINGS]
     watched = [tell(seed, number, before) for seed, number in WATCHED_FINDINGS]
     workers = [tell(seed, number, EXTRAS) for seed, number in WORKERS_FINDINGS]
-    await play([*first, *later, *watched, *workers])
+    fleets = [tell(seed, number, EXTRAS | {"workers-in-each"}) for seed, number in FLEET_FINDINGS]
+    await play([*first, *later, *watched, *workers, *fleets])
 
 
 MINUTE = timedelta(minutes=1)
