@@ -20,6 +20,7 @@ from workflows.contract import (
     Rails,
     lease_of,
 )
+from workflows.keeper import OTHER_PATCH
 from workflows.keeper_state import KeeperState
 
 
@@ -356,3 +357,20 @@ async def test_an_attempt_that_changes_nothing_is_not_repeated_at_once(
             if event.activity_task_scheduled_event_attributes.activity_type.name == RECONCILE
         ]
         assert 5 < len(attempts) < 60
+
+
+@pytest.mark.parametrize("is_replayed", [False, True])
+async def test_the_other_declaration_stays_but_in_runs_of_earlier_releases(
+    skipping: WorkflowEnvironment,
+    fresh: str,
+    monkeypatch: pytest.MonkeyPatch,
+    is_replayed: bool,
+) -> None:
+    """Another window of the first project declares again; a history without the marker forgot."""
+    if is_replayed:
+        monkeypatch.setattr("workflows.keeper.workflow.patched", lambda id: id != OTHER_PATCH)
+    async with staged(skipping, fresh) as stage:
+        for window, project, most in (("w", "b", 8), ("v", "a", 4), ("u", "b", 8)):
+            rails = Rails(max_tru=most)
+            await stage.boost(2, 1, window=window, project=project, rails=rails)
+        assert ("project a declares" in (await stage.status()).details) is not is_replayed

@@ -128,7 +128,8 @@ class CapacityKeeper:
             await workflow.wait_condition(lambda: not self._broken_run)
         granted = transitions.grant(self._state, request, workflow.now())
         if (
-            granted.other is not None
+            granted.holds(request.lease)
+            and granted.other is not None
             and granted.other is self._state.other
             and transitions.declares_again(self._state, request)
             and not workflow.patched(OTHER_PATCH)

@@ -423,9 +423,11 @@ def health_of(state: KeeperState, now: datetime) -> KeeperHealth:
     too little: what its window lacked is over.
     """
     known = replace(expire(state, now - CLOCK_TOLERANCE), floors=state.floors)
-    if _short(known):
+    short = _short(known)
+    if short:
         known = replace(expire(state, now), floors=state.floors)
-    if short := _short(known):
+        short = _short(known)
+    if short:
         return "uncovered" if any(one.opens <= now for one in short) else "raising"
     if state.doubt:
         return "unknown"
@@ -450,8 +452,7 @@ def _short(state: KeeperState) -> list[Group]:
 def _may_exceed_target(state: KeeperState) -> bool:
     """Tell whether more than the target is in force, or may come to be by a pending change."""
     due = state.aps_of(state.target.capacity)
-    known = (*([] if state.in_force is None else [state.in_force]), *state.pending)
-    return any(state.aps_of(one) > due for one in known)
+    return any(one and state.aps_of(one) > due for one in (state.in_force, *state.pending))
 
 
 def _reverting_since(state: KeeperState, known: KeeperState, now: datetime) -> datetime:
@@ -537,9 +538,7 @@ def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
 def declares_again(state: KeeperState, request: LeaseRequest) -> bool:
     """Tell whether *request* declares for the project whose declaration holds in *state*."""
     new = _declaration_of(request, state)
-    is_by_hand = new.rails is None and new.baseline is None
-    is_known = new.project == state.project and new.revision >= state.revision
-    return is_known and not is_by_hand
+    return not _is_by_hand(new) and _renews(state, new)
 
 
 def _declaration_of(request: LeaseRequest, state: KeeperState) -> Declaration:
@@ -598,13 +597,25 @@ def with_declaration(state: KeeperState, lease: Lease) -> Lease:
 
 def _consider(state: KeeperState, new: Declaration) -> KeeperState:
     """Return *state* with *new* adopted, kept as the other declaration, or ignored as older."""
-    if new.rails is None and new.baseline is None:  # of a boost by hand
+    if _is_by_hand(new):
         return state
+    if _renews(state, new):
+        return _adopt(state, new)
     if not _is_of_another_project(state, new.project):
-        return state if new.revision < state.revision else _adopt(state, new)
+        return state
     if any(lease.project == state.project for lease in state.leases):
         return _with_other(state, new)
     return _adopt(state, new)
+
+
+def _is_by_hand(new: Declaration) -> bool:
+    """Tell whether a boost by hand brings *new*, which then declares nothing."""
+    return new.rails is None and new.baseline is None
+
+
+def _renews(state: KeeperState, new: Declaration) -> bool:
+    """Tell whether *new* is of the project whose declaration holds, and no older."""
+    return not _is_of_another_project(state, new.project) and new.revision >= state.revision
 
 
 def _is_of_another_project(state: KeeperState, project: str) -> bool:

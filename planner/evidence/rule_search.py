@@ -409,7 +409,7 @@ class Search:
         hits = days[is_hit]
         usual = np.median(state.demand[hits, span], axis=0)
         cut = _step(usual)
-        if cut is None:
+        if cut is None or rule.start + cut >= SLOTS:  # a part after midnight is the next day's
             return [rule]
         middle = rule.start + cut
         sizes = [
@@ -423,8 +423,6 @@ class Search:
         if max(first, second) < 2 * min(first, second) or saved <= STEP + math.log(usual.size):
             return [rule]
         early, late = replace(rule, end=middle, tru=first), replace(rule, start=middle, tru=second)
-        if middle >= SLOTS:  # the part after midnight is the next day's
-            return [rule]
         return [*self._by_size(state, early), *self._by_size(state, late)]
 
     def tru_for(self, peaks: Floats) -> Ints:

@@ -717,7 +717,8 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
 def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
     """Tell whether the watchdog saw a capacity that a keeper doesn't know of yet.
 
-    One that is changing the capacity looks itself; but it waits for less, and not for too little.
+    A keeper at work looks itself. Only of less than its leases require it may not know: one that
+    goes down expects less.
     """
     if watched.capacity is None or watched.at is None or status.observed_at is None:
         return False
@@ -725,8 +726,8 @@ def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
         status.health == "foreign" and watched.capacity != status.capacity
     )
     is_short = is_less(watched.capacity, status.target) and bool(status.leases)
-    is_unforeseen = is_at_rest or (status.health == "reverting" and is_short)
-    return is_unforeseen and status.target is not None and watched.at > status.observed_at
+    is_unknown = is_at_rest or (status.health == "reverting" and is_short)
+    return is_unknown and status.target is not None and watched.at > status.observed_at
 
 
 def is_lowered(watched: NamespaceSeen, status: KeeperStatus) -> bool:
@@ -745,8 +746,9 @@ def _is_out_of_sight(watched: NamespaceSeen, status: KeeperStatus) -> bool:
 
     A keeper that misses its target meets the same fault, and reports more than that.
     """
-    is_sure = status.health not in ("ok", "reverting")
-    if watched.state != "unknown" or watched.since is None or is_sure:
+    if status.health not in ("ok", "reverting"):
+        return False
+    if watched.state != "unknown" or watched.since is None:
         return False
     return status.observed_at is None or status.observed_at < watched.since
 
