@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ class SkippingTime:
     def __init__(self) -> None:
         self.elapsed = 0.0
         self.naps: list[float] = []
+        self._passes = asyncio.Event()
+        self._passes.set()
 
     def clock(self) -> float:
         """Return the seconds since the beginning."""
@@ -35,8 +38,18 @@ class SkippingTime:
         """Return the same as a time of day."""
         return MIDNIGHT + timedelta(seconds=self.elapsed)
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let no second pass in this block: who sleeps wakes after it."""
+        self._passes.clear()
+        try:
+            yield
+        finally:
+            self._passes.set()
+
     async def sleep(self, seconds: float) -> None:
         """Let *seconds* pass."""
+        await self._passes.wait()
         self.elapsed += seconds
         self.naps.append(seconds)
         await asyncio.sleep(0)

@@ -182,11 +182,12 @@ async def test_a_dropped_reply_makes_one_operation(repeat: Any, conflict_status:
 
 async def test_a_step_taken_twice_is_taken_once() -> None:
     """A client that died after its write finds its request under way, and writes nothing."""
-    async with story() as (simulator, client, _):
-        dying = asyncio.ensure_future(to(client, EIGHT, "step-1"))
-        await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
-        dying.cancel()
-        await asyncio.gather(dying, return_exceptions=True)
+    async with story() as (simulator, client, time):
+        with time.stopped():
+            dying = asyncio.ensure_future(to(client, EIGHT, "step-1"))
+            await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
+            dying.cancel()
+            await asyncio.gather(dying, return_exceptions=True)
         assert await to(client, EIGHT, "step-1") == EIGHT
         assert len(simulator.state.account.operations) == 1
         assert sum(item.call == "update" for item in simulator.requests) == 1
@@ -231,9 +232,10 @@ async def test_a_key_rotated_under_way(tmp_path: Path) -> None:
         await simulator.create(NAMESPACE)
         keys = KeyDirectory(tmp_path)
         async with CloudClient(simulator.url, keys, clock=time.clock, sleep=time.sleep) as client:
-            stepping = asyncio.ensure_future(to(client, EIGHT, "step-1"))
-            await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
-            simulator.state.keys.only({"new-key-0123456789": keeper})
+            with time.stopped():
+                stepping = asyncio.ensure_future(to(client, EIGHT, "step-1"))
+                await simulator.until(lambda: simulator.namespace(NAMESPACE).is_changing)
+                simulator.state.keys.only({"new-key-0123456789": keeper})
             with pytest.raises(Unauthorized, match="HTTP 401: invalid or expired API key"):
                 await stepping
             path.write_text("new-key-0123456789")
