@@ -260,6 +260,37 @@ def test_what_the_watchdog_saw(
     assert state_of(findings_of(facts(watched=watched, **fields), NOW)) == state
 
 
+@pytest.mark.parametrize(
+    ("verdict", "looked", "changed", "state"),
+    [
+        pytest.param("healing", 1, {}, "ok", id="on its way down before, down since"),
+        pytest.param("foreign", 1, {}, "ok", id="set externally before, at the baseline since"),
+        pytest.param("below", 1, {}, "ok", id="less before, at the baseline since"),
+        pytest.param("unknown", 1, {}, "unknown", id="later rounds may not have seen it"),
+        pytest.param("healing", -1, {}, "reverting", id="the keeper looked before the round"),
+        pytest.param("foreign", -1, {}, "foreign", id="changed after the keeper's end"),
+        pytest.param(
+            "healing", 1, {"capacity": Capacity(8)}, "reverting", id="the keeper saw what was left"
+        ),
+        pytest.param("foreign", 1, {"health": "foreign"}, "foreign", id="the keeper saw the same"),
+    ],
+)
+def test_a_keeper_that_ended_since_a_round(
+    verdict: SeenState, looked: int, changed: dict[str, Any], state: NamespaceState
+) -> None:
+    """What a keeper saw last, the baseline, counts more than a round of the watchdog before it."""
+    one = keeper("ok", runs=False)
+    assert one.status is not None
+    last = NOW + timedelta(seconds=looked)
+    ended = replace(one, status=replace(one.status, observed_at=last, **changed))
+    watched = NamespaceSeen(
+        namespace="n.a", state=verdict, capacity=Capacity(6), at=NOW, since=NOW - HOUR
+    )
+    assert state_of(findings_of(facts(watched=watched, keeper=ended), NOW)) == state
+    broken = replace(ended, is_broken=True)
+    assert state_of(findings_of(facts(watched=watched, keeper=broken), NOW)) != "ok"
+
+
 def test_what_another_cloud_has_counts_for_nothing() -> None:
     """The watchdog's worker has looked at its own Cloud API, not at the one of the keeper."""
     later = NamespaceSeen(namespace="n.a", state="boosted", capacity=ON_DEMAND, at=NOW)

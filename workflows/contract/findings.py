@@ -692,7 +692,8 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     """Return the watchdog's verdict on a quiet namespace, unless the Cloud API was asked now.
 
     A keeper at work says more than the round before it came, but for what a round found after
-    the keeper's last observation: another capacity, or that none can be observed any more.
+    the keeper's last observation: another capacity, or that none can be observed any more. One
+    that has ended as it should, and saw the baseline since, has answered the verdict.
     """
     watched, keeper = facts.watched, facts.keeper
     if watched is None or facts.sighting is not None or facts.is_of_another_cloud:
@@ -709,9 +710,23 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
             text = f"what is in force can't be observed since {since}: {watched.details}"
             yield Finding("unknown", text)
         return
+    if keeper and _has_ended_since(keeper, watched, facts.declared):
+        return
     if (state := WATCHED.get(watched.state)) is not None:
         seen = f" (seen {format_instant(watched.at.replace(microsecond=0))})" if watched.at else ""
         yield Finding(state, f"{watched.details}{seen}")
+
+
+def _has_ended_since(keeper: Keeper, watched: NamespaceSeen, declared: Capacity | None) -> bool:
+    """Tell whether a keeper saw the baseline after the watchdog's last look, and then ended.
+
+    A round that couldn't look has no instant to compare, and stands.
+    """
+    status = keeper.status
+    if keeper.is_broken or status is None or watched.at is None or status.observed_at is None:
+        return False
+    is_at_rest = status.health == "ok" and status.capacity == (declared or status.baseline)
+    return is_at_rest and watched.state != "unknown" and status.observed_at > watched.at
 
 
 def _is_news(watched: NamespaceSeen, status: KeeperStatus) -> bool:
