@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, groupby, pairwise, permutations, product
+from operator import itemgetter
 from typing import Any, Literal
 
 from planner.forecast.timeline import CapacityRecord, level, violations
@@ -827,11 +828,18 @@ def reckon(
             reckoning.fires(event, at)
         elif event.what == "follow" and event.of and event.to:
             reckoning.follows(event.of, event.to, at)
-        elif event.what in ("release", "cancel-boost"):
+        elif event.what in ENDING_SOME:
             reckoning.ends(event.window, at)
         elif event.what in ("release-all", "cancel") or (event.what == "delete" and loses):
             reckoning.ends("", at)
     return reckoning
+
+
+ENDING_SOME = ("release", "cancel-boost")
+"""The deeds that may end the leases of their window."""
+
+ENDING_ALL = ("release-all", "cancel", "delete")
+"""The deeds that may end every lease."""
 
 
 def either(
@@ -842,18 +850,22 @@ def either(
     A boost that was terminated at once, and that the watchdog started again, may have sent no
     request before: nothing was declared by it then. Of boosts that fire, or that a round of the
     watchdog starts, at one instant any one may be the first to reach the keeper, and to declare.
+    One that fires while a deed that ends leases is at work may reach the keeper after it.
     """
     ended = ("terminate-boost", "delete-boost")
     killed = {deed.of.key for _, deed in played.done if deed.what in ended and deed.of}
     unsent = frozenset(killed & {firing.key for _, firing in played.started})
-    firings = [(played.fired.get(one, one.requested), one) for one in played.story.firings]
+    plain = {one: played.fired.get(one, one.requested) for one in played.story.firings}
+    after = {**plain, **_after_deeds(played, plain)}
     orders = [
         replace(
             played,
             story=replace(played.story, firings=tuple(one for _, one in fired)),
+            fired={one: at for at, one in fired},
             started=started,
         )
-        for fired in _orders(sorted(firings, key=lambda entry: entry[0]))
+        for times in ([plain] if after == plain else [plain, after])
+        for fired in _orders(sorted(((at, one) for one, at in times.items()), key=itemgetter(0)))
         for started in _orders(played.started)
     ]
     return [
@@ -862,6 +874,17 @@ def either(
         for keys in dict.fromkeys([frozenset(), unsent])
         for forgets in (False, True)
     ]
+
+
+def _after_deeds(played: Played, fired: dict[Firing, timedelta]) -> dict[Firing, timedelta]:
+    """Return which of what *fired* may have come after a deed that ended its leases, and when."""
+    return {
+        firing: done + timedelta.resolution
+        for done, deed in played.done
+        for firing, at in fired.items()
+        if deed.at <= at <= done
+        and (deed.what in ENDING_ALL or (deed.what in ENDING_SOME and deed.window == firing.window))
+    }
 
 
 def _orders(started: list[tuple[timedelta, Firing]]) -> Iterator[list[tuple[timedelta, Firing]]]:

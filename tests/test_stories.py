@@ -163,7 +163,10 @@ WATCHED_FINDINGS = [(1, 95), *((441309, number) for number in (15, 46, 127))]
 """Others, told with all that stories had before there were workers."""
 
 
-WORKERS_FINDINGS = [(7, 8), (7, 9), (8, 14), (20261129, 1452), (20261131, 118), (20261203, 9848)]
+WORKERS_FINDINGS = [
+    *((7, 8), (7, 9), (8, 14)),
+    *((20261129, 1452), (20261131, 118), (20261203, 9848), (20261226, 607)),
+]
 """Others, told with all that stories have."""
 
 
@@ -353,6 +356,32 @@ def test_of_boosts_started_at_one_instant_any_may_declare_first(
         two_tru_story(*both),
         {-1: 2, at: tru, 40: 2},
         started=[(12 * MINUTE, one) for one in both] if by_watchdog else [],
+    )
+    assert any(" due" in one for one in broken_promises(played)) is is_broken
+
+
+@pytest.mark.parametrize(
+    ("deed_at", "tru", "is_broken"),
+    [
+        pytest.param(10, 2, False, id="the cancel came after it"),
+        pytest.param(10, 6, False, id="the cancel came before it"),
+        pytest.param(10, 8, True, id="in neither order"),
+        pytest.param(12, 6, True, id="it held on after the cancel"),
+        pytest.param(8, 2, True, id="refused long after the cancel"),
+    ],
+)
+def test_a_boost_may_fire_before_or_after_a_cancel_of_its_instant(
+    deed_at: int, tru: int, is_broken: bool
+) -> None:
+    """What a cancel of the keeper ends is what had come to it by then."""
+    boost = Firing(
+        window="boost", nominal=10 * MINUTE, ahead=timedelta(), length=240 * MINUTE, tru=6
+    )
+    deed = Deed(deed_at * MINUTE, "cancel")
+    played = played_with(
+        two_tru_story(boost),
+        {-1: 2, 10: tru, 250: 2},
+        done=[(deed.at + timedelta(seconds=1), deed)],
     )
     assert any(" due" in one for one in broken_promises(played)) is is_broken
 
