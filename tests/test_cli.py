@@ -304,7 +304,7 @@ def test_what_is_looked_at_aside_is_what_is_looked_at_here(tmp_path: Path) -> No
 def test_steps_that_are_done_aside() -> None:
     """Each result comes as it is there, an error of ours in its step; what dies is done here."""
     done = (
-        "import asyncio, os, pickle\n"
+        "import asyncio, os, time\n"
         "from planner.cli import app\n"
         "from planner.errors import InputError, Problem\n"
         "app._can_fork = lambda: {forks}\n"
@@ -318,28 +318,33 @@ def test_steps_that_are_done_aside() -> None:
         "    os.getpid() == here or os.kill(os.getpid(), 9)\n"
         "    yield os.getpid()\n"
         "    yield 1 // 0\n"
+        "def endless():\n"
+        "    time.sleep(600)  # ended with the context, where it is aside\n"
+        "    yield 1\n"
+        "async def coming(work):\n"
+        "    await work.ready()\n"
+        "    return next(work.results)\n"
         "async def main():\n"
         "    with app.StepsAside(steps) as work:\n"
-        "        assert work.take() == 'x' * 10**6\n"
-        "        assert (await work.coming() != here) is {forks}\n"
+        "        assert next(work.results) == 'x' * 10**6\n"
+        "        assert (await coming(work) != here) is {forks}\n"
         "        try:\n"
-        "            await work.coming()\n"
+        "            await coming(work)\n"
         "        except InputError as error:\n"
         "            assert error.problems == (Problem('a.yaml', 3, 'is odd'),)\n"
         "            print('its error')\n"
         "    with app.StepsAside(dies) as work:\n"
-        "        assert [await work.coming() for _ in range(2)] == [1, here]\n"
+        "        assert [await coming(work) for _ in range(2)] == [1, here]\n"
         "        try:\n"
-        "            await work.coming()\n"
+        "            await coming(work)\n"
         "        except ZeroDivisionError:\n"
         "            print('as here')\n"
-        "    with app.StepsAside(lambda: iter([asyncio.run(asyncio.sleep(60))])):\n"
+        "    with app.StepsAside(endless):\n"
         "        pass\n"
         "asyncio.run(main())\n"
     )
-    endless = 'iter([__import__("time").sleep(600)])'  # ended with the context, where it is aside
     for forks in (True, False):
-        code = done.format(forks=forks).replace("iter([asyncio.run(asyncio.sleep(60))])", endless)
+        code = done.format(forks=forks)
         found = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
         )

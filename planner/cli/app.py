@@ -137,14 +137,15 @@ class StepsAside:
     """The results of a work of several steps, each as it comes from a process of its own.
 
     As with `aside`, the work has no effects, and is done here where there can't be a process or
-    it ends early. An error that is reported in a sentence is raised here by the step that had it.
-    A context manager: the process is ended with it.
+    it ends early. A context manager: the process is ended with it.
+
+    Attributes:
+        results: What the steps yield, in order. An error that is reported in a sentence is
+            raised by the step that had it.
     """
 
-    def __init__(self, work: Callable[[], Iterator[object]]) -> None:
-        self._work = work
-        self._taken = 0
-        self._here: Iterator[object] | None = None
+    def __init__(self, work: Callable[[], Iterator[Any]]) -> None:
+        self.results = work()
         self._stream: BinaryIO | None = None
         if not _can_fork():
             return
@@ -154,6 +155,7 @@ class StepsAside:
             _send_results(lambda: _or_error(work()), sending)
         os.close(sending)
         self._stream = open(receiving, "rb")  # noqa: SIM115 - closed by the context
+        self.results = _received(self._stream, work)
 
     def __enter__(self) -> Self:
         return self
@@ -164,35 +166,30 @@ class StepsAside:
             os.kill(self._child, signal.SIGKILL)
             os.waitpid(self._child, 0)
 
-    def take(self) -> Any:
-        """Wait for the next result, and return it.
-
-        Raises:
-            PlannerError: The step had it.
-        """
-        self._taken += 1
-        if self._stream and self._here is None:
-            with contextlib.suppress(EOFError, pickle.UnpicklingError):
-                found = pickle.load(self._stream)
-                if isinstance(found, PlannerError):
-                    raise found
-                return found
-        if self._here is None:
-            self._here = islice(self._work(), self._taken - 1, None)
-        return next(self._here)
-
-    async def coming(self) -> Any:
-        """Return the next result, as `take`, and let other tasks run until it is there."""
+    async def ready(self) -> None:
+        """Let other tasks run until the next result is there, or has to be made here."""
         import asyncio
 
-        if self._stream and self._here is None:
+        if self._stream:
             loop, ready = asyncio.get_running_loop(), asyncio.Event()
             loop.add_reader(self._stream, ready.set)
             try:
                 await ready.wait()
             finally:
                 loop.remove_reader(self._stream)
-        return self.take()
+
+
+def _received(stream: BinaryIO, work: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    """Yield what `_send_results` writes of *work*, and where that ends early, do the rest here."""
+    taken = 0
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            found = pickle.load(stream)
+            if isinstance(found, PlannerError):
+                raise found
+            taken += 1
+            yield found
+    yield from islice(work(), taken, None)
 
 
 def _or_error(results: Iterator[object]) -> Iterator[object]:

@@ -124,9 +124,10 @@ async def _plan(
         from planner.render.plan import plan_json, plan_markdown, plan_text
         from planner.temporal.sync import fetch_plan
 
-        project = calendars.take()
+        project = next(calendars.results)
         async with reading_ahead(project, now) as reading:
-            warnings, desired = await calendars.coming()
+            await calendars.ready()
+            warnings, desired = next(calendars.results)
             request, outlook = request_of(project, now, options, desired)
             tested = await _backtest_sections(project, over)
             server, ahead = await reading()

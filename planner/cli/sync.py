@@ -172,9 +172,10 @@ async def _sync(
         from planner.temporal.sync import sync as at_once
         from planner.temporal.sync import target_of
 
-        project = calendars.take()
+        project = next(calendars.results)
         async with reading_ahead(project, now) as reading:
-            _, desired = await calendars.coming()
+            await calendars.ready()
+            _, desired = next(calendars.results)
             part = rings.part_of(project)
             server, ahead = await reading()
     write = _ring_by_ring(rings.waits) if rings.in_turn else partial(at_once, ahead=ahead)

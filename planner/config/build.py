@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -94,8 +94,15 @@ def build(
     problems: list[Problem] = []
     settings = read_settings(planner, problems) if planner else None
     known = settings or ProjectSettings(PlannerDocument(project="unnamed"))
+    files = tuple(calendars)
+    others = files[1::2] if aside and len(files) >= MANY_FILES else ()
+    waiting = aside(partial(_read_alone, others, known)) if aside and others else None
+    read = {file.name: _in_file(file, known) for file in (files[::2] if others else files)}
+    for file, there in zip(others, waiting() if waiting else (), strict=True):
+        read[file.name] = there or _in_file(file, known)
     found: list[NamespaceCalendar] = []
-    for in_file, wrong in _read_files(tuple(calendars), known, aside):
+    for file in files:
+        in_file, wrong = read[file.name]
         found += in_file
         problems += wrong
     found.sort(key=lambda calendar: (calendar.namespace, calendar.place))
@@ -118,18 +125,6 @@ def build(
         ring_pause=settings.document.ring_pause or timedelta(hours=1),
         usage=usage_of(settings.document.usage),
     ), []
-
-
-def _read_files(
-    files: Sequence[TextFile], settings: ProjectSettings, aside: Aside | None
-) -> list[_InFile]:
-    """Return what each of *files* holds."""
-    others = files[1::2] if aside and len(files) >= MANY_FILES else ()
-    waiting = aside(partial(_read_alone, others, settings)) if aside and others else None
-    found = {file.name: _in_file(file, settings) for file in (files[::2] if others else files)}
-    for file, there in zip(others, waiting() if waiting else (), strict=True):
-        found[file.name] = there or _in_file(file, settings)
-    return [found[file.name] for file in files]
 
 
 def _read_alone(files: Iterable[TextFile], settings: ProjectSettings) -> list[_InFile | None]:

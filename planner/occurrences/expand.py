@@ -385,49 +385,38 @@ def timings(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
 
 def runs_in(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     """Return `timings`, made anew and not remembered."""
-    days = written_days(pattern, horizon)
-    found = _plain_runs(pattern, horizon, *days)
-    if found is None:
-        found = [each.timing for each in candidates(pattern, *days) if not each.excluded]
-    first, end = horizon.start, horizon.end
-    begins = [timing.start for timing in found]
-    if not all(map(lt, begins, begins[1:])):
-        found = list(_longest(sorted(found, key=_START)))
-        begins = [timing.start for timing in found]
-    return tuple(found[bisect_left(begins, first) : bisect_left(begins, end)])
-
-
-def _plain_runs(pattern: Pattern, horizon: Horizon, first: date, last: date) -> list[Timing] | None:
-    """Return the runs that `candidates` yields and doesn't exclude, all of them at once.
-
-    Several times as fast, since windows share the days of their starts. None where starts are
-    more than wall times, or an end may be beyond the table of clock changes. Runs outside of
-    *horizon* may be missing.
-    """
+    first, last = written_days(pattern, horizon)
     length = pattern.length
+    # What `candidates` yields and doesn't exclude, all at once, is several times as fast, since
+    # windows share the days of their starts. It can't be had where starts are more than wall
+    # times, nor where an end may be beyond the table of clock changes.
     far = isinstance(length, Until) and length.days > _FAR
-    found = None if far or length is None else _plain_starts(pattern, first, last)
-    if found is None or length is None:
-        return None
-    # Only those that may be in the horizon, wherever on Earth.
-    since = _naive(max(horizon.start, _FIRST)) - _MARGIN
-    until = _naive(min(horizon.end, _LAST)) + _MARGIN
-    walls, notes = found
-    part = slice(bisect_left(walls, since), bisect_left(walls, until))
-    walls, notes = walls[part], notes[part]
-    table = zone_clock(pattern.timezone, first.year, last.year)
-    for index, change in table.touched(walls).items():
-        notes[index] = (*notes[index], _moved(walls[index], change))
-    begins = table.instants(walls)
-    runs = list(
-        map(Timing._make, zip(begins, _ends(begins, walls, length, table), notes, strict=True))
-    )
-    if pattern.skip.calendars:
-        exclusions = _Exclusions(pattern, first, last)
-        runs = [run for run in runs if not exclusions.why_frozen(run.start)]
-    if isinstance(length, Duration):
-        return runs
-    return [run for run in runs if run.end > run.start]
+    plain = None if far or length is None else _plain_starts(pattern, first, last)
+    if plain is None or length is None:
+        runs = [each.timing for each in candidates(pattern, first, last) if not each.excluded]
+    else:
+        # Only those that may be in the horizon, wherever on Earth.
+        since = _naive(max(horizon.start, _FIRST)) - _MARGIN
+        until = _naive(min(horizon.end, _LAST)) + _MARGIN
+        walls, notes = plain
+        part = slice(bisect_left(walls, since), bisect_left(walls, until))
+        walls, notes = walls[part], notes[part]
+        table = zone_clock(pattern.timezone, first.year, last.year)
+        for index, change in table.touched(walls).items():
+            notes[index] = (*notes[index], _moved(walls[index], change))
+        begins = table.instants(walls)
+        ends = _ends(begins, walls, length, table)
+        runs = list(map(Timing._make, zip(begins, ends, notes, strict=True)))
+        if pattern.skip.calendars:
+            exclusions = _Exclusions(pattern, first, last)
+            runs = [run for run in runs if not exclusions.why_frozen(run.start)]
+        if not isinstance(length, Duration):
+            runs = [run for run in runs if run.end > run.start]
+    begins = [run.start for run in runs]
+    if not all(map(lt, begins, begins[1:])):
+        runs = list(_longest(sorted(runs, key=_START)))
+        begins = [run.start for run in runs]
+    return tuple(runs[bisect_left(begins, horizon.start) : bisect_left(begins, horizon.end)])
 
 
 def _naive(instant: datetime) -> datetime:
