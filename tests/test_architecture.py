@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,14 +52,27 @@ def module_name(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted name of everything that the module at *path* imports."""
+@cache
+def read(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what the module at *path* imports, by dotted names, and how it reads the clock."""
+    found: list[str] = []
+    clock: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide the layers"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        match node:
+            case ast.Import():
+                found += [alias.name for alias in node.names]
+            case ast.ImportFrom():
+                assert node.level == 0, f"{path}: relative imports hide the layers"
+                found += [f"{node.module}.{alias.name}" for alias in node.names]
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="datetime" | "date" | "time"))):
+                if node.func.attr in CLOCK_CALLS:
+                    clock.append(node.func.attr)
+    return tuple(found), tuple(clock)
+
+
+def imports(path: Path) -> tuple[str, ...]:
+    """Return the dotted name of everything that the module at *path* imports."""
+    return read(path)[0]
 
 
 def belongs(name: str, package: str) -> bool:
@@ -155,16 +168,7 @@ def test_annotations_of_payloads_are_evaluated() -> None:
 def test_the_core_is_pure(path: Path) -> None:
     """Between reading and applying nothing does I/O and nothing reads the clock."""
     assert [name for name in imports(path) if name.split(".")[0] in IMPURE] == []
-    calls = [
-        node.func.attr
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id in ("datetime", "date", "time")
-        and node.func.attr in CLOCK_CALLS
-    ]
-    assert calls == []
+    assert read(path)[1] == ()
 
 
 def graph() -> dict[str, set[str]]:
