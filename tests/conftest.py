@@ -31,16 +31,18 @@ os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
 
 
 LONG = (
-    *("test_stories", "test_brisk_stories", "test_no_key", "test_kill", "test_near_now"),
-    *("test_heal", "test_watchdog", "test_truth", "test_boost", "test_start_checks", "test_deploy"),
-    *("test_notices", "test_exit_codes", "test_end_to_end", "test_malformed", "test_many_leases"),
-    *("test_zone_tables", "test_pipelines", "test_unread", "test_rehearsal", "test_usage_live"),
+    *("test_watchdog", "test_stories", "test_brisk_stories", "test_no_key", "test_heal"),
+    *("test_near_now", "test_malformed", "test_floors_live", "test_kill", "test_boost"),
+    *("test_truth", "test_start_checks", "test_deploy", "test_notices", "test_end_to_end"),
+    *("test_races", "test_pause", "test_usage_live", "test_exit_codes", "test_many_leases"),
+    *("test_zone_tables", "test_pipelines", "test_unread", "test_rehearsal", "test_connect"),
 )
 """Modules whose tests take longest, longest first: begun last, one of them would be waited for."""
 
 
-MOST_PROCESSES = 4
-"""Each has servers of its own, and some tests look at how long a thing takes."""
+WAITING, MOST_PROCESSES = 3, 8
+"""How many processes begin with tests that mostly wait, for a server or a clock, beside one for
+each core that begins with tests that compute; and how many there are at most of both."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -53,16 +55,41 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if whole and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
-        # One more than cores: much of what is tested waits for a server or a clock.
-        config.option.numprocesses = min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+        config.option.numprocesses = min((os.cpu_count() or 1) + WAITING, MOST_PROCESSES)
         config.option.dist = "worksteal"  # modules, with their fixtures, stay mostly together
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what takes longest, in those processes that begin with what waits."""
     places = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    items[:] = dealt(items, count, max(1, count - (os.cpu_count() or 1)))
+
+
+def dealt(items: list[pytest.Item], count: int, waiting: int) -> list[pytest.Item]:
+    """Return *items* in the order in which *count* processes get a part each, one after the other.
+
+    The first *waiting* of them begin with modules that mostly wait, dealt out one by one, so that
+    no core is idle while they do: the others compute meanwhile, and then take from the ends.
+    """
+    modules: dict[Path, list[pytest.Item]] = {}
+    others: list[pytest.Item] = []
+    for item in items:
+        waits = item.path.stem in LONG or item.path.parent.name == "integration"
+        (modules.setdefault(item.path, []) if waits else others).append(item)
+    hands: list[list[pytest.Item]] = [[] for _ in range(count)]
+    for number, module in enumerate(modules.values()):
+        hands[number % waiting] += module
+    left = len(items)
+    for place, hand in enumerate(hands):
+        size = left // (count - place)  # as worksteal reckons it
+        room = max(0, size - len(hand))
+        hand += others[:room]
+        del others[:room]
+        left -= size
+    return [item for hand in hands for item in hand] + others
 
 
 @pytest.hookimpl(trylast=True)
