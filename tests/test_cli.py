@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tzdata
+from planner_process import SCRIPT, run_planner
 
 from planner.cli.app import EXIT_CODES, aside
 from planner.cli.output import colours
@@ -38,17 +39,9 @@ BROKEN = {
 
 
 def planner(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the console script and return what it printed."""
-    script = Path(sys.executable).parent / "planner"
-    return subprocess.run(
-        [str(script), *arguments],
-        cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "80", **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """Run the planner and return what it printed."""
+    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "80", **environ}
+    return run_planner(*arguments, cwd=cwd, env=env)
 
 
 def write(directory: Path, **files: str) -> Path:
@@ -106,7 +99,8 @@ def test_help_is_quick(tmp_path: Path) -> None:
     took = []
     for _ in range(5):
         before = os.times()
-        assert planner("--help", cwd=tmp_path).returncode == 0
+        run = subprocess.run([SCRIPT, "--help"], cwd=tmp_path, capture_output=True, check=False)
+        assert run.returncode == 0
         after = os.times()
         user = after.children_user - before.children_user
         took.append(user + after.children_system - before.children_system)
@@ -142,9 +136,8 @@ def test_validate_imports_no_output_formats(tmp_path: Path) -> None:
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     """``planner preview | head -1`` ends quietly."""
-    script = Path(sys.executable).parent / "planner"
     run = subprocess.run(
-        f"'{script}' preview calendars | head -1",
+        f"'{SCRIPT}' preview calendars | head -1",
         shell=True,
         cwd=write(tmp_path, **{"a.yaml": GOOD}),
         capture_output=True,
@@ -358,13 +351,7 @@ def test_a_fault_of_the_files_comes_before_one_of_the_server(tmp_path: Path) -> 
         "namespace: a.b1\nwindows: {w: {cron: '@daily', duration: 1h, tru: 4}}\n"
     )
     for command in ("plan", "sync"):
-        found = subprocess.run(
-            [sys.executable, "-m", "planner", command, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "TEMPORAL_ADDRESS": "127.0.0.1:1"},
-        )
+        found = planner(command, str(tmp_path), cwd=tmp_path, TEMPORAL_ADDRESS="127.0.0.1:1")
         assert (found.returncode, found.stdout) == (1, "")
         first, last = found.stderr.splitlines()
         assert "a.yaml:2: " in first

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planner_process import run_planner
 from schema_helpers import documents, errors
 
 from planner.cli.main import exit_code_of
@@ -99,14 +100,7 @@ def test_wrong_answers_write_nothing(
     tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
     """An answer that can't be used is named, and the directory stays empty."""
-    run = subprocess.run(
-        [PLANNER, "init", "--github", *arguments],
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_planner("init", "--github", *arguments, cwd=tmp_path)
     assert run.returncode == code
     assert words in run.stderr
     assert written(tmp_path) == {}

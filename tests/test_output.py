@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planner_process import run_planner
 
 from planner.cli.output import Stream
 
@@ -61,15 +62,7 @@ def test_a_reader_that_left_changes_nothing(arguments: tuple[str, ...], here: Pa
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        run = subprocess.run(
-            [PLANNER, *arguments],
-            cwd=here,
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        run = run_planner(*arguments, cwd=here, stdout=writer)
     finally:
         os.close(writer)
     assert (run.returncode, run.stderr) == (0, "")

@@ -89,7 +89,7 @@ async def scene(
     """Set a scene with a namespace at *tru*."""
     simulator = Simulator(
         provisioning=PROVISIONING.total_seconds(),
-        check=5,
+        check=20,
         now=environment.get_current_time,
         key_rate=None,
         account_rate=None,

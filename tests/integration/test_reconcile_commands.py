@@ -6,12 +6,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from planner_process import run_planner
 from temporalio.testing import WorkflowEnvironment
 
 from planner.timezones import TABLE_VERSION
@@ -38,21 +38,14 @@ windows:
 
 @pytest.fixture
 def run(dev_server: WorkflowEnvironment) -> Run:
-    """Run the console script against the dev server."""
+    """Run the planner against the dev server."""
     address = dev_server.client.service_client.config.target_host
 
     def run(
         *arguments: object, cwd: Path | None = None, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "planner"), *map(str, arguments)],
-            env={**os.environ, "TEMPORAL_ADDRESS": address, "USER": "alice", **variables},
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        env = {**os.environ, "TEMPORAL_ADDRESS": address, "USER": "alice", **variables}
+        return run_planner(*arguments, env=env, cwd=cwd)
 
     return run
 
