@@ -32,7 +32,7 @@ from workflows.contract import (
 )
 from workflows.worker import build_worker
 
-PROVISIONING = timedelta(minutes=2)
+PROVISIONING = timedelta(seconds=30)
 
 
 @dataclass
@@ -89,7 +89,7 @@ async def scene(
     """Set a scene with a namespace at *tru*."""
     simulator = Simulator(
         provisioning=PROVISIONING.total_seconds(),
-        check=20,
+        check=5,
         now=environment.get_current_time,
         key_rate=None,
         account_rate=None,
@@ -209,7 +209,7 @@ async def test_actions_per_second_are_rounded_up_to_an_allowed_value(
 async def test_a_check_that_comes_too_early_does_not_prevent_the_revert(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:
-    """Provisioning that takes twenty minutes instead of two minutes delays, and no more."""
+    """Provisioning that takes forty times as long as ever delays, and no more."""
     async with scene(skipping, fresh) as stage:
         stage.simulator.fault("update", "stuck", times=1, seconds=1200)
         assert (await (await stage.start(8, 3)).result()).in_force
