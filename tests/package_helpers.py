@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import venv
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,10 @@ def build(target: Path, *kinds: str, **environ: str) -> Path:
 def fresh_environment(home: Path) -> Path:
     """Make a virtual environment in *home* and return the directory of its programs.
 
-    What the planner depends on is borrowed from the environment of the tests; the planner
-    itself isn't there.
+    What the planner depends on is borrowed from the environment of the tests, pip too where that
+    has it; the planner itself isn't there.
     """
-    venv.create(home, with_pip=True)
+    venv.create(home, with_pip=find_spec("pip") is None)
     programs = home / ("Scripts" if os.name == "nt" else "bin")
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
     command = [str(programs / "python"), "-c", where]
