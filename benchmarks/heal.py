@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from processes import BESIDE, leave, run
+from processes import dev_environment, leave, run
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
 import workflows.activities.watchdog as rounds
 import workflows.watchdog as watching
@@ -350,9 +349,7 @@ async def stage(pace: Pace, home: Path) -> AsyncIterator[Story]:
     async with (
         Simulator(**quick, keys=valid) as cloud,
         Simulator(**quick) as other,
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(BESIDE / "temporal"), dev_server_log_level="error"
-        ) as environment,
+        dev_environment() as environment,
     ):
         yield Story(pace, environment.client, cloud, other, home)
 

@@ -45,7 +45,7 @@ SLACK = 20.0
 
 AT_ONCE = 3
 STEPS = ("asked", "posted", "reply lost", "in progress", "in force", "reverting")
-_GLANCE = 0.05
+_GLANCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import httpx
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 T = TypeVar("T")
 
@@ -164,12 +166,17 @@ class Processes:
 
     async def connect(self) -> Client:
         """Return a client, as soon as the server answers."""
-        async with asyncio.timeout(UP_WITHIN):
-            while True:
-                try:
-                    return await Client.connect(self.address)
-                except RuntimeError:
-                    await asyncio.sleep(_GLANCE)
+        return await connected(self.address)
+
+
+async def connected(address: str) -> Client:
+    """Return a client of the Temporal server at *address*, as soon as that answers."""
+    async with asyncio.timeout(UP_WITHIN):
+        while True:
+            try:
+                return await Client.connect(address)
+            except RuntimeError:
+                await asyncio.sleep(_GLANCE)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -199,17 +206,33 @@ def free_port() -> int:
 
 
 def temporal_server(
-    port: int, directory: Path, *, keeps_state: bool, metrics_port: int = 0
+    port: int, directory: Path, *, keeps_state: bool, metrics_port: int = 0, binary: str = ""
 ) -> Process:
     """Return a dev server that keeps its state in a file in *directory*, or in memory."""
     metrics = ("--metrics-port", str(metrics_port)) if metrics_port else ()
     state = ("--db-filename", str(directory / "temporal.db")) if keeps_state else ()
     command = (
-        *(str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
+        *(binary or str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
         *("--ip", "127.0.0.1", "--port", str(port)),
         *("--log-level", "error", *state, *metrics),
     )
     return Process("server", command, directory / "server.log")
+
+
+@asynccontextmanager
+async def dev_environment(binary: str = "") -> AsyncIterator[WorkflowEnvironment]:
+    """Run a dev server that keeps its state in memory, of *binary* if that is given.
+
+    The SDK's own gives up after five seconds, in which a busy machine may start none.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        port = free_port()
+        server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
+        await server.start()
+        try:
+            yield WorkflowEnvironment.from_client(await connected(f"127.0.0.1:{port}"))
+        finally:
+            await server.kill()
 
 
 @asynccontextmanager

@@ -8,11 +8,13 @@ import shutil
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from processes import dev_environment
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -122,21 +124,22 @@ def binary(name: str) -> str:
     return found
 
 
+def real_server() -> AbstractAsyncContextManager[WorkflowEnvironment]:
+    """Run a real Temporal server, with Schedules, while the context lasts."""
+    return dev_environment(binary("temporal"))
+
+
 @pytest.fixture(scope="session")
 async def dev_server() -> AsyncIterator[WorkflowEnvironment]:
     """A real Temporal server, with Schedules, for the whole test run."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-    ) as environment:
+    async with real_server() as environment:
         yield environment
 
 
 @pytest.fixture(scope="module")
 async def own_server() -> AsyncIterator[WorkflowEnvironment]:
     """A real server for one module: what its tests start goes to no other test's worker."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-    ) as environment:
+    async with real_server() as environment:
         yield environment
 
 

@@ -304,7 +304,7 @@ class Stage:
                 with suppress(RPCError):  # no keeper yet
                     if holds(status := await self.status()):
                         return status
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
 
     async def release(self, **chosen: str) -> list[str]:
         """Release leases, and return their windows."""

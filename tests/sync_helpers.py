@@ -198,11 +198,14 @@ async def polling(client: Client) -> AsyncIterator[None]:
         await asyncio.gather(*polls, return_exceptions=True)
 
 
-async def eventually(work: Callable[[], Any], *, within: float = 20) -> Any:
-    """Return what *work* returns once it no longer fails, *within* so many seconds."""
+async def eventually(work: Callable[[], Any], *, within: float = 20, every: float = 0.1) -> Any:
+    """Return what *work* returns once it no longer fails, *within* so many seconds.
+
+    It is tried *every* so many: most of it asks a server, which takes processor time, too.
+    """
     async with asyncio.timeout(within):
         while True:
             try:
                 return await work()
             except Exception:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(every)

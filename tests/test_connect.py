@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from fake_schedules import FakeTemporal, refused
+from planner_process import run_planner
 from refusing_proxy import RESOURCE_EXHAUSTED, RefusingProxy
 from temporalio.client import Client
 from temporalio.service import RPCStatusCode
@@ -184,15 +184,10 @@ async def test_no_command_waits_in_silence_for_a_server_that_limits_requests(
         "namespace: payments.a1b2c\nwindows: {w: {cron: '@daily', duration: 1h, tru: 4}}\n"
     )
 
-    async def said(*arguments: str) -> tuple[int | None, list[str]]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "planner", *arguments),
-            env={**os.environ, "TEMPORAL_ADDRESS": proxy.address, "PLANNER_WAIT": "1"},
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, errors = await process.communicate()
-        return process.returncode, errors.decode().splitlines()
+    async def said(*arguments: str) -> tuple[int, list[str]]:
+        env = {**os.environ, "TEMPORAL_ADDRESS": proxy.address, "PLANNER_WAIT": "1"}
+        done = await asyncio.to_thread(run_planner, *arguments, env=env)
+        return done.returncode, done.stderr.splitlines()
 
     proxy = RefusingProxy("", status=RESOURCE_EXHAUSTED, greets=True)
     async with proxy.listening():

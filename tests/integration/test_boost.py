@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import binary
+from conftest import real_server
+from planner_process import run_planner
 from sync_helpers import eventually
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -51,11 +52,9 @@ async def start(*arguments: str, **environ: str) -> Process:
 
 async def planner(*arguments: str, **environ: str) -> tuple[int, str, str]:
     """Run the planner to its end, and return exit code, output and errors."""
-    process = await start(*arguments, **environ)
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    env = {**os.environ, **environ}
+    done = await asyncio.to_thread(run_planner, *arguments, env=env, timeout=60)
+    return done.returncode, done.stdout, done.stderr
 
 
 @asynccontextmanager
@@ -262,9 +261,7 @@ async def test_a_name_that_no_query_can_say(client: Client, fresh: str, name: st
 async def test_everything_that_runs_is_released() -> None:
     """``release --all`` has an outcome for each namespace; with none running it is refused."""
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-        ) as server,
+        real_server() as server,
         Simulator(provisioning=0.1, check=0.1, auto_create=True) as simulator,
     ):
         environ = {"TEMPORAL_ADDRESS": server.client.service_client.config.target_host}

@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import binary
+from conftest import real_server
 from sync_helpers import eventually
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.app import UI_PORT
 from planner.cli.demo import local_stack
@@ -137,9 +136,7 @@ async def test_from_a_calendar_file_to_a_boost_and_back(tmp_path: Path) -> None:
     seen: Seen = []
     # A server of its own: boosts are started on the one task queue of the product.
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-        ) as environment,
+        real_server() as environment,
         Simulator(provisioning=0.5, check=0.1) as simulator,
     ):
         await simulator.create(NAMESPACE, tru=2)

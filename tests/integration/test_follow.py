@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import binary
+from conftest import real_server
 from schedule_values import daily
 from sync_helpers import Shop, eventually
-from temporalio.testing import WorkflowEnvironment
 
 from planner.plan.model import DesiredState
 from planner.render.plan import plan_text
@@ -75,9 +74,7 @@ class Stage:
 async def staged(fresh: str) -> AsyncIterator[Stage]:
     """Run a server of its own: boosts are started on the one task queue of the product."""
     async with (
-        await WorkflowEnvironment.start_local(
-            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-        ) as environment,
+        real_server() as environment,
         Simulator(provisioning=0.3, check=0.1) as simulator,
     ):
         shop = Shop(environment.client, fresh)

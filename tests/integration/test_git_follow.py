@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from git_remote import TOKEN, Remote
+from planner_process import run_planner
 from sync_helpers import QUIET_HOUR, eventually, polling
 from temporalio.testing import WorkflowEnvironment
 
@@ -122,11 +123,8 @@ def place(
 
 
 async def planner(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the console script."""
-    command = [PLANNER, *arguments]
-    return await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=90
-    )
+    """Run the planner."""
+    return await asyncio.to_thread(run_planner, *arguments)
 
 
 async def test_commit_after_commit_is_applied(place: Place) -> None:
@@ -479,7 +477,7 @@ async def test_a_follower_that_is_killed_while_it_applies(
         assert len(await list_schedules(place.server, place.project)) > 5
 
     try:
-        await eventually(half_done, within=60)
+        await eventually(half_done, within=60, every=0.05)
     finally:
         for process in begun:
             with suppress(ProcessLookupError):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from conftest import binary
 from google.protobuf.duration_pb2 import Duration
+from planner_process import run_planner
 from schedule_values import daily
 from sync_helpers import QUIET_HOUR, Shop
 from temporalio.api.common.v1 import Payload
@@ -211,21 +211,13 @@ async def test_the_command_line_drops_an_input(
     address = own_server.client.service_client.config.target_host
     id = f"boost/{shop.namespace}/payroll"
 
-    async def run(*command: str) -> tuple[int, str, str]:
-        done = await asyncio.to_thread(
-            subprocess.run,
-            command,
-            cwd=tmp_path,
-            env={**os.environ, "TEMPORAL_ADDRESS": address},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    env = {**os.environ, "TEMPORAL_ADDRESS": address}
+
+    async def planner(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(run_planner, *arguments, cwd=tmp_path, env=env)
         return done.returncode, done.stdout, done.stderr
 
-    planner = str(Path(sys.executable).parent / "planner")
-    assert (await run(planner, "sync"))[0] == 0
+    assert (await planner("sync"))[0] == 0
     update = (
         "--schedule-id",
         id,
@@ -235,11 +227,14 @@ async def test_the_command_line_drops_an_input(
         id,
     )
     start = ("--type", "ProvisionBoost", "--task-queue", "capacity-boost")
-    code, _, err = await run(binary("temporal"), "schedule", "update", *update, *start)
-    assert code == 0, err
-    code, out, err = await run(planner, "plan", "--detailed-exitcode")
+    command = (binary("temporal"), "schedule", "update", *update, *start)
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    code, out, err = await planner("plan", "--detailed-exitcode")
     assert (code, "Traceback" in err) == (2, False)
     assert "input" in out
-    assert (await run(planner, "status"))[0] == 0
-    assert (await run(planner, "sync"))[0] == 0
-    assert (await run(planner, "plan", "--detailed-exitcode"))[0] == 0
+    assert (await planner("status"))[0] == 0
+    assert (await planner("sync"))[0] == 0
+    assert (await planner("plan", "--detailed-exitcode"))[0] == 0

@@ -11,8 +11,6 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -23,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import binary
+from conftest import real_server
+from planner_process import run_planner
 from schedule_values import on
 from sync_helpers import Shop, eventually, polling
 from temporalio import workflow
@@ -33,7 +32,6 @@ from temporalio.api.workflowservice.v1 import (
     UpdateScheduleRequest,
 )
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from planner.cli.request import desired_state
@@ -170,9 +168,7 @@ async def test_a_window_that_is_over_before_it_could_be_started(shop: Shop) -> N
 @asynccontextmanager
 async def alone(fresh: str) -> AsyncIterator[Shop]:
     """Return a project on a server of its own: hundreds of schedules there disturb nobody."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-    ) as environment:
+    async with real_server() as environment:
         yield Shop(environment.client, fresh)
 
 
@@ -424,15 +420,9 @@ windows:
 
 
 def planner(shop: Shop, *arguments: object) -> tuple[int, str]:
-    """Run the console script; return its exit code and its stdout."""
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "planner"), *map(str, arguments)],
-        env={**os.environ, "TEMPORAL_ADDRESS": shop.server.address, "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    """Run the planner; return its exit code and its stdout."""
+    env = {**os.environ, "TEMPORAL_ADDRESS": shop.server.address, "NO_COLOR": "1"}
+    done = run_planner(*arguments, env=env)
     return done.returncode, done.stdout
 
 

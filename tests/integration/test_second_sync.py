@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import binary
+from conftest import real_server
 from sync_helpers import eventually
 from temporalio.api.workflowservice.v1 import DescribeScheduleRequest
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.request import desired_state
 from planner.config.load import read
@@ -143,9 +142,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         (tmp_path / "planner.yaml").write_text("project: everything\n", encoding="utf-8")
         (tmp_path / "orders.yaml").write_text(EVERYTHING, encoding="utf-8")
         (tmp_path / "launches.ics").write_text(LAUNCHES, encoding="utf-8")
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-    ) as environment:
+    async with real_server() as environment:
         yield Place(environment.client, directory)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import binary
+from conftest import real_server
 from schedule_values import on
 from sync_helpers import Shop, eventually, polling
 from temporalio import workflow
@@ -126,9 +126,7 @@ async def until(shop: Shop, holds: Callable[[NamespaceStatus], bool]) -> Namespa
 
 async def test_no_worker_and_no_such_namespace(desk: Desk, fresh: str, tmp_path: Path) -> None:
     """Nothing synced, an open window without a worker, a mistyped name: none of it is fine."""
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-    ) as environment:
+    async with real_server() as environment:
         code, out, _ = await desk.status(environment)
         assert code == 2
         assert "No worker polls the task queue capacity-boost" in out

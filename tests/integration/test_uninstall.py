@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from planner_process import run_planner
 from sync_helpers import Shop, eventually
 from temporalio.client import (
     Schedule,
@@ -146,15 +146,8 @@ async def test_the_command_asks_and_says_what_stays(
 
 def command(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``planner uninstall`` against the server at *address*."""
-    return subprocess.run(
-        [sys.executable, "-m", "planner", "uninstall", *arguments],
-        env={"TEMPORAL_ADDRESS": address, "HOME": "/nonexistent"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = {"TEMPORAL_ADDRESS": address, "HOME": "/nonexistent"}
+    return run_planner("uninstall", *arguments, env=env)
 
 
 def at(capacity: Capacity | None) -> KeeperStatus:

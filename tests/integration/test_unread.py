@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from planner_process import run_planner
 from temporalio.testing import WorkflowEnvironment
 
 pytestmark = pytest.mark.integration
@@ -35,19 +36,9 @@ def unread(server: WorkflowEnvironment, here: Path, *arguments: str) -> tuple[in
     reader, writer = os.pipe()
     os.close(reader)
     try:
-        run = subprocess.run(
-            [PLANNER, *arguments],
-            cwd=here,
-            env={
-                **os.environ,
-                "TEMPORAL_ADDRESS": server.client.service_client.config.target_host,
-            },
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        address = server.client.service_client.config.target_host
+        env = {**os.environ, "TEMPORAL_ADDRESS": address}
+        run = run_planner(*arguments, cwd=here, env=env, stdout=writer)
     finally:
         os.close(writer)
     return run.returncode, run.stderr

@@ -114,7 +114,7 @@ class Scene:
             while True:
                 if (await handle.describe()).status != WorkflowExecutionStatus.RUNNING:
                     return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
 
     async def gone(self) -> None:
         """Wait until nothing is left of the keeper."""
@@ -124,7 +124,7 @@ class Scene:
                     await self.stage.keeper.describe()
                 except RPCError:
                     return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
 
     async def attempts(self) -> int:
         """Return how often the keeper's pending workflow task was tried."""
@@ -137,7 +137,7 @@ class Scene:
             while True:
                 if (await self.stage.keeper.describe()).status == status:
                     return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.1)
 
     async def heals(self, *what: str) -> None:
         """Look around until the list shows what is to be healed, which lags; then it was *what*."""
@@ -146,7 +146,7 @@ class Scene:
             while True:
                 if healed := await self.round():
                     break
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
         assert [one.what for one in healed] == list(what)
 
 
@@ -352,7 +352,8 @@ async def with_calendar(
         try:
             yield one, shop
         finally:
-            await shop.sync()
+            async with one.worker():  # a keeper that is asked without one answers after ten seconds
+                await shop.sync()
 
 
 async def listed(shop: Shop, *, count: int = 1) -> None:

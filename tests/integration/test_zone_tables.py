@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from conftest import binary
+from conftest import real_server
 from forecast_helpers import calendar, project
 from parity_helpers import server_firings
 from schedule_helpers import MINUTE, TODAY, wanted, window
 from sync_helpers import Shop
 from temporalio.api.workflowservice.v1 import ListSchedulesRequest
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
 from zone_files import OLDER, older_tables
 
 from planner.errors import StalePlan
@@ -42,9 +41,7 @@ async def older(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clien
     """A client of a real server that reads older tables."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZONEINFO", str(older_tables(tmp_path_factory.mktemp("zoneinfo"))))
-        async with await WorkflowEnvironment.start_local(
-            dev_server_existing_path=binary("temporal"), dev_server_log_level="error"
-        ) as environment:
+        async with real_server() as environment:
             yield environment.client
 
 
