@@ -18,6 +18,8 @@ from processes import dev_environment
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from planner.cli.main import GARBAGE
+
 # No deadlines: machines are noisy. In CI the same examples each time, so that a change is
 # judged by what it changes; elsewhere every run looks at others.
 settings.register_profile("here", deadline=None)
@@ -96,9 +98,13 @@ def dealt(items: list[pytest.Item], count: int, waiting: int) -> list[pytest.Ite
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Leave what has been imported out of all later garbage collections: they are quick then."""
+    """Leave what has been imported out of all later garbage collections: they are quick then.
+
+    They come as seldom as in the planner's own processes; each module ends with one.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 @pytest.fixture(scope="module", autouse=True)

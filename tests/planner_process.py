@@ -27,19 +27,20 @@ from typing import Any, NoReturn
 
 SCRIPT = str(Path(sys.executable).parent / "planner")
 
-PURE = (
+EARLY = (
     *("asyncio", "croniter", "httpx", "holidays.groups", "icalendar", "jinja2"),
     *("pydantic.type_adapter", "planner.config.load", "planner.lints.inspect"),
     *("planner.forecast.plan_impact", "planner.render.plan", "planner.cli.request"),
+    *("temporalio.service", "temporalio.converter", "temporalio.exceptions"),
 )
 IMPORTED = (
-    *PURE,
+    *EARLY,
     *("temporalio.client", "planner.temporal.sync", "planner.temporal.status"),
     *("planner.temporal.watchdog", "planner.temporal.keepers", "planner.temporal.lifecycle"),
     "workflows.cloud",
 )
-"""What commands import on their way, before the Temporal SDK and with it; none of it starts a
-thread."""
+"""What commands import on their way, before the client of the SDK and with it; none of it
+starts a thread."""
 
 _lock = threading.Lock()
 _parents: dict[tuple[str, ...], socket.socket] = {}
@@ -86,7 +87,7 @@ def run_planner(
         "cwd": str(cwd or Path.cwd()),
         "interrupt_at": interrupt_at,
     }
-    imported = PURE if interrupt_at.startswith("temporalio") else () if interrupt_at else IMPORTED
+    imported = EARLY if interrupt_at == "temporalio.client" else () if interrupt_at else IMPORTED
     ours, theirs = socket.socketpair()
     with (
         ours,
