@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from planner.errors import did_you_mean, quote
-from planner.model import Holidays, IcsFile, Roll
+from planner.model import Holidays, Roll
 from planner.recurrence.ical.expand import days as days_of_events
 
 if TYPE_CHECKING:
@@ -114,17 +114,19 @@ class BusinessCalendar:
         """Return the days off of *year*; a day with several names gets each of them once."""
         if year in self._years:
             return self._years[year]
+        first, last = date(year, 1, 1), date(year, 12, 31)
         found: dict[date, dict[str, None]] = {}  # a dict for its order
         sources: dict[date, dict[str, None]] = {}
         for source, days in chain(
             ((code, region_holidays(code, year)) for code in self._holidays.regions),
             (
-                (file.path, _ics_days(file, self._timezone, year))
+                (file.path, days_of_events(file, self._timezone, first, last))
                 for file in self._holidays.calendars
             ),
         ):
             for day, name in days.items():
-                found.setdefault(day, {})[name] = None
+                # Only events may have no name.
+                found.setdefault(day, {})[name or f"an event of {source}"] = None
                 sources.setdefault(day, {})[source] = None
         for day in self._holidays.days:
             if day.year == year:
@@ -161,12 +163,6 @@ class _DaysOff:
     names: dict[date, str]
     weekends: frozenset[date]
     sources: dict[date, tuple[str, ...]]
-
-
-def _ics_days(file: IcsFile, timezone: str, year: int) -> dict[date, str]:
-    """Return the local days of *year* that events of *file* cover, by name."""
-    days = days_of_events(file, timezone, date(year, 1, 1), date(year, 12, 31))
-    return {day: name or f"an event of {file.path}" for day, name in days.items()}
 
 
 def _weekends(holidays: Holidays, year: int) -> frozenset[date]:

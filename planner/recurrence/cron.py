@@ -333,16 +333,9 @@ def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
         )
     if item.endswith("l"):
         return [LastWeekday(field.number(item[:-1], item) % 7)]
-    return [Weekday(number % 7) for number in _weekday_span(item, field)]
-
-
-def _weekday_span(item: str, field: Field) -> range:
-    """Return the numbers of an item; refuse a step from a value that engines end differently.
-
-    ``1/2`` ends on Friday where the field ends with 6 (croniter), and on Sunday where it ends
-    with 7 (cronsim, cron-parser).
-    """
     found = _span(item, field)
+    # 1/2 ends on Friday where the field ends with 6 (croniter), and on Sunday where it ends
+    # with 7 (cronsim, cron-parser).
     value, slash, _ = item.partition("/")
     alone = slash and value != "*" and "-" not in value
     if alone and found.start and (7 - found.start) % found.step == 0:
@@ -352,7 +345,7 @@ def _weekday_span(item: str, field: Field) -> range:
             f"{quote(item)} means other days for other engines, which count a week to 6 or to 7; "
             f"write {good}"
         )
-    return found
+    return [Weekday(number % 7) for number in found]
 
 
 @lru_cache(maxsize=4096)
@@ -390,21 +383,19 @@ def _span(item: str, field: Field) -> range:
             last = 7  # so that fri-sun runs forwards
         if slash and not dash:
             last = max(first, field.high)
-    step = _step(step_text, item, field) if slash else 1
+    step = 1
+    if slash:
+        most = field.high - field.low
+        if not re.fullmatch("[0-9]{1,2}", step_text) or not 1 <= int(step_text) <= most:
+            raise _FieldError(
+                f"the step of {quote(item)} is no whole number from 1 to {most}; write it like */2"
+            )
+        step = int(step_text)
     if first > last:
         raise _FieldError(
             f"the range {item} runs backwards; write {_unwrapped(first, last, step, item, field)}"
         )
     return range(first, last + 1, step)
-
-
-def _step(text: str, item: str, field: Field) -> int:
-    most = field.high - field.low
-    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= most:
-        raise _FieldError(
-            f"the step of {quote(item)} is no whole number from 1 to {most}; write it like */2"
-        )
-    return int(text)
 
 
 def _unwrapped(first: int, last: int, step: int, item: str, field: Field) -> str:
@@ -495,7 +486,16 @@ def split_fields(expression: str) -> list[str]:
     Raises:
         CronError: There are more or fewer than five.
     """
-    fields = _expanded(expression).split()
+    text = expression.replace("\t", " ").strip(" ").lower()
+    if len(expression) > LENGTH_LIMIT or not (text.isascii() and text.isprintable() and text):
+        raise CronError(
+            f"cron {quote(expression)} isn't up to {LENGTH_LIMIT} plain characters; "
+            f"write five fields such as {_GOOD!r}"
+        )
+    if text.startswith("@") and text not in MACROS:
+        known = ", ".join(MACROS)
+        raise CronError(f"cron {quote(expression)} is no known shorthand; write one of {known}")
+    fields = MACROS.get(text, text).split()
     if "=" in fields[0]:
         raise CronError(
             f"cron {quote(expression)}: a zone isn't written in the expression; "
@@ -508,20 +508,6 @@ def split_fields(expression: str) -> list[str]:
             f"day of month, month and day of week, such as {_GOOD!r}"
         )
     return fields
-
-
-def _expanded(expression: str) -> str:
-    """Return *expression* in lower case, with a shorthand replaced by its five fields."""
-    text = expression.replace("\t", " ").strip(" ").lower()
-    if len(expression) > LENGTH_LIMIT or not (text.isascii() and text.isprintable() and text):
-        raise CronError(
-            f"cron {quote(expression)} isn't up to {LENGTH_LIMIT} plain characters; "
-            f"write five fields such as {_GOOD!r}"
-        )
-    if text.startswith("@") and text not in MACROS:
-        known = ", ".join(MACROS)
-        raise CronError(f"cron {quote(expression)} is no known shorthand; write one of {known}")
-    return MACROS.get(text, text)
 
 
 _FieldParser = Callable[[str, Field], Sequence[object]]

@@ -303,18 +303,17 @@ class _TimeParser:
         first, slash, last = value.partition("/")
         when = self.when(_without_kind(line) if slash else line, first)
         self._same_kind(start, when, line)
-        return RDate(when, self._period(when, last, line) if slash else None)
-
-    def _period(self, start: DateOrTime, last: str, line: Line) -> EventDuration:
-        """Return the length of a PERIOD (RFC 5545, section 3.3.9), by its end or its duration."""
+        if not slash:
+            return RDate(when, None)
+        # A PERIOD (RFC 5545, section 3.3.9) has its end or its duration.
         if last.strip()[:1].upper() not in ("P", "+", "-"):
-            return self.between(start, self.when(_without_kind(line), last), line)
+            return RDate(when, self.between(when, self.when(_without_kind(line), last), line))
         try:
             length = parse_duration(last)
         except BadValue as error:
             raise LineError(line.number, f"RDATE: {error}") from None
-        self._not_too_long(length, start, line)
-        return length
+        self._not_too_long(length, when, line)
+        return RDate(when, length)
 
 
 def _without_kind(line: Line) -> Line:
@@ -359,13 +358,20 @@ class _EventParser:
 
     def parsed(self) -> ParsedEvent:
         """Return the event with its problems; never raises."""
+        categories = []
+        for line in self._component.all("CATEGORIES"):
+            # A comma that is part of a category has a backslash before it.
+            protected = line.value.replace("\\\\", "\0").replace("\\,", "\1")
+            for value in protected.split(","):
+                category = value.replace("\1", "\\,").replace("\0", "\\\\")
+                categories.append(unescaped(category).strip())
         label = EventLabel(
             uid=self._text("UID"),
             # Written twice is a problem; both then count, so that it isn't overlooked.
             summary="\n".join(
                 unescaped(line.value).strip() for line in self._component.all("SUMMARY")
             ),
-            categories=tuple(self._categories()),
+            categories=tuple(categories),
             cancelled=self._cancelled or self._text("STATUS").upper() == "CANCELLED",
             transparent=self._text("TRANSP").upper() == "TRANSPARENT",
         )
@@ -385,7 +391,14 @@ class _EventParser:
         recurrence_id, this_and_future = self._recurrence_id()
         self._refuse_unsupported(recurrence_id is not None and not this_and_future)
         self._check_uid(label, recurrence_id)
-        start = self._start()
+        dtstart = self._one("DTSTART")
+        if dtstart is None:
+            raise LineError(
+                self._component.number,
+                "the event has no DTSTART; "
+                "write such as DTSTART;TZID=Europe/Berlin:20270131T180000",
+            )
+        start = self._times.when(dtstart)
         end, duration = self._length(start, label.cancelled)
         single = recurrence_id is not None  # what an override says of a series is ignored
         return VEvent(
@@ -395,8 +408,17 @@ class _EventParser:
             end=end,
             duration=duration,
             rule=None if single else self._rule(),
-            rdates=() if single else tuple(self._rdates(start)),
-            exdates=() if single else tuple(self._exdates()),
+            rdates=()
+            if single
+            else tuple(
+                self._times.rdate(start, value, line) for line, value in self._listed("RDATE")
+            ),
+            exdates=()
+            if single
+            else tuple(
+                ExDate(self._times.when(line, value), line.number)
+                for line, value in self._listed("EXDATE")
+            ),
             recurrence_id=recurrence_id,
             this_and_future=this_and_future,
             sequence=self._sequence(),
@@ -439,18 +461,6 @@ class _EventParser:
             self._problem(
                 number, "the event changes a series but has no UID; write that of the series"
             )
-
-    # Start and length -------------------------------------------------------------------
-
-    def _start(self) -> DateOrTime:
-        line = self._one("DTSTART")
-        if line is None:
-            raise LineError(
-                self._component.number,
-                "the event has no DTSTART; "
-                "write such as DTSTART;TZID=Europe/Berlin:20270131T180000",
-            )
-        return self._times.when(line)
 
     def _length(
         self, start: DateOrTime, cancelled: bool
@@ -498,17 +508,11 @@ class _EventParser:
             return rule
         return None
 
-    def _rdates(self, start: DateOrTime) -> Iterator[RDate]:
-        for line in self._component.all("RDATE"):
+    def _listed(self, name: str) -> Iterator[tuple[Line, str]]:
+        for line in self._component.all(name):
             for value in line.value.split(","):
                 if value.strip():
-                    yield self._times.rdate(start, value, line)
-
-    def _exdates(self) -> Iterator[ExDate]:
-        for line in self._component.all("EXDATE"):
-            for value in line.value.split(","):
-                if value.strip():
-                    yield ExDate(self._times.when(line, value), line.number)
+                    yield line, value
 
     def _recurrence_id(self) -> tuple[DateOrTime | None, bool]:
         """Return the instance that the event overrides, and whether later ones follow it."""
@@ -537,13 +541,6 @@ class _EventParser:
     def _text(self, name: str) -> str:
         line = self._one(name)
         return unescaped(line.value).strip() if line else ""
-
-    def _categories(self) -> Iterator[str]:
-        for line in self._component.all("CATEGORIES"):
-            # A comma that is part of a category has a backslash before it.
-            protected = line.value.replace("\\\\", "\0").replace("\\,", "\1")
-            for value in protected.split(","):
-                yield unescaped(value.replace("\1", "\\,").replace("\0", "\\\\")).strip()
 
     def _sequence(self) -> int:
         line = self._one("SEQUENCE")

@@ -33,7 +33,6 @@ from planner.recurrence.ical.syntax import (
     MAX_EVENTS,
     MAX_OCCURRENCES,
     MAX_PROBLEMS,
-    Component,
     DateOrTime,
     EventDuration,
     LineProblem,
@@ -229,11 +228,19 @@ class _ThisAndFuture:
     """The overrides that apply to all later instances as well, in the order of their starts."""
 
     def __init__(self, overrides: tuple[VEvent, ...], master: VEvent, floating: tzinfo) -> None:
+        zone = master.zone(floating)
         found = []
         for override in overrides:
-            if override.this_and_future and override.recurrence_id:
-                at, wall = _named(override.recurrence_id, master, floating)
-                found.append((at, override.start.wall - wall, override))
+            when = override.recurrence_id
+            if not override.this_and_future or not when:
+                continue
+            if when.is_date or master.all_day:
+                wall = datetime.combine(when.day(master.naming_zone(floating)), time())
+                at = to_utc(wall, zone)
+            else:
+                at = when.instant(zone)
+                wall = to_local(at, zone)
+            found.append((at, override.start.wall - wall, override))
         found.sort(key=lambda item: item[0])
         self._since = [at for at, _, _ in found]
         self._choices = [(master, timedelta())] + [(event, shift) for _, shift, event in found]
@@ -251,32 +258,20 @@ class _ThisAndFuture:
         )
 
 
-def _named(when: DateOrTime, master: VEvent, floating: tzinfo) -> tuple[datetime, datetime]:
-    """Return the instant and the wall time of the instance of *master* that *when* names."""
-    zone = master.zone(floating)
-    if when.is_date or master.all_day:
-        wall = datetime.combine(when.day(master.naming_zone(floating)), time())
-        return to_utc(wall, zone), wall
-    instant = when.instant(zone)
-    return instant, to_local(instant, zone)
-
-
 def _instance(event: VEvent, wall: datetime, floating: tzinfo, duration: EventDuration) -> Instance:
     zone = event.zone(floating)
     start = to_utc(wall, zone)
     own = duration is event.duration
     end = event.end_at(wall, floating) if own else duration.end(wall, zone)
-    return Instance(start, end, wall, event, duration, _clock_notes(start, wall, zone))
-
-
-def _clock_notes(start: datetime, wall: datetime, zone: tzinfo) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
     first, second = (wall.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
-    if first == second:
-        return ()
-    shown = to_local(start, zone)
-    if shown != wall:
-        return (f"the clock skips {wall:%H:%M} that day: starts at {shown:%H:%M}",)
-    return (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
+    if first != second:
+        shown = to_local(start, zone)
+        if shown != wall:
+            notes = (f"the clock skips {wall:%H:%M} that day: starts at {shown:%H:%M}",)
+        else:
+            notes = (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
+    return Instance(start, end, wall, event, duration, notes)
 
 
 def _moved(override: VEvent) -> tuple[str, ...]:
@@ -459,9 +454,16 @@ def days(file: IcsFile, timezone: str, first: date, last: date) -> dict[date, st
     found: dict[date, str] = {}
     instances = _instances(file, IcsUse("holidays", timezone=timezone), begin, end)
     for one in sorted(instances, key=lambda one: (one.start, one.end, one.summary)):
-        for day in _covered(one, tz):
+        if one.all_day:
+            day, past = one.wall.date(), (one.wall + one.duration.nominal).date()
+        else:
+            tick = timedelta(microseconds=1)
+            day = to_wall(one.start, tz).date()  # covered even where the event has no length
+            past = to_wall(max(one.start, one.end - tick), tz).date() + _DAY
+        while day < past:
             if first <= day <= last:
                 found.setdefault(day, one.summary)
+            day += _DAY
     return dict(sorted(found.items()))
 
 
@@ -503,19 +505,6 @@ def _refused(file: IcsFile, sentence: str, first: datetime, last: datetime) -> I
     return InputError([Problem(file.path, 0, f"{sentence} {span}; write fewer, or split the file")])
 
 
-def _covered(instance: Instance, tz: ZoneInfo) -> Iterator[date]:
-    """Yield the days that an instance covers: at least the one it starts on."""
-    if instance.all_day:
-        day, end = instance.wall.date(), (instance.wall + instance.duration.nominal).date()
-    else:
-        tick = timedelta(microseconds=1)
-        day = to_wall(instance.start, tz).date()
-        end = to_wall(max(instance.start, instance.end - tick), tz).date() + _DAY
-    while day < end:
-        yield day
-        day += _DAY
-
-
 # Checking -----------------------------------------------------------------------------
 
 
@@ -551,7 +540,11 @@ def _checked(text: str, use: IcsUse) -> _Checked:
                 warnings += map(ignored, series.problems)
     except TooMuchWork:
         problems.append(LineProblem(0, _TOO_MUCH))
-    return _Checked(tuple(counted), tuple(_bounded(problems)), tuple(warnings))
+    problems = sorted(set(problems))
+    if len(problems) > MAX_PROBLEMS:
+        more = len(problems) - MAX_PROBLEMS
+        problems[MAX_PROBLEMS:] = [LineProblem(0, f"{more:,} more problems like these")]
+    return _Checked(tuple(counted), tuple(problems), tuple(warnings))
 
 
 def _check(
@@ -564,8 +557,10 @@ def _check(
     """Add the problems and warnings of a series that counts."""
     stopped = False
     for problem in series.problems:
-        if _matters(problem, use):
-            problems.append(problem)
+        if problem.concerns == "time" or (
+            not use.has_length and (problem.concerns == "length" or use.role == "window")
+        ):
+            problems.append(problem)  # it changes an occurrence of this use
             stopped = True
         elif problem.concerns == "length":
             warnings.append(ignored(problem))
@@ -581,23 +576,6 @@ def _check(
         warnings += unmatched_exceptions(series, budget)
         if use.timezone:
             warnings += ambiguous_days(series, use.timezone, timezones.zone(use.timezone))
-
-
-def _matters(problem: LineProblem, use: IcsUse) -> bool:
-    """Tell whether *problem* changes an occurrence of *use*."""
-    if problem.concerns == "time":
-        return True
-    if use.has_length:
-        return False
-    return problem.concerns == "length" or use.role == "window"
-
-
-def _bounded(problems: list[LineProblem]) -> list[LineProblem]:
-    found = sorted(set(problems))
-    if len(found) <= MAX_PROBLEMS:
-        return found
-    more = len(found) - MAX_PROBLEMS
-    return [*found[:MAX_PROBLEMS], LineProblem(0, f"{more:,} more problems like these")]
 
 
 def _rule_problems(series: Series, budget: Budget) -> Iterator[LineProblem]:
@@ -663,23 +641,14 @@ def parse(text: str) -> Parsed:
         problems.append(LineProblem(0, _TOO_MUCH))
     if not events and not problems:
         warnings.append(LineWarning(0, "no-events", "the calendar has no events"))
-    closed = next(filter(None, map(_closed_line, tree.calendars)), 0)
-    return Parsed(tuple(_grouped(events)), tuple(problems), tuple(warnings), closed)
-
-
-def _closed_line(calendar: Component) -> int:
-    """Return the line that says that AWS Change Calendar is closed by default, or 0."""
-    lines = calendar.all("X-CALENDAR-TYPE")
-    return next((li.number for li in lines if li.value.strip().upper() == "DEFAULT_CLOSED"), 0)
-
-
-def _grouped(events: Iterable[ParsedEvent]) -> Iterator[Series]:
-    """Yield the series by UID; an event without one is a series of its own."""
+    # In a calendar of AWS Change Calendar.
+    kinds = [line for calendar in tree.calendars for line in calendar.all("X-CALENDAR-TYPE")]
+    closed = (line.number for line in kinds if line.value.strip().upper() == "DEFAULT_CLOSED")
     by_uid: defaultdict[str, list[ParsedEvent]] = defaultdict(list)
-    for event in events:
+    for event in events:  # one without a UID is a series of its own
         by_uid[event.label.uid or f"\0{event.line}"].append(event)
-    for _, same in sorted(by_uid.items()):
-        yield _series(same)
+    found = tuple(_series(same) for _, same in sorted(by_uid.items()))
+    return Parsed(found, tuple(problems), tuple(warnings), next(closed, 0))
 
 
 def _series(events: list[ParsedEvent]) -> Series:
@@ -687,7 +656,10 @@ def _series(events: list[ParsedEvent]) -> Series:
     versions: defaultdict[DateOrTime | None, list[VEvent]] = defaultdict(list)
     for parsed in events:
         if parsed.event:
-            versions[_identity(parsed.event)].append(parsed.event)
+            when = parsed.event.recurrence_id
+            if when and when.tz and not when.is_date:  # the same however its time is written
+                when = DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
+            versions[when].append(parsed.event)
     problems = [problem for parsed in events for problem in parsed.problems]
     problems += [problem for same in versions.values() for problem in _duplicates(same)]
     latest = {key: max(same, key=lambda event: event.sequence) for key, same in versions.items()}
@@ -699,14 +671,6 @@ def _series(events: list[ParsedEvent]) -> Series:
         tuple(problems),
         tuple(warning for parsed in events for warning in parsed.warnings),
     )
-
-
-def _identity(event: VEvent) -> DateOrTime | None:
-    """Return the instance that *event* overrides, the same however its time is written."""
-    when = event.recurrence_id
-    if when is None or when.is_date or when.tz is None:
-        return when
-    return DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
 
 
 def _duplicates(versions: list[VEvent]) -> Iterator[LineProblem]:

@@ -153,17 +153,6 @@ class _RuleParser:
             self.problems.append(
                 "the rule has both COUNT and UNTIL; write the one that should end it"
             )
-        return RecurrenceRule(
-            frequency=self._frequency(),
-            interval=self._whole("INTERVAL", MAX_INTERVAL) or 1,
-            count=self._whole("COUNT", MAX_COUNT),
-            until=self._until(),
-            week_start=self._week_start(),
-            by_day=self._by_day(),
-            numbers={name: self._list(name) for name in _RANGES if name in self.parts},
-        )
-
-    def _frequency(self) -> str:
         frequency = self.parts["FREQ"]
         if frequency == "SECONDLY":
             self.problems.append(
@@ -174,7 +163,15 @@ class _RuleParser:
             self.problems.append(
                 f"FREQ={quote(frequency)} is no frequency; write one of {', '.join(FREQUENCIES)}"
             )
-        return frequency
+        return RecurrenceRule(
+            frequency=frequency,
+            interval=self._whole("INTERVAL", MAX_INTERVAL) or 1,
+            count=self._whole("COUNT", MAX_COUNT),
+            until=self._until(),
+            week_start=self._week_start(),
+            by_day=self._by_day(),
+            numbers={name: self._list(name) for name in _RANGES if name in self.parts},
+        )
 
     def _whole(self, name: str, largest: int) -> int | None:
         value = self.parts.get(name)
@@ -470,12 +467,20 @@ def _walk(rule: RecurrenceRule, begin: datetime, last: date, budget: Budget) -> 
 def _followed(rule: RecurrenceRule, begin: datetime, interval: _Interval) -> dateutil.rrule:
     from dateutil import rrule as dateutil  # most calendars have no rule
 
+    # dateutil would require numbered *and* plain weekdays of BYDAY at once.
+    in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
+    every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
+    weekdays = [
+        dateutil.weekday(day.weekday, nth)
+        for day in rule.by_day
+        for nth in ((day.nth,) if day.nth else every)
+    ]
     return dateutil.rrule(
         getattr(dateutil, rule.frequency),
         dtstart=begin,
         interval=interval,
         wkst=rule.week_start,
-        byweekday=_weekdays(rule),
+        byweekday=weekdays or None,
         **{name: rule[part] or None for part, name in _NAMES.items()},
     )
 
@@ -514,19 +519,6 @@ class _Interval(int):
             raise _Over
         self.budget.spend(self.cost)
         return int(self)
-
-
-def _weekdays(rule: RecurrenceRule) -> list[dateutil.weekday] | None:
-    """Return BYDAY for dateutil, which would require numbered *and* plain weekdays at once."""
-    from dateutil import rrule as dateutil
-
-    in_year = rule.frequency == "YEARLY" and not rule["BYMONTH"]
-    every = range(1, 54 if in_year else 6) if rule.numbers_weekdays else (None,)
-    return [
-        dateutil.weekday(day.weekday, nth)
-        for day in rule.by_day
-        for nth in ((day.nth,) if day.nth else every)
-    ] or None
 
 
 def _in_week(rule: RecurrenceRule, day: date) -> bool:

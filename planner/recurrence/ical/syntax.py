@@ -456,23 +456,18 @@ def parse_when(text: str, tz: tzinfo | None = None, *, first_year: int = FIRST_Y
         ) from None
     if match[4] is None:
         return DateOrTime(datetime.combine(found, time()), is_date=True)
-    return DateOrTime(
-        datetime.combine(found, _time(match, text)), tz=ZoneInfo("UTC") if match[7] else tz
-    )
-
-
-def _time(match: re.Match[str], text: str) -> time:
     hour, minute, second = (int(match[group]) for group in (4, 5, 6))
     if hour == 24:
         raise BadValue(f"{quote(text)}: there is no 24 o'clock; write 000000 of the next day")
     if second == 60:
         raise BadValue(f"{quote(text)}: leap seconds are not supported; write a second up to 59")
     try:
-        return time(hour, minute, second)
+        wall = datetime.combine(found, time(hour, minute, second))
     except ValueError:
         raise BadValue(
             f"{quote(text)}: there is no such time; the last of a day is 235959"
         ) from None
+    return DateOrTime(wall, tz=ZoneInfo("UTC") if match[7] else tz)
 
 
 def parse_duration(text: str) -> EventDuration:
