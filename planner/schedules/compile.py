@@ -24,7 +24,6 @@ from planner.model import (
     Project,
     Recurrence,
     Rrule,
-    Span,
     Window,
     demand_words,
 )
@@ -146,6 +145,8 @@ def compile_window(
 
 def _request_of(window: Window, times: BoostRequest) -> BoostRequest:
     """Return what each firing for *window* requests, at the *times* that its pattern makes."""
+    # Else the TRU count from the firing on: it comes for them, or there are none.
+    has_own_ahead = window.tru and window.ahead != window.tru_ahead
     return replace(
         times,
         namespace=window.namespace,
@@ -159,24 +160,7 @@ def _request_of(window: Window, times: BoostRequest) -> BoostRequest:
         reason=window.description,
         workers=dict(window.workers),
         fleets=window.fleets,
-        tru_ahead_seconds=_tru_ahead(window),
-    )
-
-
-def _tru_ahead(window: Window) -> int | None:
-    """Return how many seconds before its start the TRU of *window* count.
-
-    None where they count from the firing on: it comes for them, or there are none.
-    """
-    if not window.tru or window.ahead == window.tru_ahead:
-        return None
-    return window.tru_ahead // timedelta(seconds=1)
-
-
-def _too_many_calendars(count: int) -> str:
-    return (
-        f"takes {count} calendars of a Temporal Schedule, which bears {CALENDAR_LIMIT}; "
-        "split it into several windows, or start at fewer times of day"
+        tru_ahead_seconds=window.tru_ahead // timedelta(seconds=1) if has_own_ahead else None,
     )
 
 
@@ -227,7 +211,11 @@ def compiled_times(window: Window, today: date, *, dated: bool = False) -> Compi
     except TooManyStarts as error:
         raise InputError([_problem(window, str(error))]) from error
     if times and len(times.calendars) > CALENDAR_LIMIT:
-        raise InputError([_problem(window, _too_many_calendars(len(times.calendars)))])
+        message = (
+            f"takes {len(times.calendars)} calendars of a Temporal Schedule, which bears "
+            f"{CALENDAR_LIMIT}; split it into several windows, or start at fewer times of day"
+        )
+        raise InputError([_problem(window, message)])
     return times
 
 
@@ -402,21 +390,17 @@ def note_of(window: Window) -> str:
     demand = f"{demand_words(window.tru, window.workers)} for {window.namespace}"
     described = shortened(window.description.strip().rstrip("."), _DESCRIPTION_LIMIT)
     file = window.place.file
+    if len(file.encode()) > _FILE_LIMIT:  # it loses its first directories
+        kept = file.encode()[len(CUT.encode()) - _FILE_LIMIT :]
+        file = CUT + kept.decode(errors="ignore")
     sentences = [
         f"{demand}: {described}" if described else demand,
         f"{shortened(rule_of(window), _RULE_LIMIT)}{_readiness(window)}",
         "Comes on top of what else runs" if window.combine == "add" else "",
         f"Owner: {shortened(window.owner, _OWNER_LIMIT)}" if window.owner else "",
-        f"From {_end_of(file, _FILE_LIMIT)}; change it there" if file else "",
+        f"From {file}; change it there" if file else "",
     ]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
-
-
-def _end_of(path: str, limit: int) -> str:
-    """Return *path* in at most *limit* bytes: a long one without its first directories."""
-    if len(path.encode()) <= limit:
-        return path
-    return CUT + path.encode()[len(CUT.encode()) - limit :].decode(errors="ignore")
 
 
 def summary_of(window: Window) -> str:
@@ -429,11 +413,20 @@ def summary_of(window: Window) -> str:
 
 def rule_of(window: Window) -> str:
     """Return the rule by which *window* runs, in the words of its file."""
+    skip = window.skip
+    skipped = [
+        *(["weekends"] if skip.weekends else []),
+        *(["holidays"] if skip.holidays else []),
+        *(day.isoformat() for day in skip.days[:_SHOWN_DATES]),
+        *([f"{len(skip.days) - _SHOWN_DATES} more days"] if len(skip.days) > _SHOWN_DATES else []),
+        *(file.path for file in skip.calendars),
+    ]
+    bounds = [("from", window.not_before), ("to", window.not_after)]
     parts = [
         _recurrence(window.recurrence),
         f"roll {window.roll}" if window.roll != "none" else "",
-        _skipped(window),
-        _bounds(window),
+        f"skip {', '.join(skipped)}" if skipped else "",
+        " ".join(f"{word} {day}" for word, day in bounds if day),
     ]
     length = f" {words}" if (words := _length(window.length)) else ""
     return f"{', '.join(part for part in parts if part)}{length} {window.timezone}"
@@ -453,16 +446,12 @@ def _recurrence(recurrence: Recurrence) -> str:
             of_months = f" in {names}" if len(months) < 12 else ""
             return f"business_days {', '.join(map(str, ordinals))}{of_months} at {at:%H:%M}"
         case Dates(spans):
-            return _dates(spans)
-
-
-def _dates(spans: tuple[Span, ...]) -> str:
-    shown = [
-        f"{_wall(span.start)} to {_wall(span.end)}" if span.end else _wall(span.start)
-        for span in spans[:_SHOWN_DATES]
-    ]
-    more = f" and {len(spans) - _SHOWN_DATES} more" if len(spans) > _SHOWN_DATES else ""
-    return f"dates {', '.join(shown)}{more}"
+            shown = [
+                f"{_wall(span.start)} to {_wall(span.end)}" if span.end else _wall(span.start)
+                for span in spans[:_SHOWN_DATES]
+            ]
+            more = f" and {len(spans) - _SHOWN_DATES} more" if len(spans) > _SHOWN_DATES else ""
+            return f"dates {', '.join(shown)}{more}"
 
 
 def _matching(match: IcalMatch) -> str:
@@ -477,23 +466,6 @@ def _matching(match: IcalMatch) -> str:
     ]
     conditions += ["transparent ones too"] if match.transparent else []
     return f" with {', '.join(conditions)}" if conditions else ""
-
-
-def _skipped(window: Window) -> str:
-    skip = window.skip
-    skipped = [
-        *(["weekends"] if skip.weekends else []),
-        *(["holidays"] if skip.holidays else []),
-        *(day.isoformat() for day in skip.days[:_SHOWN_DATES]),
-        *([f"{len(skip.days) - _SHOWN_DATES} more days"] if len(skip.days) > _SHOWN_DATES else []),
-        *(file.path for file in skip.calendars),
-    ]
-    return f"skip {', '.join(skipped)}" if skipped else ""
-
-
-def _bounds(window: Window) -> str:
-    bounds = [("from", window.not_before), ("to", window.not_after)]
-    return " ".join(f"{word} {day}" for word, day in bounds if day)
 
 
 def _length(length: Length | None) -> str:

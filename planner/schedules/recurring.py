@@ -85,23 +85,15 @@ def _ranges_of(numbers: frozenset[int]) -> Ranges:
     found = []
     index = 0
     while index < len(ordered):
-        length = _even_run(ordered, index)
-        first, last = ordered[index], ordered[index + length - 1]
-        found.append(Range(first, last, ordered[index + 1] - first if length > 1 else 1))
-        index += length
+        first, end = ordered[index], index + 1
+        step = ordered[end] - first if end < len(ordered) else 1
+        while end < len(ordered) and ordered[end] - ordered[end - 1] == step:
+            end += 1
+        if end - index == 2 and step > 1:  # a pair is a range only if adjacent
+            end, step = index + 1, 1
+        found.append(Range(first, ordered[end - 1], step))
+        index = end
     return tuple(found)
-
-
-def _even_run(ordered: list[int], index: int) -> int:
-    """Return how many numbers from *index* on are evenly spaced; a pair only if adjacent."""
-    if index + 1 == len(ordered):
-        return 1
-    step = ordered[index + 1] - ordered[index]
-    end = index + 1
-    while end + 1 < len(ordered) and ordered[end + 1] - ordered[end] == step:
-        end += 1
-    length = end - index + 1
-    return length if length > 2 or step == 1 else 1
 
 
 def rectangles(pairs: Collection[tuple[A, B]]) -> list[tuple[frozenset[A], frozenset[B]]]:
@@ -331,34 +323,24 @@ class YearDays:
         leap years have (or lack) can't cross the year's end, since the adjacent year may be
         of either kind.
         """
-        moved: YearDays | None = self
+        masks = self.masks
         for _ in range(abs(days)):
-            moved = moved and (moved._later() if days > 0 else moved._earlier())
-        return moved
-
-    def _earlier(self) -> YearDays | None:
-        common, leap = self.masks[:_COMMON], self.masks[_COMMON:]
-        if common[0] != leap[0]:
-            return None
-        return YearDays(
-            tuple(
-                mask >> 1 | (mask & 1) << 6
-                for year in (common, leap)
-                for mask in (*year[1:], year[0])
-            )
-        )
-
-    def _later(self) -> YearDays | None:
-        common, leap = self.masks[:_COMMON], self.masks[_COMMON:]
-        if common[-1] != leap[-1]:
-            return None
-        return YearDays(
-            tuple(
-                (mask << 1 | mask >> 6) & 0b1111111
-                for year in (common, leap)
-                for mask in (year[-1], *year[:-1])
-            )
-        )
+            years = common, leap = masks[:_COMMON], masks[_COMMON:]
+            if days > 0:
+                if common[-1] != leap[-1]:
+                    return None
+                masks = tuple(
+                    (mask << 1 | mask >> 6) & 0b1111111
+                    for year in years
+                    for mask in (year[-1], *year[:-1])
+                )
+            else:
+                if common[0] != leap[0]:
+                    return None
+                masks = tuple(
+                    mask >> 1 | (mask & 1) << 6 for year in years for mask in (*year[1:], year[0])
+                )
+        return YearDays(masks)
 
     def rolled(self, shifts: Mapping[int, int]) -> YearDays | None:
         """Return the days moved by a number of days that depends on their weekday.
@@ -407,7 +389,12 @@ def year_boxes(days: YearDays) -> tuple[DayBox, ...]:
     """
     months: dict[tuple[Ranges, Part], set[int]] = defaultdict(set)
     for leap, month, part in _parts(days):
-        years = _years(days, month, part, leap=leap)
+        length = _length(not leap, month)
+        wanted = {(day, weekday) for day in part[0] if day <= length for weekday in part[1]}
+        if wanted <= set(days.of_month(month, leap=not leap)):
+            years = EVERY_YEAR
+        else:
+            years = LEAP_YEARS if leap else COMMON_YEARS
         months[years, part].add(month)
     return tuple(DayBox(years, frozenset(group), *part) for (years, part), group in months.items())
 
@@ -433,16 +420,6 @@ def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
             )
             seen.setdefault(part)
             yield leap, month, part
-
-
-def _years(days: YearDays, month: int, part: Part, *, leap: bool) -> Ranges:
-    """Return the years in which all of *part* is selected, which *leap* years are."""
-    others = set(days.of_month(month, leap=not leap))
-    length = _length(not leap, month)
-    wanted = {(day, weekday) for day in part[0] if day <= length for weekday in part[1]}
-    if wanted <= others:
-        return EVERY_YEAR
-    return LEAP_YEARS if leap else COMMON_YEARS
 
 
 def _length(leap: bool, month: int) -> int:
@@ -494,7 +471,12 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
     together: dict[YearDays, list[time]] = defaultdict(list)
     for at in sorted(fires):
         together[fires[at]].append(at)
-    near = _days_to_avoid(pattern.timezone, year, ahead, *_dates(pattern))
+    first, last = pattern.not_before, pattern.not_after
+    if first and first.year < FIRST_YEAR:
+        first = None  # Temporal's own years are the bound
+    if last and last.year > LAST_YEAR:
+        last = None
+    near = _days_to_avoid(pattern.timezone, year, ahead, first, last)
     if any(_fires_near(days, times, near) for days, times in together.items()):
         return None
     calendars = sorted(
@@ -502,7 +484,16 @@ def recurring(pattern: Pattern, ahead: timedelta, year: int) -> Recurring | None
         for days, times in together.items()
         for calendar in calendars_of(year_boxes(days), times)
     )
-    return Recurring(tuple(calendars), pattern.timezone, *_bounds(pattern, ahead))
+    return Recurring(
+        tuple(calendars),
+        pattern.timezone,
+        start_at=_midnight(pattern, first) - ahead if first else None,
+        end_at=_midnight(pattern, last + _DAY) - ahead - _SECOND if last else None,
+    )
+
+
+def _midnight(pattern: Pattern, day: date) -> datetime:
+    return to_instant(datetime.combine(day, _MIDNIGHT), pattern.tz)
 
 
 # Starts on the wall --------------------------------------------------------------------
@@ -512,7 +503,13 @@ def _starts(pattern: Pattern) -> Times | None:
     """Return the starts of the recurrence before roll and skip; None if not by `YearDays`."""
     match pattern.recurrence:
         case Cron(expressions, day_match):
-            return _cron_starts(expressions, day_match)
+            starts: Times = {}
+            for expression in expressions:
+                # Expressions with equal day fields share the work of finding their days.
+                days = _cron_days(cron.at_midnight(expression), day_match)
+                for at in cron.parse(expression).times:
+                    starts[at] = starts[at] | days if at in starts else days
+            return starts
         case BusinessDays(ordinals, at, months) if not _has_holidays(pattern.holidays):
             calendar = pattern.business
 
@@ -523,16 +520,6 @@ def _starts(pattern: Pattern) -> Times | None:
 
             return {at: YearDays.sampled(days_of)}
     return None
-
-
-def _cron_starts(expressions: tuple[str, ...], day_match: cron.DayMatch | None) -> Times:
-    starts: Times = {}
-    for expression in expressions:
-        # Expressions with equal day fields share the work of finding their days.
-        days = _cron_days(cron.at_midnight(expression), day_match)
-        for at in cron.parse(expression).times:
-            starts[at] = starts[at] | days if at in starts else days
-    return starts
 
 
 @lru_cache(maxsize=1024)
@@ -598,30 +585,6 @@ def _moved_ahead(starts: Times | None, ahead: timedelta) -> Times | None:
             return None
         fires[wall.time()] = fires[wall.time()] | moved if wall.time() in fires else moved
     return fires
-
-
-# From and to ---------------------------------------------------------------------------
-
-
-def _bounds(pattern: Pattern, ahead: timedelta) -> tuple[datetime | None, datetime | None]:
-    """Return the first and the last instant for firings within the pattern's dates."""
-    first, last = _dates(pattern)
-    start = _midnight(pattern, first) - ahead if first else None
-    end = _midnight(pattern, last + _DAY) - ahead - _SECOND if last else None
-    return start, end
-
-
-def _dates(pattern: Pattern) -> tuple[date | None, date | None]:
-    """Return the pattern's first and last day; None for those beyond Temporal's years."""
-    first, last = pattern.not_before, pattern.not_after
-    return (
-        first if first and first.year >= FIRST_YEAR else None,
-        last if last and last.year <= LAST_YEAR else None,
-    )
-
-
-def _midnight(pattern: Pattern, day: date) -> datetime:
-    return to_instant(datetime.combine(day, _MIDNIGHT), pattern.tz)
 
 
 # Clock changes -------------------------------------------------------------------------

@@ -285,7 +285,12 @@ def firings(schedule: ScheduleTimes, horizon: Horizon) -> list[datetime]:
 
 def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
     """Yield the times of `firings` lazily."""
-    start, end = _bounds(schedule, horizon)
+    start, end = horizon.start, horizon.end
+    if schedule.start_at:
+        start = max(start, schedule.start_at)
+    if schedule.end_at:
+        end = min(end, schedule.end_at + timedelta(microseconds=1))  # inclusive there
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
     if start >= end:
         return
     tz = zone(schedule.timezone)
@@ -315,16 +320,6 @@ def upcoming(schedule: ScheduleTimes, horizon: Horizon) -> Iterator[datetime]:
     yield from (at for at in late if start <= at < end)
 
 
-def _bounds(schedule: ScheduleTimes, horizon: Horizon) -> tuple[datetime, datetime]:
-    """Return the half-open span of *horizon* in which the schedule may fire."""
-    start, end = horizon.start, horizon.end
-    if schedule.start_at:
-        start = max(start, schedule.start_at)
-    if schedule.end_at:
-        end = min(end, schedule.end_at + timedelta(microseconds=1))  # inclusive there
-    return start.astimezone(UTC), end.astimezone(UTC)
-
-
 def _within(
     calendars: tuple[StructuredCalendar, ...], first: date, last: date
 ) -> Iterable[StructuredCalendar]:
@@ -336,16 +331,16 @@ def _within(
     if count > FEW_DAYS:
         return calendars
     days = [first + timedelta(days=number) for number in range(count)]
-    return (calendar for calendar in calendars if any(_has(calendar, day) for day in days))
-
-
-def _has(calendar: StructuredCalendar, day: date) -> bool:
-    """Tell whether *calendar* matches *day*, at whatever time."""
     return (
-        _holds(calendar.month, day.month)
-        and _holds(calendar.day_of_month, day.day)
-        and (not calendar.year or _holds(calendar.year, day.year))
-        and _holds(calendar.day_of_week, day.isoweekday() % 7)
+        calendar
+        for calendar in calendars
+        if any(
+            _holds(calendar.month, day.month)
+            and _holds(calendar.day_of_month, day.day)
+            and (not calendar.year or _holds(calendar.year, day.year))
+            and _holds(calendar.day_of_week, day.isoweekday() % 7)
+            for day in days
+        )
     )
 
 
