@@ -77,7 +77,6 @@ from workflows.contract.findings import (
     Keeper,
     NamespaceFacts,
     WindowRun,
-    is_less,
     is_lowered,
     status_of,
 )
@@ -553,7 +552,7 @@ class _Round:
             now_seen = self.seen[name] = NamespaceSeen(
                 namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
-            if keeper.run_id and await self._is_lowered(keeper, now_seen, before):
+            if keeper.run_id and await self._is_lowered(keeper, now_seen):
                 _logger.warning("the watchdog: %s: %s in force, set by others", name, seen.capacity)
                 await self._signal(name, LOOK_SIGNAL)
             return
@@ -568,20 +567,19 @@ class _Round:
         judged = decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
 
-    async def _is_lowered(
-        self, run: Execution, seen: NamespaceSeen, before: NamespaceSeen | None
-    ) -> bool:
+    async def _is_lowered(self, run: Execution, seen: NamespaceSeen) -> bool:
         """Tell whether the keeper's *run* has to look again: less is in force than it knows of.
 
-        The keeper is asked only where less was seen than in the round *before*.
+        What it knows is read from its history, where that has gone on: that is no Action, and
+        waits for no worker. A history that can't be read is left to the next round.
         """
         assert self.of.states is not None
         name = seen.namespace
         state = self.of.states.known(name, run.run_id, run.events)
-        if state is None and not (before and is_less(seen.capacity, before.capacity)):
-            return False
-        status = keeper_status(state, self.moment()) if state else await self._status_of(name, run)
-        return status is not None and is_lowered(seen, status)
+        if state is None:
+            with suppress(RPCError):
+                state = await self.of.states.on_record(name, run.run_id, run.events)
+        return state is not None and is_lowered(seen, keeper_status(state, self.moment()))
 
     # Floors
 
