@@ -762,7 +762,11 @@ class Reckoning:
             self._grant(to, at)
         new = self.now.get(to.key)
         if new and new.requested == at:
-            self.kept[to.key] = replace(new, tru=min(new.tru, old.tru), since=old.since)
+            tru = min(new.tru, old.tru)
+            under = min(old, new, key=lambda lease: _granted(tru, lease.rails))
+            self.kept[to.key] = replace(
+                new, tru=tru, since=old.since, rails=under.rails, revision=under.revision
+            )
 
     def _declare(self, firing: Firing, at: timedelta) -> None:
         self._succeed(at)
@@ -907,11 +911,14 @@ def demand(running: list[ExpectedLease], story: Story) -> Capacity:
     Each counts as high as its own rails let it: the highest, plus what adds on top of that or of
     a declared baseline, rounded up.
     """
-    capacities = [
-        _under(rails, [lease for lease in running if lease.revision <= revision], story)
-        for revision, rails in {(lease.revision, lease.rails) for lease in running}
-    ]
+    capacities = [_under(rails, counted, story) for rails, counted in _declared(running)]
     return max(capacities, key=lambda each: _height(each, story), default=story.baseline)
+
+
+def _declared(running: list[ExpectedLease]) -> Iterator[tuple[Rails, list[ExpectedLease]]]:
+    """Yield the rails of each declaration, and which of *running* it and older ones granted."""
+    for revision, rails in {(lease.revision, lease.rails) for lease in running}:
+        yield rails, [lease for lease in running if lease.revision <= revision]
 
 
 def _height(capacity: Capacity, story: Story) -> float:
@@ -921,17 +928,27 @@ def _height(capacity: Capacity, story: Story) -> float:
 
 def _under(rails: Rails, counted: list[ExpectedLease], story: Story) -> Capacity:
     """Return what *counted* come to under *rails*."""
-    highest = max((_held(lease) for lease in counted if lease.combine == "max"), default=0)
-    added = sum(_held(lease) for lease in counted if lease.combine == "add")
-    requested = max(highest, level(story.declared or ON_DEMAND)) + added if added else highest
-    usable = _usable(rails)
-    granted = next((tru for tru in usable if tru >= requested), usable[-1])
+    granted = _needed(rails, counted, story)
     enough = (
         story.on_demand_aps >= granted * APS_PER_TRU
         if story.baseline.tru is None
         else story.baseline.tru >= granted
     )
     return story.baseline if enough else Capacity(granted)
+
+
+def _needed(rails: Rails, counted: list[ExpectedLease], story: Story) -> int:
+    """Return the TRU that *counted* come to under *rails*, whatever the baseline has."""
+    highest = max((_held(lease) for lease in counted if lease.combine == "max"), default=0)
+    added = sum(_held(lease) for lease in counted if lease.combine == "add")
+    requested = max(highest, level(story.declared or ON_DEMAND)) + added if added else highest
+    return _granted(requested, rails)
+
+
+def _granted(requested: float, rails: Rails) -> int:
+    """Return *requested* TRU rounded up to what *rails* let through, the most at worst."""
+    usable = _usable(rails)
+    return next((tru for tru in usable if tru >= requested), usable[-1])
 
 
 def _held(lease: ExpectedLease) -> int:
@@ -1100,8 +1117,13 @@ def _bases(played: Played, by: timedelta) -> list[tuple[timedelta, Story]]:
 
 
 def _least(played: Played, running: list[ExpectedLease], at: timedelta) -> float:
-    """Return what *running* come to *at* a time, on the baseline that makes it least."""
-    return min(_allows(story, demand(running, story)) for _, story in _bases(played, at))
+    """Return what *running* need *at* a time, on the baseline that makes it least.
+
+    A window has what it requests even where on-demand would allow more, and others set less.
+    """
+    granted = (demand(running, story) for _, story in _bases(played, at))
+    needed = (_needed(rails, counted, played.story) for rails, counted in _declared(running))
+    return min(max(needed), *(_allows(played.story, capacity) for capacity in granted))
 
 
 def _inherited_dues(played: Played, reckoning: Reckoning) -> list[Due]:

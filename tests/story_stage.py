@@ -249,6 +249,7 @@ class StoryStage:
     report: WatchdogReport | None = None
     due: dict[str, tuple[Played, Firing]] = field(default_factory=dict)
     boosts: list[WorkflowHandle[Any, BoostResult]] = field(default_factory=list)
+    cancelled: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.refused = RefusedKeys(self.keys)
@@ -539,7 +540,10 @@ class StoryStage:
         elif deed.what == "delete":
             await delete(keeper)
         elif deed.what == "cancel-boost":
-            await self._boost(played, deed).cancel()
+            boost = self._boost(played, deed)
+            run = (await boost.describe()).run_id
+            await self.client.get_workflow_handle(boost.id, run_id=run).cancel()
+            self.cancelled[boost.id] = run
         elif deed.what == "terminate-boost":
             await self._boost(played, deed).terminate("a story")
         elif deed.what == "delete-boost":
@@ -592,10 +596,14 @@ class StoryStage:
         played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
 
     async def _was_late(self, played: Played, deed: Deed) -> bool:
-        """Tell whether the boost that was cancelled had come to its end before."""
+        """Tell whether the boost that was cancelled had come to its end before.
+
+        The watchdog may have started another run of it since.
+        """
         if deed.what != "cancel-boost" or deed.of is None:
             return False
-        boost = self._boost(played, deed)
+        id = boost_id(played, deed.of)
+        boost = self.client.get_workflow_handle(id, run_id=self.cancelled[id])
         try:
             status = (await boost.describe()).status
             if status != WorkflowExecutionStatus.TERMINATED:

@@ -22,6 +22,7 @@ from stories import (
     Reckoning,
     Story,
     broken_promises,
+    demand,
     floor_changes,
     is_unready,
     tell,
@@ -165,7 +166,8 @@ WATCHED_FINDINGS = [(1, 95), *((441309, number) for number in (15, 46, 127))]
 
 WORKERS_FINDINGS = [
     *((7, 8), (7, 9), (8, 14)),
-    *((20261129, 1452), (20261131, 118), (20261203, 9848), (20261226, 607)),
+    *((20261129, 1452), (20261131, 118), (20261203, 9848)),
+    *((20261226, number) for number in (607, 5614, 6438)),
 ]
 """Others, told with all that stories have."""
 
@@ -384,6 +386,43 @@ def test_a_boost_may_fire_before_or_after_a_cancel_of_its_instant(
         done=[(deed.at + timedelta(seconds=1), deed)],
     )
     assert any(" due" in one for one in broken_promises(played)) is is_broken
+
+
+def test_a_follow_takes_nothing_that_the_lease_before_it_had() -> None:
+    """What the old lease had is what its own rails made of it, not what the new one's would."""
+    of = Firing(window="w", nominal=MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=3)
+    to = replace(of, length=50 * MINUTE, rails=Rails(allowed=(2, 4, 8)), revision=1)
+    reckoning = Reckoning(forgets=False)
+    reckoning.fires(of, MINUTE)
+    reckoning.follows(of, to, 20 * MINUTE)
+    ((key, kept),) = reckoning.kept.items()
+    assert key == to.key
+    assert (kept.since, kept.tru, kept.rails) == (MINUTE, 3, of.rails)
+    assert demand(reckoning.running(30 * MINUTE), two_tru_story(of)) == Capacity(4)
+
+
+@pytest.mark.parametrize(
+    ("requested", "tru", "is_short"),
+    [
+        pytest.param(2, 2, False, id="what it requests, less than on-demand would allow"),
+        pytest.param(3, 2, True, id="less than it requests, and on-demand would do"),
+        pytest.param(6, 4, True, id="less than it requests"),
+        pytest.param(3, None, False, id="on-demand, which is enough"),
+        pytest.param(6, None, True, id="on-demand, which isn't"),
+    ],
+)
+def test_a_window_needs_what_it_requests(
+    requested: int, tru: float | None, *, is_short: bool
+) -> None:
+    """Others may set less than a declared on-demand allows, and still as much as it requests."""
+    window = Firing(
+        window="w", nominal=MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=requested
+    )
+    story = replace(
+        two_tru_story(window), before=ON_DEMAND, declared=ON_DEMAND, on_demand_aps=1800.0
+    )
+    played = played_with(story, {-1: None, 2: tru})
+    assert is_unready(played, 30 * MINUTE, Capacity(tru)) is is_short
 
 
 def test_of_the_other_project_the_newest_declaration_counts() -> None:
