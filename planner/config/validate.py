@@ -121,16 +121,14 @@ def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     """Return the model of the mapping at *path* in *model*."""
     current: Any = model
     for step in path:
-        current = _step(current, step)
+        below = (
+            info.annotation
+            for each in _models(current)
+            for name, info in each.model_fields.items()
+            if step in (name, info.alias)
+        )
+        current = next(below, current)  # else an index or a name: the type of all items follows
     return next(_models(current), None)
-
-
-def _step(annotation: Any, step: object) -> Any:
-    for model in _models(annotation):
-        for name, info in model.model_fields.items():
-            if step in (name, info.alias):
-                return info.annotation
-    return annotation  # *step* is an index or a name: the type of all items follows
 
 
 def _models(annotation: Any) -> Iterator[Any]:
@@ -439,9 +437,10 @@ def shared_fleets(calendars: Iterable[NamespaceCalendar]) -> Iterator[Problem]:
         for fleet in calendar.fleets:
             place, name = calendar.fleet_places[fleet.name], fleet.name
             if (other := names.setdefault(name, calendar.namespace)) != calendar.namespace:
+                good = f"{calendar.namespace.partition('.')[0]}-{name}"[:63]
                 message = (
                     f"fleet {quote(name)} is one of '{other}', too; a fleet's name is unique in "
-                    f"the project: write {quote(_unique(name, calendar.namespace))} or so"
+                    f"the project: write {quote(good)} or so"
                 )
                 yield Problem(place.file, place.line, message)
             elif fleet.kubernetes and targets.setdefault(fleet.kubernetes, name) != name:
@@ -451,11 +450,6 @@ def shared_fleets(calendars: Iterable[NamespaceCalendar]) -> Iterator[Problem]:
                     f"as '{targets[target]}' has; one fleet raises an object: write it in one"
                 )
                 yield Problem(place.file, place.line, message)
-
-
-def _unique(name: str, namespace: str) -> str:
-    """Return a name with the namespace's own before it: ``shop-prod-payments``."""
-    return f"{namespace.partition('.')[0]}-{name}"[:63]
 
 
 # Windows -----------------------------------------------------------------------------
@@ -483,7 +477,9 @@ def worker_findings(raw: Mapping[str, Any], fleets: Known) -> Iterator[Finding]:
     for name, written in workers.items():
         if name not in fleets:
             yield (WORKERS, name), f"'{WORKERS}': {_unknown(name, fleets)}"
-        elif (fleet := fleets[name]) and (sentence := _too_many_workers(fleet, written)):
+        elif (fleet := fleets[name]) and (
+            sentence := above_most(fleet, _attempt(parse_replicas, written) or 0)
+        ):
             yield (WORKERS, name), f"'{WORKERS}': {sentence}"
 
 
@@ -496,15 +492,6 @@ def _unknown(name: str, fleets: Known) -> str:
         )
     hint = did_you_mean(name, list(fleets)) or f"; known here: {', '.join(sorted(fleets))}"
     return f"there is no fleet {quote(name)}{hint}"
-
-
-def _too_many_workers(fleet: Fleet, written: object) -> str:
-    """Return why so many replicas as *written* can't be requested; empty if they can."""
-    try:
-        replicas = parse_replicas(written) if isinstance(written, str) else 0
-    except ValueError:
-        return ""  # which the document's type reports
-    return above_most(fleet, replicas)
 
 
 def above_most(fleet: Fleet, replicas: int) -> str:

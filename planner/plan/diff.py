@@ -165,7 +165,9 @@ def diff(
         ),
         *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
-    changes = [_following(one) if state.follow else one for one in decided if one]
+    changes = [
+        replace(one, follow=bool(one.running)) if state.follow else one for one in decided if one
+    ]
     changes.sort(key=lambda change: change.id)
     kept, left = _by_policy(state.policy, changes)
     return Plan(
@@ -176,11 +178,6 @@ def diff(
         warnings=(*left, *_warnings(kept, now)),
         neighbours=tuple(one for _, one in sorted(neighbours.items()) if not one.has_ended),
     )
-
-
-def _following(change: Change) -> Change:
-    """Return *change*, applied to its running boosts, too."""
-    return replace(change, follow=bool(change.running))
 
 
 def _is_settled(desired: Schedule, live: LiveSchedule, project: str) -> bool:
@@ -195,18 +192,16 @@ def _by_policy(policy: Policy, changes: list[Change]) -> tuple[list[Change], lis
     """Return the changes that *policy* allows, and a warning for each of the others."""
     kept, left = [], []
     for change in changes:
-        if _allows(policy, change.action):
+        if policy == "create-only":
+            allowed = change.action in ("create", "start", "unchanged")
+        else:
+            allowed = policy == "sync" or change.action != "delete"
+        if allowed:
             kept.append(change)
         else:
             words = f"{change.key}: {change.action} left undone by policy {policy}"
             left.append(Lint("planner.yaml", 0, "left-by-policy", words))
     return kept, left
-
-
-def _allows(policy: Policy, action: Action) -> bool:
-    if policy == "create-only":
-        return action in ("create", "start", "unchanged")
-    return policy == "sync" or action != "delete"
 
 
 def _warnings(changes: list[Change], now: datetime) -> list[Lint]:
@@ -351,25 +346,27 @@ def _create(desired: Schedule, now: datetime, written: str) -> Change | None:
     after = next_occurrences(desired, now)
     if not after and not starts:
         return None
+    stamp = stamp_of(desired)
+    reason = "gone since the last sync, and changed in the files"
+    if not written:
+        reason = "new in the files"
+    elif stamp and stamp.digest == written:
+        reason = "deleted by hand since the last sync"
+    remarks = _start_remarks(starts)
+    if desired.paused and stamp and stamp.note != note_mark(desired.note):
+        words = pause_reason(desired.note)
+        kept = f"its adoption broke off; it was paused by an operator, and stays so: “{words}”"
+        remarks = (kept, *remarks)
     return Change(
         action="create",
         id=desired.id,
         desired=desired,
-        reason=_why_created(desired, written),
+        reason=reason,
         cause="hand" if written else "files",
         after=after,
         starts=starts,
-        remarks=(*_kept_remarks(desired), *_start_remarks(starts)),
+        remarks=remarks,
     )
-
-
-def _why_created(desired: Schedule, written: str) -> str:
-    stamp = stamp_of(desired)
-    if not written:
-        return "new in the files"
-    if stamp and stamp.digest == written:
-        return "deleted by hand since the last sync"
-    return "gone since the last sync, and changed in the files"
 
 
 def _adopt(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
@@ -500,27 +497,17 @@ def _action(
     if _only_extends(fields, there, desired, now):
         return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}", ""
     if {found.name for found in fields} <= {"paused", "note"} and there.paused != desired.paused:
-        return "update", *_why_paused(desired, live)
-    same_files = stamp is not None and ours is not None and _is_same(stamp, ours)
-    if same_files:
+        if not live.note_is_ours:  # a pause by hand always rewrites the note
+            return "update", "changed by hand since the last sync", "hand"
+        return "update", f"{'' if desired.paused else 'no longer '}paused in the files", "files"
+    if stamp and ours and (stamp.digest, stamp.note) == (ours.digest, ours.note):
+        # The files are as they were at the sync that wrote the stamp.
         return "update", "changed by hand since the last sync", "hand"
     if live.drifted and stamp is not None:
         return "update", "changed in the files, and by hand since the last sync", "both"
     if {found.name for found in fields} <= _WHEN and same_rule(fields):
         return "update", "its holidays, its .ics files or the time zone's data changed", "files"
     return "update", "changed in the files", "files"
-
-
-def _is_same(stamp: Stamp, ours: Stamp) -> bool:
-    """Tell whether the files are as they were at the sync that wrote *stamp*."""
-    return (stamp.digest, stamp.note) == (ours.digest, ours.note)
-
-
-def _why_paused(desired: Schedule, live: LiveSchedule) -> tuple[str, Cause]:
-    """Return why only the pause differs: a pause by hand always rewrites the note."""
-    if not live.note_is_ours:
-        return "changed by hand since the last sync", "hand"
-    return ("paused in the files" if desired.paused else "no longer paused in the files"), "files"
 
 
 def _only_extends(
@@ -559,15 +546,6 @@ def _with_start(
         return found
     wall = to_wall(after[0][0], ZoneInfo(desired.request.timezone))
     return replace(found, since=f"{wall:%Y-%m-%d}")
-
-
-def _kept_remarks(desired: Schedule) -> tuple[str, ...]:
-    """Return the remark on a schedule that is created with an operator's pause."""
-    stamp = stamp_of(desired)
-    if not desired.paused or stamp is None or stamp.note == note_mark(desired.note):
-        return ()
-    words = pause_reason(desired.note)
-    return (f"its adoption broke off; it was paused by an operator, and stays so: “{words}”",)
 
 
 def _start_remarks(starts: tuple[datetime, ...]) -> tuple[str, ...]:

@@ -450,13 +450,15 @@ def with_revisions(plan: Plan, now: datetime) -> Plan:
         namespace: _revision([one for one in plan.pending if one.namespace == namespace], plan, now)
         for namespace in {change.namespace for change in plan.pending}
     }
-    changes = tuple(
-        replace(change, desired=_revised(change.desired, revisions[change.namespace]))
-        if change.desired and change.namespace in revisions
-        else change
-        for change in plan.changes
-    )
-    return replace(plan, changes=changes)
+    changes = []
+    for change in plan.changes:
+        desired = change.desired
+        if desired and change.namespace in revisions:
+            request = replace(desired.request, revision=revisions[change.namespace])
+            changes.append(replace(change, desired=replace(desired, request=request)))
+        else:
+            changes.append(change)
+    return replace(plan, changes=tuple(changes))
 
 
 def _revision(changes: Iterable[Change], plan: Plan, now: datetime) -> int:
@@ -483,7 +485,3 @@ def _declared(request: BoostRequest) -> tuple[object, ...]:
         request.baseline_policy,
         request.fleets,
     )
-
-
-def _revised(schedule: Schedule, revision: int) -> Schedule:
-    return replace(schedule, request=replace(schedule.request, revision=revision))

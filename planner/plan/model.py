@@ -193,7 +193,11 @@ def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
     old, new = live.request, desired.request
     yield Field("tru", str(old.tru or NONE), str(new.tru or NONE))
     yield Field("workers", _workers(old), _workers(new))
-    yield _of_fleets(old, new)
+    before, after = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
+    was, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
+    # Derived where only the window's own choice of fleets differs.
+    same = all(before[name] == after[name] for name in before.keys() & after.keys())
+    yield Field("fleets", was, will, derived=same)
     yield Field("combine", old.combine, new.combine)
     if old.until and new.until:
         yield Field("until", old.until, new.until)
@@ -255,7 +259,9 @@ _SPEC: dict[str, Callable[[Schedule], str]] = {
     "from": lambda schedule: _instant(schedule.start_at),
     "to": lambda schedule: _instant(schedule.end_at),
     "jitter": lambda schedule: format_duration(schedule.jitter),
-    "horizon": lambda schedule: _day(schedule.covers_until),
+    "horizon": lambda schedule: (
+        f"{schedule.covers_until:%Y-%m-%d}" if schedule.covers_until else "for ever"
+    ),
     "catch-up window": lambda schedule: format_duration(schedule.catchup_window),
     "summary": lambda schedule: _quoted(schedule.summary),
 }
@@ -281,17 +287,6 @@ def _lead(schedule: Schedule) -> str:
 
 def _workers(request: BoostRequest) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(request.workers.items())) or NONE
-
-
-def _of_fleets(old: BoostRequest, new: BoostRequest) -> Field:
-    """Return the difference in the fleets' declarations.
-
-    It is derived where only the window's own choice of fleets differs.
-    """
-    before, after = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
-    same = all(before[name] == after[name] for name in before.keys() & after.keys())
-    words, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
-    return Field("fleets", words, will, derived=same)
 
 
 def _fleet(fleet: Fleet) -> str:
@@ -339,10 +334,6 @@ def _bare(calendars: tuple[StructuredCalendar, ...]) -> list[StructuredCalendar]
 
 def _instant(instant: datetime | None) -> str:
     return NONE if instant is None else format_instant(instant)
-
-
-def _day(instant: datetime | None) -> str:
-    return "for ever" if instant is None else f"{instant:%Y-%m-%d}"
 
 
 def _quoted(text: str) -> str:

@@ -105,16 +105,14 @@ def require_allowed(plan: Plan) -> None:
         together: dict[str, list[str]] = {}
         for change in plan.refused:
             together.setdefault(change.refusal, []).append(change.key)
-        lines = [f"\n  {_counted(keys)}: {refusal}" for refusal, keys in together.items()]
+        lines = []
+        for refusal, keys in together.items():
+            named = ", ".join(keys) if len(keys) <= MIN_DELETES else f"{len(keys):,} windows"
+            lines.append(f"\n  {named}: {refusal}")
         more = len(lines) - SHOWN_REFUSALS
         rest = f"\n  and {more:,} more; `planner plan` shows them" if more > 0 else ""
         shown = "".join(lines[:SHOWN_REFUSALS])
         raise Refused(f"nothing was changed, since some of it is held back:{shown}{rest}")
-
-
-def _counted(keys: Sequence[str]) -> str:
-    """Return the windows *keys*, at most `MIN_DELETES` by name."""
-    return ", ".join(keys) if len(keys) <= MIN_DELETES else f"{len(keys):,} windows"
 
 
 def unused_allowances(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
@@ -151,8 +149,17 @@ def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, cro
     *crowd* is the refusal of too many deletes together, empty without one.
     """
     namespace = change.namespace
-    if change.action == "adopt" and change.live and (words := _foreign(change, allowed)):
-        return words
+    if change.action == "adopt" and change.live:
+        if owner := change.live.project:
+            return (
+                f"the schedule {change.id} belongs to the project {owner!r}: remove the window "
+                "there, or give it another name here"
+            )
+        if not allowed.adopt:
+            return (
+                f"a schedule {change.id} is there that no planner made; --adopt deletes it and "
+                "makes it anew as ours"
+            )
     if change.action in WRITES and namespace in others and not allowed.shares(namespace):
         return (
             f"{others[namespace]} for {namespace} too, and a namespace has one baseline and one "
@@ -170,48 +177,28 @@ def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, cro
     return crowd if _counts(change) else ""
 
 
-def _foreign(change: Change, allowed: Allowances) -> str:
-    """Return why a schedule can't be adopted; empty where it may be."""
-    owner = change.live.project if change.live else ""
-    if owner:
-        return (
-            f"the schedule {change.id} belongs to the project {owner!r}: remove the window "
-            "there, or give it another name here"
-        )
-    if allowed.adopt:
-        return ""
-    return (
-        f"a schedule {change.id} is there that no planner made; --adopt deletes it and makes "
-        "it anew as ours"
-    )
-
-
 def _too_many(plan: Plan, allowed: Allowances) -> str:
     """Return why the plan's deletes together are held back; empty if they aren't."""
     deletes = [change for change in plan.changes if _counts(change)]
     counted = [change for change in deletes if not allowed.deletes(change.key)]
     if len(counted) < MIN_DELETES or len(counted) <= MAX_DELETE_SHARE * plan.owned:
         return ""
+    namespaces = {change.namespace for change in counted}
+    if len(counted) <= MIN_DELETES:
+        flags = " ".join(f"--allow-delete {change.key}" for change in counted)
+    elif len(namespaces) == 1:
+        flags = f"--allow-delete '{namespaces.pop()}/*'"
+    else:
+        flags = "--allow-delete '*'"
     return (
         f"{len(counted):,} of {plan.owned:,} schedules would be deleted, more than "
-        f"{MAX_DELETE_SHARE:.0%}; {_flags(counted)} allows it"
+        f"{MAX_DELETE_SHARE:.0%}; {flags} allows it"
     )
 
 
 def _counts(change: Change) -> bool:
     """Tell whether *change* deletes a schedule that would fire again."""
     return change.action == "delete" and change.live is not None and not change.live.has_ended
-
-
-def _flags(changes: Sequence[Change]) -> str:
-    """Return the shortest flags that allow *changes*."""
-    keys = [change.key for change in changes]
-    if len(keys) <= MIN_DELETES:
-        return " ".join(f"--allow-delete {key}" for key in keys)
-    namespaces = {change.namespace for change in changes}
-    return (
-        f"--allow-delete '{namespaces.pop()}/*'" if len(namespaces) == 1 else "--allow-delete '*'"
-    )
 
 
 # Rings -------------------------------------------------------------------------------------
@@ -307,9 +294,14 @@ def next_step(rings: tuple[Ring, ...], plan: Plan, record: Rollout, now: datetim
     if record.ring not in names:
         return Step("write", first)
     last = names.index(record.ring)
-    by_hand = _by_hand(rings, plan, last)
+    by_hand = [
+        change.key
+        for change in plan.pending
+        if change.cause == "hand" and place_of(rings, change.namespace) <= last
+    ]
     if by_hand:
-        return Step("stopped", first, f"{by_hand} changed by hand since ring {record.ring}")
+        drifted = f"{first_few(by_hand, SHOWN_CHANGES)} {'was' if len(by_hand) == 1 else 'were'}"
+        return Step("stopped", first, f"{drifted} changed by hand since ring {record.ring}")
     if first <= last:
         return Step("write", first)
     if record.stopped:
@@ -318,17 +310,6 @@ def next_step(rings: tuple[Ring, ...], plan: Plan, record: Rollout, now: datetim
         due = format_instant(record.due.replace(microsecond=0))
         return Step("wait", first, f"ring {names[first]} follows at {due}, if all goes well")
     return Step("check", first)
-
-
-def _by_hand(rings: tuple[Ring, ...], plan: Plan, last: int) -> str:
-    """Return the schedules up to the ring *last* that drifted; empty without any."""
-    keys = [
-        change.key
-        for change in plan.pending
-        if change.cause == "hand" and place_of(rings, change.namespace) <= last
-    ]
-    verb = "was" if len(keys) == 1 else "were"
-    return f"{first_few(keys, SHOWN_CHANGES)} {verb}" if keys else ""
 
 
 def after_write(
