@@ -151,12 +151,14 @@ def namespace_json(namespace: Namespace, now: datetime) -> Json:
     """Return a namespace in the API's JSON."""
     request = namespace.request
     going = request is not None and request.operation.is_going(now)
+    replicas = [str(one.get("region", "")) for one in namespace.spec.get("replicas") or ()]
+    regions = [*(namespace.spec.get("regions") or ()), *replicas]  # older specs have the first
     reply: Json = {
         "namespace": namespace.name,
         "resourceVersion": namespace.version,
         "spec": namespace.spec,
         "state": "RESOURCE_STATE_UPDATING" if going else "RESOURCE_STATE_ACTIVE",
-        "activeRegion": _active_region(namespace.spec),
+        "activeRegion": next(iter(regions), ""),
         "limits": {"actionsPerSecondLimit": round(namespace.aps_limit)},
         "createdTime": instant_json(namespace.created),
         "capacity": capacity_json(namespace),
@@ -166,12 +168,6 @@ def namespace_json(namespace: Namespace, now: datetime) -> Json:
     if going and request is not None:
         reply["asyncOperationId"] = request.operation.id
     return reply
-
-
-def _active_region(spec: Mapping[str, Any]) -> str:
-    """Return the first region of *spec*, in the words of older specs or of newer ones."""
-    replicas = [str(one.get("region", "")) for one in spec.get("replicas") or ()]
-    return next(iter([*(spec.get("regions") or ()), *replicas]), "")
 
 
 def capacity_json(namespace: Namespace) -> Json:
@@ -344,20 +340,13 @@ def answer(state: State, request: HttpRequest, now: datetime) -> HttpReply:
         principal = state.keys.principal(request.headers.get("authorization", ""), now)
         state.rates.take(principal.name, now)
         call = _call(state, request)
-        reply = _in_style(state, call, _Visit(state, call, request, principal, now).serve())
+        reply = _Visit(state, call, request, principal, now).serve()
+        if state.account.rules.replies != "sparse" and isinstance(reply.body, dict):
+            reply = replace(reply, body=filled(reply.body, kind_of_reply(call.name)))
     except Refusal as refusal:
         reply = refused(refusal)
     state.requests.append(Logged(now, call.name, call.namespace, reply.status, reply.is_lost))
     return reply
-
-
-def _in_style(state: State, call: Call, reply: HttpReply) -> HttpReply:
-    """Return *reply* as the rules want replies written."""
-    if state.account.rules.replies == "sparse" or not isinstance(reply.body, dict):
-        return reply
-    from planner.simulator.api import filled, kind_of_reply
-
-    return replace(reply, body=filled(reply.body, kind_of_reply(call.name)))
 
 
 def _call(state: State, request: HttpRequest) -> Call:
@@ -469,7 +458,11 @@ class _Visit:
             case "operation":
                 return self._operation(self.state.account.operation(self.call.operation))
             case "update":
-                return self._update(fault)
+                self._require("admin")
+                fate = (fault.fate() if fault else None) or SUCCESS
+                body, name, by = self.request.json(), self.call.namespace, self.principal.name
+                operation = self.state.account.update(name, body, by, self.now, fate)
+                return self._operation(operation)
             case "create-billing-report":
                 return self._begin_report(fault)
             case "billing-report":
@@ -532,13 +525,6 @@ class _Visit:
                 }
             ]
         return {"billingReport": found}
-
-    def _update(self, fault: Fault | None) -> Json:
-        self._require("admin")
-        fate = (fault.fate() if fault else None) or SUCCESS
-        body, by = self.request.json(), self.principal.name
-        account = self.state.account
-        return self._operation(account.update(self.call.namespace, body, by, self.now, fate))
 
     def _operation(self, operation: Operation) -> Json:
         self._require("read")

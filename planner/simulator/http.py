@@ -206,21 +206,17 @@ class _Connection:
             return await self._refuse(413, f"the body has more than {LARGEST_BODY} bytes")
         if request is None:
             return False
-        reply = await self._handled(request)
+        try:
+            reply = await self._handler(request)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.target)
+            reply = HttpReply(500, error_json(500, "the simulator has a bug: see its log"))
         if reply.after:
             await asyncio.sleep(reply.after)
         if reply.is_lost:
             return False
         await self._send(reply)
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-
-    async def _handled(self, request: HttpRequest) -> HttpReply:
-        """Return the handler's reply; log a bug of ours and answer 500."""
-        try:
-            return await self._handler(request)
-        except Exception:
-            _log.exception("%s %s failed", request.method, request.target)
-            return HttpReply(500, error_json(500, "the simulator has a bug: see its log"))
 
     async def _request(self) -> HttpRequest | None:
         """Read a request with its body; None if the client has hung up."""
@@ -418,14 +414,11 @@ def parse_fault(body: Mapping[str, Any]) -> Fault:
     if not isinstance(given.get("namespace", ""), str):
         raise Refusal(400, f"namespace is {given['namespace']!r}: a name, or left out for any")
     for name in ("status", "times", "seconds", "available"):
-        _check_number(name, given.get(name, 0), is_whole=name in {"status", "times"})
+        value, is_whole = given.get(name, 0), name in {"status", "times"}
+        kinds = int if is_whole else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
+            number = "whole number" if is_whole else "number"
+            raise Refusal(400, f"{name} is {value!r}: a {number} from 0 up")
     if "status" in given and not 400 <= given["status"] < 600:
         raise Refusal(400, f"status is {given['status']}: an HTTP error, 400 to 599")
     return Fault(**given)
-
-
-def _check_number(name: str, value: Any, *, is_whole: bool) -> None:
-    kinds = int if is_whole else int | float
-    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
-        number = "whole number" if is_whole else "number"
-        raise Refusal(400, f"{name} is {value!r}: a {number} from 0 up")

@@ -562,18 +562,13 @@ def billed_hours(
         assert usage is not None
         hour, minutes = start + index * HOUR, slice(index * 60, index * 60 + 60)
         actions = usage.actions.used[minutes]
-        highest = _highest_tru(namespace.history, hour, hour + HOUR)
+        before = [entry for entry in namespace.history if entry.at <= hour][-1:]
+        within = [entry for entry in namespace.history if hour < entry.at < hour + HOUR]
+        highest = max((entry.tru or 0 for entry in (*before, *within)), default=0)
         minimum = max(highest - 1, 0) * ACTIONS_PER_TRU_HOUR
         billed = round(max(float(np.nansum(actions)) * 60, minimum))
         if billed:
             yield hour, billed
-
-
-def _highest_tru(history: Sequence[Entry], start: datetime, end: datetime) -> float:
-    """Return the highest TRU in force in ``[start, end)``; 0 for on-demand."""
-    before = [entry for entry in history if entry.at <= start][-1:]
-    within = [entry for entry in history if start < entry.at < end]
-    return max((entry.tru or 0 for entry in (*before, *within)), default=0)
 
 
 def _in_tiers(reached: int, actions: int, prices: Prices) -> Iterator[tuple[int, int, float]]:
