@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
 from planner.forecast.timeline import fleet_reasons, reasons_of
-from planner.model import Occurrence, Prices, PriceTier, Window, demand_words
+from planner.model import Occurrence, Prices, Window, demand_words
 from workflows.contract import Capacity, Fleet, format_duration, to_wall
 
 if TYPE_CHECKING:
@@ -253,7 +253,12 @@ def price_list(prices: Prices) -> str:
     if len(prices.tiers) == 1:
         (tier,) = prices.tiers
         return f"{prices.currency} {tier.per_million:g} a million Actions, at every volume."
-    tiers = ", ".join(_tier(tier) for tier in prices.tiers)
+    tiers = ", ".join(
+        f"{tier.per_million:g} beyond"
+        if tier.up_to is None
+        else f"{tier.per_million:g} up to {tier.up_to / 1_000_000:g} M"
+        for tier in prices.tiers
+    )
     return f"{prices.currency} a million Actions in a month: {tiers}."
 
 
@@ -300,9 +305,3 @@ def plan_sentence(prices: Prices) -> str:
         f"The {prices.plan.title} plan's charge is that of these Actions alone; the Actions that "
         "a plan includes, and storage, are left out."
     )
-
-
-def _tier(tier: PriceTier) -> str:
-    if tier.up_to is None:
-        return f"{tier.per_million:g} beyond"
-    return f"{tier.per_million:g} up to {tier.up_to / 1_000_000:g} M"

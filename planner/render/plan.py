@@ -73,7 +73,14 @@ def headline(change: Change) -> str:
         return reason_of(change)
     if change.action == "create":
         why = "" if change.reason == NEW else f"{change.reason}: "
-        return f"{why}{_created(change)}"
+        assert change.desired
+        request = change.desired.request
+        how = " on top of others" if request.combine == "add" else ""
+        paused = ", paused" if change.desired.paused else ""
+        following = f", next {_spans(change.after[:1], _tz(change))}" if change.after else ""
+        said = f" ({_short(request.reason)})" if request.reason else ""
+        demand = demand_words(request.tru, request.workers)
+        return f"{why}{demand}{how}{paused}{following}{said}"
     if change.action == "start":
         return f"{change.reason}: {_spans(change.before, _tz(change))}, for the rest of it"
     if change.action in ("update", "follow", "rename"):
@@ -87,21 +94,21 @@ NEW, CHANGED = "new in the files", "changed in the files"
 """Reasons that a line need not state: the sign and the fields say it."""
 
 
-def _created(change: Change) -> str:
-    """Return the demand, the next occurrence and the description of a window to create."""
-    assert change.desired
-    request = change.desired.request
-    how = " on top of others" if request.combine == "add" else ""
-    paused = ", paused" if change.desired.paused else ""
-    following = f", next {_spans(change.after[:1], _tz(change))}" if change.after else ""
-    why = f" ({_short(request.reason)})" if request.reason else ""
-    demand = demand_words(request.tru, request.workers)
-    return f"{demand}{how}{paused}{following}{why}"
-
-
 def notices(change: Change) -> Iterator[str]:
     """Yield what the reader of *change* must know besides: running boosts, and remarks."""
-    yield from _running(change)
+    for boost in change.running if change.action != "follow" else ():
+        until = f"{boost.end:%Y-%m-%d %H:%M}Z"
+        if boost.has_lease is False:
+            yield f"its boost until {until} has no lease: it was released, or is about to get one"
+            continue
+        words = f"{'in force' if boost.has_lease else 'running now'}: {boost.demand}"
+        if change.follow:
+            yield f"{words} until {until}; it follows the change"
+        else:
+            yield (
+                f"{words} until {until}; it keeps what it was granted "
+                "(--in-flight follow changes it too)"
+            )
     yield from change.remarks
 
 
@@ -156,23 +163,6 @@ def _tz(change: Change) -> ZoneInfo:
     return ZoneInfo(schedule.request.timezone if schedule else "UTC")
 
 
-def _running(change: Change) -> Iterator[str]:
-    """Yield what the running boosts of *change* have, and how it affects them."""
-    for boost in change.running if change.action != "follow" else ():
-        until = f"{boost.end:%Y-%m-%d %H:%M}Z"
-        if boost.has_lease is False:
-            yield f"its boost until {until} has no lease: it was released, or is about to get one"
-            continue
-        words = f"{'in force' if boost.has_lease else 'running now'}: {boost.demand}"
-        if change.follow:
-            yield f"{words} until {until}; it follows the change"
-        else:
-            yield (
-                f"{words} until {until}; it keeps what it was granted "
-                "(--in-flight follow changes it too)"
-            )
-
-
 def _spans(spans: tuple[tuple[datetime, datetime], ...], tz: ZoneInfo) -> str:
     if not spans:
         return "none"
@@ -225,9 +215,12 @@ def plan_text(
     """
     blocks = [painted(f"! {plan.refusal}", "!", colour)] if plan.refusal else []
     for group in _groups(plan):
-        head = _head(group, colour)
-        lines = [*notices(group[0])] if len(group) == 1 else [_names(group)]
-        lines += [*details(group[0])] if detailed and len(group) == 1 else []
+        change, words = group[0], headline(group[0])
+        name = change.key if len(group) == 1 else f"{len(group):,} windows"
+        head = painted(f"{SIGNS[change.outcome]} {name}", SIGNS[change.outcome], colour)
+        head += f"  {words}" if words else ""
+        lines = [*notices(change)] if len(group) == 1 else [_names(group)]
+        lines += [*details(change)] if detailed and len(group) == 1 else []
         blocks.append("\n".join([head, *(f"      {line}" for line in lines)]))
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
     gap = [""] if blocks else []
@@ -262,15 +255,6 @@ def _only_passes(change: Change) -> bool:
     """Tell whether *change* only gives its schedule to the project's new name."""
     passes = change.action == "rename" and not change.former_id
     return passes and not (change.fields or change.starts or list(notices(change)))
-
-
-def _head(group: Sequence[Change], colour: bool) -> str:
-    """Return the first line of a change, or of several that are held back together."""
-    change = group[0]
-    sign = SIGNS[change.outcome]
-    name = change.key if len(group) == 1 else f"{len(group):,} windows"
-    words = headline(change)
-    return painted(f"{sign} {name}", sign, colour) + (f"  {words}" if words else "")
 
 
 def _names(group: Sequence[Change]) -> str:
@@ -352,9 +336,18 @@ def plan_markdown(plan: Plan, *, sections: Sequence[Section] = ()) -> str:
     head += f"**{quoted(plan.refusal)}**\n\n" if plan.refusal else ""
     head += f"{quoted(summary_sentence(plan))}\n"
     head += f"\n{quoted(plan.rings)}\n" if plan.rings else ""
-    share = LIMIT // 4
-    tail = "".join(_markdown_section(section, share // len(sections)) for section in sections)
-    tail += _warnings(plan, share) + f"\n<!-- checksum {plan.checksum} -->\n"
+    share, tail = LIMIT // 4, ""
+    for section in sections:
+        # As a code block, since the lines are laid out in columns.
+        lines = [line.replace("```", "'''") + "\n" for line in section.lines]
+        room = share // len(sections) - RESERVE
+        text = "".join(_fitting(lines, room, "… and {} more lines\n"))
+        tail += _folded(section.title, f"```text\n{text}```\n")
+    if plan.warnings:
+        lines = [f"- {quoted(str(warning))}\n" for warning in plan.warnings]
+        body = "".join(_fitting(lines, share - RESERVE, "- … and {} more\n"))
+        tail += _folded(f"{len(lines)} warnings", body)
+    tail += f"\n<!-- checksum {plan.checksum} -->\n"
     return head + _markdown_changes(plan, LIMIT - len(head) - len(tail) - RESERVE) + tail
 
 
@@ -369,51 +362,30 @@ def quoted(text: str) -> str:
 def _markdown_changes(plan: Plan, room: int) -> str:
     """Return the list of the changes and, folded, their details, as far as there is *room*."""
     groups = _groups(plan)
-    blocks = ["".join(_markdown_block(group)) for group in groups]
+    blocks = []
+    for group in groups:
+        change, words = group[0], headline(group[0])
+        name = change.key if len(group) == 1 else f"{len(group):,} windows"
+        head = f"- `{SIGNS[change.outcome]}` **{quoted(name)}**"
+        lines = notices(change) if len(group) == 1 else [_names(group)]
+        noted = "".join(f"  - {quoted(line)}\n" for line in lines)
+        blocks.append(f"{head}{f' – {quoted(words)}' if words else ''}\n{noted}")
     listed = "".join(_fitting(blocks, room, "- … and {} more; `planner plan` shows them\n"))
     if not listed:
         return ""
     body = f"\n{listed}"
     if len(blocks) > FOLD_OVER:
         body = _folded(f"{len(plan.changes)} schedules", listed)
-    return body + _markdown_details(groups, room - len(body) - RESERVE)
-
-
-def _markdown_block(group: Sequence[Change]) -> Iterator[str]:
-    change, words = group[0], headline(group[0])
-    name = change.key if len(group) == 1 else f"{len(group):,} windows"
-    yield f"- `{SIGNS[change.outcome]}` **{quoted(name)}**"
-    yield f" – {quoted(words)}\n" if words else "\n"
-    for line in notices(change) if len(group) == 1 else [_names(group)]:
-        yield f"  - {quoted(line)}\n"
-
-
-def _markdown_details(groups: Sequence[Sequence[Change]], room: int) -> str:
-    """Return the details of each change, folded; nothing where there is no *room*."""
+    room -= len(body) + RESERVE
     blocks = [
         "".join([f"{group[0].key}\n", *(f"  {line}\n" for line in found)]).replace("```", "'''")
         for group in groups
         if len(group) == 1 and (found := list(details(group[0])))
     ]
     if not blocks or room < RESERVE:
-        return ""
+        return body
     text = "".join(_fitting(blocks, room - RESERVE, "… and {} more\n"))
-    return _folded("Next occurrences", f"```text\n{text}```\n")
-
-
-def _markdown_section(section: Section, room: int) -> str:
-    """Return *section* with its lines as a code block, since they are laid out in columns."""
-    lines = [line.replace("```", "'''") + "\n" for line in section.lines]
-    text = "".join(_fitting(lines, room - RESERVE, "… and {} more lines\n"))
-    return _folded(section.title, f"```text\n{text}```\n")
-
-
-def _warnings(plan: Plan, room: int) -> str:
-    if not plan.warnings:
-        return ""
-    lines = [f"- {quoted(str(warning))}\n" for warning in plan.warnings]
-    body = "".join(_fitting(lines, room - RESERVE, "- … and {} more\n"))
-    return _folded(f"{len(lines)} warnings", body)
+    return body + _folded("Next occurrences", f"```text\n{text}```\n")
 
 
 def _fitting(blocks: Sequence[str], room: int, cut: str) -> list[str]:
@@ -554,7 +526,11 @@ def _difference_lines(
         when = f"{first.start:%a %d %b %Y}" if len(group) == 1 else f"{len(group)} times"
         yield f"  {when} {span}  {_change(first)}  {', '.join(first.windows)}"
         if len(group) > 1:
-            yield f"      {_days([one.start for one in group])}"
+            days = [f"{one.start:%a %d %b}" for one in group]
+            if group[-1].start - first.start == timedelta(days=len(group) - 1):
+                yield f"      daily, {days[0]} {fmt.DASH} {days[-1]}"
+            else:
+                yield f"      {', '.join(days[: WORTH_A_GROUP - 1])}, … {days[-1]}"
 
 
 def _change(one: CapacityDifference | FloorDifference) -> str:
@@ -562,14 +538,6 @@ def _change(one: CapacityDifference | FloorDifference) -> str:
     if isinstance(one, FloorDifference):
         return f"{one.before:,} → {one.after:,} {one.fleet} workers"
     return f"{one.before} → {one.after}"
-
-
-def _days(days: Sequence[datetime]) -> str:
-    """Return the first few of *days* and the last one."""
-    shown = [f"{day:%a %d %b}" for day in days]
-    if days[-1] - days[0] == timedelta(days=len(days) - 1):
-        return f"daily, {shown[0]} {fmt.DASH} {shown[-1]}"
-    return f"{', '.join(shown[: WORTH_A_GROUP - 1])}, … {shown[-1]}"
 
 
 def _span(horizon: Horizon) -> str:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from planner.forecast.cost import ASSUMPTIONS, Bill, MonthlyCost, NamespaceBill
+from planner.forecast.cost import ASSUMPTIONS, Bill, NamespaceBill
 from planner.forecast.preview import CostHint, Lane, Preview, ZoneChange
 from planner.forecast.timeline import (
     ActiveWindow,
@@ -86,9 +86,19 @@ def _lane_text(lane: Lane, now: datetime) -> str:
     days = list(_days(lane))
     if days:
         lines.append(" " * LEFT + RULER)
+        listed = {day.day for day in days}
         groups = fmt.grouped(days, lambda day: (day.bar, day.lines, day.marks), WORTH_A_GROUP)
         for group in sorted(groups, key=lambda group: group[0].day):
-            lines += _day_lines(group, {day.day for day in days})
+            first, last = group[0], group[-1]
+            label = f"{first.day:%a %d %b %Y}"
+            if first is not last:
+                label = f"{first.day:%a %d %b} {fmt.DASH} {last.day:%a %d %b}"
+            lines.append(label.ljust(LEFT) + first.bar.rstrip())
+            if first is not last:
+                lines += _indented(which_days([day.day for day in group], listed))
+            for mark in first.marks:
+                lines += _indented(mark)
+            lines += first.lines
     return "\n".join(lines).rstrip()
 
 
@@ -122,20 +132,6 @@ def _occurrence_lines(occurrence: Occurrence, lane_tz: ZoneInfo) -> list[str]:
     for note in (*also, *occurrence.notes):
         lines += textwrap.wrap(note, WIDTH - 6, initial_indent="      ", subsequent_indent="      ")
     return lines
-
-
-def _day_lines(group: Sequence[_Day], shown: Collection[date]) -> list[str]:
-    """Return a day, or days that look alike, with bar, marks and occurrences."""
-    first, last = group[0], group[-1]
-    if first is last:
-        lines = [f"{first.day:%a %d %b %Y}".ljust(LEFT) + first.bar.rstrip()]
-    else:
-        label = f"{first.day:%a %d %b} {fmt.DASH} {last.day:%a %d %b}"
-        lines = [label.ljust(LEFT) + first.bar.rstrip()]
-        lines += _indented(which_days([day.day for day in group], shown))
-    for mark in first.marks:
-        lines += _indented(mark)
-    return [*lines, *first.lines]
 
 
 def which_days(days: Sequence[date], others: Collection[date] = ()) -> str:
@@ -278,25 +274,27 @@ def _bill_text(shown: Preview) -> str:
     always = fmt.money(bill.always_total, bill.currency)
     parts = [[title, "=" * len(title), f"Always provisioned at the peak: {always}"]]
     parts.append(["month       open h  billed h       Actions  peak TRU         at worst"])
-    parts[-1] += map(_month_row, bill.lines)
+    for line in bill.lines:
+        usage = line.usage
+        parts[-1].append(
+            f"{line.month:%Y-%m}  {fmt.hours(usage.boosted):>9}{usage.billed_hours:>10,}"
+            f"{fmt.actions(usage.actions):>14}{fmt.peak(usage.peak):>10}{fmt.money(line.price):>17}"
+        )
     parts[-1] += [f"{label:<52}{amount:>17}" for label, amount in fmt.sums_of(bill)]
     for namespace, lane in zip(bill.namespaces, shown.lanes, strict=True):
         if namespace.windows:
             parts.append(_window_table(namespace, bill.currency))
-        if lane.hints:
-            parts.append(_hint_lines(lane, namespace, bill))
+        shown_hints = lane.hints[:MOST_HINTS]
+        hints = [
+            each for hint in shown_hints for each in _point(hint_sentence(hint, namespace, bill))
+        ]
+        if more := len(lane.hints) - len(shown_hints):
+            hints.append(f"    and {fmt.counted(more, 'more hint')}")
+        parts += [hints] if hints else []
     terms = (*ASSUMPTIONS, *fmt.price_terms(bill.prices))
     parts.append(["What this bill takes for granted:"])
     parts[-1] += [line for text in terms for line in _point(text)]
     return "\n\n".join("\n".join(lines) for lines in parts)
-
-
-def _month_row(line: MonthlyCost) -> str:
-    usage = line.usage
-    return (
-        f"{line.month:%Y-%m}  {fmt.hours(usage.boosted):>9}{usage.billed_hours:>10,}"
-        f"{fmt.actions(usage.actions):>14}{fmt.peak(usage.peak):>10}{fmt.money(line.price):>17}"
-    )
 
 
 def _window_table(namespace: NamespaceBill, currency: str) -> list[str]:
@@ -316,16 +314,6 @@ def _window_table(namespace: NamespaceBill, currency: str) -> list[str]:
             lines += [f"  {window.window}", " " * 27 + row]
         else:
             lines.append(f"  {window.window:<25}{row}")
-    return lines
-
-
-def _hint_lines(lane: Lane, namespace: NamespaceBill, bill: Bill) -> list[str]:
-    """Return the first hints of a namespace as a list."""
-    lines = []
-    for hint in lane.hints[:MOST_HINTS]:
-        lines += _point(hint_sentence(hint, namespace, bill))
-    if len(lane.hints) > MOST_HINTS:
-        lines.append(f"    and {fmt.counted(len(lane.hints) - MOST_HINTS, 'more hint')}")
     return lines
 
 

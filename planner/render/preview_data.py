@@ -177,10 +177,13 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
     window = occurrence.window
     start, end = (f"{instant:{INSTANT}}" for instant in (occurrence.start, occurrence.end))
     digest = hashlib.sha256(f"{window.key}@{start}/{end}".encode()).hexdigest()[:32]
-    parts = [
-        window.description,
-        *occurrence.notes,
-        *_requests(occurrence),
+    parts = [window.description, *occurrence.notes]
+    if window.tru:
+        parts.append(f"Requested at {fmt.moment(occurrence.requests_tru, window.tz)}.")
+    for fleet in window.fleets:
+        when = fmt.moment(occurrence.start - fleet.lead, window.tz)
+        parts.append(f"{fleet.name} workers requested at {when}.")
+    parts += [
         f"Owner: {window.owner}" if window.owner else "",
         f"From {window.place.file}" if window.place.file else "",
     ]
@@ -194,16 +197,6 @@ def _event(occurrence: Occurrence) -> Iterator[str]:
     yield _categories(window.namespace, window.name)
     yield "TRANSP:TRANSPARENT"
     yield "END:VEVENT"
-
-
-def _requests(occurrence: Occurrence) -> Iterator[str]:
-    """Yield when its TRU, and the workers of each fleet, are requested."""
-    window = occurrence.window
-    if window.tru:
-        yield f"Requested at {fmt.moment(occurrence.requests_tru, window.tz)}."
-    for fleet in window.fleets:
-        when = fmt.moment(occurrence.start - fleet.lead, window.tz)
-        yield f"{fleet.name} workers requested at {when}."
 
 
 @lru_cache(maxsize=4096)

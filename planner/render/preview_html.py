@@ -81,7 +81,20 @@ def preview_html(shown: Preview, now: datetime) -> str:
             drawings=[draw(lane, shown.horizon, now) for lane in shown.lanes],
             clock_changes=list(_clock_changes(shown)),
             has_windows=any(lane.calendar.windows for lane in shown.lanes),
-            months=list(_months(shown)),
+            months=[
+                *(
+                    (
+                        f"{line.month:%Y-%m}",
+                        fmt.hours(line.usage.boosted),
+                        f"{line.usage.billed_hours:,}",
+                        fmt.actions(line.usage.actions),
+                        fmt.peak(line.usage.peak),
+                        fmt.money(line.price),
+                    )
+                    for line in bill.lines
+                ),
+                *((label, "", "", "", "", amount) for label, amount in fmt.sums_of(bill)),
+            ],
             window_rows=list(_window_rows(shown)),
             terms=(*ASSUMPTIONS, *fmt.price_terms(bill.prices)),
             total=sum(len(lane.occurrences) for lane in shown.lanes),
@@ -109,20 +122,6 @@ def _clock_changes(shown: Preview) -> Iterator[str]:
             texts += map(affected_run, item.affected)
     for (_, head), texts in sorted(affected.items()):
         yield "; ".join((head, *texts))
-
-
-def _months(shown: Preview) -> Iterator[tuple[str, ...]]:
-    for line in shown.bill.lines:
-        yield (
-            f"{line.month:%Y-%m}",
-            fmt.hours(line.usage.boosted),
-            f"{line.usage.billed_hours:,}",
-            fmt.actions(line.usage.actions),
-            fmt.peak(line.usage.peak),
-            fmt.money(line.price),
-        )
-    for label, amount in fmt.sums_of(shown.bill):
-        yield (label, "", "", "", "", amount)
 
 
 def _window_rows(shown: Preview) -> Iterator[tuple[object, list[tuple[str, ...]]]]:
@@ -197,8 +196,20 @@ def preview_svg(shown: Preview) -> str:
     lanes: list[_PlacedLane] = []
     y: float = 2 * EDGE + LINE
     for lane in shown.lanes:
-        lanes.append(_placed(draw(lane, shown.horizon), y))
-        y = lanes[-1].bottom
+        drawing = draw(lane, shown.horizon)
+        title = y + 2 * LINE
+        top = title + LINE / 2 + AXIS
+        y = top + LEVEL + LINE / 2
+        rows = []
+        for row in drawing.rows:
+            names = textwrap.wrap(f"{row.name}, {row.demand}", LETTERS)
+            rows.append((y, names, row))
+            y += LINE * len(names) + 6
+        line = " ".join(
+            f"{LEFT + at * width:.2f},{top + LEVEL - 2 - height * (LEVEL - 6):.2f}"
+            for at, height in drawing.line
+        )
+        lanes.append(_PlacedLane(drawing, title, title + LINE * 1.5, top, y, line, tuple(rows)))
     return (
         templates()
         .get_template("picture.svg")
@@ -215,23 +226,6 @@ def preview_svg(shown: Preview) -> str:
             level=LEVEL,
         )
     )
-
-
-def _placed(drawing: Drawing, y: float) -> _PlacedLane:
-    """Return *drawing* placed from *y* on."""
-    title = y + 2 * LINE
-    top = title + LINE / 2 + AXIS
-    y = top + LEVEL + LINE / 2
-    rows = []
-    for row in drawing.rows:
-        names = textwrap.wrap(f"{row.name}, {row.demand}", LETTERS)
-        rows.append((y, names, row))
-        y += LINE * len(names) + 6
-    line = " ".join(
-        f"{LEFT + at * drawing.width:.2f},{top + LEVEL - 2 - height * (LEVEL - 6):.2f}"
-        for at, height in drawing.line
-    )
-    return _PlacedLane(drawing, title, title + LINE * 1.5, top, y, line, tuple(rows))
 
 
 # The drawing: a namespace as values without markup -----------------------------------
@@ -404,10 +398,7 @@ def draw(
             Shape(left, right, fmt.reason_of_steps(steps, tz))
             for left, right, steps in pieces(lane.steps, horizon, least)
         ),
-        rows=(
-            *_window_bars(lane, horizon, least, describe),
-            *(_fleet_row(steps, horizon, tz, least) for steps in lane.fleets),
-        ),
+        rows=tuple(_drawn_rows(lane, horizon, least, describe)),
         peak=lane.peak,
         levels=tuple(levels(lane.steps, peak)),
         ground=fmt.ground(lane.calendar.baseline),
@@ -426,8 +417,9 @@ def _clock_marks(lane: Lane, horizon: Horizon) -> Iterator[Mark]:
             yield Mark(fraction(item.change.at, horizon), "clock", text)
 
 
-def _window_bars(lane: Lane, horizon: Horizon, least: float, describe: Describe) -> Iterator[Row]:
-    """Yield the row of each window."""
+def _drawn_rows(lane: Lane, horizon: Horizon, least: float, describe: Describe) -> Iterator[Row]:
+    """Yield the row of each window, and of each fleet, drawn where windows need workers of it."""
+    tz = ZoneInfo(lane.calendar.timezone)
     for window, occurrences in lane.open:
         yield Row(
             window.name,
@@ -438,19 +430,16 @@ def _window_bars(lane: Lane, horizon: Horizon, least: float, describe: Describe)
                 for left, right, found in bars(occurrences, horizon, least)
             ),
         )
-
-
-def _fleet_row(steps: Sequence[FleetStep], horizon: Horizon, tz: ZoneInfo, least: float) -> Row:
-    """Return the row of a fleet, drawn where windows need workers of it."""
-    return Row(
-        steps[0].fleet.name,
-        fmt.fleet(steps[0].fleet),
-        "bar fleet",
-        tuple(
-            Shape(left, right, fmt.reason_of_fleet(own, tz))
-            for left, right, own in pieces(steps, horizon, least)
-        ),
-    )
+    for steps in lane.fleets:
+        yield Row(
+            steps[0].fleet.name,
+            fmt.fleet(steps[0].fleet),
+            "bar fleet",
+            tuple(
+                Shape(left, right, fmt.reason_of_fleet(own, tz))
+                for left, right, own in pieces(steps, horizon, least)
+            ),
+        )
 
 
 # Positions -----------------------------------------------------------------------------------
@@ -608,36 +597,22 @@ def ticks(horizon: Horizon, tz: ZoneInfo, width: float) -> list[Tick]:
 
     *width* is the least width of the axis in pixels.
     """
+    days = (horizon.end - horizon.start) / DAY
+    step = timedelta(hours=3) if days <= 3 else DAY
+    form = "%a %H:%M" if days <= 3 else "%a %d %b" if days <= MOST_DAYS else "%b %Y"
     found: list[Tick] = []
     free = 0.0
-    for wall, label in _labelled(horizon, tz):
-        at = fraction(to_instant(wall, tz), horizon)
+    wall = datetime.combine(to_wall(horizon.start, tz).date(), time()) - step
+    while (instant := to_instant(wall := wall + step, tz)) < horizon.end:
+        if instant < horizon.start or (days > MOST_DAYS and wall.day != 1):
+            continue
+        # A line a day for weeks has a label each Monday.
+        is_labelled = not 16 < days <= MOST_DAYS or wall.weekday() == 0
+        label = f"{wall:{form}}" if is_labelled else ""
+        at = fraction(instant, horizon)
         room = (len(label) * LETTER + 6) / width
         fits = label and at >= free and at + room <= 1
         found.append(Tick(at, label if fits else ""))
         if fits:
             free = at + room
     return found
-
-
-def _labelled(horizon: Horizon, tz: ZoneInfo) -> Iterator[tuple[datetime, str]]:
-    """Yield the wall times of an axis inside *horizon*, with their labels."""
-    days = (horizon.end - horizon.start) / DAY
-    step = timedelta(hours=3) if days <= 3 else DAY
-    label, shown = _labelling(days)
-    wall = datetime.combine(to_wall(horizon.start, tz).date(), time())
-    while (instant := to_instant(wall, tz)) < horizon.end:
-        if instant >= horizon.start and (days <= MOST_DAYS or wall.day == 1):
-            yield wall, f"{wall:{label}}" if shown(wall) else ""
-        wall += step
-
-
-def _labelling(days: float) -> tuple[str, Callable[[datetime], bool]]:
-    """Return the format of labels on an axis of *days*, and which times have one."""
-    if days <= 3:
-        return "%a %H:%M", lambda wall: True
-    if days <= 16:
-        return "%a %d %b", lambda wall: True
-    if days <= MOST_DAYS:
-        return "%a %d %b", lambda wall: wall.weekday() == 0
-    return "%b %Y", lambda wall: wall.day == 1

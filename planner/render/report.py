@@ -17,7 +17,6 @@ from planner.evidence.report import (
     OccurrenceReport,
     PaidHour,
     Report,
-    SeenInForce,
     Verdict,
     verdicts,
 )
@@ -73,7 +72,17 @@ def report_text(report: Report) -> str:
     lines = [*_wrapped(heading(report)), *(part for one in looked_at(report) for part in one)]
     for one in report.occurrences:
         lines += ["", *_occurrence_lines(one, report.prices.currency)]
-    lines += ["", *_outside_lines(report)]
+    lines.append("")
+    found = [(one.namespace, each) for one in report.namespaces for each in one.episodes]
+    if found:
+        lines.append("Throttled outside of any window:")
+        for name, episode in found[:MOST_EPISODES]:
+            lines += _wrapped(f"  {name}: {episode_sentence(episode)}", 4)
+        if len(found) > MOST_EPISODES:
+            lines.append(f"  and {len(found) - MOST_EPISODES:,} more; --format json has all")
+    for each in report.namespaces:
+        text = f"Outside of windows, {each.namespace}: {outside_sentence(each)}."
+        lines += _wrapped(text, 2)
     if any(namespace.hours for namespace in report.namespaces):
         lines += ["", "Paid for boosts, each calendar hour (UTC) once for a namespace:"]
         for namespace in report.namespaces:
@@ -163,19 +172,19 @@ def in_force_sentences(one: OccurrenceReport) -> Iterator[str]:
         yield f"{fmt.clock(boost.since, boost.begins)} to {until}{granted}, by its keeper's record"
     elif one.is_recorded:
         yield "never, by its keeper's record"
-    if seen:
-        yield f"{_seen_span(seen, boost.begins)}, by the metrics"
-
-
-def _seen_span(seen: SeenInForce, of: datetime) -> str:
+    if not seen:
+        return
     if not seen.coverage.seen:
-        return f"unknown, {seen.coverage}"
-    if seen.since is None:
-        return f"never ({seen.coverage})"
-    until = f"{fmt.clock(seen.until, of, '%H:%M')}" if seen.until else "an unknown time"
-    short = f", {fmt.counted(seen.short, 'minute')} of the window short of it" if seen.short else ""
-    part = "" if seen.coverage.is_whole else f" ({seen.coverage})"
-    return f"{fmt.clock(seen.since, of, '%H:%M')} to {until}{short}{part}"
+        span = f"unknown, {seen.coverage}"
+    elif seen.since is None:
+        span = f"never ({seen.coverage})"
+    else:
+        since = fmt.clock(seen.since, boost.begins, MINUTES)
+        until = fmt.clock(seen.until, boost.begins, MINUTES) if seen.until else "an unknown time"
+        short = f", {fmt.counted(seen.short, 'minute')} of the window short of it"
+        part = "" if seen.coverage.is_whole else f" ({seen.coverage})"
+        span = f"{since} to {until}{short if seen.short else ''}{part}"
+    yield f"{span}, by the metrics"
 
 
 def on_demand_sentence(aps: Verdict) -> str:
@@ -220,19 +229,6 @@ def _exact_end(one: OccurrenceReport) -> str:
     if any(hour.hour == end for hour in one.hours):
         return f"; the hour after its end at {end:%H:%M} sharp is among them: end 5 min earlier"
     return f"; it ends at {end:%H:%M} sharp: a revert that is slow bills one more hour"
-
-
-def _outside_lines(report: Report) -> Iterator[str]:
-    """Yield what was throttled outside of any window, and how much of that time was seen."""
-    found = [(one.namespace, each) for one in report.namespaces for each in one.episodes]
-    if found:
-        yield "Throttled outside of any window:"
-        for namespace, episode in found[:MOST_EPISODES]:
-            yield from _wrapped(f"  {namespace}: {episode_sentence(episode)}", 4)
-        if len(found) > MOST_EPISODES:
-            yield f"  and {len(found) - MOST_EPISODES:,} more; --format json has all"
-    for one in report.namespaces:
-        yield from _wrapped(f"Outside of windows, {one.namespace}: {outside_sentence(one)}.", 2)
 
 
 def outside_sentence(one: NamespaceReport) -> str:

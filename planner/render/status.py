@@ -17,8 +17,6 @@ from planner.render.plan import painted
 from workflows.contract import Capacity, WatchdogReport, format_age, format_duration, format_instant
 from workflows.contract.findings import (
     STATES,
-    BoostVerdict,
-    Finding,
     NamespaceState,
     NamespaceStatus,
     Pollers,
@@ -90,7 +88,11 @@ def status_text(
         report: The latest report of the watchdog.
         colours: Whether to paint the states.
     """
-    above = _of_workers(pollers, now, colours) if pollers else []
+    above = []
+    if pollers and not pollers.count:
+        text = no_worker_text(pollers, now)
+        text = f"{text[0].upper()}{text[1:]}. `planner worker` starts one."
+        above = [painted(line, "!", colours) for line in textwrap.wrap(text, WIDTH)]
     if not above and (stopped := watchdog_text(report, now)):
         above = [painted(f"{stopped[0].upper()}{stopped[1:]}.", "!", colours)]
     if not statuses:
@@ -100,7 +102,9 @@ def status_text(
     lines = [*above, _line(HEADINGS, widths)]
     for one in statuses:
         line = _line(_row(one, now), widths)
-        lines.append(_painted_state(line, one, widths[0]) if colours else line)
+        start, end = widths[0] + 2, widths[0] + 2 + len(one.state)
+        state = painted(line[start:end], MARKS.get(one.state, "!"), colours)
+        lines.append(f"{line[:start]}{state}{line[end:]}")
         lines += [wrapped for text in _texts(one) for wrapped in _wrapped(text)]
     return "\n".join(lines)
 
@@ -167,26 +171,9 @@ def by_urgency(statuses: Sequence[NamespaceStatus]) -> list[NamespaceStatus]:
     return sorted(statuses, key=lambda one: (-STATES.index(one.state), one.namespace))
 
 
-def _of_workers(pollers: Pollers, now: datetime, colours: bool) -> list[str]:
-    """Return the line that says that no worker runs, if so."""
-    if pollers.count:
-        return []
-    text = no_worker_text(pollers, now)
-    lines = textwrap.wrap(f"{text[0].upper()}{text[1:]}. `planner worker` starts one.", WIDTH)
-    return [painted(line, "!", colours) for line in lines]
-
-
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     pairs = zip(cells, widths, strict=True)
     return "  ".join(cell.ljust(width) for cell, width in pairs).rstrip()
-
-
-def _painted_state(line: str, one: NamespaceStatus, name_width: int) -> str:
-    """Return *line* with its state in colour."""
-    start = name_width + 2
-    end = start + len(one.state)
-    state = painted(line[start:end], MARKS.get(one.state, "!"), True)
-    return f"{line[:start]}{state}{line[end:]}"
 
 
 def _row(one: NamespaceStatus, now: datetime) -> tuple[str, ...]:
@@ -223,23 +210,18 @@ def _texts(one: NamespaceStatus) -> list[str]:
         f"{f': {lease.reason}' if lease.reason else ''}"
         for lease in one.skipped
     ]
-    findings = [
-        text
-        for finding in one.findings
-        if finding.state != "no worker"
-        for text in _finding_texts(finding)
-    ]
+    findings: list[str] = []
+    for finding in one.findings:
+        if finding.state == "no worker":
+            continue
+        first, *others = finding.text.splitlines() or [""]
+        head = first if finding.state == "ok" else f"{finding.state}: {first}"
+        mended = [f"`{finding.command}` mends it"] if finding.command else []
+        if mended and not others and len(INDENT + head + mended[0]) + 2 <= WIDTH:
+            findings.append(f"{head}; {mended[0]}")
+        else:
+            findings += [head, *others, *mended]
     return [*findings, *boosts, *coming]
-
-
-def _finding_texts(finding: Finding) -> list[str]:
-    """Return a finding as lines: the state that it makes, what is so, and what mends it."""
-    first, *others = finding.text.splitlines() or [""]
-    head = first if finding.state == "ok" else f"{finding.state}: {first}"
-    mended = [f"`{finding.command}` mends it"] if finding.command else []
-    if mended and not others and len(INDENT + head + mended[0]) + 2 <= WIDTH:
-        return [f"{head}; {mended[0]}"]
-    return [head, *others, *mended]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -341,22 +323,17 @@ def history_text(history: History, namespace: str = "") -> str:
         history: What came of the boosts.
         namespace: The one that was named; empty for all.
     """
-    lines = [*_heading(history, namespace), ""]
+    start, end = history.horizon.start, history.horizon.end
+    where = f" of {namespace}" if namespace else ""
+    count = fmt.counted(len(history.boosts), "boost") if history.boosts else "No boost was found"
+    head = f"{count}{where}, {fmt.minute(start)} to {fmt.minute(end)} (UTC)."
+    lines = [part for line in (head, *reach_lines(history)) for part in textwrap.wrap(line, WIDTH)]
+    lines.append("")
     for boost in history.boosts:
         lines += _boost_lines(boost, history.billed.currency)
     if history.boosts:
         lines += ["", *_totals(history)]
     return "\n".join(line.rstrip() for line in lines).rstrip()
-
-
-def _heading(history: History, namespace: str) -> list[str]:
-    """Return how many boosts there are, what was looked at, and how far back it reaches."""
-    start, end = history.horizon.start, history.horizon.end
-    span = f"{fmt.minute(start)} to {fmt.minute(end)}"
-    where = f" of {namespace}" if namespace else ""
-    count = fmt.counted(len(history.boosts), "boost") if history.boosts else "No boost was found"
-    lines = [f"{count}{where}, {span} (UTC)."]
-    return [part for line in [*lines, *reach_lines(history)] for part in textwrap.wrap(line, WIDTH)]
 
 
 def reach_lines(history: History) -> list[str]:
@@ -395,21 +372,22 @@ def _boost_lines(boost: BoostHistory, currency: str) -> list[str]:
         until = fmt.clock(boost.until, boost.begins) if boost.until else "now, or unknown"
         granted = f", {boost.granted}" if boost.granted else ""
         lines.append(f"    in force  {fmt.clock(boost.since, boost.begins)} to {until}{granted}")
-    lines += _notes(boost)
+    if boost.why:
+        lines.append(f"    why       {boost.why}")
+    for start, end in boost.lacking:
+        lines.append(f"    lacking   {_span(start, end, boost.begins)}")
+    for one in boost.changes:
+        at = fmt.clock(one.at, boost.begins)
+        lines.append(f"    changed   by others to {one.capacity}, {at}")
     hours = f"{boost.billed_hours} h, foreseen {boost.foreseen_hours} h"
     price = f"{fmt.money(boost.price, currency)} alone"
     if boost.tru is not None:
         lines.append(f"    billed    {hours}; {price}")
-    if boost.verdict:
-        lines.append(f"    usage     {_usage(boost.verdict)}")
+    if verdict := boost.verdict:
+        paid = fmt.counted(verdict.paid_hours, "paid hour")
+        unused = f"; {verdict.unused_hours} of {paid} unused" if verdict.paid_hours else ""
+        lines.append(f"    usage     {verdict.text}{unused}")
     return [part for line in lines for part in _folded(line, " " * 14)]
-
-
-def _usage(verdict: BoostVerdict) -> str:
-    """Return what usage shows: the limits, and of its paid hours those known to be unused."""
-    paid = fmt.counted(verdict.paid_hours, "paid hour")
-    unused = f"; {verdict.unused_hours} of {paid} unused" if verdict.paid_hours else ""
-    return f"{verdict.text}{unused}"
 
 
 def _folded(line: str, indent: str) -> list[str]:
@@ -417,16 +395,6 @@ def _folded(line: str, indent: str) -> list[str]:
     if len(line) <= WIDTH and line.isprintable():  # most are, and wrapping takes its time
         return [line]
     return textwrap.wrap(line, WIDTH, subsequent_indent=indent)
-
-
-def _notes(boost: BoostHistory) -> Iterable[str]:
-    """Yield what else there is to say of *boost*."""
-    if boost.why:
-        yield f"    why       {boost.why}"
-    for start, end in boost.lacking:
-        yield f"    lacking   {_span(start, end, boost.begins)}"
-    for one in boost.changes:
-        yield f"    changed   by others to {one.capacity}, {fmt.clock(one.at, boost.begins)}"
 
 
 def _totals(history: History) -> list[str]:
@@ -517,13 +485,12 @@ def history_csv(history: History) -> str:
             "currency": history.billed.currency,
             "workers": " ".join(f"{name}={n}" for name, n in sorted(value["workers"].items())),
         }
-        writer.writerow({name: _cell(one) for name, one in value.items()})
+        for name, one in value.items():
+            # A spreadsheet must not take a person's words for a formula.
+            if isinstance(one, str) and one[:1] in ("=", "+", "-", "@"):
+                value[name] = f"'{one}"
+        writer.writerow(value)
     return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Return *value* as a cell; a spreadsheet must not take a person's words for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
 def _boost_value(boost: BoostHistory) -> dict[str, Any]:
