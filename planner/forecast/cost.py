@@ -147,7 +147,17 @@ class Bill:
         for namespace in self.namespaces:
             for line in namespace.lines:
                 by_month[line.month].append(line)
-        return tuple(_add_up(month, lines) for month, lines in sorted(by_month.items()))
+        found = []
+        for month, lines in sorted(by_month.items()):
+            usages = [line.usage for line in lines]
+            total = Usage(
+                sum((usage.boosted for usage in usages), timedelta()),
+                sum(usage.billed_hours for usage in usages),
+                sum(usage.actions for usage in usages),
+                max((usage.peak for usage in usages if usage.peak is not None), default=None),
+            )
+            found.append(MonthlyCost(month, total, sum(line.price for line in lines)))
+        return tuple(found)
 
     @property
     def price(self) -> float:
@@ -183,18 +193,6 @@ class Bill:
             plan_charge(price, month, self.prices.plan)
             for price, month in zip(actions, months, strict=True)
         )
-
-
-def _add_up(month: date, lines: Sequence[MonthlyCost]) -> MonthlyCost:
-    """Return the sum of the *lines* of several namespaces."""
-    usages = [line.usage for line in lines]
-    total = Usage(
-        sum((usage.boosted for usage in usages), timedelta()),
-        sum(usage.billed_hours for usage in usages),
-        sum(usage.actions for usage in usages),
-        max((usage.peak for usage in usages if usage.peak is not None), default=None),
-    )
-    return MonthlyCost(month, total, sum(line.price for line in lines))
 
 
 class BilledInterval(NamedTuple):
@@ -249,7 +247,23 @@ def compute_bill(calendars: Iterable[NamespaceCalendar], horizon: Horizon, price
     of the windows exceeds the namespace wherever they share an hour.
     """
     months = tuple(months_of(horizon))
-    return _priced([_usage(calendar, horizon, months) for calendar in calendars], horizon, prices)
+    first, last = ticks(horizon.start), ticks(horizon.end)
+    usages = []
+    for calendar in calendars:
+        occurrences = occurrences_in(calendar.raising, horizon, "requested")
+        intervals = billed_intervals(occurrences)
+        by_window: dict[str, list[BilledInterval]] = defaultdict(list)
+        for occurrence, interval in zip(occurrences, intervals, strict=True):
+            by_window[occurrence.window.name].append(interval)
+        usages.append(
+            _NamespaceUsage(
+                calendar,
+                monthly_usage(calendar, intervals, months),
+                {name: monthly_usage(calendar, own, months) for name, own in by_window.items()},
+                {name: aligned_hours(own, first, last) for name, own in by_window.items()},
+            )
+        )
+    return _priced(usages, horizon, prices)
 
 
 def compare_bills(
@@ -275,24 +289,6 @@ def compare_bills(
             else _NamespaceUsage(will[0], monthly_usage(*will, months), {}, {})
         )
     return _priced(before, horizon, prices), _priced(after, horizon, prices)
-
-
-def _usage(
-    calendar: NamespaceCalendar, horizon: Horizon, months: Sequence[Horizon]
-) -> _NamespaceUsage:
-    """Return the usage of a namespace, and of each of its windows alone, by month."""
-    occurrences = occurrences_in(calendar.raising, horizon, "requested")
-    intervals = billed_intervals(occurrences)
-    by_window: dict[str, list[BilledInterval]] = defaultdict(list)
-    for occurrence, interval in zip(occurrences, intervals, strict=True):
-        by_window[occurrence.window.name].append(interval)
-    first, last = ticks(horizon.start), ticks(horizon.end)
-    return _NamespaceUsage(
-        calendar,
-        monthly_usage(calendar, intervals, months),
-        {name: monthly_usage(calendar, own, months) for name, own in by_window.items()},
-        {name: aligned_hours(own, first, last) for name, own in by_window.items()},
-    )
 
 
 def _priced(usages: Sequence[_NamespaceUsage], horizon: Horizon, prices: Prices) -> Bill:
@@ -488,24 +484,15 @@ def hourly_tru(
     """
     hours: dict[int, float] = {}
     target, baseline = target_lookup(calendar), baseline_of(calendar)
-    for begin, end, requested in chain(
-        _single(intervals, first, last), _combined(intervals, first, last, baseline)
-    ):
+    clipped = ((max(each.fires, first), min(each.end, last), each.tru) for each in intervals)
+    # The demand is at least that of each interval by itself.
+    single = (each for each in clipped if each[0] < each[1])
+    for begin, end, requested in chain(single, _combined(intervals, first, last, baseline)):
         tru = target(requested).capacity.tru or 0
         for hour in range(begin // HOUR_TICKS, -(-end // HOUR_TICKS)):
             if hours.get(hour, -1) < tru:
                 hours[hour] = tru
     return dict(sorted(hours.items()))
-
-
-def _single(
-    intervals: Iterable[BilledInterval], first: int, last: int
-) -> Iterator[tuple[int, int, int]]:
-    """Yield begin, end and TRU of each interval by itself: the demand is at least that."""
-    for fires, _, end, tru, _ in intervals:
-        begin, until = max(fires, first), min(end, last)
-        if begin < until:
-            yield begin, until, tru
 
 
 def _combined(

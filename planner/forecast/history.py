@@ -371,7 +371,11 @@ class _Namespace:
         """Return what came of *lease*; *boosts* are the runs of its boost, the latest last."""
         has = [one for one in lease.held if one.capacity is not None]
         since = has[0].at if has else None
-        until = self._until(lease) if has else None
+        until = lease.ended_at if has else None
+        if until and not lease.shared:
+            # What it had goes down at the next change; without one, nobody knows when.
+            place = bisect_left(self.starts, until)
+            until = self.starts[place] if place < len(self.starts) else None
         outcome, why = self._outcome(lease, has, boosts)
         capped = next((one for one in has if one.capped), None)
         around = lease.granted_at or lease.start, until or lease.ended_at or self.now
@@ -418,13 +422,6 @@ class _Namespace:
         is_late = lease.by == "schedule" and has[0].at - lease.start >= timedelta(seconds=1)
         return ("late" if is_late else "held"), ""
 
-    def _until(self, lease: LeaseRecord) -> datetime | None:
-        """Return when what *lease* had went down; None where it hasn't yet, or nobody knows."""
-        if lease.ended_at is None or lease.shared:
-            return lease.ended_at
-        place = bisect_left(self.starts, lease.ended_at)
-        return self.starts[place] if place < len(self.starts) else None
-
     def _of_boost(self, boosts: Sequence[ListedBoost]) -> BoostHistory:
         """Return what is known of a boost that has no lease on record, by its runs."""
         last = boosts[-1]
@@ -434,7 +431,11 @@ class _Namespace:
         window = (_instant(missed.start), _instant(missed.end)) if missed else (None, None)
         if lease:
             window = lease.start, lease.until
-        outcome, why = _without_lease(last, missed)
+        words = f"its boost ended as {last.status.lower().replace('_', ' ')}"
+        ended: tuple[Outcome, str] = ("unknown", words)
+        outcome, why = _WITHOUT_LEASE.get(last.status, ended)
+        if missed:
+            outcome, why = "missed", missed.reason
         return BoostHistory(
             namespace=self.name,
             window=last.window,
@@ -517,6 +518,14 @@ def planned_boosts(
     return found
 
 
+_WITHOUT_LEASE: Mapping[str, tuple[Outcome, str]] = {
+    "RUNNING": ("uncovered", "its boost has no lease yet"),
+    "CANCELED": ("released", "its boost was cancelled"),
+    "COMPLETED": ("unknown", "its boost ended, and no keeper's record has its lease"),
+}
+"""What came of a boost without a lease on record, by the status of its workflow."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Alone:
     """What one interval of a namespace is billed beyond the baseline, as if it were alone."""
@@ -533,17 +542,13 @@ class _Alone:
         end = min(interval.end, ticks(self.horizon.end))
         demand = interval.tru, interval.combine
         if demand not in self.hourly:
-            self.hourly[demand] = self._of_an_hour(interval)
+            hour = interval._replace(fires=0, start=0, end=HOUR_TICKS)
+            (tru,) = hourly_tru(self.calendar, [hour], 0, HOUR_TICKS).values()
+            least = minimum_actions(baseline_of(self.calendar))
+            self.hourly[demand] = max(0, minimum_actions(Capacity(tru)) - least)
         each = self.hourly[demand]
         hours = len(range(begin // HOUR_TICKS, -(-end // HOUR_TICKS))) if begin < end else 0
         return (hours, hours * each) if each else (0, 0)
-
-    def _of_an_hour(self, interval: BilledInterval) -> int:
-        """Return the Actions that each hour of *interval* is billed."""
-        hour = interval._replace(fires=0, start=0, end=HOUR_TICKS)
-        (tru,) = hourly_tru(self.calendar, [hour], 0, HOUR_TICKS).values()
-        least = minimum_actions(baseline_of(self.calendar))
-        return max(0, minimum_actions(Capacity(tru)) - least)
 
 
 def _foreseen(boost: BoostHistory) -> BilledInterval | None:
@@ -602,18 +607,6 @@ def _lacking(lease: LeaseRecord, end: datetime) -> Iterable[tuple[datetime, date
         had = had or one.capacity is not None
         if had and one.capacity is None and one.at < following.at:
             yield one.at, following.at
-
-
-def _without_lease(boost: ListedBoost, missed: MissedBoost | None) -> tuple[Outcome, str]:
-    if missed:
-        return "missed", missed.reason
-    if boost.status == "RUNNING":
-        return "uncovered", "its boost has no lease yet"
-    if boost.status == "CANCELED":
-        return "released", "its boost was cancelled"
-    if boost.status == "COMPLETED":
-        return "unknown", "its boost ended, and no keeper's record has its lease"
-    return "unknown", f"its boost ended as {boost.status.lower().replace('_', ' ')}"
 
 
 def _size(capacity: Capacity) -> float:

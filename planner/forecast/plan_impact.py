@@ -277,30 +277,20 @@ def _sides(
             for side in (before, after):
                 side[schedule.request.namespace].add(schedule, expanded)
     for change in changes.values():
-        live = _own_live_side(change, plan.project)
+        live = None  # the project's own
+        if change.live and change.live.project == plan.project:
+            live = change.live.schedule or change.desired
+            live = live and replace(live, paused=change.live.paused)
         if live:
-            before[change.namespace].add(live, _before(change, live, expander))
+            started = {boost.start for boost in change.running}
+            coming = [] if live.paused else [expander.expand(live).without(started)]
+            before[change.namespace].add(live, [*coming, *_running(change, live)])
         if known := change.desired or live:
             after[change.namespace].add(known, _after(change, live, expander, now))
     return [
         (_side(name, before[name], after[name]), _side(name, after[name], before[name]))
         for name in sorted({*before, *after})
     ]
-
-
-def _own_live_side(change: Change, project: str) -> Schedule | None:
-    """Return the live schedule of *change* if *project* owns it."""
-    if change.live is None or change.live.project != project:
-        return None
-    live = change.live.schedule or change.desired
-    return replace(live, paused=change.live.paused) if live else None
-
-
-def _before(change: Change, live: Schedule, expander: ScheduleExpander) -> list[ExpandedSchedule]:
-    """Return the occurrences of the *live* schedule, running boosts as they are."""
-    started = {boost.start for boost in change.running}
-    expanded = [] if live.paused else [expander.expand(live).without(started)]
-    return [*expanded, *_running(change, live)]
 
 
 def _after(
@@ -435,25 +425,23 @@ class ScheduleExpander:
             TooManyOccurrences: All schedules expanded so far have more than `MOST_RUNS`.
         """
         times = _Times.of(schedule)
+        ahead = timedelta(seconds=schedule.request.ahead_seconds)
         if times not in self._known:
-            self._known[times] = list(self._intervals(schedule))
+            request, horizon = schedule.request, self._horizon
+            usual = timedelta(seconds=request.ttl_seconds)
+            longest = max(usual, min(schedule.catchup_window, FURTHEST_BACK), LONGEST_NIGHT)
+            reach = Horizon(horizon.start - longest - ahead, horizon.end)
+            spans = (occurrence_of(request, nominal) for nominal in firings_in(schedule, reach))
+            self._known[times] = [
+                _Interval.of(start, end)
+                for start, end in spans
+                if end > max(start, horizon.start)  # an unreadable request lasts no time
+            ]
         intervals = self._known[times]
         self._count += len(intervals)
         if self._count > MOST_RUNS:
             raise TooManyOccurrences
-        ahead = timedelta(seconds=schedule.request.ahead_seconds)
         return ExpandedSchedule(_window_of(schedule), intervals, ahead)
-
-    def _intervals(self, schedule: Schedule) -> Iterator[_Interval]:
-        request, horizon = schedule.request, self._horizon
-        usual = timedelta(seconds=request.ttl_seconds)
-        longest = max(usual, min(schedule.catchup_window, FURTHEST_BACK), LONGEST_NIGHT)
-        ahead = timedelta(seconds=request.ahead_seconds)
-        reach = Horizon(horizon.start - longest - ahead, horizon.end)
-        for nominal in firings_in(schedule, reach):
-            start, end = occurrence_of(request, nominal)
-            if end > max(start, horizon.start):  # an unreadable request lasts no time
-                yield _Interval.of(start, end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,13 +204,14 @@ def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Cos
     windows = tuple(dict.fromkeys(name for names in by_windows for name in names))
     sizes = {finding.minutes for finding in findings}
     lead = min(finding.lead for finding in findings)
+    lead_minutes = lead // timedelta(minutes=1)
     sentences = _SENTENCES if len(by_windows) == 1 else _OF_MANY
     message = sentences[first.kind].format(
         first=first.windows[0],
         last=first.windows[-1],
         names=_listed(windows),
         size=f"{max(sizes)} min" if len(sizes) == 1 else f"up to {max(sizes)} min",
-        or_lead=f", or make lead and jitter {_minutes_down(lead)} min in all" if lead else "",
+        or_lead=f", or make lead and jitter {lead_minutes} min in all" if lead else "",
         at=_clock(first.at, first.tz),
         mark=_clock(floor_hour(first.at), first.tz),
         free=_clock(ceil_hour(first.at) - timedelta(minutes=1), first.tz),
@@ -228,11 +229,6 @@ def _listed(windows: Sequence[str]) -> str:
     if len(windows) > MOST_NAMES:
         return first_few(windows, MOST_NAMES)
     return " and ".join(filter(None, (", ".join(windows[:-1]), windows[-1])))
-
-
-def _minutes_down(length: timedelta) -> int:
-    """Return *length* in whole minutes."""
-    return length // timedelta(minutes=1)
 
 
 def _clock(instant: datetime, tz: ZoneInfo) -> str:
@@ -391,9 +387,22 @@ def preview(
         year: What the bill, its hints and the list of clock changes cover.
         warnings: Lints of the calendars.
     """
-    lanes = tuple(_lane(calendar, horizon, year) for calendar in project.namespaces)
+    lanes = []
+    for calendar in project.namespaces:
+        occurrences = tuple(occurrences_in(calendar.windows, horizon, "promised"))
+        lanes.append(
+            Lane(
+                calendar,
+                occurrences,
+                combine_steps(calendar, occurrences, horizon),
+                _clock_changes(calendar, hull(horizon, year)),
+                _holidays(calendar, horizon),
+                cost_hints(calendar, year),
+                tuple(fleet_steps(fleet, occurrences, horizon) for fleet in calendar.fleets),
+            )
+        )
     bill = compute_bill(project.namespaces, year, project.prices)
-    return Preview(project, horizon, year, lanes, bill, tuple(sorted(set(warnings))))
+    return Preview(project, horizon, year, tuple(lanes), bill, tuple(sorted(set(warnings))))
 
 
 def select(project: Project, namespaces: Iterable[str], windows: Iterable[str]) -> Project:
@@ -413,19 +422,6 @@ def select(project: Project, namespaces: Iterable[str], windows: Iterable[str]) 
     return replace(project, namespaces=tuple(kept))
 
 
-def _lane(calendar: NamespaceCalendar, horizon: Horizon, year: Horizon) -> Lane:
-    occurrences = tuple(occurrences_in(calendar.windows, horizon, "promised"))
-    return Lane(
-        calendar,
-        occurrences,
-        combine_steps(calendar, occurrences, horizon),
-        _clock_changes(calendar, hull(horizon, year)),
-        _holidays(calendar, horizon),
-        cost_hints(calendar, year),
-        tuple(fleet_steps(fleet, occurrences, horizon) for fleet in calendar.fleets),
-    )
-
-
 def hull(one: Horizon, other: Horizon) -> Horizon:
     """Return the shortest span that contains both."""
     return Horizon(min(one.start, other.start), max(one.end, other.end))
@@ -437,26 +433,18 @@ def _clock_changes(calendar: NamespaceCalendar, span: Horizon) -> tuple[ZoneChan
     found = []
     for zone in zones:
         mine = [window for window in calendar.windows if window.timezone == zone]
-        found += [
-            ZoneChange(zone, change, _affected(mine, change))
-            for change in clock_changes(zone, span.start, span.end)
-        ]
+        for change in clock_changes(zone, span.start, span.end):
+            # It affects what it moves, by the length of the gap at most, and what is under way.
+            latest = change.high + (change.high - change.low)
+            around = Horizon(change.at - timedelta(hours=3), change.at + timedelta(hours=3))
+            affected = tuple(
+                run
+                for run in occurrences_in(mine, around, "promised")
+                if run.start < change.at < run.end
+                or (run.notes and change.low <= to_wall(run.start, run.window.tz) <= latest)
+            )
+            found.append(ZoneChange(zone, change, affected))
     return tuple(sorted(found, key=lambda item: (item.change.at, item.timezone)))
-
-
-def _affected(windows: Sequence[Window], change: ClockChange) -> tuple[Occurrence, ...]:
-    """Return the occurrences that *change* moves, or that are under way at it.
-
-    A skipped start moves by the length of the gap at most.
-    """
-    latest = change.high + (change.high - change.low)
-    around = Horizon(change.at - timedelta(hours=3), change.at + timedelta(hours=3))
-    return tuple(
-        run
-        for run in occurrences_in(windows, around, "promised")
-        if run.start < change.at < run.end
-        or (run.notes and change.low <= to_wall(run.start, run.window.tz) <= latest)
-    )
 
 
 def _holidays(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[NamedDay, ...]:

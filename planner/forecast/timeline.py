@@ -406,8 +406,10 @@ def _out_of_bounds(
     ceilings = _ceilings(requested, settle)
     times = [since for since, _ in ceilings]
     found = []
-    for record, gone in _lasting(history):
-        held, at = record.capacity, record.at
+    for record, following in zip_longest(history, history[1:]):
+        held, at, gone = record.capacity, record.at, following.at if following else None
+        if gone is not None and gone <= at:
+            continue  # it lasted no time
         if level(held) < level(baseline):
             found.append(f"{format_instant(at)}: {held} in force, below {baseline}")
         first = max(bisect_right(times, at) - 1, 0)
@@ -419,15 +421,6 @@ def _out_of_bounds(
                 found.append(f"{above}: {held} in force, {due} at most was due")
                 break
     return found
-
-
-def _lasting(
-    history: Sequence[CapacityRecord],
-) -> Iterator[tuple[CapacityRecord, datetime | None]]:
-    """Yield each record that lasted with the instant of the next, None for the last one."""
-    for record, following in zip_longest(history, history[1:]):
-        if following is None or following.at > record.at:
-            yield record, following.at if following else None
 
 
 def _ceilings(requested: Iterable[ExpectedStep], settle: timedelta) -> list[tuple[datetime, float]]:
@@ -506,7 +499,11 @@ def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
     horizon = Horizon(at, at + LOOKAHEAD)
     ahead = occurrences_in(calendar.windows, horizon, "requested")
     steps = combine_steps(calendar, ahead, horizon, "requested")
-    now = steps[0]
+    now, fleets = steps[0], []
+    for fleet in calendar.fleets:
+        floor, *later = fleet_steps(fleet, ahead, horizon, "requested")
+        change = next((step for step in later if step.replicas != floor.replicas), None)
+        fleets.append((floor, change))
     active = tuple(each for each in ahead if each.fires <= at < each.end)
     counting = {occurrence.window for occurrence in active}
     return Explanation(
@@ -525,16 +522,8 @@ def explain(calendar: NamespaceCalendar, at: datetime) -> Explanation:
             if window not in counting
         ),
         next((step for step in steps[1:] if step.capacity != now.capacity), None),
-        tuple(_fleet_now(fleet, ahead, horizon) for fleet in calendar.fleets),
+        tuple(fleets),
     )
-
-
-def _fleet_now(
-    fleet: Fleet, ahead: Iterable[Occurrence], horizon: Horizon
-) -> tuple[FleetStep, FleetStep | None]:
-    """Return the first step of *fleet* over *horizon*, and its next change."""
-    now, *later = fleet_steps(fleet, ahead, horizon, "requested")
-    return now, next((step for step in later if step.replicas != now.replicas), None)
 
 
 def fleet_reasons(step: FleetStep) -> tuple[str, ...]:
@@ -635,21 +624,27 @@ def explain_day(window: Window, day: date) -> DayExplanation:
     around = expand(window, Horizon(begin - longest(pattern_of(window)), end))
     runs = tuple(o for o in around if o.start >= begin)
     under_way = tuple(o for o in around if o.start < begin < o.end)
-    found = _candidates_on(window, day)
-    reasons = [*_verdicts(found), *_calendar(window, day, found), *_clock(window, begin, end)]
-    if not runs:
-        reasons.append(_next(window, day, end))
-    return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
-
-
-def _candidates_on(window: Window, day: date) -> list[Candidate]:
-    """Return the starts of *window* that are written for *day* or rolled to it."""
     reach = (ROLL_LIMIT if window.roll != "none" else 1) * _DAY
-    return [
+    found = [
         candidate
         for candidate in candidates(pattern_of(window), day - reach, day + reach)
         if day in (candidate.written.date(), candidate.wall.date())
     ]
+    reasons = [*_verdicts(found), *_calendar(window, day, found)]
+    reasons += [
+        f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
+        f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
+        for change in clock_changes(window.timezone, begin, end)
+    ]
+    if not runs:
+        spans = (Horizon(end, end + look_ahead) for look_ahead in LOOKS_AHEAD)
+        following = next((later for span in spans if (later := expand(window, span))), None)
+        when = f", nor in the {LOOKS_AHEAD[-1].days} days after it"
+        if following:
+            start = to_wall(following[0].start, window.tz)
+            when = f"; the next run starts {start:%a %Y-%m-%d %H:%M}"
+        reasons.append(f"nothing starts on {day:%a %Y-%m-%d}{when}")
+    return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
 
 
 def _verdicts(found: Iterable[Candidate]) -> list[str]:
@@ -674,22 +669,3 @@ def _calendar(window: Window, day: date, found: Iterable[Candidate]) -> list[str
         return []
     why = pattern.business.why_not(day)
     return [f"{day:%a %Y-%m-%d} is {why}"] if why else []
-
-
-def _clock(window: Window, begin: datetime, end: datetime) -> list[str]:
-    """Return the clock changes on the local day from *begin* to *end*, in words."""
-    return [
-        f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
-        f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
-        for change in clock_changes(window.timezone, begin, end)
-    ]
-
-
-def _next(window: Window, day: date, end: datetime) -> str:
-    """Return that nothing starts on *day*, and when the next run starts."""
-    none = f"nothing starts on {day:%a %Y-%m-%d}"
-    for look_ahead in LOOKS_AHEAD:
-        if following := expand(window, Horizon(end, end + look_ahead)):
-            start = to_wall(following[0].start, window.tz)
-            return f"{none}; the next run starts {start:%a %Y-%m-%d %H:%M}"
-    return f"{none}, nor in the {LOOKS_AHEAD[-1].days} days after it"

@@ -368,7 +368,7 @@ _LIMITED = re.compile(r"(?:^|;)\s*(?:UNTIL|COUNT)\s*=", re.IGNORECASE)
 
 
 def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator[Lint]:
-    """Yield the warnings about windows and calendars that end soon after *today*."""
+    """Yield the warnings about windows that end soon after *today*, and days of .ics files."""
     horizon = before_writing(today)
     for window in project.windows:
         ahead = occurrences.get(window.key)
@@ -378,7 +378,18 @@ def endings(project: Project, occurrences: Occurrences, today: date) -> Iterator
         # Only what is about to end is expanded any further.
         if found and not expand(window, Horizon(horizon.end, horizon.end + LOOK_AHEAD)):
             yield found
-    yield from _calendars_low(project, horizon)
+    seen: set[tuple[str, IcsFile]] = set()
+    first, last = (horizon.start - LOOK_BACK).date(), horizon.end.date()
+    for window in project.windows:
+        holidays = window.holidays.calendars if depends_on_holidays(window) else ()
+        for file in (*window.skip.calendars, *holidays):
+            if (window.timezone, file) in seen:
+                continue
+            seen.add((window.timezone, file))
+            end = max(ical.days(file, window.timezone, first, last), default=None)
+            if end and end < (horizon.start + LOW).date():
+                message = f"the days of {file.path} run out on {end}; write those that follow"
+                yield at(window, "horizon-low", message)
 
 
 def _ending(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Lint | None:
@@ -401,22 +412,6 @@ def _ending(window: Window, ahead: Sequence[Occurrence], horizon: Horizon) -> Li
         return None
     message = f"its last start is on {last}; after it nothing boosts in its place"
     return at(window, "recurrence-ends", message)
-
-
-def _calendars_low(project: Project, horizon: Horizon) -> Iterator[Lint]:
-    """Yield the .ics files of skip and holidays whose days end soon."""
-    seen: set[tuple[str, IcsFile]] = set()
-    first, last = (horizon.start - LOOK_BACK).date(), horizon.end.date()
-    for window in project.windows:
-        holidays = window.holidays.calendars if depends_on_holidays(window) else ()
-        for file in (*window.skip.calendars, *holidays):
-            if (window.timezone, file) in seen:
-                continue
-            seen.add((window.timezone, file))
-            end = max(ical.days(file, window.timezone, first, last), default=None)
-            if end and end < (horizon.start + LOW).date():
-                message = f"the days of {file.path} run out on {end}; write those that follow"
-                yield at(window, "horizon-low", message)
 
 
 STALE = timedelta(days=30)

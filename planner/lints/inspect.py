@@ -17,7 +17,6 @@ from typing import NamedTuple
 from planner.errors import InputError, Lint, Problem
 from planner.lints.checks import (
     LOOK_AHEAD,
-    Occurrences,
     at,
     before_writing,
     crowding,
@@ -279,7 +278,14 @@ def _ahead(project: Project, today: date) -> _Ahead:
         occurrences[window.key] = found
         count += len(found)
         if count > most:
-            problems.append(_too_many(occurrences, most))
+            worst = max(occurrences.values(), key=len)
+            at_fault = worst[0].window
+            message = (
+                f"window '{at_fault.name}' runs {len(worst):,} times in {LOOK_AHEAD.days} days, "
+                f"and with the others more than {most:,} times; start it less often, and let it "
+                "last longer"
+            )
+            problems.append(Problem(at_fault.place.file, at_fault.place.line, message))
             return _Ahead((), InputError(problems).problems, too_many=True)
     lints = (
         *running(project, occurrences),
@@ -294,14 +300,3 @@ def _ahead(project: Project, today: date) -> _Ahead:
 def most_runs(windows: int) -> int:
     """Return how often a project of so many *windows* may run in `LOOK_AHEAD`."""
     return max(FEW_RUNS, min(HOURLY_RUNS * windows, MAX_RUNS), DAILY_RUNS * windows)
-
-
-def _too_many(occurrences: Occurrences, most: int) -> Problem:
-    """Return the problem that there are too many, at the window with most of them."""
-    found = max(occurrences.values(), key=len)
-    window = found[0].window
-    message = (
-        f"window '{window.name}' runs {len(found):,} times in {LOOK_AHEAD.days} days, and with "
-        f"the others more than {most:,} times; start it less often, and let it last longer"
-    )
-    return Problem(window.place.file, window.place.line, message)
