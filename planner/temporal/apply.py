@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import (
     Awaitable,
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from temporalio.api.common.v1 import Memo
-from temporalio.api.schedule.v1 import BackfillRequest, SchedulePatch
+from temporalio.api.schedule.v1 import SchedulePatch
 from temporalio.api.workflowservice.v1 import (
     CreateScheduleRequest,
     DeleteScheduleRequest,
@@ -167,33 +168,8 @@ class _Writer:
 
     async def _create(self, desired: Schedule, starts: Sequence[datetime]) -> str:
         """Create *desired*; if it exists although the list didn't show it, update it."""
-        try:
+        with contextlib.suppress(AlreadyExists):
             return await self._make(desired, starts)
-        except AlreadyExists:
-            return await self._update_existing(desired)
-
-    async def _make(self, desired: Schedule, starts: Sequence[datetime]) -> str:
-        """Create *desired* and start its occurrences under way in one request."""
-        request = CreateScheduleRequest(
-            namespace=self._server.namespace,
-            schedule_id=desired.id,
-            schedule=await to_message(desired, self._server.converter),
-            memo=await self._owner(),
-            initial_patch=starting(desired, starts) if starts else None,
-            identity=self._server.identity,
-            request_id=str(uuid.uuid4()),
-        )
-        await self._send(self._server.service.create_schedule, request)
-        return _started(starts)
-
-    async def _owner(self) -> Memo:
-        """Return the project's owner mark, encoded once for all schedules."""
-        if self._memo is None:
-            self._memo = await owner_memo(self._project, self._server.converter)
-        return self._memo
-
-    async def _update_existing(self, desired: Schedule) -> str:
-        """Update a schedule that exists although the list didn't show it."""
         live = await describe(self._server, desired.id)
         if live is None:
             raise ServerError("it came and went while it was to be made; run the sync again")
@@ -201,6 +177,23 @@ class _Writer:
             raise ServerError(f"another client made a schedule {desired.id} meanwhile")
         again = self._still(desired, live)
         return await self._update(again) if again else "it was there already"
+
+    async def _make(self, desired: Schedule, starts: Sequence[datetime]) -> str:
+        """Create *desired* and start its occurrences under way in one request."""
+        message = await to_message(desired, self._server.converter)
+        if self._memo is None:  # the project's owner mark, encoded once for all schedules
+            self._memo = await owner_memo(self._project, self._server.converter)
+        request = CreateScheduleRequest(
+            namespace=self._server.namespace,
+            schedule_id=desired.id,
+            schedule=message,
+            memo=self._memo,
+            initial_patch=starting(desired, starts) if starts else None,
+            identity=self._server.identity,
+            request_id=str(uuid.uuid4()),
+        )
+        await self._send(self._server.service.create_schedule, request)
+        return _started(starts)
 
     async def _adopt(self, desired: Schedule, starts: Sequence[datetime]) -> str:
         """Delete the schedule and create it with the owner mark: a memo can't be updated."""
@@ -314,12 +307,11 @@ def still_to_change(
 
 def starting(schedule: Schedule, starts: Iterable[datetime]) -> SchedulePatch:
     """Return the patch that fires *schedule* for the nominal times *starts*."""
-    return SchedulePatch(backfill_request=[_backfill(schedule, nominal) for nominal in starts])
-
-
-def _backfill(schedule: Schedule, nominal: datetime) -> BackfillRequest:
-    following = next_firings(schedule, nominal, count=1)
-    return backfill(nominal, schedule.jitter, following[0] if following else None)
+    requests = []
+    for nominal in starts:
+        following = next_firings(schedule, nominal, count=1)
+        requests.append(backfill(nominal, schedule.jitter, following[0] if following else None))
+    return SchedulePatch(backfill_request=requests)
 
 
 def _started(starts: Sequence[datetime]) -> str:
@@ -408,7 +400,12 @@ async def follow(server: Server, plan: Plan, now: datetime) -> Mapping[str, str]
         By id, the changes that must not be written, each with the reason.
     """
     refused: dict[str, str] = {}
-    for namespace, changes in _by_namespace(plan).items():
+    for namespace in sorted({change.namespace for change in plan.pending if change.follow}):
+        changes = [  # those that follow, and the others that start a boost there
+            change
+            for change in plan.pending
+            if change.namespace == namespace and (change.follow or change.starts)
+        ]
         try:
             for request in keeper_requests(changes, now):
                 await _send(server, namespace, request)
@@ -473,22 +470,18 @@ class _Leases:
         back from that one.
         """
         moving = iter(self._moving())
-        for start in self._new():
-            yield self._lease(self.due[start], replaces=next(moving, ""))
-        for start in self._kept():
-            if key := next(moving, ""):
-                yield self._lease(self.due[start], replaces=key)
-            yield self._lease(self.due[start], replaces=self.running[start])
+        for start, nominal in self.due.items():
+            if start not in self.running:
+                yield self._lease(nominal, replaces=next(moving, ""))
+        for start, nominal in self.due.items():
+            if start in self.running:
+                if key := next(moving, ""):
+                    yield self._lease(nominal, replaces=key)
+                yield self._lease(nominal, replaces=self.running[start])
 
     def ending(self) -> list[str]:
         """Return the keys of the leases that no occurrence replaces."""
         return self._moving()[len(self.due) :]
-
-    def _new(self) -> list[datetime]:
-        return [start for start in self.due if start not in self.running]
-
-    def _kept(self) -> list[datetime]:
-        return [start for start in self.due if start in self.running]
 
     def _moving(self) -> list[str]:
         """Return the keys of the leases whose occurrence no longer exists."""
@@ -505,19 +498,6 @@ class _Leases:
             revision=request.revision,
             replaces=replaces,
         )
-
-
-def _by_namespace(plan: Plan) -> dict[str, list[Change]]:
-    """Return, by namespace, the changes that follow and the others that start a boost there."""
-    following = {change.namespace for change in plan.pending if change.follow}
-    return {
-        namespace: [
-            change
-            for change in plan.pending
-            if change.namespace == namespace and (change.follow or change.starts)
-        ]
-        for namespace in sorted(following)
-    }
 
 
 async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseRequest) -> None:

@@ -520,18 +520,13 @@ def schedule_page(server: Server, id: str, ui: str = "") -> str:
         id: The schedule's id.
         ui: The UI's URL, where the caller knows it.
     """
-    root = ui.rstrip("/") or _ui_of(server.address)
+    root = ui.rstrip("/")
+    host, _, port = server.address.rpartition(":")
+    if not root and host.endswith(CLOUD_SUFFIXES):
+        root = CLOUD_UI
+    elif not root and host in LOOPBACK and port.isdigit() and int(port) + DEV_UI_OFFSET < 65536:
+        root = f"http://{host}:{int(port) + DEV_UI_OFFSET}"
     return f"{root}/namespaces/{server.namespace}/schedules/{quote(id, safe='')}" if root else ""
-
-
-def _ui_of(address: str) -> str:
-    """Return the URL of the UI of a server at *address*; empty where unknown."""
-    host, _, port = address.rpartition(":")
-    if host.endswith(CLOUD_SUFFIXES):
-        return CLOUD_UI
-    if host in LOOPBACK and port.isdigit() and int(port) + DEV_UI_OFFSET < 65536:
-        return f"http://{host}:{int(port) + DEV_UI_OFFSET}"
-    return ""
 
 
 LOCAL_UNCERTAINTY = timedelta(minutes=15)

@@ -29,7 +29,6 @@ from temporalio.api.schedule.v1 import (
     ScheduleState,
     StructuredCalendarSpec,
 )
-from temporalio.api.schedule.v1 import Range as RangeMessage
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -248,15 +247,19 @@ async def _value(
     """Return *message* as a value, and a deviation where its input can't be read."""
     start, spec = message.action.start_workflow, message.spec
     request = await _decoded(start.input.payloads, BoostRequest, converter)
-    if request is not None and not is_sound(request):
-        request = None
+    unreadable: tuple[Field, ...] = ()
+    if request is None or not is_sound(request):
+        # One unequal to every real one is in its place.
+        namespace, _, window = window_key(id).partition("/")
+        request = BoostRequest(namespace=namespace, window=window, tru=0, ttl_seconds=0)
+        unreadable = (Field("input", "not a boost's", "a boost's"),)
     summary = await _decoded([start.user_metadata.summary], str, converter)
     stamp = read_stamp(spec.structured_calendar[0].comment) if spec.structured_calendar else None
     value = Schedule(
         id=id,
         project=project,
         calendars=tuple(_read_calendar(calendar) for calendar in spec.structured_calendar),
-        request=request or _unknown_request(id),
+        request=request,
         timezone=spec.timezone_name or "UTC",
         start_at=_instant(spec.start_time) if spec.HasField("start_time") else None,
         end_at=_instant(spec.end_time) if spec.HasField("end_time") else None,
@@ -267,9 +270,7 @@ async def _value(
         paused=message.state.paused,
         covers_until=stamp.covers_until if stamp else None,
     )
-    if request is None:
-        return value, (Field("input", "not a boost's", "a boost's"),)
-    return value, ()
+    return value, unreadable
 
 
 def is_sound(request: BoostRequest) -> bool:
@@ -303,12 +304,6 @@ def _in_bounds(request: BoostRequest) -> bool:
     )
 
 
-def _unknown_request(id: str) -> BoostRequest:
-    """Return a request unequal to every real one, in place of an unreadable input."""
-    namespace, _, window = window_key(id).partition("/")
-    return BoostRequest(namespace=namespace, window=window, tru=0, ttl_seconds=0)
-
-
 async def _decoded(payloads: Sequence[Payload], kind: type, converter: DataConverter) -> Any:
     """Decode the one value in *payloads*; None unless it is a *kind*."""
     if len(payloads) != 1 or not payloads[0].data:
@@ -322,14 +317,13 @@ async def _decoded(payloads: Sequence[Payload], kind: type, converter: DataConve
 
 def _read_calendar(message: StructuredCalendarSpec) -> StructuredCalendar:
     ranges = {
-        name: tuple(_read_range(one) for one in getattr(message, name)) for name in CALENDAR_FIELDS
+        name: tuple(  # the server treats an end before the start as the start alone
+            Range(one.start, max(one.start, one.end), one.step or 1)
+            for one in getattr(message, name)
+        )
+        for name in CALENDAR_FIELDS
     }
     return StructuredCalendar(comment=message.comment, **ranges)
-
-
-def _read_range(message: RangeMessage) -> Range:
-    """Return a range; the server treats an end before the start as the start alone."""
-    return Range(message.start, max(message.start, message.end), message.step or 1)
 
 
 def _nominal_times(id: str, actions: Iterable[ScheduleActionResult]) -> Iterator[datetime]:
@@ -383,30 +377,23 @@ def _differing(
         if one == other:
             continue
         here = (*path, field.name)
-        if _is_message(field):
+        if field.message_type is not None and not field.is_repeated:
             yield from _differing(one, other, here)
         else:
             yield " ".join(here[1:]), _text(field, one), _text(field, other)
 
 
-def _is_message(field: Any) -> bool:
-    """Tell whether *field* is a singular message, whose own fields can be compared."""
-    return field.message_type is not None and not field.is_repeated
-
-
 def _text(field: Any, value: Any) -> str:
     """Return a field's *value* as text; the fields compared here hold no secrets."""
     if field.is_repeated:
-        return ", ".join(_one(item) for item in value) or "none"
+        items = (
+            " ".join(MessageToJson(item, indent=None).split())
+            if isinstance(item, Message)
+            else str(item)
+            for item in value
+        )
+        return ", ".join(items) or "none"
     if field.enum_type:
         name = str(field.enum_type.values_by_number[value].name)
         return name.rpartition("POLICY_")[2].lower().replace("_", " ")
     return str(value) if value not in ("", b"") else "none"
-
-
-def _one(item: Any) -> str:
-    return (
-        " ".join(MessageToJson(item, indent=None).split())
-        if isinstance(item, Message)
-        else str(item)
-    )

@@ -565,10 +565,12 @@ class _Probe:
     def certain(self, times: Iterable[datetime]) -> set[datetime]:
         """Return those of *times* that aren't near a clock change: the others may differ."""
         tz = zone(self.timezone)
-        return {at for at in times if not self._is_near_change(to_wall(at, tz))}
-
-    def _is_near_change(self, wall: datetime) -> bool:
-        return any(low < wall < high for low, high in self.near)
+        return {
+            at
+            for at in times
+            for wall in (to_wall(at, tz),)
+            if not any(low < wall < high for low, high in self.near)
+        }
 
 
 async def _first_difference(server: Server, timezone: str, year: int) -> str:

@@ -40,7 +40,7 @@ from planner.temporal.status import fetch_facts, fetch_pollers
 from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
 from planner.temporal.sync_state import SignalRecord
 from workflows.contract import format_instant, parse_instant
-from workflows.contract.findings import Finding, NamespaceFacts, findings_of
+from workflows.contract.findings import findings_of
 from workflows.contract.from_code import BOOSTS_QUERY
 
 RECORDS = SignalRecord(ROLLOUT_WORKFLOW, ROLLOUT_SIGNAL, Rollout)
@@ -190,18 +190,16 @@ async def check(
     found: defaultdict[str, list[str]] = defaultdict(list)
     for one in facts:
         if is_meant(one.namespace):
-            found[one.namespace] += [finding.text for finding in _findings(one, since, now)]
+            missed = tuple(lost for lost in one.missed if parse_instant(lost.end) > since)
+            found[one.namespace] += [
+                finding.text
+                for finding in findings_of(replace(one, missed=missed), now)
+                if finding.is_alarming and finding.state not in HARMLESS
+            ]
     for namespace, ids in failed.items():
         if is_meant(namespace):
             found[namespace] += [f"the boost {id} failed" for id in ids]
     return {namespace: texts for namespace, texts in sorted(found.items()) if texts}
-
-
-def _findings(facts: NamespaceFacts, since: datetime, now: datetime) -> list[Finding]:
-    """Return what costs money or work in a namespace, without what was missed before *since*."""
-    missed = tuple(one for one in facts.missed if parse_instant(one.end) > since)
-    found = findings_of(replace(facts, missed=missed), now)
-    return [one for one in found if one.is_alarming and one.state not in HARMLESS]
 
 
 async def fetch_failed(server: Server, since: datetime) -> Mapping[str, list[str]]:

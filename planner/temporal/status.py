@@ -28,7 +28,6 @@ from temporalio.api.workflowservice.v1 import (
     ListWorkflowExecutionsRequest,
     ListWorkflowExecutionsResponse,
 )
-from temporalio.client import WorkflowExecution as ListedExecution
 from temporalio.service import RPCError
 
 from planner.errors import ServerError
@@ -184,20 +183,17 @@ async def fetch_missed(
     try:
         async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
             name = namespace_of(execution.id)
-            if name and namespace in ("", name) and (one := await _missed_in(execution)):
+            if not name or namespace not in ("", name):
+                continue
+            if MISSED_MEMO not in execution.raw_info.memo.fields:
+                continue
+            if one := await execution.memo_value(MISSED_MEMO, None, type_hint=MissedBoost):
                 found[name].append(one)
     except RPCError as error:
         raise ServerError(f"the boosts can't be listed: {error.message}") from error
     for boosts in found.values():
         boosts.sort(key=lambda boost: (boost.start, boost.window))
     return found
-
-
-async def _missed_in(execution: ListedExecution) -> MissedBoost | None:
-    """Return what the memo of a boost says that it missed; None where it says nothing."""
-    if MISSED_MEMO not in execution.raw_info.memo.fields:
-        return None
-    return await execution.memo_value(MISSED_MEMO, None, type_hint=MissedBoost)
 
 
 # Schedules ------------------------------------------------------------------------------

@@ -348,27 +348,24 @@ async def _plan(
         warnings.append(Lint("", 0, "fleets", FLEETS_CHANGED))
     refusal = await _takeover_refusal(server, request, plan, now)
     plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
+    plan = with_refusals(plan, request.allowed)
+    moved = source_refusal(
+        plan.project,
+        snapshot.unlisted.source,
+        None if request.move_source else request.source,
+        writes=bool(plan.pending),
+        deletes=any(change.action == "delete" for change in plan.pending),
+    )
+    target = target_of(server, request)
+    refusal = plan.refusal or moved or request.objection(plan)
     return _DatedPlan(
-        plan=_guarded(with_refusals(plan, request.allowed), server, request, snapshot.unlisted),
+        plan=replace(plan, target=target, refusal=refusal),
         unlisted=snapshot.unlisted,
         there=frozenset(snapshot.live),
         at=now,
         depends_on_clock=clock.uncertainty > timedelta()
         and depends_on_clock(candidates, live, around),
     )
-
-
-def _guarded(plan: Plan, server: Server, request: SyncRequest, last: LastApplied) -> Plan:
-    """Return *plan* with its target, and refused where source or caller object to it."""
-    refusal = source_refusal(
-        plan.project,
-        last.source,
-        None if request.move_source else request.source,
-        writes=bool(plan.pending),
-        deletes=any(change.action == "delete" for change in plan.pending),
-    )
-    target = target_of(server, request)
-    return replace(plan, target=target, refusal=plan.refusal or refusal or request.objection(plan))
 
 
 async def _takeover_refusal(server: Server, request: SyncRequest, plan: Plan, now: datetime) -> str:
@@ -629,7 +626,7 @@ class _Check:
             lost = await self._lost(firings)
             left = [nominal for nominal in lost if nominal > self.clock.now() + AHEAD]
             lost = [nominal for nominal in lost if nominal not in left]
-            over = [nominal for nominal in lost if self._end(nominal) <= self.clock.now()]
+            over = [one for one in lost if self._span(one)[1] <= self.clock.now()]
             late = [nominal for nominal in lost if nominal not in (*over, *self.change.starts)]
             if late:
                 await start(self.server, self.desired, late, self.ensure_held)
@@ -638,7 +635,8 @@ class _Check:
         except ServerError as error:
             return self._outcome(firings, f"what is under way could not be checked: {error}"), left
         if failed:
-            words = ", ".join(self._words(nominal) for nominal in failed)
+            spans = map(self._span, failed)
+            words = ", ".join(f"{format_instant(a)} to {format_instant(b)}" for a, b in spans)
             why = "over before it could be started" if over else "not started in time"
             return self._outcome(failed, f"{words} was {why}; run the sync again"), left
         if late:
@@ -650,7 +648,8 @@ class _Check:
         firings = [nominal for nominal in firings if not await self._was_started(nominal)]
         if not firings:
             return []
-        live = await self._described()
+        async with self.slots:
+            live = await describe_patiently(self.server, self.change.id)
         if live is None:
             raise ServerError("the schedule is gone; run the sync again")
         coming = about_to_fire(self.desired, live, self.clock.now() - LATE)
@@ -661,10 +660,6 @@ class _Check:
             for nominal in missed(self.desired, seen, Horizon(min(firings), max(firings)))
             if nominal in firings and not (last and nominal > last)
         ]
-
-    async def _described(self) -> LiveSchedule | None:
-        async with self.slots:
-            return await describe_patiently(self.server, self.change.id)
 
     async def _begins(self, nominal: datetime) -> bool:
         """Wait for the boost of the firing at *nominal*; return False on time-out."""
@@ -682,12 +677,8 @@ class _Check:
             return False
         return await was_started(self.server, self.desired, nominal)
 
-    def _end(self, nominal: datetime) -> datetime:
-        return occurrence_of(self.desired.request, nominal)[1]
-
-    def _words(self, nominal: datetime) -> str:
-        begin, end = occurrence_of(self.desired.request, nominal)
-        return f"{format_instant(begin)} to {format_instant(end)}"
+    def _span(self, nominal: datetime) -> tuple[datetime, datetime]:
+        return occurrence_of(self.desired.request, nominal)
 
     def _outcome(self, firings: Iterable[datetime], words: str, *, done: bool = False) -> Outcome:
         """Return the start of *firings* as an outcome of its own."""
