@@ -308,7 +308,8 @@ class Follower:
         except (GitError, ServerError) as error:
             fault = str(error)
         in_part = self._rolling or self.record.rolling  # some rings have the newer one
-        if not in_part and self._runs_apart(head) and not applied and self._is_due(now):
+        runs_another = self.record.applied not in ("", head)
+        if not in_part and runs_another and not applied and self._is_due(now):
             try:
                 await self._apply(self.record.applied, now)
             except PlannerError as error:
@@ -328,10 +329,6 @@ class Follower:
         await self._put_on_record()
         return self.record
 
-    def _runs_apart(self, head: str) -> bool:
-        """Tell whether another commit than *head* runs."""
-        return self.record.applied not in ("", head)
-
     def _is_due(self, now: datetime) -> bool:
         return self._synced is None or now - self._synced >= SYNC_EVERY
 
@@ -345,20 +342,17 @@ class Follower:
         runs = self.record.applied
         if head != runs:
             await self.repository.verify(head)
-        if runs and not self.allow_rewrite and not await self._goes_on(runs, head):
-            raise Refused(
-                f"{self.repository.ref} no longer has the commit {runs[:SHORT]} that runs: its "
-                "history was rewritten; run `planner follow … --once --allow-rewrite` to take it "
-                "as it is now"
-            )
+        if runs and not self.allow_rewrite:
+            if (runs, head) not in self._descends:  # to find out may take the whole history
+                known = runs == head or await self.repository.is_ancestor(runs, head)
+                self._descends = {(runs, head): known}
+            if not self._descends[runs, head]:
+                raise Refused(
+                    f"{self.repository.ref} no longer has the commit {runs[:SHORT]} that runs: "
+                    "its history was rewritten; run `planner follow … --once --allow-rewrite` to "
+                    "take it as it is now"
+                )
         return head if await self._apply(head, now) else ""
-
-    async def _goes_on(self, runs: str, head: str) -> bool:
-        """Tell whether *head* descends from *runs*; to find out may take the whole history."""
-        if (runs, head) not in self._descends:
-            known = runs == head or await self.repository.is_ancestor(runs, head)
-            self._descends = {(runs, head): known}
-        return self._descends[runs, head]
 
     async def _apply(self, commit: str, now: datetime) -> bool:
         """Sync the calendars of *commit*, by the code that ``planner sync`` runs.
@@ -371,7 +365,10 @@ class Follower:
             ServerError: The server can't be reached, or changes failed.
             GitError: The commit isn't to be had.
         """
-        directory = _inside(await self.repository.checkout(commit), self.path)
+        root = await self.repository.checkout(commit)
+        directory = root / self.path
+        if not directory.resolve().is_relative_to(root.resolve()):
+            raise InputError([Problem(self.path, 0, "is a link that leads out of the repository")])
         request = replace(
             await asyncio.to_thread(self.compile, directory, now),
             commit=commit,
@@ -442,16 +439,15 @@ class Follower:
     async def _put_on_record(self) -> None:
         """Write the record where it says something new; a look doesn't fail for it."""
         try:
-            if is_news(self._recorded, self.record) or await self._has_another_ended():
+            is_new = is_news(self._recorded, self.record)
+            if not is_new:  # the follower that this one replaces may have recorded its end since
+                found = await read_follow(self.server, self.record.id)
+                is_new = found is not None and found.ended is not None
+            if is_new:
                 await write_follow(self.server, self.record)
                 self._recorded = self.record
         except ServerError as error:
             log(str(error), level=WARNING)
-
-    async def _has_another_ended(self) -> bool:
-        """Tell whether another follower, which this one replaces, put its end on record since."""
-        found = await read_follow(self.server, self.record.id)
-        return found is not None and found.ended is not None
 
 
 @dataclass
@@ -500,18 +496,6 @@ async def keep_looking(follower: Follower, pace: Pace, stop: asyncio.Event) -> N
         with contextlib.suppress(asyncio.CancelledError):
             await work
     await follower.end(datetime.now(UTC))
-
-
-def _inside(root: Path, path: str) -> Path:
-    """Return the directory *path* of the checkout *root*.
-
-    Raises:
-        InputError: It leads out of it.
-    """
-    found = root / path
-    if not found.resolve().is_relative_to(root.resolve()):
-        raise InputError([Problem(path, 0, "is a link that leads out of the repository")])
-    return found
 
 
 def _log_outcome(outcome: Outcome) -> None:

@@ -144,7 +144,14 @@ async def resume(
             return PauseOutcome(
                 key, False, "is paused by its file: take `paused: true` out and sync"
             )
-        suppressed = await _suppressed(server, live, now)
+        suppressed: tuple[datetime, ...] = ()
+        if live.schedule:
+            # Firings that the server is about to make count among them: a resumed schedule
+            # drops a firing that its jitter delays.
+            moment, schedules = Horizon(now, now), {live.id: live.schedule}
+            found = await fetch_evidence(server, schedules, {live.id: live}, moment)
+            there = replace(found[live.id], about_to_fire=frozenset())
+            suppressed = missed(live.schedule, there, moment)
         patch = SchedulePatch(unpause=resumed_note(live.note))
         if live.schedule and suppressed:
             patch.MergeFrom(starting(live.schedule, suppressed))
@@ -173,19 +180,6 @@ async def _each(
         return outcome
 
     return await asyncio.gather(*(one(live) for _, live in sorted(chosen.items())))
-
-
-async def _suppressed(server: Server, live: LiveSchedule, now: datetime) -> tuple[datetime, ...]:
-    """Return the firings under way that the pause suppressed and that have no boost.
-
-    Firings that the server is about to make count among them: a resumed schedule drops a
-    firing that its jitter delays.
-    """
-    if live.schedule is None:
-        return ()
-    moment = Horizon(now, now)
-    found = await fetch_evidence(server, {live.id: live.schedule}, {live.id: live}, moment)
-    return missed(live.schedule, replace(found[live.id], about_to_fire=frozenset()), moment)
 
 
 async def _patch(server: Server, id: str, patch: SchedulePatch) -> None:

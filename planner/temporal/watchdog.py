@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Literal, TypeVar
 
-from temporalio.api.common.v1 import Payload, Payloads
+from temporalio.api.common.v1 import Payload
 from temporalio.api.schedule.v1 import ScheduleListEntry, ScheduleListInfo
 from temporalio.client import (
     Client,
@@ -338,7 +338,12 @@ class LiveCalendars:
         )
 
     async def _described(self, entry: ScheduleListEntry, now: datetime) -> _Known:
-        listed, known = _as_listed(entry), self._known.get(entry.schedule_id)
+        info = ScheduleListInfo()
+        info.CopyFrom(entry.info)
+        info.ClearField("recent_actions")  # a firing is no change of the schedule
+        info.ClearField("future_action_times")
+        listed = info.SerializeToString(deterministic=True)
+        known = self._known.get(entry.schedule_id)
         if known is None or known.listed != listed or now - known.at >= DESCRIBED_FOR:
             live = await describe(self.server, entry.schedule_id)
             known = _Known(listed, now, live)
@@ -375,15 +380,6 @@ async def fetch_synced(server: Server, projects: Iterable[str]) -> dict[str, dat
 
     found = await asyncio.gather(*(one(project) for project in projects))
     return {project: at for project, at in found if at is not None}
-
-
-def _as_listed(entry: ScheduleListEntry) -> bytes:
-    """Return what the list shows of a schedule, its firings apart."""
-    info = ScheduleListInfo()
-    info.CopyFrom(entry.info)
-    info.ClearField("recent_actions")
-    info.ClearField("future_action_times")
-    return info.SerializeToString(deterministic=True)
 
 
 def declared_by(schedules: Iterable[WindowSchedule]) -> list[Declared]:
@@ -635,21 +631,20 @@ async def _comparable(client: Client, schedule: Schedule) -> tuple[object, ...]:
     """Return what the planner sets of the watchdog's schedule, for comparison."""
     action = schedule.action
     assert isinstance(action, ScheduleActionStartWorkflow)
+    stored = []
+    for argument in action.args:
+        payload = argument  # of a described schedule
+        if not isinstance(payload, Payload):
+            (payload,) = await client.data_converter.encode([argument])
+        stored.append(payload.data)
     return (
         schedule.spec.intervals,
         schedule.policy,
         schedule.state.note,
         action.task_queue,
         action.run_timeout,
-        [await _payload(client, argument) for argument in action.args],
+        stored,
     )
-
-
-async def _payload(client: Client, argument: object) -> bytes:
-    """Return *argument* as it is stored: a described schedule has it so already."""
-    if not isinstance(argument, Payload):
-        (argument,) = await client.data_converter.encode([argument])
-    return argument.data
 
 
 async def fetch_report(client: Client) -> WatchdogReport | None:
@@ -692,14 +687,10 @@ async def _report_of(client: Client, id: str) -> WatchdogReport | None:
             return None
         raise
     for pending in described.raw_description.pending_activities:
-        if pending.heartbeat_details.payloads:
-            return await _decoded(client, pending.heartbeat_details)
+        if payloads := pending.heartbeat_details.payloads:
+            try:
+                (beat,) = await client.data_converter.decode(payloads[:1], [WatchdogReport])
+            except Exception:  # another release may have written it
+                return None
+            return beat if isinstance(beat, WatchdogReport) else None
     return None
-
-
-async def _decoded(client: Client, details: Payloads) -> WatchdogReport | None:
-    try:
-        (report,) = await client.data_converter.decode(details.payloads[:1], [WatchdogReport])
-    except Exception:  # another release may have written it
-        return None
-    return report if isinstance(report, WatchdogReport) else None
