@@ -162,31 +162,23 @@ def _print(found: Sequence[Checked], report: ReportFormat, quiet: bool) -> None:
         print(json.dumps(_value(found[0]), indent=2, ensure_ascii=False))
         return
     for each in found:
-        _print_faults(each, report)
+        if report is ReportFormat.github:
+            from planner.render.plan import github_annotations
+
+            for line in github_annotations(each.problems, each.warnings):
+                print(line)
+        else:
+            for fault in (*each.problems, *each.warnings):
+                say(f"{fault}")
         if each.project and not quiet:
-            print(_summary(each.project, each.warnings))
+            counts = (
+                _counted(len(each.project.namespaces), "namespace"),
+                _counted(len(each.project.windows), "window"),
+                _counted(len(each.warnings), "warning"),
+            )
+            print(f"{each.project.name}: {', '.join(counts)}, no problems")
     if count := sum(len(each.problems) for each in found):
         say(f"{_counted(count, 'problem')}; nothing was changed.")
-
-
-def _print_faults(found: Checked, report: ReportFormat) -> None:
-    if report is ReportFormat.github:
-        from planner.render.plan import github_annotations
-
-        for line in github_annotations(found.problems, found.warnings):
-            print(line)
-        return
-    for fault in (*found.problems, *found.warnings):
-        say(f"{fault}")
-
-
-def _summary(project: Project, warnings: Sequence[Lint]) -> str:
-    counts = (
-        _counted(len(project.namespaces), "namespace"),
-        _counted(len(project.windows), "window"),
-        _counted(len(warnings), "warning"),
-    )
-    return f"{project.name}: {', '.join(counts)}, no problems"
 
 
 def _counted(count: int, noun: str) -> str:
@@ -399,11 +391,8 @@ def init(
         ),
         "__DIRECTORY__": directory.as_posix(),
     }
-    written = {directory / name: text for name, text in _calendars(answers)}
-    if github:
-        written |= dict(_workflow(answers))
-    _refuse_what_is_there(written)
-    _check_answers(directory, written)
+    written = dict(_files(directory, answers, github=github))
+    _check_written(directory, written)
     for path, text in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -426,20 +415,10 @@ def _holidays(country: str) -> str:
     return f"holidays: [{country}] # what is no business day"
 
 
-def _calendars(answers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of each file of the directory of calendars."""
-    templates = files("planner.cli") / "templates" / "calendars"
-    namespace = answers["__NAMESPACE__"].partition(".")[0]
-    home = f"{re.sub(r'[^A-Za-z0-9_-]', '-', namespace) or 'calendar'}.yaml"
-    for name in TEMPLATES:
-        target = home if name == "calendar.yaml" else name
-        yield target, _filled((templates / name).read_text(encoding="utf-8"), answers)
-    for kind in FileKind:
-        yield f".schema/{kind.value}.json", schema_text(kind)
-
-
-def _workflow(answers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Yield the path and text of each file for GitHub."""
+def _files(
+    directory: Path, answers: Mapping[str, str], *, github: bool
+) -> Iterator[tuple[Path, str]]:
+    """Yield the path and text of each file of the directory of calendars, and for GitHub."""
 
     def below(folder: Traversable, path: Path) -> Iterator[tuple[Path, str]]:
         for entry in sorted(folder.iterdir(), key=lambda each: each.name):
@@ -449,7 +428,17 @@ def _workflow(answers: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
                 text = entry.read_text(encoding="utf-8")
                 yield path / entry.name, _filled(text, {**answers, "__VERSION__": version_of()})
 
-    yield from below(files("planner.cli") / "templates" / "github", GITHUB)
+    templates = files("planner.cli") / "templates" / "calendars"
+    namespace = answers["__NAMESPACE__"].partition(".")[0]
+    home = f"{re.sub(r'[^A-Za-z0-9_-]', '-', namespace) or 'calendar'}.yaml"
+    for name in TEMPLATES:
+        target = home if name == "calendar.yaml" else name
+        text = _filled((templates / name).read_text(encoding="utf-8"), answers)
+        yield directory / target, text
+    for kind in FileKind:
+        yield directory / f".schema/{kind.value}.json", schema_text(kind)
+    if github:
+        yield from below(files("planner.cli") / "templates" / "github", GITHUB)
 
 
 def _filled(text: str, answers: Mapping[str, str]) -> str:
@@ -458,7 +447,15 @@ def _filled(text: str, answers: Mapping[str, str]) -> str:
     return text
 
 
-def _refuse_what_is_there(written: Mapping[Path, str]) -> None:
+def _check_written(directory: Path, written: Mapping[Path, str]) -> None:
+    """Read the calendars as they would be, so that a wrong answer writes nothing.
+
+    Raises:
+        InputError: A file is there already, or an answer can't be used; the problem names the
+            line it would be on.
+    """
+    from dataclasses import replace
+
     from planner.config.load import display
     from planner.errors import InputError, Problem
 
@@ -466,17 +463,6 @@ def _refuse_what_is_there(written: Mapping[Path, str]) -> None:
     if there:
         words = "is there already, and init overwrites nothing: move it, or name another directory"
         raise InputError([Problem(display(path), 0, words) for path in there])
-
-
-def _check_answers(directory: Path, written: Mapping[Path, str]) -> None:
-    """Read the calendars as they would be, so that a wrong answer writes nothing.
-
-    Raises:
-        InputError: An answer can't be used; the problem names the line it would be on.
-    """
-    from dataclasses import replace
-
-    from planner.errors import InputError
 
     with tempfile.TemporaryDirectory() as home:
         for path, text in written.items():

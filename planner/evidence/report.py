@@ -113,35 +113,25 @@ def _verdict(name: LimitName, limit: LimitUsage | None, part: Usage) -> Verdict:
     known = ~np.isnan(limit.throttled)
     hit = known & (limit.throttled > 0)
     both = ~np.isnan(limit.used) & ~np.isnan(limit.envelope)
-    peak, at = _peak(limit.used)
+    count = float(limit.throttled[hit].sum()) * 60  # of means per second of minutes
+    peak: float | None = None
+    peak_at: datetime | None = None
+    peak_limit: float | None = None
+    if len(limit.used) and not np.isnan(limit.used).all():
+        at = int(np.nanargmax(limit.used))
+        peak, peak_at = float(limit.used[at]), part.start + at * MINUTE
+        peak_limit = None if np.isnan(limit.limit[at]) else float(limit.limit[at])
     return Verdict(
         limit=name,
         coverage=Coverage(int(np.count_nonzero(known)), part.minutes),
-        throttled=_count(limit.throttled[hit]),
+        throttled=max(round(count), 1) if count else 0,
         throttled_minutes=int(np.count_nonzero(hit)),
         peak=peak,
-        peak_at=None if peak is None else part.start + at * MINUTE,
-        peak_limit=None if peak is None else _number(limit.limit[at]),
+        peak_at=peak_at,
+        peak_limit=peak_limit,
         above_envelope=int(np.count_nonzero(both & (limit.used > limit.envelope))),
         envelope=Coverage(int(np.count_nonzero(both)), part.minutes),
     )
-
-
-def _count(rates: Floats) -> int:
-    """Return what *rates*, means per second of minutes, count together; at least 1 of any."""
-    total = float(rates.sum()) * 60
-    return max(round(total), 1) if total else 0
-
-
-def _peak(used: Floats) -> tuple[float | None, int]:
-    if not len(used) or np.isnan(used).all():
-        return None, 0
-    at = int(np.nanargmax(used))
-    return float(used[at]), at
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -309,15 +299,23 @@ def with_verdicts(history: History, usages: Mapping[str, Usage], now: datetime) 
 
     It is unknown where its namespace isn't among them, or its minutes aren't in what was read.
     """
-    return replace(
-        history,
-        boosts=tuple(
-            replace(one, verdict=_verdict_on(one, run, usages.get(one.namespace)))
-            if (run := run_of(one, now))
-            else one
-            for one in history.boosts
-        ),
-    )
+    boosts = []
+    for one in history.boosts:
+        verdict, run, usage = one.verdict, run_of(one, now), usages.get(one.namespace)
+        if run and usage:
+            part = usage.between(floor_hour(run.start), ceil_hour(run.end))
+            verdict = boost_verdict(part, run)
+        elif run:
+            verdict = BoostVerdict(
+                namespace=one.namespace,
+                window=run.window,
+                start=run.start,
+                end=run.end,
+                outcome="unknown",
+                text="unknown: usage could not be read",
+            )
+        boosts.append(replace(one, verdict=verdict))
+    return replace(history, boosts=tuple(boosts))
 
 
 def run_of(boost: BoostHistory, now: datetime) -> WindowRun | None:
@@ -327,19 +325,6 @@ def run_of(boost: BoostHistory, now: datetime) -> WindowRun | None:
     if boost.outcome in ("running", "uncovered") or not boost.start < boost.end <= now:
         return None
     return WindowRun(window=boost.window, start=boost.start, end=boost.end, tru=boost.tru)
-
-
-def _verdict_on(boost: BoostHistory, run: WindowRun, usage: Usage | None) -> BoostVerdict:
-    if usage:
-        return boost_verdict(usage.between(floor_hour(run.start), ceil_hour(run.end)), run)
-    return BoostVerdict(
-        namespace=boost.namespace,
-        window=run.window,
-        start=run.start,
-        end=run.end,
-        outcome="unknown",
-        text="unknown: usage could not be read",
-    )
 
 
 # The report --------------------------------------------------------------------------------
@@ -539,13 +524,10 @@ def _boosts_by_namespace(
     ]
     found: dict[str, list[tuple[BoostHistory, bool]]] = defaultdict(list)
     for boost, is_recorded in sorted(boosts, key=lambda one: one[0].begins):
-        if boost.outcome not in ("running", "uncovered") and _is_over(boost, horizon):
+        is_over = (boost.end or boost.begins) <= horizon.end
+        if boost.outcome not in ("running", "uncovered") and is_over:
             found[boost.namespace].append((boost, is_recorded))
     return found
-
-
-def _is_over(boost: BoostHistory, horizon: Horizon) -> bool:
-    return (boost.end or boost.begins) <= horizon.end
 
 
 def _namespace_report(

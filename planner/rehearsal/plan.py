@@ -140,24 +140,19 @@ def differences(
         tolerance: How long after its start a step may take to be in force.
     """
     times = [held.at for held in history]
-    return tuple(
-        found
-        for step in steps
-        for found in _mismatches(history, times, step, step.start + tolerance)
-    )
-
-
-def _mismatches(
-    history: Sequence[CapacityRecord], times: Sequence[datetime], step: Step, start: datetime
-) -> Iterator[Difference]:
-    """Yield the parts of *step* from *start* on in which something else was in force."""
-    while start < step.end:
-        index = bisect_right(times, start)
-        end = min(times[index], step.end) if index < len(times) else step.end
-        held = history[index - 1].capacity if index else None
-        if held != step.capacity:
-            yield Difference(step.namespace, start, end, held, step.capacity, step.windows)
-        start = end
+    found = []
+    for step in steps:
+        start = step.start + tolerance
+        while start < step.end:
+            index = bisect_right(times, start)
+            end = min(times[index], step.end) if index < len(times) else step.end
+            held = history[index - 1].capacity if index else None
+            if held != step.capacity:
+                found.append(
+                    Difference(step.namespace, start, end, held, step.capacity, step.windows)
+                )
+            start = end
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,20 +184,16 @@ def split(project: Project, horizon: Horizon, count: int) -> tuple[Mapping[str, 
 def _cut(calendar: NamespaceCalendar, horizon: Horizon, count: int) -> Iterator[Segment]:
     """Yield at most *count* segments of one namespace, as even as its quiet moments allow."""
     runs = sorted(fired_in(calendar, horizon), key=attrgetter("fires"))
-    quiet = list(_quiet(runs))
-    wanted = [len(runs) * part / count for part in range(1, count)]
-    cuts = {min(quiet, key=lambda cut: abs(cut[0] - place)) for place in wanted if quiet}
-    edges = [(0, horizon.start), *sorted(cuts), (len(runs), horizon.end)]
-    for (before, start), (after, end) in pairwise(edges):
-        yield Segment(calendar.namespace, Horizon(start, end), after - before)
-
-
-def _quiet(runs: Sequence[Occurrence]) -> Iterator[tuple[int, datetime]]:
-    """Yield how many of *runs* lie before each quiet moment, and the moment."""
+    quiet = []  # how many runs lie before each quiet moment, and the moment
     ended = accumulate((run.end for run in runs), max)
     for place, (last, run) in enumerate(zip(ended, runs[1:], strict=False), start=1):
         if run.fires - last >= AFTERWARDS:
-            yield place, (last + (run.fires - last) / 2).replace(microsecond=0)
+            quiet.append((place, (last + (run.fires - last) / 2).replace(microsecond=0)))
+    wanted = [len(runs) * part / count for part in range(1, count)]
+    cuts = {min(quiet, key=lambda cut: abs(cut[0] - ideal)) for ideal in wanted if quiet}
+    edges = [(0, horizon.start), *sorted(cuts), (len(runs), horizon.end)]
+    for (before, start), (after, end) in pairwise(edges):
+        yield Segment(calendar.namespace, Horizon(start, end), after - before)
 
 
 MOST_SHOWN = 20
@@ -225,7 +216,13 @@ def rehearsal_text(horizon: Horizon, result: RehearsalResult) -> str:
         *textwrap.wrap(f"{fmt.counted(result.actions, 'Action')} on Temporal: {COUNTING}.", 80),
     ]
     if result.differences:
-        found = [_sentence(each) for each in result.differences]
+        found = []
+        for each in result.differences:
+            span = f"{format_instant(each.start)} to {format_instant(each.end)}"
+            held = str(each.held) if each.held else "nothing"
+            why = f" for {', '.join(each.windows)}" if each.windows else ", the baseline"
+            text = f"{held} in force, {each.expected} due{why}"
+            found.append(f"{each.namespace}, {span}: {text}")
         lines += [f"{fmt.counted(len(found), 'difference')}:", *_some(found, "difference")]
     if result.failed:
         boosts = fmt.counted(result.fired, "boost")
@@ -242,12 +239,3 @@ def _some(sentences: Sequence[str], noun: str) -> list[str]:
     if len(sentences) > MOST_SHOWN:
         shown.append(f"    and {fmt.counted(len(sentences) - MOST_SHOWN, 'more ' + noun)}")
     return shown
-
-
-def _sentence(difference: Difference) -> str:
-    held = str(difference.held) if difference.held else "nothing"
-    why = f" for {', '.join(difference.windows)}" if difference.windows else ", the baseline"
-    return (
-        f"{difference.namespace}, {format_instant(difference.start)} to "
-        f"{format_instant(difference.end)}: {held} in force, {difference.expected} due{why}"
-    )

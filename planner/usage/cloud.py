@@ -308,12 +308,11 @@ def parse_openmetrics(text: str) -> Iterator[Sample]:
         time = None if at is None else float(at)
         if time is not None and time > MILLISECONDS:
             time /= 1000
-        found = {key: _unescaped(one) for key, one in _LABEL.findall(labels or "")}
+        found = {
+            key: re.sub(r"\\(.)", lambda sign: "\n" if sign[1] == "n" else sign[1], one)
+            for key, one in _LABEL.findall(labels or "")
+        }
         yield Sample(name, found, float(value), time)
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
 def metrics_from(environ: Mapping[str, str]) -> OpenMetricsSource | None:
@@ -366,7 +365,11 @@ class OpenMetricsSource:
             "GET", "/v1/metrics", params=[("namespaces", name) for name in namespaces]
         )
         if reply.status_code != httpx.codes.OK:
-            raise self._failure(reply)
+            try:
+                said = str(reply.json().get("message", ""))
+            except (ValueError, AttributeError):
+                said = ""
+            raise self.client.failure(reply, said)
         by_namespace: dict[str, list[Sample]] = defaultdict(list)
         try:
             for sample in parse_openmetrics(reply.text):
@@ -377,7 +380,12 @@ class OpenMetricsSource:
         if not by_namespace and "# EOF" not in reply.text:
             raise self.client.unreadable("OpenMetrics")
         completeness = reply.headers.get("x-completeness", "complete")
-        notes = [] if completeness == "complete" else [_incomplete(completeness)]
+        notes = []
+        if completeness != "complete":
+            notes = [
+                f"the endpoint says that its reply is {completeness}, not complete: what is absent "
+                "is unknown; ask for fewer namespaces"
+            ]
         found = {}
         for name, samples in by_namespace.items():
             if usage := _usage(name, samples, completeness, reply):
@@ -392,20 +400,6 @@ class OpenMetricsSource:
         """
         found = await self.newest()
         return f"{self.client.name} has the usage of {counted(len(found), 'namespace')}"
-
-    def _failure(self, reply: httpx.Response) -> ServerError:
-        try:
-            said = str(reply.json().get("message", ""))
-        except (ValueError, AttributeError):
-            said = ""
-        return self.client.failure(reply, said)
-
-
-def _incomplete(completeness: str) -> str:
-    return (
-        f"the endpoint says that its reply is {completeness}, not complete: what is absent "
-        "is unknown; ask for fewer namespaces"
-    )
 
 
 def _usage(

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -50,6 +51,17 @@ SUMMED = timedelta(days=91)
 
 NEAR = 12
 """Hours: what is read by the minute and no further apart is one request, which costs as much."""
+
+TOO_MUCH = (
+    "too many samples",
+    "maximum resolution",
+    "limit: the query",
+    "exceeded the maximum",
+    "query length",
+    "-search.max",
+    "the query hit",
+)
+"""Words by which Prometheus, Mimir, Thanos or VictoriaMetrics say that less must be asked for."""
 
 AT_ONCE = 4
 """Requests at once."""
@@ -408,8 +420,12 @@ class PrometheusSource:
     ) -> list[Any]:
         """Return the result that the API at *path* has."""
         reply = await self.client.request("GET", path, params=parameters)
-        said = _error_of(reply)
-        if reply.status_code in (400, 413, 422) and _is_too_much(said):
+        said = ""
+        if not reply.is_success:
+            with suppress(ValueError, AttributeError):
+                said = " ".join(str(reply.json().get("error", "")).split())[:300]
+        is_too_much = any(part in said.lower() for part in TOO_MUCH)
+        if reply.status_code in (400, 413, 422) and is_too_much:
             raise _TooMuch(said)
         if reply.status_code != httpx.codes.OK:
             raise self.client.failure(reply, said)
@@ -445,33 +461,6 @@ def _range(namespace: str, metrics: Sequence[str], length: timedelta) -> str:
         f'{{__name__{names},temporal_namespace="{quoted}",'
         'is_background!="true",namespace_mode!="standby"}'
         f"[{length // timedelta(seconds=1)}s]"
-    )
-
-
-def _error_of(reply: httpx.Response) -> str:
-    """Return what Prometheus says of an error; empty where it says nothing."""
-    if reply.is_success:
-        return ""
-    try:
-        return " ".join(str(reply.json().get("error", "")).split())[:300]
-    except (ValueError, AttributeError):
-        return ""
-
-
-def _is_too_much(said: str) -> bool:
-    """Whether Prometheus, Mimir, Thanos or VictoriaMetrics say that less must be asked for."""
-    words = said.lower()
-    return any(
-        part in words
-        for part in (
-            "too many samples",
-            "maximum resolution",
-            "limit: the query",
-            "exceeded the maximum",
-            "query length",
-            "-search.max",
-            "the query hit",
-        )
     )
 
 
