@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["skipping", "forgetful", "brisk"]
@@ -65,20 +66,18 @@ def _cut(kind: Kind, first: int, last: int) -> Iterator[Batch]:
 
 async def play(batch: Batch, seed: int) -> str:
     """Play *batch*, and return its broken promises, with their stories."""
+    sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # as pytest has it
+    from processes import dev_environment
     from stories import EXTRAS, tell, tell_brisk
 
     os.environ.setdefault("STORY_ACTIONS", ",".join(EXTRAS))
     import test_stories
     from story_stage import brisk_stage
-    from temporalio.testing import WorkflowEnvironment
 
     numbers = range(batch.first, batch.last)
     if batch.kind == "brisk":
         async with (
-            await WorkflowEnvironment.start_local(
-                dev_server_existing_path=test_stories.binary("temporal"),
-                dev_server_log_level="error",
-            ) as server,
+            dev_environment(test_stories.binary("temporal")) as server,
             brisk_stage(server) as stage,
         ):
             return test_stories.report(
