@@ -81,7 +81,14 @@ async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: P
     async with local_stack(
         ui_port=ui_port, simulator_port=simulator_port, state_file=state_file
     ) as stack:
-        _print_addresses(stack)
+        print(f"Temporal UI        {stack.temporal.ui}/namespaces/default/schedules")
+        print(f"Temporal server    {stack.temporal.address}")
+        print(f"simulated Cloud    {stack.simulator.url}")
+        print(f"workers of a fleet {stack.worker}/v1/replicas/FLEET")
+        print("\nIn another terminal, the other commands use them with")
+        print(f"  export TEMPORAL_ADDRESS={stack.temporal.address}")
+        print(f"  export PLANNER_CLOUD_URL={stack.simulator.url} TEMPORAL_CLOUD_API_KEY=local")
+        print("\nCtrl-C ends it all.\n", flush=True)
         seen: dict[Path, float] | None = None
         with suppress(asyncio.CancelledError):
             while True:
@@ -90,18 +97,6 @@ async def _dev(directory: Path, ui_port: int, simulator_port: int, state_file: P
                     await _sync(stack, directory)
                 await asyncio.sleep(LOOK_EVERY)
     return EXIT_DONE
-
-
-def _print_addresses(stack: Stack) -> None:
-    """Print the addresses of the stack, and the environment of commands that use it."""
-    print(f"Temporal UI        {stack.temporal.ui}/namespaces/default/schedules")
-    print(f"Temporal server    {stack.temporal.address}")
-    print(f"simulated Cloud    {stack.simulator.url}")
-    print(f"workers of a fleet {stack.worker}/v1/replicas/FLEET")
-    print("\nIn another terminal, the other commands use them with")
-    print(f"  export TEMPORAL_ADDRESS={stack.temporal.address}")
-    print(f"  export PLANNER_CLOUD_URL={stack.simulator.url} TEMPORAL_CLOUD_API_KEY=local")
-    print("\nCtrl-C ends it all.\n", flush=True)
 
 
 def _modified(directory: Path) -> dict[Path, float]:

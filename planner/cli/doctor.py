@@ -96,20 +96,15 @@ async def _checks(*, cloud: bool) -> list[Check]:
         if all(check.is_fine for check in found):
             checks.append(await check_polls(server))
     if cloud:
-        checks += await _cloud_checks(namespaces)
+        from workflows.cloud import CloudError, keys_from, require_keys
+
+        try:
+            own = require_keys(keys_from(os.environ))
+            async with open_cloud() as client:
+                checks += await check_cloud(client, {*namespaces, *own})
+        except (CloudError, ServerError) as error:
+            checks.append(Check("key", str(error), False))
     return checks
-
-
-async def _cloud_checks(namespaces: tuple[str, ...]) -> list[Check]:
-    """Check the keys, and what each lets be read."""
-    from workflows.cloud import CloudError, keys_from, require_keys
-
-    try:
-        own = require_keys(keys_from(os.environ))
-        async with open_cloud() as client:
-            return await check_cloud(client, {*namespaces, *own})
-    except (CloudError, ServerError) as error:
-        return [Check("key", str(error), False)]
 
 
 CLOUD_WITHIN = 20.0
@@ -192,17 +187,13 @@ async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Che
             failed.setdefault(problem.replace(name, "NAMESPACE"), []).append(name)
     if not failed:
         return [Check("cloud", f"the Cloud API lets {counted(len(names), 'namespace')} be read")]
-    return [
-        Check(f"cloud {which[0]}", _sentence(problem, which), False)
-        for problem, which in failed.items()
-    ]
-
-
-def _sentence(problem: str, names: list[str]) -> str:
-    """Return the *problem* of the namespaces *names*; of several, the first ones are named."""
-    if len(names) == 1:
-        return problem.replace("NAMESPACE", names[0])
-    return f"{first_few(names, NAMED)}: {problem}"
+    checks = []
+    for problem, which in failed.items():
+        text = f"{first_few(which, NAMED)}: {problem}"
+        if len(which) == 1:
+            text = problem.replace("NAMESPACE", which[0])
+        checks.append(Check(f"cloud {which[0]}", text, False))
+    return checks
 
 
 async def _unread(cloud: CloudClient, namespace: str) -> str:
@@ -456,46 +447,34 @@ async def _look(server: Server, namespace: str, cloud: CloudClient | None) -> Ov
     import asyncio
 
     from planner.temporal.client import require_namespace
-    from planner.temporal.status import fetch_facts, fetch_pollers
+    from planner.temporal.status import fetch_facts, fetch_namespaces, fetch_pollers
+    from planner.temporal.sync_state import fetch_follows, read_last_applied
     from planner.temporal.watchdog import fetch_report
     from workflows.contract.findings import status_of
 
     begun = datetime.now(UTC)
     pollers = await fetch_pollers(server, begun)
     report = await fetch_report(server.client)
-    followed = await _followed(server, begun)
+    followed = []
+    for record in await fetch_follows(server):
+        last = await read_last_applied(server, record.project, begun) if record.project else None
+        followed.append((record, last.commit if last and last.version else None))
     seen = await fetch_facts(server, begun, pollers, namespace=namespace, report=report)
     if not seen:
         await require_namespace(server.client)
     if namespace and not seen:
-        raise ServerError(await _unknown(server, namespace))
+        from planner.errors import did_you_mean
+
+        hint = did_you_mean(namespace, await fetch_namespaces(server))
+        raise ServerError(
+            f"no schedule, keeper or boost of {namespace!r} in the Temporal namespace "
+            f"{server.namespace} on {server.address}{hint}"
+        )
     if cloud:
         seen = await asyncio.gather(*(_sighted(cloud, one) for one in seen))
     now = datetime.now(UTC)
-    return Overview(tuple(status_of(one, now) for one in seen), pollers, now, report, followed)
-
-
-async def _followed(server: Server, now: datetime) -> tuple[tuple[FollowRecord, str | None], ...]:
-    """Return what followers have on record, with the commit that their project's last sync has."""
-    from planner.temporal.sync_state import fetch_follows, read_last_applied
-
-    found = []
-    for record in await fetch_follows(server):
-        last = await read_last_applied(server, record.project, now) if record.project else None
-        found.append((record, last.commit if last and last.version else None))
-    return tuple(found)
-
-
-async def _unknown(server: Server, namespace: str) -> str:
-    """Return that nothing is known of *namespace*, and which name may have been meant."""
-    from planner.errors import did_you_mean
-    from planner.temporal.status import fetch_namespaces
-
-    hint = did_you_mean(namespace, await fetch_namespaces(server))
-    return (
-        f"no schedule, keeper or boost of {namespace!r} in the Temporal namespace "
-        f"{server.namespace} on {server.address}{hint}"
-    )
+    statuses = tuple(status_of(one, now) for one in seen)
+    return Overview(statuses, pollers, now, report, tuple(followed))
 
 
 async def _sighted(cloud: CloudClient, facts: NamespaceFacts) -> NamespaceFacts:

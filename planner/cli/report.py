@@ -408,24 +408,31 @@ def history(
     namespace nothing is known, and the answer says so. Where PLANNER_PROMETHEUS_URL is set,
     each has the verdict of its usage: not throttled, throttled, or unknown.
     """
-    now = datetime.now(UTC)
-    usual = f"{now - timedelta(days=HISTORY_DAYS):%Y-%m-%d}"
-    horizon = horizon_of(start or usual, end or now.isoformat(), 0, now)
-    run_async(_show_history(namespace, horizon, output, _prices(calendars)))
-
-
-def _prices(calendars: Path | None) -> Prices:
     from planner.config.load import read
     from planner.model import Prices
 
-    return read(calendars).prices if calendars else Prices()
+    now = datetime.now(UTC)
+    usual = f"{now - timedelta(days=HISTORY_DAYS):%Y-%m-%d}"
+    horizon = horizon_of(start or usual, end or now.isoformat(), 0, now)
+    prices = read(calendars).prices if calendars else Prices()
+    run_async(_show_history(namespace, horizon, output, prices))
 
 
 async def _show_history(
     namespace: str, horizon: Horizon, output: HistoryFormat, prices: Prices
 ) -> int:
     found = await _judged(await fetch_history(namespace, horizon, prices))
-    print(_printed_history(found, output, namespace))
+    from planner.render.status import history_csv, history_json, history_text, reach_lines
+
+    if output is HistoryFormat.json:
+        print(history_json(found))
+    elif output is HistoryFormat.csv:
+        # It has no room for how far back it reaches, so that is said.
+        for line in reach_lines(found):
+            say(line)
+        print(history_csv(found).rstrip("\n"))
+    else:
+        print(history_text(found, namespace))
     return EXIT_DONE
 
 
@@ -482,19 +489,6 @@ async def fetch_history(namespace: str, horizon: Horizon, prices: Prices) -> His
     now = datetime.now(UTC)
     kept = await fetch_kept(server_of(client, say), namespace, horizon, now, read_run, say)
     return history_of(kept.boosts, kept.records, horizon, now, prices, kept.reach)
-
-
-def _printed_history(found: History, output: HistoryFormat, namespace: str) -> str:
-    """Return what is printed; CSV has no room for how far back it reaches, so that is said."""
-    from planner.render.status import history_csv, history_json, history_text, reach_lines
-
-    if output is HistoryFormat.json:
-        return history_json(found)
-    if output is HistoryFormat.csv:
-        for line in reach_lines(found):
-            say(line)
-        return history_csv(found).rstrip("\n")
-    return history_text(found, namespace)
 
 
 # Suggestions -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from enum import StrEnum
 from logging import INFO, WARNING, getLogger
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from planner.temporal.client import Server
     from planner.temporal.follow import Follower, Pace
     from planner.temporal.sync import SyncRequest
-    from workflows.activities.floors import Backlogs, KubernetesCluster, Replicas
+    from workflows.activities.floors import Replicas
     from workflows.cloud import CloudClient
     from workflows.observability import Exporter, Readiness
 
@@ -114,7 +114,7 @@ async def work(
     from planner.cli.report import verifier
     from planner.temporal.client import connect, server_of
     from planner.temporal.watchdog import LiveCalendars
-    from workflows.activities.floors import Replicas
+    from workflows.activities.floors import Backlogs, KubernetesCluster, Replicas
     from workflows.activities.keeper import KeeperStates
     from workflows.activities.notices import NoticeSender
     from workflows.cloud import keys_from
@@ -129,7 +129,7 @@ async def work(
         own = StartedWorker(server_of(client), cloud, readiness)
         calendars = LiveCalendars(own.server, await verifier(stack))
         states = KeeperStates(client)
-        replicas = Replicas(client, calendars, states, _backlogs())
+        replicas = Replicas(client, calendars, states, _of_environment(Backlogs.of_environment))
         if exporter:
             await stack.enter_async_context(_metrics(metrics, exporter, replicas))
         if health:
@@ -150,29 +150,20 @@ async def work(
                 sender=NoticeSender(os.environ),
                 key_expiries=cloud.key_expiries,
                 states=states,
-                cluster=_cluster(),
+                cluster=_of_environment(KubernetesCluster.of_environment),
             )
         except RuntimeError as error:  # how the SDK says that a worker can't begin, or go on
             raise ServerError(f"the worker ended: {str(error).partition(': Status')[0]}") from error
     log("The worker has stopped.", event="worker stopped")
 
 
-def _backlogs() -> Backlogs:
-    """Return what reads the backlog of fleets, by the environment's variables."""
-    from workflows.activities.floors import Backlogs
+T = TypeVar("T")
 
+
+def _of_environment(read: Callable[[Mapping[str, str]], T]) -> T:
+    """Return what *read* makes of the environment; variables that can't be used are an error."""
     try:
-        return Backlogs.of_environment(os.environ)
-    except ValueError as error:
-        raise ServerError(str(error)) from error
-
-
-def _cluster() -> KubernetesCluster | None:
-    """Return the Kubernetes cluster of pushed fleets; None where the worker reaches none."""
-    from workflows.activities.floors import KubernetesCluster
-
-    try:
-        return KubernetesCluster.of_environment(os.environ)
+        return read(os.environ)
     except ValueError as error:
         raise ServerError(str(error)) from error
 
@@ -301,7 +292,9 @@ def _runtime(metrics: str) -> tuple[Runtime, Exporter | None]:
     if not metrics:
         return runtime_for(), None
     parse_address(metrics)
-    core = (LOOPBACK, _free_port())
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))  # a port that nothing listens on
+        core = (LOOPBACK, int(probe.getsockname()[1]))
     prometheus = PrometheusConfig(
         bind_address=f"{core[0]}:{core[1]}",
         counters_total_suffix=True,
@@ -314,13 +307,6 @@ def _runtime(metrics: str) -> tuple[Runtime, Exporter | None]:
     except (RuntimeError, ValueError) as error:
         raise ServerError(f"the SDK's metrics can't be served: {error}") from error
     return runtime, Exporter(core, version_of(), TABLE_VERSION)
-
-
-def _free_port() -> int:
-    """Return a port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 # Follow ------------------------------------------------------------------------------
@@ -443,14 +429,11 @@ class FollowOptions:
         return self._place(with_port=True)
 
     def _place(self, *, with_port: bool) -> str:
-        place = repository(_plain(self.url), with_port=with_port)
+        # Without a query, which may have a token; paths absolute.
+        plain = re.split(r"[?#]", self.url, maxsplit=1)[0].removeprefix("file://")
+        plain = str(Path(plain).resolve()) if Path(plain).exists() else plain
+        place = repository(plain, with_port=with_port)
         return place if self.path == "." else f"{place}:{PurePosixPath(self.path).as_posix()}"
-
-
-def _plain(url: str) -> str:
-    """Return *url* as it may be shown: without a query, which may have a token; paths absolute."""
-    plain = re.split(r"[?#]", url, maxsplit=1)[0].removeprefix("file://")
-    return str(Path(plain).resolve()) if Path(plain).exists() else plain
 
 
 def follower_of(options: FollowOptions, store: Path, server: Server) -> Follower:
@@ -506,7 +489,11 @@ async def _follow(options: FollowOptions) -> int:
 
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        store = _store(stack)
+        try:
+            store = Path(stack.enter_context(TemporaryDirectory(prefix="planner-follow-")))
+        except OSError as error:
+            words = f"there is no place for a clone: {error.strerror}; set TMPDIR"
+            raise ServerError(words) from error
         server = server_of(await connect(on_notice=log), on_notice=log)
         follower = follower_of(options, store, server)
         await follower.recover(datetime.now(UTC))
@@ -523,18 +510,6 @@ async def _follow(options: FollowOptions) -> int:
         await keep_looking(follower, pace, stop)
     log("the follower has stopped", event="follower stopped")
     return EXIT_DONE
-
-
-def _store(stack: AsyncExitStack) -> Path:
-    """Return a new directory for the clone, which *stack* removes.
-
-    Raises:
-        ServerError: This machine has no place for it.
-    """
-    try:
-        return Path(stack.enter_context(TemporaryDirectory(prefix="planner-follow-")))
-    except OSError as error:
-        raise ServerError(f"there is no place for a clone: {error.strerror}; set TMPDIR") from error
 
 
 @asynccontextmanager

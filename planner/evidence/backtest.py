@@ -179,11 +179,12 @@ def backtest_of(
     priced: dict[Scheme, dict[str, float]] = {}
     for scheme in SCHEMES:
         added = _added_up(one.topped_up[scheme] for one in namespaces)
-        rates = {
-            month: _price_of_more(count, own.get(month, 0), prices) / count
-            for month, count in added.items()
-            if count
-        }
+        rates = {}
+        for month, count in added.items():
+            below = own.get(month, 0)
+            if count:
+                more = price_of(below + count, prices) - price_of(below, prices)
+                rates[month] = more / count
         priced[scheme] = {
             one.namespace: sum(
                 count * rates.get(month, 0.0) for month, count in one.topped_up[scheme].items()
@@ -199,11 +200,6 @@ def backtest_of(
         source=source,
         share=share,
     )
-
-
-def _price_of_more(added: int, below: int, prices: Prices) -> float:
-    """Return the price in a month of *added* Actions on top of *below*."""
-    return price_of(below + added, prices) - price_of(below, prices)
 
 
 def _added_up(months: Iterable[Mapping[str, int]]) -> dict[str, int]:

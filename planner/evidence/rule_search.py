@@ -289,7 +289,12 @@ class Search:
             cold = self.matrix @ state.cold[:, used].astype(np.float32)
             often[:, used - low + 1] = (hot >= LEAST_DAYS) & (hot >= cold)
             worth[:, used - low + 1] = self.matrix @ state.weight[:, used].astype(np.float32)
-        edges = np.diff(_closed(often).astype(np.int8), axis=1)
+        closed = often.copy()  # pauses of up to `BRIDGED` slots are filled
+        for pause in range(1, BRIDGED + 1):
+            for shift in range(1, pause + 1):
+                before, after = often[:, : -pause - 1], often[:, pause + 1 :]
+                closed[:, shift : shift - pause - 1] |= before & after
+        edges = np.diff(closed.astype(np.int8), axis=1)
         rows, starts = np.nonzero(edges == 1)
         ends = np.nonzero(edges == -1)[1]
         kept = starts + low < SLOTS
@@ -513,16 +518,6 @@ def two_days(values: NDArray[Element]) -> NDArray[Element]:
     following = np.zeros_like(values)
     following[:-1] = values[1:]
     return np.concatenate((values, following), axis=1)
-
-
-def _closed(often: Bools) -> Bools:
-    """Return rows of slots with pauses of up to `BRIDGED` slots filled."""
-    closed = often.copy()
-    for pause in range(1, BRIDGED + 1):
-        for shift in range(1, pause + 1):
-            before, after = often[:, : -pause - 1], often[:, pause + 1 :]
-            closed[:, shift : shift - pause - 1] |= before & after
-    return closed
 
 
 def _hits(hot: Bools, cold: Bools, known: Bools) -> tuple[Bools, Bools]:

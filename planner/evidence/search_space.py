@@ -323,7 +323,7 @@ def _expanded(of_week: str) -> Iterator[str]:
 
 def day_rules(has_holidays: bool) -> tuple[DayRule, ...]:
     """Return every rule, the more usual ones first; those about holidays where there are any."""
-    found = [*_weekly(has_holidays), *_monthly(), *_nth_weekdays(), *_business_days()]
+    found = [*_weekly(has_holidays), *_monthly()]
     return tuple(sorted(found, key=lambda rule: rule.cost))
 
 
@@ -375,17 +375,11 @@ def _monthly() -> Iterator[DayRule]:
             words = f"{plain}, or the business day {'before' if roll == 'previous' else 'after'}"
             slug = f"day-{number}-or-{'before' if roll == 'previous' else 'after'}"
             yield DayRule(words, slug, cost + more, of_month=str(number), roll=roll)
-
-
-def _nth_weekdays() -> Iterator[DayRule]:
     for index, name in enumerate(DAY_NAMES):
         for number, word in enumerate(NTH, 1):
             of_week = f"{WEEKDAYS[index]}#{number}"
             yield DayRule(f"{word} {name}s", f"{word}-{name.lower()}", 5.5, of_week=of_week)
         yield DayRule(f"last {name}s", f"last-{name.lower()}", 5.3, of_week=f"{WEEKDAYS[index]}L")
-
-
-def _business_days() -> Iterator[DayRule]:
     for number in range(1, MOST_BUSINESS_DAY + 1):
         # People count within a week of the month's begin and of its close; beyond, "by the tenth
         # business day" is the usual deadline. The others are in hardly any calendar, and name the
@@ -422,7 +416,14 @@ def days_by_rule(
     days = [first + number * _DAY for number in range(count)]
     weekday = np.array([day.weekday() for day in days])
     holiday = np.array([business.name_of(day) is not None for day in days])
-    months = _months(days)
+    # One more on either side: a roll may leave its month.
+    before, after = days[0].replace(day=1) - _DAY, days[-1].replace(day=28) + 5 * _DAY
+    months = [
+        (year, month)
+        for year in range(before.year, after.year + 1)
+        for month in range(1, 13)
+        if (before.year, before.month) <= (year, month) <= (after.year, after.month)
+    ]
     found = np.zeros((len(rules), count), dtype=np.bool_)
     for row, rule in enumerate(rules):
         if rule.cycle == "weekly":
@@ -436,17 +437,6 @@ def days_by_rule(
             if 0 <= index < count:
                 found[row, index] = True
     return found
-
-
-def _months(days: Sequence[date]) -> list[tuple[int, int]]:
-    """Return the months of *days*, and one more on either side: a roll may leave its month."""
-    first, last = days[0].replace(day=1) - _DAY, days[-1].replace(day=28) + 5 * _DAY
-    months = []
-    year, month = first.year, first.month
-    while (year, month) <= (last.year, last.month):
-        months.append((year, month))
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-    return months
 
 
 def _day_in(rule: DayRule, year: int, month: int, business: BusinessCalendar) -> date | None:

@@ -205,6 +205,9 @@ def _written(
     """Yield the windows of *found*, each under a name of its own."""
     names: dict[str, int] = {}
     for one in found:
+        known = len(one.evidence.hot) + len(one.evidence.cold)
+        words = f"{one.evidence.rule[:1].upper()}{one.evidence.rule[1:]}"[:300]
+        seen = f"hot on {len(one.evidence.hot)} of {known} days"
         for start, end in _pieces(one.rule, setting.guard_rails):
             minute = start % SLOTS * SLOT
             at = time(minute // 60, minute % 60)
@@ -228,15 +231,9 @@ def _written(
                 baseline=setting.baseline,
                 rails=setting.guard_rails.rails,
                 limits=setting.guard_rails.limits,
-                description=_description(one.evidence),
+                description=f"{words}: {seen}, up to {one.evidence.highest:,.0f} APS",
             )
             yield SuggestedWindow(window, one.evidence)
-
-
-def _description(evidence: Evidence) -> str:
-    known = len(evidence.hot) + len(evidence.cold)
-    words = f"{evidence.rule[:1].upper()}{evidence.rule[1:]}"[:300]
-    return f"{words}: hot on {len(evidence.hot)} of {known} days, up to {evidence.highest:,.0f} APS"
 
 
 def _pieces(rule: FoundRule, guard_rails: GuardRails) -> Iterator[tuple[int, int]]:

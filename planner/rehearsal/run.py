@@ -127,10 +127,13 @@ class SkippingClock:
     async def _end(self, skip: asyncio.Future[None]) -> None:
         """Wait for the end of *skip*; release the clock where it got stuck."""
         while not await self.advances(skip, self._stuck_polls):
+            from temporalio.api.testservice.v1 import UnlockTimeSkippingRequest
+
             now = await self.now()
             self.unlocks += 1
             print(f"the skipping server's clock got stuck at {now:%F %T}", file=sys.stderr)
-            await self._unlock()
+            # A lock that was never released.
+            await self._service.unlock_time_skipping(UnlockTimeSkippingRequest())
         self._under_way = None
         await skip
 
@@ -163,12 +166,6 @@ class SkippingClock:
             else:
                 return False
         return True
-
-    async def _unlock(self) -> None:
-        """Release one lock of the clock."""
-        from temporalio.api.testservice.v1 import UnlockTimeSkippingRequest
-
-        await self._service.unlock_time_skipping(UnlockTimeSkippingRequest())
 
 
 BOOST_SECONDS = 60
@@ -533,23 +530,16 @@ async def _fire_all(
         await environment.skip_to(at)
         firing = [schedules[each.schedule_id] for each in group]
         if part.seed is not None:
-            _inject_fault(
-                environment, {schedule.request.namespace for schedule in firing}, at, part.seed
-            )
+            for namespace in {schedule.request.namespace for schedule in firing}:
+                # The same ones, however the year is cut.
+                dice = random.Random(f"{part.seed} {namespace} {format_instant(at)}")
+                if dice.random() < FAULT_ODDS:
+                    fault = dice.choice(FAULTS)
+                    environment.simulator.fault(**fault, times=1, namespace=namespace)
         failed += await _fire(environment, firing, at, counter)
         done += len(firing)
         progress(done)
     return failed
-
-
-def _inject_fault(
-    environment: Environment, namespaces: Iterable[str], at: datetime, seed: int
-) -> None:
-    """Inject a fault into some of *namespaces*: the same ones, however the year is cut."""
-    for namespace in namespaces:
-        dice = random.Random(f"{seed} {namespace} {format_instant(at)}")
-        if dice.random() < FAULT_ODDS:
-            environment.simulator.fault(**dice.choice(FAULTS), times=1, namespace=namespace)
 
 
 async def _fire(
@@ -716,7 +706,9 @@ async def _message(stream: asyncio.StreamReader) -> Any:
 
 def main() -> int:
     """Run the part on stdin; return 0 if its result or an error's text was sent."""
-    channel = _message_channel()
+    # Stdout is for messages alone; anything else that is printed goes to stderr.
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     part = pickle.load(sys.stdin.buffer)
     try:
         asyncio.run(_run(part, channel))
@@ -726,13 +718,6 @@ def main() -> int:
         traceback.print_exc()
         return 1
     return 0
-
-
-def _message_channel() -> BinaryIO:
-    """Return stdout for messages alone; anything else that is printed goes to stderr."""
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return channel
 
 
 async def _run(part: Part, channel: BinaryIO) -> None:

@@ -15,9 +15,8 @@ from zoneinfo import ZoneInfo
 
 from planner.evidence.backtest import SCHEMES, Backtest, MissedHour, NamespaceBacktest, Scheme
 from planner.evidence.rule_search import Evidence
-from planner.evidence.search_space import HotStretch
 from planner.evidence.suggest import Difference, SuggestedWindow, Suggestion
-from planner.model import BusinessDays, Cron, Duration, Holidays, Window
+from planner.model import BusinessDays, Cron, Duration, Window
 from planner.render import format as fmt
 from workflows.contract import format_duration, format_instant
 
@@ -47,28 +46,33 @@ def suggestions_yaml(found: Sequence[Compared]) -> str:
 
     `planner validate` accepts it. What a window can't say stands in comments.
     """
-    return "---\n".join(_document(*each) for each in found)
-
-
-def _document(suggestion: Suggestion, differences: tuple[Difference, ...] | None) -> str:
-    setting = suggestion.setting
-    lines = [
-        *_comments(_head(suggestion)),
-        f"namespace: {_scalar(suggestion.namespace)}",
-        f"timezone: {_scalar(setting.timezone)}",
-    ]
-    if setting.baseline is not None:
-        tru = setting.baseline.tru
-        lines.append(f"baseline: {'on-demand' if tru is None else f'{{tru: {tru}}}'}")
-    lines += _holiday_lines(setting.holidays)
-    lines.append("defaults: {roll: none, combine: max}  # whatever planner.yaml has")
-    lines.append("windows:" if suggestion.windows else "windows: {}")
-    for each in suggestion.windows:
-        lines += ["", *_comments(evidence_lines(each.evidence, each.window.tru), "  ")]
-        lines += [f"  {line}" for line in _window_lines(each.window)]
-    for sentences in _remarks(suggestion, differences):
-        lines += ["", *_comments(sentences)]
-    return "\n".join(lines) + "\n"
+    documents = []
+    for suggestion, differences in found:
+        setting = suggestion.setting
+        lines = [
+            *_comments(_head(suggestion)),
+            f"namespace: {_scalar(suggestion.namespace)}",
+            f"timezone: {_scalar(setting.timezone)}",
+        ]
+        if setting.baseline is not None:
+            tru = setting.baseline.tru
+            lines.append(f"baseline: {'on-demand' if tru is None else f'{{tru: {tru}}}'}")
+        holidays = setting.holidays
+        files = [file.address or file.path for file in holidays.calendars]
+        items = [*holidays.regions, *files, *(day.isoformat() for day in holidays.days)]
+        if items:
+            lines.append(f"holidays: [{', '.join(_scalar(item) for item in items)}]")
+        if holidays.weekend:
+            lines.append(f"weekend: [{', '.join(WEEKDAYS[day] for day in holidays.weekend)}]")
+        lines.append("defaults: {roll: none, combine: max}  # whatever planner.yaml has")
+        lines.append("windows:" if suggestion.windows else "windows: {}")
+        for each in suggestion.windows:
+            lines += ["", *_comments(evidence_lines(each.evidence, each.window.tru), "  ")]
+            lines += [f"  {line}" for line in _window_lines(each.window)]
+        for sentences in _remarks(suggestion, differences):
+            lines += ["", *_comments(sentences)]
+        documents.append("\n".join(lines) + "\n")
+    return "---\n".join(documents)
 
 
 def _comments(sentences: Iterable[str], indent: str = "") -> list[str]:
@@ -99,15 +103,6 @@ def _window_lines(window: Window) -> Iterator[str]:
     yield f"  duration: {format_duration(window.length.elapsed)}"
     yield f"  tru: {window.tru}"
     yield f"  lead: {format_duration(window.lead)}"
-
-
-def _holiday_lines(holidays: Holidays) -> Iterator[str]:
-    files = [file.address or file.path for file in holidays.calendars]
-    items = [*holidays.regions, *files, *(day.isoformat() for day in holidays.days)]
-    if items:
-        yield f"holidays: [{', '.join(_scalar(item) for item in items)}]"
-    if holidays.weekend:
-        yield f"weekend: [{', '.join(WEEKDAYS[day] for day in holidays.weekend)}]"
 
 
 def _scalar(text: str) -> str:
@@ -192,7 +187,15 @@ def _remarks(
             *(line for each in suggestion.left_out for line in _named(each)),
         ]
     if suggestion.unexplained:
-        yield [_unexplained(suggestion), *_stretches(suggestion)]
+        spans = fmt.counted(len(suggestion.unexplained), "hot span")
+        left, hot = suggestion.unexplained_hours, suggestion.hot_hours
+        lines = [f"Unexplained: {spans}. {left:.1f} of {hot:.1f} hot hours have no window."]
+        tz = ZoneInfo(suggestion.setting.timezone)
+        for each in suggestion.unexplained[:MOST_STRETCHES]:
+            span = f"{fmt.day(each.start, tz)}, {fmt.local_span(each.start, each.end, tz)}"
+            lines.append(f"  {span}, up to {each.peak:,.0f} APS")
+        more = len(suggestion.unexplained) - MOST_STRETCHES
+        yield [*lines, f"  and {more:,} more"] if more > 0 else lines
     if differences is not None:
         yield list(difference_lines(differences))
 
@@ -208,26 +211,6 @@ def _keys(window: Window) -> str:
     """Return the keys of *window* in one line."""
     _, *lines = _window_lines(window)
     return ", ".join(line.strip() for line in lines if not line.startswith("  description:"))
-
-
-def _unexplained(suggestion: Suggestion) -> str:
-    spans = fmt.counted(len(suggestion.unexplained), "hot span")
-    left, hot = suggestion.unexplained_hours, suggestion.hot_hours
-    return f"Unexplained: {spans}. {left:.1f} of {hot:.1f} hot hours have no window."
-
-
-def _stretches(suggestion: Suggestion) -> Iterator[str]:
-    for each in suggestion.unexplained[:MOST_STRETCHES]:
-        yield f"  {_stretch(each, suggestion)}"
-    more = len(suggestion.unexplained) - MOST_STRETCHES
-    if more > 0:
-        yield f"  and {more:,} more"
-
-
-def _stretch(stretch: HotStretch, suggestion: Suggestion) -> str:
-    tz = ZoneInfo(suggestion.setting.timezone)
-    span = fmt.local_span(stretch.start, stretch.end, tz)
-    return f"{fmt.day(stretch.start, tz)}, {span}, up to {stretch.peak:,.0f} APS"
 
 
 def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
@@ -255,24 +238,21 @@ def difference_lines(differences: Sequence[Difference]) -> Iterator[str]:
 
 def suggestions_text(found: Sequence[Compared]) -> str:
     """Return suggestions as text for people."""
-    return "\n\n".join("\n".join(_text_lines(*each)) for each in found) + "\n"
-
-
-def _text_lines(
-    suggestion: Suggestion, differences: tuple[Difference, ...] | None
-) -> Iterator[str]:
-    for sentence in _head(suggestion):
-        yield from textwrap.wrap(sentence, COMMENT_WIDTH)
-    if not suggestion.windows:
-        yield "No window is suggested."
-    for each in suggestion.windows:
-        yield ""
-        yield f"{each.window.name}: {_keys(each.window)}"
-        for sentence in evidence_lines(each.evidence, each.window.tru):
-            yield from (f"  {line}" for line in textwrap.wrap(sentence, COMMENT_WIDTH - 2))
-    for sentences in _remarks(suggestion, differences):
-        yield ""
-        yield from sentences
+    texts = []
+    for suggestion, differences in found:
+        lines = []
+        for sentence in _head(suggestion):
+            lines += textwrap.wrap(sentence, COMMENT_WIDTH)
+        if not suggestion.windows:
+            lines.append("No window is suggested.")
+        for each in suggestion.windows:
+            lines += ["", f"{each.window.name}: {_keys(each.window)}"]
+            for sentence in evidence_lines(each.evidence, each.window.tru):
+                lines += (f"  {line}" for line in textwrap.wrap(sentence, COMMENT_WIDTH - 2))
+        for sentences in _remarks(suggestion, differences):
+            lines += ["", *sentences]
+        texts.append("\n".join(lines))
+    return "\n\n".join(texts) + "\n"
 
 
 # JSON ---------------------------------------------------------------------------------

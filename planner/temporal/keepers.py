@@ -108,17 +108,12 @@ async def start_boost(
             "it goes on, and this one was not started: run it again"
         ) from error
     except RPCError as error:
-        if _is_timeout(error):
+        if error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
             raise ServerError(
                 f"the server did not answer in {ANSWER_WITHIN.seconds} s whether the boost was "
                 f"started; `planner status {request.namespace}` shows it if it was"
             ) from error
         raise ServerError(f"the boost could not be started: {error.message}") from error
-
-
-def _is_timeout(error: RPCError) -> bool:
-    """Tell whether *error* is a time-out."""
-    return error.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 
 
 async def wait_for_result(
@@ -341,25 +336,24 @@ async def read_keeper(
     handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
     is_running = execution.status == WorkflowExecutionStatus.RUNNING
     stuck = await _why_stuck(client, handle, now) if is_running else ""
+    status: KeeperStatus | None = None
+    if ask and not stuck:
+        # A worker answers for an ended run, too, by a replay.
+        with contextlib.suppress(RPCError, WorkflowQueryFailedError):
+            status = await handle.query(
+                STATUS_QUERY,
+                format_instant(now),
+                result_type=KeeperStatus,
+                rpc_timeout=ANSWER_WITHIN,
+            )
     return Keeper(
         namespace=execution.id.removeprefix(keeper_id("")),
         run_id=execution.run_id,
         is_running=is_running,
         is_broken=execution.status is not None and execution.status.name in UNFINISHED_STATUSES,
-        status=await _query(handle, now) if ask and not stuck else None,
+        status=status,
         stuck=stuck,
     )
-
-
-async def _query(handle: WorkflowHandle[Any, Any], now: datetime) -> KeeperStatus | None:
-    """Query a run for its status; a worker answers for an ended run, too, by a replay."""
-    try:
-        status: KeeperStatus = await handle.query(
-            STATUS_QUERY, format_instant(now), result_type=KeeperStatus, rpc_timeout=ANSWER_WITHIN
-        )
-    except (RPCError, WorkflowQueryFailedError):
-        return None
-    return status
 
 
 async def _why_stuck(client: Client, handle: WorkflowHandle[Any, Any], now: datetime) -> str:
