@@ -1119,11 +1119,14 @@ def _bases(played: Played, by: timedelta) -> list[tuple[timedelta, Story]]:
 def _least(played: Played, running: list[ExpectedLease], at: timedelta) -> float:
     """Return what *running* need *at* a time, on the baseline that makes it least.
 
-    A window has what it requests even where on-demand would allow more, and others set less.
+    Where others had set less than on-demand allows, a window has enough with what it requests.
     """
-    granted = (demand(running, story) for _, story in _bases(played, at))
+    granted = [demand(running, story) for _, story in _bases(played, at)]
+    least = min(_allows(played.story, capacity) for capacity in granted)
+    if not any(deed.what == "foreign" and done <= at for done, deed in played.done):
+        return least
     needed = (_needed(rails, counted, played.story) for rails, counted in _declared(running))
-    return min(max(needed), *(_allows(played.story, capacity) for capacity in granted))
+    return min(least, max(needed))
 
 
 def _inherited_dues(played: Played, reckoning: Reckoning) -> list[Due]:

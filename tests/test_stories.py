@@ -402,26 +402,29 @@ def test_a_follow_takes_nothing_that_the_lease_before_it_had() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requested", "tru", "is_short"),
+    ("requested", "tru", "by_others", "is_short"),
     [
-        pytest.param(2, 2, False, id="what it requests, less than on-demand would allow"),
-        pytest.param(3, 2, True, id="less than it requests, and on-demand would do"),
-        pytest.param(6, 4, True, id="less than it requests"),
-        pytest.param(3, None, False, id="on-demand, which is enough"),
-        pytest.param(6, None, True, id="on-demand, which isn't"),
+        pytest.param(2, 2, True, False, id="what it requests, less than on-demand would allow"),
+        pytest.param(2, 2, False, True, id="the same, and nobody else has set it"),
+        pytest.param(3, 2, True, True, id="less than it requests, and on-demand would do"),
+        pytest.param(6, 4, True, True, id="less than it requests"),
+        pytest.param(3, None, False, False, id="on-demand, which is enough"),
+        pytest.param(6, None, False, True, id="on-demand, which isn't"),
     ],
 )
-def test_a_window_needs_what_it_requests(
-    requested: int, tru: float | None, *, is_short: bool
+def test_what_others_set_is_enough_where_it_is_what_a_window_requests(
+    requested: int, tru: float | None, *, by_others: bool, is_short: bool
 ) -> None:
-    """Others may set less than a declared on-demand allows, and still as much as it requests."""
+    """It may be less than a declared on-demand allows."""
     window = Firing(
         window="w", nominal=MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=requested
     )
     story = replace(
         two_tru_story(window), before=ON_DEMAND, declared=ON_DEMAND, on_demand_aps=1800.0
     )
-    played = played_with(story, {-1: None, 2: tru})
+    deed = Deed(2 * MINUTE, "foreign", tru=tru)
+    done = [(deed.at, deed)] if by_others else []
+    played = played_with(story, {-1: None, 2: tru}, done=done)
     assert is_unready(played, 30 * MINUTE, Capacity(tru)) is is_short
 
 
