@@ -26,9 +26,8 @@ from zoneinfo import ZoneInfo
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from processes import BESIDE, leave, run
+from processes import dev_environment, leave, run
 from prometheus_server import backfill, prometheus
-from temporalio.testing import WorkflowEnvironment
 
 from planner.config.load import read
 from planner.evidence.report import Report, Sources, report_of
@@ -90,10 +89,7 @@ async def suggested(home: Path, now: datetime) -> Project:
 
 async def synced(home: Path) -> None:
     """Sync the calendars to a real server, and look that nothing is left to do."""
-    binary = str(BESIDE / "temporal")
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary, dev_server_log_level="error"
-    ) as server:
+    async with dev_environment() as server:
         address = server.client.service_client.config.target_host
         print(await planner(home, "sync", TEMPORAL_ADDRESS=address))
         await planner(home, "plan", "--detailed-exitcode", TEMPORAL_ADDRESS=address)

@@ -228,7 +228,7 @@ async def dev_environment(binary: str = "") -> AsyncIterator[WorkflowEnvironment
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
         server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
-        server.environment = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}  # a tenth of its work
+        server.environment = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}  # it lives for minutes
         await server.start()
         try:
             yield WorkflowEnvironment.from_client(await connected(f"127.0.0.1:{port}"))

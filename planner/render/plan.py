@@ -216,10 +216,9 @@ def plan_text(
     blocks = [painted(f"! {plan.refusal}", "!", colour)] if plan.refusal else []
     for group in _groups(plan):
         change, words = group[0], headline(group[0])
-        name = change.key if len(group) == 1 else f"{len(group):,} windows"
+        name, lines = _named(group)
         head = painted(f"{SIGNS[change.outcome]} {name}", SIGNS[change.outcome], colour)
         head += f"  {words}" if words else ""
-        lines = [*notices(change)] if len(group) == 1 else [_names(group)]
         lines += [*details(change)] if detailed and len(group) == 1 else []
         blocks.append("\n".join([head, *(f"      {line}" for line in lines)]))
     blocks += ["\n".join(["", one.title, *(f"  {line}" for line in one.lines)]) for one in sections]
@@ -257,9 +256,15 @@ def _only_passes(change: Change) -> bool:
     return passes and not (change.fields or change.starts or list(notices(change)))
 
 
-def _names(group: Sequence[Change]) -> str:
-    """Return the windows of *group*, the first few by name."""
-    return first_few([change.key for change in group], SHOWN_REFUSED)
+def _named(group: Sequence[Change]) -> tuple[str, list[str]]:
+    """Return the name of a change, and its notices.
+
+    Those of several that are held back together are how many, and the first few by name.
+    """
+    if len(group) == 1:
+        return group[0].key, [*notices(group[0])]
+    named = first_few([change.key for change in group], SHOWN_REFUSED)
+    return f"{len(group):,} windows", [named]
 
 
 def painted(text: str, sign: str, colour: bool) -> str:
@@ -365,9 +370,8 @@ def _markdown_changes(plan: Plan, room: int) -> str:
     blocks = []
     for group in groups:
         change, words = group[0], headline(group[0])
-        name = change.key if len(group) == 1 else f"{len(group):,} windows"
+        name, lines = _named(group)
         head = f"- `{SIGNS[change.outcome]}` **{quoted(name)}**"
-        lines = notices(change) if len(group) == 1 else [_names(group)]
         noted = "".join(f"  - {quoted(line)}\n" for line in lines)
         blocks.append(f"{head}{f' – {quoted(words)}' if words else ''}\n{noted}")
     listed = "".join(_fitting(blocks, room, "- … and {} more; `planner plan` shows them\n"))

@@ -565,10 +565,10 @@ class _Probe:
     def certain(self, times: Iterable[datetime]) -> set[datetime]:
         """Return those of *times* that aren't near a clock change: the others may differ."""
         tz = zone(self.timezone)
+        walls = {at: to_wall(at, tz) for at in times}
         return {
             at
-            for at in times
-            for wall in (to_wall(at, tz),)
+            for at, wall in walls.items()
             if not any(low < wall < high for low, high in self.near)
         }
 
