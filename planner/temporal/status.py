@@ -462,7 +462,8 @@ class _Histories:
         found = {run.before.run: run.before for run in runs if run.before}
         missing = [run for run in runs if run.run not in found and run.start < horizon.end]
         if missing:
-            self.on_progress(f"Reading the histories of {len(missing)} runs of keepers")
+            histories = "1 history" if len(missing) == 1 else f"{len(missing)} histories"
+            self.on_progress(f"Reading {histories} of keepers")
         self.read += len(missing)
         found |= {one.run: one for one in await _at_once(self._record, missing) if one}
         return list(found.values())

@@ -224,6 +224,9 @@ async def test_a_boost_that_was_throttled_is_noticed_and_reported(
         text = PLANNER.format(lead=LEAD // SECOND, port=port)
         (calendars / "planner.yaml").write_text(text, encoding="utf-8")
         opens = datetime.now(UTC).replace(microsecond=0) + LEAD + 2 * SECOND
+        if opens.second * SECOND + LENGTH > MINUTE:
+            # A notice on two minutes comes once what is throttled in the first is seen.
+            opens = opens.replace(second=0) + MINUTE
         for name in ASKED:
             text = CALENDAR.format(name=name, start=opens, end=opens + LENGTH)
             (calendars / f"{name}.yaml").write_text(text, encoding="utf-8")
