@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -47,6 +47,11 @@ from workflows.contract import (
 from workflows.worker import SANDBOX, build_worker
 
 T = TypeVar("T")
+
+QUERY_WITHIN = timedelta(seconds=3)
+"""Real time in which a query that was not lost is answered, by far."""
+
+NO_ANSWER = {RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED}
 
 SCENE_WITHIN = 15
 """Real seconds after which a scene that hangs is a failure."""
@@ -278,10 +283,24 @@ class Stage:
     async def status(self) -> KeeperStatus:
         """Return what the keeper says of itself now."""
         now = await self.environment.get_current_time()
-        status: KeeperStatus = await self.keeper.query(
-            STATUS_QUERY, format_instant(now), result_type=KeeperStatus
-        )
-        return status
+        return await self.answer(KeeperStatus, STATUS_QUERY, format_instant(now))
+
+    async def answer(self, kind: type[T], *query: str) -> T:
+        """Return what the keeper answers to *query*, its name and its arguments.
+
+        The test server loses a query to a run that ends at that moment: it is sent again.
+        """
+        async with asyncio.timeout(SCENE_WITHIN):
+            while True:
+                try:
+                    answer: T = await self.keeper.query(
+                        query[0], args=query[1:], result_type=kind, rpc_timeout=QUERY_WITHIN
+                    )
+                except RPCError as error:
+                    if error.status not in NO_ANSWER:
+                        raise
+                else:
+                    return answer
 
     async def sleep(self, hours: float) -> None:
         """Skip ahead by *hours*."""

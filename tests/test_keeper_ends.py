@@ -198,7 +198,7 @@ async def test_what_it_knows_survives_the_wire(skipping: WorkflowEnvironment, fr
     async with staged(skipping, fresh, available=6.0) as stage:
         await stage.start(stage.request(8, 2, rails=replace(stage.request(1, 1).rails, max_tru=10)))
         await stage.says(lambda status: status.capacity == Capacity(6))
-        known: KeeperState = await stage.keeper.query(STATE_QUERY, result_type=KeeperState)
+        known = await stage.answer(KeeperState, STATE_QUERY)
         assert known.options.available == 6
         assert known.rails is not None
         assert known.rails.max_tru == 10

@@ -147,7 +147,7 @@ async def test_a_history_tells_all_that_the_run_would(
         await stage.release(window="w8")
         await stage.in_force(10)
         await stage.says(lambda status: status.health == "ok")
-        own = await stage.keeper.query(activity_types.STATE_QUERY, result_type=KeeperState)
+        own = await stage.answer(KeeperState, activity_types.STATE_QUERY)
         told = await state_on_record(stage.client, stage.keeper, stage.namespace)
         assert {lease.window for lease in told.leases} == {"w4", "w6"}
         assert [lease.window for lease in told.released] == ["w8"]
