@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from unittest.mock import patch
@@ -29,6 +29,7 @@ from stories import (
     Story,
     is_unready,
 )
+from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -48,7 +49,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
-from temporalio.worker import UnsandboxedWorkflowRunner
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from planner.forecast.timeline import CapacityRecord
 from planner.rehearsal.run import SimulatorClock, SkippingClock, connect
@@ -176,6 +177,29 @@ WORKS_FOR = 1.0
 BRISK_WITHIN = 400
 """Real seconds in which a stage of brisk stories is played, by far."""
 
+BEATS_EVERY, BEAT_STEPS = 1.0, 4
+"""Seconds between two beats, which measure how slow the machine is meanwhile; and how many steps
+one has, about as many as a change of a keeper's."""
+
+MOST_LAG = timedelta(seconds=10)
+"""How long a beat may take before windows of seconds tell nothing any more."""
+
+
+@activity.defn(name="stories.step")
+async def step() -> None:
+    """Do nothing, as one step of a beat."""
+
+
+@workflow.defn(name="stories.Beat", sandboxed=False)
+class Beat:
+    """A workflow of steps that do nothing: what it takes is the server's and the machine's."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """Take all steps, one after the other."""
+        for _ in range(BEAT_STEPS):
+            await workflow.execute_activity(step, start_to_close_timeout=MOST_LAG * 3)
+
 
 @dataclass
 class StoryKeys:
@@ -218,6 +242,10 @@ class StageClock(SimulatorClock):
 
 class ClockStands(Exception):
     """The server's clock does not skip any more: the stories can't be played to their end."""
+
+
+class MachineIsBusy(Exception):
+    """The machine is too busy for stories in real time: they would tell nothing."""
 
 
 async def no_patience(seconds: float) -> None:
@@ -745,11 +773,54 @@ class RealClock:
 
 @dataclass
 class BriskStage(StoryStage):
-    """A stage whose clock doesn't wait for what is done: all stories go on at once."""
+    """A stage whose clock doesn't wait for what is done: all stories go on at once.
+
+    A beat goes on beside them: by the longest one the stories are given more time, so that a
+    busy machine is not taken for a broken promise. *lag* is the longest one so far.
+    """
+
+    lag: timedelta = timedelta()
+
+    async def play(self, stories: Sequence[Story]) -> list[Played]:
+        """Play *stories* side by side, and return what happened.
+
+        Raises:
+            MachineIsBusy: It is too slow for windows of seconds.
+        """
+        all_played = await super().play(stories)
+        for played in all_played:
+            story = played.story
+            assert story.heals is not None
+            played.story = replace(
+                story,
+                change=story.change + self.lag,
+                under_way=story.under_way + self.lag,
+                heals=story.heals + self.lag,
+            )
+        return all_played
 
     async def _while_busy(self, playing: Coroutine[Any, Any, None]) -> None:
-        async with asyncio.timeout(BRISK_WITHIN):  # it mostly waits, as time does not skip
-            await playing
+        beats = asyncio.ensure_future(self._beat())
+        try:
+            async with asyncio.timeout(BRISK_WITHIN):  # it mostly waits, as time does not skip
+                await playing
+        finally:
+            beats.cancel()
+            with suppress(asyncio.CancelledError):
+                await beats
+        if self.lag > MOST_LAG:
+            raise MachineIsBusy(f"a workflow of {BEAT_STEPS} steps took {self.lag}")
+
+    async def _beat(self) -> None:
+        queue, at_rest = f"beats-{uuid.uuid4().hex}", self.unreported
+        async with Worker(self.client, task_queue=queue, workflows=[Beat], activities=[step]):
+            while True:
+                begun = time.monotonic()
+                await self.client.execute_workflow(Beat.run, id=queue, task_queue=queue)
+                await asyncio.sleep(BEATS_EVERY)  # comes late, too, where the loop is busy
+                took = timedelta(seconds=time.monotonic() - begun - BEATS_EVERY)
+                self.lag = max(self.lag, took)
+                self.unreported = at_rest + self.lag
 
     async def _perform(self, script: Script, begin: datetime) -> None:
         async def one(at: timedelta, played: Played | None, event: Any) -> None:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 from stories import broken_promises, tell_brisk, tells
-from story_stage import KEY, brisk_stage
+from story_stage import KEY, MachineIsBusy, brisk_stage
 from temporalio.testing import WorkflowEnvironment
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,10 @@ async def test_promises_are_kept_whatever_becomes_of_a_keeper(
     """What was found comes back, and no window is cut short, by reset, deletion, termination."""
     numbers = range(first, min(first + AT_ONCE, COUNT))
     async with brisk_stage(dev_server) as stage:
-        all_played = await stage.play([tell_brisk(SEED, number) for number in numbers])
+        try:
+            all_played = await stage.play([tell_brisk(SEED, number) for number in numbers])
+        except MachineIsBusy as busy:
+            pytest.skip(f"the machine is too busy: {busy}")
         broken = "\n".join(
             f"{sentence}\n{tells(played)}"
             for played in all_played
