@@ -16,6 +16,7 @@ import tzdata
 from planner_process import SCRIPT, run_planner
 
 from planner.cli.app import EXIT_CODES, aside
+from planner.cli.main import COMMANDS, commands
 from planner.cli.output import colours
 from planner.config.load import read
 from planner.errors import PlannerError
@@ -132,6 +133,18 @@ def test_validate_imports_no_output_formats(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=where, capture_output=True, text=True, check=True
     )
     assert found.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_command_is_in_its_module() -> None:
+    """Of the modules with commands a command's own is imported, which has it."""
+    found = {
+        command.name or command.callback.__name__: command
+        for command in commands().registered_commands
+    }
+    modules = {name: command.callback.__module__ for name, command in found.items()}
+    assert list(modules.items()) == [
+        (name, f"planner.cli.{module}") for name, module in COMMANDS.items()
+    ]
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from planner_process import run_planner
 
-from planner.cli.main import ORDER
+from planner.cli.main import COMMANDS
 
 PLANNER = str(Path(sys.executable).parent / "planner")
 
@@ -78,9 +78,9 @@ def interrupted_at(module: str, command: str, here: Path) -> subprocess.Complete
     )
 
 
-@pytest.mark.parametrize("module", ["planner.cli.app", "typer", "planner.cli.worker"])
+@pytest.mark.parametrize("module", ["planner.cli.app", "typer", "planner.cli.request"])
 def test_interrupted_while_it_starts(module: str, here: Path) -> None:
-    """Ctrl-C during the first imports, which all commands share, is exit code 130 alone."""
+    """Ctrl-C during the first imports, of all commands and of its own, is exit code 130 alone."""
     run = interrupted_at(module, "plan", here)
     assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
 
@@ -117,7 +117,7 @@ def test_every_command_was_interrupted() -> None:
     """No command is missing among those that are tried."""
     tried = {*ON_A_SERVER, "demo", "dev", "validate", "preview", "explain", "simulator"}
     others = {"rehearse", "schema", "init", "fetch", "notify", "report", "backtest", "suggest"}
-    assert tried | others == set(ORDER)
+    assert tried | others == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -24,14 +25,37 @@ EXIT_ERROR = 1
 EXIT_CHANGES = 2
 EXIT_INTERRUPTED = 130
 
-ORDER = (
-    *("demo", "dev", "init", "fetch", "validate", "schema", "preview", "explain", "rehearse"),
-    *("plan", "sync", "rollout", "follow", "pause", "resume", "skip"),
-    *("doctor", "worker", "notify", "status", "history", "report", "backtest", "suggest"),
-    *("boost", "release"),
-    *("simulator", "uninstall"),
-)
-"""The order of the commands in the help: by when a new user needs them."""
+COMMANDS = {
+    "demo": "dev",
+    "dev": "dev",
+    "init": "validate",
+    "fetch": "validate",
+    "validate": "validate",
+    "schema": "validate",
+    "preview": "preview",
+    "explain": "preview",
+    "rehearse": "preview",
+    "plan": "plan",
+    "sync": "sync",
+    "rollout": "sync",
+    "follow": "worker",
+    "pause": "boost",
+    "resume": "boost",
+    "skip": "boost",
+    "doctor": "doctor",
+    "worker": "worker",
+    "notify": "doctor",
+    "status": "doctor",
+    "history": "report",
+    "report": "report",
+    "backtest": "report",
+    "suggest": "report",
+    "boost": "boost",
+    "release": "boost",
+    "simulator": "dev",
+    "uninstall": "sync",
+}
+"""The module of each command, in the order of the help: by when a new user needs them."""
 
 GARBAGE = 50_000
 """Objects made and not freed until the garbage collector looks at them, in place of 700.
@@ -81,8 +105,10 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
     from planner.cli.app import EXIT_USAGE
     from planner.errors import InputError, PlannerError
 
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        done = commands()(arguments, standalone_mode=False, prog_name="planner")
+        found = commands(given[0] if given else "")
+        done = found(arguments, standalone_mode=False, prog_name="planner")
         return int(done or EXIT_DONE)
     except InputError as error:
         say(str(error))
@@ -105,27 +131,20 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
         return EXIT_INTERRUPTED
 
 
-def commands() -> Typer:
+def commands(name: str = "") -> Typer:
     """Return the application with every command, in the order of the help.
 
-    Importing a command's module registers it. These modules import slow packages (temporalio,
-    holidays, httpx) inside their functions, so that ``planner --help`` stays fast.
+    Importing a command's module registers it: that of the command *name* alone, if there is one.
+    These modules import slow packages (temporalio, holidays, httpx) inside their functions, so
+    that ``planner --help`` stays fast.
     """
-    from planner.cli import (  # noqa: F401 - to register them
-        boost,
-        dev,
-        doctor,
-        plan,
-        preview,
-        report,
-        sync,
-        validate,
-        worker,
-    )
     from planner.cli.app import app
 
+    for module in [COMMANDS[name]] if name in COMMANDS else dict.fromkeys(COMMANDS.values()):
+        import_module(f"planner.cli.{module}")
+    order = tuple(COMMANDS)
     app.registered_commands.sort(
-        key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", ""))
+        key=lambda command: order.index(command.name or getattr(command.callback, "__name__", ""))
     )
     return app
 
