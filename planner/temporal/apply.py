@@ -357,20 +357,15 @@ def is_read_back_later(outcome: Outcome) -> bool:
 
 async def _unlisted(server: Server, project: str, made: Mapping[str, Change]) -> list[str]:
     """Poll the schedule list; return the ids whose change isn't visible yet."""
+    desired = {id: one.desired for id, one in made.items() if one.desired}
+    state = DesiredState(project=project, schedules=tuple(desired.values()))
 
     def missing(listed: Mapping[str, LiveSchedule]) -> list[str]:
-        return [id for id, one in made.items() if not _shows(one, project, listed.get(id))]
+        otherwise = ids_to_describe(state, {id: listed[id] for id in made if id in listed})
+        return [*otherwise, *(id for id in desired if id not in listed)]
 
     await asyncio.sleep(LIST_LAG)
     return missing(await list_showing(server, project, made, lambda listed: not missing(listed)))
-
-
-def _shows(change: Change, project: str, live: LiveSchedule | None) -> bool:
-    """Tell whether *live*, as listed, is what *change* made."""
-    if live is None or change.desired is None:
-        return live is None and change.desired is None
-    state = DesiredState(project=project, schedules=(change.desired,))
-    return not ids_to_describe(state, {live.id: live})
 
 
 def _checked(outcome: Outcome, project: str, live: LiveSchedule | None, now: datetime) -> Outcome:

@@ -282,15 +282,6 @@ def is_sound(request: BoostRequest) -> bool:
         ZoneInfo(request.timezone)
     except (ValueError, LookupError, OverflowError, OSError):
         return False
-    lengths = (timedelta(seconds=request.ttl_seconds), *ends) if _in_bounds(request) else ()
-    return (
-        bool(lengths)
-        and all(timedelta() < length <= LONGEST for length in lengths)
-        and request.combine in get_args(Combine)
-    )
-
-
-def _in_bounds(request: BoostRequest) -> bool:
     longest = LONGEST // timedelta(seconds=1)
     declared = {fleet.name for fleet in request.fleets}
     return (
@@ -301,6 +292,8 @@ def _in_bounds(request: BoostRequest) -> bool:
         and 0 <= (request.tru_ahead_seconds or 0) <= longest
         and 0 < request.ttl_seconds <= longest
         and 0 <= request.ahead_seconds <= longest
+        and all(timedelta() < length <= LONGEST for length in ends)
+        and request.combine in get_args(Combine)
     )
 
 

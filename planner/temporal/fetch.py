@@ -274,8 +274,10 @@ async def fetch_evidence(
         if missed(desired, there, now) and there.schedule is None:
             there = await describe(server, id) or there
             there = replace(there, about_to_fire=about_to_fire(desired, there, since))
-        begun = await _started(server, desired, missed(desired, there, now))
-        there = replace(there, requested=there.requested | begun)
+        firings = missed(desired, there, now)
+        begun = [nominal for nominal in firings if await was_started(server, desired, nominal)]
+        starts = {occurrence_of(desired.request, nominal)[0] for nominal in begun}
+        there = replace(there, requested=there.requested | starts)
         held = await leases.hold(desired, missed(desired, there, now))
         return id, replace(there, requested=there.requested | held)
 
@@ -299,19 +301,6 @@ async def was_started(server: Server, schedule: Schedule, nominal: datetime) -> 
 def boost_id(schedule: Schedule, nominal: datetime) -> str:
     """Return the workflow id that the server uses for the firing of *schedule* at *nominal*."""
     return f"{schedule.id}-{nominal.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-async def _started(
-    server: Server, schedule: Schedule, firings: Iterable[datetime]
-) -> frozenset[datetime]:
-    """Return the starts of the occurrences for whose *firings* a boost was started."""
-    return frozenset(
-        [
-            occurrence_of(schedule.request, nominal)[0]
-            for nominal in firings
-            if await was_started(server, schedule, nominal)
-        ]
-    )
 
 
 async def fetch_leases(

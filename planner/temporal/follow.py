@@ -23,7 +23,7 @@ from planner.errors import InputError, PlannerError, Problem, Refused, ServerErr
 from planner.temporal.apply import Outcome
 from planner.temporal.client import Server
 from planner.temporal.rings import advance
-from planner.temporal.sync import SyncReport, SyncRequest, sync
+from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.sync_state import read_follow, read_last_applied, write_follow
 from planner.temporal.watchdog import ensure_watchdog
 from workflows.contract.follow import (
@@ -360,7 +360,8 @@ class Follower:
         Where there are rings, the one that is due. Returns whether all is written.
 
         Raises:
-            Refused: A safety rule holds a change back; nothing was written.
+            Refused: A safety rule holds a change back, and nothing was written; or a check, or a
+                person, has stopped the rollout between two rings.
             InputError: The files can't be used.
             ServerError: The server can't be reached, or changes failed.
             GitError: The commit isn't to be had.
@@ -376,7 +377,14 @@ class Follower:
             on_outcome=_log_outcome,
         )
         self.record = replace(self.record, project=request.desired.project)
-        report, is_whole = await self._sync(request, now)
+        if request.rings:
+            step = await advance(self.server, request, now)
+            self._rolling = step.text
+            if step.state == "stopped":
+                raise Refused(f"no further ring is written: {step.text}")
+            report, is_whole = step.done, step.state == "done"
+        else:
+            report, is_whole = await sync(self.server, request, now), True
         await ensure_watchdog(self.server.client)
         if report and report.failed:
             one = report.failed[0]
@@ -387,20 +395,6 @@ class Follower:
         if is_whole:
             self._synced = now
         return is_whole
-
-    async def _sync(self, request: SyncRequest, now: datetime) -> tuple[SyncReport | None, bool]:
-        """Sync all, or the ring that is due; return what was done, and whether that is all.
-
-        Raises:
-            Refused: Or a check, or a person, has stopped it between two rings.
-        """
-        if not request.rings:
-            return await sync(self.server, request, now), True
-        step = await advance(self.server, request, now)
-        self._rolling = step.text
-        if step.state == "stopped":
-            raise Refused(f"no further ring is written: {step.text}")
-        return step.done, step.state == "done"
 
     def _words(self, error: PlannerError) -> str:
         """Return *error* with the paths as the repository has them."""

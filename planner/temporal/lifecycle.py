@@ -247,13 +247,12 @@ async def fetch_installed(server: Server, project: str, now: datetime) -> Instal
     """
     last = await read_last_applied(server, project, now)
     listed = await with_last_writes(server, await list_schedules(server, ""), last)
-    live = listed.values()
-    schedules = tuple(sorted(one.id for one in live if one.project == project))
+    schedules = tuple(sorted(one.id for one in listed.values() if one.project == project))
     return Installed(
         project=project,
         schedules=schedules,
         running=await _running(server, {namespace_of(id) for id in schedules}, now),
-        others=tuple(sorted({one.project for one in live} - {project, ""})),
+        others=tuple(sorted(_others(listed, project))),
         has_record=bool(last.version),
         has_watchdog=await has_watchdog(server.client),
     )
@@ -302,7 +301,7 @@ async def uninstall(
     await _until_forgotten(server, found.project)
     async with hold_lock(server.client, found.project, on_notice) as lock:
         await _delete_records(server, found.project, on_notice)
-        if found.takes_watchdog and not (await _others(server, found.project)):
+        if found.takes_watchdog and not _others(await list_schedules(server, ""), found.project):
             await delete_watchdog(server.client)
         lock.set_result(f"{found.project} was uninstalled")
     return True
@@ -339,9 +338,8 @@ def is_busy(keeper: Keeper) -> bool:
     return keeper.is_running and (keeper.status is None or has_work(keeper.status))
 
 
-async def _others(server: Server, project: str) -> set[str]:
-    """Return the other projects that have schedules on *server*."""
-    listed = await list_schedules(server, "")
+def _others(listed: Mapping[str, LiveSchedule], project: str) -> set[str]:
+    """Return the other projects that have schedules among the *listed* ones."""
     return {one.project for one in listed.values()} - {project, ""}
 
 

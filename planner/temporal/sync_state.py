@@ -405,7 +405,10 @@ def after_writing(
         for one in desired
         if (one.id in there or one.id in made) and (stamp := stamp_of(one))
     }
-    written = {change.id: _fingerprint_after(change) for change in done}
+    written = {
+        id: _fingerprint(stamp_of(one), one.paused) if one else ABSENT
+        for id, one in ((change.id, change.desired) for change in done)
+    }
     written |= {change.former_id: ABSENT for change in done if change.former_id}
     pauses = {id: note for id, note in record.pauses.items() if id not in written}
     return replace(
@@ -741,12 +744,6 @@ async def fetch_follows(server: Server) -> tuple[FollowRecord, ...]:
 def last_applied_id(project: str) -> str:
     """Return the workflow id of the record of *project*."""
     return f"planner-last-applied/{project}"
-
-
-def _fingerprint_after(change: Change) -> str:
-    """Return the fingerprint of a schedule once *change* is written."""
-    desired = change.desired
-    return ABSENT if desired is None else _fingerprint(stamp_of(desired), desired.paused)
 
 
 def _fingerprint(stamp: Stamp | None, paused: bool) -> str:
