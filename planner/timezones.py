@@ -69,13 +69,18 @@ class ClockChange:
         return (self.at + max(self.before, self.after)).replace(tzinfo=None)
 
 
+def is_timezone(name: str) -> bool:
+    """Tell whether *name* is a name of the tz database, by the rules of `timezone_problem`."""
+    return name in _names()
+
+
 def timezone_problem(name: str) -> str | None:
     """Return why *name* is no time zone, in a sentence with a suggestion; None if it is one.
 
     Only names of the tz database are valid, exactly as written there: a path, ``Local`` or
     an abbreviation would mean something else on another machine.
     """
-    if name in _names():
+    if is_timezone(name):
         return None
     near = _near(name) or ["Europe/Berlin"]
     return (

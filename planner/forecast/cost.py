@@ -10,6 +10,7 @@ whole microseconds since 1970, and hours numbered from 1970 in UTC.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -459,11 +460,12 @@ def monthly_usage(
     hours = hourly_tru(calendar, intervals, edges[0], edges[-1])
     boosted, baseline = open_durations(intervals, edges), baseline_of(calendar)
     own = minimum_actions(baseline)
+    marks, levels = list(hours), list(hours.values())
+    # An hour that an edge cuts belongs to the earlier part.
+    cuts = [0, *(bisect_left(marks, -(-edge // HOUR_TICKS)) for edge in edges[1:])]
     found = {}
-    for month, tru_of_hours, duration in zip(
-        months, _split_hours(hours, edges), boosted, strict=True
-    ):
-        count = Counter(tru_of_hours)
+    for month, (begin, end), duration in zip(months, pairwise(cuts), boosted, strict=True):
+        count = Counter(levels[begin:end])
         minimums = {tru: minimum_actions(Capacity(tru)) for tru in count}
         extra = {tru: least - own for tru, least in minimums.items() if least > own}
         found[month] = Usage(
@@ -542,20 +544,6 @@ def open_durations(intervals: Iterable[BilledInterval], edges: Sequence[int]) ->
             durations[place] += reached - begin
             begin = reached
     return [duration * TICK for duration in durations]
-
-
-def _split_hours(hours: Mapping[int, float], edges: Sequence[int]) -> list[list[float]]:
-    """Return the values of *hours* between successive *edges*, which are in ticks.
-
-    *hours* is in order of time. An hour that an edge cuts belongs to the earlier part.
-    """
-    parts: list[list[float]] = [[] for _ in pairwise(edges)]
-    place = 0
-    for hour, tru in hours.items():
-        while hour * HOUR_TICKS >= edges[place + 1]:
-            place += 1
-        parts[place].append(tru)
-    return parts
 
 
 def aligned_hours(intervals: Iterable[BilledInterval], first: int, last: int) -> int:

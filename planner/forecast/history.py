@@ -25,7 +25,7 @@ from planner.forecast.cost import (
     minimum_actions,
     ticks,
 )
-from planner.forecast.timeline import baseline_of, occurrences_in
+from planner.forecast.timeline import baseline_of, level, occurrences_in
 from planner.model import GuardRails, Horizon, NamespaceCalendar, Prices
 from workflows.contract import (
     BoostRequest,
@@ -393,7 +393,7 @@ class _Namespace:
             project=lease.project,
             outcome=outcome,
             why=why,
-            granted=max((one.capacity for one in has if one.capacity), key=_size, default=None),
+            granted=max((one.capacity for one in has if one.capacity), key=level, default=None),
             capped=capped.capped if capped else "",
             since=since,
             until=until,
@@ -607,10 +607,6 @@ def _lacking(lease: LeaseRecord, end: datetime) -> Iterable[tuple[datetime, date
         had = had or one.capacity is not None
         if had and one.capacity is None and one.at < following.at:
             yield one.at, following.at
-
-
-def _size(capacity: Capacity) -> float:
-    return capacity.tru or 0.0
 
 
 def _instant(text: str) -> datetime:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby, zip_longest
@@ -98,11 +98,30 @@ def combine_steps(
     view: View = "promised",
 ) -> tuple[Step, ...]:
     """Return the steps that *occurrences* of one namespace make over *horizon*."""
-    target = target_lookup(calendar)
-    return tuple(
-        Step(calendar.namespace, start, end, target(tru), active)
-        for start, end, tru, active in _sweep(occurrences, horizon, view, baseline_of(calendar))
-    )
+    target, demand = target_lookup(calendar), Demand(baseline_of(calendar))
+    ranked = sorted(occurrences, key=OCCURRENCE_ORDER)
+    steps: list[Step] = []
+    active: list[int] = []  # indexes into *ranked*, sorted
+
+    def step(start: datetime, end: datetime) -> Step:
+        together = tuple([ranked[each] for each in active])
+        return Step(calendar.namespace, start, end, target(demand.tru), together)
+
+    before = horizon.start
+    for at, begins, index in _edges(ranked, horizon, _tru_begin(view)):
+        if before < at:
+            steps.append(step(before, at))
+            before = at
+        occurrence = ranked[index]
+        if begins:
+            insort(active, index)
+            demand.add(occurrence.tru, occurrence.combine)
+        else:
+            del active[bisect_left(active, index)]
+            demand.remove(occurrence.tru, occurrence.combine)
+    if before < horizon.end:
+        steps.append(step(before, horizon.end))
+    return tuple(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,29 +301,6 @@ class Demand:
         if not self._levels[tru]:
             del self._levels[tru]
             self._highest = max(self._levels, default=0)  # few: the allowed values
-
-
-def _sweep(
-    occurrences: Iterable[Occurrence], horizon: Horizon, view: View, baseline: Capacity
-) -> Iterator[tuple[datetime, datetime, int, tuple[Occurrence, ...]]]:
-    """Yield start, end, combined TRU and active occurrences between successive edges."""
-    ranked = sorted(occurrences, key=OCCURRENCE_ORDER)
-    demand = Demand(baseline)
-    active: list[int] = []  # indexes into *ranked*, sorted
-    before = horizon.start
-    for at, begins, index in _edges(ranked, horizon, _tru_begin(view)):
-        if before < at:
-            yield before, at, demand.tru, tuple([ranked[each] for each in active])
-            before = at
-        occurrence = ranked[index]
-        if begins:
-            insort(active, index)
-            demand.add(occurrence.tru, occurrence.combine)
-        else:
-            del active[bisect_left(active, index)]
-            demand.remove(occurrence.tru, occurrence.combine)
-    if before < horizon.end:
-        yield before, horizon.end, demand.tru, tuple([ranked[each] for each in active])
 
 
 def _edges(

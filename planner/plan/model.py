@@ -176,11 +176,7 @@ def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
 
     Calendars are compared without their order and their comments.
     """
-    return tuple(
-        found
-        for found in (*_of_request(live, desired), *_of_spec(live, desired))
-        if found.before != found.after
-    )
+    return tuple(found for found in _fields(live, desired) if found.before != found.after)
 
 
 def same_times(live: Schedule, desired: Schedule) -> bool:
@@ -188,15 +184,15 @@ def same_times(live: Schedule, desired: Schedule) -> bool:
     return _bare(live.calendars) == _bare(desired.calendars)
 
 
-def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
-    """Yield the differences in the request that each firing carries."""
+def _fields(live: Schedule, desired: Schedule) -> Iterator[Field]:
+    """Yield the fields of the request that each firing carries, and those of when it fires."""
     old, new = live.request, desired.request
     yield Field("tru", str(old.tru or NONE), str(new.tru or NONE))
     yield Field("workers", _workers(old), _workers(new))
-    before, after = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
+    fleets, others = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
     was, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
     # Derived where only the window's own choice of fleets differs.
-    same = all(before[name] == after[name] for name in before.keys() & after.keys())
+    same = all(fleets[name] == others[name] for name in fleets.keys() & others.keys())
     yield Field("fleets", was, will, derived=same)
     yield Field("combine", old.combine, new.combine)
     if old.until and new.until:
@@ -213,12 +209,8 @@ def _of_request(live: Schedule, desired: Schedule) -> Iterator[Field]:
         yield Field("lead", _lead(live), _lead(desired))
     for name, words in _REQUEST.items():
         yield Field(name, words(old), words(new))
-
-
-def _of_spec(live: Schedule, desired: Schedule) -> Iterator[Field]:
-    """Yield the differences in when the schedule fires."""
-    for name, words in _SPEC.items():
-        yield Field(name, words(live), words(desired))
+    for name, shown in _SPEC.items():
+        yield Field(name, shown(live), shown(desired))
     if not same_times(live, desired):
         before, after = _times(live), _times(desired)
         if before == after:

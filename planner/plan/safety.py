@@ -11,7 +11,7 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -130,17 +130,12 @@ def _neighbours(plan: Plan) -> dict[str, str]:
         windows.setdefault(live.namespace, {}).setdefault(live.project, []).append(live.window)
     return {
         namespace: " and ".join(
-            f"the project {project!r} has {_listed(names)}" for project, names in owners.items()
+            f"the project {project!r} has the {'window' if len(names) == 1 else 'windows'} "
+            f"{first_few(names, SHOWN_WINDOWS)}"
+            for project, names in owners.items()
         )
         for namespace, owners in windows.items()
     }
-
-
-def _listed(windows: Sequence[str]) -> str:
-    """Return a phrase with the names of *windows*, at most `SHOWN_WINDOWS`."""
-    more = f" and {len(windows) - SHOWN_WINDOWS} more" if len(windows) > SHOWN_WINDOWS else ""
-    kind = "window" if len(windows) == 1 else "windows"
-    return f"the {kind} {', '.join(windows[:SHOWN_WINDOWS])}{more}"
 
 
 def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, crowd: str) -> str:

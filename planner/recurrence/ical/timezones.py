@@ -12,8 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
-from functools import lru_cache
-from zoneinfo import available_timezones
 
 from planner import timezones
 from planner.errors import quote
@@ -118,10 +116,7 @@ def known_name(tzid: str) -> str | None:
     """
     if len(tzid) > 100:
         return None
-    for name in _meanings(tzid):
-        if name in _candidates() and timezones.timezone_problem(name) is None:
-            return name
-    return None
+    return next(filter(timezones.is_timezone, _meanings(tzid)), None)
 
 
 def _meanings(tzid: str) -> Iterator[str]:
@@ -136,12 +131,6 @@ def _meanings(tzid: str) -> Iterator[str]:
         if _DOMAIN.fullmatch(parts[0]):
             parts = parts[1:]
         yield from ("/".join(parts[n:]) for n in range(min(len(parts), 3)))
-
-
-@lru_cache(maxsize=1)
-def _candidates() -> frozenset[str]:
-    """Return possible names; `timezone_problem` would search a suggestion for every other."""
-    return frozenset(available_timezones())
 
 
 # VTIMEZONE ----------------------------------------------------------------------------
