@@ -247,6 +247,9 @@ class ClockStands(Exception):
 class MachineIsBusy(Exception):
     """The machine is too busy for stories in real time: they would tell nothing."""
 
+    def __init__(self, lag: timedelta) -> None:
+        super().__init__(f"a workflow of {BEAT_STEPS} steps took {lag}")
+
 
 async def no_patience(seconds: float) -> None:
     """Give up instead of waiting: the keeper waits, on the clock that skips."""
@@ -804,19 +807,24 @@ class BriskStage(StoryStage):
         try:
             async with asyncio.timeout(BRISK_WITHIN):  # it mostly waits, as time does not skip
                 await playing
+        except Exception as error:
+            if self.lag > MOST_LAG:
+                raise MachineIsBusy(self.lag) from error
+            raise
         finally:
             beats.cancel()
             with suppress(asyncio.CancelledError):
                 await beats
         if self.lag > MOST_LAG:
-            raise MachineIsBusy(f"a workflow of {BEAT_STEPS} steps took {self.lag}")
+            raise MachineIsBusy(self.lag)
 
     async def _beat(self) -> None:
         queue, at_rest = f"beats-{uuid.uuid4().hex}", self.unreported
         async with Worker(self.client, task_queue=queue, workflows=[Beat], activities=[step]):
             while True:
                 begun = time.monotonic()
-                await self.client.execute_workflow(Beat.run, id=queue, task_queue=queue)
+                with suppress(RPCError):  # after a minute without an answer
+                    await self.client.execute_workflow(Beat.run, id=queue, task_queue=queue)
                 await asyncio.sleep(BEATS_EVERY)  # comes late, too, where the loop is busy
                 took = timedelta(seconds=time.monotonic() - begun - BEATS_EVERY)
                 self.lag = max(self.lag, took)

@@ -10,7 +10,7 @@ from keeper_helpers import Stage, staged
 from temporalio.testing import WorkflowEnvironment
 
 from workflows import activity_types
-from workflows.activities.keeper import state_on_record
+from workflows.activities.keeper import KeeperStates, state_on_record
 from workflows.contract import KEEPER_WORKFLOW, Capacity, KeeperStart
 from workflows.keeper_state import KeeperState
 
@@ -140,18 +140,30 @@ async def test_a_history_tells_all_that_the_run_would(
 ) -> None:
     """Leases, releases, requests and observations: rebuilt, the state is the keeper's own."""
     async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        states = KeeperStates(stage.client)
+
+        async def read_on() -> KeeperState:
+            described = await stage.keeper.describe()
+            run = described.run_id, described.history_length
+            return await states.on_record(stage.namespace, *run)
+
         await stage.boost(4, 9, baseline=declared)
+        await read_on()
         await stage.boost(8, 5, baseline=declared)
+        await read_on()
         await broken_off(stage)
         await stage.boost(6, 3, baseline=declared, combine="add")
+        await read_on()
         await stage.release(window="w8")
         await stage.in_force(10)
+        await read_on()
         await stage.says(lambda status: status.health == "ok")
         own = await stage.answer(KeeperState, activity_types.STATE_QUERY)
         told = await state_on_record(stage.client, stage.keeper, stage.namespace)
         assert {lease.window for lease in told.leases} == {"w4", "w6"}
         assert [lease.window for lease in told.released] == ["w8"]
         assert as_remembered(own) == as_remembered(told)
+        assert await read_on() == told
 
 
 @pytest.mark.usefixtures("mute")

@@ -693,13 +693,12 @@ Recorded = (
 """What the history of a keeper's run records, one event each."""
 
 
-def rebuild(namespace: str, recorded: Iterable[tuple[datetime, Recorded]]) -> KeeperState:
-    """Return the state of the run of *namespace* whose history has *recorded*, oldest first.
+def rebuild(state: KeeperState, recorded: Iterable[tuple[datetime, Recorded]]) -> KeeperState:
+    """Return the state of a run whose history has *recorded* after *state*, oldest first.
 
     Leases, releases and capacities requested are all there: a request is recorded before it is
     sent. What was observed may be missing where the run broke off in between.
     """
-    state = KeeperState(namespace=namespace)
     for at, value in recorded:
         state = after_recorded(expire(state, at), value, at)
     return state

@@ -390,7 +390,21 @@ async def state_on_record(
     client: Client, run: WorkflowHandle[Any, Any], namespace: str
 ) -> KeeperState:
     """Return the state of *run* as its history tells it; values that can't be read are left out."""
-    return rebuild(namespace, [entry async for entry in _recorded(client, run)])
+    recorded = [(at, value) async for _, at, value in _recorded(client, run)]
+    return rebuild(KeeperState(namespace=namespace), recorded)
+
+
+@dataclass(frozen=True, slots=True)
+class StateRead:
+    """The state of a run as it was read while its history had so many *events*.
+
+    *last* is the id of the last event that tells something of it, where it was read off that.
+    """
+
+    run_id: str
+    events: int
+    state: KeeperState
+    last: int = 0
 
 
 @dataclass
@@ -403,15 +417,14 @@ class KeeperStates:
     """
 
     client: Client
-    _answered: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
-    _recorded: dict[str, tuple[str, int, KeeperState]] = field(default_factory=dict)
+    _answered: dict[str, StateRead] = field(default_factory=dict)
+    _recorded: dict[str, StateRead] = field(default_factory=dict)
 
     def known(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
         """Return what was read of the run while its history had so many events, from either."""
-        for read in (self._answered, self._recorded):
-            run, length, state = read.get(namespace, ("", 0, None))
-            if state is not None and events and (run, length) == (run_id, events):
-                return state
+        for read in (self._answered.get(namespace), self._recorded.get(namespace)):
+            if read and events and (read.run_id, read.events) == (run_id, events):
+                return read.state
         return None
 
     def forget_others(self, namespaces: Set[str]) -> None:
@@ -422,27 +435,34 @@ class KeeperStates:
 
     async def answered(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
         """Return the state that the run answers to a query; None where it doesn't answer."""
-        run, length, state = self._answered.get(namespace, ("", 0, None))
-        if state is not None and events and (run, length) == (run_id, events):
-            return state
+        read = self._answered.get(namespace)
+        if read and events and (read.run_id, read.events) == (run_id, events):
+            return read.state
         try:
             found: KeeperState = await self.client.get_workflow_handle(keeper_id(namespace)).query(
                 activity_types.STATE_QUERY, result_type=KeeperState, rpc_timeout=STATE_TIMEOUT
             )
         except (RPCError, WorkflowQueryFailedError):
             return None
-        self._answered[namespace] = run_id, events, found.unpacked
+        self._answered[namespace] = StateRead(run_id, events, found.unpacked)
         return found.unpacked
 
     async def on_record(self, namespace: str, run_id: str, events: int) -> KeeperState:
         """Return the state of the run as its history tells it, which is no Action.
 
+        Only what came since it was read last is decoded: that takes far longer than reading.
+
         Raises:
             RPCError: The history can't be read.
         """
         run = self.client.get_workflow_handle(keeper_id(namespace), run_id=run_id)
-        state = await state_on_record(self.client, run, namespace)
-        self._recorded[namespace] = run_id, events, state
+        read = self._recorded.get(namespace)
+        if read is None or read.run_id != run_id:
+            read = StateRead(run_id, events, KeeperState(namespace=namespace))
+        entries = [entry async for entry in _recorded(self.client, run, after=read.last)]
+        state = rebuild(read.state, [(at, value) for _, at, value in entries])
+        last = entries[-1][0] if entries else read.last
+        self._recorded[namespace] = StateRead(run_id, events, state, last)
         return state
 
 
@@ -461,7 +481,7 @@ async def record_on_record(
         RPCError: The history can't be read, or is gone.
     """
     run = client.get_workflow_handle(keeper_id(namespace), run_id=run_id)
-    recorded = [entry async for entry in _recorded(client, run)]
+    recorded = [(at, value) async for _, at, value in _recorded(client, run)]
     return record_of(namespace, run_id, recorded, span, now)
 
 
@@ -476,16 +496,21 @@ async def run_that_was_reset(run: WorkflowHandle[Any, Any]) -> str:
 
 
 async def _recorded(
-    client: Client, run: WorkflowHandle[Any, Any]
-) -> AsyncIterator[tuple[datetime, Recorded]]:
-    """Yield what the history of *run* records, in order, each with its time."""
+    client: Client, run: WorkflowHandle[Any, Any], after: int = 0
+) -> AsyncIterator[tuple[int, datetime, Recorded]]:
+    """Yield what the history of *run* records, with the id and the time of its event.
+
+    What isn't *after* the event of an id is left out.
+    """
     names: dict[int, str] = {}
     async for event in run.fetch_history_events():
         scheduled = event.activity_task_scheduled_event_attributes
         names[event.event_id] = scheduled.activity_type.name
+        if event.event_id <= after:
+            continue
         at = event.event_time.ToDatetime(tzinfo=UTC)
         if event.HasField("workflow_execution_cancel_requested_event_attributes"):
-            yield at, Cancelled()
+            yield event.event_id, at, Cancelled()
             continue
         payloads, kind = _payloads_of(event, names)
         if not payloads.payloads:
@@ -495,7 +520,7 @@ async def _recorded(
         except Exception as error:  # another release may have written it
             activity.logger.warning("event %s can't be read: %s", event.event_id, error)
             continue
-        yield at, _as_recorded(value, names.get(_scheduled_id(event), ""))
+        yield event.event_id, at, _as_recorded(value, names.get(_scheduled_id(event), ""))
 
 
 def _payloads_of(event: HistoryEvent, names: dict[int, str]) -> tuple[Payloads, Any]:
