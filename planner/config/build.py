@@ -205,6 +205,9 @@ def rings_of(document: PlannerDocument) -> tuple[Ring, ...]:
     return tuple(Ring(name, frozenset(names)) for name, names in (document.rings or {}).items())
 
 
+_PAGERDUTY = r"https://events\.(eu\.)?pagerduty\.com/|http://127\.0\.0\.1:"
+
+
 def _notice_findings(document: PlannerDocument) -> Iterator[tuple[Path, str | None]]:
     names: set[str] = set()
     for index, one in enumerate(document.notices or ()):
@@ -215,7 +218,9 @@ def _notice_findings(document: PlannerDocument) -> Iterator[tuple[Path, str | No
         given = tuple(key for key in ("url", "url_from", "key_from") if getattr(one, key))
         match one.format or "json":
             case "pagerduty" if given in (("key_from",), ("url", "key_from")):
-                yield (*path, "url"), _pagerduty_url_problem(one.url)
+                if one.url is not None and not re.match(_PAGERDUTY, one.url):
+                    good = f"leave 'url' out, or write {PAGERDUTY_URL}"
+                    yield (*path, "url"), f"a routing key is sent to PagerDuty alone; {good}"
             case "pagerduty":
                 yield path, _places(given, "key_from: env PAGERDUTY_ROUTING_KEY")
             case "slack" if given != ("url_from",):
@@ -228,12 +233,6 @@ def _notice_findings(document: PlannerDocument) -> Iterator[tuple[Path, str | No
 def _places(given: tuple[str, ...], good: str) -> str:
     has = f"has {' and '.join(given)}" if given else "has no address"
     return f"this notice {has}; write {good}"
-
-
-def _pagerduty_url_problem(url: str | None) -> str | None:
-    if url is None or re.match(r"https://events\.(eu\.)?pagerduty\.com/|http://127\.0\.0\.1:", url):
-        return None
-    return f"a routing key is sent to PagerDuty alone; leave 'url' out, or write {PAGERDUTY_URL}"
 
 
 def _unknown_namespaces(
@@ -534,7 +533,8 @@ def _recurrence_of(document: WindowDocument) -> Recurrence:
         assert document.start
         return Rrule(document.rrule, document.start)
     if document.ical is not None:
-        return Ical(document.ical, _match_of(document))
+        match = document.match.model_dump(exclude_none=True) if document.match else {}
+        return Ical(document.ical, IcalMatch(**match))
     if document.business_days is not None:
         assert document.at is not None
         months = document.months or tuple(range(1, 13))
@@ -544,18 +544,6 @@ def _recurrence_of(document: WindowDocument) -> Recurrence:
     assert document.dates is not None
     spans = {Span(span.start, span.end) for span in document.dates}
     return Dates(tuple(sorted(spans, key=lambda span: (span.start, span.end or span.start))))
-
-
-def _match_of(document: WindowDocument) -> IcalMatch:
-    match = document.match
-    if match is None:
-        return IcalMatch()
-    return IcalMatch(
-        summary=match.summary or "",
-        category=match.category or "",
-        uid=match.uid or "",
-        transparent=bool(match.transparent),
-    )
 
 
 def _holidays_of(document: WindowDocument, inherited: Holidays) -> Holidays:
@@ -641,8 +629,7 @@ def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
         )
     yield from _notice_findings(settings.document)
     if prices := settings.document.prices:
-        yield ("prices", "tiers"), _tier_problem(prices_of(prices))
-        yield ("prices", "currency"), _currency_problem(prices)
+        yield from _price_findings(prices)
     for namespace, each in settings.by_namespace.items():
         path = ("namespaces", namespace)
         yield path, problem_with(parse_namespace, namespace)
@@ -738,21 +725,20 @@ def usage_of(document: UsageDocument | None) -> UsageThresholds:
     return UsageThresholds(**document.model_dump(exclude_none=True) if document else {})
 
 
-def _currency_problem(document: PricesDocument) -> str | None:
-    """Return why the currency can't be: the published prices are in US dollars."""
-    if document.tiers or document.currency in {None, "USD"}:
-        return None
-    return "'currency' is of 'tiers', and Temporal's own list is in USD; add tiers or leave it out"
-
-
-def _tier_problem(prices: Prices) -> str | None:
-    *bounded, last = prices.tiers
+def _price_findings(document: PricesDocument) -> Iterator[tuple[Path, str]]:
+    *bounded, last = prices_of(document).tiers
     limits = [tier.up_to for tier in bounded]
     if last.up_to is not None or None in limits:
-        return "'tiers' ends with one without up_to, and only that; write {per_million: 25} last"
-    if any(a >= b for a, b in pairwise(limits) if a and b):
-        return "'tiers' ascend by up_to; write 5000000 before 10000000"
-    return None
+        good = "write {per_million: 25} last"
+        yield ("prices", "tiers"), f"'tiers' ends with one without up_to, and only that; {good}"
+    elif any(a >= b for a, b in pairwise(limits) if a and b):
+        yield ("prices", "tiers"), "'tiers' ascend by up_to; write 5000000 before 10000000"
+    if not document.tiers and document.currency not in {None, "USD"}:
+        yield (
+            ("prices", "currency"),
+            "'currency' is of 'tiers', and Temporal's own list is in USD; add tiers or leave it "
+            "out",
+        )
 
 
 # Shared with calendars ---------------------------------------------------------------

@@ -170,70 +170,53 @@ def window_problems(
     return [
         Problem(document.file, node.line_of(path) if path else line, sentence)
         for path, sentence in (
-            *_one_recurrence(name, raw),
-            *_one_length(name, raw),
+            *_choices(raw),
+            *_lacks(name, raw, fleets),
             *_companions(raw),
             *_crons(raw),
             *_rrule(raw, timezone),
-            *_spans(raw),
-            *_bounds(raw),
-            *_demand(raw, guard_rails),
-            *_lengths(raw, guard_rails),
-            *_one_demand(name, raw, fleets),
+            *_ends(raw),
+            *_beyond_rails(raw, guard_rails),
             *worker_findings(raw, fleets),
         )
     ]
 
 
-def _one_recurrence(name: str, raw: Raw) -> Iterator[Finding]:
-    given = [key for key in RECURRENCES if key in raw]
-    if not given:
+def _choices(raw: Raw) -> Iterator[Finding]:
+    """Yield the second key, and further ones, where a window may have one of several."""
+    for keys, rule in (
+        (RECURRENCES, "one recurrence; move the other into a window of its own"),
+        (LENGTHS, "one length; keep one of them"),
+        (DEMANDS, "one demand; keep one of them"),
+    ):
+        given = [key for key in keys if key in raw]
+        for other in given[1:]:
+            yield (other,), f"both '{given[0]}' and '{other}': a window has {rule}"
+
+
+def _lacks(name: str, raw: Raw, fleets: Known) -> Iterator[Finding]:
+    """Yield what a window lacks: a start, an end, a demand."""
+    given = raw.keys()
+    if given.isdisjoint(RECURRENCES):
         yield (
             (),
             f"window {quote(name)} never starts; write one of {', '.join(RECURRENCES)}, "
             'such as cron: "0 18 L * *"',
         )
-    for other in given[1:]:
-        yield (
-            (other,),
-            f"both '{given[0]}' and '{other}': a window has one recurrence; "
-            "move the other into a window of its own",
-        )
-
-
-def _one_length(name: str, raw: Raw) -> Iterator[Finding]:
-    given = [key for key in LENGTHS if key in raw]
-    for other in given[1:]:
-        yield (
-            (other,),
-            f"both '{given[0]}' and '{other}': a window has one length; keep one of them",
-        )
-    if given:
-        return
-    if "dates" in raw:
-        for index, span in enumerate(_listed(raw["dates"])):
-            if not (isinstance(span, dict) and "end" in span):
-                yield (
-                    ("dates", index),
-                    "a date without an end in a window without a length; "
-                    "write an end, or duration: 2h for the window",
-                )
-    elif not any(key in raw for key in OWN_LENGTH):
+    if given.isdisjoint((*LENGTHS, *OWN_LENGTH)):
         yield (
             (),
             f"window {quote(name)} never ends; write duration: 2h, "
             'or until: "06:00" for a time on the clock',
         )
-
-
-def _one_demand(name: str, raw: Raw, fleets: Known) -> Iterator[Finding]:
-    given = [key for key in DEMANDS if key in raw]
-    for other in given[1:]:
-        yield (
-            (other,),
-            f"both '{given[0]}' and '{other}': a window has one demand; keep one of them",
-        )
-    if not given and WORKERS not in raw:
+    for index, span in enumerate(_listed(raw.get("dates")) if given.isdisjoint(LENGTHS) else ()):
+        if not (isinstance(span, dict) and "end" in span):
+            yield (
+                ("dates", index),
+                "a date without an end in a window without a length; "
+                "write an end, or duration: 2h for the window",
+            )
+    if given.isdisjoint((*DEMANDS, WORKERS)):
         or_workers = f", or workers: {{{min(fleets)}: 20}}" if fleets else ""
         good = f"write tru: 8, or aps: 4000{or_workers}"
         yield (), f"window {quote(name)} asks for nothing; {good}"
@@ -280,7 +263,8 @@ def _rrule(raw: Raw, timezone: str) -> Iterator[Finding]:
             yield ("rrule",), sentence
 
 
-def _spans(raw: Raw) -> Iterator[Finding]:
+def _ends(raw: Raw) -> Iterator[Finding]:
+    """Yield what ends before it begins, and the dates that last too long."""
     for index, start, end in _parsed_spans(raw):
         path = ("dates", index, "end")
         span = raw["dates"][index] if isinstance(raw["dates"], list) else raw["dates"]
@@ -296,11 +280,7 @@ def _spans(raw: Raw) -> Iterator[Finding]:
                 f"{quote(span['end'])} is more than {MAX_DURATION.days} days after "
                 f"{quote(span['start'])}; write a shorter window",
             )
-
-
-def _bounds(raw: Raw) -> Iterator[Finding]:
-    first = _attempt(parse_date, raw.get("from"))
-    last = _attempt(parse_date, raw.get("to"))
+    first, last = _attempt(parse_date, raw.get("from")), _attempt(parse_date, raw.get("to"))
     if first and last and last < first:
         yield ("to",), f"'{last}' is before 'from', '{first}'; write to: {first} or later"
 
@@ -308,7 +288,8 @@ def _bounds(raw: Raw) -> Iterator[Finding]:
 # Guard rails -------------------------------------------------------------------------
 
 
-def _demand(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
+def _beyond_rails(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
+    """Yield the demand and the lengths that *rails* don't allow."""
     for key, parse, unit in (("tru", parse_tru, "TRU"), ("aps", parse_aps, "APS")):
         asked = _attempt(parse, raw.get(key))
         if asked is None:
@@ -323,15 +304,12 @@ def _demand(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
                 f"({largest * APS_PER_TRU:,} APS) or less",
             )
         elif above := rails.above_tru(granted):
-            good = rails.most_tru
+            most = rails.most_tru
             yield (
                 (key,),
-                f"'{key}': {asked} {unit} needs {granted} TRU, {above}; write {good} TRU "
-                f"({good * APS_PER_TRU:,} APS) or less",
+                f"'{key}': {asked} {unit} needs {granted} TRU, {above}; write {most} TRU "
+                f"({most * APS_PER_TRU:,} APS) or less",
             )
-
-
-def _lengths(raw: Raw, rails: GuardRails) -> Iterator[Finding]:
     good = "write that or less"
     match _attempt(parse_window_length, raw.get("duration")):
         case Duration(elapsed) if above := rails.above_duration(elapsed):

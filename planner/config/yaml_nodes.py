@@ -194,7 +194,10 @@ class _Parser:
         merged: Entries = {}
         size = 1
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            key_line, key = _key(event)
+            key_line = event.start_mark.line + 1
+            if not isinstance(event, yaml.ScalarEvent) or event.tag not in _STRING_TAGS:
+                raise _Unreadable(key_line, "a key that is no plain word; write key: value")
+            key = event.value
             value = self.node(next(self.events), depth + 1)
             size = _grown(size, value, line)
             if key == "<<":
@@ -250,30 +253,16 @@ def _grown(size: int, item: Node, line: int) -> int:
     return size
 
 
-def _key(event: Any) -> tuple[int, str]:
-    line = event.start_mark.line + 1
-    if isinstance(event, yaml.ScalarEvent) and event.tag in _STRING_TAGS:
-        return line, event.value
-    raise _Unreadable(line, "a key that is no plain word; write key: value")
-
-
 def _reason(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     """Return what is wrong in words: those of PyYAML, or how to mend a usual mistake."""
     if error.context == "while scanning an alias":
         return _QUOTE
-    if error.context == "while scanning for the next token" and _at(error, text) == "@":
+    lines, mark = text.splitlines(), error.problem_mark
+    rest = lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
+    if error.context == "while scanning for the next token" and rest.startswith("@"):
         return 'a text that begins with @ needs quotes, such as cron: "@daily"'
     parts = [part for part in (error.context, error.problem) if part]
-    lines = text.splitlines()
     bad = lines[line - 1] if 0 < line <= len(lines) else ""
     indent = bad[: len(bad) - len(bad.lstrip())]
     hint = "; a tab indents the line: write spaces" if "\t" in indent else ""
     return ", ".join(parts) + hint
-
-
-def _at(error: yaml.MarkedYAMLError, text: str) -> str:
-    """Return the character of *text* at which parsing ended; empty at its end."""
-    mark, lines = error.problem_mark, text.splitlines()
-    if mark is None or mark.line >= len(lines):
-        return ""
-    return lines[mark.line][mark.column : mark.column + 1]
