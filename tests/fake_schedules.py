@@ -15,7 +15,8 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from schedule_values import NOW
-from temporalio.api.common.v1 import Memo, Payloads, WorkflowExecution
+from temporalio.api.common.v1 import GrpcStatus, Memo, Payloads, WorkflowExecution
+from temporalio.api.errordetails.v1 import WorkflowNotReadyFailure
 from temporalio.api.history.v1 import (
     History,
     HistoryEvent,
@@ -399,3 +400,11 @@ class FakeHandle:
 def refused(status: RPCStatusCode, message: str) -> RPCError:
     """Return the error that the SDK raises for a server's refusal."""
     return RPCError(message, status, b"")
+
+
+def not_ready() -> RPCError:
+    """Return the error of a describe while the schedule's own workflow waits for another try."""
+    message = "Unable to query workflow due to Workflow Task in failed state."
+    status = GrpcStatus(code=RPCStatusCode.FAILED_PRECONDITION, message=message)
+    status.details.add().Pack(WorkflowNotReadyFailure())
+    return RPCError(message, RPCStatusCode.FAILED_PRECONDITION, status.SerializeToString())

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from fake_schedules import FakeTemporal, refused
+from fake_schedules import FakeTemporal, not_ready, refused
 from planner_process import run_planner
 from refusing_proxy import RESOURCE_EXHAUSTED, RefusingProxy
 from temporalio.client import Client
-from temporalio.service import RPCStatusCode
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError, ServerUnreachable
@@ -133,25 +133,50 @@ async def test_no_such_namespace(client: Client) -> None:
         await read_last_applied(server, "payments", datetime.now(UTC))
 
 
-async def test_a_server_that_limits_requests_throughout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is said at once what is waited for, once; the wait ends by its limit."""
+EXHAUSTED = refused(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
+
+
+@pytest.mark.parametrize(
+    ("error", "waits", "gives_up"),
+    [
+        pytest.param(
+            EXHAUSTED,
+            "limits its requests (resource exhausted)",
+            "has limited its requests for 0.2 s (namespace rate limit exceeded)",
+            id="exhausted",
+        ),
+        pytest.param(
+            not_ready(),
+            "is not ready to answer (a workflow task failed)",
+            "has not been ready to answer for 0.2 s (Unable to query workflow due to Workflow Task "
+            "in failed state.)",
+            id="not ready",
+        ),
+    ],
+)
+async def test_a_server_whose_refusal_passes(
+    monkeypatch: pytest.MonkeyPatch, error: RPCError, waits: str, gives_up: str
+) -> None:
+    """It is said at once what is waited for, once; the wait ends with an answer or by its limit."""
     monkeypatch.setattr(client_module, "BUSY_WAITS", (0.01,))
-    fake, notices = FakeTemporal(), list[str]()
+    fake, notices, left = FakeTemporal(), list[str](), [3, 10**6]
 
-    def exhausted(name: str, request: object) -> None:
-        raise refused(RPCStatusCode.RESOURCE_EXHAUSTED, "namespace rate limit exceeded")
+    def refuse(name: str, request: object) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise error
 
-    fake.before = exhausted
+    fake.before = refuse
     server = Server(fake, on_notice=notices.append, limit=0.2)  # type: ignore[arg-type]
-    with pytest.raises(
-        ServerError, match=r"has limited its requests for 0\.2 s .*PLANNER_WAIT=300"
-    ):
+    assert await list_schedules(server, "payments") == {}
+    left.pop(0)
+    with pytest.raises(ServerError) as given_up:
         async with asyncio.timeout(5):
             await list_schedules(server, "payments")
-    assert notices == [
-        "Temporal at fake:7233 limits its requests (resource exhausted); waiting 0.2 s at most "
-        "(PLANNER_WAIT)"
-    ]
+    assert str(given_up.value) == (
+        f"Temporal at fake:7233 {gives_up}; try again later, or wait longer with PLANNER_WAIT=300"
+    )
+    assert notices == [f"Temporal at fake:7233 {waits}; waiting 0.2 s at most (PLANNER_WAIT)"]
 
 
 async def test_a_server_that_limits_requests_over_a_socket(

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.errordetails.v1 import WorkflowNotReadyFailure
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
     GetWorkflowExecutionHistoryRequest,
@@ -82,7 +83,7 @@ SLOW_SECONDS = 3.0
 REQUEST_TIMEOUT = timedelta(seconds=15)
 
 BUSY_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0, 16.0)
-"""Seconds for which all requests wait after each ``RESOURCE_EXHAUSTED``."""
+"""Seconds for which all requests wait after each refusal that passes."""
 
 CORE_LOGGER = "temporalio.core"
 """The logger for the SDK's core; without a handler its warnings go to stderr."""
@@ -345,8 +346,8 @@ class NoAnswer(ServerError):
 class Server:
     """A Temporal server that requests are sent to, paced and with errors as sentences.
 
-    At most *rate* requests a second are sent where one is given, and ``RESOURCE_EXHAUSTED``
-    makes all of them wait.
+    At most *rate* requests a second are sent where one is given, and a refusal that passes,
+    such as ``RESOURCE_EXHAUSTED``, makes all of them wait.
     """
 
     def __init__(
@@ -387,10 +388,6 @@ class Server:
             ServerError: Any other refusal, with the server's message.
         """
         slow = f"Temporal at {self.address} has not answered for {NOTICE_SECONDS:.0f} s; waiting"
-        busy = (
-            f"Temporal at {self.address} limits its requests (resource exhausted); waiting "
-            f"{self._limit:g} s at most ({WAIT_SETTING})"
-        )
         slots = self._slots[type(request)]
         async with slots.one():
             began = time.monotonic()
@@ -404,15 +401,19 @@ class Server:
                     return reply
                 except RPCError as error:
                     slots.answered(sent)
-                    if error.status != RPCStatusCode.RESOURCE_EXHAUSTED:
+                    what_it_does, what_it_did = _passing(error)
+                    if not what_it_does:
                         raise _as_server_error(error, self.address, self.namespace) from error
                     if time.monotonic() + wait - began > self._limit:
                         raise ServerError(
-                            f"Temporal at {self.address} has limited its requests for "
-                            f"{self._limit:g} s ({error.message}); try again later, or wait longer "
-                            f"with {WAIT_SETTING}=300"
+                            f"Temporal at {self.address} {what_it_did} for {self._limit:g} s "
+                            f"({error.message}); try again later, or wait longer with "
+                            f"{WAIT_SETTING}=300"
                         ) from error
-                    self.notify(busy)
+                    self.notify(
+                        f"Temporal at {self.address} {what_it_does}; waiting {self._limit:g} s at "
+                        f"most ({WAIT_SETTING})"
+                    )
                     self._next = max(self._next, time.monotonic() + wait)
         raise AssertionError("the waits have no end")
 
@@ -458,6 +459,20 @@ def server_of(client: Client, on_notice: Notice = _unheard) -> Server:
     rate = CLOUD_RATE if host.endswith(CLOUD_SUFFIXES) else None
     limit = seconds_setting(WAIT_SETTING, WAIT_SECONDS)
     return Server(client, rate, on_notice=on_notice, limit=limit)
+
+
+def _passing(error: RPCError) -> tuple[str, str]:
+    """Return what a server does, and has done, whose refusal passes; empty where it doesn't.
+
+    A schedule is a workflow of the server's own. A busy server may fail a task of it, and refuses
+    to describe the schedule until the next attempt, seconds later.
+    """
+    if error.status == RPCStatusCode.RESOURCE_EXHAUSTED:
+        return "limits its requests (resource exhausted)", "has limited its requests"
+    details = error.grpc_status.details
+    if any(one.Is(WorkflowNotReadyFailure.DESCRIPTOR) for one in details):
+        return "is not ready to answer (a workflow task failed)", "has not been ready to answer"
+    return "", ""
 
 
 def _as_server_error(error: RPCError, address: str, namespace: str) -> ServerError:
