@@ -19,6 +19,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from planner.cli.main import GARBAGE
+from planner.rehearsal.run import start_skipping_server
 
 # No deadlines: machines are noisy. In CI the same examples each time, so that a change is
 # judged by what it changes; elsewhere every run looks at others.
@@ -162,9 +163,8 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
     One for each test (it is up in a sixth of a second): what one test leaves behind would
     stop the clock of the next.
     """
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=binary("temporal-test-server")
-    ) as environment:
+    assert binary("temporal-test-server")
+    async with await start_skipping_server() as environment:
         yield environment
 
 

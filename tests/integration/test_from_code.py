@@ -121,9 +121,12 @@ def node_program(directory: Path) -> list[str]:
     if not node or not npm:
         pytest.skip("no Node.js here, for the program in TypeScript")
     install = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_CLIENT]
-    done = subprocess.run(
-        install, cwd=directory, capture_output=True, text=True, timeout=120, check=False
-    )
+    try:
+        done = subprocess.run(
+            install, cwd=directory, capture_output=True, text=True, timeout=120, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm has not brought {NODE_CLIENT} within two minutes")
     if done.returncode:
         pytest.skip(f"{NODE_CLIENT} can't be had from npm: {done.stderr.strip()[-200:]}")
     program = directory / "boost.mjs"

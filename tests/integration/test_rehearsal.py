@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -227,13 +228,16 @@ async def test_what_the_skipping_server_says_goes_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A server that is no server: its words are not ours, and what came of it is."""
-    noisy = tmp_path / "server"
-    noisy.write_text("#!/bin/sh\necho a trace >&2\nexit 1\n")
+    noisy, starts = tmp_path / "server", tmp_path / "starts"
+    noisy.write_text(f"#!/bin/sh\necho a trace >&2\necho once >> {starts}\nexit 1\n")
     noisy.chmod(0o755)
     monkeypatch.setattr("planner.rehearsal.run.find_binary", lambda _name: str(noisy))
-    with pytest.raises(ServerError, match="no time-skipping Temporal server"):
+    monkeypatch.setattr("planner.rehearsal.run.START_ATTEMPTS", 2)  # a busy machine needs more
+    expected = f"the time-skipping Temporal server {noisy} does not start: pip install"
+    with pytest.raises(ServerError, match=re.escape(expected)):
         async with start_environment([]):
             pass
+    assert starts.read_text() == "once\nonce\n"
     print("still here", file=sys.stderr)
     assert capfd.readouterr().err == "still here\n"
 
