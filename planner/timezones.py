@@ -82,26 +82,17 @@ def timezone_problem(name: str) -> str | None:
     """
     if is_timezone(name):
         return None
-    near = _near(name) or ["Europe/Berlin"]
-    return (
-        f"unknown time zone {quote(name)}; write a name of the tz database such as "
-        + " or ".join(repr(candidate) for candidate in near)
-    )
+    wanted = name.strip().replace(" ", "_").lower()[:60]
+    city = wanted.rpartition("/")[2]
+    same_city = sorted(n for n in _names() if city and n.lower().rpartition("/")[2] == city)
+    near = same_city[:3] or nearest(wanted, sorted(_names()), count=3, cutoff=0.7)
+    good = " or ".join(map(repr, near or ["Europe/Berlin"]))
+    return f"unknown time zone {quote(name)}; write a name of the tz database such as {good}"
 
 
 @lru_cache(maxsize=1)
 def _names() -> frozenset[str]:
     return frozenset(available_timezones()) - _NOT_PORTABLE
-
-
-def _near(name: str) -> list[str]:
-    """Return up to three names close to *name*: with the same city, else similar letters."""
-    wanted = name.strip().replace(" ", "_").lower()[:60]
-    city = wanted.rpartition("/")[2]
-    same_city = sorted(n for n in _names() if city and n.lower().rpartition("/")[2] == city)
-    if same_city:
-        return same_city[:3]
-    return nearest(wanted, sorted(_names()), count=3, cutoff=0.7)
 
 
 @lru_cache(maxsize=1024)

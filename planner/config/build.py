@@ -109,7 +109,7 @@ def build(
     problems += _duplicates(found)
     problems += shared_fleets(found)
     if settings and not problems:
-        problems += _unknown_namespaces(settings, found)
+        problems += _namespace_problems(settings, [each.namespace for each in found])
     if problems or settings is None:
         return None, problems
     return Project(
@@ -235,44 +235,36 @@ def _places(given: tuple[str, ...], good: str) -> str:
     return f"this notice {has}; write {good}"
 
 
-def _unknown_namespaces(
-    settings: ProjectSettings, calendars: Iterable[NamespaceCalendar]
-) -> Iterator[Problem]:
-    """Yield a problem for each namespace of fleets, notices or rings that has no calendar.
+def _namespace_problems(settings: ProjectSettings, known: list[str]) -> Iterator[Problem]:
+    """Yield a problem for each namespace of fleets, notices or rings that isn't *known*.
 
     And for each that is in two rings.
     """
-    known = [calendar.namespace for calendar in calendars]
-    yield from _ring_problems(settings, known)
-    for namespace, fleets in settings.fleets.items():
-        if fleets and namespace not in known:
-            hint = did_you_mean(namespace, known) or "; give it one, or remove its fleets"
-            line = settings.line_of(("namespaces", namespace))
-            message = f"'fleets': there is no calendar of {quote(namespace)}{hint}"
-            yield Problem(settings.file, line, message)
+
+    def unknown(path: Path, key: str, name: str, good: str) -> Problem:
+        hint = did_you_mean(name, known) or f"; {good}"
+        message = f"'{key}': there is no calendar of {quote(name)}{hint}"
+        return Problem(settings.file, settings.line_of(path), message)
+
+    for name, fleets in settings.fleets.items():
+        if fleets and name not in known:
+            good = "give it one, or remove its fleets"
+            yield unknown(("namespaces", name), "fleets", name, good)
+    good = "name one that has a calendar here"
     for index, one in enumerate(settings.document.notices or ()):
-        for place, namespace in enumerate(one.namespaces or ()):
-            if namespace not in known:
-                hint = did_you_mean(namespace, known) or "; name one that has a calendar here"
-                line = settings.line_of(("notices", index, "namespaces", place))
-                message = f"'namespaces': there is no calendar of {quote(namespace)}{hint}"
-                yield Problem(settings.file, line, message)
-
-
-def _ring_problems(settings: ProjectSettings, known: list[str]) -> Iterator[Problem]:
+        for place, name in enumerate(one.namespaces or ()):
+            if name not in known:
+                yield unknown(("notices", index, "namespaces", place), "namespaces", name, good)
     taken: dict[str, str] = {}
-    for ring, namespaces in (settings.document.rings or {}).items():
-        for place, namespace in enumerate(namespaces):
-            message = ""
-            if namespace not in known:
-                hint = did_you_mean(namespace, known) or "; name one that has a calendar here"
-                message = f"there is no calendar of {quote(namespace)}{hint}"
-            elif namespace in taken:
-                message = f"{quote(namespace)} is in the ring {taken[namespace]}, too; name it once"
-            if message:
-                line = settings.line_of(("rings", ring, place))
-                yield Problem(settings.file, line, f"'rings': {message}")
-            taken.setdefault(namespace, ring)
+    for ring, names in (settings.document.rings or {}).items():
+        for place, name in enumerate(names):
+            path = ("rings", ring, place)
+            if name not in known:
+                yield unknown(path, "rings", name, good)
+            elif name in taken:
+                message = f"'rings': {quote(name)} is in the ring {taken[name]}, too; name it once"
+                yield Problem(settings.file, settings.line_of(path), message)
+            taken.setdefault(name, ring)
 
 
 # Calendars ---------------------------------------------------------------------------
@@ -389,18 +381,13 @@ def _namespace_in(head: Node) -> str:
 
 
 def _context_of(model: CalendarDocument, settings: ProjectSettings) -> WindowContext:
-    weekend = model.weekend if model.weekend is not None else settings.holidays.weekend
-    if model.holidays is not None:
-        holidays = holidays_of(model.holidays, weekend)
-    else:
-        holidays = replace(settings.holidays, weekend=tuple(sorted(weekend)))
     defaults = (model.defaults, settings.document.defaults)
     own = {fleet.name: fleet for fleet in fleets_of(model.fleets)}
     shared = {fleet.name: fleet for fleet in settings.fleets.get(model.namespace, ())}
     return WindowContext(
         calendar=model,
         timezone=model.timezone or settings.document.timezone or DEFAULT_TIMEZONE,
-        holidays=holidays,
+        holidays=_holidays_of(model, settings.holidays),
         guard_rails=guard_rails_of(model.guard_rails, settings.guard_rails_of(model.namespace)),
         baseline_policy=model.baseline_policy or settings.document.baseline_policy or "enforce",
         defaults=tuple(each for each in defaults if each is not None),
@@ -546,7 +533,7 @@ def _recurrence_of(document: WindowDocument) -> Recurrence:
     return Dates(tuple(sorted(spans, key=lambda span: (span.start, span.end or span.start))))
 
 
-def _holidays_of(document: WindowDocument, inherited: Holidays) -> Holidays:
+def _holidays_of(document: CalendarDocument | WindowDocument, inherited: Holidays) -> Holidays:
     weekend = document.weekend if document.weekend is not None else inherited.weekend
     if document.holidays is not None:
         return holidays_of(document.holidays, weekend)

@@ -233,20 +233,6 @@ def conflicts(rule: RecurrenceRule) -> list[str]:
     return [sentence.format(rule) for wrong, sentence in _CONFLICTS if wrong(rule)]
 
 
-def _has_sixth_weekday_of_month(rule: RecurrenceRule) -> bool:
-    in_month = rule.frequency == "MONTHLY" or "BYMONTH" in rule.numbers
-    return in_month and any(abs(day.nth) > 5 for day in rule.by_day)
-
-
-def _has_yearly_day_of_no_month(rule: RecurrenceRule) -> bool:
-    settled = rule.numbers.keys() & {"BYMONTH", "BYYEARDAY", "BYWEEKNO"}
-    return rule.frequency == "YEARLY" and "BYMONTHDAY" in rule.numbers and not settled
-
-
-def _has_position_among_nothing(rule: RecurrenceRule) -> bool:
-    return rule.numbers.keys() == {"BYSETPOS"} and not rule.by_day
-
-
 _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
     (
         lambda rule: rule.numbers_weekdays and rule.frequency not in ("MONTHLY", "YEARLY"),
@@ -257,7 +243,10 @@ _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
         "BYDAY with a number can't go with BYWEEKNO; write the weekday alone",
     ),
     (
-        _has_sixth_weekday_of_month,
+        lambda rule: (
+            (rule.frequency == "MONTHLY" or "BYMONTH" in rule.numbers)
+            and any(abs(day.nth) > 5 for day in rule.by_day)
+        ),
         "no month has six of a weekday; write BYDAY with a number from 1 to 5",
     ),
     (
@@ -280,7 +269,11 @@ _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
         "write the weekday, such as BYDAY=MO",
     ),
     (
-        _has_yearly_day_of_no_month,
+        lambda rule: (
+            rule.frequency == "YEARLY"
+            and "BYMONTHDAY" in rule.numbers
+            and rule.numbers.keys().isdisjoint({"BYMONTH", "BYYEARDAY", "BYWEEKNO"})
+        ),
         "calendar programs disagree about FREQ=YEARLY;BYMONTHDAY without BYMONTH; "
         "write BYMONTH, or FREQ=MONTHLY for every month",
     ),
@@ -302,7 +295,7 @@ _CONFLICTS: tuple[tuple[Callable[[RecurrenceRule], bool], str], ...] = (
         "BYSETPOS can't go with FREQ={0.frequency}; write the hours and minutes themselves",
     ),
     (
-        _has_position_among_nothing,
+        lambda rule: rule.numbers.keys() == {"BYSETPOS"} and not rule.by_day,
         "BYSETPOS chooses among the days of another part; write one, such as BYDAY=MO,TU,WE,TH,FR",
     ),
     (
