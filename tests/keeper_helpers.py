@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from planner.rehearsal.run import SkippingClock, connect, end_of
+from planner.rehearsal.run import SkippingClock, connect, end_of, result_of
 from planner.simulator import Simulator
 from workflows.activities.floors import Conflict, FloorError
 from workflows.activities.watchdog import WatchdogActivities
@@ -244,7 +244,7 @@ class Stage:
 
     async def end(self) -> str:
         """Skip to the end of the keeper, and return its result."""
-        return str(await self.skip_to(self.keeper.result()))
+        return str(await self.skip_to(result_of(self.keeper)))
 
     async def skip_to(self, outcome: Awaitable[T]) -> T:
         """Wait for *outcome* while the server skips over what everybody waits for."""
@@ -336,7 +336,7 @@ class Stage:
         """Run a boost to its end, and let the clock skip no further than that takes."""
         handle = await self.start(self.request(tru, hours, **changes))
         if not self.environment.supports_time_skipping:
-            return await handle.result()
+            return await result_of(handle)
         client = await connect(self.environment)
         plain = client.get_workflow_handle(handle.id, result_type=BoostResult)
         result: BoostResult = await end_of(plain, SkippingClock(client))

@@ -34,6 +34,7 @@ from planner.rehearsal.run import (
     next_timer,
     no_progress,
     rehearse_project,
+    result_of,
     start_environment,
 )
 from planner.schedules.compile import compile_project
@@ -240,6 +241,23 @@ async def test_what_the_skipping_server_says_goes_nowhere(
     assert starts.read_text() == "once\nonce\n"
     print("still here", file=sys.stderr)
     assert capfd.readouterr().err == "still here\n"
+
+
+async def test_a_result_that_comes_late() -> None:
+    """A server that has nothing to tell yet, and says so by no event, is asked again."""
+
+    class Late:
+        answers = [RuntimeError("No completion event found")] * 2 + [RuntimeError("another")]
+
+        async def result(self) -> str:
+            if self.answers:
+                raise self.answers.pop(0)
+            return "done"
+
+    late: Any = Late()
+    with pytest.raises(RuntimeError, match="another"):
+        await result_of(late)
+    assert await result_of(late) == "done"
 
 
 async def test_a_clock_that_got_stuck_is_let_loose(
