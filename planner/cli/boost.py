@@ -272,13 +272,36 @@ def pause(
 
     Running boosts last until their end; `planner release` ends them early.
     """
-    run_async(_pause(_chosen(target, everything), reason, project))
+    from planner.temporal import lifecycle
+
+    pattern = _chosen(target, everything)
+
+    async def main() -> int:
+        server = await connected()
+        chosen = await lifecycle.choose(server, pattern, project)
+        return outcome_code(
+            await lifecycle.pause(
+                server, chosen, by=operator(), reason=reason, on_outcome=_report_outcome
+            )
+        )
+
+    run_async(main())
 
 
 @app.command()
 def resume(target: Target = "", everything: Everything = False, project: OfProject = "") -> None:
     """Resume paused schedules, and boost open windows."""
-    run_async(_resume(_chosen(target, everything), project))
+    from planner.temporal import lifecycle
+
+    pattern = _chosen(target, everything)
+
+    async def main() -> int:
+        server = await connected()
+        chosen = await lifecycle.choose(server, pattern, project)
+        now = datetime.now(UTC)
+        return outcome_code(await lifecycle.resume(server, chosen, now, on_outcome=_report_outcome))
+
+    run_async(main())
 
 
 def _chosen(target: str, everything: bool) -> str:
@@ -289,24 +312,6 @@ def _chosen(target: str, everything: bool) -> str:
     if bool(target) == everything:
         raise typer.BadParameter("name a NAMESPACE, a NAMESPACE/WINDOW, or --all")
     return target or "*"
-
-
-async def _pause(target: str, reason: str, project: str) -> int:
-    from planner.temporal.lifecycle import choose, pause
-
-    server = await connected()
-    chosen = await choose(server, target, project)
-    return outcome_code(
-        await pause(server, chosen, by=operator(), reason=reason, on_outcome=_report_outcome)
-    )
-
-
-async def _resume(target: str, project: str) -> int:
-    from planner.temporal.lifecycle import choose, resume
-
-    server = await connected()
-    chosen = await choose(server, target, project)
-    return outcome_code(await resume(server, chosen, datetime.now(UTC), on_outcome=_report_outcome))
 
 
 def _report_outcome(one: PauseOutcome) -> None:

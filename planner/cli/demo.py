@@ -255,8 +255,12 @@ async def _perform(stack: Stack) -> int:
         await _sync(stack, project, directory, now)
     (calendar,) = project.namespaces
     show = Show(now, horizon.end, timeline(calendar, horizon))
-    history = await _watch(stack, show)
-    return _judge(show, timeline(calendar, horizon, "requested"), history)
+    display: Display = Screen(show) if sys.stdout.isatty() else Lines(show)
+    with display.live if isinstance(display, Screen) else nullcontext():
+        while (instant := datetime.now(UTC)) < show.ends:
+            display.frame(instant, _history(stack))
+            await asyncio.sleep(TICK)
+    return _judge(show, timeline(calendar, horizon, "requested"), _history(stack))
 
 
 def _read(text: str, directory: Path) -> Project:
@@ -285,17 +289,6 @@ async def _sync(stack: Stack, project: Project, directory: Path, now: datetime) 
         print(f"    + {outcome.change.id}")
         print(f"      {schedule_page(server, outcome.change.id, stack.temporal.ui)}")
     print()
-
-
-async def _watch(stack: Stack, show: Show) -> list[CapacityRecord]:
-    """Show the capacity beside the calendar's until the end; return its history."""
-    on_terminal = sys.stdout.isatty()
-    display: Display = Screen(show) if on_terminal else Lines(show)
-    with display.live if isinstance(display, Screen) else nullcontext():
-        while (now := datetime.now(UTC)) < show.ends:
-            display.frame(now, _history(stack))
-            await asyncio.sleep(TICK)
-    return _history(stack)
 
 
 def _history(stack: Stack) -> list[CapacityRecord]:

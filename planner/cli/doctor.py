@@ -178,8 +178,8 @@ async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Che
 
     names = sorted(set(namespaces))
     if not names:
-        reached = await _unreachable(cloud)
-        return [Check("cloud", reached or "the Cloud API answers", not reached)]
+        problem = await _unread(cloud)
+        return [Check("cloud", problem or "the Cloud API answers", not problem)]
     found = await asyncio.gather(*(_unread(cloud, name) for name in names))
     failed: dict[str, list[str]] = {}
     for name, problem in zip(names, found, strict=True):
@@ -196,35 +196,25 @@ async def check_cloud(cloud: CloudClient, namespaces: Iterable[str]) -> list[Che
     return checks
 
 
-async def _unread(cloud: CloudClient, namespace: str) -> str:
-    """Return why *namespace* can't be read; empty where it can."""
+async def _unread(cloud: CloudClient, namespace: str = "") -> str:
+    """Return why *namespace* can't be read; empty where it can.
+
+    Without one, why the Cloud API doesn't answer; that it knows no such namespace is an answer.
+    """
     import asyncio
 
-    from workflows.cloud import CloudError
+    from workflows.cloud import CloudError, PermanentError, Unauthorized
 
     try:
         async with asyncio.timeout(CLOUD_WITHIN):
-            await cloud.observe(namespace)
+            await cloud.observe(namespace or "planner-looks-around.none")
+    except (PermanentError, Unauthorized) as error:
+        return str(error) if namespace else ""
     except CloudError as error:
         return str(error)
     except TimeoutError:
-        return f"the Cloud API did not answer for {namespace} within {CLOUD_WITHIN:g} s"
-    return ""
-
-
-async def _unreachable(cloud: CloudClient) -> str:
-    """Return why the Cloud API doesn't answer; that it knows no such namespace is an answer."""
-    import asyncio
-
-    from workflows.cloud import PermanentError, TemporaryError, Unauthorized
-
-    try:
-        async with asyncio.timeout(CLOUD_WITHIN):
-            await cloud.observe("planner-looks-around.none")
-    except (PermanentError, Unauthorized):
-        return ""
-    except (TemporaryError, TimeoutError) as error:
-        return str(error) or f"the Cloud API did not answer within {CLOUD_WITHIN:g} s"
+        place = f" for {namespace}" if namespace else ""
+        return f"the Cloud API did not answer{place} within {CLOUD_WITHIN:g} s"
     return ""
 
 

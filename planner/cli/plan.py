@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from planner.model import Project
     from planner.plan.model import Plan
     from planner.render.format import Section
-    from planner.temporal.client import Server
 
 
 LONGEST_BACKTEST = timedelta(days=731)
@@ -133,7 +132,12 @@ async def _plan(
             server, ahead = await reading()
     found = await fetch_plan(server, request, datetime.now(UTC), ahead)
     if project.rings and found.pending:
-        found = replace(found, rings=await _rings_text(server, project, found))
+        from planner.plan.safety import rollout_text
+        from planner.temporal.rings import read_rollout
+
+        record = await read_rollout(server, project.name)
+        rings = rollout_text(project.rings, found, record, datetime.now(UTC))
+        found = replace(found, rings=rings)
     found = replace(found, warnings=(*found.warnings, *warnings))
     if output is PlanFormat.json:
         print(plan_json(found, impact_json(found, outlook)))
@@ -159,15 +163,6 @@ async def _backtest_sections(project: Project, over: timedelta | None) -> tuple[
 
     title = f"The calendars over the last {format_duration(over)}"
     return (Section(title, tuple(await past_section(project, over))),)
-
-
-async def _rings_text(server: Server, project: Project, found: Plan) -> str:
-    """Return how the changes of a plan go through the rings, and how far they have come."""
-    from planner.plan.safety import rollout_text
-    from planner.temporal.rings import read_rollout
-
-    record = await read_rollout(server, project.name)
-    return rollout_text(project.rings, found, record, datetime.now(UTC))
 
 
 def impact_json(found: Plan, outlook: Outlook) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from planner.evidence.backtest import Backtest
     from planner.evidence.report import Billed, Report
     from planner.evidence.search_space import Setting
-    from planner.forecast.history import History
+    from planner.forecast.history import BoostHistory, History
     from planner.model import Horizon, Prices, Project
     from planner.temporal.watchdog import Verify
     from planner.usage.model import Usage
@@ -130,7 +130,21 @@ def backtest(
     project = read(directory)
     check_names(project, namespace or (), ())
     chosen = select(project, namespace or (), ())
-    run_async(_backtest(chosen, past(start, end, BACKTEST_DAYS), output))
+    horizon = past(start, end, BACKTEST_DAYS)
+
+    async def main() -> None:
+        from planner.render.suggest import backtest_json, backtest_markdown, backtest_text
+
+        async with open_usage() as source:
+            found = await backtest_over(chosen, horizon, source)
+        render = {
+            BacktestFormat.text: backtest_text,
+            BacktestFormat.json: backtest_json,
+            BacktestFormat.markdown: backtest_markdown,
+        }
+        print(render[output](found))
+
+    run_async(main())
 
 
 def past(start: str, end: str, days: int) -> Horizon:
@@ -186,8 +200,9 @@ async def _report(
         if namespace in ("", each.namespace)
     ]
     async with open_usage() as source:
-        found, notes = await _history(namespace, horizon, prices, is_needed=project is None)
-        recorded = found.boosts if found else ()
+        recorded, records, notes = await _history(
+            namespace, horizon, prices, is_needed=project is None
+        )
         names = {one.namespace for one in recorded} | {each.namespace for each in chosen}
         names |= {namespace} - {""}
         usages = [await source.usage(name, horizon.start, horizon.end) for name in sorted(names)]
@@ -202,7 +217,7 @@ async def _report(
         prices,
         Sources(
             usage=where,
-            records=_records(found),
+            records=records,
             calendars=f"{len(chosen)} of {calendars}, as they stand" if calendars else "",
             billing=billing,
             notes=(*notes, *failures, *more),
@@ -232,29 +247,23 @@ def _settings_here() -> tuple[Project | None, list[str]]:
 
 async def _history(
     namespace: str, horizon: Horizon, prices: Prices, *, is_needed: bool
-) -> tuple[History | None, list[str]]:
-    """Return what the Temporal server keeps of boosts.
+) -> tuple[Sequence[BoostHistory], str, list[str]]:
+    """Return what the Temporal server keeps of boosts, what was read of it, what went wrong.
 
     With calendars it isn't needed: the report goes without it, and says so.
 
     Raises:
         ServerError: It can't be read, and is needed.
     """
+    from planner.render.status import reach_lines
+
     try:
-        return await fetch_history(namespace, horizon, prices), []
+        found = await fetch_history(namespace, horizon, prices)
     except ServerError as error:
         if is_needed:
             raise
-        return None, [f"no records of boosts: {error}"]
-
-
-def _records(found: History | None) -> str:
-    """Return in a sentence what was read of the Temporal server; empty without it."""
-    if found is None:
-        return ""
-    from planner.render.status import reach_lines
-
-    return " ".join(reach_lines(found)).removesuffix(".")
+        return (), "", [f"no records of boosts: {error}"]
+    return found.boosts, " ".join(reach_lines(found)).removesuffix("."), []
 
 
 async def _billed(horizon: Horizon) -> tuple[Billed, str, list[str]]:
@@ -293,20 +302,6 @@ def _printed(report: Report, output: ReportFormat) -> str:
 
 
 # Backtest ----------------------------------------------------------------------------------
-
-
-async def _backtest(project: Project, horizon: Horizon, output: BacktestFormat) -> int:
-    from planner.render.suggest import backtest_json, backtest_markdown, backtest_text
-
-    async with open_usage() as source:
-        found = await backtest_over(project, horizon, source)
-    render = {
-        BacktestFormat.text: backtest_text,
-        BacktestFormat.json: backtest_json,
-        BacktestFormat.markdown: backtest_markdown,
-    }
-    print(render[output](found))
-    return EXIT_DONE
 
 
 async def backtest_over(project: Project, horizon: Horizon, source: PrometheusSource) -> Backtest:

@@ -415,22 +415,22 @@ def rollout(
     """
     if stop and resume:
         raise typer.BadParameter("--stop and --resume are two things; give one of them")
-    run_async(_rollout(directory, stop, resume))
-
-
-async def _rollout(directory: Path, stop: str, resume: bool) -> None:
     from planner.config.load import read
     from planner.temporal import rings
 
     project = read(directory)
-    server = await connect_to(project)
-    if stop:
-        found = await rings.stop(server, project.name, operator(), stop)
-    elif resume:
-        found = await rings.resume(server, project.name, datetime.now(UTC))
-    else:
-        found = await rings.read_rollout(server, project.name)
-    report(_rollout_words(found))
+
+    async def main() -> None:
+        server = await connect_to(project)
+        if stop:
+            found = await rings.stop(server, project.name, operator(), stop)
+        elif resume:
+            found = await rings.resume(server, project.name, datetime.now(UTC))
+        else:
+            found = await rings.read_rollout(server, project.name)
+        report(_rollout_words(found))
+
+    run_async(main())
 
 
 def _rollout_words(found: Rollout) -> str:
@@ -471,11 +471,16 @@ def uninstall(
 
 
 async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bool) -> int:
+    from planner.config.load import read
     from planner.temporal.lifecycle import fetch_installed
     from planner.temporal.lifecycle import uninstall as remove
 
     now = datetime.now(UTC)
-    server, name = await _server_and_project(directory, name)
+    if name:
+        server = await connected()
+    else:
+        project = read(directory)
+        server, name = await connect_to(project), project.name
     found = await fetch_installed(server, name, now)
     place = f"{server.address}, namespace {server.namespace}"
     if found.is_nothing:
@@ -497,16 +502,6 @@ async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bo
     for line in _what_stays(found):
         say(f"  - {line}")
     return EXIT_DONE
-
-
-async def _server_and_project(directory: Path, name: str) -> tuple[Server, str]:
-    """Return the server, and *name* or the name of the project in *directory*."""
-    from planner.config.load import read
-
-    if name:
-        return await connected(), name
-    project = read(directory)
-    return await connect_to(project), project.name
 
 
 def _to_remove(found: Installed) -> Iterator[str]:

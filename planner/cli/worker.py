@@ -26,6 +26,7 @@ from planner.cli.app import (
     EXIT_ERROR,
     app,
     aside,
+    length_of,
     parse_address,
     run_async,
     stop_on_signals,
@@ -312,8 +313,10 @@ def _runtime(metrics: str) -> tuple[Runtime, Exporter | None]:
 # Follow ------------------------------------------------------------------------------
 
 
-SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=1)
-"""The least and the greatest time between two looks."""
+LONGEST = timedelta(days=1)
+"""The greatest time between two looks; the least is a second, the unit of lengths."""
+
+INTERVALS = "within a second and a day; write 5m"
 
 _WITH_USER = re.compile(r"https?://[^/]*@", re.IGNORECASE)
 
@@ -370,7 +373,7 @@ def follow(
         url=url,
         ref=ref,
         path=path,
-        every=None if once else _interval(every),
+        every=None if once else length_of(every, "--every", LONGEST, INTERVALS),
         signers=verify_signatures,
         allow_rewrite=allow_rewrite,
         max_extra_cost=max_extra_cost,
@@ -391,18 +394,6 @@ def _check_arguments(url: str, path: str, verify_signatures: Path | None) -> Non
         )
     if verify_signatures and not verify_signatures.exists():
         raise typer.BadParameter(f"--verify-signatures {verify_signatures} does not exist")
-
-
-def _interval(text: str) -> timedelta:
-    from planner.config.scalars import parse_duration
-
-    try:
-        length = parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"--every: {error}") from error
-    if not SHORTEST <= length <= LONGEST:
-        raise typer.BadParameter(f"--every {text} is not within a second and a day; write 5m")
-    return length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
