@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from planner.errors import Lint
@@ -148,6 +149,21 @@ def number(tru: float | None) -> float | int | None:
 def counted(count: int, noun: str) -> str:
     """Return *count* with *noun*, in the plural unless it is one: ``1 run``, ``3 runs``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def document_by_lines(document: Mapping[str, Any], *lists: str) -> str:
+    """Return *document* as JSON, each item of its *lists* on a line of its own.
+
+    Indenting takes the slow half of `json`, and there may be hundreds of thousands of items.
+    """
+    entries = []
+    for name, value in document.items():
+        if name in lists and value:
+            text = "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
+        else:
+            text = json.dumps(value)
+        entries.append(f'  "{name}": {text}')
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def lint_value(lint: Lint) -> dict[str, str | int]:

@@ -631,7 +631,7 @@ def impact_value(impact: PlanImpact) -> dict[str, Any]:
             "differences": [_difference_value(one) for one in impact.differences],
         },
         "workers": {
-            "differences": [_floor_value(one) for one in impact.floor_differences],
+            "differences": [_difference_value(one) for one in impact.floor_differences],
         },
         "baselines": [
             {
@@ -664,24 +664,14 @@ def impact_value(impact: PlanImpact) -> dict[str, Any]:
     }
 
 
-def _difference_value(one: CapacityDifference) -> dict[str, Any]:
+def _difference_value(one: CapacityDifference | FloorDifference) -> dict[str, Any]:
+    floor = {"fleet": one.fleet} if isinstance(one, FloorDifference) else {}
     return {
         "namespace": one.namespace,
+        **floor,
         "start": format_instant(one.start),
         "end": format_instant(one.end),
-        "before": str(one.before),
-        "after": str(one.after),
-        "windows": list(one.windows),
-    }
-
-
-def _floor_value(one: FloorDifference) -> dict[str, Any]:
-    return {
-        "namespace": one.namespace,
-        "fleet": one.fleet,
-        "start": format_instant(one.start),
-        "end": format_instant(one.end),
-        "before": one.before,
-        "after": one.after,
+        "before": one.before if floor else str(one.before),
+        "after": one.after if floor else str(one.after),
         "windows": list(one.windows),
     }

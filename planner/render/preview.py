@@ -9,7 +9,7 @@ import json
 import textwrap
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from operator import itemgetter
@@ -54,7 +54,13 @@ def preview_text(shown: Preview, now: datetime) -> str:
     span = f"{first:%a %d %b %Y} {fmt.DASH} {last:%a %d %b %Y}"
     parts = [f"{shown.project.name}: {span} ({fmt.counted(days, 'day')}, UTC)"]
     parts += [_lane_text(lane, now) for lane in shown.lanes]
-    parts += [_clock_changes_text(shown)] if shown.lanes else []
+    changes = []
+    for day, change, runs in clock_changes_ahead(shown.lanes):
+        changes.append(f"{day}  {change}")
+        for run in runs:
+            changes += _indented(run)
+    if changes:
+        parts.append("\n".join(["Clock changes ahead", "===================", *changes]))
     parts += [_bill_text(shown)] if any(lane.calendar.windows for lane in shown.lanes) else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -243,24 +249,6 @@ class DayBars:
         return LEVELS[min(int(level), len(LEVELS)) - 1]
 
 
-# Clock changes -------------------------------------------------------------------------------
-
-
-def _clock_changes_text(shown: Preview) -> str:
-    """Return the clock changes ahead and the occurrences that they affect."""
-    affected: dict[tuple[datetime, str], list[str]] = defaultdict(list)
-    for lane in shown.lanes:
-        for item in lane.clock_changes:
-            head = f"{item.change.low:%a %d %b %Y}  {clock_change(item)}"
-            affected[item.change.at, head] += map(affected_run, item.affected)
-    lines = ["Clock changes ahead", "==================="]
-    for (_, head), texts in sorted(affected.items()):
-        lines.append(head)
-        for text in texts:
-            lines += _indented(text)
-    return "\n".join(lines) if affected else ""
-
-
 # The bill ------------------------------------------------------------------------------------
 
 
@@ -345,6 +333,18 @@ def fleet_summaries(lane: Lane) -> Iterator[str]:
         hours = f", {fmt.hours(raised)} h" if raised else ""
         lead = f"; requested {format_duration(fleet.lead)} ahead"
         yield f"{fmt.fleet(fleet)}: {peak}{hours}{lead}."
+
+
+def clock_changes_ahead(lanes: Iterable[Lane]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the clock changes of all *lanes*, in order: the day, the change, affected runs."""
+    affected: dict[tuple[datetime, str, str], list[str]] = defaultdict(list)
+    for lane in lanes:
+        for item in lane.clock_changes:
+            day = f"{item.change.low:%a %d %b %Y}"
+            runs = map(affected_run, item.affected)
+            affected[item.change.at, day, clock_change(item)] += runs
+    for (_, day, change), found in sorted(affected.items()):
+        yield day, change, found
 
 
 def clock_change(item: ZoneChange) -> str:

@@ -7,7 +7,6 @@ a rule or of a clock change plays a part. It has an event for each occurrence.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +17,6 @@ from icalendar.parser import Contentline, Parameters
 
 from planner.forecast.cost import Bill
 from planner.forecast.preview import Preview
-from planner.forecast.timeline import FleetStep, Step
 from planner.model import Occurrence
 from planner.render import format as fmt
 from workflows.contract import format_instant
@@ -43,9 +41,25 @@ def preview_json(shown: Preview) -> str:
         "from": format_instant(shown.horizon.start),
         "to": format_instant(shown.horizon.end),
         "occurrences": [_occurrence(occurrence) for occurrence in shown.starting],
-        "timeline": [_step(step) for step in steps],
+        "timeline": [
+            {
+                "namespace": step.namespace,
+                "start": format_instant(step.start),
+                "end": format_instant(step.end),
+                "tru": fmt.number(step.capacity.tru),
+                "windows": list(step.windows),
+            }
+            for step in steps
+        ],
         "fleets": [
-            _fleet_step(lane.calendar.namespace, step)
+            {
+                "namespace": lane.calendar.namespace,
+                "fleet": step.fleet.name,
+                "start": format_instant(step.start),
+                "end": format_instant(step.end),
+                "replicas": step.replicas,
+                "windows": list(step.floor.windows),
+            }
             for lane in shown.lanes
             for fleet in lane.fleets
             for step in fleet
@@ -54,15 +68,7 @@ def preview_json(shown: Preview) -> str:
         "bill": _bill(shown.bill),
         "warnings": [fmt.lint_value(lint) for lint in shown.warnings],
     }
-    # Indenting takes the slow half of `json`, and there may be hundreds of thousands of items.
-    entries = []
-    for name, value in document.items():
-        if isinstance(value, list) and value:
-            text = "[\n" + ",\n".join(f"    {json.dumps(item)}" for item in value) + "\n  ]"
-        else:
-            text = json.dumps(value)
-        entries.append(f'  "{name}": {text}')
-    return "{\n" + ",\n".join(entries) + "\n}"
+    return fmt.document_by_lines(document, "occurrences", "timeline", "fleets", "warnings")
 
 
 def _bill(bill: Bill) -> dict[str, Any]:
@@ -103,27 +109,6 @@ def _occurrence(occurrence: Occurrence) -> dict[str, Any]:
         "combine": occurrence.combine,
         "file": window.place.file,
         "line": window.place.line,
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {
-        "namespace": step.namespace,
-        "start": format_instant(step.start),
-        "end": format_instant(step.end),
-        "tru": fmt.number(step.capacity.tru),
-        "windows": list(step.windows),
-    }
-
-
-def _fleet_step(namespace: str, step: FleetStep) -> dict[str, Any]:
-    return {
-        "namespace": namespace,
-        "fleet": step.fleet.name,
-        "start": format_instant(step.start),
-        "end": format_instant(step.end),
-        "replicas": step.replicas,
-        "windows": list(step.floor.windows),
     }
 
 

@@ -27,6 +27,7 @@ from planner.render import format as fmt
 from planner.render.preview import (
     affected_run,
     clock_change,
+    clock_changes_ahead,
     fleet_summaries,
     hint_sentences,
     summary,
@@ -79,7 +80,10 @@ def preview_html(shown: Preview, now: datetime) -> str:
             currency=bill.currency,
             lanes=list(zip(shown.lanes, bill.namespaces, strict=True)),
             drawings=[draw(lane, shown.horizon, now) for lane in shown.lanes],
-            clock_changes=list(_clock_changes(shown)),
+            clock_changes=[
+                "; ".join((f"{day}: {change}", *runs))
+                for day, change, runs in clock_changes_ahead(shown.lanes)
+            ],
             has_windows=any(lane.calendar.windows for lane in shown.lanes),
             months=[
                 *(
@@ -110,18 +114,6 @@ def _title(shown: Preview) -> str:
 def _span(shown: Preview, zone: str) -> str:
     first, last = shown.horizon.start, shown.horizon.end - timedelta(seconds=1)
     return f"{first:%a %d %b %Y} {fmt.DASH} {last:%a %d %b %Y}{zone}"
-
-
-def _clock_changes(shown: Preview) -> Iterator[str]:
-    """Yield the clock changes of all namespaces, each with the occurrences that it affects."""
-    affected: dict[tuple[datetime, str], list[str]] = {}
-    for lane in shown.lanes:
-        for item in lane.clock_changes:
-            head = f"{item.change.low:%a %d %b %Y}: {clock_change(item)}"
-            texts = affected.setdefault((item.change.at, head), [])
-            texts += map(affected_run, item.affected)
-    for (_, head), texts in sorted(affected.items()):
-        yield "; ".join((head, *texts))
 
 
 def _window_rows(shown: Preview) -> Iterator[tuple[object, list[tuple[str, ...]]]]:
@@ -383,6 +375,7 @@ def draw(
     used = usage(lane.peak) if usage else None
     peak = max(lane.peak, used.top if used else 0)
     holidays = tuple(_holidays(lane, horizon, tz))
+    sources = (source for holiday in lane.holidays for source in holiday.sources)
     clock_changes = tuple(_clock_marks(lane, horizon))
     return Drawing(
         namespace=lane.calendar.namespace,
@@ -403,7 +396,7 @@ def draw(
         levels=tuple(levels(lane.steps, peak)),
         ground=fmt.ground(lane.calendar.baseline),
         now=fraction(now, horizon) if now and now in horizon else None,
-        sources=_sources(lane),
+        sources=first_few(list(dict.fromkeys(sources)), MOST_SOURCES),
         usage=used,
     )
 
@@ -558,12 +551,6 @@ def _holidays(lane: Lane, horizon: Horizon, tz: ZoneInfo) -> Iterator[Shape]:
         if right > left:
             where = f" ({', '.join(holiday.sources)})" if holiday.sources else ""
             yield Shape(left, right, f"{holiday.day:%a %d %b %Y}: {holiday.name}{where}")
-
-
-def _sources(lane: Lane) -> str:
-    """Return the regions and files that the holidays of *lane* are of, at most `MOST_SOURCES`."""
-    names = dict.fromkeys(one for holiday in lane.holidays for one in holiday.sources)
-    return first_few(list(names), MOST_SOURCES)
 
 
 def holiday_marks(holidays: Iterable[Shape]) -> Iterator[Mark]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -315,7 +314,7 @@ def _escaped(text: str) -> str:
 def report_json(report: Report) -> str:
     """Return *report* as JSON, each occurrence on a line of its own; times are UTC."""
     sources = report.sources
-    head = {
+    document = {
         "format_version": FORMAT_VERSION,
         "from": format_instant(report.horizon.start),
         "to": format_instant(report.horizon.end),
@@ -340,15 +339,23 @@ def report_json(report: Report) -> str:
                 "unused_hours": sum(hour.use == "unused" for hour in one.hours),
                 "unknown_hours": sum(hour.use == "unknown" for hour in one.hours),
                 "idle_actions": sum(hour.idle for hour in one.hours),
-                "throttled_outside": [_episode_value(each) for each in one.episodes],
+                "throttled_outside": [
+                    {
+                        "limit": each.verdict.limit,
+                        "start": format_instant(each.start),
+                        "end": format_instant(each.end),
+                        "throttled": each.verdict.throttled,
+                        "throttled_minutes": each.verdict.throttled_minutes,
+                        "tru": fmt.number(each.tru),
+                    }
+                    for each in one.episodes
+                ],
             }
             for one in report.namespaces
         ],
+        "occurrences": [_value(one) for one in report.occurrences],
     }
-    entries = [f'  "{name}": {json.dumps(value)}' for name, value in head.items()]
-    rows = ",\n".join(f"    {json.dumps(_value(one))}" for one in report.occurrences)
-    entries.append('  "occurrences": [' + (f"\n{rows}\n  ]" if rows else "]"))
-    return "{\n" + ",\n".join(entries) + "\n}"
+    return fmt.document_by_lines(document, "occurrences")
 
 
 def _value(one: OccurrenceReport) -> dict[str, Any]:
@@ -404,17 +411,6 @@ def _verdict_value(verdict: Verdict) -> dict[str, Any]:
         "minutes_above_on_demand": verdict.above_envelope,
         "minutes_on_demand_known": verdict.envelope.seen,
         "has_source": verdict.has_source,
-    }
-
-
-def _episode_value(episode: Episode) -> dict[str, Any]:
-    return {
-        "limit": episode.verdict.limit,
-        "start": format_instant(episode.start),
-        "end": format_instant(episode.end),
-        "throttled": episode.verdict.throttled,
-        "throttled_minutes": episode.verdict.throttled_minutes,
-        "tru": fmt.number(episode.tru),
     }
 
 
@@ -518,8 +514,8 @@ def _usage_drawing(usage: Usage, horizon: Horizon, peak: float) -> UsageDrawing:
         top=top,
         used=lines[0],
         limits=lines[1],
-        unseen=tuple(_shapes(~part.seen, part, horizon, least, _unseen_text)),
-        throttled=tuple(_shapes(any_hit, part, horizon, least, _throttled_text)),
+        unseen=tuple(_shapes(~part.seen, part, horizon, least, lambda of: f": {of.coverage}")),
+        throttled=tuple(_shapes(any_hit, part, horizon, least, _throttled_limits)),
     )
 
 
@@ -547,9 +543,12 @@ def _shapes(
     part: Usage,
     horizon: Horizon,
     least: float,
-    text: Callable[[Usage], str],
+    remark: Callable[[Usage], str],
 ) -> Iterator[Shape]:
-    """Yield the stretches of *hit* minutes, those that lie closer than *least* as one."""
+    """Yield the stretches of *hit* minutes, those that lie closer than *least* as one.
+
+    The text of each is its span, and the *remark* on that part of the usage.
+    """
     edges = np.diff(np.concatenate([[0], hit.view(np.int8), [0]]))
     gap = round(least * part.minutes) + 1
     spans = zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True)
@@ -557,17 +556,14 @@ def _shapes(
         start, end = part.start + first * MINUTE, part.start + (last - gap) * MINUTE
         left, right = fraction(start, horizon), fraction(end, horizon)
         left = min(left, 1 - least)
-        yield Shape(left, max(right, left + least), text(part.between(start, end)))
+        of = part.between(start, end)
+        span = f"{fmt.minute(of.start)} to {fmt.minute(of.end)}"
+        yield Shape(left, max(right, left + least), f"{span}{remark(of)}")
 
 
-def _unseen_text(part: Usage) -> str:
-    return f"{fmt.minute(part.start)} to {fmt.minute(part.end)}: {part.coverage}"
-
-
-def _throttled_text(part: Usage) -> str:
+def _throttled_limits(part: Usage) -> str:
     found = verdicts(part, part.start, part.end)
-    lines = [f"{one.limit} {one}" for one in found if one.throttled_minutes]
-    return "\n".join([f"{fmt.minute(part.start)} to {fmt.minute(part.end)}", *lines])
+    return "".join(f"\n{one.limit} {one}" for one in found if one.throttled_minutes)
 
 
 # Times -------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -433,7 +432,7 @@ def history_json(history: History) -> str:
     reach = history.reach
     is_cut = reach.kept_since is None or history.horizon.start < reach.kept_since
     hours = totals(history)
-    head = {
+    document = {
         "format_version": HISTORY_VERSION,
         "from": format_instant(history.horizon.start),
         "to": format_instant(history.horizon.end),
@@ -459,11 +458,9 @@ def history_json(history: History) -> str:
                 history.billed.namespaces, history.foreseen.namespaces, strict=True
             )
         ],
+        "boosts": [_boost_value(boost) for boost in history.boosts],
     }
-    entries = [f'  "{name}": {json.dumps(value)}' for name, value in head.items()]
-    rows = ",\n".join(f"    {json.dumps(_boost_value(boost))}" for boost in history.boosts)
-    entries.append('  "boosts": [' + (f"\n{rows}\n  ]" if rows else "]"))
-    return "{\n" + ",\n".join(entries) + "\n}"
+    return fmt.document_by_lines(document, "boosts")
 
 
 def history_csv(history: History) -> str:

@@ -470,7 +470,7 @@ def backtest_markdown(backtest: Backtest) -> str:
 
 def backtest_json(backtest: Backtest) -> str:
     """Return *backtest* as JSON, a namespace a line; times are UTC."""
-    head = {
+    document = {
         "format_version": BACKTEST_VERSION,
         "from": format_instant(backtest.horizon.start),
         "to": format_instant(backtest.horizon.end),
@@ -479,13 +479,9 @@ def backtest_json(backtest: Backtest) -> str:
         "notes": list(backtest.notes),
         "currency": backtest.currency,
         "prices": {scheme: round(backtest.price(scheme), 2) for scheme in SCHEMES},
+        "namespaces": [_backtest_value(one, backtest) for one in backtest.namespaces],
     }
-    entries = [f'  "{name}": {json.dumps(value)}' for name, value in head.items()]
-    rows = ",\n".join(
-        f"    {json.dumps(_backtest_value(one, backtest))}" for one in backtest.namespaces
-    )
-    entries.append('  "namespaces": [' + (f"\n{rows}\n  ]" if rows else "]"))
-    return "{\n" + ",\n".join(entries) + "\n}"
+    return fmt.document_by_lines(document, "namespaces")
 
 
 def _backtest_value(one: NamespaceBacktest, backtest: Backtest) -> dict[str, Any]:
