@@ -278,7 +278,12 @@ class DayRule:
             return ()
         if self.of_week == "*":
             return tuple(range(7))
-        return tuple(WEEKDAYS.index(name) for name in _expanded(self.of_week))
+        spans = [part.partition("-") for part in self.of_week.split(",")]
+        return tuple(
+            day
+            for first, _, last in spans
+            for day in range(WEEKDAYS.index(first), WEEKDAYS.index(last or first) + 1)
+        )
 
     @property
     def skip(self) -> Skip:
@@ -310,12 +315,6 @@ def mergeable(one: DayRule, other: DayRule) -> bool:
         and (one.of_week == "*") == (other.of_week == "*")
         and one.cycle == other.cycle
     )
-
-
-def _expanded(of_week: str) -> Iterator[str]:
-    for part in of_week.split(","):
-        first, _, last = part.partition("-")
-        yield from WEEKDAYS[WEEKDAYS.index(first) : WEEKDAYS.index(last or first) + 1]
 
 
 # The vocabulary -----------------------------------------------------------------------

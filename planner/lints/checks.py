@@ -88,7 +88,12 @@ def static_lints(project: Project) -> Iterator[Lint]:
                 yield Lint(place.file, place.line, "unused-fleet", message)
     for window in project.windows:
         yield from _demand(window)
-        yield from _lead(window)
+        if window.tru and window.lead < PROVISIONING:
+            message = (
+                f"a lead of {window.lead // SECOND}s is shorter than the two minutes that "
+                "provisioning takes: it may start before its capacity is there; write lead: 5m"
+            )
+            yield at(window, "short-lead", message)
         yield from _day_match(window)
 
 
@@ -109,17 +114,6 @@ def _demand(window: Window) -> Iterator[Lint]:
     if unit == "TRU" and float(amount) != window.tru:
         message = f"{window.asked} can't be had; it gets {window.tru} TRU, the next allowed value"
         yield at(window, "rounded-up", message)
-
-
-def _lead(window: Window) -> Iterator[Lint]:
-    if window.tru and window.lead < PROVISIONING:
-        seconds = int(window.lead.total_seconds())
-        yield at(
-            window,
-            "short-lead",
-            f"a lead of {seconds}s is shorter than the two minutes that provisioning takes: "
-            "it may start before its capacity is there; write lead: 5m",
-        )
 
 
 def _day_match(window: Window) -> Iterator[Lint]:
@@ -587,26 +581,20 @@ def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]
     """
     for calendar in project.namespaces:
         found = [each for window in calendar.windows for each in occurrences.get(window.key, ())]
-        yield from _too_long(calendar, found)
+        reported = set()
+        for each in found:
+            window, lasts = each.window, each.end - each.start
+            above = calendar.guard_rails.above_duration(lasts)
+            if above and window.key not in reported:
+                reported.add(window.key)
+                yield Problem(
+                    window.place.file,
+                    window.place.line,
+                    f"window '{window.name}': on {_day(each)} it lasts {format_duration(lasts)}, "
+                    f"{above}; end it earlier",
+                )
         raising = [each for each in found if each.tru and not each.window.paused]
         yield from _too_much(calendar, raising)
-
-
-def _too_long(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
-    reported = set()
-    for each in found:
-        window = each.window
-        above = calendar.guard_rails.above_duration(each.end - each.start)
-        if not above or window.key in reported:
-            continue
-        reported.add(window.key)
-        day = to_wall(each.start, window.tz)
-        yield Problem(
-            window.place.file,
-            window.place.line,
-            f"window '{window.name}': on {day:%Y-%m-%d} it lasts "
-            f"{format_duration(each.end - each.start)}, {above}; end it earlier",
-        )
 
 
 def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:

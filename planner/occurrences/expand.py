@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, groupby
 from operator import attrgetter, lt
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -166,7 +166,8 @@ def starts(
         case Ical():
             found = _ical(recurrence, timezone, first, last, has_length)
         case BusinessDays():
-            found = _business_days(recurrence, business, first, last)
+            named = _numbered_days(recurrence, business, first, last)
+            found = (Start(datetime.combine(day, recurrence.at)) for day in named)
         case Dates(spans):
             found = (
                 Start(span.start, EndsAt(span.end) if span.end else None)
@@ -245,13 +246,6 @@ def _ical(
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _business_days(
-    recurrence: BusinessDays, business: BusinessCalendar, first: date, last: date
-) -> Iterator[Start]:
-    for day in _numbered_days(recurrence, business, first, last):
-        yield Start(datetime.combine(day, recurrence.at))
 
 
 def _numbered_days(
@@ -414,7 +408,8 @@ def runs_in(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
             runs = [run for run in runs if run.end > run.start]
     begins = [run.start for run in runs]
     if not all(map(lt, begins, begins[1:])):
-        runs = list(_longest(sorted(runs, key=_START)))
+        together = groupby(sorted(runs, key=_START), key=_START)
+        runs = [min(same, key=_rank) for _, same in together]
         begins = [run.start for run in runs]
     return tuple(runs[bisect_left(begins, horizon.start) : bisect_left(begins, horizon.end)])
 
@@ -573,20 +568,6 @@ def _ends(
         instants[end] if instants[end] > begin else begin + (end - wall)
         for begin, wall, end in zip(begins, walls, ends, strict=True)
     ]
-
-
-def _longest(found: Iterable[Timing]) -> Iterator[Timing]:
-    """Yield the longest of the runs with each start; *found* is sorted by start."""
-    best: Timing | None = None
-    for timing in found:
-        if best and best.start == timing.start:
-            best = min(best, timing, key=_rank)
-            continue
-        if best:
-            yield best
-        best = timing
-    if best:
-        yield best
 
 
 def _rank(timing: Timing) -> tuple[timedelta, int, tuple[str, ...]]:

@@ -229,10 +229,16 @@ class PrometheusSource:
         first = (start - EPOCH) // MINUTE * MINUTE + EPOCH
         last = EPOCH - (EPOCH - end) // MINUTE * MINUTE
         warnings: set[str] = set()
-        read_piece = self._thrifty if last - first > LONG else self._whole
+        is_long, metrics = last - first > LONG, list(self._metrics)
         marks = [first + number * PIECE for number in range(-((first - last) // PIECE))]
+        spans = [(at, min(at + PIECE, last)) for at in marks]
         pieces = await asyncio.gather(
-            *(read_piece(namespace, at, min(at + PIECE, last), warnings) for at in marks)
+            *(
+                self._thrifty(namespace, *span, warnings)
+                if is_long
+                else self._piece(namespace, metrics, *span, warnings)
+                for span in spans
+            )
         )
         read = _Read.of(series for piece in pieces for series in piece)
         usage = read.usage(namespace, first, last)
@@ -327,12 +333,6 @@ class PrometheusSource:
             for field_name, metric in LIMIT_METRICS[limit].items():
                 found[metric] = field_name in ("limit", "envelope")
         return found
-
-    async def _whole(
-        self, namespace: str, start: datetime, end: datetime, warnings: set[str]
-    ) -> list[Series]:
-        """Return every sample of ``[start, end)``."""
-        return await self._piece(namespace, list(self._metrics), start, end, warnings)
 
     async def _thrifty(
         self, namespace: str, start: datetime, end: datetime, warnings: set[str]
