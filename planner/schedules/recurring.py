@@ -357,11 +357,10 @@ class YearDays:
             together = together | moved if together and moved else None
         return together
 
-    def of_month(self, month: int, *, leap: bool) -> Iterator[tuple[int, int]]:
-        """Yield each day of *month* with each weekday on which it is selected, Sunday as 0."""
-        for day in range(1, monthrange(_YEARS[leap], month)[1] + 1):
-            mask = self.masks[_INDEX[leap, month, day]]
-            yield from ((day, weekday) for weekday in range(7) if mask >> weekday & 1)
+    def of_month(self, month: int, *, leap: bool) -> tuple[int, ...]:
+        """Return the mask of each day of *month*."""
+        first = _INDEX[leap, month, 1]
+        return self.masks[first : first + _length(leap, month)]
 
 
 EVERY_YEAR: Ranges = ()
@@ -389,9 +388,9 @@ def year_boxes(days: YearDays) -> tuple[DayBox, ...]:
     """
     months: dict[tuple[Ranges, Part], set[int]] = defaultdict(set)
     for leap, month, part in _parts(days):
-        length = _length(not leap, month)
-        wanted = {(day, weekday) for day in part[0] if day <= length for weekday in part[1]}
-        if wanted <= set(days.of_month(month, leap=not leap)):
+        masks = days.of_month(month, leap=not leap)
+        wanted = sum(1 << weekday for weekday in part[1])
+        if all(masks[day - 1] & wanted == wanted for day in part[0] if day <= len(masks)):
             years = EVERY_YEAR
         else:
             years = LEAP_YEARS if leap else COMMON_YEARS
@@ -409,7 +408,7 @@ def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
     kinds = [(leap, month) for month in range(1, 13) for leap in (True, False)]
     for leap, month in sorted(kinds, key=lambda kind: -_length(*kind)):
         length = _length(leap, month)
-        for found, weekdays in rectangles(list(days.of_month(month, leap=leap))):
+        for found, weekdays in _parts_of(days.of_month(month, leap=leap)):
             part = next(
                 (
                     (longer, same)
@@ -420,6 +419,14 @@ def _parts(days: YearDays) -> Iterator[tuple[bool, int, Part]]:
             )
             seen.setdefault(part)
             yield leap, month, part
+
+
+@lru_cache(maxsize=1024)
+def _parts_of(masks: tuple[int, ...]) -> tuple[Part, ...]:
+    """Return the parts of a month whose days have these *masks*, as many months have."""
+    numbered = enumerate(masks, start=1)
+    pairs = [(day, at) for day, mask in numbered for at in range(7) if mask >> at & 1]
+    return tuple(rectangles(pairs))
 
 
 def _length(leap: bool, month: int) -> int:
