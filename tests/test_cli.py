@@ -303,6 +303,7 @@ def test_what_is_looked_at_aside_is_what_is_looked_at_here(tmp_path: Path) -> No
         project, now = read(tmp_path), datetime(2027, 1, 1, tzinfo=UTC)
         found = inspect(project, now.date(), aside)
         assert found == inspect(project, now.date())
+        assert found == inspect(project, now.date(), aside, keep_schedules=True)
         assert found.lints
         assert bool(found.problems) == (most == 100)
 

@@ -143,8 +143,8 @@ def calendars_aside(options: SyncOptions, now: datetime) -> StepsAside:
 
         project = read(options.directory, aside)
         yield project
-        warnings = inspect(project, now.date(), aside).require_usable()
-        yield warnings, _desired(project, options, now)
+        found = inspect(project, now.date(), aside, keep_schedules=True)
+        yield found.require_usable(), _desired(project, options, now)
 
     return StepsAside(work)
 

@@ -455,7 +455,7 @@ def _request(options: FollowOptions, directory: Path, now: datetime) -> SyncRequ
     from planner.temporal.client import read_target
 
     project = read(directory)
-    inspect(project, now.date(), aside).require_usable()
+    inspect(project, now.date(), aside, keep_schedules=True).require_usable()
     if words := target_refusal(project.temporal, *read_target()):
         raise Refused(words)
     nothing_allowed = SyncOptions(

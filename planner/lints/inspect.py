@@ -8,10 +8,11 @@ module's codes are there, which a test proves.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache, partial
+from operator import attrgetter
 from typing import NamedTuple
 
 from planner.errors import InputError, Lint, Problem
@@ -26,7 +27,7 @@ from planner.lints.checks import (
     stale_copies,
     static_lints,
 )
-from planner.model import Cron, Occurrence, Project
+from planner.model import Cron, Occurrence, Project, Window
 from planner.occurrences.expand import expand
 from planner.recurrence import cron
 from planner.schedules.compile import compiled_times
@@ -183,6 +184,10 @@ def _next(starts: Iterator[datetime], last: date) -> datetime | None:
 MANY_WINDOWS = 100
 """Windows from which on looking at their occurrences elsewhere pays for itself."""
 
+COMPILED_HERE = 2 / 3
+"""The part of the schedules that is compiled here, where both is done by two processes: looking
+at the occurrences takes a third to a half as long as compiling all."""
+
 FEW_RUNS = 400_000
 """How often the windows of a project may run in `LOOK_AHEAD`, together, at least."""
 
@@ -218,7 +223,9 @@ Aside = Callable[[Callable[[], "_Ahead"]], Callable[[], "_Ahead"]]
 """Begins a work elsewhere, and returns what waits for its result."""
 
 
-def inspect(project: Project, today: date, aside: Aside | None = None) -> Findings:
+def inspect(
+    project: Project, today: date, aside: Aside | None = None, *, keep_schedules: bool = False
+) -> Findings:
     """Return every warning about *project*, and the problems that show in when it runs.
 
     Looks at the occurrences that start within `LOOK_AHEAD` from *today* on, and at the
@@ -227,33 +234,40 @@ def inspect(project: Project, today: date, aside: Aside | None = None) -> Findin
     window with such a problem has no warnings about when it runs; where all windows
     together run too often, none has.
 
-    Occurrences of many windows are looked at *aside*, if given, while the schedules are
-    compiled.
+    Occurrences of many windows are looked at *aside*, if given, while the schedules are compiled;
+    so are the schedules of a part of them, unless *keep_schedules* says that they are compiled
+    again in this process, which remembers them.
     """
     written = {*project.warnings, *static_lints(project)}
-    many = len(project.windows) >= MANY_WINDOWS
-    waiting = aside(partial(_ahead, project, today)) if aside and many else None
-    ahead = None if waiting else _ahead(project, today)
-    if ahead and ahead.too_many:
+    # Zones stay together, since a zone's clock changes take as long as many windows of it.
+    windows = sorted(project.windows, key=attrgetter("timezone"))
+    if aside and len(windows) >= MANY_WINDOWS:
+        here = len(windows) if keep_schedules else int(len(windows) * COMPILED_HERE)
+        waiting = aside(partial(_ahead_and_schedules, project, today, windows[here:]))
+        schedules = _schedules(windows[:here], today)
+        ahead = waiting()
+    else:
+        ahead, schedules = _ahead_and_schedules(project, today, windows), Findings((), ())
+    if ahead.too_many:
         return Findings(tuple(sorted(written)), ahead.problems)
+    return Findings(
+        tuple(sorted({*written, *ahead.lints, *schedules.lints})),
+        tuple(sorted({*ahead.problems, *schedules.problems})),
+    )
+
+
+def _schedules(windows: Iterable[Window], today: date) -> Findings:
+    """Return what shows in the schedules of *windows* as they are compiled *today*."""
     lints: list[Lint] = []
     problems: list[Problem] = []
-    for window in project.windows:
+    for window in windows:
         try:
             times = compiled_times(window, today)
         except InputError as error:
             problems += error.problems
         else:
             lints += schedule_lints(window, times) if times else ()
-    if waiting:
-        ahead = waiting()
-    assert ahead
-    if ahead.too_many:
-        return Findings(tuple(sorted(written)), ahead.problems)
-    return Findings(
-        tuple(sorted({*written, *ahead.lints, *lints})),
-        tuple(sorted({*ahead.problems, *problems})),
-    )
+    return Findings(tuple(lints), tuple(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +275,15 @@ class _Ahead(Findings):
     """What the coming occurrences show; only problems where there are *too_many* of them."""
 
     too_many: bool = False
+
+
+def _ahead_and_schedules(project: Project, today: date, windows: Iterable[Window]) -> _Ahead:
+    """Return what is seen ahead, and in the schedules of *windows* unless there is too much."""
+    ahead = _ahead(project, today)
+    if ahead.too_many:
+        return ahead
+    schedules = _schedules(windows, today)
+    return _Ahead((*ahead.lints, *schedules.lints), (*ahead.problems, *schedules.problems))
 
 
 def _ahead(project: Project, today: date) -> _Ahead:
