@@ -185,8 +185,12 @@ MANY_WINDOWS = 100
 """Windows from which on looking at their occurrences elsewhere pays for itself."""
 
 COMPILED_HERE = 2 / 3
-"""The part of the schedules that is compiled here, where both is done by two processes: looking
-at the occurrences takes a third to a half as long as compiling all."""
+"""The part of up to `FEW_WINDOWS` schedules that is compiled here, where two processes share the
+work: looking at the occurrences takes a third to a half as long as compiling them all."""
+
+FEW_WINDOWS = 2_000
+"""Windows up to which that holds: more of them share what compiling takes, and looking takes
+longer."""
 
 FEW_RUNS = 400_000
 """How often the windows of a project may run in `LOOK_AHEAD`, together, at least."""
@@ -235,14 +239,15 @@ def inspect(
     together run too often, none has.
 
     Occurrences of many windows are looked at *aside*, if given, while the schedules are compiled;
-    so are the schedules of a part of them, unless *keep_schedules* says that they are compiled
-    again in this process, which remembers them.
+    so are the schedules of a part of them, where they aren't too many, unless *keep_schedules* says
+    that they are compiled again in this process, which remembers them.
     """
     written = {*project.warnings, *static_lints(project)}
     # Zones stay together, since a zone's clock changes take as long as many windows of it.
     windows = sorted(project.windows, key=attrgetter("timezone"))
     if aside and len(windows) >= MANY_WINDOWS:
-        here = len(windows) if keep_schedules else int(len(windows) * COMPILED_HERE)
+        shared = len(windows) <= FEW_WINDOWS and not keep_schedules
+        here = int(len(windows) * COMPILED_HERE) if shared else len(windows)
         waiting = aside(partial(_ahead_and_schedules, project, today, windows[here:]))
         schedules = _schedules(windows[:here], today)
         ahead = waiting()
