@@ -248,11 +248,12 @@ def inspect(
     if aside and len(windows) >= MANY_WINDOWS:
         shared = len(windows) <= FEW_WINDOWS and not keep_schedules
         here = int(len(windows) * COMPILED_HERE) if shared else len(windows)
-        waiting = aside(partial(_ahead_and_schedules, project, today, windows[here:]))
+        waiting = aside(partial(_ahead, project, today, windows[here:]))
         schedules = _schedules(windows[:here], today)
         ahead = waiting()
     else:
-        ahead, schedules = _ahead_and_schedules(project, today, windows), Findings((), ())
+        ahead = _ahead(project, today, ())
+        schedules = Findings((), ()) if ahead.too_many else _schedules(windows, today)
     if ahead.too_many:
         return Findings(tuple(sorted(written)), ahead.problems)
     return Findings(
@@ -282,17 +283,11 @@ class _Ahead(Findings):
     too_many: bool = False
 
 
-def _ahead_and_schedules(project: Project, today: date, windows: Iterable[Window]) -> _Ahead:
-    """Return what is seen ahead, and in the schedules of *windows* unless there is too much."""
-    ahead = _ahead(project, today)
-    if ahead.too_many:
-        return ahead
-    schedules = _schedules(windows, today)
-    return _Ahead((*ahead.lints, *schedules.lints), (*ahead.problems, *schedules.problems))
+def _ahead(project: Project, today: date, windows: Iterable[Window]) -> _Ahead:
+    """Return what is seen in the occurrences of *project* from *today* on.
 
-
-def _ahead(project: Project, today: date) -> _Ahead:
-    """Return what is seen in the occurrences of *project* from *today* on."""
+    And in the schedules of *windows*, unless there are too many occurrences.
+    """
     horizon, most = before_writing(today), most_runs(len(project.windows))
     occurrences: dict[str, list[Occurrence]] = {}
     problems: list[Problem] = []
@@ -322,7 +317,9 @@ def _ahead(project: Project, today: date) -> _Ahead:
         *stale_copies(project, today),
         *cron_dialect(project, today),
     )
-    return _Ahead(lints, (*problems, *over_limits(project, occurrences)))
+    problems += over_limits(project, occurrences)
+    schedules = _schedules(windows, today)
+    return _Ahead((*lints, *schedules.lints), (*problems, *schedules.problems))
 
 
 def most_runs(windows: int) -> int:

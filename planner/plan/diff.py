@@ -134,9 +134,10 @@ def diff(
     candidates: Collection[str] | None = None,
     written: Mapping[str, str] = _NOTHING,
 ) -> Plan:
-    """Return the plan that makes the *live* schedules those of *state*, which the files define.
+    """Return the plan that makes the *live* schedules the desired ones.
 
     Args:
+        state: What the files define.
         live: By id: the project's own, any other under a desired id or for its namespaces.
         now: The instant of the plan; schedules that have ended by then are not created.
         candidates: The ids that may have something to start, where known (`start_candidates`).
@@ -165,8 +166,7 @@ def diff(
         *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
     changes = sorted(filter(None, decided), key=lambda change: change.id)
-    if state.follow:
-        changes = [replace(one, follow=bool(one.running)) for one in changes]
+    changes = [replace(one, follow=bool(one.running)) if state.follow else one for one in changes]
     kept, left = _by_policy(state.policy, changes)
     return Plan(
         project=state.project,
