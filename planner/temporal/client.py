@@ -401,17 +401,17 @@ class Server:
                     return reply
                 except RPCError as error:
                     slots.answered(sent)
-                    what_it_does, what_it_did = _passing(error)
-                    if not what_it_does:
+                    does, has_done = _passing(error)
+                    if not does:
                         raise _as_server_error(error, self.address, self.namespace) from error
                     if time.monotonic() + wait - began > self._limit:
                         raise ServerError(
-                            f"Temporal at {self.address} {what_it_did} for {self._limit:g} s "
+                            f"Temporal at {self.address} {has_done} for {self._limit:g} s "
                             f"({error.message}); try again later, or wait longer with "
                             f"{WAIT_SETTING}=300"
                         ) from error
                     self.notify(
-                        f"Temporal at {self.address} {what_it_does}; waiting {self._limit:g} s at "
+                        f"Temporal at {self.address} {does}; waiting {self._limit:g} s at "
                         f"most ({WAIT_SETTING})"
                     )
                     self._next = max(self._next, time.monotonic() + wait)

@@ -406,6 +406,10 @@ class StateRead:
     state: KeeperState
     last: int = 0
 
+    def is_of(self, run_id: str, events: int) -> bool:
+        """Tell whether the run's history has gone no further; that isn't known without *events*."""
+        return bool(events) and (self.run_id, self.events) == (run_id, events)
+
 
 @dataclass
 class KeeperStates:
@@ -423,7 +427,7 @@ class KeeperStates:
     def known(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
         """Return what was read of the run while its history had so many events, from either."""
         for read in (self._answered.get(namespace), self._recorded.get(namespace)):
-            if read and events and (read.run_id, read.events) == (run_id, events):
+            if read and read.is_of(run_id, events):
                 return read.state
         return None
 
@@ -436,7 +440,7 @@ class KeeperStates:
     async def answered(self, namespace: str, run_id: str, events: int) -> KeeperState | None:
         """Return the state that the run answers to a query; None where it doesn't answer."""
         read = self._answered.get(namespace)
-        if read and events and (read.run_id, read.events) == (run_id, events):
+        if read and read.is_of(run_id, events):
             return read.state
         try:
             found: KeeperState = await self.client.get_workflow_handle(keeper_id(namespace)).query(
