@@ -76,6 +76,18 @@ LISTED_CALENDARS = 10
 
 async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMessage:
     """Return *schedule* as the server's message."""
+    payloads = await converter.encode([schedule.request])
+    metadata = None
+    if schedule.summary:
+        (summary,) = await converter.encode([schedule.summary])
+        metadata = UserMetadata(summary=summary)
+    boost = NewWorkflowExecutionInfo(
+        workflow_id=schedule.id,
+        workflow_type=WorkflowType(name=BOOST_WORKFLOW),
+        task_queue=TaskQueue(name=TASK_QUEUE, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
+        input=Payloads(payloads=payloads),
+        user_metadata=metadata,
+    )
     return ScheduleMessage(
         spec=ScheduleSpec(
             structured_calendar=[_calendar(calendar) for calendar in schedule.calendars],
@@ -84,7 +96,7 @@ async def to_message(schedule: Schedule, converter: DataConverter) -> ScheduleMe
             end_time=_timestamp(schedule.end_at) if schedule.end_at else None,
             jitter=_duration(schedule.jitter) if schedule.jitter else None,
         ),
-        action=await _action(schedule, converter),
+        action=ScheduleAction(start_workflow=boost),
         policies=SchedulePolicies(
             overlap_policy=OVERLAP, catchup_window=_duration(schedule.catchup_window)
         ),
@@ -119,23 +131,6 @@ def _calendar(calendar: StructuredCalendar) -> StructuredCalendarSpec:
         for one in getattr(calendar, name):
             ranges.add(start=one.start, end=one.end, step=one.step)
     return message
-
-
-async def _action(schedule: Schedule, converter: DataConverter) -> ScheduleAction:
-    payloads = await converter.encode([schedule.request])
-    metadata = None
-    if schedule.summary:
-        (summary,) = await converter.encode([schedule.summary])
-        metadata = UserMetadata(summary=summary)
-    return ScheduleAction(
-        start_workflow=NewWorkflowExecutionInfo(
-            workflow_id=schedule.id,
-            workflow_type=WorkflowType(name=BOOST_WORKFLOW),
-            task_queue=TaskQueue(name=TASK_QUEUE, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
-            input=Payloads(payloads=payloads),
-            user_metadata=metadata,
-        )
-    )
 
 
 def _timestamp(instant: datetime) -> Timestamp:

@@ -248,10 +248,17 @@ async def fetch_installed(server: Server, project: str, now: datetime) -> Instal
     last = await read_last_applied(server, project, now)
     listed = await with_last_writes(server, await list_schedules(server, ""), last)
     schedules = tuple(sorted(one.id for one in listed.values() if one.project == project))
+    busy = {one.namespace for one in await fetch_keepers(server.client, now) if is_busy(one)}
+    query = f"{BOOSTS_QUERY} AND ExecutionStatus = 'Running'"
+    try:
+        async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
+            busy.add(namespace_of(execution.id))
+    except RPCError as error:
+        raise ServerError(f"the boosts can't be listed: {error.message}") from error
     return Installed(
         project=project,
         schedules=schedules,
-        running=await _running(server, {namespace_of(id) for id in schedules}, now),
+        running=tuple(sorted(busy & {namespace_of(id) for id in schedules})),
         others=tuple(sorted(_others(listed, project))),
         has_record=bool(last.version),
         has_watchdog=await has_watchdog(server.client),
@@ -315,19 +322,6 @@ async def _delete_records(server: Server, project: str, on_notice: Callable[[str
             on_notice(f"{record.name} was followed; stop `planner follow`, or it is made anew")
             await FOLLOWS.delete(server, record.id)
     await RECORDS.delete(server, rollout_id(project))
-
-
-async def _running(server: Server, namespaces: set[str], now: datetime) -> tuple[str, ...]:
-    """Return which of *namespaces* have a running boost, or a keeper with work to do."""
-    keepers = await fetch_keepers(server.client, now)
-    found = {keeper.namespace for keeper in keepers if is_busy(keeper)}
-    query = f"{BOOSTS_QUERY} AND ExecutionStatus = 'Running'"
-    try:
-        async for execution in server.client.list_workflows(query, rpc_timeout=ANSWER_WITHIN):
-            found.add(namespace_of(execution.id))
-    except RPCError as error:
-        raise ServerError(f"the boosts can't be listed: {error.message}") from error
-    return tuple(sorted(found & namespaces))
 
 
 def is_busy(keeper: Keeper) -> bool:

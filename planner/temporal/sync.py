@@ -346,7 +346,11 @@ async def _plan(
         warnings.append(Lint("", 0, "usage", USAGE_CHANGED))
     if _changes_fleets(request, snapshot.unlisted):
         warnings.append(Lint("", 0, "fleets", FLEETS_CHANGED))
-    refusal = await _takeover_refusal(server, request, plan, now)
+    former, refusal = request.desired.former, ""
+    taken = any(one.live and one.live.project == former for one in plan.pending)
+    if former and taken and not request.move_source:
+        recorded = (await read_last_applied(server, former, now)).source
+        refusal = takeover_refusal(former, recorded, request.source)
     plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
     plan = with_refusals(plan, request.allowed)
     moved = source_refusal(
@@ -366,19 +370,6 @@ async def _plan(
         depends_on_clock=clock.uncertainty > timedelta()
         and depends_on_clock(candidates, live, around),
     )
-
-
-async def _takeover_refusal(server: Server, request: SyncRequest, plan: Plan, now: datetime) -> str:
-    """Return why *plan* may not take over the schedules of the project's former name.
-
-    Empty if it may, or takes over none.
-    """
-    former = request.desired.former
-    taken = any(one.live and one.live.project == former for one in plan.pending)
-    if not former or not taken or request.move_source:
-        return ""
-    recorded = (await read_last_applied(server, former, now)).source
-    return takeover_refusal(former, recorded, request.source)
 
 
 def target_of(server: Server, request: SyncRequest) -> Target:

@@ -224,7 +224,18 @@ async def _acquire(client: Client, project: str, on_notice: Callable[[str], None
     while True:
         sent = time.monotonic()
         try:
-            return SyncLock(client, await _start(client, project), sent)
+            handle = await client.start_workflow(
+                LOCK_WORKFLOW,
+                id=lock_id(project),
+                task_queue=lock_id(project),
+                execution_timeout=LONGEST,
+                static_summary=f"A sync of {project} by {client.identity} writes its schedules",
+                rpc_timeout=SIGNAL_TIMEOUT,
+            )
+            own = client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
+            return SyncLock(client, own, sent)
+        except RPCError as error:
+            raise ServerError(f"no lock to write for {project}: {error.message}") from error
         except WorkflowAlreadyStartedError as error:
             on_notice(
                 f"another sync of {project} is under way; waiting for it, {limit:g} s at most "
@@ -238,27 +249,6 @@ async def _acquire(client: Client, project: str, on_notice: Callable[[str], None
                 ) from error
             if not ended:
                 on_notice(f"that sync of {project} fell silent; its lock was taken over")
-
-
-async def _start(client: Client, project: str) -> Handle:
-    """Start the lock's execution.
-
-    Raises:
-        WorkflowAlreadyStartedError: Another sync holds the lock.
-        ServerError: The server refused.
-    """
-    try:
-        handle = await client.start_workflow(
-            LOCK_WORKFLOW,
-            id=lock_id(project),
-            task_queue=lock_id(project),
-            execution_timeout=LONGEST,
-            static_summary=f"A sync of {project} by {client.identity} writes its schedules",
-            rpc_timeout=SIGNAL_TIMEOUT,
-        )
-    except RPCError as error:
-        raise ServerError(f"no lock to write for {project}: {error.message}") from error
-    return client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
 
 
 async def _wait_for_end(holder: Handle, until: float) -> bool | None:
@@ -363,20 +353,17 @@ def outdated(last: LastApplied, listed: Mapping[str, LiveSchedule]) -> set[str]:
     return {id for id, known in last.fingerprints.items() if known != fingerprint(listed.get(id))}
 
 
-def _keeps_pause(change: Change, live: LiveSchedule) -> bool:
-    """Tell whether *change* makes a schedule anew under its id, with the pause that it has."""
-    if change.action == "rename" and not change.former_id:
-        return live.paused_by_operator
-    return change.action == "adopt" and live.paused
-
-
 def before_writing(plan: Plan, last: LastApplied) -> LastApplied:
     """Return the record to write before *plan* is applied; *last* is kept where still needed."""
-    adopted = {
-        change.id: change.desired.note
-        for change in plan.pending
-        if change.desired and change.live and _keeps_pause(change, change.live)
-    }
+    adopted = {}
+    for change in plan.pending:
+        if change.desired is None or change.live is None:
+            continue
+        keeps_pause = change.action == "adopt" and change.live.paused
+        if change.action == "rename" and not change.former_id:  # made anew under its id, too
+            keeps_pause = change.live.paused_by_operator
+        if keeps_pause:
+            adopted[change.id] = change.desired.note
     ids = (id for change in plan.pending for id in (change.id, change.former_id) if id)
     unknown = dict.fromkeys(ids, None)
     return replace(
