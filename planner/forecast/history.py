@@ -226,13 +226,16 @@ def unexplained(
         for lease in record.leases
         if (fires := _firing_of(lease, firings.get((record.namespace, lease.window), ())))
     }
-    return [
-        boost
-        for boost in listed
-        if boost.request is None
-        and _reaches_into(boost, horizon)
-        and _place(boost.namespace, boost.window, boost.fires) not in known
-    ]
+    found = []
+    for boost in listed:
+        if boost.request is not None or boost.fires >= horizon.end:
+            continue
+        is_open = boost.closed is None or boost.closed >= horizon.start
+        is_missed = boost.missed is not None and _instant(boost.missed.end) > horizon.start
+        concerns = is_open or is_missed or boost.fires >= horizon.start  # apart from any lease
+        if concerns and _place(boost.namespace, boost.window, boost.fires) not in known:
+            found.append(boost)
+    return found
 
 
 def recorded_firings(
@@ -271,15 +274,6 @@ def _firing_of(lease: LeaseRecord, firings: Sequence[datetime]) -> datetime | No
     place = bisect_right(firings, lease.start)
     last = firings[place - 1] if place else None
     return last if last and lease.start - last <= LONGEST_AHEAD else None
-
-
-def _reaches_into(boost: ListedBoost, horizon: Horizon) -> bool:
-    """Tell whether *boost* itself has to do with *horizon*, apart from any lease."""
-    if boost.fires >= horizon.end:
-        return False
-    is_open = boost.closed is None or boost.closed >= horizon.start
-    is_missed = boost.missed is not None and _instant(boost.missed.end) > horizon.start
-    return is_open or is_missed or boost.fires >= horizon.start
 
 
 def _place(namespace: str, window: str, fires: datetime) -> tuple[str, str, datetime]:
@@ -379,6 +373,12 @@ class _Namespace:
         outcome, why = self._outcome(lease, has, boosts)
         capped = next((one for one in has if one.capped), None)
         around = lease.granted_at or lease.start, until or lease.ended_at or self.now
+        had, lacking = False, []
+        over = HeldCapacity(lease.ended_at or min(self.now, lease.until), None)
+        for one, following in pairwise((*lease.held, over)):
+            had = had or one.capacity is not None
+            if had and one.capacity is None and one.at < following.at:
+                lacking.append((one.at, following.at))
         return BoostHistory(
             namespace=self.name,
             window=lease.window,
@@ -397,7 +397,7 @@ class _Namespace:
             capped=capped.capped if capped else "",
             since=since,
             until=until,
-            lacking=tuple(_lacking(lease, lease.ended_at or min(self.now, lease.until))),
+            lacking=tuple(lacking),
             changes=tuple(one for one in self.external if around[0] <= one.at < around[1]),
         )
 
@@ -474,7 +474,13 @@ class _Namespace:
         actual, foreseen = _Alone(self.actual, horizon), _Alone(self.calendar, horizon)
         rate = prices.tiers[0].per_million / 1_000_000
         for boost in boosts:
-            hours, actions = actual.billed(self._had(boost))
+            until = boost.until or (self.now if boost.since else None)
+            had = None  # it had nothing, or nobody knows
+            if boost.since and until and boost.granted and boost.granted.tru:
+                since = ticks(boost.since)
+                tru = boost.tru if boost.combine == "add" and boost.tru else boost.granted.tru
+                had = BilledInterval(since, since, ticks(until), tru, boost.combine)  # type: ignore[arg-type]
+            hours, actions = actual.billed(had)
             foreseen_hours, foreseen_actions = foreseen.billed(_foreseen(boost))
             yield replace(
                 boost,
@@ -483,15 +489,6 @@ class _Namespace:
                 price=actions * rate,
                 foreseen_price=foreseen_actions * rate,
             )
-
-    def _had(self, boost: BoostHistory) -> BilledInterval | None:
-        """Return what *boost* had by itself; None where that was nothing, or isn't known."""
-        until = boost.until or (self.now if boost.since else None)
-        if not (boost.since and until and boost.granted and boost.granted.tru):
-            return None
-        tru = boost.tru if boost.combine == "add" and boost.tru else boost.granted.tru
-        since = ticks(boost.since)
-        return BilledInterval(since, since, ticks(until), tru, boost.combine)  # type: ignore[arg-type]
 
 
 def planned_boosts(
@@ -598,15 +595,6 @@ def _spans(
     if changed:
         at, one, ends = changed[-1]
         yield at, max(ends, at), one
-
-
-def _lacking(lease: LeaseRecord, end: datetime) -> Iterable[tuple[datetime, datetime]]:
-    """Yield the times in which *lease* lost its capacity again, before *end*."""
-    had = False
-    for one, following in pairwise((*lease.held, HeldCapacity(end, None))):
-        had = had or one.capacity is not None
-        if had and one.capacity is None and one.at < following.at:
-            yield one.at, following.at
 
 
 def _instant(text: str) -> datetime:

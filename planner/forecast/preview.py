@@ -98,15 +98,24 @@ def cost_hints(calendar: NamespaceCalendar, horizon: Horizon) -> tuple[CostHint,
     occurrences = occurrences_in(calendar.raising, horizon, "requested")
     steps = combine_steps(calendar, occurrences, horizon, "requested")
     hourly = _HourlyCost(calendar, steps)
-    groups: dict[Kind, list[_Finding]] = defaultdict(list)
+    found: list[_Finding] = []
     for occurrence in occurrences:
         if occurrence.start in horizon:
-            for finding in (*_first_hour(occurrence, hourly), *_last_hour(occurrence, hourly)):
-                groups[finding.kind].append(finding)
-    for finding in _gaps(steps, hourly):
+            found += _first_hour(occurrence, hourly)
+            found += _last_hour(occurrence, hourly)
+    for (before, gap), (_, after) in pairwise(pairwise(steps)):
+        if gap.occurrences or not (before.occurrences and after.occurrences):
+            continue
+        if all(hourly.is_billed(hour) for hour in hours_of(gap.start, gap.end)):
+            following = after.occurrences[0].window
+            names = (before.occurrences[-1].window.name, following.name)
+            minutes = _minutes(gap.end - gap.start)
+            found.append(_Finding(names, "paid-gap", minutes, 0, gap.start, following.tz))
+    groups: dict[Kind, list[_Finding]] = defaultdict(list)
+    for finding in found:
         groups[finding.kind].append(finding)
-    found = (_summed_up(calendar, group) for group in groups.values())
-    return tuple(sorted(found, key=lambda hint: (_RANK[hint.kind], -hint.actions, hint.windows)))
+    hints = (_summed_up(calendar, group) for group in groups.values())
+    return tuple(sorted(hints, key=lambda hint: (_RANK[hint.kind], -hint.actions, hint.windows)))
 
 
 class _HourlyCost:
@@ -173,18 +182,6 @@ def _last_hour(occurrence: Occurrence, hourly: _HourlyCost) -> Iterator[_Finding
         yield _finding(occurrence, "free-until", HOUR - sliver, 0, end)
 
 
-def _gaps(steps: Sequence[Step], hourly: _HourlyCost) -> Iterator[_Finding]:
-    """Yield the gaps between two boosts all of whose hours are billed."""
-    for (before, gap), (_, after) in pairwise(pairwise(steps)):
-        if gap.occurrences or not (before.occurrences and after.occurrences):
-            continue
-        if all(hourly.is_billed(hour) for hour in hours_of(gap.start, gap.end)):
-            following = after.occurrences[0].window
-            names = (before.occurrences[-1].window.name, following.name)
-            minutes = _minutes(gap.end - gap.start)
-            yield _Finding(names, "paid-gap", minutes, 0, gap.start, following.tz)
-
-
 def _finding(
     occurrence: Occurrence, kind: Kind, length: timedelta, actions: int, at: datetime
 ) -> _Finding:
@@ -202,6 +199,9 @@ def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Cos
     first = findings[0]
     by_windows = dict.fromkeys(finding.windows for finding in findings)
     windows = tuple(dict.fromkeys(name for names in by_windows for name in names))
+    names = " and ".join(filter(None, (", ".join(windows[:-1]), windows[-1])))
+    if len(windows) > MOST_NAMES:
+        names = first_few(windows, MOST_NAMES)
     sizes = {finding.minutes for finding in findings}
     lead = min(finding.lead for finding in findings)
     lead_minutes = lead // timedelta(minutes=1)
@@ -209,7 +209,7 @@ def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Cos
     message = sentences[first.kind].format(
         first=first.windows[0],
         last=first.windows[-1],
-        names=_listed(windows),
+        names=names,
         size=f"{max(sizes)} min" if len(sizes) == 1 else f"up to {max(sizes)} min",
         or_lead=f", or make lead and jitter {lead_minutes} min in all" if lead else "",
         at=_clock(first.at, first.tz),
@@ -218,17 +218,6 @@ def _summed_up(calendar: NamespaceCalendar, findings: Sequence[_Finding]) -> Cos
     )
     actions = sum(finding.actions for finding in findings)
     return CostHint(calendar.namespace, windows, first.kind, len(findings), actions, message)
-
-
-def _listed(windows: Sequence[str]) -> str:
-    """Return the first few of *windows*, and how many more there are.
-
-    >>> _listed(["a", "b"]), _listed(["a", "b", "c", "d", "e"])
-    ('a and b', 'a, b, c and 2 more')
-    """
-    if len(windows) > MOST_NAMES:
-        return first_few(windows, MOST_NAMES)
-    return " and ".join(filter(None, (", ".join(windows[:-1]), windows[-1])))
 
 
 def _clock(instant: datetime, tz: ZoneInfo) -> str:

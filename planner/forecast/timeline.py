@@ -369,14 +369,6 @@ def violations(
     """
     if not history:
         return ("no capacity was seen at all",)
-    return (
-        *_too_low(history, promised),
-        *_out_of_bounds(history, requested, baseline, settle),
-    )
-
-
-def _too_low(history: Sequence[CapacityRecord], promised: Iterable[ExpectedStep]) -> list[str]:
-    """Return a sentence for each interval with less in force than promised."""
     times = [record.at for record in history]
     found = []
     for step in promised:
@@ -389,7 +381,7 @@ def _too_low(history: Sequence[CapacityRecord], promised: Iterable[ExpectedStep]
                     f"{format_instant(since)}: {record.capacity} in force, {step.capacity} due "
                     f"from {format_instant(step.start)} to {format_instant(step.end)}"
                 )
-    return found
+    return (*found, *_out_of_bounds(history, requested, baseline, settle))
 
 
 def _out_of_bounds(
@@ -399,7 +391,17 @@ def _out_of_bounds(
     settle: timedelta,
 ) -> list[str]:
     """Return a sentence for each record above everything requested, or below the baseline."""
-    ceilings = _ceilings(requested, settle)
+    edges: list[tuple[datetime, int, float]] = []
+    for step in requested:
+        capacity = level(step.capacity)
+        edges += [(step.start, 1, capacity), (step.end + settle, -1, capacity)]
+    active: Counter[float] = Counter()
+    # Each instant, and the most that may be in force from it on.
+    ceilings = [(datetime.min.replace(tzinfo=UTC), 0.0)]
+    for since, group in groupby(sorted(edges), key=itemgetter(0)):
+        for _, change, capacity in group:
+            active[capacity] += change
+        ceilings.append((since, max((+active).keys(), default=0.0)))
     times = [since for since, _ in ceilings]
     found = []
     for record, following in zip_longest(history, history[1:]):
@@ -417,21 +419,6 @@ def _out_of_bounds(
                 found.append(f"{above}: {held} in force, {due} at most was due")
                 break
     return found
-
-
-def _ceilings(requested: Iterable[ExpectedStep], settle: timedelta) -> list[tuple[datetime, float]]:
-    """Return the most that may be in force from each instant on, oldest first."""
-    edges: list[tuple[datetime, int, float]] = []
-    for step in requested:
-        due = level(step.capacity)
-        edges += [(step.start, 1, due), (step.end + settle, -1, due)]
-    active: Counter[float] = Counter()
-    ceilings = [(datetime.min.replace(tzinfo=UTC), 0.0)]
-    for since, group in groupby(sorted(edges), key=itemgetter(0)):
-        for _, change, due in group:
-            active[due] += change
-        ceilings.append((since, max((+active).keys(), default=0.0)))
-    return ceilings
 
 
 # Explanations ------------------------------------------------------------------------
@@ -626,7 +613,14 @@ def explain_day(window: Window, day: date) -> DayExplanation:
         for candidate in candidates(pattern_of(window), day - reach, day + reach)
         if day in (candidate.written.date(), candidate.wall.date())
     ]
-    reasons = [*_verdicts(found), *_calendar(window, day, found)]
+    reasons = []
+    for candidate in found:
+        excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
+        if verdict := "; ".join((*candidate.timing.notes, *excluded)):
+            reasons.append(f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}")
+    if (more := len(reasons) - MAX_STARTS) > 0:
+        reasons[MAX_STARTS:] = [f"and {more:,} more starts alike"]
+    reasons += _calendar(window, day, found)
     reasons += [
         f"the clock {'skips' if change.is_gap else 'shows'} {change.low:%H:%M} to "
         f"{change.high:%H:%M}{'' if change.is_gap else ' twice'} on this day"
@@ -641,17 +635,6 @@ def explain_day(window: Window, day: date) -> DayExplanation:
             when = f"; the next run starts {start:%a %Y-%m-%d %H:%M}"
         reasons.append(f"nothing starts on {day:%a %Y-%m-%d}{when}")
     return DayExplanation(day, runs, under_way, tuple(dict.fromkeys(reasons)))
-
-
-def _verdicts(found: Iterable[Candidate]) -> list[str]:
-    """Return what moved or excluded each start, in words; without those that nothing did."""
-    words = []
-    for candidate in found:
-        excluded = (f"not run: {candidate.excluded}",) if candidate.excluded else ()
-        if verdict := "; ".join((*candidate.timing.notes, *excluded)):
-            words.append(f"{candidate.written:%a %Y-%m-%d %H:%M}: {verdict}")
-    more = len(words) - MAX_STARTS
-    return words if more <= 0 else [*words[:MAX_STARTS], f"and {more:,} more starts alike"]
 
 
 def _calendar(window: Window, day: date, found: Iterable[Candidate]) -> list[str]:
