@@ -227,7 +227,10 @@ def backtest_namespace(
     span = whole_hours_of(horizon)
     demand = _Demand.of(usage.between(span.start, span.end), calendar, share)
     occurrences = occurrences_in(calendar.raising, span, "promised")
-    planned = _planned(calendar, occurrences, span, len(demand.hot))
+    planned = np.full(len(demand.hot), np.inf)  # the lowest TRU of each minute; 0 for on-demand
+    for step in combine_steps(calendar, occurrences, span):
+        first, last = (step.start - span.start) // MINUTE, -((span.start - step.end) // MINUTE)
+        planned[first:last] = np.minimum(planned[first:last], step.capacity.tru or 0)
     is_boosted = minutes_in([(one.start, one.end) for one in occurrences], demand.usage)
     hot = by_hour(demand.hot)
     unknown = by_hour(~demand.known) & ~hot
@@ -287,17 +290,6 @@ class _Demand:
         places = np.searchsorted(allowed, highest / APS_PER_TRU)
         needed = np.where(highest > 0, allowed[np.minimum(places, len(allowed) - 1)], 0.0)
         return cls(usage, ~np.isnan(aps.throttled), used, envelope, throttled, hot, needed)
-
-
-def _planned(
-    calendar: NamespaceCalendar, occurrences: Sequence[Occurrence], span: Horizon, minutes: int
-) -> Floats:
-    """Return the lowest TRU that *calendar* has in each minute of *span*; 0 for on-demand."""
-    found = np.full(minutes, np.inf)
-    for step in combine_steps(calendar, occurrences, span):
-        first, last = (step.start - span.start) // MINUTE, -((span.start - step.end) // MINUTE)
-        found[first:last] = np.minimum(found[first:last], step.capacity.tru or 0)
-    return found
 
 
 def _missed(demand: _Demand, planned: Floats, span: Horizon) -> Iterable[MissedHour]:

@@ -181,11 +181,7 @@ class Search:
             if best is None:
                 break
             rules += self._by_size(state, best)
-        return self._reconsidered(rules)
-
-    def _reconsidered(self, rules: list[FoundRule]) -> list[FoundRule]:
-        """Try each rule anew against the others, until none changes."""
-        for _ in range(4):
+        for _ in range(4):  # each rule is tried anew against the others, until none changes
             before = list(rules)
             for rule in before:
                 others = [each for each in rules if each is not rule]
@@ -223,35 +219,28 @@ class Search:
         """Return what *rules* leave to explain."""
         history = self.history
         hot = self.residual(rules)
-        weight, begin, end = self._stretches(hot)
-        return _State(
-            hot=two_days(hot),
-            cold=two_days(history.known & ~history.hot),
-            known=two_days(history.known),
-            weight=two_days(weight),
-            begin=two_days(begin),
-            end=two_days(end),
-            demand=two_days(np.where(hot, history.demand, 0.0)),
-        )
-
-    def _stretches(self, hot: Bools) -> tuple[Floats, Ints, Ints]:
-        """Return the nats that each *hot* slot is worth, and where its stretch begins and ends.
-
-        What is left of a stretch at its edge, up to `SLIVER` slots, is worth its part of the
-        whole: windows that run over now and then don't make another rule.
-        """
         weight = np.zeros(hot.size)
         begins, ends = np.zeros((2, hot.size), dtype=np.int64)
-        left, known = hot.ravel(), self.history.known.ravel()
-        explained = self.history.hot.ravel() & ~left
-        for begin, end in runs(left, known):
+        left = hot.ravel()
+        explained = history.hot.ravel() & ~left
+        for begin, end in runs(left, history.known.ravel()):
             count = int(np.count_nonzero(left[begin:end]))
             each = ONE_OFF / min(count, SLOTS)
+            # What is left of a stretch at its edge is worth its part of the whole: windows that
+            # run over now and then don't make another rule.
             if count <= SLIVER and explained[max(begin - 1, 0) : end + 1].any():
                 each = ONE_OFF / SLOTS
             weight[begin:end], begins[begin:end], ends[begin:end] = each, begin, end
         weight[~left] = 0.0
-        return weight.reshape(hot.shape), begins.reshape(hot.shape), ends.reshape(hot.shape)
+        return _State(
+            hot=two_days(hot),
+            cold=two_days(history.known & ~history.hot),
+            known=two_days(history.known),
+            weight=two_days(weight.reshape(hot.shape)),
+            begin=two_days(begins.reshape(hot.shape)),
+            end=two_days(ends.reshape(hot.shape)),
+            demand=two_days(np.where(hot, history.demand, 0.0)),
+        )
 
     # The best rule -------------------------------------------------------------------
 
@@ -269,7 +258,16 @@ class Search:
             least = max(LEAST_GAIN, found.gain if found else 0.0)
             if bounds[index] <= least:
                 break
-            rule = self._measured(state, int(rows[index]), int(starts[index]), int(ends[index]))
+            row, start, end = int(rows[index]), int(starts[index]), int(ends[index])
+            days = np.flatnonzero(self.members[row])
+            hot, cold, known = state.hot[days], state.cold[days], state.known[days]
+            span = slice(start, end)
+            is_hit, _ = _hits(hot[:, span], cold[:, span], known[:, span])
+            # Its edges are where half of its hot days are hot, or more than half, whichever saves
+            # more: of two days on which it was hot, one may have been hot for another reason, too.
+            spans = {_edges(hot[is_hit], cold[is_hit], start, end, most) for most in (False, True)}
+            measured = (self._gained(state, row, *each) for each in sorted(spans))
+            rule = max(filter(None, measured), key=lambda rule: rule.gain, default=None)
             if rule is not None and rule.gain > least + 1e-9:
                 found = rule
         return found
@@ -305,20 +303,6 @@ class Search:
         bounds = wide - sums[rows, np.maximum(starts - AROUND, 0)]
         bounds -= self.costs[rows] + interval_cost(0, SLOTS)
         return rows, starts + low, ends + low, bounds
-
-    def _measured(self, state: _State, row: int, start: int, end: int) -> FoundRule | None:
-        """Return the rule of a candidate with exact edges, size and gain; None if it is none.
-
-        Its edges are where half of its hot days are hot, or more than half, whichever saves
-        more: of two days on which it was hot, one may have been hot for another reason, too.
-        """
-        days = np.flatnonzero(self.members[row])
-        hot, cold, known = state.hot[days], state.cold[days], state.known[days]
-        span = slice(start, end)
-        is_hit, _ = _hits(hot[:, span], cold[:, span], known[:, span])
-        spans = {_edges(hot[is_hit], cold[is_hit], start, end, most) for most in (False, True)}
-        found = [self._gained(state, row, *each) for each in sorted(spans)]
-        return max((rule for rule in found if rule), key=lambda rule: rule.gain, default=None)
 
     def _gained(self, state: _State, row: int, start: int, end: int) -> FoundRule | None:
         """Return a row's rule in ``[start, end)`` with its size and gain; None if it is none."""

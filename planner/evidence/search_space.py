@@ -12,7 +12,7 @@ cheaper one is meant.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -322,11 +322,6 @@ def mergeable(one: DayRule, other: DayRule) -> bool:
 
 def day_rules(has_holidays: bool) -> tuple[DayRule, ...]:
     """Return every rule, the more usual ones first; those about holidays where there are any."""
-    found = [*_weekly(has_holidays), *_monthly()]
-    return tuple(sorted(found, key=lambda rule: rule.cost))
-
-
-def _weekly(has_holidays: bool) -> Iterator[DayRule]:
     common = [
         DayRule("every day", "daily", 1.0, "weekly"),
         DayRule("weekdays", "weekdays", 1.4, "weekly", of_week="mon-fri"),
@@ -336,20 +331,15 @@ def _weekly(has_holidays: bool) -> Iterator[DayRule]:
             for index, name in enumerate(DAY_NAMES)
         ),
     ]
-    yield from common
-    if has_holidays:
-        for rule in common:
-            if rule.of_week != "sat,sun":
-                # Beyond weekdays, one holiday that stayed cold may be a day that was missed.
-                more = 0.7 if rule.slug == "weekdays" else 3.2
-                yield DayRule(
-                    f"{rule.words} but holidays",
-                    f"{rule.slug}-but-holidays",
-                    rule.cost + more,
-                    "weekly",
-                    of_week=rule.of_week,
-                    skips_holidays=True,
-                )
+    found = list(common)
+    for rule in common if has_holidays else ():
+        if rule.of_week != "sat,sun":
+            # Beyond weekdays, one holiday that stayed cold may be a day that was missed.
+            more = 0.7 if rule.slug == "weekdays" else 3.2
+            words, slug = f"{rule.words} but holidays", f"{rule.slug}-but-holidays"
+            found.append(
+                replace(rule, words=words, slug=slug, cost=rule.cost + more, skips_holidays=True)
+            )
     known = {rule.weekdays for rule in common}
     for mask in range(1, 128):
         chosen = tuple(day for day in range(7) if mask >> day & 1)
@@ -357,7 +347,10 @@ def _weekly(has_holidays: bool) -> Iterator[DayRule]:
             names = ",".join(WEEKDAYS[day] for day in chosen)
             words = ", ".join(DAY_NAMES[day] + "s" for day in chosen[:-1])
             words += f" and {DAY_NAMES[chosen[-1]]}s"
-            yield DayRule(words, names.replace(",", "-"), 7.5, "weekly", of_week=names)
+            slug = names.replace(",", "-")
+            found.append(DayRule(words, slug, 7.5, "weekly", of_week=names))
+    found += _monthly()
+    return tuple(sorted(found, key=lambda rule: rule.cost))
 
 
 def _monthly() -> Iterator[DayRule]:

@@ -202,14 +202,18 @@ def _joined(one: _Found, other: _Found) -> _Found:
 def _written(
     found: Sequence[_Found], namespace: str, setting: Setting
 ) -> Iterator[SuggestedWindow]:
-    """Yield the windows of *found*, each under a name of its own."""
+    """Yield the windows of *found*, none longer than the guard rails allow, each with its name."""
     names: dict[str, int] = {}
+    longest = setting.guard_rails.max_duration
+    step = SLOTS if longest is None else max(1, longest // timedelta(minutes=SLOT))
     for one in found:
         known = len(one.evidence.hot) + len(one.evidence.cold)
         words = f"{one.evidence.rule[:1].upper()}{one.evidence.rule[1:]}"[:300]
         seen = f"hot on {len(one.evidence.hot)} of {known} days"
-        for start, end in _pieces(one.rule, setting.guard_rails):
-            minute = start % SLOTS * SLOT
+        # What of a longer one begins after midnight would need another day's rule: it is left out.
+        for start in range(one.rule.start, min(one.rule.end, SLOTS), step):
+            end = min(start + step, one.rule.end)
+            minute = start * SLOT
             at = time(minute // 60, minute % 60)
             slug = "-".join(rule.slug for rule in (one.day_rule, *one.others))[:50]
             name = f"{slug}-{at:%H%M}"
@@ -234,18 +238,6 @@ def _written(
                 description=f"{words}: {seen}, up to {one.evidence.highest:,.0f} APS",
             )
             yield SuggestedWindow(window, one.evidence)
-
-
-def _pieces(rule: FoundRule, guard_rails: GuardRails) -> Iterator[tuple[int, int]]:
-    """Yield the slots of *rule*, in windows that are no longer than the guard rails allow.
-
-    What of a longer one is after midnight would need another day's rule, and is left out.
-    """
-    longest = guard_rails.max_duration
-    step = SLOTS if longest is None else max(1, longest // timedelta(minutes=SLOT))
-    for start in range(rule.start, rule.end, step):
-        if start < SLOTS:
-            yield start, min(start + step, rule.end)
 
 
 def _within_hours(
@@ -310,26 +302,20 @@ def compare(
     """
     running = [window for window in windows if window.tru and not window.paused]
     ahead = Horizon(suggestion.end, suggestion.end + AHEAD)
-    granted = _granted(running, ahead)
-    found: list[Difference] = []
-    for each in suggestion.windows:
-        found += _shortfalls(each.window, ahead, granted)
-    return (*found, *_unused(running, usage, suggestion.setting, sizing))
-
-
-def _granted(windows: Sequence[Window], span: Horizon) -> np.ndarray:
-    """Return the TRU of each minute of *span*, and of two days more."""
-    count = (span.end - span.start) // MINUTE + 2 * 24 * 60
+    count = (ahead.end - ahead.start) // MINUTE + 2 * 24 * 60  # the last runs end after it
     highest, added = np.zeros(count, dtype=np.int16), np.zeros(count, dtype=np.int16)
-    early = Horizon(span.start - timedelta(days=31), span.end)
-    for window in windows:
-        for run in expand(window, early):
-            first, last = (max((t - span.start) // MINUTE, 0) for t in (run.start, run.end))
+    for window in running:
+        for run in expand(window, Horizon(ahead.start - timedelta(days=31), ahead.end)):
+            first, last = (max((t - ahead.start) // MINUTE, 0) for t in (run.start, run.end))
             if window.combine == "add":
                 added[first:last] += window.tru
             else:
                 np.maximum(highest[first:last], window.tru, out=highest[first:last])
-    return highest + added
+    granted = highest + added
+    found: list[Difference] = []
+    for each in suggestion.windows:
+        found += _shortfalls(each.window, ahead, granted)
+    return (*found, *_unused(running, usage, suggestion.setting, sizing))
 
 
 def _shortfalls(window: Window, span: Horizon, granted: np.ndarray) -> Iterator[Difference]:
