@@ -64,13 +64,15 @@ def ids_to_describe(state: DesiredState, listed: Mapping[str, LiveSchedule]) -> 
     schedule to be deleted is always described: its running boosts must be known.
     """
     desired = {schedule.id: schedule for schedule in state.schedules}
-    return tuple(
-        sorted(
-            id
-            for id, live in listed.items()
-            if not (id in desired and _is_settled(desired[id], live, state.project))
-        )
-    )
+    found = []
+    for id, live in listed.items():
+        own = desired.get(id)
+        if own and live.project == state.project and live.stamp and live.stamp == stamp_of(own):
+            kept = keep_operator_pause(own, live)
+            if (kept.paused, kept.note) == (live.paused, live.note):
+                continue
+        found.append(id)
+    return tuple(sorted(found))
 
 
 def is_neighbour(live: LiveSchedule, names: Collection[str], desired: Collection[str]) -> bool:
@@ -176,14 +178,6 @@ def diff(
         warnings=(*left, *_warnings(kept, now)),
         neighbours=tuple(one for _, one in sorted(neighbours.items()) if not one.has_ended),
     )
-
-
-def _is_settled(desired: Schedule, live: LiveSchedule, project: str) -> bool:
-    """Tell whether *live*, as listed, has the stamp, pause and note of *desired*."""
-    if live.project != project or live.stamp is None or live.stamp != stamp_of(desired):
-        return False
-    kept = keep_operator_pause(desired, live)
-    return (kept.paused, kept.note) == (live.paused, live.note)
 
 
 def _by_policy(policy: Policy, changes: list[Change]) -> tuple[list[Change], list[Lint]]:
@@ -492,9 +486,13 @@ def _action(
             "its stamp is missing or of another version; all else is as it should be",
             "",
         )
-    if _only_extends(fields, there, desired, now):
-        return "extend", f"its dates now reach to {desired.covers_until:%Y-%m-%d}", ""
-    if {found.name for found in fields} <= {"paused", "note"} and there.paused != desired.paused:
+    names = {found.name for found in fields}
+    reached, reaches = there.covers_until, desired.covers_until
+    if reached and reaches and reached < reaches and names <= HORIZON_FIELDS:
+        common = Horizon(now, reached - timedelta(seconds=there.request.ahead_seconds))
+        if occurrences(there, common) == occurrences(desired, common):  # past ones may be gone
+            return "extend", f"its dates now reach to {reaches:%Y-%m-%d}", ""
+    if names <= {"paused", "note"} and there.paused != desired.paused:
         if not live.note_is_ours:  # a pause by hand always rewrites the note
             return "update", "changed by hand since the last sync", "hand"
         return "update", f"{'' if desired.paused else 'no longer '}paused in the files", "files"
@@ -503,26 +501,9 @@ def _action(
         return "update", "changed by hand since the last sync", "hand"
     if live.drifted and stamp is not None:
         return "update", "changed in the files, and by hand since the last sync", "both"
-    if {found.name for found in fields} <= _WHEN and same_rule(fields):
+    if names <= _WHEN and same_rule(fields):
         return "update", "its holidays, its .ics files or the time zone's data changed", "files"
     return "update", "changed in the files", "files"
-
-
-def _only_extends(
-    fields: tuple[Field, ...], there: Schedule, desired: Schedule, now: datetime
-) -> bool:
-    """Tell whether *desired* is *there* with dates that reach further, and nothing else.
-
-    Dates that are past may be gone.
-    """
-    if not there.covers_until or not desired.covers_until:
-        return False
-    if desired.covers_until <= there.covers_until:
-        return False
-    if not {found.name for found in fields} <= HORIZON_FIELDS:
-        return False
-    common = Horizon(now, there.covers_until - timedelta(seconds=there.request.ahead_seconds))
-    return occurrences(there, common) == occurrences(desired, common)
 
 
 def _state_fields(there: Schedule, desired: Schedule) -> tuple[Field, ...]:

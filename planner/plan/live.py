@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from planner.errors import Lint, Refused, did_you_mean
 from planner.model import GuardRails, Horizon, merge_spans
-from planner.plan.model import Change, LiveSchedule, Plan, Running
+from planner.plan.model import LiveSchedule, Plan, Running
 from planner.schedules.spec import CUT, Schedule, ScheduleTimes, shortened, upcoming
 from workflows.contract import (
     BoostRequest,
@@ -446,10 +446,19 @@ def with_revisions(plan: Plan, now: datetime) -> Plan:
         plan: The plan that is about to be applied.
         now: The server's time; its whole seconds number new declarations.
     """
-    revisions = {
-        namespace: _revision([one for one in plan.pending if one.namespace == namespace], plan, now)
-        for namespace in {change.namespace for change in plan.pending}
-    }
+    revisions = {}
+    for namespace in {change.namespace for change in plan.pending}:
+        own = [change for change in plan.pending if change.namespace == namespace]
+        declared = {_declared(change.desired.request) for change in own if change.desired}
+        there = [
+            change.live.schedule.request
+            for change in own
+            if change.live and change.live.schedule and change.live.project == plan.project
+        ]
+        there = [request for request in there if request.revision]  # 0: written without one
+        highest = max((request.revision for request in there), default=0)
+        is_kept = there and {_declared(request) for request in there} == declared
+        revisions[namespace] = highest if is_kept else max(int(now.timestamp()), highest + 1)
     changes = []
     for change in plan.changes:
         desired = change.desired
@@ -459,21 +468,6 @@ def with_revisions(plan: Plan, now: datetime) -> Plan:
         else:
             changes.append(change)
     return replace(plan, changes=tuple(changes))
-
-
-def _revision(changes: Iterable[Change], plan: Plan, now: datetime) -> int:
-    """Return the revision for *changes*, all of one namespace."""
-    desired = {_declared(change.desired.request) for change in changes if change.desired}
-    there = [
-        change.live.schedule.request
-        for change in changes
-        if change.live and change.live.schedule and change.live.project == plan.project
-    ]
-    there = [request for request in there if request.revision]  # 0: written without one
-    highest = max((request.revision for request in there), default=0)
-    if there and {_declared(request) for request in there} == desired:
-        return highest
-    return max(int(now.timestamp()), highest + 1)
 
 
 def _declared(request: BoostRequest) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
@@ -176,46 +176,42 @@ def differences(live: Schedule, desired: Schedule) -> tuple[Field, ...]:
 
     Calendars are compared without their order and their comments.
     """
-    return tuple(found for found in _fields(live, desired) if found.before != found.after)
+    old, new = live.request, desired.request
+    fleets, others = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
+    was, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
+    # Derived where only the window's own choice of fleets differs.
+    same = all(fleets[name] == others[name] for name in fleets.keys() & others.keys())
+    fields = [
+        Field("tru", str(old.tru or NONE), str(new.tru or NONE)),
+        Field("workers", _workers(old), _workers(new)),
+        Field("fleets", was, will, derived=same),
+        Field("combine", old.combine, new.combine),
+    ]
+    if old.until and new.until:
+        fields.append(Field("until", old.until, new.until))
+    elif old.until or new.until:
+        fields.append(Field("length", _length(old), _length(new)))
+    if not new.until:
+        fields.append(Field("duration", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds)))
+    elif old.ttl_seconds != new.ttl_seconds:
+        fields.append(Field("usual length", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds)))
+    if dict(old.ends) != dict(new.ends):
+        fields.append(Field("ends", _ends(old, new), _ends(new, old)))
+    if old.ahead_seconds != new.ahead_seconds or old.tru_ahead_seconds != new.tru_ahead_seconds:
+        fields.append(Field("lead", _lead(live), _lead(desired)))
+    fields += [Field(name, words(old), words(new)) for name, words in _REQUEST.items()]
+    fields += [Field(name, shown(live), shown(desired)) for name, shown in _SPEC.items()]
+    if not same_times(live, desired):
+        before, after = _times(live), _times(desired)
+        if before == after:
+            before, after = f"{before}{_AS_IT_WAS}", f"{after}{_AS_IT_IS}"
+        fields.append(Field("times", before, after))
+    return tuple(found for found in fields if found.before != found.after)
 
 
 def same_times(live: Schedule, desired: Schedule) -> bool:
     """Tell whether both have the same calendars, apart from order and comments."""
     return _bare(live.calendars) == _bare(desired.calendars)
-
-
-def _fields(live: Schedule, desired: Schedule) -> Iterator[Field]:
-    """Yield the fields of the request that each firing carries, and those of when it fires."""
-    old, new = live.request, desired.request
-    yield Field("tru", str(old.tru or NONE), str(new.tru or NONE))
-    yield Field("workers", _workers(old), _workers(new))
-    fleets, others = ({fleet.name: fleet for fleet in one.fleets} for one in (old, new))
-    was, will = ("; ".join(map(_fleet, one.fleets)) or NONE for one in (old, new))
-    # Derived where only the window's own choice of fleets differs.
-    same = all(fleets[name] == others[name] for name in fleets.keys() & others.keys())
-    yield Field("fleets", was, will, derived=same)
-    yield Field("combine", old.combine, new.combine)
-    if old.until and new.until:
-        yield Field("until", old.until, new.until)
-    elif old.until or new.until:
-        yield Field("length", _length(old), _length(new))
-    if not new.until:
-        yield Field("duration", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds))
-    elif old.ttl_seconds != new.ttl_seconds:
-        yield Field("usual length", _seconds(old.ttl_seconds), _seconds(new.ttl_seconds))
-    if dict(old.ends) != dict(new.ends):
-        yield Field("ends", _ends(old, new), _ends(new, old))
-    if old.ahead_seconds != new.ahead_seconds or old.tru_ahead_seconds != new.tru_ahead_seconds:
-        yield Field("lead", _lead(live), _lead(desired))
-    for name, words in _REQUEST.items():
-        yield Field(name, words(old), words(new))
-    for name, shown in _SPEC.items():
-        yield Field(name, shown(live), shown(desired))
-    if not same_times(live, desired):
-        before, after = _times(live), _times(desired)
-        if before == after:
-            before, after = f"{before}{_AS_IT_WAS}", f"{after}{_AS_IT_IS}"
-        yield Field("times", before, after)
 
 
 _AS_IT_WAS, _AS_IT_IS = ", as it was", ", as it is now"
@@ -606,11 +602,15 @@ class Plan:
         It doesn't depend on the time of the plan: ``start`` and ``follow`` changes come and go
         with the time, so they don't count.
         """
-        lines = [
-            f"{change.action} {change.id} {_state(change.live)} {_digest(change.desired)}"
-            for change in self.pending
-            if change.action not in ("start", "follow")
-        ]
+        lines = []
+        for change in self.pending:
+            if change.action in ("start", "follow"):
+                continue
+            there = "-"
+            if change.live:
+                extras = "; ".join(str(deviation) for deviation in change.live.deviations)
+                there = f"{change.live.project} {_digest(change.live.schedule)} {extras}"
+            lines.append(f"{change.action} {change.id} {there} {_digest(change.desired)}")
         text = "\n".join([self.project, *sorted(lines)])
         return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
 
@@ -628,11 +628,3 @@ def _digest(schedule: Schedule | None) -> str:
         return "-"
     note = note_mark(schedule.note)
     return f"{schedule.digest} {note} {schedule.covers_until} {schedule.paused}"
-
-
-def _state(live: LiveSchedule | None) -> str:
-    """Return a fingerprint of *live*, owner and deviations included."""
-    if live is None:
-        return "-"
-    extras = "; ".join(str(deviation) for deviation in live.deviations)
-    return f"{live.project} {_digest(live.schedule)} {extras}"

@@ -67,7 +67,18 @@ def with_refusals(plan: Plan, allowed: Allowances) -> Plan:
     Creates, updates and extensions are held back only where another project has windows for
     the same namespace.
     """
-    crowd, others = _too_many(plan, allowed), _neighbours(plan)
+    windows: dict[str, dict[str, list[str]]] = {}
+    for live in plan.neighbours:
+        windows.setdefault(live.namespace, {}).setdefault(live.project, []).append(live.window)
+    others = {
+        namespace: " and ".join(
+            f"the project {project!r} has the {'window' if len(names) == 1 else 'windows'} "
+            f"{first_few(names, SHOWN_WINDOWS)}"
+            for project, names in owners.items()
+        )
+        for namespace, owners in windows.items()
+    }
+    crowd = _too_many(plan, allowed)
     changes = tuple(
         replace(change, refusal=_refusal(change, others, allowed, crowd)) for change in plan.changes
     )
@@ -121,21 +132,6 @@ def unused_allowances(plan: Plan, allowed: Allowances) -> tuple[str, ...]:
     return tuple(
         pattern for pattern in allowed.delete if not any(fnmatchcase(key, pattern) for key in keys)
     )
-
-
-def _neighbours(plan: Plan) -> dict[str, str]:
-    """Return, by namespace, a clause naming the other projects and their windows for it."""
-    windows: dict[str, dict[str, list[str]]] = {}
-    for live in plan.neighbours:
-        windows.setdefault(live.namespace, {}).setdefault(live.project, []).append(live.window)
-    return {
-        namespace: " and ".join(
-            f"the project {project!r} has the {'window' if len(names) == 1 else 'windows'} "
-            f"{first_few(names, SHOWN_WINDOWS)}"
-            for project, names in owners.items()
-        )
-        for namespace, owners in windows.items()
-    }
 
 
 def _refusal(change: Change, others: Mapping[str, str], allowed: Allowances, crowd: str) -> str:
