@@ -141,7 +141,7 @@ class BillingSource:
         this = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         start = (this - HOUR).replace(day=1, hour=0) if previous else this
         end = (this + timedelta(days=32)).replace(day=1)
-        report = await self._generated(await self._create(start, end))
+        report = await self._generated(start, end)
         try:
             (place,) = report["downloadInfo"]
             url = str(place["url"])
@@ -156,8 +156,8 @@ class BillingSource:
             )
         return parse_report(reply.text, start, now)
 
-    async def _create(self, start: datetime, end: datetime) -> str:
-        """Request a report of these months; return its id."""
+    async def _generated(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """Request a report of these months, and return it once it is generated."""
         body = {
             "spec": {
                 "startTimeInclusive": f"{start:%Y-%m-%dT%H:%M:%SZ}",
@@ -169,12 +169,9 @@ class BillingSource:
         }
         reply = await self._call("POST", "/cloud/billing-reports", json=body)
         try:
-            return str(reply["billingReportId"])
+            number = str(reply["billingReportId"])
         except KeyError as error:
             raise self.client.unreadable("a billing report") from error
-
-    async def _generated(self, number: str) -> dict[str, Any]:
-        """Return the report *number* once it is generated."""
         waited, pause = 0.0, self.poll
         while waited <= LONGEST_WAIT:
             found = await self._call("GET", f"/cloud/billing-reports/{number}")

@@ -356,12 +356,6 @@ class PrometheusSource:
                 found = await self._query(" or ".join(terms), end, warnings)
         except _TooMuch:
             found = []
-        steady = self._steady(found, start, end)
-        moving += [metric for metric in asked if metric not in steady]
-        return [*steady.values(), *await self._piece(namespace, moving, start, end, warnings)]
-
-    def _steady(self, found: Iterable[Any], start: datetime, end: datetime) -> dict[str, Series]:
-        """Return the steady series by metric, as the answer to the three questions has them."""
         numbers: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
         try:
             for one in found:
@@ -371,13 +365,15 @@ class PrometheusSource:
             raise self.client.unreadable("a value of Prometheus") from error
         minutes = (end - start) // MINUTE
         times = start.timestamp() + 60 * np.arange(minutes, dtype=np.float64)
-        return {
+        steady = {
             metric: Series(
                 {"__name__": PREFIX + metric}, Samples(times, np.full(minutes, of["min"][0]))
             )
             for metric, of in numbers.items()
             if of["count"] == [minutes] and of["min"] == of["max"]
         }
+        moving += [metric for metric in asked if metric not in steady]
+        return [*steady.values(), *await self._piece(namespace, moving, start, end, warnings)]
 
     async def _piece(
         self,
