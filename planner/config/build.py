@@ -470,14 +470,19 @@ def build_window(
     """Return the window of a *document* without problems."""
     chain = (document, *context.defaults)
     guard_rails = context.guard_rails
-    demand = document.tru or math.ceil((document.aps or 0) / APS_PER_TRU)
     workers = document.workers or {}
+    if document.tru:
+        asked, demand = f"{document.tru} TRU", document.tru
+    elif document.aps:
+        asked, demand = f"{document.aps} APS", math.ceil(document.aps / APS_PER_TRU)
+    else:  # it needs workers alone
+        asked, demand = "", 0
     return Window(
         namespace=context.calendar.namespace,
         name=name,
         recurrence=_recurrence_of(document),
         tru=(round_up(demand, guard_rails.allowed_tru) or 0) if demand else 0,
-        asked=_asked(document),
+        asked=asked,
         timezone=document.timezone or context.timezone,
         length=document.duration or document.until,
         lead=_first(DEFAULT_LEAD, *(each.lead for each in chain)),
@@ -500,13 +505,6 @@ def build_window(
         fleets=tuple(fleet for fleet in context.fleets if fleet.name in workers),
         place=place,
     )
-
-
-def _asked(document: WindowDocument) -> str:
-    """Return the capacity as the window writes it; empty where it needs workers alone."""
-    if document.tru:
-        return f"{document.tru} TRU"
-    return f"{document.aps} APS" if document.aps else ""
 
 
 def _first(default: T, *given: T | None) -> T:

@@ -629,30 +629,25 @@ def schema(kind: Kind) -> Schema:
     found["patternProperties"] = _NOTES
     if kind == "calendar":
         found["properties"]["windows"]["propertyNames"] = {"pattern": f"^{NAME_PATTERN}$"}
-        found["$defs"]["WindowDocument"] |= _combinations()
+        dependent: dict[str, list[str]] = {}
+        for companion in COMPANIONS:
+            dependent.setdefault(companion.key, []).append(companion.owner)
+            if companion.example:
+                dependent.setdefault(companion.owner, []).append(companion.key)
+        found["$defs"]["WindowDocument"] |= {
+            "allOf": [
+                {"oneOf": [{"required": [key]} for key in RECURRENCES]},
+                {"not": {"required": list(DEMANDS)}},
+                {"anyOf": [{"required": [key]} for key in (*DEMANDS, WORKERS)]},
+                {"not": {"required": list(LENGTHS)}},
+                {"anyOf": [{"required": [key]} for key in (*LENGTHS, *OWN_LENGTH)]},
+            ],
+            "dependentRequired": dependent,
+        }
     found["$defs"]["FleetDocument"]["dependentRequired"] = {
         one: [other] for one, other in (BACKLOG, BACKLOG[::-1])
     }
     return {"$schema": DIALECT, "$id": ID.format(kind=kind), **found}
-
-
-def _combinations() -> Schema:
-    """Return which keys of a window go together."""
-    dependent: dict[str, list[str]] = {}
-    for companion in COMPANIONS:
-        dependent.setdefault(companion.key, []).append(companion.owner)
-        if companion.example:
-            dependent.setdefault(companion.owner, []).append(companion.key)
-    return {
-        "allOf": [
-            {"oneOf": [{"required": [key]} for key in RECURRENCES]},
-            {"not": {"required": list(DEMANDS)}},
-            {"anyOf": [{"required": [key]} for key in (*DEMANDS, WORKERS)]},
-            {"not": {"required": list(LENGTHS)}},
-            {"anyOf": [{"required": [key]} for key in (*LENGTHS, *OWN_LENGTH)]},
-        ],
-        "dependentRequired": dependent,
-    }
 
 
 def _tidied(node: Any) -> Any:

@@ -214,20 +214,10 @@ class _Resolver:
     home: Path
 
     def load(self, path: str) -> IcsFile:
+        """Return the file at *path*, an address or a path within the calendars' directory."""
         loader = self.loader
         if is_address(path):
             return loader.copy_of(path)
-        target = self._inside(path)
-        if target not in loader.ics_files:
-            file = IcsFile(target.relative_to(loader.root).as_posix(), _text(target, loader.root))
-            loader.ics_files[target] = file
-        return loader.ics_files[target]
-
-    def note_use(self, file: IcsFile, use: IcsUse) -> None:
-        self.loader.uses.setdefault(file, {})[use] = None
-
-    def _inside(self, path: str) -> Path:
-        """Return the file at *path*, which must be inside the calendars' directory."""
         written = PurePosixPath(path)
         if written.is_absolute() or "\\" in path or "\0" in path:
             raise ValueError(
@@ -237,7 +227,7 @@ class _Resolver:
             target = (self.home / written).resolve()
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{quote(path)} leads nowhere; write launches.ics") from error
-        if not target.is_relative_to(self.loader.root):
+        if not target.is_relative_to(loader.root):
             raise ValueError(
                 f"{quote(path)} leads out of the calendars' directory; keep the file inside of it"
             )
@@ -246,7 +236,13 @@ class _Resolver:
             raise ValueError(
                 f"there is no file {quote(path)}{did_you_mean(path, beside) or ' here'}"
             )
-        return target
+        if target not in loader.ics_files:
+            file = IcsFile(target.relative_to(loader.root).as_posix(), _text(target, loader.root))
+            loader.ics_files[target] = file
+        return loader.ics_files[target]
+
+    def note_use(self, file: IcsFile, use: IcsUse) -> None:
+        self.loader.uses.setdefault(file, {})[use] = None
 
 
 def _text(path: Path, root: Path) -> str:

@@ -99,7 +99,16 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
     path = tuple(detail["loc"])
     last = str(path[-1]) if path else ""
     key = next((quote(step) for step in reversed(path) if isinstance(step, str)), "")
-    owner = _model_at(model, path[:-1])
+    owner: Any = model  # of the mapping that holds the key
+    for step in path[:-1]:
+        below = (
+            info.annotation
+            for each in _models(owner)
+            for name, info in each.model_fields.items()
+            if step in (name, info.alias)
+        )
+        owner = next(below, owner)  # else an index or a name: the type of all items follows
+    owner = next(_models(owner), None)
     match detail["type"]:
         case "extra_forbidden":
             known = keys_of(owner) if owner else ()
@@ -115,20 +124,6 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "tuple_type":
             return f"{key} is a list; write one item a line, each after a dash"
     return f"{key}: {detail['msg']}"
-
-
-def _model_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
-    """Return the model of the mapping at *path* in *model*."""
-    current: Any = model
-    for step in path:
-        below = (
-            info.annotation
-            for each in _models(current)
-            for name, info in each.model_fields.items()
-            if step in (name, info.alias)
-        )
-        current = next(below, current)  # else an index or a name: the type of all items follows
-    return next(_models(current), None)
 
 
 def _models(annotation: Any) -> Iterator[Any]:
@@ -172,7 +167,6 @@ def window_problems(
         for path, sentence in (
             *_choices(raw),
             *_lacks(name, raw, fleets),
-            *_companions(raw),
             *_crons(raw),
             *_rrule(raw, timezone),
             *_ends(raw),
@@ -195,7 +189,7 @@ def _choices(raw: Raw) -> Iterator[Finding]:
 
 
 def _lacks(name: str, raw: Raw, fleets: Known) -> Iterator[Finding]:
-    """Yield what a window lacks: a start, an end, a demand."""
+    """Yield what a window lacks: a start, an end, a demand, or the companion of a key."""
     given = raw.keys()
     if given.isdisjoint(RECURRENCES):
         yield (
@@ -220,9 +214,6 @@ def _lacks(name: str, raw: Raw, fleets: Known) -> Iterator[Finding]:
         or_workers = f", or workers: {{{min(fleets)}: 20}}" if fleets else ""
         good = f"write tru: 8, or aps: 4000{or_workers}"
         yield (), f"window {quote(name)} asks for nothing; {good}"
-
-
-def _companions(raw: Raw) -> Iterator[Finding]:
     for each in COMPANIONS:
         key, owner = each.key, each.owner
         if key in raw and owner not in raw:
@@ -454,22 +445,17 @@ def worker_findings(raw: Mapping[str, Any], fleets: Known) -> Iterator[Finding]:
         )
     for name, written in workers.items():
         if name not in fleets:
-            yield (WORKERS, name), f"'{WORKERS}': {_unknown(name, fleets)}"
+            if fleets:
+                known = ", ".join(sorted(fleets))
+                good = did_you_mean(name, list(fleets)) or f"; known here: {known}"
+            else:
+                example = f"fleets: {{{name}: {{min: 2, max: 30}}}}"
+                good = f"; declare it in this calendar, such as {example}"
+            yield (WORKERS, name), f"'{WORKERS}': there is no fleet {quote(name)}{good}"
         elif (fleet := fleets[name]) and (
             sentence := above_most(fleet, _attempt(parse_replicas, written) or 0)
         ):
             yield (WORKERS, name), f"'{WORKERS}': {sentence}"
-
-
-def _unknown(name: str, fleets: Known) -> str:
-    """Return that there is no fleet *name*, and which there are."""
-    if not fleets:
-        return (
-            f"there is no fleet {quote(name)}; declare it in this calendar, such as "
-            f"fleets: {{{name}: {{min: 2, max: 30}}}}"
-        )
-    hint = did_you_mean(name, list(fleets)) or f"; known here: {', '.join(sorted(fleets))}"
-    return f"there is no fleet {quote(name)}{hint}"
 
 
 def above_most(fleet: Fleet, replicas: int) -> str:

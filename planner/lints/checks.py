@@ -94,7 +94,15 @@ def static_lints(project: Project) -> Iterator[Lint]:
                 "provisioning takes: it may start before its capacity is there; write lead: 5m"
             )
             yield at(window, "short-lead", message)
-        yield from _day_match(window)
+        recurrence = window.recurrence
+        if isinstance(recurrence, Cron) and recurrence.day_match is not None:
+            rules = [cron.parse(expression) for expression in recurrence.expressions]
+            if not any(rule.restricts_day_of_month and rule.restricts_weekday for rule in rules):
+                message = (
+                    f"day_match: {recurrence.day_match} says nothing here, since the cron doesn't "
+                    "restrict both day of month and day of week; remove it"
+                )
+                yield at(window, "day-match-unneeded", message)
 
 
 def _demand(window: Window) -> Iterator[Lint]:
@@ -114,20 +122,6 @@ def _demand(window: Window) -> Iterator[Lint]:
     if unit == "TRU" and float(amount) != window.tru:
         message = f"{window.asked} can't be had; it gets {window.tru} TRU, the next allowed value"
         yield at(window, "rounded-up", message)
-
-
-def _day_match(window: Window) -> Iterator[Lint]:
-    recurrence = window.recurrence
-    if not isinstance(recurrence, Cron) or recurrence.day_match is None:
-        return
-    rules = [cron.parse(expression) for expression in recurrence.expressions]
-    if not any(rule.restricts_day_of_month and rule.restricts_weekday for rule in rules):
-        yield at(
-            window,
-            "day-match-unneeded",
-            f"day_match: {recurrence.day_match} says nothing here, since the cron doesn't "
-            "restrict both day of month and day of week; remove it",
-        )
 
 
 # Occurrences -------------------------------------------------------------------------
@@ -594,22 +588,19 @@ def over_limits(project: Project, occurrences: Occurrences) -> Iterator[Problem]
                     f"{above}; end it earlier",
                 )
         raising = [each for each in found if each.tru and not each.window.paused]
-        yield from _too_much(calendar, raising)
-
-
-def _too_much(calendar: NamespaceCalendar, found: list[Occurrence]) -> Iterator[Problem]:
-    if calendar.guard_rails.max_boost_hours_per_month is None or not found:
-        return
-    found = sorted(found, key=OCCURRENCE_ORDER)
-    span = Horizon(found[0].start, max(each.end for each in found))
-    months = list(months_of(span))
-    edges = [ticks(month.start) for month in months] + [ticks(span.end)]
-    for month, together in zip(months, open_durations(billed_intervals(found), edges), strict=True):
-        if above := calendar.guard_rails.above_hours(together):
-            yield Problem(
-                calendar.place.file,
-                calendar.place.line,
-                f"namespace '{calendar.namespace}' is boosted {together / HOUR:g} hours in "
-                f"{month.start:%Y-%m}, {above}; shorten or remove windows",
-            )
-            return
+        if calendar.guard_rails.max_boost_hours_per_month is None or not raising:
+            continue
+        raising.sort(key=OCCURRENCE_ORDER)
+        span = Horizon(raising[0].start, max(each.end for each in raising))
+        months = list(months_of(span))
+        edges = [ticks(month.start) for month in months] + [ticks(span.end)]
+        durations = open_durations(billed_intervals(raising), edges)
+        for month, together in zip(months, durations, strict=True):
+            if above := calendar.guard_rails.above_hours(together):
+                yield Problem(
+                    calendar.place.file,
+                    calendar.place.line,
+                    f"namespace '{calendar.namespace}' is boosted {together / HOUR:g} hours in "
+                    f"{month.start:%Y-%m}, {above}; shorten or remove windows",
+                )
+                break
