@@ -200,26 +200,23 @@ def _rules(cron: Cron, first: date, last: date) -> list[CronRule]:
 
 
 def _cron(cron: Cron, timezone: str, first: date, last: date) -> Iterator[Start]:
+    """Yield the starts of each rule; one for every hour counts a repeated hour twice."""
     for rule in _rules(cron, first, last):
         walls = wall_times(rule, cron.day_match, first, last)
-        if rule.every_hour:
-            yield from _every_showing(walls, zone_clock(timezone, first.year, last.year))
-        else:
+        if not rule.every_hour:
             yield from map(Start, walls)
-
-
-def _every_showing(walls: Iterable[datetime], table: ZoneClock) -> Iterator[Start]:
-    """Yield the starts of a rule for every hour: twice in an hour that the clock repeats."""
-    for wall in walls:
-        first, change = table.read(wall)
-        if change is None:
-            yield Start(wall, instant=first)
-        elif change.is_gap:
-            yield Start(wall)
-        else:
-            note = f"{wall:%H:%M} is shown twice; this is the"
-            yield Start(wall, instant=first, notes=(f"{note} first",))
-            yield Start(wall, instant=table.second_instant(wall), notes=(f"{note} second",))
+            continue
+        table = zone_clock(timezone, first.year, last.year)
+        for wall in walls:
+            instant, change = table.read(wall)
+            if change is None:
+                yield Start(wall, instant=instant)
+            elif change.is_gap:
+                yield Start(wall)
+            else:
+                note = f"{wall:%H:%M} is shown twice; this is the"
+                yield Start(wall, instant=instant, notes=(f"{note} first",))
+                yield Start(wall, instant=table.second_instant(wall), notes=(f"{note} second",))
 
 
 def _rrule(rrule: Rrule, timezone: str, first: date, last: date) -> Iterator[Start]:
@@ -409,7 +406,11 @@ def runs_in(pattern: Pattern, horizon: Horizon) -> tuple[Timing, ...]:
     begins = [run.start for run in runs]
     if not all(map(lt, begins, begins[1:])):
         together = groupby(sorted(runs, key=_START), key=_START)
-        runs = [min(same, key=_rank) for _, same in together]
+        # Of those that start together the longest, then the least moved.
+        runs = [
+            min(same, key=lambda run: (run.start - run.end, len(run.notes), run.notes))
+            for _, same in together
+        ]
         begins = [run.start for run in runs]
     return tuple(runs[bisect_left(begins, horizon.start) : bisect_left(begins, horizon.end)])
 
@@ -555,7 +556,7 @@ def _landed(pattern: Pattern, exclusions: _Exclusions, written: date) -> _Landed
 def _ends(
     begins: Sequence[datetime], walls: Sequence[datetime], length: Length, table: ZoneClock
 ) -> list[datetime]:
-    """Return the end of each run that begins at *begins*, written as *walls*; see `_end`."""
+    """Return the end of each run that begins at *begins*, written as *walls*; see `_timing`."""
     if isinstance(length, Duration):
         return [begin + length.elapsed for begin in begins]
     ends = [length.wall_end(wall) for wall in walls]
@@ -568,11 +569,6 @@ def _ends(
         instants[end] if instants[end] > begin else begin + (end - wall)
         for begin, wall, end in zip(begins, walls, ends, strict=True)
     ]
-
-
-def _rank(timing: Timing) -> tuple[timedelta, int, tuple[str, ...]]:
-    """Order runs that start together: the longest first, then the least moved."""
-    return timing.start - timing.end, len(timing.notes), timing.notes
 
 
 def written_days(pattern: Pattern, horizon: Horizon) -> tuple[date, date]:
@@ -624,23 +620,18 @@ def candidates(pattern: Pattern, first: date, last: date) -> Iterator[Candidate]
     exclusions = _Exclusions(pattern, first, last)
     rolls = pattern.roll != "none"
     for start in found:
-        rolled = _rolled(pattern, start) if rolls else start
+        rolled, day = start, start.wall.date()
+        if rolls and (lands := pattern.business.roll(day, pattern.roll)) != day:
+            by, length = lands - day, start.length
+            if isinstance(length, EndsAt):
+                length = EndsAt(length.wall + by)
+            notes = (*start.notes, _roll_note(pattern, day, lands))
+            rolled = Start(start.wall + by, length, notes=notes)  # at the same wall time
         timing = _timing(pattern, rolled, table)
         why = exclusions.why(rolled.wall, timing.start) if exclusions.any else ""
         if timing.end <= timing.start:
             why = "ends before it starts"
         yield Candidate(start.wall, rolled.wall, timing, why)
-
-
-def _rolled(pattern: Pattern, start: Start) -> Start:
-    """Return *start* on the business day that stands in for its day, at the same wall time."""
-    day = start.wall.date()
-    rolled = pattern.business.roll(day, pattern.roll)
-    if rolled == day:
-        return start
-    by = rolled - day
-    length = EndsAt(start.length.wall + by) if isinstance(start.length, EndsAt) else start.length
-    return Start(start.wall + by, length, notes=(*start.notes, _roll_note(pattern, day, rolled)))
 
 
 def _roll_note(pattern: Pattern, day: date, rolled: date) -> str:
@@ -660,7 +651,19 @@ def _timing(pattern: Pattern, start: Start, table: ZoneClock) -> Timing:
     # A window's own length replaces that of iCal events only.
     if pattern.length and (length is None or isinstance(pattern.recurrence, Ical)):
         length, end = pattern.length, None
-    return Timing(begin, end or _end(begin, wall, length, pattern), notes)
+    if end is None:
+        if isinstance(length, Duration):
+            end = begin + length.elapsed
+        elif isinstance(length, Until):
+            end = end_by_clock(wall, length, pattern.tz)
+        elif length is None:
+            raise ValueError("a window without a length: say duration or until")
+        else:  # as `end_by_clock` has it, for an end on any day
+            ends = (length.wall.replace(tzinfo=pattern.tz, fold=fold) for fold in (0, 1))
+            end = max(each.astimezone(UTC) for each in ends)
+            if end <= begin:
+                end = begin + (length.wall - wall)
+    return Timing(begin, end, notes)
 
 
 def _moved(wall: datetime, change: ClockChange) -> str:
@@ -670,20 +673,6 @@ def _moved(wall: datetime, change: ClockChange) -> str:
     shown = wall + (change.after - change.before)
     day = "" if shown.date() == wall.date() else f"{shown:%a %Y-%m-%d} "
     return f"{wall:%H:%M} is skipped by the clock; starts {day}{shown:%H:%M}"
-
-
-def _end(begin: datetime, wall: datetime, length: StartLength | None, pattern: Pattern) -> datetime:
-    """Return the end of a run that starts at *begin*, written as *wall*."""
-    if isinstance(length, Duration):
-        return begin + length.elapsed
-    if isinstance(length, Until):
-        return end_by_clock(wall, length, pattern.tz)
-    if length is None:
-        raise ValueError("a window without a length: say duration or until")
-    # As `end_by_clock` has it, for an end on any day.
-    ends = (length.wall.replace(tzinfo=pattern.tz, fold=fold) for fold in (0, 1))
-    end = max(end.astimezone(UTC) for end in ends)
-    return end if end > begin else begin + (length.wall - wall)
 
 
 # Exclusions --------------------------------------------------------------------------
