@@ -473,7 +473,18 @@ def crowding(occurrences: Occurrences) -> Iterator[Lint]:
             worst = crowd
     if worst:
         file, line = _place(worst, raising)
-        yield Lint(file, line, "crowded", _message(worst, count - 1))
+        minutes = math.ceil(worst.size / AT_ONCE) * PROVISIONING // timedelta(minutes=1)
+        late = math.ceil(worst.late * SECOND / timedelta(minutes=1))
+        in_time = f"{late} min late" if late > 0 else "in time"
+        more = f" (and {count - 1} more times in the coming year)" if count > 1 else ""
+        message = (
+            f"{worst.size} namespaces are raised within {CROWD // timedelta(minutes=1)} minutes of "
+            f"{format_instant(EPOCH + worst.first * SECOND)}, and {AT_ONCE} are changed at a time: "
+            f"the last one is ready at {format_instant(EPOCH + worst.ready * SECOND)}, {in_time}; "
+            f"lead: {minutes}m is enough for all of them, or spread them with jitter: "
+            f"{minutes}m{more}"
+        )
+        yield Lint(file, line, "crowded", message)
 
 
 def _requests(raising: Sequence[list[Occurrence]]) -> list[int]:
@@ -549,20 +560,6 @@ def _place(crowd: _Crowd, raising: Sequence[list[Occurrence]]) -> tuple[str, int
         group.setdefault(each.window.namespace, each)
     place = min(each.window.place for each in group.values())
     return place.file, place.line
-
-
-def _message(crowd: _Crowd, others: int) -> str:
-    count = crowd.size
-    minutes = math.ceil(count / AT_ONCE) * PROVISIONING // timedelta(minutes=1)
-    late = math.ceil(crowd.late * SECOND / timedelta(minutes=1))
-    in_time = f"{late} min late" if late > 0 else "in time"
-    more = f" (and {others} more times in the coming year)" if others else ""
-    return (
-        f"{count} namespaces are raised within {int(CROWD.total_seconds()) // 60} minutes of "
-        f"{format_instant(EPOCH + crowd.first * SECOND)}, and {AT_ONCE} are changed at a time: "
-        f"the last one is ready at {format_instant(EPOCH + crowd.ready * SECOND)}, {in_time}; "
-        f"lead: {minutes}m is enough for all of them, or spread them with jitter: {minutes}m{more}"
-    )
 
 
 # Guard rails -------------------------------------------------------------------------
