@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from calendar import isleap, monthrange
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -33,6 +32,11 @@ ROLL_LIMIT = 31
 """How many days a roll searches for a business day, in either direction."""
 
 _DAY = timedelta(days=1)
+_STEPS: dict[Roll, tuple[timedelta, ...]] = {
+    "previous": (-_DAY,),
+    "next": (_DAY,),
+    "nearest": (-_DAY, _DAY),
+}
 _SATURDAY_AND_SUNDAY = frozenset({5, 6})
 
 
@@ -89,8 +93,8 @@ class BusinessCalendar:
             return day
         key = day, how
         if key not in self._rolled:
-            near = (other for other in _near(day, how) if self.is_business_day(other))
-            self._rolled[key] = next(near, day)
+            near = (day + n * step for n in range(ROLL_LIMIT + 1) for step in _STEPS[how])
+            self._rolled[key] = next(filter(self.is_business_day, near), day)
         return self._rolled[key]
 
     def business_days(self, year: int, month: int) -> list[date]:
@@ -141,16 +145,6 @@ class BusinessCalendar:
 def business_calendar(holidays: Holidays, timezone: str = "UTC") -> BusinessCalendar:
     """Return the calendar of *holidays*; equal arguments share one object and its years."""
     return BusinessCalendar(holidays, timezone)
-
-
-def _near(day: date, how: Roll) -> Iterator[date]:
-    """Yield the candidates for a roll, best first, *day* itself among them."""
-    yield day
-    for distance in range(1, ROLL_LIMIT + 1):
-        if how in ("previous", "nearest"):
-            yield day - distance * _DAY
-        if how in ("next", "nearest"):
-            yield day + distance * _DAY
 
 
 # Years -------------------------------------------------------------------------------
@@ -206,7 +200,17 @@ def _entity(code: str, kind: str) -> type[HolidayBase] | None:
     module = _modules(kind).get(code)
     if module is None:
         return None
-    found: type[HolidayBase] = getattr(_imported(f"holidays.{kind}", module), code)
+    package, name = f"holidays.{kind}", f"holidays.{kind}.{module}"
+    if package not in sys.modules and name not in sys.modules:
+        # The package itself would import all the others.
+        stand_in = ModuleType(package)
+        stand_in.__path__ = [str(Path(each) / kind) for each in import_module("holidays").__path__]
+        sys.modules[package] = stand_in
+        try:
+            import_module(name)
+        finally:
+            del sys.modules[package]  # whoever imports it later gets the real one
+    found: type[HolidayBase] = getattr(import_module(name), code)
     return found
 
 
@@ -222,21 +226,6 @@ def _modules(kind: str) -> dict[str, str]:
         for code in codes
         if 2 <= len(code) <= longest
     }
-
-
-def _imported(package: str, module: str) -> ModuleType:
-    """Import *module* of *package* without the package's own imports of all the others."""
-    name = f"{package}.{module}"
-    if package in sys.modules or name in sys.modules:
-        return import_module(name)
-    parent, _, child = package.partition(".")
-    stand_in = ModuleType(package)
-    stand_in.__path__ = [str(Path(each) / child) for each in import_module(parent).__path__]
-    sys.modules[package] = stand_in
-    try:
-        return import_module(name)
-    finally:
-        del sys.modules[package]  # whoever imports it later gets the real one
 
 
 def region_problem(code: str) -> str | None:

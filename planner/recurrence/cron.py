@@ -292,60 +292,62 @@ WEEKDAY = Field(
 @lru_cache(maxsize=4096)
 def day_terms(text: str, field: Field) -> tuple[DayTerm, ...]:
     """Parse the day-of-month field; sorted, without repeats."""
-    terms = {term for item in _items(text, field) for term in _terms_of_day(item, field)}
+    terms: set[DayTerm] = set()
+    for item in _items(text, field):
+        if item == "l":
+            terms.add(Last())
+        elif item == "lw":
+            terms.add(NearestWeekday())
+        elif before := re.fullmatch("l-([1-9][0-9]?)", item):
+            if int(before[1]) > 30:
+                raise _FieldError(
+                    f"{quote(item.upper())} is before any month begins; write L-1 to L-30"
+                )
+            terms.add(Last(int(before[1])))
+        elif nearest := re.fullmatch("([0-9]{1,2})w", item):
+            terms.add(NearestWeekday(field.number(nearest[1], item)))
+        elif "l" in item or "w" in item:
+            raise _FieldError(f"{quote(item.upper())} is no {field.name}; write L, L-2, LW or 15W")
+        else:
+            terms.update(map(Day, _span(item, field)))
     return tuple(sorted(terms, key=_by_kind))
-
-
-def _terms_of_day(item: str, field: Field) -> list[DayTerm]:
-    if item == "l":
-        return [Last()]
-    if item == "lw":
-        return [NearestWeekday()]
-    if before := re.fullmatch("l-([1-9][0-9]?)", item):
-        if int(before[1]) > 30:
-            raise _FieldError(
-                f"{quote(item.upper())} is before any month begins; write L-1 to L-30"
-            )
-        return [Last(int(before[1]))]
-    if nearest := re.fullmatch("([0-9]{1,2})w", item):
-        return [NearestWeekday(field.number(nearest[1], item))]
-    if "l" in item or "w" in item:
-        raise _FieldError(f"{quote(item.upper())} is no {field.name}; write L, L-2, LW or 15W")
-    return [Day(number) for number in _span(item, field)]
 
 
 @lru_cache(maxsize=4096)
 def weekday_terms(text: str, field: Field) -> tuple[WeekdayTerm, ...]:
     """Parse the day-of-week field; sorted, without repeats."""
-    terms = {term for item in _items(text, field) for term in _terms_of_weekday(item, field)}
+    terms: set[WeekdayTerm] = set()
+    for item in _items(text, field):
+        name, hash_sign, n = item.partition("#")
+        if hash_sign:
+            if n not in ("1", "2", "3", "4", "5"):
+                raise _FieldError(
+                    f"{quote(item)} is no n-th weekday; write fri#1 to fri#5, or friL"
+                )
+            terms.add(Nth(field.number(name, item) % 7, int(n)))
+        elif item.startswith("l"):
+            raise _FieldError(
+                f"{quote(item.upper())} is no {field.name}; write friL for the last Friday"
+            )
+        elif item.endswith("l"):
+            terms.add(LastWeekday(field.number(item[:-1], item) % 7))
+        else:
+            found = _span(item, field)
+            # 1/2 ends on Friday where the field ends with 6 (croniter), and on Sunday where it
+            # ends with 7 (cronsim, cron-parser).
+            value, slash, _ = item.partition("/")
+            alone = slash and value != "*" and "-" not in value
+            if alone and found.start and (7 - found.start) % found.step == 0:
+                first, step = found.start, found.step
+                good = (
+                    f"{first}-6/{step} or {first}-7/{step}" if first < 7 else f"sun or 0-6/{step}"
+                )
+                raise _FieldError(
+                    f"{quote(item)} means other days for other engines, which count a week to 6 or "
+                    f"to 7; write {good}"
+                )
+            terms.update(Weekday(number % 7) for number in found)
     return tuple(sorted(terms, key=_by_kind))
-
-
-def _terms_of_weekday(item: str, field: Field) -> list[WeekdayTerm]:
-    name, hash_sign, n = item.partition("#")
-    if hash_sign:
-        if n not in ("1", "2", "3", "4", "5"):
-            raise _FieldError(f"{quote(item)} is no n-th weekday; write fri#1 to fri#5, or friL")
-        return [Nth(field.number(name, item) % 7, int(n))]
-    if item.startswith("l"):
-        raise _FieldError(
-            f"{quote(item.upper())} is no {field.name}; write friL for the last Friday"
-        )
-    if item.endswith("l"):
-        return [LastWeekday(field.number(item[:-1], item) % 7)]
-    found = _span(item, field)
-    # 1/2 ends on Friday where the field ends with 6 (croniter), and on Sunday where it ends
-    # with 7 (cronsim, cron-parser).
-    value, slash, _ = item.partition("/")
-    alone = slash and value != "*" and "-" not in value
-    if alone and found.start and (7 - found.start) % found.step == 0:
-        first, step = found.start, found.step
-        good = f"{first}-6/{step} or {first}-7/{step}" if first < 7 else f"sun or 0-6/{step}"
-        raise _FieldError(
-            f"{quote(item)} means other days for other engines, which count a week to 6 or to 7; "
-            f"write {good}"
-        )
-    return [Weekday(number % 7) for number in found]
 
 
 @lru_cache(maxsize=4096)

@@ -149,7 +149,17 @@ class CalendarParser:
         self._calendar = calendar
         self._zones = zones
         self._unknown_zone: LineProblem | None = None
-        self._floating = self._own_zone()
+        self._floating: tzinfo | None = None
+        for line in calendar.all("X-WR-TIMEZONE"):
+            try:
+                self._floating = zones.zone(line.value)
+                break
+            except BadValue:
+                self._unknown_zone = LineProblem(
+                    line.number,
+                    f"X-WR-TIMEZONE {quote(line.value)} is no time zone "
+                    "that is known; write such as Europe/Berlin",
+                )
         self._day_zone = self._floating or zones.only_defined()
         self._cancelled = any(
             line.value.strip().upper() == "CANCEL" for line in calendar.all("METHOD")
@@ -170,18 +180,6 @@ class CalendarParser:
         if unknown and not any(unknown in event.problems for event in found):
             self.warnings.append(ignored(unknown))
         return found
-
-    def _own_zone(self) -> tzinfo | None:
-        for line in self._calendar.all("X-WR-TIMEZONE"):
-            try:
-                return self._zones.zone(line.value)
-            except BadValue:
-                self._unknown_zone = LineProblem(
-                    line.number,
-                    f"X-WR-TIMEZONE {quote(line.value)} is no time zone "
-                    "that is known; write such as Europe/Berlin",
-                )
-        return None
 
 
 class _TimeParser:

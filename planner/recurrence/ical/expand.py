@@ -142,8 +142,16 @@ class Series:
             if excluded and excluded.excludes(override.recurrence_id, floating):
                 continue
             instance = _instance(override, override.start.wall, floating, override.duration)
-            if first <= instance.start <= last:
-                yield replace(instance, notes=(*_moved(override), *instance.notes))
+            if not first <= instance.start <= last:
+                continue
+            before, after = override.recurrence_id, override.start
+            if before.wall == after.wall and before.tz == after.tz:
+                note = "changed in the calendar for this date"
+            else:
+                pattern = "%Y-%m-%d" if before.is_date else "%Y-%m-%d %H:%M"
+                utc = " UTC" if before.is_utc and before.tz != after.tz else ""
+                note = f"moved in the calendar from {before.wall:{pattern}}{utc}"
+            yield replace(instance, notes=(note, *instance.notes))
         if master and excluded:
             for instance in self._regular(master, excluded, floating, first, last, budget):
                 if first <= instance.start <= last:
@@ -272,17 +280,6 @@ def _instance(event: VEvent, wall: datetime, floating: tzinfo, duration: EventDu
         else:
             notes = (f"the clock shows {wall:%H:%M} twice that day: the first counts",)
     return Instance(start, end, wall, event, duration, notes)
-
-
-def _moved(override: VEvent) -> tuple[str, ...]:
-    """Return the note that says what *override* did to its instance."""
-    assert override.recurrence_id is not None
-    before = override.recurrence_id
-    if before.wall == override.start.wall and before.tz == override.start.tz:
-        return ("changed in the calendar for this date",)
-    pattern = "%Y-%m-%d" if before.is_date else "%Y-%m-%d %H:%M"
-    utc = " UTC" if before.is_utc and before.tz != override.start.tz else ""
-    return (f"moved in the calendar from {before.wall.strftime(pattern)}{utc}",)
 
 
 # Warnings -----------------------------------------------------------------------------
@@ -582,22 +579,17 @@ def _rule_problems(series: Series, budget: Budget) -> Iterator[LineProblem]:
     master = series.master
     if master is None or master.rule is None or master.label.cancelled:
         return
-    zone = master.start.tz if master.rule.by_the_clock else master.own_zone
-    sentences = start_problems(master.rule, master.start.wall, zone, budget)
-    if sentences and not _start_is_excluded(master):
-        yield from (LineProblem(master.at("RRULE"), f"RRULE: {each}") for each in sentences)
-
-
-def _start_is_excluded(master: VEvent) -> bool:
-    """Tell whether an EXDATE excludes the start, so that it needn't be in the rule.
-
-    With COUNT it would still be disputed whether the start is counted.
-    """
-    rule, zone = master.rule, master.naming_zone(_UTC)
-    if rule is None or rule.by_the_clock or rule.count or rule.until:
-        return False
-    start = master.start.instant(zone)
-    return any(exdate.when.instant(zone) == start for exdate in master.exdates)
+    rule = master.rule
+    zone = master.start.tz if rule.by_the_clock else master.own_zone
+    sentences = start_problems(rule, master.start.wall, zone, budget)
+    if sentences and not (rule.by_the_clock or rule.count or rule.until):
+        # A start that an EXDATE excludes needn't be in the rule. With COUNT it would still be
+        # disputed whether the start is counted.
+        names_in = master.naming_zone(_UTC)
+        start = master.start.instant(names_in)
+        if any(exdate.when.instant(names_in) == start for exdate in master.exdates):
+            return
+    yield from (LineProblem(master.at("RRULE"), f"RRULE: {each}") for each in sentences)
 
 
 # Parsing ------------------------------------------------------------------------------
@@ -661,7 +653,15 @@ def _series(events: list[ParsedEvent]) -> Series:
                 when = DateOrTime(to_local(when.instant(when.tz), _UTC), tz=_UTC)
             versions[when].append(parsed.event)
     problems = [problem for parsed in events for problem in parsed.problems]
-    problems += [problem for same in versions.values() for problem in _duplicates(same)]
+    for same in versions.values():
+        ordered = sorted(same, key=lambda event: (event.sequence, event.line))
+        for _, group in groupby(ordered, key=lambda event: event.sequence):
+            first, *others = group
+            message = (
+                f"UID {quote(first.label.uid)} is used twice, first on line {first.at('UID')}; "
+                "write another one, or a higher SEQUENCE if this event replaces that one"
+            )
+            problems += [LineProblem(other.at("UID"), message) for other in others]
     latest = {key: max(same, key=lambda event: event.sequence) for key, same in versions.items()}
     master = latest.pop(None, None)
     return Series(
@@ -671,18 +671,6 @@ def _series(events: list[ParsedEvent]) -> Series:
         tuple(problems),
         tuple(warning for parsed in events for warning in parsed.warnings),
     )
-
-
-def _duplicates(versions: list[VEvent]) -> Iterator[LineProblem]:
-    versions = sorted(versions, key=lambda event: (event.sequence, event.line))
-    for _, group in groupby(versions, key=lambda event: event.sequence):
-        first, *others = group
-        for other in others:
-            yield LineProblem(
-                other.at("UID"),
-                f"UID {quote(first.label.uid)} is used twice, first on line {first.at('UID')}; "
-                "write another one, or a higher SEQUENCE if this event replaces that one",
-            )
 
 
 # Rules outside of any file -------------------------------------------------------------------

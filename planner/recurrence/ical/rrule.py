@@ -106,19 +106,6 @@ def parse_rrule(
     """
     if len(text) > MAX_RULE:
         return None, [f"the rule has {len(text):,} characters; at most {MAX_RULE:,} are read"]
-    parts, problems = _parts(text)
-    if problems:
-        return None, problems
-    reader = _RuleParser(parts, first_year)
-    rule = reader.rule()
-    if reader.problems:
-        return None, reader.problems
-    problems = conflicts(rule)
-    return (None, problems) if problems else (rule, [])
-
-
-def _parts(text: str) -> tuple[dict[str, str], list[str]]:
-    """Split *text* at its semicolons; report parts that no rule may have."""
     parts: dict[str, str] = {}
     problems = []
     for part in text.strip().upper().rstrip(";").split(";"):
@@ -136,7 +123,14 @@ def _parts(text: str) -> tuple[dict[str, str], list[str]]:
         parts[name] = value
     if not problems and "FREQ" not in parts:
         problems.append("the rule has no FREQ; write such as 'FREQ=MONTHLY;BYMONTHDAY=-1'")
-    return parts, problems
+    if problems:
+        return None, problems
+    reader = _RuleParser(parts, first_year)
+    rule = reader.rule()
+    if reader.problems:
+        return None, reader.problems
+    problems = conflicts(rule)
+    return (None, problems) if problems else (rule, [])
 
 
 class _RuleParser:
@@ -163,12 +157,26 @@ class _RuleParser:
             self.problems.append(
                 f"FREQ={quote(frequency)} is no frequency; write one of {', '.join(FREQUENCIES)}"
             )
+        interval = self._whole("INTERVAL", MAX_INTERVAL) or 1
+        count = self._whole("COUNT", MAX_COUNT)
+        until = None
+        if "UNTIL" in self.parts:
+            try:
+                until = parse_when(self.parts["UNTIL"], first_year=self._first_year)
+            except BadValue as error:
+                self.problems.append(f"UNTIL: {error}")
+        week_start = self.parts.get("WKST", "MO")
+        if week_start not in WEEKDAYS:
+            self.problems.append(
+                f"WKST={quote(week_start)} is no weekday; write one of {', '.join(WEEKDAYS)}"
+            )
+            week_start = "MO"
         return RecurrenceRule(
             frequency=frequency,
-            interval=self._whole("INTERVAL", MAX_INTERVAL) or 1,
-            count=self._whole("COUNT", MAX_COUNT),
-            until=self._until(),
-            week_start=self._week_start(),
+            interval=interval,
+            count=count,
+            until=until,
+            week_start=WEEKDAYS.index(week_start),
             by_day=self._by_day(),
             numbers={name: self._list(name) for name in _RANGES if name in self.parts},
         )
@@ -183,24 +191,6 @@ class _RuleParser:
             )
             return None
         return int(value)
-
-    def _until(self) -> DateOrTime | None:
-        if "UNTIL" not in self.parts:
-            return None
-        try:
-            return parse_when(self.parts["UNTIL"], first_year=self._first_year)
-        except BadValue as error:
-            self.problems.append(f"UNTIL: {error}")
-            return None
-
-    def _week_start(self) -> int:
-        value = self.parts.get("WKST", "MO")
-        if value not in WEEKDAYS:
-            self.problems.append(
-                f"WKST={quote(value)} is no weekday; write one of {', '.join(WEEKDAYS)}"
-            )
-            return 0
-        return WEEKDAYS.index(value)
 
     def _list(self, name: str) -> tuple[int, ...]:
         least, largest, signed = _RANGES[name]
@@ -547,24 +537,23 @@ def start_problems(
     A start that its rule doesn't contain is refused, since RFC 5545 (section 3.8.5.3) leaves
     its meaning open. *tz* is None where the zone isn't known yet.
     """
-    if rule.until and _ends_before(rule.until, start, tz):
-        written = f"{rule.until.wall:%Y-%m-%d %H:%M}"[: 10 if rule.until.is_date else None]
-        return [f"UNTIL, {written}, is before the start, {start:%Y-%m-%d %H:%M}; write a later one"]
+    if until := rule.until:
+        if until.is_date:
+            is_before = until.wall.date() < start.date()
+        elif until.is_utc and tz is None:
+            is_before = until.wall + _DAY < start  # in the zone of the window, which isn't known
+        elif until.tz is None or tz is None:
+            is_before = until.wall < start
+        else:
+            is_before = until.instant(tz) < to_utc(start, tz)
+        if is_before:
+            end = f"{until.wall:%Y-%m-%d %H:%M}"[: 10 if until.is_date else None]
+            return [f"UNTIL, {end}, is before the start, {start:%Y-%m-%d %H:%M}; write a later one"]
     if rule.by_the_clock:
         return _clock_problems(rule, start, tz, budget)
     if contains(rule, start, budget):
         return []
     return [_start_sentence(rule, start, budget)]
-
-
-def _ends_before(until: DateOrTime, start: datetime, tz: tzinfo | None) -> bool:
-    if until.is_date:
-        return until.wall.date() < start.date()
-    if until.is_utc and tz is None:
-        return until.wall + _DAY < start  # in the zone of the window, which isn't known here
-    if until.tz is None or tz is None:
-        return until.wall < start
-    return until.instant(tz) < to_utc(start, tz)
 
 
 def _start_sentence(rule: RecurrenceRule, start: datetime, budget: Budget) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
@@ -74,8 +73,27 @@ class TimezoneResolver:
         tzid = tzid.strip()
         if tzid in self._unusable:
             raise self._unusable[tzid]
-        if tzid not in self._found:
-            self._found[tzid] = self._look_up(tzid)
+        if tzid in self._found:
+            return self._found[tzid]
+        known = known_name(tzid)
+        component = self._defined.get(tzid)
+        if known is None and component:
+            known = next(
+                (known_name(line.value.strip()) for line in component.all("X-LIC-LOCATION")), None
+            )
+        if known is not None:
+            self._found[tzid] = timezones.zone(known)
+        elif component is None:
+            raise BadValue(
+                f"TZID {quote(tzid)} is no time zone that is known, and the file has no "
+                "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
+            )
+        else:
+            zone, problems = define(component, self._budget)
+            if zone is None:
+                self._unusable[tzid] = UnusableTimezone(tzid, problems)
+                raise self._unusable[tzid]
+            self._found[tzid] = zone
         return self._found[tzid]
 
     def only_defined(self) -> tzinfo | None:
@@ -87,26 +105,6 @@ class TimezoneResolver:
         except BadValue:
             return None
 
-    def _look_up(self, tzid: str) -> tzinfo:
-        known = known_name(tzid)
-        component = self._defined.get(tzid)
-        if known is None and component:
-            known = next(
-                (known_name(line.value.strip()) for line in component.all("X-LIC-LOCATION")), None
-            )
-        if known is not None:
-            return timezones.zone(known)
-        if component is None:
-            raise BadValue(
-                f"TZID {quote(tzid)} is no time zone that is known, and the file has no "
-                "VTIMEZONE for it; write a name of the tz database such as Europe/Berlin"
-            )
-        zone, problems = define(component, self._budget)
-        if zone is None:
-            self._unusable[tzid] = UnusableTimezone(tzid, problems)
-            raise self._unusable[tzid]
-        return zone
-
 
 def known_name(tzid: str) -> str | None:
     """Return the name in the tz database that *tzid* means by itself, or None.
@@ -116,21 +114,18 @@ def known_name(tzid: str) -> str | None:
     """
     if len(tzid) > 100:
         return None
-    return next(filter(timezones.is_timezone, _meanings(tzid)), None)
-
-
-def _meanings(tzid: str) -> Iterator[str]:
-    """Yield the names of the tz database that *tzid* may mean, most likely first."""
-    yield tzid
+    if timezones.is_timezone(tzid):
+        return tzid
     # Imported here because it takes longer than everything else, and few files need it.
     from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
-    yield WINDOWS_TO_OLSON.get(tzid, "")
+    names = [WINDOWS_TO_OLSON.get(tzid, "")]
     if tzid.startswith("/"):
         parts = tzid[1:].split("/")
         if _DOMAIN.fullmatch(parts[0]):
             parts = parts[1:]
-        yield from ("/".join(parts[n:]) for n in range(min(len(parts), 3)))
+        names += ["/".join(parts[n:]) for n in range(min(len(parts), 3))]
+    return next(filter(timezones.is_timezone, names), None)
 
 
 # VTIMEZONE ----------------------------------------------------------------------------
