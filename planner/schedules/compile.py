@@ -19,7 +19,6 @@ from planner.model import (
     Duration,
     Horizon,
     Ical,
-    IcalMatch,
     Length,
     Project,
     Recurrence,
@@ -440,7 +439,18 @@ def _recurrence(recurrence: Recurrence) -> str:
         case Rrule(rule, start):
             return f"rrule {rule} from {_wall(start)}"
         case Ical(file, match):
-            return f"events of {file.path}{_matching(match)}"
+            conditions = [
+                f"{name} {value}"
+                for name, value in (
+                    ("summary", match.summary),
+                    ("category", match.category),
+                    ("uid", match.uid),
+                )
+                if value
+            ]
+            conditions += ["transparent ones too"] if match.transparent else []
+            matching = f" with {', '.join(conditions)}" if conditions else ""
+            return f"events of {file.path}{matching}"
         case BusinessDays(ordinals, at, months):
             names = ", ".join(MONTHS[month - 1][:3] for month in months)
             of_months = f" in {names}" if len(months) < 12 else ""
@@ -452,20 +462,6 @@ def _recurrence(recurrence: Recurrence) -> str:
             ]
             more = f" and {len(spans) - _SHOWN_DATES} more" if len(spans) > _SHOWN_DATES else ""
             return f"dates {', '.join(shown)}{more}"
-
-
-def _matching(match: IcalMatch) -> str:
-    conditions = [
-        f"{name} {value}"
-        for name, value in (
-            ("summary", match.summary),
-            ("category", match.category),
-            ("uid", match.uid),
-        )
-        if value
-    ]
-    conditions += ["transparent ones too"] if match.transparent else []
-    return f" with {', '.join(conditions)}" if conditions else ""
 
 
 def _length(length: Length | None) -> str:

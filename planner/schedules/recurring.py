@@ -178,11 +178,24 @@ def _date_boxes(dates: frozenset[date]) -> tuple[DayBox, ...]:
     for day in sorted(dates):
         wanted[day.year, day.month] |= 1 << (day.day - 1)
     seen = frozenset(day.isoweekday() % 7 for day in dates)
-    tries = (
-        [DayBox(ranges_of(years), months, days, weekdays) for years, months, days in grouped]
-        for weekdays, filled in product(dict.fromkeys((_WEEK, seen)), (False, True))
-        for grouped in _groupings(_canonical(wanted, weekdays, filled=filled))
-    )
+    tries: list[list[DayBox]] = []
+    for weekdays, filled in product(dict.fromkeys((_WEEK, seen)), (False, True)):
+        masks = _canonical(wanted, weekdays, filled=filled)
+        # Months with equal days are grouped by years first, and by months first.
+        years = _joined(((month, days), year) for (year, month), days in masks.items())
+        yearly = _joined(((days, found), month) for (month, days), found in years.items())
+        months = _joined(((year, days), month) for (year, month), days in masks.items())
+        monthly = _joined(((days, found), year) for (year, days), found in months.items())
+        tries += (
+            [
+                DayBox(ranges_of(found), group, _members(days), weekdays)
+                for (days, found), group in yearly.items()
+            ],
+            [
+                DayBox(ranges_of(group), found, _members(days), weekdays)
+                for (days, found), group in monthly.items()
+            ],
+        )
     fewest: list[DayBox] = min(tries, key=len)
     return tuple(fewest)
 
@@ -216,20 +229,6 @@ def _days_on(month: Month, weekdays: frozenset[int]) -> int:
     """Return the mask of the days of *month* that fall on *weekdays*."""
     first, length = monthrange(*month)  # Monday is 0 here, Sunday is 0 in weekdays
     return sum(1 << day for day in range(length) if (first + 1 + day) % 7 in weekdays)
-
-
-Group = tuple[frozenset[int], frozenset[int], frozenset[int]]
-"""Years, months, days."""
-
-
-def _groupings(masks: dict[Month, int]) -> Iterator[list[Group]]:
-    """Yield both groupings of months with equal days: by years first, and by months first."""
-    years = _joined(((month, days), year) for (year, month), days in masks.items())
-    yearly = _joined(((days, found), month) for (month, days), found in years.items())
-    yield [(found, group, _members(days)) for (days, found), group in yearly.items()]
-    months = _joined(((year, days), month) for (year, month), days in masks.items())
-    monthly = _joined(((days, found), year) for (year, days), found in months.items())
-    yield [(group, found, _members(days)) for (days, found), group in monthly.items()]
 
 
 def _joined(pairs: Iterable[tuple[K, int]]) -> dict[K, frozenset[int]]:
