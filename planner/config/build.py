@@ -614,7 +614,19 @@ def _findings(settings: ProjectSettings) -> Iterator[tuple[Path, str | None]]:
         )
     yield from _notice_findings(settings.document)
     if prices := settings.document.prices:
-        yield from _price_findings(prices)
+        *bounded, last = prices_of(prices).tiers
+        limits = [tier.up_to for tier in bounded]
+        if last.up_to is not None or None in limits:
+            good = "write {per_million: 25} last"
+            yield ("prices", "tiers"), f"'tiers' ends with one without up_to, and only that; {good}"
+        elif any(a >= b for a, b in pairwise(limits) if a and b):
+            yield ("prices", "tiers"), "'tiers' ascend by up_to; write 5000000 before 10000000"
+        if not prices.tiers and prices.currency not in {None, "USD"}:
+            yield (
+                ("prices", "currency"),
+                "'currency' is of 'tiers', and Temporal's own list is in USD; add tiers or leave "
+                "it out",
+            )
     for namespace, each in settings.by_namespace.items():
         path = ("namespaces", namespace)
         yield path, problem_with(parse_namespace, namespace)
@@ -708,22 +720,6 @@ def required_target_of(document: TemporalDocument | None) -> RequiredTarget:
 def usage_of(document: UsageDocument | None) -> UsageThresholds:
     """Return the thresholds of *document*, with the usual ones where it sets none."""
     return UsageThresholds(**document.model_dump(exclude_none=True) if document else {})
-
-
-def _price_findings(document: PricesDocument) -> Iterator[tuple[Path, str]]:
-    *bounded, last = prices_of(document).tiers
-    limits = [tier.up_to for tier in bounded]
-    if last.up_to is not None or None in limits:
-        good = "write {per_million: 25} last"
-        yield ("prices", "tiers"), f"'tiers' ends with one without up_to, and only that; {good}"
-    elif any(a >= b for a, b in pairwise(limits) if a and b):
-        yield ("prices", "tiers"), "'tiers' ascend by up_to; write 5000000 before 10000000"
-    if not document.tiers and document.currency not in {None, "USD"}:
-        yield (
-            ("prices", "currency"),
-            "'currency' is of 'tiers', and Temporal's own list is in USD; add tiers or leave it "
-            "out",
-        )
 
 
 # Shared with calendars ---------------------------------------------------------------
