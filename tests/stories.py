@@ -1144,6 +1144,7 @@ def _unreported(played: Played) -> list[str]:
     """Complain of windows that never had their capacity, without a word in their boosts' memos.
 
     Its capacity is the least that a reckoning grants it: its keeper may have forgotten the rails.
+    Of what a window requests anew once its boost has ended well, the status alone tells.
     """
     story, found = played.story, []
     known = either(played, loses=True)
@@ -1151,16 +1152,38 @@ def _unreported(played: Played) -> list[str]:
         key = lease.window, lease.until
         same = [one for each in known for one in each.all if (one.window, one.until) == key]
         due = min(_least(played, [one], one.until) for one in same)
-        since, until = played.begin + lease.requested, played.begin + lease.until
-        ends = (*(one.at for one in played.history[1:]), until)
-        had = any(
-            _allows(story, one.capacity) >= due and one.at < until and gone > since
-            for one, gone in zip(played.history, ends, strict=True)
-        )
         is_whole = key in {(one.window, one.end) for one in story.firings}
-        if is_whole and since < until and not had and lease.window not in played.missed:
+        if (
+            is_whole
+            and lease.requested < lease.until
+            and not _had(played, due, lease.requested, lease.until)
+            and not _is_boosted(played, lease)
+            and lease.window not in played.missed
+        ):
             found.append(f"nobody says that {lease} never had its capacity")
     return found
+
+
+def _had(played: Played, aps: float, since: timedelta, until: timedelta) -> bool:
+    """Tell whether so many Actions per second were allowed at any time between the two."""
+    begin, end = played.begin + since, played.begin + until
+    gone = (*(one.at for one in played.history[1:]), end)
+    return any(
+        _allows(played.story, one.capacity) >= aps and one.at < end and later > begin
+        for one, later in zip(played.history, gone, strict=True)
+    )
+
+
+def _is_boosted(played: Played, lease: ExpectedLease) -> bool:
+    """Tell whether the boost of *lease*'s window had what it requested before that was changed."""
+    follows = [(at, one.of) for at, one in played.done if one.what == "follow" and one.of]
+    return any(
+        _had(played, _least(played, [before], at), before.requested, at)
+        for at, of in follows
+        if at == lease.requested and of.window == lease.window
+        for before in reckon(played, forgets=False, by=at).all
+        if (before.window, before.until) == (lease.window, at)
+    )
 
 
 def _longest(played: Played, lease: ExpectedLease) -> tuple[timedelta, timedelta, ExpectedLease]:

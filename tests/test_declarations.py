@@ -221,6 +221,22 @@ def test_a_successor_grants_under_the_newest_declaration() -> None:
     assert target(known) == 12
 
 
+@pytest.mark.parametrize(
+    ("minutes", "project", "most"), [(1, "b", 4), (-1, "a", 8)], ids=["ended", "held"]
+)
+def test_a_lease_that_ended_while_no_keeper_ran_declares_nothing(
+    minutes: int, project: str, most: int
+) -> None:
+    """The run broke off before its end; another project's window comes *minutes* after that."""
+    free = Rails(max_tru=8)
+    old = fires(EMPTY, lease("w", 12, 1), free, 1)
+    late = fires(KeeperState(namespace="n.a"), lease("v", 12, 3, project="b"), FOUR, 9)
+    left = keeper_transitions.without_ended(old, NOW + HOUR + timedelta(minutes=minutes))
+    known = keeper_transitions.recover(late, left)
+    assert (known.project, target(known)) == (project, 8 if project == "a" else 4)
+    assert [held.rails for held in known.leases if held.window == "v"] == [Rails(max_tru=most)]
+
+
 def test_a_successor_keeps_what_a_lease_was_granted() -> None:
     """A retry that starts a keeper anew does not lower the lease that the broken run held."""
     old = fires(EMPTY, lease("w", 12), FREE, 1)

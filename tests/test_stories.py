@@ -168,6 +168,7 @@ WORKERS_FINDINGS = [
     *((7, 8), (7, 9), (8, 14)),
     *((20261129, 1452), (20261131, 118), (20261203, 9848)),
     *((20261226, number) for number in (607, 5614, 6438)),
+    *((20261231, number) for number in (375, 820)),
 ]
 """Others, told with all that stories have."""
 
@@ -238,6 +239,16 @@ def test_a_window_has_what_either_reckoning_grants(
     held = {-1: 2, 10: 4, 40: 2, 60: tru, 90: 2}
     played = played_with(two_tru_story(scheduled, hand), held, missed=missed)
     assert any(one.startswith("nobody says") for one in broken_promises(played)) is not is_told
+
+
+@pytest.mark.parametrize(("first", "is_told"), [(4, False), (2, True)])
+def test_a_window_that_requests_more_once_its_boost_has_ended(first: int, is_told: bool) -> None:
+    """The boost that had its 4 TRU is gone; one that still waits for them tells of the 8."""
+    window = Firing(window="w", nominal=10 * MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=4)
+    more = Deed(20 * MINUTE, "follow", "w", of=window, to=replace(window, tru=8))
+    held = {-1: 2, 11: first, 70: 2}
+    played = played_with(two_tru_story(window), held, done=[(20 * MINUTE, more)])
+    assert any(one.startswith("nobody says") for one in broken_promises(played)) is is_told
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,12 @@ A run that was reset to a later point replays what came before it. That history 
 and without the marker none is replayed into it.
 """
 
+ENDED_PATCH = "ended-leases-declare-nothing"
+"""Marks where a run recovers a state with leases that have ended meanwhile, and leaves them out.
+
+Earlier releases let them decide under which project's declaration the next lease was granted.
+"""
+
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 
@@ -508,7 +514,11 @@ class CapacityKeeper:
             except ActivityError as error:
                 workflow.logger.warning("%s: %s", self._state.namespace, error.cause)
                 old = None
-            self._state = transitions.recover(self._state, old)
+            known = old and old.unpacked
+            left = known and transitions.without_ended(known, workflow.now())
+            if left is not known and workflow.patched(ENDED_PATCH):
+                known = left
+            self._state = transitions.recover(self._state, known)
         self._broken_run = ""
         self._is_recovering = False
 

@@ -366,6 +366,17 @@ def recover(state: KeeperState, old: KeeperState | None) -> KeeperState:
     return state if state.baseline is not None else replace(state, doubt=LOST_RUN)
 
 
+def without_ended(old: KeeperState, now: datetime) -> KeeperState:
+    """Return the state of a run that broke off, without the leases that have ended by *now*.
+
+    They say nothing any more about whose declaration holds. Floors are left as they are: they are
+    given back once the state is taken over. The same object where no lease has ended.
+    """
+    if all(lease.until > now for lease in (*old.leases, *old.released)):
+        return old
+    return replace(expire(old, now), floors=old.floors)
+
+
 def take_over(state: KeeperState, old: KeeperState) -> KeeperState:
     """Return *state* merged with the *old* state of a run that broke off.
 
@@ -728,7 +739,7 @@ def after_recorded(state: KeeperState, value: Recorded, at: datetime) -> KeeperS
         case Observation():
             return record(state, value, at)
         case Recovered(state=old):
-            return recover(state, old)
+            return recover(state, old and without_ended(old.unpacked, at))
         case Cancelled():
             return replace(release(state, lambda _: True), cancelled=True)
     return state

@@ -81,6 +81,7 @@ from workflows.keeper_transitions import (
     after_recorded,
     rebuild,
     recover,
+    without_ended,
 )
 from workflows.observability import heartbeating
 
@@ -343,7 +344,8 @@ async def recoverable_state(
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
         old = None
-    return recover(state.unpacked, old).to_hand_over
+    left = old and without_ended(old.unpacked, datetime.now(UTC))
+    return recover(state.unpacked, left).to_hand_over
 
 
 async def unrecovered_run(client: Client, run: WorkflowHandle[Any, Any]) -> str:
