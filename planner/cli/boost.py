@@ -26,7 +26,6 @@ from planner.cli.app import (
 from planner.errors import PlannerError, Refused, ServerError
 
 if TYPE_CHECKING:
-    from planner.schedules.spec import Schedule
     from planner.temporal.client import Server
     from planner.temporal.lifecycle import PauseOutcome
     from workflows.contract import Combine, Lease
@@ -121,14 +120,20 @@ def release(
 
 
 async def _boost(wish: Wish) -> int:
+    from planner.errors import did_you_mean
     from planner.plan.live import check_by_hand, fleets_in, newest_declaration, request_by_hand
     from planner.temporal.keepers import start_boost, wait_for_result
-    from planner.temporal.status import fetch_pollers
+    from planner.temporal.status import fetch_namespaces, fetch_pollers, fetch_schedules_of
     from workflows.contract.findings import no_worker_text
 
     server, now = await connected(), datetime.now(UTC)
-    client = server.client
-    schedules = await _schedules_of(server, wish.namespace, unlisted=wish.unlisted)
+    schedules = await fetch_schedules_of(server, wish.namespace)
+    if not (schedules or wish.unlisted):
+        hint = did_you_mean(wish.namespace, await fetch_namespaces(server))
+        raise Refused(
+            f"no schedule is for {wish.namespace!r} in {server.namespace} on {server.address}"
+            f"{hint}; --unlisted boosts it all the same, without guard rails"
+        )
     request = request_by_hand(
         wish.namespace,
         wish.tru,
@@ -143,7 +148,7 @@ async def _boost(wish: Wish) -> int:
     if schedules or wish.workers:
         check_by_hand(request, schedules, now)
     pollers = await fetch_pollers(server, now)
-    started = await start_boost(client, request, now)
+    started = await start_boost(server.client, request, now)
     say(f"Started {started.id}; `planner release {wish.namespace}` ends it early.")
     if not pollers.count:
         say(f"{no_worker_text(pollers, now)}; the boost waits until `planner worker` runs")
@@ -153,25 +158,6 @@ async def _boost(wish: Wish) -> int:
     result = await wait_for_result(started, say)
     report(result.message)
     return 0 if result.in_force else 1
-
-
-async def _schedules_of(server: Server, namespace: str, *, unlisted: bool) -> list[Schedule]:
-    """Return the live schedules for *namespace*.
-
-    Raises:
-        Refused: There is none, and *unlisted* doesn't allow that.
-    """
-    from planner.errors import did_you_mean
-    from planner.temporal.status import fetch_namespaces, fetch_schedules_of
-
-    schedules = await fetch_schedules_of(server, namespace)
-    if schedules or unlisted:
-        return schedules
-    hint = did_you_mean(namespace, await fetch_namespaces(server))
-    raise Refused(
-        f"no schedule is for {namespace!r} in {server.namespace} on {server.address}{hint}; "
-        "--unlisted boosts it all the same, without guard rails"
-    )
 
 
 def _check_name(namespace: str) -> None:
@@ -356,16 +342,34 @@ def skip(
 
 async def skip_next(target: str, reason: str) -> None:
     """Skip the next occurrence of the window *target* that isn't skipped yet."""
+    from planner.errors import did_you_mean
+    from planner.plan.live import next_firings
+    from planner.schedules.spec import schedule_id
+    from planner.temporal.fetch import describe, list_schedules
     from planner.temporal.keepers import refuse
-    from workflows.contract import ReleaseRequest, format_instants
+    from planner.temporal.status import fetch_pollers
+    from workflows.contract import ReleaseRequest, format_instants, lease_of
+    from workflows.contract.findings import no_worker_text
 
     server = await connected()
-    namespace = target.partition("/")[0]
+    namespace, _, window = target.partition("/")
     known = {lease.key for lease in await _skipped(server, target)}
-    leases = [lease for lease in await _coming(server, target) if lease.key not in known]
-    if not leases:
+    now = datetime.now(UTC)
+    live = await describe(server, schedule_id(namespace, window))
+    if live is None or live.schedule is None or not live.project:
+        listed = (await list_schedules(server, "")).values()
+        hint = did_you_mean(target, tuple(f"{one.namespace}/{one.window}" for one in listed))
+        where = f"{server.namespace} on {server.address}"
+        raise ServerError(f"no window {target!r} in {where}{hint}")
+    pollers = await fetch_pollers(server, now)
+    if not pollers.count:
+        raise ServerError(f"{no_worker_text(pollers, now)}, and nothing skipped")
+    firings = next_firings(live.schedule, now, MOST_SKIPPED + 1)
+    leases = [lease_of(live.schedule.request, nominal) for nominal in firings]
+    following = next((lease for lease in leases if lease.key not in known), None)
+    if following is None:
         raise Refused(f"{target} has no coming occurrence that could be skipped")
-    lease = replace(leases[0], by=operator(), reason=reason)
+    lease = replace(following, by=operator(), reason=reason)
     request = ReleaseRequest(key=lease.key, by=lease.by, lease=lease)
     await refuse(server.client, namespace, request)
     span = format_instants(lease.start, lease.until)
@@ -386,33 +390,6 @@ async def take_back(target: str) -> None:
         await refuse(server.client, target.partition("/")[0], request)
         span = format_instants(lease.start, lease.until)
         report(f"{target}, {span}, runs again")
-
-
-async def _coming(server: Server, target: str) -> list[Lease]:
-    """Return the leases of the next occurrences of the window *target* that haven't fired."""
-    from planner.errors import did_you_mean
-    from planner.plan.live import next_firings
-    from planner.schedules.spec import schedule_id
-    from planner.temporal.fetch import describe, list_schedules
-    from planner.temporal.status import fetch_pollers
-    from workflows.contract import lease_of
-    from workflows.contract.findings import no_worker_text
-
-    now = datetime.now(UTC)
-    live = await describe(server, schedule_id(*target.split("/", 1)))
-    if live is None or live.schedule is None or not live.project:
-        keys = [
-            f"{one.namespace}/{one.window}" for one in (await list_schedules(server, "")).values()
-        ]
-        where = f"{server.namespace} on {server.address}"
-        raise ServerError(f"no window {target!r} in {where}{did_you_mean(target, tuple(keys))}")
-    pollers = await fetch_pollers(server, now)
-    if not pollers.count:
-        raise ServerError(f"{no_worker_text(pollers, now)}, and nothing skipped")
-    request = live.schedule.request
-    return [
-        lease_of(request, nominal) for nominal in next_firings(live.schedule, now, MOST_SKIPPED + 1)
-    ]
 
 
 async def _skipped(server: Server, target: str) -> list[Lease]:

@@ -260,7 +260,19 @@ async def _perform(stack: Stack) -> int:
         while (instant := datetime.now(UTC)) < show.ends:
             display.frame(instant, _history(stack))
             await asyncio.sleep(TICK)
-    return _judge(show, timeline(calendar, horizon, "requested"), _history(stack))
+    history = _history(stack)
+    print(f"\n{show.chart(history, show.ends)}\n")
+    asked = timeline(calendar, horizon, "requested")
+    faults = violations(history, show.steps, asked, Capacity(), settle=SETTLE)
+    went = " → ".join(str(held.capacity) for held in history)
+    planned = " → ".join(str(step.capacity) for step in show.steps)
+    if went == planned and not faults:
+        print(f"As planned: {went}.")
+        return EXIT_DONE
+    print(f"NOT as planned: {went}, but the calendar says {planned}.")
+    for fault in faults:
+        print(f"  {fault}")
+    return EXIT_ERROR
 
 
 def _read(text: str, directory: Path) -> Project:
@@ -295,18 +307,3 @@ def _history(stack: Stack) -> list[CapacityRecord]:
     """Return the history of the simulated Cloud's capacity, oldest first."""
     entries = stack.simulator.history(NAMESPACE)
     return [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
-
-
-def _judge(show: Show, asked: Sequence[Step], history: Sequence[CapacityRecord]) -> int:
-    """Print the chart and whether everything went as planned; return the exit code."""
-    print(f"\n{show.chart(history, show.ends)}\n")
-    faults = violations(history, show.steps, asked, Capacity(), settle=SETTLE)
-    went = " → ".join(str(held.capacity) for held in history)
-    planned = " → ".join(str(step.capacity) for step in show.steps)
-    if went == planned and not faults:
-        print(f"As planned: {went}.")
-        return EXIT_DONE
-    print(f"NOT as planned: {went}, but the calendar says {planned}.")
-    for fault in faults:
-        print(f"  {fault}")
-    return EXIT_ERROR

@@ -68,22 +68,11 @@ def doctor(
 
 
 async def examine(*, cloud: bool) -> int:
-    """Print a line for each check, and return the exit code."""
+    """Print a line for each check, and return the exit code.
+
+    A failure hides only the checks that it makes impossible.
+    """
     usage = await check_usage(os.environ)
-    checks = [*await _checks(cloud=cloud), *usage]
-    for check in checks:
-        report(f"{'ok    ' if check.is_fine else 'FAILED'}  {check.text}")
-    if not cloud:
-        report("-       the Cloud API was not asked: no key is set, or --no-cloud")
-    if not usage:
-        report(
-            "-       no source of usage is set, such as PLANNER_PROMETHEUS_URL: see docs/usage.md"
-        )
-    return EXIT_DONE if all(check.is_fine for check in checks) else EXIT_ERROR
-
-
-async def _checks(*, cloud: bool) -> list[Check]:
-    """Return every check that can be made: a failure hides only what it makes impossible."""
     checks: list[Check] = []
     namespaces: tuple[str, ...] = ()
     try:
@@ -104,7 +93,16 @@ async def _checks(*, cloud: bool) -> list[Check]:
                 checks += await check_cloud(client, {*namespaces, *own})
         except (CloudError, ServerError) as error:
             checks.append(Check("key", str(error), False))
-    return checks
+    checks += usage
+    for check in checks:
+        report(f"{'ok    ' if check.is_fine else 'FAILED'}  {check.text}")
+    if not cloud:
+        report("-       the Cloud API was not asked: no key is set, or --no-cloud")
+    if not usage:
+        report(
+            "-       no source of usage is set, such as PLANNER_PROMETHEUS_URL: see docs/usage.md"
+        )
+    return EXIT_DONE if all(check.is_fine for check in checks) else EXIT_ERROR
 
 
 CLOUD_WITHIN = 20.0
@@ -283,6 +281,7 @@ def notify(
     """
     from planner.config.load import read
     from planner.errors import did_you_mean
+    from workflows.activities.notices import NoticeSender
 
     targets = read(directory).notices
     known = [target.name for target in targets]
@@ -294,20 +293,14 @@ def notify(
         say("planner.yaml has no notices: docs/notices.md shows how to write some.")
     if test:
         run_async(_send_tests(chosen))
+    sender = NoticeSender(os.environ)
     for target in chosen:
-        report(_target_line(target))
-
-
-def _target_line(target: NoticeTarget) -> str:
-    """Return what *target* gets and where, and what keeps it from being sent from here."""
-    from workflows.activities.notices import NoticeSender
-
-    events = ", ".join(target.events) or "all events"
-    namespaces = ", ".join(target.namespaces) or "all namespaces of the project"
-    places = " and ".join(part for part in (target.url, target.secret) if part)
-    problem = NoticeSender(os.environ).problem_with(target)
-    state = f"not from here: {problem}" if problem else "ready"
-    return f"{target.name}: {target.format} to {places}; {events}; {namespaces}; {state}"
+        events = ", ".join(target.events) or "all events"
+        namespaces = ", ".join(target.namespaces) or "all namespaces of the project"
+        places = " and ".join(part for part in (target.url, target.secret) if part)
+        problem = sender.problem_with(target)
+        state = f"not from here: {problem}" if problem else "ready"
+        report(f"{target.name}: {target.format} to {places}; {events}; {namespaces}; {state}")
 
 
 async def _send_tests(targets: list[NoticeTarget]) -> int:
@@ -390,11 +383,20 @@ class StatusOptions:
 async def _status(options: StatusOptions) -> int:
     import asyncio
 
+    from planner.temporal.keepers import fetch_keepers, repair
+
     async with AsyncExitStack() as stack:
         cloud = await stack.enter_async_context(open_cloud()) if options.cloud else None
         server = await connected()
         if options.repair:
-            await _repair(server, options.namespace)
+            keepers = await fetch_keepers(server.client, datetime.now(UTC), options.namespace)
+            broken = [keeper for keeper in keepers if keeper.is_broken or keeper.stuck]
+            for keeper in broken:
+                await repair(server.client, keeper)
+                what = "stuck" if keeper.stuck else "broken"
+                say(f"{keeper.namespace}: started a keeper that takes over from the {what} one")
+            if not broken:
+                say("No keeper is broken or stuck; nothing to repair.")
         while True:
             overview = await _look(server, options.namespace, cloud)
             _show(server, overview, options)
@@ -480,23 +482,6 @@ async def _sighted(cloud: CloudClient, facts: NamespaceFacts) -> NamespaceFacts:
     except CloudError as error:
         return replace(facts, unseen=str(error))
     return replace(facts, sighting=Sighting(found.capacity, datetime.now(UTC), found.pending))
-
-
-async def _repair(server: Server, namespace: str) -> None:
-    """Start a new keeper for each broken or stuck one; it reconciles the capacity."""
-    from planner.temporal.keepers import fetch_keepers, repair
-
-    broken = [
-        keeper
-        for keeper in await fetch_keepers(server.client, datetime.now(UTC), namespace)
-        if keeper.is_broken or keeper.stuck
-    ]
-    for keeper in broken:
-        await repair(server.client, keeper)
-        what = "stuck" if keeper.stuck else "broken"
-        say(f"{keeper.namespace}: started a keeper that takes over from the {what} one")
-    if not broken:
-        say("No keeper is broken or stuck; nothing to repair.")
 
 
 def _show(server: Server, overview: Overview, options: StatusOptions) -> None:

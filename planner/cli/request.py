@@ -401,23 +401,16 @@ def _remote_of(git: Path) -> str:
         text = (git / "config").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    urls = _urls(text)
-    url = urls.get("origin") or next(iter(urls.values()), "")
-    return repository(url)
-
-
-def _urls(config: str) -> dict[str, str]:
-    """Return the URL of each remote in the text of a repository's configuration."""
-    found: dict[str, str] = {}
+    urls: dict[str, str] = {}
     name = ""
-    for line in config.splitlines():
+    for line in text.splitlines():
         if section := _SECTION.match(line):
             name = section["name"]
         elif _OTHER_SECTION.match(line):
             name = ""
         elif name and (url := _URL.match(line)):
-            found.setdefault(name, url["url"].strip())
-    return found
+            urls.setdefault(name, url["url"].strip())
+    return repository(urls.get("origin") or next(iter(urls.values()), ""))
 
 
 def repository(url: str, *, with_port: bool = False) -> str:

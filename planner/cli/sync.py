@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
     from planner.model import Project
     from planner.plan.model import Change, Plan, Target
-    from planner.plan.safety import Rollout
     from planner.temporal.apply import Outcome
     from planner.temporal.client import Server
     from planner.temporal.lifecycle import Installed
@@ -171,6 +170,7 @@ async def _sync(
     with calendars_aside(options, now) as calendars:
         from planner.temporal.sync import sync as at_once
         from planner.temporal.sync import target_of
+        from planner.temporal.watchdog import ensure_watchdog
 
         project = next(calendars.results)
         async with reading_ahead(project, now) as reading:
@@ -192,7 +192,10 @@ async def _sync(
         )
         printer.print_target(target_of(server, request))
         done = await write(server, request, datetime.now(UTC))
-        await _keep_watchdog(server)
+        try:
+            await ensure_watchdog(server.client)
+        except ServerError as error:  # a sync doesn't fail for it
+            say(f"planner: {error}")
     if text:
         print_warnings(done.plan, request.allowed)
     printer.print_report(done)
@@ -228,16 +231,6 @@ def _ring_by_ring(
             request, now = replace(request, checksum=""), datetime.now(UTC)
 
     return write
-
-
-async def _keep_watchdog(server: Server) -> None:
-    """Make the watchdog's schedule where it is missing; a sync doesn't fail for it."""
-    from planner.temporal.watchdog import ensure_watchdog
-
-    try:
-        await ensure_watchdog(server.client)
-    except ServerError as error:
-        say(f"planner: {error}")
 
 
 async def _look_for_workers(server: Server) -> None:
@@ -351,22 +344,12 @@ class SyncPrinter:
 
     def print_report(self, done: SyncReport) -> None:
         """Print the summary of the sync, or all of it as JSON."""
-        if not self._text:
-            report(json.dumps(self._value(done), indent=2, ensure_ascii=False))
-        elif done.failed or not self._quiet:
-            report(_summary(done))
-
-    def _page(self, outcome: Outcome) -> str:
-        """Return the URL of the schedule's page; empty for a deleted one or without a UI."""
-        from planner.temporal.client import schedule_page
-
-        if outcome.change.action == "delete":
-            return ""
-        return schedule_page(self._server, outcome.change.id, self._ui)
-
-    def _value(self, done: SyncReport) -> dict[str, Any]:
         from planner.render.plan import plan_value
 
+        if self._text:
+            if done.failed or not self._quiet:
+                report(_summary(done))
+            return
         value = plan_value(done.plan)
         value["outcomes"] = [
             {
@@ -378,7 +361,15 @@ class SyncPrinter:
             }
             for outcome in done.outcomes
         ]
-        return value
+        report(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def _page(self, outcome: Outcome) -> str:
+        """Return the URL of the schedule's page; empty for a deleted one or without a UI."""
+        from planner.temporal.client import schedule_page
+
+        if outcome.change.action == "delete":
+            return ""
+        return schedule_page(self._server, outcome.change.id, self._ui)
 
 
 def _summary(done: SyncReport) -> str:
@@ -417,6 +408,7 @@ def rollout(
         raise typer.BadParameter("--stop and --resume are two things; give one of them")
     from planner.config.load import read
     from planner.temporal import rings
+    from workflows.contract import format_instant
 
     project = read(directory)
 
@@ -428,20 +420,14 @@ def rollout(
             found = await rings.resume(server, project.name, datetime.now(UTC))
         else:
             found = await rings.read_rollout(server, project.name)
-        report(_rollout_words(found))
+        where = "No changes are on their way through the rings."
+        if found.ring and found.at and found.due:
+            at, due = (format_instant(one.replace(microsecond=0)) for one in (found.at, found.due))
+            where = f"Ring {found.ring} was written at {at}; the next follows at {due} or later."
+        by = f" by {found.by}" if found.by else ""
+        report(f"{where} Stopped{by}: {found.stopped}." if found.stopped else where)
 
     run_async(main())
-
-
-def _rollout_words(found: Rollout) -> str:
-    from workflows.contract import format_instant
-
-    where = "No changes are on their way through the rings."
-    if found.ring and found.at and found.due:
-        at, due = (format_instant(one.replace(microsecond=0)) for one in (found.at, found.due))
-        where = f"Ring {found.ring} was written at {at}; the next follows at {due} or later."
-    by = f" by {found.by}" if found.by else ""
-    return f"{where} Stopped{by}: {found.stopped}." if found.stopped else where
 
 
 # Uninstall ---------------------------------------------------------------------------------
@@ -472,6 +458,7 @@ def uninstall(
 
 async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bool) -> int:
     from planner.config.load import read
+    from planner.render.format import counted
     from planner.temporal.lifecycle import fetch_installed
     from planner.temporal.lifecycle import uninstall as remove
 
@@ -487,8 +474,11 @@ async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bo
         report(f"{name} has nothing on {place}: there is nothing to remove")
         return EXIT_DONE
     say(f"To be removed from {place}:")
-    for line in _to_remove(found):
-        say(f"  - {line}")
+    say(f"  - {counted(len(found.schedules), 'schedule')} of {found.project}")
+    if found.has_record:
+        say("  - the record of its last sync")
+    if found.takes_watchdog:
+        say("  - the watchdog's schedule, since no other project is left there")
     if while_running or not found.running:  # else it is refused, and there is nothing to ask
         ask_to_uninstall(yes=yes)
     gone = await remove(
@@ -502,16 +492,6 @@ async def _uninstall(directory: Path, name: str, *, yes: bool, while_running: bo
     for line in _what_stays(found):
         say(f"  - {line}")
     return EXIT_DONE
-
-
-def _to_remove(found: Installed) -> Iterator[str]:
-    from planner.render.format import counted
-
-    yield f"{counted(len(found.schedules), 'schedule')} of {found.project}"
-    if found.has_record:
-        yield "the record of its last sync"
-    if found.takes_watchdog:
-        yield "the watchdog's schedule, since no other project is left there"
 
 
 def _what_stays(found: Installed) -> Iterator[str]:

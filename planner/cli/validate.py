@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -159,7 +159,22 @@ def check(directory: Path) -> Checked:
 def _print(found: Sequence[Checked], report: ReportFormat, quiet: bool) -> None:
     """Print what was *found*: as data, or problems and warnings and then what is well."""
     if report is ReportFormat.json:
-        print(json.dumps(_value(found[0]), indent=2, ensure_ascii=False))
+        (only,) = found
+        value = {
+            "format_version": FORMAT_VERSION,
+            "project": only.project.name if only.project else None,
+            "namespaces": len(only.project.namespaces) if only.project else None,
+            "windows": len(only.project.windows) if only.project else None,
+            "problems": [
+                {"message": each.message, "file": each.file, "line": each.line}
+                for each in only.problems
+            ],
+            "warnings": [
+                {"code": each.code, "message": each.message, "file": each.file, "line": each.line}
+                for each in only.warnings
+            ],
+        }
+        print(json.dumps(value, indent=2, ensure_ascii=False))
         return
     for each in found:
         if report is ReportFormat.github:
@@ -183,24 +198,6 @@ def _print(found: Sequence[Checked], report: ReportFormat, quiet: bool) -> None:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _value(found: Checked) -> dict[str, Any]:
-    project = found.project
-    return {
-        "format_version": FORMAT_VERSION,
-        "project": project.name if project else None,
-        "namespaces": len(project.namespaces) if project else None,
-        "windows": len(project.windows) if project else None,
-        "problems": [
-            {"message": each.message, "file": each.file, "line": each.line}
-            for each in found.problems
-        ],
-        "warnings": [
-            {"code": each.code, "message": each.message, "file": each.file, "line": each.line}
-            for each in found.warnings
-        ],
-    }
 
 
 # Remote calendars --------------------------------------------------------------------------
@@ -386,11 +383,14 @@ def init(
         "__PROJECT__": project or _ask("Project, whose schedules they are", "--project"),
         "__NAMESPACE__": namespace or _ask("Namespace, like payments-prod.a1b2c", "--namespace"),
         "__TIMEZONE__": timezone or _ask("Time zone of local times", "--timezone", "UTC"),
-        "__HOLIDAYS__": _holidays(
-            country or _ask("Holidays of which country", "--country", "none")
-        ),
-        "__DIRECTORY__": directory.as_posix(),
     }
+    country = country or _ask("Holidays of which country", "--country", "none")
+    holidays = f"holidays: [{country}] # what is no business day"
+    if country.strip().lower() == "none":
+        holidays = (
+            "# holidays: [US] # what is no business day, of a country; or a file beside this one"
+        )
+    answers |= {"__HOLIDAYS__": holidays, "__DIRECTORY__": directory.as_posix()}
     written = dict(_files(directory, answers, github=github))
     _check_written(directory, written)
     for path, text in written.items():
@@ -407,12 +407,6 @@ def _ask(question: str, option: str, default: str | None = None) -> str:
     if default is None:
         raise typer.BadParameter(f"{option} is needed where nobody can be asked")
     return default
-
-
-def _holidays(country: str) -> str:
-    if country.strip().lower() == "none":
-        return "# holidays: [US] # what is no business day, of a country; or a file beside this one"
-    return f"holidays: [{country}] # what is no business day"
 
 
 def _files(
