@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import httpx
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 T = TypeVar("T")
@@ -170,13 +171,22 @@ class Processes:
 
 
 async def connected(address: str) -> Client:
-    """Return a client of the Temporal server at *address*, as soon as that answers."""
+    """Return a client of the Temporal server at *address*, as soon as that knows its namespace.
+
+    A new one answers a moment earlier, and would refuse a workflow then.
+    """
     async with asyncio.timeout(UP_WITHIN):
         while True:
             try:
-                return await Client.connect(address)
+                client = await Client.connect(address)
+                await client.count_workflows()
+                return client
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
             except RuntimeError:
-                await asyncio.sleep(_GLANCE)
+                pass
+            await asyncio.sleep(_GLANCE)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -34,7 +34,7 @@ LONG, SHORT = 600, 30
 """Seconds that a window lasts; the short one ends in red, since it is never covered. A busy
 worker has to ask for it before its end: later there is nothing to do, and nothing red."""
 
-FAULTS_WITHIN = 120
+FAULTS_WITHIN = 400
 PLACES = ("histories", "server's state", "logs", "metrics", "planner status")
 
 
