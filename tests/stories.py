@@ -689,7 +689,8 @@ class Reckoning:
     the moment: so there are two, and the run time may be as either says.
     """
 
-    def __init__(self, *, forgets: bool) -> None:
+    def __init__(self, story: Story, *, forgets: bool) -> None:
+        self.story = story
         self.forgets = forgets
         self.past: list[ExpectedLease] = []
         self.kept: dict[
@@ -762,10 +763,10 @@ class Reckoning:
             self._grant(to, at)
         new = self.now.get(to.key)
         if new and new.requested == at:
-            tru = min(new.tru, old.tru)
-            under = min(old, new, key=lambda lease: _granted(tru, lease.rails))
-            self.kept[to.key] = replace(
-                new, tru=tru, since=old.since, rails=under.rails, revision=under.revision
+            least = replace(new, tru=min(new.tru, old.tru), since=old.since)
+            under_old = replace(least, rails=old.rails, revision=old.revision)
+            self.kept[to.key] = min(
+                under_old, least, key=lambda lease: _height(demand([lease], self.story), self.story)
             )
 
     def _declare(self, firing: Firing, at: timedelta) -> None:
@@ -816,7 +817,7 @@ def reckon(
 
     Of the *unsent* occurrences only the watchdog's boost sent its request.
     """
-    reckoning = Reckoning(forgets=forgets)
+    reckoning = Reckoning(played.story, forgets=forgets)
     events: list[tuple[timedelta, Firing | Deed]] = [
         *(
             (played.fired.get(firing, firing.requested), firing)

@@ -169,6 +169,7 @@ WORKERS_FINDINGS = [
     *((20261129, 1452), (20261131, 118), (20261203, 9848)),
     *((20261226, number) for number in (607, 5614, 6438)),
     *((20261231, number) for number in (375, 820)),
+    (20270101, 683),
 ]
 """Others, told with all that stories have."""
 
@@ -403,13 +404,27 @@ def test_a_follow_takes_nothing_that_the_lease_before_it_had() -> None:
     """What the old lease had is what its own rails made of it, not what the new one's would."""
     of = Firing(window="w", nominal=MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=3)
     to = replace(of, length=50 * MINUTE, rails=Rails(allowed=(2, 4, 8)), revision=1)
-    reckoning = Reckoning(forgets=False)
+    reckoning = Reckoning(two_tru_story(of), forgets=False)
     reckoning.fires(of, MINUTE)
     reckoning.follows(of, to, 20 * MINUTE)
     ((key, kept),) = reckoning.kept.items()
     assert key == to.key
     assert (kept.since, kept.tru, kept.rails) == (MINUTE, 3, of.rails)
     assert demand(reckoning.running(30 * MINUTE), two_tru_story(of)) == Capacity(4)
+
+
+def test_a_follow_may_bring_a_ceiling() -> None:
+    """What adds is held to it together with the baseline below it: to 6 TRU of 8."""
+    of = Firing(
+        window="w", nominal=MINUTE, ahead=timedelta(), length=60 * MINUTE, tru=6, combine="add"
+    )
+    to = replace(of, rails=Rails(max_tru=6), revision=1)
+    played = played_with(
+        two_tru_story(of),
+        {-1: 2, 2: 8, 21: 6, 61: 2},
+        done=[(20 * MINUTE, Deed(20 * MINUTE, "follow", "w", of=of, to=to))],
+    )
+    assert broken_promises(played) == []
 
 
 @pytest.mark.parametrize(
@@ -445,7 +460,7 @@ def test_of_the_other_project_the_newest_declaration_counts() -> None:
     ours = replace(one, project="b", revision=3)
     theirs = replace(one, window="two", length=60 * MINUTE, project="a", revision=5)
     last = replace(one, window="last", nominal=20 * MINUTE, length=10 * MINUTE, project="b")
-    reckoning = Reckoning(forgets=False)
+    reckoning = Reckoning(two_tru_story(one), forgets=False)
     for at, firing in ((1, ours), (2, theirs), (3, replace(theirs, revision=2)), (20, last)):
         reckoning.fires(firing, at * MINUTE)
     assert [(lease.window, lease.revision) for lease in reckoning.all] == [

@@ -499,10 +499,7 @@ def _usage_drawing(usage: Usage, horizon: Horizon, peak: float) -> UsageDrawing:
     top = max(
         [peak, *(float(np.nanmax(values)) for values in of_tru if not np.isnan(values).all())]
     )
-    lines = [
-        tuple(_stretches(_by_pixels(values, width) / (top or 1), part, horizon))
-        for values in of_tru
-    ]
+    lines = [tuple(_stretches(values / (top or 1), width, part, horizon)) for values in of_tru]
     hits = [
         (name, limit.throttled)
         for name, limit in (("APS", part.actions), ("RPS", part.requests), ("OPS", part.operations))
@@ -519,19 +516,17 @@ def _usage_drawing(usage: Usage, horizon: Horizon, peak: float) -> UsageDrawing:
     )
 
 
-def _by_pixels(values: Floats, width: float) -> Floats:
-    """Return the highest of *values* for each of so many pixels; NaN where none is known."""
-    size = max(len(values) // round(width), 1)
-    padded = np.full(-(-len(values) // size) * size, -1.0)
+def _stretches(values: Floats, width: float, part: Usage, horizon: Horizon) -> Iterator[Line]:
+    """Yield a line for each stretch of known *values*, by the highest one of each pixel.
+
+    The drawing is *width* pixels wide. A stretch is a step of one pixel at least.
+    """
+    per_pixel = max(len(values) // round(width), 1)
+    padded = np.full(-(-len(values) // per_pixel) * per_pixel, -1.0)
     padded[: len(values)] = np.where(np.isnan(values), -1.0, values)
-    highest = padded.reshape(-1, size).max(axis=1)
-    return np.where(highest < 0, np.nan, highest)
-
-
-def _stretches(points: Floats, part: Usage, horizon: Horizon) -> Iterator[Line]:
-    """Yield a line for each stretch of known *points*, a step of one point at least."""
+    points = padded.reshape(-1, per_pixel).max(axis=1)
     size = (part.end - part.start) / max(len(points), 1)
-    edges = np.diff(np.concatenate([[0], (~np.isnan(points)).view(np.int8), [0]]))
+    edges = np.diff(np.concatenate([[0], (points >= 0).view(np.int8), [0]]))
     for first, last in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
         xs = [fraction(part.start + size * int(at), horizon) for at in range(first, last + 1)]
         ys = [float(points[at]) for at in (*range(first, last), last - 1)]

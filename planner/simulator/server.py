@@ -173,19 +173,15 @@ def _add_key(state: State, body: Mapping[str, Any]) -> Json:
         raise Refusal(400, f"right is {right!r}: one of admin, read, none")
     scope = None if names is None else frozenset(map(str, names))
     name = str(body.get("principal") or "service-account")
-    principal = Principal(name, right, scope, _expiry(body.get("expires")))
+    expires = None
+    if (text := body.get("expires")) is not None:
+        with suppress(TypeError, ValueError):
+            expires = datetime.fromisoformat(text)
+        if expires is None or expires.tzinfo is None:
+            raise Refusal(400, f"expires is {text!r}: write 2027-01-31T00:00:00Z")
+    principal = Principal(name, right, scope, expires)
     state.keys.add(key.strip(), principal)
     return {"principal": principal.name, "right": right}
-
-
-def _expiry(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    with suppress(TypeError, ValueError):
-        expires = datetime.fromisoformat(value)
-        if expires.tzinfo is not None:
-            return expires
-    raise Refusal(400, f"expires is {value!r}: write 2027-01-31T00:00:00Z")
 
 
 def _properties(body: Mapping[str, Any], others: set[str]) -> Json:
