@@ -29,13 +29,6 @@ KEY = "a-key-of-the-benchmark"
 UP_WITHIN = 180.0
 """Seconds that a process may take until it answers, on a machine that is busy."""
 
-ONE_PARTITION = tuple(
-    word
-    for kind in ("Read", "Write")
-    for word in ("--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1")
-)
-"""What a dev server is told to keep a task queue in one place."""
-
 _GLANCE = 0.02
 
 
@@ -240,14 +233,11 @@ def temporal_server(
 async def dev_environment(binary: str = "") -> AsyncIterator[WorkflowEnvironment]:
     """Run a dev server that keeps its state in memory, of *binary* if that is given.
 
-    The SDK's own gives up after five seconds, in which a busy machine may start none. A task queue
-    has one partition: with four for each of the hundred queues that tests leave behind, a server
-    at rest takes almost twice the processor time.
+    The SDK's own gives up after five seconds, in which a busy machine may start none.
     """
     with tempfile.TemporaryDirectory() as directory:
         port = free_port()
         server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
-        server.command += ONE_PARTITION
         server.environment = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}  # it lives for minutes
         await server.start()
         try:
