@@ -15,8 +15,8 @@ import pytest
 import tzdata
 from planner_process import SCRIPT, run_planner
 
-from planner.cli.app import EXIT_CODES, aside
-from planner.cli.main import COMMANDS, commands
+from planner.cli.app import EXIT_CODES, HELP, aside
+from planner.cli.main import COMMANDS, commands, exit_code_of
 from planner.cli.output import colours
 from planner.config.load import read
 from planner.errors import PlannerError
@@ -106,6 +106,18 @@ def test_help_is_quick(tmp_path: Path) -> None:
         user = after.children_user - before.children_user
         took.append(user + after.children_system - before.children_system)
     assert 0 < min(took) < 0.4
+
+
+@pytest.mark.parametrize("flag", HELP)
+def test_help_without_their_options_lists_the_same_commands(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page, for which no command's options are read, is the one for which all are."""
+    assert exit_code_of([flag]) == 0
+    page = capsys.readouterr().out
+    assert [name for name in COMMANDS if f"\n  {name} " not in page] == []
+    assert commands()([flag], standalone_mode=False, prog_name="planner") == 0
+    assert capsys.readouterr().out == page
 
 
 def test_help_imports_nothing_slow() -> None:

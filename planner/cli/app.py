@@ -46,6 +46,8 @@ EXIT_CODES = {
 }
 """The meaning of each exit code, the same for every command; shown by help and documents."""
 
+HELP = ("-h", "--help")
+
 PACKAGE = "calendar-boost-planner"
 
 DATA = ("tzdata", "holidays", "temporalio")
@@ -65,7 +67,7 @@ app = typer.Typer(
     ),
     epilog="Exit codes:\n\n\b\n"
     + "\n".join(f"{code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": [*HELP], "max_content_width": 100},
 )
 
 

@@ -19,6 +19,7 @@ from planner.cli.output import Stream, flush, guard_streams, say
 
 if TYPE_CHECKING:
     from typer import Typer
+    from typer.models import CommandInfo
 
 EXIT_DONE = 0
 EXIT_ERROR = 1
@@ -102,12 +103,13 @@ def exit_code_of(arguments: list[str] | None = None) -> int:
     """Run the command line *arguments*, print its errors, and return its exit code."""
     import typer
 
-    from planner.cli.app import EXIT_USAGE
+    from planner.cli.app import EXIT_USAGE, HELP
     from planner.errors import InputError, PlannerError
 
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        found = commands(given[0] if given else "")
+        first = given[0] if given else ""
+        found = _help_page() if first in HELP else commands(first)
         done = found(arguments, standalone_mode=False, prog_name="planner")
         return int(done or EXIT_DONE)
     except InputError as error:
@@ -147,6 +149,25 @@ def commands(name: str = "") -> Typer:
         key=lambda command: order.index(command.name or getattr(command.callback, "__name__", ""))
     )
     return app
+
+
+def _help_page() -> Typer:
+    """Return the application with every command but without their options.
+
+    Its help lists the commands alone, and reading their options takes a quarter of its time.
+    """
+    from copy import copy
+
+    def named(command: CommandInfo) -> CommandInfo:
+        bare = copy(command)
+        bare.name = command.name or getattr(command.callback, "__name__", "")
+        bare.help = command.help or getattr(command.callback, "__doc__", "")
+        bare.callback = lambda: None
+        return bare
+
+    page = copy(commands())
+    page.registered_commands = [named(command) for command in page.registered_commands]
+    return page
 
 
 def leave(code: int, streams: tuple[Stream, ...] = ()) -> NoReturn:
