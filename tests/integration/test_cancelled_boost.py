@@ -93,7 +93,7 @@ async def test_a_release_before_its_request_is_forgotten_at_its_end(
     """A keeper that only remembers a release ends by itself when the window does."""
     on_its_way, _, _ = detour
     async with staged(dev_server, fresh) as stage:
-        boost = await stage.start(stage.request(8, 3 / 3600))
+        boost = await stage.start(stage.request(8, 8 / 3600))
         await on_its_way.wait()
         await boost.cancel()
         with pytest.raises(WorkflowFailureError):
