@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 pytestmark = pytest.mark.integration
 
-RUNS = int(os.environ.get("PLANNER_EXIT_RUNS", "6"))
+RUNS = int(os.environ.get("PLANNER_EXIT_RUNS", "3"))
 
 CALENDAR = """
 namespace: exit-codes.a1b2c
