@@ -98,7 +98,7 @@ async def status(stack: Processes, namespace: str) -> bytes:
 
     The server's list of workflows lags: it is asked again until it says something of *namespace*.
     """
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(FAULTS_WITHIN):
         while True:
             asked = await asyncio.create_subprocess_exec(
                 str(BESIDE / "planner"),

@@ -282,7 +282,7 @@ async def test_each_notice_is_sent_once_and_resolved_once(
     no secret address is in a history, a memo, a log or an answer.
     """
     caplog.set_level("INFO")
-    monkeypatch.setattr("workflows.watchdog.SLOWEST_ROUND", timedelta(seconds=1))
+    monkeypatch.setattr("workflows.watchdog.SLOWEST_ROUND", timedelta(seconds=5))
     monkeypatch.setattr("workflows.contract.notices.SETTLED_AFTER", timedelta(seconds=1))
     monkeypatch.setattr("workflows.contract.notices.FIRST_RETRY", timedelta(milliseconds=50))
     monkeypatch.setattr("workflows.activities.notices.TIMEOUT", httpx.Timeout(120))
