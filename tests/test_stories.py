@@ -58,7 +58,7 @@ ACTIONS: frozenset[Extra] = frozenset(
 which ``make stories`` has, too."""
 
 COUNT = int(os.environ.get("STORY_COUNT") or 14)
-"""One server, and those without memory; ``make stories`` plays thousands."""
+"""Stories of a run, those of a worker without memory included; ``make stories`` plays thousands."""
 
 ATTEMPTS = 4
 AT_ONCE = int(os.environ.get("STORY_AT_ONCE") or 50)

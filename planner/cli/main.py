@@ -145,22 +145,24 @@ def commands(name: str = "") -> Typer:
     for module in [COMMANDS[name]] if name in COMMANDS else dict.fromkeys(COMMANDS.values()):
         import_module(f"planner.cli.{module}")
     order = tuple(COMMANDS)
-    app.registered_commands.sort(
-        key=lambda command: order.index(command.name or getattr(command.callback, "__name__", ""))
-    )
+    app.registered_commands.sort(key=lambda command: order.index(_name(command)))
     return app
 
 
-def _help_page() -> Typer:
-    """Return the application with every command but without their options.
+def _name(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
-    Its help lists the commands alone, and reading their options takes a quarter of its time.
+
+def _help_page() -> Typer:
+    """Return the application with all commands but without their options.
+
+    Its help only lists the commands; reading their options would take a third longer.
     """
     from copy import copy
 
     def named(command: CommandInfo) -> CommandInfo:
         bare = copy(command)
-        bare.name = command.name or getattr(command.callback, "__name__", "")
+        bare.name = _name(command)
         bare.help = command.help or getattr(command.callback, "__doc__", "")
         bare.callback = lambda: None
         return bare
