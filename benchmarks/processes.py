@@ -29,16 +29,16 @@ KEY = "a-key-of-the-benchmark"
 UP_WITHIN = 180.0
 """Seconds that a process may take until it answers, on a machine that is busy."""
 
-_LIVES_FOR_MINUTES = {"GOGC": "400", "GOMEMLIMIT": "1GiB", "GOMAXPROCS": "1"}
-"""How Go runs a test's server: it takes less processor time, and never both cores."""
+_GO_RUNTIME = {"GOGC": "400", "GOMEMLIMIT": "1GiB", "GOMAXPROCS": "1"}
+"""What Go gives a server that lives for minutes: fewer garbage collections, and one core."""
 
 _ONE_PARTITION = tuple(
     word
     for kind in ("Read", "Write")
     for word in ("--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1")
 )
-"""What a server is told to keep a task queue in one place: with four for each of the hundred
-queues that tests leave behind, a server spends more on them."""
+"""Options for a task queue of one partition: tests leave a hundred queues behind, and four
+partitions of each take more processor time."""
 
 _GLANCE = 0.02
 
@@ -250,7 +250,7 @@ async def dev_environment(binary: str = "") -> AsyncIterator[WorkflowEnvironment
         port = free_port()
         server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
         server.command += _ONE_PARTITION
-        server.environment = _LIVES_FOR_MINUTES
+        server.environment = _GO_RUNTIME
         await server.start()
         try:
             yield WorkflowEnvironment.from_client(await connected(f"127.0.0.1:{port}"))
