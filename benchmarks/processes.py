@@ -42,6 +42,14 @@ partitions of each take more processor time."""
 
 _GLANCE = 0.02
 
+_SERVERS = 3
+"""How many dev servers are started, one after the other, until one lives: another process may
+take a port, of the few that a server listens on, before it does."""
+
+
+class ServerDied(Exception):
+    """A server ended before it answered; the message says what it wrote."""
+
 
 @dataclass
 class Process:
@@ -200,6 +208,28 @@ async def connected(address: str) -> Client:
             await asyncio.sleep(_GLANCE)
 
 
+async def started(server: Process, address: str) -> Client:
+    """Start *server*, and return a client of it as soon as it answers at *address*.
+
+    Raises:
+        ServerDied: It ended before.
+        TimeoutError: It doesn't answer, and doesn't end.
+    """
+    await server.start()
+    assert server.running
+    up = asyncio.ensure_future(connected(address))
+    ended = asyncio.ensure_future(server.running.wait())
+    try:
+        await asyncio.wait({up, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not up.done():
+            raise ServerDied(server.log.read_text(encoding="utf-8", errors="replace"))
+        return await up
+    finally:
+        for task in (up, ended):
+            task.cancel()
+        await asyncio.wait({up, ended})
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a script's *main*; SIGTERM ends it as Ctrl-C does, with all that it started."""
 
@@ -245,15 +275,24 @@ async def dev_environment(binary: str = "") -> AsyncIterator[WorkflowEnvironment
     """Run a dev server that keeps its state in memory, of *binary* if that is given.
 
     The SDK's own gives up after five seconds, in which a busy machine may start none.
+
+    Raises:
+        ServerDied: None that was started lives.
     """
     with tempfile.TemporaryDirectory() as directory:
-        port = free_port()
-        server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
-        server.command += _ONE_PARTITION
-        server.environment = _GO_RUNTIME
-        await server.start()
+        for left in reversed(range(_SERVERS)):
+            port = free_port()
+            server = temporal_server(port, Path(directory), keeps_state=False, binary=binary)
+            server.command += _ONE_PARTITION
+            server.environment = _GO_RUNTIME
+            try:
+                client = await started(server, f"127.0.0.1:{port}")
+                break
+            except ServerDied:
+                if not left:
+                    raise
         try:
-            yield WorkflowEnvironment.from_client(await connected(f"127.0.0.1:{port}"))
+            yield WorkflowEnvironment.from_client(client)
         finally:
             await server.kill()
 
@@ -310,9 +349,8 @@ async def processes(
 
 async def _up(stack: Processes) -> None:
     """Start all three; the worker last, since it wants to find the others."""
-    await stack.server.start()
     await stack.simulator.start()
-    await stack.connect()
+    await started(stack.server, stack.address)
     async with asyncio.timeout(UP_WITHIN):
         while True:
             try:

@@ -31,7 +31,7 @@ from stories import (
 )
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.enums.v1 import EventType, IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
@@ -181,6 +181,9 @@ BEATS_EVERY, BEAT_STEPS = 1.0, 4
 """Seconds between two beats, which measure how slow the machine is meanwhile; and how many steps
 one has, about as many as a change of a keeper's."""
 
+LATEST_EVENTS = 20
+"""How many events are told of a keeper that should have ended."""
+
 MOST_LAG = timedelta(seconds=10)
 """How long a beat may take before windows of seconds tell nothing any more."""
 
@@ -276,6 +279,7 @@ class StoryStage:
     unreported: timedelta = ROUND
     keys: StoryKeys = field(default_factory=StoryKeys)
     worker: AsyncExitStack = field(default_factory=AsyncExitStack)
+    restarting: asyncio.Lock = field(default_factory=asyncio.Lock)
     played: dict[str, Played] = field(default_factory=dict)
     report: WatchdogReport | None = None
     due: dict[str, tuple[Played, Firing]] = field(default_factory=dict)
@@ -296,11 +300,20 @@ class StoryStage:
         )
 
     async def restart(self, release: type[CapacityKeeper] = CapacityKeeper) -> None:
-        """Stop the worker at whatever it is at, and start another, of that *release*."""
-        await self.worker.aclose()
-        self.worker = AsyncExitStack()
+        """Stop the worker at whatever it is at, and start another, of that *release*.
+
+        On a busy machine the next restart may come before the worker has stopped: it waits, or
+        two workers of two releases would run, one of them to the end.
+        """
+        async with self.restarting:
+            await self.worker.aclose()
+            self.worker = AsyncExitStack()
+            await self.worker.enter_async_context(self._worker_of(release))
+
+    def _worker_of(self, release: type[CapacityKeeper]) -> Worker:
+        """Return a worker whose keepers are of *release*."""
         with patch("workflows.worker.CapacityKeeper", release):
-            worker = build_worker(
+            return build_worker(
                 self.workers,
                 self.cloud,
                 task_queue=QUEUE,
@@ -310,7 +323,6 @@ class StoryStage:
                 refused_keys=self.refused,
                 cluster=self.cluster,
             )
-        await self.worker.enter_async_context(worker)
 
     async def play(self, stories: Sequence[Story]) -> list[Played]:
         """Play *stories* side by side, and return what happened."""
@@ -620,7 +632,8 @@ class StoryStage:
         with suppress(RPCError):  # never started
             keeper = self.client.get_workflow_handle(keeper_id(played.story.name))
             if (await keeper.describe()).status == WorkflowExecutionStatus.RUNNING:
-                played.complaints.append("the keeper is still running")
+                latest = await latest_events(keeper)
+                played.complaints.append(f"the keeper is still running: {latest}")
 
     async def _forget_late(self, played: Played) -> None:
         """Take each cancel that came too late for what was done: it ended no lease."""
@@ -656,6 +669,15 @@ class StoryStage:
                 history = await handle.fetch_history()
                 found += [event.SerializeToString() for event in history.events]
         return b"".join(found)
+
+
+async def latest_events(keeper: WorkflowHandle[Any, Any]) -> str:
+    """Return when the latest events of *keeper*'s latest run came, and what they were."""
+    history = await keeper.fetch_history()
+    return ", ".join(
+        f"{event.event_time.ToDatetime():%T.%f} {EventType.Name(event.event_type)}"
+        for event in history.events[-LATEST_EVENTS:]
+    )
 
 
 def is_late_cancel(status: WorkflowExecutionStatus | None) -> bool:
@@ -779,10 +801,12 @@ class BriskStage(StoryStage):
     """A stage whose clock doesn't wait for what is done: all stories go on at once.
 
     A beat goes on beside them: by the longest one the stories are given more time, so that a
-    busy machine is not taken for a broken promise. *lag* is the longest one so far.
+    busy machine is not taken for a broken promise. *lag* is the longest one so far, the one
+    under way at the end included; that one began at *beat_began*, of `time.monotonic`.
     """
 
     lag: timedelta = timedelta()
+    beat_began: float = 0.0
 
     async def play(self, stories: Sequence[Story]) -> list[Played]:
         """Play *stories* side by side, and return what happened.
@@ -803,14 +827,18 @@ class BriskStage(StoryStage):
         return all_played
 
     async def _while_busy(self, playing: Coroutine[Any, Any, None]) -> None:
+        self.beat_began = time.monotonic()
         beats = asyncio.ensure_future(self._beat())
         try:
             async with asyncio.timeout(BRISK_WITHIN):  # it mostly waits, as time does not skip
                 await playing
         except Exception as error:
+            self._count_beat()
             if self.lag > MOST_LAG:
                 raise MachineIsBusy(self.lag) from error
             raise
+        else:
+            self._count_beat()
         finally:
             beats.cancel()
             with suppress(asyncio.CancelledError):
@@ -818,16 +846,20 @@ class BriskStage(StoryStage):
         if self.lag > MOST_LAG:
             raise MachineIsBusy(self.lag)
 
+    def _count_beat(self) -> None:
+        """Note how long the beat under way has taken so far, without the pause after it."""
+        took = timedelta(seconds=time.monotonic() - self.beat_began - BEATS_EVERY)
+        self.lag = max(self.lag, took)
+
     async def _beat(self) -> None:
         queue, at_rest = f"beats-{uuid.uuid4().hex}", self.unreported
         async with Worker(self.client, task_queue=queue, workflows=[Beat], activities=[step]):
             while True:
-                begun = time.monotonic()
+                self.beat_began = time.monotonic()
                 with suppress(RPCError):  # after a minute without an answer
                     await self.client.execute_workflow(Beat.run, id=queue, task_queue=queue)
                 await asyncio.sleep(BEATS_EVERY)  # comes late, too, where the loop is busy
-                took = timedelta(seconds=time.monotonic() - begun - BEATS_EVERY)
-                self.lag = max(self.lag, took)
+                self._count_beat()
                 self.unreported = at_rest + self.lag
 
     async def _perform(self, script: Script, begin: datetime) -> None:
