@@ -1091,11 +1091,16 @@ def _floor_not_back(played: Played) -> list[str]:
 
 
 def is_unready(played: Played, at: timedelta, in_force: Capacity) -> bool:
-    """Tell whether a window is open *at* a time and has less *in_force* than it requests."""
+    """Tell whether a window is open *at* a time and has less *in_force* than it requests.
+
+    What doesn't add requests no more than it would alone: the rails of a newer declaration may
+    round all together up to more, which none of them lacks.
+    """
     due = []
     for reckoning in either(played, loses=True, by=at):
         open_ones = [one for one in reckoning.all if one.runs(at) and one.start <= at]
-        due.append(_least(played, open_ones, at) if open_ones else 0)
+        needs = [[one] if one.combine == "max" else open_ones for one in open_ones]
+        due.append(max((_least(played, each, at) for each in needs), default=0))
     return _allows(played.story, in_force) < min(due)
 
 

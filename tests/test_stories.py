@@ -39,7 +39,7 @@ from planner.forecast.timeline import CapacityRecord
 from planner.rehearsal.run import start_skipping_server
 from workflows import keeper_transitions
 from workflows.activity_types import RELEASE_LEASE, REQUEST_LEASE
-from workflows.contract import ON_DEMAND, Capacity, LeaseRequest, Rails
+from workflows.contract import ON_DEMAND, Capacity, Combine, LeaseRequest, Rails
 from workflows.keeper_state import KeeperState
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
@@ -451,6 +451,41 @@ def test_what_others_set_is_enough_where_it_is_what_a_window_requests(
     deed = Deed(2 * MINUTE, "foreign", tru=tru)
     done = [(deed.at, deed)] if by_others else []
     played = played_with(story, {-1: None, 2: tru}, done=done)
+    assert is_unready(played, 30 * MINUTE, Capacity(tru)) is is_short
+
+
+@pytest.mark.parametrize(
+    ("combine", "tru", "is_short"),
+    [
+        ("max", 4, True),  # 5 rounded up by their own rails is 6
+        ("max", 6, False),  # which the first window has, and the second one's 3 is 4
+        ("add", 6, True),  # 5 and 3 on top of it are 8
+        ("add", 8, False),
+    ],
+)
+def test_newer_rails_make_no_window_short_that_has_what_it_requests(
+    combine: Combine, tru: float, *, is_short: bool
+) -> None:
+    """Both together are rounded up to 8 by the rails that come with the second window."""
+    first = Firing(
+        window="first",
+        nominal=MINUTE,
+        ahead=timedelta(),
+        length=60 * MINUTE,
+        tru=5,
+        rails=Rails(allowed=(3, 6, 10)),
+        revision=1,
+    )
+    second = replace(
+        first,
+        window="second",
+        nominal=10 * MINUTE,
+        tru=3,
+        combine=combine,
+        rails=Rails(allowed=(2, 4, 8, 12)),
+        revision=2,
+    )
+    played = played_with(two_tru_story(first, second), {-1: 2, 1: tru})
     assert is_unready(played, 30 * MINUTE, Capacity(tru)) is is_short
 
 
