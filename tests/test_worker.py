@@ -150,6 +150,32 @@ async def test_it_knows_its_activities(skipping: WorkflowEnvironment, fresh: str
     }
 
 
+async def test_a_worker_that_does_not_come_to_its_end_is_left(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK may wait for ever where nothing is left to do: that holds up nobody."""
+    monkeypatch.setattr("workflows.worker.STOP_MARGIN", timedelta(seconds=1))
+    said: list[str] = []
+    monkeypatch.setattr(
+        "workflows.worker._logger.warning", lambda text, *rest: said.append(text % rest)
+    )
+    begun = asyncio.Event()
+    async with CloudClient("http://127.0.0.1:9", OneKey(KEY)) as cloud:
+        worker = build_worker(skipping.client, cloud, task_queue=fresh, grace=timedelta())
+        finish = worker._bridge_worker.finalize_shutdown
+
+        async def never() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(worker._bridge_worker, "finalize_shutdown", never)
+        async with asyncio.timeout(20), worker:
+            pass
+        await finish()
+    assert begun.is_set()
+    assert said == ["the worker did not stop within 0:00:01; it is left as it is"]
+
+
 async def test_no_key_anywhere(skipping: WorkflowEnvironment, fresh: str) -> None:
     """After every kind of fault at every call, the key is in no history, log or metric."""
     port, logged = free_port(), io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -52,6 +53,12 @@ ACTIVITY_POLLERS = PollerBehaviorAutoscaling(minimum=2, maximum=50, initial=5)
 GRACE = timedelta(seconds=20)
 """How long activities may go on once the worker stops; they are safe to interrupt."""
 
+STOP_MARGIN = timedelta(seconds=35)
+"""How long a worker may then take to stop: a server that is away is waited for 30 s. With
+`GRACE` that is less than the 60 s after which systemd and Kubernetes kill it."""
+
+_logger = logging.getLogger(__name__)
+
 
 RUNNER = UnsandboxedWorkflowRunner()
 """Runs workflow code without a sandbox, imported once. See decision 8."""
@@ -74,6 +81,23 @@ SANDBOX = SandboxedWorkflowRunner(
 deterministic. `PURE_MODULES` are imported once."""
 
 
+class BoundedWorker(Worker):
+    """A worker that has stopped when its grace and `STOP_MARGIN` are over.
+
+    The SDK's own may wait for ever, at the very end, when its activities have reported and its
+    polls have ended (https://github.com/temporalio/sdk-python/issues/1557 tells of one).
+    """
+
+    async def shutdown(self) -> None:
+        """Stop the worker, and return once it has stopped, or should have."""
+        limit = self.config()["graceful_shutdown_timeout"] + STOP_MARGIN
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                await super().shutdown()
+        except TimeoutError:
+            _logger.warning("the worker did not stop within %s; it is left as it is", limit)
+
+
 def build_worker(
     client: Client,
     cloud: Cloud,
@@ -87,7 +111,7 @@ def build_worker(
     watchdog: WatchdogActivities | None = None,
     refused_keys: RefusedKeys | None = None,
     cluster: Cluster | None = None,
-) -> Worker:
+) -> BoundedWorker:
     """Return a worker for boosts and keepers that reaches the Cloud API through *cloud*.
 
     It runs while its context lasts, ``async with build_worker(…):``, and ends gracefully.
@@ -109,7 +133,7 @@ def build_worker(
     capacity = CapacityActivities(cloud, patience=patience, refused_keys=refused_keys)
     keepers = KeeperActivities(client, observe_every=observe_every)
     boosts = BoostActivities(watchdog.calendars) if watchdog and watchdog.calendars else None
-    return Worker(
+    return BoundedWorker(
         client,
         task_queue=task_queue,
         workflows=_workflows(watchdog, boosts),
@@ -121,6 +145,7 @@ def build_worker(
         workflow_task_poller_behavior=WORKFLOW_POLLERS,
         activity_task_poller_behavior=ACTIVITY_POLLERS,
         graceful_shutdown_timeout=grace,
+        plugin_shutdown_timeout=timedelta(seconds=1),  # after that; there are no plugins
     )
 
 
