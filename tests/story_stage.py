@@ -32,6 +32,7 @@ from stories import (
 from temporalio import activity, workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, IndexedValueType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
@@ -613,7 +614,7 @@ class StoryStage:
 
     async def _see(self, played: Played) -> None:
         """Note what was in force when, whether the keeper has ended, and which cancel came late."""
-        await self._forget_late(played)
+        await self._forget_late(played, is_over=True)
         await self.simulator.look()
         entries = self.simulator.history(played.story.name)
         played.history = [CapacityRecord(entry.at, Capacity(entry.tru)) for entry in entries]
@@ -635,14 +636,19 @@ class StoryStage:
                 latest = await latest_events(keeper)
                 played.complaints.append(f"the keeper is still running: {latest}")
 
-    async def _forget_late(self, played: Played) -> None:
+    async def _forget_late(self, played: Played, *, is_over: bool = False) -> None:
         """Take each cancel that came too late for what was done: it ended no lease."""
-        played.done = [entry for entry in played.done if not await self._was_late(played, entry[1])]
+        played.done = [
+            (at, deed)
+            for at, deed in played.done
+            if not await self._was_late(played, deed, is_over=is_over)
+        ]
 
-    async def _was_late(self, played: Played, deed: Deed) -> bool:
+    async def _was_late(self, played: Played, deed: Deed, *, is_over: bool) -> bool:
         """Tell whether the boost that was cancelled had come to its end before.
 
-        The watchdog may have started another run of it since.
+        The watchdog may have started another run of it since. Of one that was deleted that is
+        known once the story is over: its release may be on its way.
         """
         if deed.what != "cancel-boost" or deed.of is None:
             return False
@@ -654,8 +660,25 @@ class StoryStage:
                 return is_late_cancel(status)
             history = await boost.fetch_history()
         except RPCError:  # deleted since, on a real server: that one cancels only what runs
-            return False
+            return is_over and not await self._may_have_released(played, deed)
         return not has_released(history)
+
+    async def _may_have_released(self, played: Played, deed: Deed) -> bool:
+        """Tell whether the keeper was told to release what the deleted boost of *deed* had.
+
+        One that is deleted a moment after it was cancelled may never learn of the cancel. Where
+        the keeper was deleted, too, nobody knows.
+        """
+        assert deed.of is not None
+        if any(other.what == "delete" for _, other in played.done):
+            return True
+        runs = self.client.list_workflows(f"WorkflowId = '{keeper_id(played.story.name)}'")
+        async for run in runs:
+            keeper = self.client.get_workflow_handle(run.id, run_id=run.run_id)
+            history = await keeper.fetch_history()
+            if any(releases(event, deed.of.window) for event in history.events):
+                return True
+        return False
 
     async def seen(self) -> bytes:
         """Return everything that the histories say, as it went over the wire, to search in."""
@@ -686,6 +709,13 @@ def is_late_cancel(status: WorkflowExecutionStatus | None) -> bool:
     One that still runs is about to release its lease.
     """
     return status not in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CANCELED)
+
+
+def releases(event: HistoryEvent, window: str) -> bool:
+    """Tell whether *event* of a keeper is the request to release a lease of *window*."""
+    request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+    is_meant = any(f'"{window}@'.encode() in each.data for each in request.args.payloads)
+    return request.name == RELEASE_UPDATE and is_meant
 
 
 def has_released(history: WorkflowHistory) -> bool:

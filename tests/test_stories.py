@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -28,9 +29,14 @@ from stories import (
     tells,
     upgraded,
 )
-from story_stage import KEY, ClockStands, has_released, is_late_cancel, story_stage
-from temporalio.api.common.v1 import ActivityType
-from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, HistoryEvent
+from story_stage import KEY, ClockStands, has_released, is_late_cancel, releases, story_stage
+from temporalio.api.common.v1 import ActivityType, Payload, Payloads
+from temporalio.api.history.v1 import (
+    ActivityTaskScheduledEventAttributes,
+    HistoryEvent,
+    WorkflowExecutionUpdateAcceptedEventAttributes,
+)
+from temporalio.api.update.v1 import Input, Request
 from temporalio.client import WorkflowExecutionStatus, WorkflowHistory
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -39,7 +45,15 @@ from planner.forecast.timeline import CapacityRecord
 from planner.rehearsal.run import start_skipping_server
 from workflows import keeper_transitions
 from workflows.activity_types import RELEASE_LEASE, REQUEST_LEASE
-from workflows.contract import ON_DEMAND, Capacity, Combine, LeaseRequest, Rails
+from workflows.contract import (
+    LEASE_UPDATE,
+    ON_DEMAND,
+    RELEASE_UPDATE,
+    Capacity,
+    Combine,
+    LeaseRequest,
+    Rails,
+)
 from workflows.keeper_state import KeeperState
 
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
@@ -554,6 +568,26 @@ def test_a_boost_terminated_after_its_cancel_may_have_released(activity: str) ->
     event = HistoryEvent(activity_task_scheduled_event_attributes=scheduled)
     history = WorkflowHistory("boost/n.a/w", [HistoryEvent(), event])
     assert has_released(history) is (activity == RELEASE_LEASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "is_meant"),
+    [
+        (RELEASE_UPDATE, "w@2027-01-31T22:00:00Z", True),
+        (RELEASE_UPDATE, "w2@2027-01-31T22:00:00Z", False),
+        (LEASE_UPDATE, "w@2027-01-31T22:00:00Z", False),
+    ],
+)
+def test_what_a_keeper_was_told_outlives_the_boost_that_told_it(
+    name: str, key: str, *, is_meant: bool
+) -> None:
+    """A boost that was deleted right after its cancel had released its lease, or hadn't."""
+    data = json.dumps({"window": "", "key": key}, separators=(",", ":")).encode()
+    sent = Input(name=name, args=Payloads(payloads=[Payload(data=data)]))
+    accepted = WorkflowExecutionUpdateAcceptedEventAttributes(accepted_request=Request(input=sent))
+    event = HistoryEvent(workflow_execution_update_accepted_event_attributes=accepted)
+    assert releases(event, "w") is is_meant
+    assert not releases(HistoryEvent(), "w")
 
 
 def forgets_others(state: KeeperState, request: LeaseRequest, now: object) -> KeeperState:
