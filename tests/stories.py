@@ -551,6 +551,10 @@ BRISK = timedelta(seconds=80)
 BRISK_HEALS = timedelta(seconds=5)
 """Within which time the watchdog has seen there what broke: its rounds are two seconds apart."""
 
+LOST_TASK = timedelta(seconds=10)
+"""After which the server misses a workflow task that it had handed to a worker as that stopped, in
+order as it was: of 1,101 tasks in 42 stops 31 were lost so, and no activity."""
+
 
 def tell_brisk(seed: int, number: int) -> Story:
     """Return a story of seconds, for a real server: its keeper is reset or deleted on the way.
@@ -596,7 +600,7 @@ def tell_brisk(seed: int, number: int) -> Story:
         on_demand_aps=500.0,
         firings=(*firings, last),
         deeds=tuple(deeds),
-        change=timedelta(seconds=8) + BRISK_HEALS,
+        change=timedelta(seconds=8) + BRISK_HEALS + LOST_TASK,
         under_way=timedelta(seconds=3),
         heals=BRISK_HEALS,
     )
