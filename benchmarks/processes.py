@@ -224,6 +224,9 @@ async def started(server: Process, address: str) -> Client:
         if not up.done():
             raise ServerDied(server.log.read_text(encoding="utf-8", errors="replace"))
         return await up
+    except BaseException:
+        await server.kill()
+        raise
     finally:
         for task in (up, ended):
             task.cancel()
