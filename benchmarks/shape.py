@@ -44,8 +44,7 @@ from statistics import median
 from types import FrameType
 from typing import Any, NoReturn
 
-from processes import UP_WITHIN, free_port, temporal_server
-from temporalio.client import Client
+from processes import free_port, started, temporal_server
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -232,9 +231,8 @@ async def plan_rows(root: Path, *, stack: bool) -> list[Row]:
         (calendars / "planner.yaml").write_text(PROJECT, encoding="utf-8")
         (calendars / "payments.yaml").write_text(CALENDAR, encoding="utf-8")
         server = temporal_server(port, directory, keeps_state=False)
-        await server.start()
+        await started(server, f"127.0.0.1:{port}")
         try:
-            await _answers(f"127.0.0.1:{port}")
             out = directory / "trace.json"
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, __file__, "--trace", str(out), str(root)),
@@ -258,18 +256,6 @@ async def plan_rows(root: Path, *, stack: bool) -> list[Row]:
         ("functions that it calls", f"{len(found['called'])}"),
         ("how deep they go", f"{len(found['deepest'])}"),
     ]
-
-
-async def _answers(address: str) -> None:
-    """Wait until a Temporal server answers at *address*."""
-    async with asyncio.timeout(UP_WITHIN):
-        while True:
-            try:
-                await Client.connect(address)
-            except RuntimeError:
-                await asyncio.sleep(0.05)
-            else:
-                return
 
 
 # The table ---------------------------------------------------------------------------
