@@ -14,8 +14,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from workflows.activities.keeper import KeeperActivities
-from workflows.activity_types import NOT_NOW, REFUSED, RequestLease
-from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest
+from workflows.activity_types import NOT_NOW, REFUSED, ReleaseLease, RequestLease
+from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest, ReleaseRequest
 
 NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
 
@@ -91,3 +91,72 @@ async def test_what_a_refusal_means(
     else:
         with pytest.raises(outcome):  # type: ignore[call-overload]
             await ActivityEnvironment().run(activity, task(fresh))
+
+
+class SlowKeepers:
+    """A client of keepers that accept and answer as the test says."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.accept = asyncio.Semaphore(0)
+        self.answer = asyncio.Event()
+
+    async def start_update_with_start_workflow(
+        self, _update: str, _request: object, *, start_workflow_operation: str, **_: object
+    ) -> SlowKeepers:
+        """Return once the request is accepted."""
+        self.sent.append(start_workflow_operation)
+        await self.accept.acquire()
+        return self
+
+    async def result(self) -> LeaseAnswer:
+        """Return the answer once there is one."""
+        await self.answer.wait()
+        return ANSWER
+
+
+async def test_one_request_at_a_time_is_on_its_way_to_a_keeper(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever else waits: the server refuses an eleventh, and forgets the ten that it had.
+
+    What is accepted holds no other up, nor does another keeper; a release takes its turn.
+    """
+
+    async def start_of(_: object, namespace: str) -> str:
+        return namespace
+
+    monkeypatch.setattr(KeeperActivities, "_start_of", start_of)
+    keepers = SlowKeepers()
+    activities = KeeperActivities(keepers)  # type: ignore[arg-type]
+    release = ReleaseLease(namespace="pay.acct", request=ReleaseRequest(key="payroll@"))
+    run = ActivityEnvironment().run
+    requests = [
+        *(run(activities.request_lease, task("pay.acct")) for _ in range(12)),
+        run(activities.release_lease, release),
+        run(activities.request_lease, task("shop.acct")),
+    ]
+    waiting: list[asyncio.Future[LeaseAnswer | None]] = [*map(asyncio.ensure_future, requests)]
+    await settled()
+    assert sorted(keepers.sent) == ["pay.acct", "shop.acct"]
+    keepers.accept.release()
+    keepers.accept.release()
+    await settled()
+    assert keepers.sent.count("pay.acct") == 2
+    assert not any(one.done() for one in waiting)
+    waiting.pop(1).cancel()
+    await settled()
+    assert keepers.sent.count("pay.acct") == 3
+    for _ in waiting:
+        keepers.accept.release()
+    keepers.answer.set()
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*waiting)
+    assert answers.count(ANSWER) == 12
+    assert answers.count(None) == 1
+
+
+async def settled() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(50):
+        await asyncio.sleep(0)

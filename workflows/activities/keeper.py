@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payloads
@@ -28,6 +29,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
+    WorkflowUpdateStage,
 )
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
@@ -114,6 +116,7 @@ class KeeperActivities:
     def __init__(self, client: Client, *, observe_every: timedelta = OBSERVE_EVERY) -> None:
         self._client = client
         self._observe_every = observe_every
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @activity.defn(name=activity_types.REQUEST_LEASE)
     async def request_lease(self, task: RequestLease) -> LeaseAnswer:
@@ -129,22 +132,16 @@ class KeeperActivities:
         async with heartbeating("waiting for the keeper's answer"):
             while True:
                 try:
-                    return await self._update(task.request)
+                    answer: LeaseAnswer = await self._update(
+                        namespace, LEASE_UPDATE, task.request, LeaseAnswer
+                    )
+                    return answer
                 except WorkflowUpdateFailedError as error:
                     if not _is_to_be_repeated(error):
                         raise _failure(error) from error
                 except WorkflowAlreadyStartedError:  # it ended as it was asked
                     continue
                 await asyncio.sleep(RETRY_INTERVAL)
-
-    async def _update(self, request: LeaseRequest) -> LeaseAnswer:
-        answer: LeaseAnswer = await self._client.execute_update_with_start_workflow(
-            LEASE_UPDATE,
-            request,
-            start_workflow_operation=await self._start_of(request.namespace),
-            result_type=LeaseAnswer,
-        )
-        return answer
 
     @activity.defn(name=activity_types.RELEASE_LEASE)
     async def release_lease(self, task: ReleaseLease) -> None:
@@ -155,12 +152,30 @@ class KeeperActivities:
         async with heartbeating("waiting for the keeper's answer"):
             while True:
                 with suppress(WorkflowAlreadyStartedError):  # it ended as it was asked
-                    await self._client.execute_update_with_start_workflow(
-                        RELEASE_UPDATE,
-                        task.request,
-                        start_workflow_operation=await self._start_of(task.namespace),
-                    )
+                    await self._update(task.namespace, RELEASE_UPDATE, task.request)
                     return
+
+    async def _update(
+        self, namespace: str, update: str, request: object, result_type: type | None = None
+    ) -> Any:
+        """Send *request* to the keeper of *namespace*, which is started if need be.
+
+        One after another until the keeper has accepted it: the server allows ten updates in
+        flight, and as it refuses one more it forgets those not yet accepted, with the workflow
+        task that carries them. Dozens of windows that open together would never come through.
+
+        Returns:
+            The keeper's answer, which may take as long as the capacity does.
+        """
+        async with self._turns.setdefault(namespace, asyncio.Lock()):
+            handle = await self._client.start_update_with_start_workflow(
+                update,
+                request,
+                start_workflow_operation=await self._start_of(namespace),
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                result_type=result_type,
+            )
+        return await handle.result()
 
     @activity.defn(name=activity_types.RECOVER_STATE)
     async def recover_state(self, task: RecoverState) -> KeeperState | None:
