@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -30,6 +32,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 # Dozens of tests start a command: compiling all that it imports each time would take longer.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# Hundreds of clients are made, mostly for http: to read all certificates for each takes longer
+# than most tests.
+ssl.create_default_context = cache(ssl.create_default_context)
 
 # Servers read our own time zones, whatever the machine has: older ones have tests of their own.
 os.environ.setdefault("ZONEINFO", str(resources.files("tzdata.zoneinfo")))
@@ -112,10 +118,12 @@ def pytest_collection_finish() -> None:
 def _nothing_is_left_open() -> Iterator[None]:
     """Collect what a module leaves: a socket left open is an error of that module, no other's.
 
-    Warnings are errors here, and the one of an open socket comes whenever it is collected.
+    Warnings are errors here, and the one of an open socket comes whenever it is collected. What
+    lives on is left out of later collections.
     """
     yield
     gc.collect()
+    gc.freeze()
 
 
 def binary(name: str) -> str:
