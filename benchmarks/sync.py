@@ -39,7 +39,7 @@ from planner.plan.model import DesiredState
 from planner.schedules.compile import compile_project
 from planner.schedules.spec import Ranges, StructuredCalendar
 from planner.schedules.spec import Schedule as Value
-from planner.temporal.client import AT_ONCE, Server
+from planner.temporal.client import AT_ONCE, STARTUP_TIMEOUT, Server
 from planner.temporal.sync import SyncRequest, sync
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE
 
@@ -246,7 +246,9 @@ async def server() -> WorkflowEnvironment:
     """Start a dev server of its own, empty."""
     beside = Path(sys.executable).parent / "temporal"
     return await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(beside), dev_server_log_level="error"
+        dev_server_existing_path=str(beside),
+        dev_server_log_level="error",
+        dev_server_startup_timeout=STARTUP_TIMEOUT,
     )
 
 

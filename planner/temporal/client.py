@@ -604,6 +604,9 @@ async def read_clock(server: Server, id: str, run_id: str, sent: float) -> Serve
 TEMPORAL_PORT = 7233
 """The default port; a free one is taken where it is in use."""
 
+STARTUP_TIMEOUT = timedelta(seconds=30)
+"""How long a dev server may take to start: on a busy machine more than the SDK's five seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class TemporalServer:
@@ -670,6 +673,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
             dev_server_database_filename=str(state_file) if state_file else None,
             dev_server_log_level="error",
             dev_server_extra_args=["--output", "none"],
+            dev_server_startup_timeout=STARTUP_TIMEOUT,
             runtime=default_runtime(),
         )
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Servers that tests and benchmarks start: one that dies is replaced, and its words are kept."""
+"""Servers that are started: one that dies is replaced, one that is slow is waited for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 import processes
 import pytest
 from conftest import binary
+
+from planner.temporal import client as client_module
+from planner.temporal.client import temporal_server
 
 pytestmark = pytest.mark.integration
 
@@ -36,3 +39,15 @@ async def test_a_server_that_dies_says_why(taken_port: int, tmp_path: Path) -> N
     server = processes.temporal_server(taken_port, tmp_path, keeps_state=False)
     with pytest.raises(processes.ServerDied, match="address already in use"):
         await processes.started(server, f"127.0.0.1:{taken_port}")
+
+
+async def test_a_server_that_takes_longer_than_the_sdk_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for, as on a busy machine or a cold disk: the SDK would do so for 5 s."""
+    slow = tmp_path / "temporal"
+    slow.write_text(f'#!/bin/sh\nsleep 6\nexec {binary("temporal")} "$@"\n', encoding="utf-8")
+    slow.chmod(0o755)
+    monkeypatch.setattr(client_module, "find_binary", lambda _name: str(slow))
+    async with temporal_server() as server:
+        assert await server.client.count_workflows()
