@@ -391,13 +391,17 @@ async def start_skipping_server(runtime: Runtime | None = None) -> WorkflowEnvir
     Raises:
         RuntimeError: It doesn't start.
     """
+    from temporalio.service import RetryConfig
     from temporalio.testing import WorkflowEnvironment
 
     binary = find_binary("temporal-test-server")
+    # By default ten seconds, from the call's begin on: one that has waited longer for a result
+    # when its connection breaks would not be sent again.
+    retry = RetryConfig(max_elapsed_time_millis=None)
     for left in reversed(range(START_ATTEMPTS)):
         try:
             return await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=binary, runtime=runtime
+                test_server_existing_path=binary, retry_config=retry, runtime=runtime
             )
         except RuntimeError:
             if not left:
