@@ -118,7 +118,7 @@ class SlowKeepers:
 async def test_one_request_at_a_time_is_on_its_way_to_a_keeper(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever else waits: the server refuses an eleventh, and forgets the ten that it had.
+    """However many wait: as the server refuses an eleventh, it drops those not yet accepted.
 
     What is accepted holds no other up, nor does another keeper; a release takes its turn.
     """

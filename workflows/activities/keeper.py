@@ -160,9 +160,10 @@ class KeeperActivities:
     ) -> Any:
         """Send *request* to the keeper of *namespace*, which is started if need be.
 
-        One after another until the keeper has accepted it: the server allows ten updates in
-        flight, and as it refuses one more it forgets those not yet accepted, with the workflow
-        task that carries them. Dozens of windows that open together would never come through.
+        A request is sent once the keeper has accepted the one before: the server allows ten
+        updates in flight, and as it refuses one more it drops those not yet accepted, with the
+        workflow task that carries them. Dozens of windows that open together would never come
+        through.
 
         Returns:
             The keeper's answer, which may take as long as the capacity does.
