@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import real_server
@@ -116,12 +117,19 @@ class Synced:
 
 
 def of(client: Client, fresh: str, **zones: str) -> Synced:
-    """Return a daily window for each of *zones*, by name."""
+    """Return a daily window for each of *zones*, by name.
+
+    None is under way while the tests run, nor in the hours in which clocks change.
+    """
+
+    def hour(zone: str) -> int:
+        return 18 if 6 <= NOW.astimezone(ZoneInfo(zone)).hour < 13 else 9
+
     return Synced(
         client,
         fresh,
         tuple(
-            window("0 9 * * *", name=name, timezone=zone, namespace=f"{fresh}.a1b2c")
+            window(f"0 {hour(zone)} * * *", name=name, timezone=zone, namespace=f"{fresh}.a1b2c")
             for name, zone in zones.items()
         ),
     )
