@@ -63,6 +63,10 @@ IN_FORCE_WITHIN = timedelta(minutes=15)
 CHECK_SECONDS = 3.0
 """Seconds between two checks whether a worker has picked up a boost."""
 
+RESENT_FOR = 10.0
+"""Seconds since its begin for which the SDK sends a call again: a wait that has lasted longer ends
+with the first broken connection."""
+
 UNPICKED_EVENTS = 2
 """History length of a workflow that no worker has picked up: start, and scheduled task."""
 
@@ -124,7 +128,7 @@ async def wait_for_result(
     Raises:
         ServerError: It failed or did not end in time; the message says why and what to do.
     """
-    result = asyncio.ensure_future(boost.result())
+    result = asyncio.ensure_future(_result(boost))
     try:
         return await _in_time(boost, result, on_notice)
     except WorkflowFailureError as error:
@@ -139,6 +143,24 @@ async def wait_for_result(
         result.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await result
+
+
+async def _result(boost: WorkflowHandle[Any, BoostResult]) -> BoostResult:
+    """Return the result of *boost*; a wait whose connection broke goes on where the server answers.
+
+    Raises:
+        WorkflowFailureError: It failed.
+        RPCError: The server refuses to say, or doesn't answer.
+    """
+    while True:
+        began = time.monotonic()
+        try:
+            return await boost.result()
+        except RPCError:
+            # What ends sooner was sent again, all of that time.
+            was_resent = time.monotonic() - began < RESENT_FOR
+            if was_resent or await _history_length(boost) is None:
+                raise
 
 
 async def _in_time(
@@ -157,7 +179,7 @@ async def _in_time(
             done, _ = await asyncio.wait({result}, timeout=min(left, CHECK_SECONDS))
             if done:
                 return result.result()
-            if limit is PICKED_UP_WITHIN and await _is_picked_up(boost):
+            if limit is PICKED_UP_WITHIN and (await _history_length(boost) or 0) > UNPICKED_EVENTS:
                 break
             if not said:
                 on_notice(f"Waiting for {waits_for}")
@@ -171,13 +193,12 @@ async def _in_time(
     raise AssertionError("the second limit ends in an error")
 
 
-async def _is_picked_up(boost: WorkflowHandle[Any, BoostResult]) -> bool:
-    """Tell whether a worker has picked up *boost*; False where the server doesn't answer."""
+async def _history_length(boost: WorkflowHandle[Any, BoostResult]) -> int | None:
+    """Return the number of events that *boost* has had; None where the server doesn't answer."""
     try:
-        description = await boost.describe(rpc_timeout=ANSWER_WITHIN)
+        return (await boost.describe(rpc_timeout=ANSWER_WITHIN)).history_length
     except RPCError:
-        return False
-    return description.history_length > UNPICKED_EVENTS
+        return None
 
 
 async def release(client: Client, namespace: str, request: ReleaseRequest) -> tuple[Lease, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from conftest import real_server
 from planner_process import run_planner
 from sync_helpers import eventually
 from temporalio.client import Client
+from temporalio.service import RetryConfig
 from temporalio.testing import WorkflowEnvironment
 
 from planner.errors import ServerError
@@ -195,10 +197,10 @@ async def test_a_server_that_says_nothing(
     """A server that stops answering is waited for in bounds, by every command by hand."""
     monkeypatch.setattr(keepers, "ANSWER_WITHIN", timedelta(seconds=1))
     request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
-    async with stalling(dev_server.client.service_client.config.target_host) as (address, stall):
-        client = await Client.connect(address)
+    async with Relay(dev_server.client.service_client.config.target_host) as relay:
+        client = await Client.connect(relay.address)
         boost = await start_boost(client, request, datetime.now(UTC))
-        stall.set()
+        relay.stalls = True
         began = time.monotonic()
         with pytest.raises(ServerError, match=f"planner status {request.namespace}"):
             await start_boost(client, request, datetime.now(UTC))
@@ -210,35 +212,86 @@ async def test_a_server_that_says_nothing(
     await dev_server.client.get_workflow_handle(boost.id).terminate()
 
 
-@asynccontextmanager
-async def stalling(target: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """Serve as *target* does until the event is set; then take everything and say nothing."""
-    stall, tasks = asyncio.Event(), set[asyncio.Task[None]]()
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_wait_whose_connection_breaks(
+    dev_server: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """It goes on where the server answers; else it ends with what it can't say."""
+    monkeypatch.setattr(keepers, "RESENT_FOR", 1.0)
+    monkeypatch.setattr(keepers, "CHECK_SECONDS", 1.5)  # by then the call isn't sent again
+    request = BoostRequest(namespace=f"{fresh}.acct", window="by-hand", tru=4, ttl_seconds=60)
+    async with Relay(dev_server.client.service_client.config.target_host) as relay:
+        retry = RetryConfig(max_elapsed_time_millis=1_000)
+        client = await Client.connect(relay.address, retry_config=retry)
+        boost = await start_boost(client, request, datetime.now(UTC))
+        checked = asyncio.Event()
+        waiting = asyncio.ensure_future(wait_for_result(boost, lambda _: checked.set()))
+        await checked.wait()
+        relay.cut(final=not answers)
+        there = dev_server.client.get_workflow_handle(boost.id)
+        if answers:
+            await there.terminate(reason="seen after the cut")
+            with pytest.raises(ServerError, match="seen after the cut"):
+                await waiting
+        else:
+            with pytest.raises(ServerError, match=r"can't be asked about the boost .* goes on"):
+                await waiting
+            await there.terminate()
 
-    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not stall.is_set():
-                writer.write(data)
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*target.split(":"))
-        both = {asyncio.create_task(carry(reader, back)), asyncio.create_task(carry(there, writer))}
-        tasks.update(both)
+class Relay:
+    """A way to a server that can stall, and be cut.
+
+    Attributes:
+        address: Where it listens.
+        stalls: Whether it takes everything, and passes nothing on.
+    """
+
+    def __init__(self, target: str) -> None:
+        self.address = ""
+        self.stalls = False
+        self._target = target
+        self._tasks = set[asyncio.Task[None]]()
+        self._writers = list[asyncio.StreamWriter]()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Relay:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, port = self._server.sockets[0].getsockname()
+        self.address = f"{host}:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.cut(final=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self, *, final: bool) -> None:
+        """Break every connection; where *final*, take no other."""
+        if final and self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target.split(":"))
+        self._writers += [writer, back]
+        ways = ((reader, back), (there, writer))
+        tasks = {asyncio.create_task(self._carry(*way)) for way in ways}
+        self._tasks |= tasks
         try:
-            await asyncio.wait(both)
+            await asyncio.wait(tasks)
         finally:
             back.close()
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    try:
-        yield f"{host}:{port}", stall
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):  # it is cut
+            while data := await reader.read(65536):
+                if not self.stalls:
+                    writer.write(data)
 
 
 @pytest.mark.parametrize("name", ["o'brien", 'a"b', "back\\slash", "' OR 1=1 --", "100%_"])
