@@ -32,7 +32,7 @@ from temporalio.workflow import ParentClosePolicy
 
 from planner.rehearsal.run import billed
 from planner.simulator import Simulator
-from planner.temporal.client import STARTUP_TIMEOUT
+from planner.temporal.client import CACHED_NAMESPACES, STARTUP_TIMEOUT
 from planner.temporal.watchdog import ensure_watchdog
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import CloudClient, OneKey
@@ -188,7 +188,7 @@ async def stage() -> AsyncIterator[tuple[Client, Simulator, ServerCount]]:
         await WorkflowEnvironment.start_local(
             dev_server_existing_path=str(BESIDE / "temporal"),
             dev_server_log_level="error",
-            dev_server_extra_args=["--metrics-port", str(port)],
+            dev_server_extra_args=["--metrics-port", str(port), *CACHED_NAMESPACES],
             dev_server_startup_timeout=STARTUP_TIMEOUT,
         ) as environment,
     ):

@@ -20,6 +20,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
+from planner.temporal.client import CACHED_NAMESPACES
+
 T = TypeVar("T")
 
 BESIDE = Path(sys.executable).parent
@@ -268,7 +270,7 @@ def temporal_server(
     command = (
         *(binary or str(BESIDE / "temporal"), "server", "start-dev", "--headless"),
         *("--ip", "127.0.0.1", "--port", str(port)),
-        *("--log-level", "error", *state, *metrics),
+        *("--log-level", "error", *CACHED_NAMESPACES, *state, *metrics),
     )
     return Process("server", command, directory / "server.log")
 

@@ -607,6 +607,14 @@ TEMPORAL_PORT = 7233
 STARTUP_TIMEOUT = timedelta(seconds=30)
 """How long a dev server may take to start: on a busy machine more than the SDK's five seconds."""
 
+CACHED_NAMESPACES = (
+    "--dynamic-config-value",
+    "system.forceSearchAttributesCacheRefreshOnRead=false",
+)
+"""Options for a dev server that keeps its namespaces in memory, as other servers do. By default it
+reads them from its database at each call, and where that takes three seconds it says, for good:
+"Namespace default is not found"."""
+
 
 @dataclass(frozen=True, slots=True)
 class TemporalServer:
@@ -672,7 +680,7 @@ async def _start(ui_port: int, state_file: Path | None) -> WorkflowEnvironment:
             dev_server_existing_path=binary,
             dev_server_database_filename=str(state_file) if state_file else None,
             dev_server_log_level="error",
-            dev_server_extra_args=["--output", "none"],
+            dev_server_extra_args=["--output", "none", *CACHED_NAMESPACES],
             dev_server_startup_timeout=STARTUP_TIMEOUT,
             runtime=default_runtime(),
         )

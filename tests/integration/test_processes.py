@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,3 +53,20 @@ async def test_a_server_that_takes_longer_than_the_sdk_waits(
     monkeypatch.setattr(client_module, "find_binary", lambda _name: str(slow))
     async with temporal_server() as server:
         assert await server.client.count_workflows()
+
+
+async def test_a_server_whose_database_is_busy(tmp_path: Path) -> None:
+    """It is waited for: by default it would say that it has no such Temporal namespace."""
+    state = tmp_path / "temporal.db"
+    async with temporal_server(state_file=state) as server:
+        await server.client.start_workflow("Any", id="before", task_queue="any")
+        database = sqlite3.connect(state, timeout=30, isolation_level=None)
+        database.execute("BEGIN EXCLUSIVE")
+        started = asyncio.ensure_future(
+            server.client.start_workflow("Any", id="meanwhile", task_queue="any")
+        )
+        done, _ = await asyncio.wait({started}, timeout=4)  # it gives up after three seconds
+        database.execute("COMMIT")
+        assert not done
+        assert (await started).id == "meanwhile"
+        database.close()
