@@ -193,9 +193,9 @@ sbom:  ## what the run time is made of, as CycloneDX, into sbom/ (needs uv and a
 	  --mc-type application --output-reproducible -o sbom/planner.cdx.json sbom/venv/bin/python
 	rm -rf sbom/venv
 
-LOWEST_TESTS = $(filter-out $(wildcard $(patsubst %,tests/test_%*.py,stories rehearsal worker keeper \
-  cloud simulator beats provision recall progress docs package)),$(wildcard tests/test_*.py))
-lowest:  ## the tests without servers, on the oldest versions that pyproject.toml allows (needs uv)
+LOWEST_TESTS = $(filter-out $(wildcard $(patsubst %,tests/test_%*.py,stories rehearsal docs \
+  package)),$(wildcard tests/test_*.py))
+lowest:  ## the tests without a dev server, on the oldest versions that pyproject.toml allows (needs uv)
 	rm -rf .venv-lowest && uv venv --quiet --python 3.11 .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
 	.venv-lowest/bin/python -m pytest -q -n logical $(LOWEST_TESTS)

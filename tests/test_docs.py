@@ -64,6 +64,24 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
         )
 
 
+def test_files_that_are_named_are_there() -> None:
+    """Pages, recipes and code name no file that was renamed since."""
+    named = re.compile(
+        r"(?<![\w/.-])(?:benchmarks|deploy|docs|examples|planner|tests|workflows)/[\w./-]*"
+        r"\.(?:css|html|js|json|md|py|service|svg|toml|ya?ml)\b"
+    )
+    files = [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml", *ROOT.glob(".ci/*")]
+    files += [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("*/**/*.py")]
+    absent = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in files
+        if ".venv" not in file.parts
+        for name in named.findall(file.read_text(encoding="utf-8"))
+        if not (ROOT / name).exists()
+    ]
+    assert absent == []
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     """A relative link in a page names a file that is there."""
     broken = [
