@@ -360,7 +360,7 @@ def status(
     foreign, not of the planner and left alone; missed, a window of the last day that never
     had its capacity; unknown, nobody can tell; overdue, a capacity that should be down;
     uncovered, an open window without its capacity; stuck, a keeper that can't go on; no
-    worker, nothing is raised or reverted. All but the first three cost money or work.
+    worker, nothing is raised or reverted. All but ok, raising and reverting cost money or work.
     """
     options = StatusOptions(
         namespace=namespace, format=format, watch=watch, cloud=cloud, check=check, repair=repair

@@ -121,7 +121,8 @@ def sync(
 
     Run twice, the second run changes nothing. Interrupted at any point, run it again.
     Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;
-    nothing is changed then.
+    nothing is changed then. With --in-rings also with 3 if the rollout is stopped: the rings
+    before it stay written.
     """
     options = SyncOptions(
         directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost

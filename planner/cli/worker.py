@@ -91,7 +91,8 @@ def worker(
     and a Cloud API key: TEMPORAL_CLOUD_API_KEY, TEMPORAL_CLOUD_API_KEY_FILE, or
     TEMPORAL_CLOUD_API_KEY_DIR with a file per namespace. PLANNER_CLOUD_URL names another
     API than Temporal Cloud's, such as `planner simulator`. Run as many as you like. It
-    stops on SIGTERM or Ctrl-C, once its running tasks are done.
+    stops on SIGTERM or Ctrl-C within 55 seconds: tasks under way have 20 of them, and another
+    worker goes on with what is left.
 
     Before it says that it runs, it checks server, namespace and keys. What is missing for
     good ends it with 1; what may come is said, and keeps /readyz at 503 until it is there.
