@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workflows.contract import (
+    BaselinePolicy,
     Capacity,
     Declared,
     Fleet,
@@ -277,6 +278,88 @@ def test_a_baseline_that_is_only_observed() -> None:
     assert (below.state, below.reconcile) == ("below", "")
     left = QuietCapacity(EIGHT, request=own(EIGHT, TWO))
     assert judge_quiet(left, declared, None, "observe").reconcile == "capacity"
+
+
+@pytest.mark.parametrize(
+    ("found", "baseline", "policy", "verdict"),
+    [
+        pytest.param(
+            QuietCapacity(TWO, request=own(TWO, TWO)),
+            THREE,
+            "observe",
+            ("below", ""),
+            id="observed",
+        ),
+        pytest.param(
+            QuietCapacity(TWO, request=own(TWO, TWO)),
+            ON_DEMAND,
+            "observe",
+            ("foreign", ""),
+            id="observed, since declared lower",
+        ),
+        pytest.param(
+            QuietCapacity(ON_DEMAND, request=own(ON_DEMAND, ON_DEMAND), limit=4000),
+            TWO,
+            "enforce",
+            ("foreign", ""),
+            id="on-demand allows more than the declared",
+        ),
+        pytest.param(
+            QuietCapacity(ON_DEMAND, request=own(ON_DEMAND, ON_DEMAND), limit=500),
+            TWO,
+            "enforce",
+            ("healing", "baseline"),
+            id="on-demand allows less than the declared",
+        ),
+        pytest.param(
+            QuietCapacity(ON_DEMAND, request=own(ON_DEMAND, ON_DEMAND), limit=500),
+            TWO,
+            "observe",
+            ("below", ""),
+            id="on-demand allows less, observed",
+        ),
+        pytest.param(
+            QuietCapacity(TWO, request=own(TWO, ON_DEMAND)),
+            THREE,
+            "observe",
+            ("below", ""),
+            id="left by a boost, below the declared, observed",
+        ),
+        pytest.param(
+            QuietCapacity(TWO, request=own(TWO, None)),
+            THREE,
+            "observe",
+            ("below", ""),
+            id="left by one that did not know what was before, observed",
+        ),
+        pytest.param(
+            QuietCapacity(EIGHT, request=own(EIGHT, None)),
+            TWO,
+            "observe",
+            ("healing", "capacity"),
+            id="left by such a boost above the declared, observed",
+        ),
+    ],
+)
+def test_a_baseline_declared_after_a_boost(
+    found: QuietCapacity, baseline: Capacity, policy: BaselinePolicy, verdict: tuple[str, str]
+) -> None:
+    """What a keeper gave back counts as no boost's: the policy holds, and nothing goes down."""
+    judged = judge_quiet(found, Declared(namespace=NAME, baseline=baseline), None, policy)
+    assert verdict == (judged.state, judged.reconcile)
+
+
+def test_what_was_given_back_is_not_called_left() -> None:
+    """The words tell where a capacity comes from that others may never have set."""
+    given_back = QuietCapacity(ON_DEMAND, request=own(ON_DEMAND, ON_DEMAND), limit=4000)
+    declared = Declared(namespace=NAME, baseline=TWO)
+    assert judge_quiet(given_back, declared, None, "enforce").details == (
+        "on-demand is in force, the calendar declares 2 TRU: in force before the boosts, too, "
+        "and left alone"
+    )
+    two = QuietCapacity(TWO, request=own(TWO, TWO))
+    raised = judge_quiet(two, Declared(namespace=NAME, baseline=THREE), None, "enforce")
+    assert raised.details == "2 TRU was in force before the boosts; 3 TRU is declared since"
 
 
 def look(capacity: Capacity, before: NamespaceSeen | None, now: datetime) -> NamespaceSeen:

@@ -236,22 +236,17 @@ def judge_quiet(
 ) -> Verdict:
     """Return what to make of a namespace that no boost runs for.
 
-    What a keeper requested is given back. What others set above the baseline is left alone
-    and reported; less than the declared baseline is raised to it, unless it is only observed.
+    What a boost left is given back. What others set above the baseline is left alone and
+    reported; less than the declared baseline is raised to it, unless it is only observed.
     Without a declared baseline, another capacity than the *usual* one is reported.
     """
     if found.pending is not None:
         return Verdict("changing", f"a change to {found.pending} is under way")
     origin = origin_of(found.request, declared.namespace)
     if origin is not None and origin.requested == found.capacity:
-        wanted = declared.baseline or origin.baseline
-        if found.capacity == wanted:
-            return Verdict("ok")
-        return Verdict(
-            "healing", f"{found.capacity} was left by a boost; back to {wanted}", "capacity"
-        )
+        return _judge_own(found, origin.baseline, declared, policy)
     if origin is None and is_own(found.request, declared.namespace) and found.capacity.tru:
-        return _judge_unexplained(found, declared)
+        return _judge_own(found, None, declared, policy)
     if declared.baseline is not None:
         return _judge_declared(found, declared.baseline, policy)
     if usual is None or found.capacity == usual:
@@ -259,22 +254,42 @@ def judge_quiet(
     return Verdict("foreign", f"{usual} was in force; {found.capacity} was set externally")
 
 
-def _judge_unexplained(found: QuietCapacity, declared: Declared) -> Verdict:
-    """Judge a keeper's own capacity whose request doesn't tell what was before it."""
-    if declared.baseline is None:
+def _judge_own(
+    found: QuietCapacity, before: Capacity | None, declared: Declared, policy: BaselinePolicy
+) -> Verdict:
+    """Judge what a keeper requested; *before* is what was in force before its boosts, if known.
+
+    Where that is what it requested, no boost has left anything: with the policy ``observe``, and
+    on-demand, which no boost goes to, is judged as if others had set it. Less than the declared
+    baseline is raised by no other rule than that of its policy.
+    """
+    wanted = declared.baseline or before
+    if wanted is None:
         return Verdict("unknown", f"{found.capacity} was requested by a keeper ({found.request})")
-    if found.capacity == declared.baseline:
+    if found.capacity == wanted:
         return Verdict("ok")
-    left = f"{found.capacity} was left by a boost; back to {declared.baseline}"
+    left = f"{found.capacity} was left by a boost; back to {wanted}"
+    if declared.baseline is not None:
+        is_given_back = found.capacity == before
+        why = "in force before the boosts, too," if is_given_back else "set externally"
+        judged = _judge_declared(found, declared.baseline, policy, why)
+        is_as_any = is_given_back and (policy == "observe" or found.capacity.tru is None)
+        if is_as_any or judged.state == "below":
+            return judged
+        if is_given_back:
+            left = f"{found.capacity} was in force before the boosts; {wanted} is declared since"
     return Verdict("healing", left, "capacity")
 
 
-def _judge_declared(found: QuietCapacity, baseline: Capacity, policy: BaselinePolicy) -> Verdict:
+def _judge_declared(
+    found: QuietCapacity, baseline: Capacity, policy: BaselinePolicy, why: str = "set externally"
+) -> Verdict:
+    """Judge what is in force against the declared *baseline*; *why* says where more is from."""
     if found.capacity == baseline:
         return Verdict("ok")
     differs = f"{found.capacity} is in force, the calendar declares {baseline}"
     if _allows_more(found, baseline):
-        return Verdict("foreign", f"{differs}: set externally and left alone")
+        return Verdict("foreign", f"{differs}: {why} and left alone")
     if policy == "observe":
         return Verdict("below", differs)
     return Verdict("healing", differs, "baseline")
