@@ -23,7 +23,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -34,6 +34,7 @@ from planner.temporal.client import raise_if_cancelled, require_namespace
 from workflows.contract import (
     BOOST_WORKFLOW,
     KEEPER_WORKFLOW,
+    RECOVERABLE_STATUSES,
     RELEASE_UPDATE,
     STATUS_QUERY,
     TASK_QUEUE,
@@ -261,33 +262,77 @@ async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -
             return tuple(gone)
 
 
-async def refuse(client: Client, namespace: str, request: ReleaseRequest) -> None:
+async def refuse(
+    client: Client, namespace: str, request: ReleaseRequest, *, task_queue: str = TASK_QUEUE
+) -> None:
     """Have the keeper of *namespace* carry out *request*; one is started where none runs.
 
     Raises:
-        ServerError: The keeper broke off, or could not be reached.
+        ServerError: The keeper can't go on, or could not be reached.
     """
     known = await fetch_keepers(client, datetime.now(UTC), namespace, ask=False)
-    if any(keeper.is_broken or keeper.stuck for keeper in known):
+    if any(keeper.stuck for keeper in known):
         raise ServerError(
-            f"the keeper of {namespace} broke off; `planner status {namespace} --repair` first"
+            f"the keeper of {namespace} can't go on; `planner status {namespace} --repair` first"
         )
-    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-        KEEPER_WORKFLOW,
-        KeeperStart(namespace=namespace),
-        **keeper_options(namespace),
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-    )
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-            await client.execute_update_with_start_workflow(
-                RELEASE_UPDATE, request, start_workflow_operation=start
-            )
+            while True:
+                start = await _start_of(client, namespace, task_queue)
+                with contextlib.suppress(WorkflowAlreadyStartedError):  # it ended as it was asked
+                    await client.execute_update_with_start_workflow(
+                        RELEASE_UPDATE, request, start_workflow_operation=start
+                    )
+                    return
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise_if_cancelled()
         raise ServerError(f"the keeper of {namespace} does not answer: {WORKER_HINT}") from error
     except (RPCError, WorkflowUpdateFailedError) as error:
         raise ServerError(f"the keeper of {namespace}: {error}") from error
+
+
+async def _start_of(
+    client: Client, namespace: str, task_queue: str
+) -> WithStartWorkflowOperation[Any, Any]:
+    """Return the operation that starts the keeper of *namespace*, as a worker does.
+
+    Where one is running, no other is started: should it fail as it takes the update, the
+    server would start another that knows nothing of it. The next attempt finds it broken.
+
+    Raises:
+        RPCError: The server can't be asked for its latest run.
+    """
+    status, run_id = await _latest_run(client, namespace)
+    broken_run = run_id if status in RECOVERABLE_STATUSES else ""
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        KEEPER_WORKFLOW,
+        KeeperStart(namespace=namespace, broken_run=broken_run),
+        **keeper_options(namespace, task_queue),
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE
+        if status == "RUNNING"
+        else WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+    asyncio.ensure_future(start.workflow_handle()).add_done_callback(_retrieve_outcome)
+    return start
+
+
+async def _latest_run(client: Client, namespace: str) -> tuple[str, str]:
+    """Return the status and the id of the keeper's latest run; both empty without one."""
+    handle = client.get_workflow_handle(keeper_id(namespace))
+    try:
+        described = await handle.describe(rpc_timeout=ANSWER_WITHIN)
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return "", ""
+        raise
+    return described.status.name if described.status else "", described.run_id
+
+
+def _retrieve_outcome(started: asyncio.Future[Any]) -> None:
+    """Retrieve the error of a keeper's start: the failing call has raised it, too."""
+    if not started.cancelled():
+        started.exception()
 
 
 async def release_all(

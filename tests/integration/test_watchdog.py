@@ -27,9 +27,11 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from planner.temporal.fetch import boost_id, list_schedules
+from planner.temporal.keepers import refuse
 from planner.temporal.watchdog import NOTE, LiveCalendars, ensure_watchdog, fetch_report
 from workflows import activity_types
 from workflows.activities.watchdog import WatchdogActivities
+from workflows.activity_types import KeeperInput
 from workflows.cloud import ObservedCapacity, Unauthorized
 from workflows.contract import (
     LOOK_SIGNAL,
@@ -40,7 +42,9 @@ from workflows.contract import (
     Capacity,
     Healed,
     KeeperStatus,
+    Lease,
     NamespaceSeen,
+    ReleaseRequest,
     WatchdogInput,
     WatchdogReport,
 )
@@ -99,6 +103,20 @@ class Scene:
         name = namespace or self.stage.namespace
         (found,) = [one for one in self.report.namespaces if one.namespace == name]
         return found
+
+    async def skip(self) -> None:
+        """Skip an occurrence that comes, as `planner skip` does."""
+        now = datetime.now(UTC)
+        lease = Lease(
+            key="close@later",
+            window="close",
+            tru=8,
+            start=now + timedelta(days=1),
+            until=now + timedelta(days=2),
+        )
+        request = ReleaseRequest(key=lease.key, by="ann", lease=lease)
+        stage = self.stage
+        await refuse(stage.client, stage.namespace, request, task_queue=stage.queue)
 
     async def is_boosted(self) -> None:
         """Go round, and fail where it doesn't see the boost yet: the list of keepers lags."""
@@ -220,6 +238,49 @@ async def test_a_boost_takes_over_from_a_keeper_of_another_release(
                 await one.stage.release()
                 await one.stage.in_force(3)
         assert one.stage.cloud.steps == [8, 12, 3]
+
+
+@BOTH_WAYS
+async def test_a_skip_takes_over_from_a_keeper_of_another_release(
+    own_server: WorkflowEnvironment,
+    fresh: str,
+    before: Release,
+    after: Release,
+) -> None:
+    """The skip fails the old keeper; the next one is started to recover it, lease and all."""
+    async with scene(own_server, fresh, capacity=Capacity(3)) as one:
+        with before():
+            async with one.worker():
+                assert (await one.stage.boost(8, 1)).in_force
+                first = (await one.stage.keeper.describe()).run_id
+        with after():
+            async with one.worker():
+                await one.skip()
+                status = await one.stage.says(lambda status: bool(status.leases))
+                assert [lease.window for lease in status.leases] == ["w8"]
+                assert [lease.key for lease in status.released] == ["close@later"]
+                start = await anext(aiter(one.stage.keeper.fetch_history_events()))
+                given = start.workflow_execution_started_event_attributes.input.payloads
+                (known,) = await one.stage.client.data_converter.decode(given, [KeeperInput])
+                assert known.broken_run == first
+                await one.stage.release()
+                await one.stage.in_force(3)
+        assert one.stage.cloud.steps == [8, 3]
+
+
+async def test_a_skip_takes_over_from_a_terminated_keeper(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """It needs no repair before: the lease that is still up is recovered with it."""
+    async with scene(own_server, fresh) as one, one.worker():
+        assert (await one.stage.boost(8, 1)).in_force
+        await one.stage.keeper.terminate("an operator's mistake")
+        await one.skip()
+        status = await one.stage.says(lambda status: bool(status.leases))
+        assert (len(status.leases), len(status.released)) == (1, 1)
+        await one.stage.release()
+        await one.stage.in_force(None)
+        assert one.stage.cloud.steps == [8, None]
 
 
 async def test_a_terminated_keeper_gets_a_successor(

@@ -55,8 +55,8 @@ from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     RECORD_MEMO,
+    RECOVERABLE_STATUSES,
     RELEASE_UPDATE,
-    UNFINISHED_STATUSES,
     UNPROCESSED_UPDATE,
     BoostRequest,
     Calendars,
@@ -86,10 +86,6 @@ from workflows.keeper_transitions import (
     without_ended,
 )
 from workflows.observability import heartbeating
-
-RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
-"""Names of the execution statuses after which the next keeper recovers the state of the last
-one. A cancelled one has no work undone, but it knows which leases were released."""
 
 RETRY_INTERVAL = 2.0
 """Seconds until a lease is requested again from a keeper that had no room for it."""

@@ -146,6 +146,10 @@ UNFINISHED_STATUSES = frozenset({"TERMINATED", "FAILED", "TIMED_OUT"})
 """Names of the execution statuses of a keeper that ended with work undone. A cancelled one
 has gone back to the baseline first."""
 
+RECOVERABLE_STATUSES = UNFINISHED_STATUSES | {"CANCELED"}
+"""Names of the execution statuses after which the next keeper recovers the state of the last
+one. A cancelled one has no work undone, but it knows which leases were released."""
+
 KeeperHealth = Literal["ok", "raising", "uncovered", "reverting", "overdue", "foreign", "unknown"]
 """The health of a namespace.
 
