@@ -263,6 +263,47 @@ def test_what_the_watchdog_saw(
 @pytest.mark.parametrize(
     ("verdict", "looked", "changed", "state"),
     [
+        pytest.param("foreign", None, {}, "foreign", id="it never looked"),
+        pytest.param("below", None, {}, "foreign", id="less than declared"),
+        pytest.param("healing", None, {}, "reverting", id="it was told to look"),
+        pytest.param("unknown", None, {}, "unknown", id="nobody can look"),
+        pytest.param("ok", None, {}, "ok", id="in order"),
+        pytest.param("foreign", -1, {}, "foreign", id="changed after its look"),
+        pytest.param("healing", 1, {}, "ok", id="it has looked since"),
+        pytest.param("foreign", None, {"leases": (lease(),)}, "ok", id="it has a lease by now"),
+        pytest.param("foreign", None, {"health": "reverting"}, "reverting", id="it is at work"),
+    ],
+)
+def test_a_keeper_that_only_remembers_a_skip(
+    verdict: SeenState, looked: int | None, changed: dict[str, Any], state: NamespaceState
+) -> None:
+    """It looks at nothing: what a round makes of its namespace counts as without a keeper."""
+    one = keeper()
+    assert one.status is not None
+    last = None if looked is None else NOW + timedelta(seconds=looked)
+    skipped = {"released": (lease(start=2, until=3),), "observed_at": last, **changed}
+    idle = replace(one, status=replace(one.status, **skipped))
+    watched = NamespaceSeen(
+        namespace="n.a", state=verdict, capacity=Capacity(6), at=NOW, since=NOW - HOUR
+    )
+    assert state_of(findings_of(facts(watched=watched, keeper=idle), NOW)) == state
+
+
+def test_an_idle_keeper_hides_no_sighting() -> None:
+    """What the Cloud API says now is held against the declared baseline, and so is the target."""
+    one = keeper()
+    assert one.status is not None
+    new = replace(one.status, capacity=None, target=None, baseline=None)
+    idle = replace(one, status=replace(new, released=(lease(start=2, until=3),)))
+    known = facts(sighting=seen(None), declared=Capacity(2), keeper=idle)
+    found = status_of(known, NOW)
+    assert (found.state, found.baseline, found.target) == ("foreign", Capacity(2), Capacity(2))
+    assert len(found.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "looked", "changed", "state"),
+    [
         pytest.param("healing", 1, {}, "ok", id="on its way down before, down since"),
         pytest.param("foreign", 1, {}, "ok", id="set externally before, at the baseline since"),
         pytest.param("below", 1, {}, "ok", id="less before, at the baseline since"),

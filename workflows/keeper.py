@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import keeper_transitions as transitions
     from workflows.activity_types import KeeperInput, Observation, ReconcileInput, RecoverState
     from workflows.contract import (
+        DECLARE_SIGNAL,
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
         LOOK_SIGNAL,
@@ -40,7 +41,7 @@ with workflow.unsafe.imports_passed_through():
         parse_instant,
     )
     from workflows.floors import FloorSeen, FloorState, FloorTask, floor_by_name
-    from workflows.keeper_state import KeeperState
+    from workflows.keeper_state import Declaration, KeeperState
 
 OTHER_PATCH = "the-other-declaration-stays"
 """Marks where a declaration comes again, and leaves that of another project.
@@ -192,6 +193,16 @@ class CapacityKeeper:
     def look(self) -> None:
         """Observe the namespace at the next step, and restore what has to be in force."""
         self._state = replace(self._state, needs_observation=True)
+        self._has_news = True
+
+    @workflow.signal(name=DECLARE_SIGNAL)
+    def declare(self, declaration: Declaration) -> None:
+        """Observe the namespace at the next step, and go to the baseline that is declared by now.
+
+        It comes where nothing but a skipped occurrence keeps this run: no lease brings what its
+        calendar declares.
+        """
+        self._state = transitions.go_to_declared(self._state, declaration)
         self._has_news = True
 
     @workflow.query(name=STATUS_QUERY)

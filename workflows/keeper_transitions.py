@@ -546,6 +546,11 @@ def declare(state: KeeperState, request: LeaseRequest) -> KeeperState:
     return _consider(state, _declaration_of(request, state))
 
 
+def go_to_declared(state: KeeperState, new: Declaration) -> KeeperState:
+    """Return *state*, to be observed again, under *new* unless a newer declaration is known."""
+    return replace(_consider(state, new), needs_observation=True)
+
+
 def declares_again(state: KeeperState, request: LeaseRequest) -> bool:
     """Tell whether *request* declares for the project whose declaration holds in *state*."""
     new = _declaration_of(request, state)

@@ -49,7 +49,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contract.follow import FollowRecord, follow_problems, is_alarming
     from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
     from workflows.floors import FloorMark, FloorState
-    from workflows.keeper_state import KeeperState, is_own, origin_of
+    from workflows.keeper_state import Declaration, KeeperState, is_own, origin_of
 
 _RETRIES = RetryPolicy(
     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30)
@@ -219,8 +219,8 @@ class QuietCapacity:
 class Verdict:
     """What the watchdog makes of a quiet namespace.
 
-    *reconcile* says that a keeper has to be started, which goes to the declared baseline, or
-    to the one before the boosts where none is declared.
+    *reconcile* says that a keeper has to go to the declared baseline, or to the one before the
+    boosts where none is declared: one is started, unless one runs that is idle.
     """
 
     state: SeenState
@@ -344,6 +344,16 @@ def state_to_reconcile(declared: Declared) -> KeeperState:
         revision=declared.revision,
         project=declared.project,
         needs_observation=True,
+    )
+
+
+def declaration_of(declared: Declared) -> Declaration:
+    """Return what an idle keeper is told, for it to observe and go to the baseline."""
+    return Declaration(
+        project=declared.project,
+        revision=declared.revision,
+        baseline=declared.baseline,
+        rails=declared.rails,
     )
 
 

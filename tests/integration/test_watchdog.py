@@ -532,6 +532,59 @@ async def test_a_declared_baseline_is_established_and_left_where_others_set_more
         assert one.stage.cloud.steps == [2, 12]
 
 
+async def test_a_skip_blinds_nobody_to_a_declared_baseline(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """The keeper that remembers a skip runs for a day, and has neither leases nor a baseline."""
+    async with with_calendar(own_server, fresh, capacity=Capacity(2)) as (one, shop):
+        await shop.sync(shop.value(baseline=Capacity(2)))
+        await listed(shop)
+        async with one.worker():
+            await one.skip()
+            run = (await one.stage.keeper.describe()).run_id
+            assert await one.round() == []
+            assert one.seen().state == "ok"
+            await one.stage.cloud.set(Capacity())
+            await one.heals("baseline")
+            await one.stage.in_force(2)
+            status = await one.stage.says(lambda status: status.capacity == Capacity(2))
+            assert (status.baseline, status.baseline_declared) == (Capacity(2), True)
+            assert await one.round() == []
+            assert one.seen().state == "ok"
+            await one.stage.cloud.set(Capacity(12))
+            assert await one.round() == []
+            assert (one.seen().state, one.seen().capacity) == ("foreign", Capacity(12))
+            await shop.sync(shop.value(baseline=Capacity(2), baseline_policy="observe"))
+            await eventually(lambda: declares(shop, "observe"))
+            await one.stage.cloud.set(Capacity())
+            assert await one.round() == []
+            assert one.seen().state == "below"
+            described = await one.stage.keeper.describe()
+            assert (described.run_id, described.status) == (run, WorkflowExecutionStatus.RUNNING)
+            await one.stage.keeper.cancel()
+            await one.ends_as(WorkflowExecutionStatus.CANCELED)
+        assert one.stage.cloud.writes == [Capacity(2)]
+
+
+async def test_what_a_lost_keeper_left_is_given_back_beside_a_skip(
+    own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """Without a declared baseline the id of its request tells the idle keeper where to go."""
+    async with with_calendar(own_server, fresh, capacity=Capacity(3)) as (one, shop):
+        await shop.sync(shop.value())
+        await listed(shop)
+        async with one.worker():
+            assert (await one.stage.boost(8, 1)).in_force
+            await delete(one.stage.keeper)
+            await one.gone()
+            await one.skip()
+            await one.heals("capacity")
+            await one.stage.in_force(3)
+            await one.stage.keeper.cancel()
+            await one.ends_as(WorkflowExecutionStatus.CANCELED)
+        assert one.stage.cloud.steps == [8, 3]
+
+
 async def test_what_a_lost_keeper_left_is_given_back(
     own_server: WorkflowEnvironment, fresh: str
 ) -> None:

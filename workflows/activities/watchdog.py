@@ -50,6 +50,7 @@ from workflows.activity_types import keeper_input
 from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorized
 from workflows.contract import (
     BOOST_WORKFLOW,
+    DECLARE_SIGNAL,
     KEEPER_WORKFLOW,
     LOOK_SIGNAL,
     RETRY_SIGNAL,
@@ -77,6 +78,7 @@ from workflows.contract.findings import (
     Keeper,
     NamespaceFacts,
     WindowRun,
+    is_idle,
     is_lowered,
     status_of,
 )
@@ -440,10 +442,10 @@ class _Round:
         """End a keeper's wait after a fault: it may have been for a worker of this Cloud API."""
         await self._signal(namespace, RETRY_SIGNAL)
 
-    async def _signal(self, namespace: str, signal: str) -> None:
+    async def _signal(self, namespace: str, signal: str, *values: object) -> None:
         with suppress(RPCError):  # it has ended
             await self.client.get_workflow_handle(keeper_id(namespace)).signal(
-                signal, rpc_timeout=RPC_TIMEOUT
+                signal, args=values, rpc_timeout=RPC_TIMEOUT
             )
 
     async def _start_keeper(
@@ -531,7 +533,10 @@ class _Round:
     # Capacity
 
     async def _look_at_capacity(self, declared: Declared) -> None:
-        """See what is in force; at a quiet namespace, start a keeper where that isn't right."""
+        """See what is in force; at a quiet namespace, have a keeper mend what isn't right.
+
+        One whose keeper is idle is quiet, too.
+        """
         name = declared.namespace
         before = self._before(name)
         keeper = self.keepers.get(name)
@@ -547,39 +552,44 @@ class _Round:
             self.seen[name] = self._unknown(name, str(error))
             return
         self.is_key_refused[name] = False
-        if keeper.is_running or any(one.namespace == name for one in self.healed):
-            usual = before.usual if before else None
+        usual = before.usual if before else None
+        is_healed = any(one.namespace == name for one in self.healed)
+        status = await self._status_on_record(name, keeper)
+        if is_healed or (keeper.is_running and not (status and is_idle(status))):
             now_seen = self.seen[name] = NamespaceSeen(
                 namespace=name, state="boosted", capacity=seen.capacity, at=at, usual=usual
             )
-            if keeper.run_id and await self._is_lowered(keeper, now_seen):
+            if status and is_lowered(now_seen, status):
                 _logger.warning("the watchdog: %s: %s in force, set by others", name, seen.capacity)
                 await self._signal(name, LOOK_SIGNAL)
             return
         _log_change(before, seen)
         found = QuietCapacity(seen.capacity, seen.pending, seen.operation_id, seen.aps_limit)
-        usual = before.usual if before else None
         policy = declared.baseline_policy if self.of.baseline == "enforce" else "observe"
         verdict = decisions.judge_quiet(found, declared, usual, policy)
         if verdict.reconcile:
-            await self._start_keeper(name, state=decisions.state_to_reconcile(declared))
+            if keeper.is_running:
+                await self._signal(name, DECLARE_SIGNAL, decisions.declaration_of(declared))
+            else:
+                await self._start_keeper(name, state=decisions.state_to_reconcile(declared))
             self._heal(name, verdict.reconcile, verdict.details)
         judged = decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
 
-    async def _is_lowered(self, run: Execution, seen: NamespaceSeen) -> bool:
-        """Tell whether the keeper's *run* has to look again: less is in force than it knows of.
+    async def _status_on_record(self, name: str, run: Execution) -> KeeperStatus | None:
+        """Return the status of a keeper's *run*; None where none runs, or it isn't known.
 
         What it knows is read from its history, where that has gone on: that is no Action, and
         waits for no worker. A history that can't be read is left to the next round.
         """
         assert self.of.states is not None
-        name = seen.namespace
+        if not run.is_running or not run.run_id:
+            return None
         state = self.of.states.known(name, run.run_id, run.events)
         if state is None:
             with suppress(RPCError):
                 state = await self.of.states.on_record(name, run.run_id, run.events)
-        return state is not None and is_lowered(seen, keeper_status(state, self.moment()))
+        return None if state is None else keeper_status(state, self.moment())
 
     # Floors
 

@@ -52,6 +52,7 @@ from workflows.contract.fleets import (
 )
 from workflows.contract.messages import (
     BOOST_WORKFLOW,
+    DECLARE_SIGNAL,
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
     LOOK_SIGNAL,
@@ -102,6 +103,7 @@ from workflows.contract.messages import (
 __all__ = [
     "APS_PER_TRU",
     "BOOST_WORKFLOW",
+    "DECLARE_SIGNAL",
     "KEEPER_WORKFLOW",
     "LEASE_UPDATE",
     "LOOK_SIGNAL",

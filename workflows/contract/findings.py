@@ -534,13 +534,14 @@ def status_of(facts: NamespaceFacts, now: datetime) -> NamespaceStatus:
     )
     if keeper and status:
         left = keeper.is_running or keeper.is_broken
-        baseline = status.baseline if keeper.is_running else facts.declared or status.baseline
+        is_at_work = keeper.is_running and not is_idle(status)
+        baseline = status.baseline if is_at_work else facts.declared or status.baseline
         known = replace(
             known,
             capacity=status.capacity,
             observed_at=status.observed_at,
             baseline=baseline,
-            target=status.target if left else baseline,
+            target=status.target if is_at_work or keeper.is_broken else baseline,
             leases=status.leases if left else (),
             skipped=tuple(one for one in status.released if one.start > now) if left else (),
         )
@@ -670,6 +671,15 @@ def has_work(status: KeeperStatus) -> bool:
     return bool(status.leases) or status.capacity != status.baseline
 
 
+def is_idle(status: KeeperStatus) -> bool:
+    """Tell whether a keeper with this *status* only remembers what was skipped or released.
+
+    It looks at nothing until that is over: its namespace is as quiet as one without a keeper.
+    """
+    has_work_left = bool(status.leases) or status.has_open_floors or status.health != "ok"
+    return bool(status.released) and not has_work_left
+
+
 def _of_unstarted(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     for run in facts.unstarted:
         state: NamespaceState = "uncovered" if run.start <= now else "raising"
@@ -688,18 +698,27 @@ WATCHED: dict[SeenState, NamespaceState] = {
 """What the watchdog's verdict on a quiet namespace makes of it."""
 
 
+JUDGED_QUIET: frozenset[SeenState] = frozenset({"ok", "changing", "foreign", "below", "healing"})
+"""The verdicts of a round that took a namespace for quiet, and could observe it."""
+
+
 def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
     """Return the watchdog's verdict on a quiet namespace, unless the Cloud API was asked now.
 
     A keeper at work says more than the round before it came, but for what a round found after
-    the keeper's last observation: another capacity, or that none can be observed any more. One
-    that has ended as it should, and saw the baseline since, has answered the verdict.
+    the keeper's last observation: another capacity, or that none can be observed any more. An idle
+    one says nothing, unless it has looked since. One that has ended as it should, and saw the
+    baseline since, has answered the verdict.
     """
     watched, keeper = facts.watched, facts.keeper
     if watched is None or facts.sighting is not None or facts.is_of_another_cloud:
         return
     if keeper and keeper.is_running:
         status = keeper.status
+        if status and is_idle(status) and watched.state in JUDGED_QUIET:
+            if watched.at is not None and _is_newer(watched.at, status.observed_at):
+                yield from _of_verdict(watched)
+            return
         if status and _is_news(watched, status):
             assert watched.capacity is not None
             assert watched.at is not None
@@ -712,6 +731,10 @@ def _of_watched(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
         return
     if keeper and _has_ended_since(keeper, watched, facts.declared):
         return
+    yield from _of_verdict(watched)
+
+
+def _of_verdict(watched: NamespaceSeen) -> Iterable[Finding]:
     if (state := WATCHED.get(watched.state)) is not None:
         seen = f" (seen {format_instant(watched.at.replace(microsecond=0))})" if watched.at else ""
         yield Finding(state, f"{watched.details}{seen}")
@@ -844,7 +867,7 @@ def _of_sighting(facts: NamespaceFacts, now: datetime) -> Iterable[Finding]:
         return
     keeper = facts.keeper
     status = keeper.status if keeper else None
-    if keeper and keeper.is_running:
+    if keeper and keeper.is_running and not (status and is_idle(status)):
         if status and status.target and status.health == "ok":
             yield from _of_boosted(facts.sighting, status, now)
         return

@@ -139,6 +139,9 @@ RETRY_SIGNAL = "retry"
 LOOK_SIGNAL = "look"
 """Has a keeper observe its namespace now: less may be in force than it knows of."""
 
+DECLARE_SIGNAL = "declare"
+"""Has a keeper without leases observe its namespace now, and go to what is declared by now."""
+
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
