@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from typing import Literal, TypeVar
+from zlib import crc32
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.schedule.v1 import ScheduleListEntry, ScheduleListInfo
@@ -49,7 +50,7 @@ from planner.schedules.spec import Schedule as WindowSchedule
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.convert import EntryReader
-from planner.temporal.fetch import LATE, boost_id, describe, list_entries
+from planner.temporal.fetch import LATE, boost_id, describe_patiently, list_entries
 from planner.temporal.status import (
     fetch_missed,
     fetch_pollers,
@@ -131,8 +132,9 @@ MOST_READ = 2
 DESCRIBED_AT_ONCE = 4
 
 DESCRIBED_FOR = timedelta(hours=1)
-"""How long a described schedule is taken as known while the list shows it unchanged: the list
-doesn't show the input of its boosts, which only a hand edit changes alone."""
+"""How long a described schedule is taken as known at most while the list shows it unchanged: the
+list doesn't show the input of its boosts, which only a hand edit changes alone. Each has a moment
+of its own at which that ends, so that no round describes all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +157,20 @@ class _Known:
 class LiveCalendars:
     """Reads the live schedules of every project, for the watchdog and for boosts from code.
 
-    Each schedule is described once, and again where the list shows another: so a round of
-    which nothing has changed sends one request for each page of the list, one for each project
-    and each follower, one for the boosts of the last day, and two for the workers.
+    Each schedule is described once, again where the list shows another, and once in each
+    `DESCRIBED_FOR`: so a round of which nothing has changed sends one request for each page of the
+    list, one for each project and each follower, one for the boosts of the last day, two for the
+    workers, and its share of the describes. What was described is kept whatever becomes of the
+    other describes: Temporal Cloud allows ten a second, and a look that is cancelled or fails after
+    many of them goes on from there the next time.
     """
 
     server: Server
     verify: Verify | None = None
     _known: dict[str, _Known] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(DESCRIBED_AT_ONCE), repr=False
+    )
     _verdicts: dict[tuple[str, WindowRun], tuple[BoostVerdict, datetime]] = field(
         default_factory=dict
     )
@@ -245,13 +253,13 @@ class LiveCalendars:
                 projects.add(owner)
             else:
                 strangers[namespace].append(entry.schedule_id)
-        slots = asyncio.Semaphore(DESCRIBED_AT_ONCE)
-
-        async def one(entry: ScheduleListEntry) -> tuple[str, _Known]:
-            async with slots:
-                return entry.schedule_id, await self._described(entry, now)
-
-        self._known = dict(await asyncio.gather(*(one(entry) for entry in entries)))
+        reads = [asyncio.create_task(self._described(entry, now)) for entry in entries]
+        try:
+            known = await asyncio.gather(*reads)
+        finally:
+            for read in reads:
+                read.cancel()  # where one has failed, nobody waits for the others
+        self._known = {entry.schedule_id: one for entry, one in zip(entries, known, strict=True)}
         return projects, strangers
 
     async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
@@ -338,20 +346,49 @@ class LiveCalendars:
         )
 
     async def _described(self, entry: ScheduleListEntry, now: datetime) -> _Known:
-        info = ScheduleListInfo()
-        info.CopyFrom(entry.info)
-        info.ClearField("recent_actions")  # a firing is no change of the schedule
-        info.ClearField("future_action_times")
-        listed = info.SerializeToString(deterministic=True)
-        known = self._known.get(entry.schedule_id)
-        if known is None or known.listed != listed or now - known.at >= DESCRIBED_FOR:
-            live = await describe(self.server, entry.schedule_id)
-            known = _Known(listed, now, live)
+        """Return the schedule of *entry* as it is known, and keep that at once.
+
+        Where it has to be described, that waits for its turn: a look that begins while another
+        one is under way finds what that one has described meanwhile.
+        """
+        id, listed = entry.schedule_id, _listed(entry)
+        known = self._current(id, listed, now)
+        if known is None:
+            async with self._slots:
+                known = self._current(id, listed, now)
+                if known is None:
+                    known = _Known(listed, now, await describe_patiently(self.server, id))
         if known.following is None or known.following.start <= now:
             is_active = known.schedule and known.live and not known.live.paused
             following = next_window(known.schedule, now) if is_active and known.schedule else None
             known = replace(known, following=following)
+        self._known[id] = known
         return known
+
+    def _current(self, id: str, listed: bytes, now: datetime) -> _Known | None:
+        """Return what is known of a schedule; None where it has to be described at *now*."""
+        known = self._known.get(id)
+        if known is None or known.listed != listed or _turn(id, now) > _turn(id, known.at):
+            return None
+        return known
+
+
+def _listed(entry: ScheduleListEntry) -> bytes:
+    """Return what the list shows of a schedule, its firings aside: they change nothing of it."""
+    info = ScheduleListInfo()
+    info.CopyFrom(entry.info)
+    info.ClearField("recent_actions")
+    info.ClearField("future_action_times")
+    return info.SerializeToString(deterministic=True)
+
+
+def _turn(id: str, now: datetime) -> int:
+    """Return how many times a schedule's turn to be described had come by *now*.
+
+    It comes once in each `DESCRIBED_FOR`, at a moment that its id decides.
+    """
+    moment = timedelta(seconds=crc32(id.encode()) % (DESCRIBED_FOR // timedelta(seconds=1)))
+    return (now - EPOCH + moment) // DESCRIBED_FOR
 
 
 def _facts_of(namespace: str, described: Iterable[_Known]) -> NamespaceFacts:
