@@ -294,7 +294,8 @@ Sample = tuple[Mapping[str, str], float]
 def is_current(view: RoundView, now: datetime) -> bool:
     """Return whether what *view* saw may still be exported at *now*.
 
-    Once it may not, the server has given the watchdog to another worker, or will.
+    Once it may not, the server has given the watchdog to another worker, or will; or the next
+    round takes long.
     """
     report = view.report
     return now - report.at <= timedelta(seconds=report.interval) + SLOWEST_ROUND

@@ -472,24 +472,25 @@ that is busy."""
 class Heartbeat:
     """The heartbeat of one activity; *details* go with the next one."""
 
-    details: str
+    details: object
 
-    def update(self, details: str) -> None:
+    def update(self, details: object) -> None:
         """Send *details* from the next heartbeat on."""
         self.details = details
 
 
 @asynccontextmanager
-async def heartbeating(details: str) -> AsyncIterator[Heartbeat]:
+async def heartbeating(details: object, every: float | None = None) -> AsyncIterator[Heartbeat]:
     """Send heartbeats while the context lasts, whatever is waited for in it.
 
-    The first one comes after `HEARTBEAT_INTERVAL`, so that quick activities cost none.
+    One comes *every* so many seconds, `HEARTBEAT_INTERVAL` if left out. The first one comes after
+    as long, so that what is quick costs none.
     """
-    heartbeat = Heartbeat(details)
+    heartbeat, interval = Heartbeat(details), HEARTBEAT_INTERVAL if every is None else every
 
     async def beat() -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_INTERVAL)
+            await asyncio.sleep(interval)
             activity.heartbeat(heartbeat.details)
 
     beating = asyncio.create_task(beat())

@@ -122,6 +122,10 @@ FLOORS_TIMEOUT = 10.0
 
 KeyExpiries = Callable[[Iterable[str]], Awaitable[tuple[KeyExpiry, ...]]]
 
+BEAT_EVERY = 60.0
+"""Seconds of a round between two heartbeats with the report before it. One that ends sooner sends
+its own alone: each is an Action. A long one is no reason to count its worker as lost."""
+
 FOLLOWED_WITHIN = 10.0
 """Seconds for which the last round of a workflow still counts: the next one's comes at once."""
 
@@ -187,6 +191,7 @@ class WatchdogActivities:
         """Look around every so often, for as long as *task* says; return the last report.
 
         The latest report goes with each heartbeat, and one that was interrupted begins with it.
+        While a round takes its time, that is the one of the round before.
 
         Raises:
             ApplicationError: The worker stops; another one goes on at once.
@@ -199,10 +204,12 @@ class WatchdogActivities:
             while not activity.is_worker_shutdown():
                 begin = datetime.now(UTC)
                 before = report
-                one, report = await self._round(begin, before, task.every_seconds)
-                activity.heartbeat(report)
-                observability.record_healed(report)
-                self._latest = view = await self._with_keys(await one.view_of(report))
+                async with observability.heartbeating(before, BEAT_EVERY) as beats:
+                    one, report = await self._round(begin, before, task.every_seconds)
+                    activity.heartbeat(report)
+                    beats.update(report)
+                    observability.record_healed(report)
+                    self._latest = view = await self._with_keys(await one.view_of(report))
                 self.on_round(view)
                 if self.sender is not None and one.has_all:
                     report = await self._notify(self.sender, before, view, one.view)

@@ -795,8 +795,9 @@ LATE_ROUNDS = 3
 """Rounds of the watchdog that may be missing before it counts as stopped."""
 
 SLOWEST_ROUND = timedelta(seconds=90)
-"""How long a round of the watchdog may take. Without a heartbeat for so long, besides the time
-between two rounds, its worker counts as lost, and another one goes on."""
+"""How long a round of the watchdog may go on without a heartbeat; a longer one sends one each
+minute. Without any for so long, besides the time between two rounds, its worker counts as lost,
+and another one goes on."""
 
 ROUND_TAKES = timedelta(minutes=2)
 """How long one round may take besides."""

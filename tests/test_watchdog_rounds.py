@@ -1,0 +1,99 @@
+"""Rounds of the watchdog that take their time: they go on, and say so."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fake_schedules import FakeTemporal
+from keeper_helpers import ScriptedCloud
+from schedule_values import NOW
+from temporalio.client import Client
+from temporalio.testing import ActivityEnvironment
+
+from workflows.activities.watchdog import WatchdogActivities
+from workflows.contract import (
+    BoostRequest,
+    CalendarView,
+    Declared,
+    WatchdogInput,
+    WatchdogReport,
+)
+from workflows.contract.from_code import BoostFromCode, BoostRefused
+
+
+class SlowCalendars:
+    """Declares namespaces, once it is let."""
+
+    def __init__(self, count: int = 0) -> None:
+        self.may = asyncio.Event()
+        self.names = [f"n{number}.acct" for number in range(count)]
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return the namespaces, once that is let."""
+        await self.may.wait()
+        return CalendarView(namespaces=tuple(Declared(namespace=name) for name in self.names))
+
+    async def admit(self, boost: BoostFromCode, now: datetime) -> BoostRequest:
+        """Refuse each *boost*: no schedule is there."""
+        raise BoostRefused(boost.namespace)
+
+
+async def no_keepers(_: Client) -> set[str]:
+    """List no keeper."""
+    return set()
+
+
+async def clock() -> datetime:
+    """Return the time."""
+    return NOW
+
+
+def watchdog(calendars: SlowCalendars, cloud: Any = None) -> WatchdogActivities:
+    """Return the watchdog of a server without workflows."""
+    client: Any = FakeTemporal()
+    cloud = cloud or ScriptedCloud(clock=clock)
+    return WatchdogActivities(client, cloud, calendars, list_keepers=no_keepers)
+
+
+class Listener(ActivityEnvironment):
+    """An activity's surroundings that keep what was beaten, and let it go on after some beats."""
+
+    def __init__(self, calendars: SlowCalendars, after: int) -> None:
+        super().__init__()
+        self.heard: list[WatchdogReport | None] = []
+        self._calendars, self._after = calendars, after
+        self.on_heartbeat = self._hear
+        if not after:
+            calendars.may.set()
+
+    def _hear(self, report: WatchdogReport | None) -> None:
+        self.heard.append(report)
+        if len(self.heard) == self._after:
+            self._calendars.may.set()
+
+
+@pytest.mark.parametrize("before", [None, WatchdogReport(at=NOW, interval=120)])
+async def test_a_long_round_sends_the_report_before_it(
+    monkeypatch: pytest.MonkeyPatch, before: WatchdogReport | None
+) -> None:
+    """A worker whose round takes longer than a heartbeat may be away isn't lost."""
+    monkeypatch.setattr("workflows.activities.watchdog.BEAT_EVERY", 0.001)
+    calendars = SlowCalendars()
+    listener = Listener(calendars, after=3)
+    async with asyncio.timeout(10):
+        report = await listener.run(watchdog(calendars).watch, WatchdogInput(), before)
+    assert listener.heard[:3] == [before] * 3
+    assert listener.heard[-1] == report != before
+
+
+async def test_a_usual_round_sends_its_own_report_alone() -> None:
+    """Each heartbeat is an Action."""
+    calendars = SlowCalendars()
+    listener = Listener(calendars, after=0)
+    earlier = WatchdogReport(at=datetime.now(UTC), interval=120)
+    report = await listener.run(watchdog(calendars).watch, WatchdogInput(), earlier)
+    assert listener.heard == [report]
+    assert report.at > earlier.at
