@@ -13,7 +13,14 @@ from schedule_values import NOW
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
-from workflows.activities.watchdog import WatchdogActivities
+from workflows.activities.watchdog import AT_ONCE, NO_TIME, Silence, WatchdogActivities
+from workflows.cloud import (
+    CloudError,
+    NamespaceNotFound,
+    ObservedCapacity,
+    TemporaryError,
+    Unauthorized,
+)
 from workflows.contract import (
     BoostRequest,
     CalendarView,
@@ -97,3 +104,65 @@ async def test_a_usual_round_sends_its_own_report_alone() -> None:
     report = await listener.run(watchdog(calendars).watch, WatchdogInput(), earlier)
     assert listener.heard == [report]
     assert report.at > earlier.at
+
+
+MANY = 40
+
+
+class Unsteady(ScriptedCloud):
+    """A Cloud that fails for each look with what it is told to, or answers where that is None."""
+
+    failure: Exception | None = None
+
+    async def observe(self, namespace: str) -> ObservedCapacity:
+        """Return what is in force, or fail, once those who ask at once have all asked."""
+        await asyncio.sleep(0)
+        self.faults = [self.failure] if self.failure else []
+        return await super().observe(namespace)
+
+
+async def looked_at(failure: Exception | None) -> tuple[int, WatchdogReport]:
+    """Return how many looks a round over many namespaces made, and its report."""
+    cloud, calendars = Unsteady(clock=clock), SlowCalendars(MANY)
+    cloud.failure = failure
+    calendars.may.set()
+    report = await watchdog(calendars, cloud).round(NOW)
+    assert (report.problems, len(report.namespaces)) == ((), MANY)
+    return len(cloud.calls), report
+
+
+async def test_a_silent_cloud_is_not_asked_for_every_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The round ends, and its notices are sent; what nobody looked at is unknown, and why."""
+    monkeypatch.setattr("workflows.activities.watchdog.CLOUD_SILENCE", 0.0)
+    asked, report = await looked_at(TemporaryError("no answer from the Cloud API"))
+    assert asked == AT_ONCE
+    assert {one.state for one in report.namespaces} == {"unknown"}
+    why = [one.details for one in report.namespaces]
+    assert (why.count(NO_TIME), why.count("no answer from the Cloud API")) == (MANY - asked, asked)
+
+
+@pytest.mark.parametrize("failure", [None, Unauthorized("refused"), NamespaceNotFound("gone")])
+async def test_a_cloud_that_answers_is_asked_for_every_namespace(
+    monkeypatch: pytest.MonkeyPatch, failure: CloudError | None
+) -> None:
+    """However long that takes; an answer is also that a key is refused."""
+    monkeypatch.setattr("workflows.activities.watchdog.CLOUD_SILENCE", 0.0)
+    asked, report = await looked_at(failure)
+    assert asked == MANY
+    assert {one.state for one in report.namespaces} == {"unknown" if failure else "ok"}
+
+
+def test_how_long_the_cloud_is_silent() -> None:
+    """From the last answer on, or the first look without one; a late failure says nothing new."""
+    silence = Silence()
+    assert not silence.is_long(1000)
+    silence.unanswered(begun=1000)
+    silence.unanswered(begun=1030)
+    assert not silence.is_long(1059)
+    assert silence.is_long(1060)
+    silence.answered(1060)
+    assert not silence.is_long(2000)
+    silence.unanswered(begun=1010)  # it had waited while another was answered
+    assert (silence.is_long(1119), silence.is_long(1120)) == (False, True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -47,7 +48,13 @@ from workflows.activities.floors import Cluster, FloorError, find_mark
 from workflows.activities.keeper import KeeperStates
 from workflows.activities.notices import NoticeSender
 from workflows.activity_types import keeper_input
-from workflows.cloud import CloudError, KeyExpiry, ObservedCapacity, Unauthorized
+from workflows.cloud import (
+    CloudError,
+    KeyExpiry,
+    ObservedCapacity,
+    TemporaryError,
+    Unauthorized,
+)
 from workflows.contract import (
     BOOST_WORKFLOW,
     DECLARE_SIGNAL,
@@ -119,6 +126,12 @@ KEYS_EVERY = timedelta(hours=1)
 
 FLOORS_TIMEOUT = 10.0
 """Seconds that a round looks at floors; those that it doesn't come to are the next one's."""
+
+CLOUD_SILENCE = 60.0
+"""Seconds without an answer of the Cloud API after which a round asks it no more. A look that gets
+none takes 25 to 85 seconds, four of them at once: those at all namespaces could take hours."""
+
+NO_TIME = "the round had no time to look at it: the Cloud API answered none of the looks before"
 
 KeyExpiries = Callable[[Iterable[str]], Awaitable[tuple[KeyExpiry, ...]]]
 
@@ -343,6 +356,27 @@ def _as_report(details: Any) -> WatchdogReport | None:
 
 
 @dataclass
+class Silence:
+    """Since when the Cloud API answers nothing, by a clock in seconds; None where it answers."""
+
+    since: float | None = None
+    _heard: float = 0.0
+
+    def answered(self, now: float) -> None:
+        """Note that an answer came, if only that a key is refused."""
+        self.since, self._heard = None, now
+
+    def unanswered(self, begun: float) -> None:
+        """Note that a look has failed for want of an answer, which had *begun* then."""
+        if self.since is None:
+            self.since = max(begun, self._heard)
+
+    def is_long(self, now: float) -> bool:
+        """Tell whether no answer has come for so long that a further look would be in vain."""
+        return self.since is not None and now - self.since >= CLOUD_SILENCE
+
+
+@dataclass
 class _Round:
     """One round: what it saw, healed, and could not read."""
 
@@ -360,6 +394,7 @@ class _Round:
     is_key_refused: dict[str, bool] = field(default_factory=dict)
     unstarted: dict[str, DueBoost] = field(default_factory=dict)
     _begun: float = field(default_factory=time.monotonic)
+    _silence: Silence = field(default_factory=Silence)
 
     @property
     def client(self) -> Client:
@@ -383,7 +418,8 @@ class _Round:
         await self._each([(name, name) for name in sorted(names)], self._look_after_keeper)
         self.unstarted = {due.id: due for due in view.due}
         await self._each([(due.id, due) for due in view.due], self._look_after_boost)
-        await self._each(sorted(names.items()), self._look_at_capacity)
+        # In any order: where a round doesn't come to all, no namespace is always the last one.
+        await self._each(random.sample(sorted(names.items()), len(names)), self._look_at_capacity)
         for name in names:  # absence would read as health
             if name not in self.seen:
                 self.seen[name] = self._unknown(
@@ -550,9 +586,12 @@ class _Round:
         if keeper is None:
             self.seen[name] = self._unknown(name, "its keeper could not be looked at")
             return
+        if self._silence.is_long(time.monotonic()):
+            self.seen[name] = self._unknown(name, NO_TIME)
+            return
         at = self.moment()
         try:
-            seen = await self.of.cloud.observe(name)
+            seen = await self._observe(name)
         except CloudError as error:
             observability.record_fault(name, error)
             self.is_key_refused[name] = isinstance(error, Unauthorized)
@@ -582,6 +621,24 @@ class _Round:
             self._heal(name, verdict.reconcile, verdict.details)
         judged = decisions.seen_quiet(verdict, found, before, name, self.now)
         self.seen[name] = replace(judged, at=at)
+
+    async def _observe(self, namespace: str) -> ObservedCapacity:
+        """Return what is in force on *namespace*, and note whether the Cloud API answers at all.
+
+        Raises:
+            CloudError: It can't be known.
+        """
+        begun = time.monotonic()
+        try:
+            seen = await self.of.cloud.observe(namespace)
+        except CloudError as error:
+            if isinstance(error, TemporaryError) and not isinstance(error, Unauthorized):
+                self._silence.unanswered(begun)
+            else:
+                self._silence.answered(time.monotonic())
+            raise
+        self._silence.answered(time.monotonic())
+        return seen
 
     async def _status_on_record(self, name: str, run: Execution) -> KeeperStatus | None:
         """Return the status of a keeper's *run*; None where none runs, or it isn't known.
