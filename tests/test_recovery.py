@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from keeper_helpers import Stage, staged
+from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from workflows import activity_types
-from workflows.activities.keeper import KeeperStates, state_on_record
+from workflows.activities.keeper import KeeperStates, recoverable_state, state_on_record
 from workflows.contract import KEEPER_WORKFLOW, Capacity, KeeperStart
 from workflows.keeper_state import KeeperState
 
 BEFORE = Capacity(3)
 QUERY_TIMEOUT = "workflows.activities.keeper.QUERY_TIMEOUT"
+RECOVERABLE_STATE = "workflows.activities.keeper.recoverable_state"
+FAILURES = 12
+"""Attempts that take more than two minutes together."""
 
 
 @pytest.fixture
@@ -184,3 +191,72 @@ async def test_leases_outlive_a_run_that_does_not_answer(
         assert [lease.window for lease in status.leases] == ["w8"]
         await stage.end()
         assert stage.cloud.steps[-2:] == [8, 3]
+
+
+async def scheduled_recovery(stage: Stage) -> ActivityTaskScheduledEventAttributes:
+    """Return how the keeper has scheduled its recovery, once it has."""
+    while True:
+        for event in (await stage.keeper.fetch_history()).events:
+            scheduled = event.activity_task_scheduled_event_attributes
+            if scheduled.activity_type.name == activity_types.RECOVER_STATE:
+                return scheduled
+        await asyncio.sleep(0.01)
+
+
+async def holds_both(stage: Stage) -> None:
+    """Assert that two leases are held of which neither ever had less than 8 TRU, and end them."""
+    assert [lease.window for lease in (await stage.status()).leases] == ["w4", "w8"]
+    assert stage.cloud.steps == [8]
+    await stage.release()
+    await stage.in_force(None)
+
+
+async def test_a_recovery_that_fails_is_tried_until_it_is_done(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that can't read a history for minutes costs no window its capacity."""
+    attempts: list[int] = []
+
+    async def failing(*given: Any) -> KeeperState:
+        attempts.append(len(attempts))
+        if len(attempts) <= FAILURES:
+            raise RPCError("the history can't be read now", RPCStatusCode.UNAVAILABLE, b"")
+        return await recoverable_state(*given)
+
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(8, 5)
+        run = (await stage.keeper.describe()).run_id
+        await broken_off(stage)
+        monkeypatch.setattr(RECOVERABLE_STATE, failing)
+        await stage.start_keeper(broken_run=run)
+        scheduled = await scheduled_recovery(stage)
+        assert scheduled.heartbeat_timeout.ToTimedelta() == activity_types.HEARTBEAT_TIMEOUT
+        while len(attempts) <= FAILURES:
+            await stage.sleep(30 / 3600)
+        assert (await stage.boost(4, 4)).in_force
+        await holds_both(stage)
+
+
+async def test_a_run_that_can_not_be_recovered_keeps_no_window_waiting_for_ever(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no attempt can read it, it is lost: what is requested after it is granted."""
+
+    async def failing(*_: Any) -> KeeperState:
+        attempts.append(len(attempts))
+        raise ValueError("what is in this history can't be read")
+
+    attempts: list[int] = []
+    async with staged(skipping, fresh, capacity=BEFORE) as stage:
+        await stage.boost(8, 5)
+        run = (await stage.keeper.describe()).run_id
+        await broken_off(stage)
+        monkeypatch.setattr(RECOVERABLE_STATE, failing)
+        await stage.start_keeper(broken_run=run)
+        while len(attempts) < activity_types.RECOVERY_ATTEMPTS:
+            await stage.sleep(30 / 3600)
+        assert (await stage.boost(12, 4)).in_force
+        assert [lease.window for lease in (await stage.status()).leases] == ["w12"]
+        assert (await stage.status()).baseline == BEFORE
+        await stage.release()
+        await stage.in_force(BEFORE.tru)

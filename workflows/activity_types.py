@@ -35,8 +35,12 @@ ATTEMPT_TIMEOUT = timedelta(minutes=5)
 FLOOR_TIMEOUT = timedelta(minutes=1)
 """How long one attempt at a floor may take: two requests to the cluster, and a few retries."""
 
-RECOVERY_TIMEOUT = timedelta(minutes=2)
-"""How long a keeper tries to recover the state of the run before it, while a window waits."""
+RECOVERY_ATTEMPTS = 30
+"""How often a keeper tries to recover the state of the run before it, while a window waits.
+
+No span of time: the wait for a worker is no attempt. Where each fails at once, it takes a quarter
+of an hour; where each takes its worker with it, three times as long.
+"""
 
 STATE_QUERY = "state"
 """The query for a keeper's whole state, from which the successor of a broken run goes on."""

@@ -64,6 +64,12 @@ Earlier releases let them decide under which project's declaration the next leas
 
 _ONCE = RetryPolicy(maximum_attempts=1)
 
+_RECOVERY_RETRIES = RetryPolicy(
+    initial_interval=timedelta(seconds=1),
+    maximum_interval=timedelta(seconds=30),
+    maximum_attempts=activity_types.RECOVERY_ATTEMPTS,
+)
+
 
 @workflow.defn(name=KEEPER_WORKFLOW, failure_exception_types=[workflow.NondeterminismError])
 class CapacityKeeper:
@@ -510,7 +516,12 @@ class CapacityKeeper:
     # Beginning, handing over and ending
 
     async def _recover(self) -> None:
-        """Take over the state of a terminated or failed run, or of the one that was reset."""
+        """Take over the state of a terminated or failed run, or of the one that was reset.
+
+        Until that is known nothing is lowered, nor raised: the leases of that run still hold what
+        is in force. Lease requests are recorded meanwhile, and answered afterwards. A run that no
+        attempt can read is given up as lost, or its successor would hold nothing ever after.
+        """
         task = self._recovery()
         if task is not None:
             try:
@@ -519,7 +530,8 @@ class CapacityKeeper:
                     task,
                     result_type=KeeperState | None,  # type: ignore[arg-type]
                     start_to_close_timeout=activity_types.ATTEMPT_TIMEOUT,
-                    schedule_to_close_timeout=activity_types.RECOVERY_TIMEOUT,
+                    heartbeat_timeout=activity_types.HEARTBEAT_TIMEOUT,
+                    retry_policy=_RECOVERY_RETRIES,
                     summary="Recover the state of the run before this one",
                 )
             except ActivityError as error:

@@ -183,10 +183,11 @@ class KeeperActivities:
         """
         run = self._client.get_workflow_handle(keeper_id(task.namespace), run_id=task.run)
         try:
-            if task.is_reset:
-                base_run = await run_that_was_reset(run)
-                run = self._client.get_workflow_handle(run.id, run_id=base_run)
-            return await recoverable_state(self._client, run, task.namespace)
+            async with heartbeating("recovering the state of the run before"):
+                if task.is_reset:
+                    base_run = await run_that_was_reset(run)
+                    run = self._client.get_workflow_handle(run.id, run_id=base_run)
+                return await recoverable_state(self._client, run, task.namespace)
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
