@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 
 from planner.rehearsal.run import SkippingClock, connect, end_of, result_of
 from planner.simulator import Simulator
-from workflows.activities.floors import Conflict, FloorError
+from workflows.activities.floors import Conflict, FloorError, ObjectGone
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import (
     CapacityOptions,
@@ -161,6 +161,7 @@ class ScriptedCluster:
     foreign: list[datetime] = field(default_factory=list)
     conflicts: int = 0
     away: bool = False
+    deleted: bool = False
 
     @property
     def floor(self) -> int | None:
@@ -208,6 +209,8 @@ class ScriptedCluster:
     def _call(self) -> None:
         if self.away:
             raise FloorError("ClusterUnreachable", "the cluster is away")
+        if self.deleted:
+            raise ObjectGone("NamespaceNotFound", "HTTP 404: not found")
         if self.faults:
             raise self.faults.pop(0)
 

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from kmock import KubernetesEmulator, ResourceInfo, Server
 from kubernetes_schemas import faults, refused_by_controller, rendered
+from lightkube.models.meta_v1 import Status
 
 from workflows.activities.floors import (
     MARK,
@@ -23,6 +25,7 @@ from workflows.activities.floors import (
     FloorActivities,
     FloorError,
     KubernetesCluster,
+    ObjectGone,
     decide,
     find_mark,
     patch_of,
@@ -409,6 +412,48 @@ async def test_a_floor_that_is_not_there_is_an_operators_affair(tmp_path: Path) 
     with pytest.raises(FloorError, match="can't be reached") as found:
         await cluster.cluster.read(missing)
     assert found.value.kind == "ClusterUnreachable"
+
+
+@pytest.mark.parametrize(
+    ("body", "is_gone"),
+    [
+        pytest.param({"reason": "NotFound", "message": "no such object"}, True, id="the cluster's"),
+        pytest.param({"message": "no route"}, False, id="a proxy's"),
+    ],
+)
+async def test_only_the_cluster_tells_that_an_object_is_gone(
+    body: dict[str, str], is_gone: bool
+) -> None:
+    """Its floor is given back then, but not raised; any other 404 is tried again."""
+    target = fleet().kubernetes
+    assert target is not None
+    cluster = KubernetesCluster(Refusing(404, body))
+    activities = FloorActivities(cluster)
+    with pytest.raises(FloorError, match="HTTP 404") as found:
+        await activities._step(cluster, target, task(20))
+    assert (found.value.kind, isinstance(found.value, ObjectGone)) == ("NamespaceNotFound", is_gone)
+    if is_gone:
+        seen = await activities._step(cluster, target, task(None, OURS))
+        assert (seen.mark, seen.wanted) == (None, None)
+        assert "is gone, and the floor of payments with it" in seen.note
+    else:
+        with pytest.raises(FloorError):
+            await activities._step(cluster, target, task(None, OURS))
+
+
+@dataclass
+class Refusing:
+    """A client of lightkube whose server answers each request with a status and a body."""
+
+    code: int
+    body: dict[str, str]
+
+    async def get(self, *_: object, **__: object) -> None:
+        """Raise what lightkube raises."""
+        error = Exception(self.body["message"])
+        error.response = SimpleNamespace(status_code=self.code)  # type: ignore[attr-defined]
+        error.status = Status.from_dict(self.body)  # type: ignore[attr-defined]
+        raise error
 
 
 @dataclass

@@ -184,6 +184,55 @@ async def test_a_cluster_that_is_away_keeps_no_window_waiting_after_a_cancel(
         assert (stage.cloud.steps, stage.cluster.steps) == ([8, None, 4, None], [20, 2])
 
 
+async def test_a_floor_whose_object_was_deleted_is_given_back(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """Mark and floor went with it: the keeper ends, and is not tried again for ever."""
+    async with staged(skipping, fresh) as stage:
+        await raise_both(stage)
+        stage.cluster.deleted = True
+        await stage.end()
+        described = await stage.keeper.describe()
+        assert described.status == WorkflowExecutionStatus.COMPLETED
+        assert "is gone, and the floor of payments with it" in (await stage.status()).details
+        assert (stage.cloud.steps, stage.cluster.steps) == ([8, None], [20])
+
+
+async def test_an_object_that_is_not_there_is_waited_for_while_a_window_runs(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """It may come yet, with its workers."""
+    async with staged(skipping, fresh) as stage:
+        stage.cluster.deleted = True
+        await stage.start(replace(stage.request(8, 1), **PUSHED))
+        await stage.says(lambda status: "HTTP 404" in status.details)
+        stage.cluster.deleted = False
+        await stage.end()
+        assert stage.cluster.steps == [20, 2]
+
+
+async def test_a_run_that_grows_with_a_cluster_that_is_away_continues_as_new(
+    skipping: WorkflowEnvironment, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else wakes a keeper that waits for a floor alone, as long as that can't be set."""
+    monkeypatch.setattr("workflows.keeper_state.UPDATES_PER_RUN", 3)
+    async with staged(skipping, fresh) as stage:
+        await raise_both(stage)
+        stage.cluster.away = True
+        await stage.sleep(1.1)
+        await stage.in_force(None)
+        await stage.says(lambda status: status.health == "reverting")
+        run = (await stage.keeper.describe()).run_id
+        for _ in range(3):
+            assert await stage.release(window="another") == []
+        async with asyncio.timeout(20):
+            while (await stage.keeper.describe()).run_id == run:
+                await stage.sleep(60 / 3600)
+        stage.cluster.away = False
+        await stage.end()
+        assert (stage.cloud.steps, stage.cluster.steps) == ([8, None], [20, 2])
+
+
 async def test_a_successor_raises_no_floor_for_a_lease_that_was_released(
     skipping: WorkflowEnvironment, fresh: str
 ) -> None:

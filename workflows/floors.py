@@ -169,6 +169,15 @@ def next_step(
     return FloorStep(done, writes=True, floor=target)
 
 
+def gone(task: FloorTask) -> FloorSeen:
+    """Return what is seen of a floor that is to be given back, and whose object was deleted.
+
+    Mark and floor went with it, so that nothing is left to do.
+    """
+    note = f"{task.fleet.kubernetes} is gone, and the floor of {task.fleet.name} with it"
+    return FloorSeen(name=task.fleet.name, found=0, in_force=0, note=note)
+
+
 def _give_back(seen: FloorSeen, mark: FloorMark | None, default: int) -> FloorStep:
     """Return the step back to the baseline; none where the planner raised nothing."""
     if mark is None:

@@ -62,6 +62,12 @@ ENDED_PATCH = "ended-leases-declare-nothing"
 Earlier releases let them decide under which project's declaration the next lease was granted.
 """
 
+GROWN_PATCH = "a-failed-floor-hands-over"
+"""Marks where a run hands over since it has grown with attempts at a floor.
+
+Earlier releases asked that only once the floor was settled, or a lease came.
+"""
+
 _ONCE = RetryPolicy(maximum_attempts=1)
 
 _RECOVERY_RETRIES = RetryPolicy(
@@ -458,6 +464,8 @@ class CapacityKeeper:
         workflow.logger.warning("%s: %s: %s", self._state.namespace, name, fault.message)
         retry_at = workflow.now() + transitions.delay(fault, failures, workflow.random().random())
         self._state = transitions.floor_failed(self._state, name, fault.message, retry_at)
+        if self._is_to_hand_over and workflow.patched(GROWN_PATCH):
+            self._has_news = True  # nothing else may wake the keeper for as long as this fails
         self._describe()
 
     async def _until_floor_is_due(self, floor: FloorState, due: datetime | None) -> None:

@@ -518,8 +518,12 @@ def attempt_floor(state: KeeperState, name: str) -> KeeperState:
 
 
 def record_floor(state: KeeperState, seen: FloorSeen, now: datetime) -> KeeperState:
-    """Return *state* with what an activity has *seen* of a floor at *now*."""
-    return replace(state, floors=after_look(state.floors, seen, now))
+    """Return *state* with what an activity has *seen* of a floor at *now*.
+
+    What it says of one that is given back stays as the keeper's note: the floor is forgotten.
+    """
+    known = replace(state, floors=after_look(state.floors, seen, now))
+    return replace(known, note=seen.note) if seen.note and seen.wanted is None else known
 
 
 def floor_failed(state: KeeperState, name: str, why: str, retry_at: datetime) -> KeeperState:
@@ -738,7 +742,7 @@ def after_recorded(state: KeeperState, value: Recorded, at: datetime) -> KeeperS
             # Until its end is on record, anything may have come of it.
             return replace(state, floors=to_look_at(state.floors, fleet.name))
         case FloorSeen():
-            return replace(state, floors=after_look(state.floors, value, at))
+            return record_floor(state, value, at)
         case BaselineFound(observation=seen) if state.baseline is None:
             return record_baseline(bind(state, seen), seen.found, seen.request)
         case Observation():

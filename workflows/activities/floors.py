@@ -47,7 +47,7 @@ from workflows.contract.fleets import (
     needed_for,
     replicas_of,
 )
-from workflows.floors import FloorMark, FloorSeen, FloorStep, FloorTask, next_step
+from workflows.floors import FloorMark, FloorSeen, FloorStep, FloorTask, gone, next_step
 from workflows.observability import heartbeating
 
 FIELD_MANAGER = "capacity-boost"
@@ -66,6 +66,10 @@ class FloorError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class ObjectGone(FloorError):
+    """The cluster itself says that it has no such object; a proxy's 404 doesn't."""
 
 
 class Conflict(Exception):
@@ -135,7 +139,13 @@ class FloorActivities:
 
     async def _step(self, cluster: Cluster, target: KubernetesTarget, task: FloorTask) -> FloorSeen:
         for _ in range(CONFLICTS):
-            found = await cluster.read(target)
+            try:
+                found = await cluster.read(target)
+            except ObjectGone:
+                if task.wanted is not None:
+                    raise
+                activity.logger.warning("%s is gone, and its floor with it", target)
+                return gone(task)
             step = decide(task, found)
             if not step.writes:
                 return step.seen
@@ -308,8 +318,11 @@ def _error(target: KubernetesTarget, error: Exception) -> FloorError:
         why = str(error) or type(error).__name__
         return FloorError("ClusterUnreachable", f"{target}: the cluster can't be reached: {why}")
     kind = {401: "Unauthorized", 403: "Unauthorized", 404: "NamespaceNotFound"}.get(status)
-    why = getattr(getattr(error, "status", None), "message", "") or "no reason given"
-    return FloorError(kind or "ClusterError", f"{target}: HTTP {status}: {why}")
+    said = getattr(error, "status", None)
+    why = getattr(said, "message", "") or "no reason given"
+    is_gone = status == 404 and getattr(said, "reason", "") == "NotFound"
+    fault = ObjectGone if is_gone else FloorError
+    return fault(kind or "ClusterError", f"{target}: HTTP {status}: {why}")
 
 
 # How many workers a fleet should have ------------------------------------------------
