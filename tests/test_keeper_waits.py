@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 from keeper_helpers import Stage, staged
-from temporalio.client import WithStartWorkflowOperation, WorkflowExecutionStatus
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowExecutionStatus,
+    WorkflowUpdateStage,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
+from workflows.activity_types import KeeperInput
 from workflows.cloud import TemporaryError, Throttled
 from workflows.contract import (
     KEEPER_WORKFLOW,
@@ -26,6 +31,7 @@ from workflows.contract import (
     LeaseAnswer,
     LeaseRequest,
 )
+from workflows.keeper_state import MAX_WAITING_UPDATES
 from workflows.keeper_transitions import RATE_LIMIT_AT_MOST, RETRY_AFTER_AT_MOST, fault_of
 
 A_DAY = 86_400.0
@@ -138,6 +144,40 @@ async def test_an_answer_does_not_wait_for_a_cluster_that_is_away(
         stage.cluster.away = False
         await stage.end()
         assert stage.cluster.steps == [20, 2]
+
+
+async def test_few_requests_wait_at_once(skipping: WorkflowEnvironment, fresh: str) -> None:
+    """The server takes ten at once, and each worker has one more on its way: the sixth is told."""
+    async with staged(skipping, fresh, patience=60) as stage:
+        stage.cloud.hold = asyncio.Event()
+        await stage.start(stage.request(8, 1))
+        await stage.until(lambda: stage.cloud.in_flight == 1)
+        now = await skipping.get_current_time()
+        until = now + timedelta(hours=1)
+        waiting = [
+            await stage.keeper.start_update(
+                LEASE_UPDATE,
+                LeaseRequest(
+                    namespace=stage.namespace,
+                    lease=Lease(key=f"w{number}", window="w", tru=4, start=now, until=until),
+                ),
+                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                result_type=LeaseAnswer,
+            )
+            for number in range(MAX_WAITING_UPDATES)
+        ]
+        answer = await waiting[-1].result()  # beside the boost's own
+        assert (answer.granted, answer.in_force) == (True, False)
+        assert stage.cloud.in_flight == 1
+        stage.cloud.hold.set()
+        assert [(await one.result()).in_force for one in waiting[:-1]] == [True] * 4
+        await stage.release()
+        await stage.in_force(None)
+
+
+def test_a_keeper_of_an_earlier_release_lets_as_many_wait_as_it_did() -> None:
+    """Its history replays: another number would answer one of its requests at another point."""
+    assert KeeperInput(namespace="pay.a1b2c").max_waiting_updates == 8
 
 
 async def raise_both(stage: Stage) -> None:

@@ -60,12 +60,14 @@ class KeeperInput(KeeperStart):
     """The input of a keeper: a namespace, and the state that an earlier run handed over.
 
     A *state* brings its own *observe_every_seconds*. The run continues as new after
-    *updates_per_run* updates. The default is for inputs without it, of keepers that the planner
-    starts: it is fixed, because their replay depends on it.
+    *updates_per_run* updates, and lets *max_waiting_updates* wait. The defaults are for inputs
+    without these, of keepers that the planner or an earlier release starts: they are fixed, because
+    their replay depends on them.
     """
 
     state: KeeperState | None = None
     updates_per_run: int = 1_000
+    max_waiting_updates: int = 8
     observe_every_seconds: int = OBSERVE_EVERY // timedelta(seconds=1)
 
 
@@ -83,6 +85,7 @@ def keeper_input(
         state=state,
         observe_every_seconds=observe_every // timedelta(seconds=1),
         updates_per_run=keeper_state.UPDATES_PER_RUN,
+        max_waiting_updates=keeper_state.MAX_WAITING_UPDATES,
     )
 
 

@@ -102,6 +102,7 @@ class CapacityKeeper:
         self._attempts = 0
         self._updates = 0
         self._updates_per_run = start.updates_per_run
+        self._max_waiting_updates = start.max_waiting_updates
         self._waiting_updates = 0
         self._key = ""
         self._key_for: Capacity | None = None
@@ -155,7 +156,7 @@ class CapacityKeeper:
         ):
             granted = replace(granted, other=None)
         self._change(granted)
-        has_room = self._waiting_updates < keeper_state.MAX_WAITING_UPDATES
+        has_room = self._waiting_updates < self._max_waiting_updates
         held = transitions.lease_or_successor(self._state, request.lease.key)
         if held is not None and has_room:
             await self._until_answered(request.lease)
@@ -609,6 +610,7 @@ class CapacityKeeper:
             namespace=self._state.namespace,
             state=self._state.to_hand_over,
             updates_per_run=keeper_state.UPDATES_PER_RUN,
+            max_waiting_updates=keeper_state.MAX_WAITING_UPDATES,
         )
         workflow.continue_as_new(following)
 

@@ -124,7 +124,7 @@ OBSERVE_EVERY = timedelta(minutes=30)
 
 # Limits. A running keeper is replayed under a new release: another value here changes what the
 # replay does, and needs `workflow.patched`, or to be part of a run's input, as
-# `UPDATES_PER_RUN` is.
+# `UPDATES_PER_RUN` and `MAX_WAITING_UPDATES` are.
 
 UPDATES_PER_RUN = 200
 """Updates after which a run continues as new.
@@ -142,8 +142,11 @@ MAX_LEASES = 4_000
 """Leases, held or remembered as released, that a keeper knows at most: handed over, they
 are one payload, of which the server takes two megabytes."""
 
-MAX_WAITING_UPDATES = 8
-"""Lease requests that may wait for their capacity at once: the server allows 10 in flight."""
+MAX_WAITING_UPDATES = 5
+"""Lease requests that may wait for their capacity at once: the server allows 10 in flight.
+
+Each worker may have one more that isn't accepted yet: so there is room for five workers.
+"""
 
 FEW_LEASES = 100
 """Leases up to which a state is handed over unpacked: to decode more takes too long."""
