@@ -130,6 +130,6 @@ class Refused(PlannerError):
 
 
 class StalePlan(PlannerError):
-    """A plan that is no longer the one with the given checksum."""
+    """A plan that is no longer the one with the given checksum, or that another overtook."""
 
     exit_code = 4

@@ -39,7 +39,8 @@ EXIT_CODES = {
     EXIT_CHANGES: "changes pending (plan --detailed-exitcode); something wrong (status --check); "
     "throttled or not known (report --check)",
     Refused.exit_code: "refused by a safety rule; the message names the flag that allows it",
-    StalePlan.exit_code: "the plan is no longer the one whose checksum was given",
+    StalePlan.exit_code: "the plan is no longer the one whose checksum was given; another sync has "
+    "written between two rings",
     EXIT_USAGE: "the command line itself is wrong",
     EXIT_INTERRUPTED: "ended by Ctrl-C",
     EXIT_TERMINATED: "ended by SIGTERM; the worker, which stops in order, ends with 0",

@@ -121,8 +121,8 @@ def sync(
 
     Run twice, the second run changes nothing. Interrupted at any point, run it again.
     Exits with 3 if a safety rule holds a change back, with 4 if the checksum is stale;
-    nothing is changed then. With --in-rings also with 3 if the rollout is stopped: the rings
-    before it stay written.
+    nothing is changed then. With --in-rings also with 3 if the rollout is stopped, and with 4
+    if another sync has written between two rings: those before it stay written.
     """
     options = SyncOptions(
         directory, full, allow_delete, adopt, share, in_flight, move_source, max_extra_cost
@@ -210,8 +210,6 @@ def _ring_by_ring(
     """Return a sync that takes the steps that are due, and waits for the others if *waits*."""
 
     async def write(server: Server, request: SyncRequest, now: datetime) -> SyncReport:
-        import asyncio
-
         from planner.temporal.rings import advance
         from planner.temporal.sync import SyncReport
 
@@ -227,11 +225,18 @@ def _ring_by_ring(
                 )
             if step.state in ("done", "failed") or not waits:
                 return SyncReport(step.plan, outcomes)
-            due = step.record.due or now
-            await asyncio.sleep(max(1.0, (due - datetime.now(UTC)).total_seconds()))
-            request, now = replace(request, checksum=""), datetime.now(UTC)
+            await _wait_until(step.record.due or now)
+            after = step.writer if request.after is None else request.after
+            request, now = replace(request, checksum="", after=after), datetime.now(UTC)
 
     return write
+
+
+async def _wait_until(due: datetime) -> None:
+    """Wait until *due*, a second at least."""
+    import asyncio
+
+    await asyncio.sleep(max(1.0, (due - datetime.now(UTC)).total_seconds()))
 
 
 async def _look_for_workers(server: Server) -> None:

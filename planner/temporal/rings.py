@@ -37,7 +37,14 @@ from planner.plan.safety import (
 from planner.schedules.spec import namespace_of
 from planner.temporal.client import REQUEST_TIMEOUT, Server
 from planner.temporal.status import fetch_facts, fetch_pollers
-from planner.temporal.sync import SyncReport, SyncRequest, fetch_plan, sync
+from planner.temporal.sync import (
+    SyncReport,
+    SyncRequest,
+    fetch_plan,
+    read_ahead,
+    require_not_overtaken,
+    sync,
+)
 from planner.temporal.sync_state import SignalRecord
 from workflows.contract import format_instant, parse_instant
 from workflows.contract.findings import findings_of
@@ -58,11 +65,13 @@ class RingReport:
         plan: The changes of all rings that were left before it.
         done: The sync of the ring; None where none was written.
         record: The record after it.
+        writer: Whose sync had written last, as the step was decided.
     """
 
     step: Step
     plan: Plan
     record: Rollout
+    writer: str
     done: SyncReport | None = None
 
     @property
@@ -109,12 +118,17 @@ async def advance(server: Server, request: SyncRequest, now: datetime) -> RingRe
 
     Raises:
         Refused: A change of the plan, of whatever ring, is held back; nothing was written.
-        StalePlan: The plan hasn't the checksum of the request.
+        StalePlan: The plan hasn't the checksum of the request, or another caller has written
+            since this one first looked.
         ServerError: The server could not be read.
     """
     project, rings = request.desired.project, request.rings
     record = await read_rollout(server, project)
-    plan = await fetch_plan(server, replace(request, full=request.full or bool(record.ring)), now)
+    ahead = await read_ahead(server, project, now)
+    looked = replace(request, full=request.full or bool(record.ring))
+    plan = await fetch_plan(server, looked, now, ahead)
+    if plan.pending:
+        require_not_overtaken(request, ahead.last)
     is_rest = (record.reviewed, record.checksum) == (request.checksum, plan.checksum)
     if request.checksum and not is_rest:
         require_checksum(plan, request.checksum)
@@ -128,22 +142,22 @@ async def advance(server: Server, request: SyncRequest, now: datetime) -> RingRe
         record = replace(record, stopped=step.why)
         await write_rollout(server, record)
     if step.kind in ("wait", "stopped"):
-        return RingReport(step, plan, record)
+        return RingReport(step, plan, record, ahead.last.writer)
+    # Under the lock the plan must still be the reviewed one, all of it.
+    reviewed = replace(looked, checksum=plan.checksum) if request.checksum else request
     if step.kind == "done":
-        done = await sync(server, replace(request, checksum=""), now)
+        done = await sync(server, reviewed, now)
         if record.ring or record.stopped:
             record = Rollout(project=project)
             await write_rollout(server, record)
-        return RingReport(step, plan, record, done)
-    return await _write(server, request, RingReport(step, plan, record))
+        return RingReport(step, plan, record, ahead.last.writer, done)
+    return await _write(server, reviewed, RingReport(step, plan, record, ahead.last.writer))
 
 
 async def _write(server: Server, request: SyncRequest, before: RingReport) -> RingReport:
     """Write the ring of the step of *before*, and put on record that it was."""
     place, rings, pause = before.step.place, request.rings, request.ring_pause
-    ring = replace(
-        request, checksum="", in_part=lambda namespace: place_of(rings, namespace) <= place
-    )
+    ring = replace(request, in_part=lambda namespace: place_of(rings, namespace) <= place)
     # On record first: a process that is killed while it writes leaves a ring that was begun.
     now = datetime.now(UTC)
     known = before.record

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from itertools import chain, repeat
 
 from temporalio.api.schedule.v1 import ScheduleListEntry
 
-from planner.errors import Lint, ServerError
+from planner.errors import Lint, ServerError, StalePlan
 from planner.model import Horizon, Ring
 from planner.plan.diff import boosts_to_check, depends_on_clock, diff, start_candidates
 from planner.plan.live import about_to_fire, missed, skip_warnings
@@ -97,6 +98,10 @@ class SyncRequest:
             says, and the record says so, too, once something was written.
         rings: The project's rings, in order, and *ring_pause*, the least time between two: for
             `planner.temporal.rings.advance`. A sync by itself takes no notice of them.
+        writer: A word of this caller alone, the same in all of its syncs: the record of what they
+            wrote has it.
+        after: The writer that the record had when this caller first looked: what yet another one
+            has written since is not overwritten. None minds nobody.
         in_part: Whether a namespace's changes are written now; the others wait. The whole plan
             must be allowed.
         objection: Returns why a plan may not be applied; empty if it may.
@@ -119,6 +124,8 @@ class SyncRequest:
     commit: str = ""
     rings: tuple[Ring, ...] = ()
     ring_pause: timedelta = timedelta()
+    writer: str = field(default_factory=lambda: uuid.uuid4().hex)
+    after: str | None = None
     in_part: Callable[[str], bool] | None = None
     objection: Callable[[Plan], str] = field(default=lambda _: "")
     on_notice: Callable[[str], None] = field(default=_ignore)
@@ -239,7 +246,8 @@ async def sync(
 
     Raises:
         Refused: A change is held back; nothing was written.
-        StalePlan: The plan hasn't the checksum of the request; nothing was written.
+        StalePlan: The plan hasn't the checksum of the request, or another caller has written
+            since this one first looked; nothing was written.
         ServerError: The server could not be read.
     """
     project, snapshot = request.desired.project, None
@@ -257,6 +265,8 @@ async def sync(
         if snapshot is None or latest.version != last.version:
             snapshot = await _fetch(server, request, latest, clock.now())
         dated = await _plan(server, request, snapshot, clock)
+        if dated.plan.pending or _changes_record(request, latest):
+            require_not_overtaken(request, latest)
         zones = await _probed(server, request, snapshot, dated, clock)
         if zones.keys() != snapshot.zones.keys():
             latest = replace(latest, zones=zones)
@@ -411,6 +421,22 @@ def _require(plan: Plan, request: SyncRequest) -> Plan:
     return plan
 
 
+def require_not_overtaken(request: SyncRequest, last: LastApplied) -> None:
+    """Raise if another caller's sync has written since that of *request* first looked.
+
+    What was compiled hours ago may be older than what is there now.
+
+    Raises:
+        StalePlan: Another one wrote what *last* records.
+    """
+    if request.after is not None and last.writer not in (request.after, request.writer):
+        raise StalePlan(
+            f"nothing more is written: another sync of {request.desired.project} has written "
+            "since, and the files that this one has read may be older; run it again from the "
+            "newest commit"
+        )
+
+
 def _part(plan: Plan, dated: _DatedPlan, request: SyncRequest) -> _DatedPlan:
     """Return *dated* with the changes of *plan* that are written now, and those that are left."""
     if request.in_part is None:
@@ -428,7 +454,10 @@ async def _write(
     record = before_writing(plan, dated.unlisted)
     fleets = {one.fleet.name: one for one in (*record.fleets, *(request.fleets or ()))}
     record = replace(  # a fleet that comes into use stays known until its schedule is written
-        record, source=request.source or record.source, fleets=tuple(fleets.values())
+        record,
+        source=request.source or record.source,
+        fleets=tuple(fleets.values()),
+        writer=request.writer,
     )
     if plan.pending:
         record = replace(record, commit="")  # a part of two, until all of it is written

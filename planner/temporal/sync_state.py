@@ -321,6 +321,7 @@ class LastApplied:
             likewise in the memo.
         commit: The commit of a followed repository whose calendars that sync applied, all of
             them; empty where another sync has written since, or one broke off.
+        writer: The word of the caller whose sync wrote it; see `SyncRequest`.
         version: Identifies the record; empty where there is none.
         continues: Whether there is one that the next one can continue as new.
     """
@@ -334,6 +335,7 @@ class LastApplied:
     thresholds: UsageThresholds = USUAL_THRESHOLDS
     fleets: tuple[DeclaredFleet, ...] = ()
     commit: str = ""
+    writer: str = ""
     version: str = ""
     continues: bool = False
 
@@ -431,8 +433,10 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         digests = dict(value.get("digests", {}))
         source = Source(**value["source"]) if value.get("source") else None
         zones, commit = dict(value.get("zones", {})), str(value.get("commit", ""))
+        writer = str(value.get("writer", ""))
     except Exception:  # other clients may start a workflow under this id: ignore its input
         fingerprints, pauses, digests, source, zones, commit = {}, {}, {}, None, {}, ""
+        writer = ""
     run = started.original_execution_run_id
     memo = await _read_memo(started.memo, server)
     continues = started.task_queue.name == last_applied_id(project)  # else of another release
@@ -442,6 +446,7 @@ async def read_last_applied(server: Server, project: str, now: datetime) -> Last
         thresholds=memo.thresholds,
         fleets=memo.fleets,
         commit=commit,
+        writer=writer,
         version=run,
         continues=continues,
     )
@@ -559,6 +564,7 @@ def packed_record(record: LastApplied) -> bytes:
         "source": asdict(record.source) if record.source else None,
         "zones": dict(record.zones),
         "commit": record.commit,
+        "writer": record.writer,
     }
     return zlib.compress(json.dumps(value).encode())
 

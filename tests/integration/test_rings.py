@@ -22,9 +22,13 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from planner.cli.app import operator
 from planner.cli.main import exit_code_of
+from planner.cli.sync import _ring_by_ring
+from planner.errors import StalePlan
 from planner.model import Ring
 from planner.plan.model import DesiredState
+from planner.plan.safety import Rollout
 from planner.simulator import Simulator
+from planner.temporal import rings as rings_module
 from planner.temporal.client import Server, server_of, temporal_server
 from planner.temporal.fetch import describe
 from planner.temporal.rings import (
@@ -37,7 +41,7 @@ from planner.temporal.rings import (
     write_rollout,
 )
 from planner.temporal.status import fetch_missed
-from planner.temporal.sync import SyncRequest
+from planner.temporal.sync import SyncRequest, fetch_plan, sync
 from planner.temporal.sync_state import read_last_applied
 from workflows.contract import BOOST_WORKFLOW, format_instant
 from workflows.contract.findings import MISSED_MEMO, MissedBoost
@@ -69,6 +73,11 @@ class Fleet:
     async def step(self, tru: int, pause: timedelta = timedelta()) -> RingReport:
         """Take the step that is due."""
         return await advance(self.shop.server, self.request(tru, pause), datetime.now(UTC))
+
+    async def at_once(self, tru: int) -> None:
+        """Write all rings by a plain sync, as another process does."""
+        report = await sync(self.shop.server, self.request(tru), datetime.now(UTC))
+        assert report.failed == ()
 
     async def trus(self) -> list[float]:
         """Return what the schedule of each ring asks for; 0 where there is none."""
@@ -190,6 +199,72 @@ async def test_a_person_stops_it(fleet: Fleet) -> None:
     await resume(fleet.shop.server, fleet.shop.project, datetime.now(UTC))
     await fleet.step(4)
     assert await fleet.trus() == [4, 4, 0]
+
+
+@pytest.mark.parametrize("written", ["by itself", "by another process"])
+async def test_what_waits_does_not_undo_a_newer_commit(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, written: str
+) -> None:
+    """A sync that wakes after hours finds that another one has written, and writes no more."""
+    waits: list[datetime] = []
+
+    async def another_writes(due: datetime) -> None:
+        waits.append(due)
+        await fleet.at_once(6)
+
+    monkeypatch.setattr("planner.cli.sync._wait_until", another_writes)
+    if written == "by another process":
+        await fleet.step(4, timedelta(hours=1))
+    request = fleet.request(4, timedelta(hours=1))
+    with pytest.raises(StalePlan, match="run it again from the newest commit"):
+        await _ring_by_ring(True)(fleet.shop.server, request, datetime.now(UTC))
+    assert len(waits) == 1
+    assert await fleet.trus() == [6, 6, 6]
+    record = await read_rollout(fleet.shop.server, fleet.shop.project)
+    assert (record.ring, record.stopped) == ("canary", "")
+
+
+async def test_what_waits_goes_on_alone(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last ring; one that finds all of it written by another has nothing to undo."""
+
+    async def nobody_writes(_: datetime) -> None:
+        return
+
+    monkeypatch.setattr("planner.cli.sync._wait_until", nobody_writes)
+    write, server = _ring_by_ring(True), fleet.shop.server
+    await write(server, fleet.request(4), datetime.now(UTC))
+    assert await fleet.trus() == [4, 4, 4]
+
+    async def the_same_is_written(_: datetime) -> None:
+        await fleet.at_once(6)
+
+    monkeypatch.setattr("planner.cli.sync._wait_until", the_same_is_written)
+    await write(server, fleet.request(6), datetime.now(UTC))
+    assert await fleet.trus() == [6, 6, 6]
+    assert (await read_rollout(server, fleet.shop.project)).ring == ""
+
+
+@pytest.mark.parametrize("waited", [False, True])
+async def test_a_write_between_the_plan_and_the_lock(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, waited: bool
+) -> None:
+    """Is seen under the lock: by the checksum of the whole plan, or by who has written since."""
+    server, request = fleet.shop.server, fleet.request(4)
+    if waited:
+        first = await advance(server, request, datetime.now(UTC))
+        request = replace(request, after=first.writer)
+    else:
+        plan = await fetch_plan(server, request, datetime.now(UTC))
+        request = replace(request, checksum=plan.checksum)
+
+    async def as_another_writes(server: Server, record: Rollout) -> None:
+        await write_rollout(server, record)
+        await fleet.at_once(6)
+
+    monkeypatch.setattr(rings_module, "write_rollout", as_another_writes)
+    with pytest.raises(StalePlan):
+        await advance(server, request, datetime.now(UTC))
+    assert await fleet.trus() == [6, 6, 6]
 
 
 def test_as_commands(
