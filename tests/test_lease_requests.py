@@ -14,8 +14,15 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from workflows.activities.keeper import KeeperActivities
-from workflows.activity_types import NOT_NOW, REFUSED, ReleaseLease, RequestLease
-from workflows.contract import Capacity, Lease, LeaseAnswer, LeaseRequest, ReleaseRequest
+from workflows.activity_types import REFUSED, ReleaseLease, RequestLease
+from workflows.contract import (
+    NOT_NOW,
+    Capacity,
+    Lease,
+    LeaseAnswer,
+    LeaseRequest,
+    ReleaseRequest,
+)
 
 NOW = datetime(2027, 1, 31, 18, tzinfo=UTC)
 

@@ -51,9 +51,6 @@ REFUSED = "Refused"
 BAD_REQUEST = "BadRequest"
 """The type of a boost's failure whose input can't be read."""
 
-NOT_NOW = "NotNow"
-"""The type of the refusal by a keeper that has no room until it hands over to its next run."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeeperInput(KeeperStart):

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
         KEEPER_WORKFLOW,
         LEASE_UPDATE,
         LOOK_SIGNAL,
+        NOT_NOW,
         RELEASE_UPDATE,
         RETRY_SIGNAL,
         STATUS_QUERY,
@@ -693,7 +694,7 @@ def _was_made_by_a_reset(info: workflow.Info) -> bool:
 
 def _not_now(message: str) -> ApplicationError:
     """Return the refusal of a request that is to be repeated."""
-    return ApplicationError(message, type=activity_types.NOT_NOW)
+    return ApplicationError(message, type=NOT_NOW)
 
 
 def _refusal(message: str) -> ApplicationError:

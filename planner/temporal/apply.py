@@ -16,6 +16,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from temporalio.api.common.v1 import Memo
 from temporalio.api.schedule.v1 import SchedulePatch
@@ -25,7 +26,13 @@ from temporalio.api.workflowservice.v1 import (
     PatchScheduleRequest,
     UpdateScheduleRequest,
 )
-from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
+from temporalio.client import (
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
@@ -48,7 +55,9 @@ from planner.temporal.convert import backfill, owner_memo, to_message
 from planner.temporal.fetch import FEW, describe, describe_all, list_showing
 from workflows.contract import (
     LEASE_UPDATE,
+    NOT_NOW,
     RELEASE_UPDATE,
+    UNPROCESSED_UPDATE,
     LeaseRequest,
     ReleaseRequest,
     keeper_id,
@@ -65,6 +74,9 @@ LIST_LAG = 0.2
 
 KEEPER_TIMEOUT = timedelta(seconds=10)
 """Time limit for a keeper to accept a request; without a worker it never does."""
+
+HAND_OVER = 0.5
+"""Seconds until a request is made again that came as the keeper handed over to its next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,23 +508,64 @@ class _Leases:
 
 
 async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseRequest) -> None:
-    """Send *request* to the keeper of *namespace*; without a running keeper, do nothing."""
+    """Send *request* to the keeper of *namespace*; without a running keeper, do nothing.
+
+    Raises:
+        ServerError: The keeper refused it, or didn't accept it in time.
+    """
     update = RELEASE_UPDATE if isinstance(request, ReleaseRequest) else LEASE_UPDATE
     handle = server.client.get_workflow_handle(keeper_id(namespace))
     try:
         with announced(f"waiting for the keeper of {namespace} to accept", server.notify):
-            await handle.start_update(
+            async with asyncio.timeout(KEEPER_TIMEOUT.total_seconds()):
+                await _deliver(handle, update, request)
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise_if_cancelled()
+        raise ServerError(_not_accepted(namespace, "no answer in time")) from error
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        words = cause.message if isinstance(cause, FailureError) else str(cause)
+        raise ServerError(f"the keeper of {namespace} refused it: {words}") from error
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise ServerError(_not_accepted(namespace, error.message)) from error
+
+
+async def _deliver(
+    keeper: WorkflowHandle[Any, Any], update: str, request: LeaseRequest | ReleaseRequest
+) -> None:
+    """Have *keeper* accept *request*, which is sent again where it came as that hands over.
+
+    Raises:
+        WorkflowUpdateFailedError: The keeper refused it.
+        WorkflowUpdateRPCTimeoutOrCancelledError: It was not accepted in time.
+    """
+    while True:
+        try:
+            sent = await keeper.start_update(
                 update,
                 request,
                 wait_for_stage=WorkflowUpdateStage.ACCEPTED,
                 rpc_timeout=KEEPER_TIMEOUT,
             )
-    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
-        raise_if_cancelled()
-        raise ServerError(_not_accepted(namespace, "no answer in time")) from error
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise ServerError(_not_accepted(namespace, error.message)) from error
+            # A refusal is an outcome that is known at once: the SDK has no public word for that.
+            # The answer to what was accepted may take as long as the capacity, and isn't waited for.
+            if getattr(sent, "_known_outcome", None) is not None:
+                await sent.result()
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise_if_cancelled()  # else the time-out around it would be lost
+            raise
+        except WorkflowUpdateFailedError as error:
+            cause = error.cause
+            again = isinstance(cause, ApplicationError) and cause.type in (
+                NOT_NOW,
+                UNPROCESSED_UPDATE,
+            )
+            if not again:
+                raise
+        else:
+            return
+        await asyncio.sleep(HAND_OVER)
 
 
 def _not_accepted(namespace: str, cause: str) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 from schedule_values import daily
 from sync_helpers import Shop, eventually
 from temporalio import workflow
 from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from planner.cli.boost import outcome_code
@@ -22,10 +24,13 @@ from planner.temporal import lifecycle as pause_module
 from planner.temporal.fetch import list_schedules
 from planner.temporal.lifecycle import PauseOutcome, choose, pause, resume
 from planner.temporal.sync import sync
+from workflows.activity_types import REFUSED
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
+    NOT_NOW,
     RELEASE_UPDATE,
+    UNPROCESSED_UPDATE,
     LeaseAnswer,
     LeaseRequest,
     ReleaseRequest,
@@ -167,7 +172,13 @@ async def test_a_list_that_lags_hides_nothing(shop: Shop, monkeypatch: pytest.Mo
 
 @workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)
 class RecordingKeeper:
-    """A keeper that only remembers what it was told."""
+    """A keeper that only remembers what it was told.
+
+    Attributes:
+        refusals: The types of its next refusals; they leave no trace in its history.
+    """
+
+    refusals: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -183,6 +194,12 @@ class RecordingKeeper:
         lease = request.lease
         self.told.append(f"{lease.window} {lease.tru} until {lease.until:%H:%M}")
         return LeaseAnswer(granted=True, in_force=True, capacity=None, until=None, message="")
+
+    @lease.validator
+    def check_lease(self, request: LeaseRequest) -> None:
+        """Refuse a lease as the test says."""
+        if self.refusals:
+            raise ApplicationError("no room", type=self.refusals.pop(0))
 
     @workflow.update(name=RELEASE_UPDATE)
     async def release(self, request: ReleaseRequest) -> None:
@@ -216,6 +233,40 @@ async def test_a_running_boost_follows(shop: Shop) -> None:
             f"release payroll@{start:%Y-%m-%dT%H:%M:%SZ}",
         ]
         await keeper.terminate()
+    await shop.end(begun)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "is_done"),
+    [([NOT_NOW, UNPROCESSED_UPDATE], True), ([REFUSED], False)],
+    ids=["as it hands over", "for good"],
+)
+async def test_a_keeper_that_refuses(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, refusals: list[str], is_done: bool
+) -> None:
+    """What a keeper has no time for is asked of it again; nothing is written that it refuses."""
+    monkeypatch.setattr(apply_module, "HAND_OVER", 0.0)
+    begun, hour, minute = under_way()
+    queue = f"q{uuid.uuid4().hex}"
+    times = {"calendars": (daily(hour, minute),)}
+    await shop.sync(shop.value(**times))
+    async with Worker(shop.client, task_queue=queue, workflows=[RecordingKeeper]):
+        keeper = await shop.client.start_workflow(
+            KEEPER_WORKFLOW, id=keeper_id(shop.namespace), task_queue=queue
+        )
+        await eventually(lambda: shop.running(1))
+        left = list(refusals)
+        monkeypatch.setattr(RecordingKeeper, "refusals", left)
+        order = shop.order(shop.value(tru=8, **times), follow=True)
+        report = await sync(shop.server, order, datetime.now(UTC))
+        assert left == []
+        assert [one.done for one in report.outcomes] == [is_done]
+        told = await keeper.query("memory")
+        assert len(told) == is_done
+        await keeper.terminate()
+    messages = [one.message for one in report.failed]
+    assert messages == ([] if is_done else [f"the keeper of {shop.namespace} refused it: no room"])
+    assert len((await shop.plan(shop.value(tru=8, **times))).pending) == (not is_done)
     await shop.end(begun)
 
 

@@ -54,6 +54,7 @@ from workflows.activity_types import (
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
+    NOT_NOW,
     RECORD_MEMO,
     RECOVERABLE_STATUSES,
     RELEASE_UPDATE,
@@ -271,7 +272,7 @@ def _is_to_be_repeated(error: WorkflowUpdateFailedError) -> bool:
     """
     cause = error.cause
     return isinstance(cause, ApplicationError) and cause.type in (
-        activity_types.NOT_NOW,
+        NOT_NOW,
         UNPROCESSED_UPDATE,
     )
 

@@ -142,6 +142,9 @@ LOOK_SIGNAL = "look"
 DECLARE_SIGNAL = "declare"
 """Has a keeper without leases observe its namespace now, and go to what is declared by now."""
 
+NOT_NOW = "NotNow"
+"""The type of the refusal by a keeper that has no room until it hands over to its next run."""
+
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
