@@ -549,7 +549,7 @@ async def _deliver(
                 rpc_timeout=KEEPER_TIMEOUT,
             )
             # A refusal is an outcome that is known at once: the SDK has no public word for that.
-            # The answer to what was accepted may take as long as the capacity, and isn't waited for.
+            # The answer to what was accepted may take as long as the capacity: it isn't waited for.
             if getattr(sent, "_known_outcome", None) is not None:
                 await sent.result()
         except WorkflowUpdateRPCTimeoutOrCancelledError:
