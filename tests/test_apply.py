@@ -561,6 +561,27 @@ def test_a_lock_that_was_taken_over_writes_no_more() -> None:
     run(story())
 
 
+def test_a_lock_grows_old_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monotonic clock stands then, and another sync has taken the silent lock over."""
+    clock = SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 5_000.0)
+    monkeypatch.setattr(sync_state, "time", clock)
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        async with sync_state.hold_lock(fake, PROJECT, print) as lock:  # type: ignore[arg-type]
+            lock.ensure_held()
+            clock.time = lambda: 4_400.0  # set back: the monotonic clock counts
+            lock.ensure_held()
+            clock.time = lambda: 5_600.0
+            with pytest.raises(ServerError, match="another sync may have taken over"):
+                lock.ensure_held()
+            fake.runs[sync_state.lock_id(PROJECT)] = "theirs"
+        assert fake.runs[sync_state.lock_id(PROJECT)] == "theirs"
+        assert "complete_workflow" not in fake.requests
+
+    run(story())
+
+
 def test_the_lock_is_renewed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A renewal that finds the lock ended by another makes the next write fail at once."""
     monkeypatch.setattr(sync_state, "RENEW_SECONDS", 0.001)

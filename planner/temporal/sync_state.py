@@ -101,13 +101,14 @@ Handle = WorkflowHandle[object, object]
 
 
 class SyncLock:
-    """A lock that this sync holds."""
+    """A lock that this sync holds, from a start *sent* at that `time.monotonic` and *sent_at*."""
 
-    def __init__(self, client: Client, handle: Handle, sent: float) -> None:
+    def __init__(self, client: Client, handle: Handle, sent: float, sent_at: float) -> None:
         self._client = client
         self._handle = handle
         self._sent = sent
-        self._renewed = time.monotonic()
+        self._renewed = sent
+        self._renewed_at = sent_at
         self._result = "nothing was changed"
 
     def ensure_held(self) -> None:
@@ -116,11 +117,19 @@ class SyncLock:
         Raises:
             ServerError: Another sync may have taken the lock over.
         """
-        if time.monotonic() - self._renewed > STOP_SECONDS:
+        if self._silence > STOP_SECONDS:
             raise ServerError(
                 "the lock of this sync could not be renewed on the server, so another sync may "
                 "have taken over; run it again"
             )
+
+    @property
+    def _silence(self) -> float:
+        """Seconds since the last renewal, by the clock that says more.
+
+        The monotonic one stands while the machine sleeps, the other one may be set back.
+        """
+        return max(time.monotonic() - self._renewed, time.time() - self._renewed_at)
 
     async def clock(self, server: Server) -> ServerClock:
         """Return the server's clock, read from the start time of the lock's execution.
@@ -138,7 +147,7 @@ class SyncLock:
         """Signal the execution every `RENEW_SECONDS` until cancelled."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            sent = time.monotonic()
+            sent, sent_at = time.monotonic(), time.time()
             try:
                 await self._handle.signal("renew", rpc_timeout=SIGNAL_TIMEOUT)
             except RPCError as error:
@@ -146,11 +155,11 @@ class SyncLock:
                     self._renewed = float("-inf")  # taken over, for good
                     return
             else:
-                self._renewed = sent
+                self._renewed, self._renewed_at = sent, sent_at
 
     async def release(self) -> None:
         """Complete the execution, so that the next sync gets the lock; terminate it if need be."""
-        if time.monotonic() - self._renewed < STOP_SECONDS:
+        if self._silence < STOP_SECONDS:  # else the task may be that of another sync's lock
             result = await self._client.data_converter.encode([self._result])
             attributes = CompleteWorkflowExecutionCommandAttributes(
                 result=Payloads(payloads=result)
@@ -222,7 +231,7 @@ async def _acquire(client: Client, project: str, on_notice: Callable[[str], None
     limit = seconds_setting(LOCK_WAIT_SETTING, LOCK_WAIT_SECONDS)
     until = time.monotonic() + limit
     while True:
-        sent = time.monotonic()
+        sent, sent_at = time.monotonic(), time.time()
         try:
             handle = await client.start_workflow(
                 LOCK_WORKFLOW,
@@ -233,7 +242,7 @@ async def _acquire(client: Client, project: str, on_notice: Callable[[str], None
                 rpc_timeout=SIGNAL_TIMEOUT,
             )
             own = client.get_workflow_handle(handle.id, run_id=handle.result_run_id)
-            return SyncLock(client, own, sent)
+            return SyncLock(client, own, sent, sent_at)
         except RPCError as error:
             raise ServerError(f"no lock to write for {project}: {error.message}") from error
         except WorkflowAlreadyStartedError as error:
