@@ -17,6 +17,9 @@ import pytest
 STARTS_WITHIN = 30
 """Seconds in which the driver has to be up."""
 
+STARTS = 3
+"""How often it is started: it takes a free port of IPv6, and ends where that of IPv4 isn't free."""
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -118,11 +121,9 @@ def chromium(directory: Path) -> Iterator[Browser]:
     """Run a browser with a profile of its own in *directory*."""
     assert BINARY
     assert DRIVER
-    log = directory / "chromedriver.log"
-    with log.open("w") as output:
-        process = subprocess.Popen([DRIVER, "--port=0"], stdout=output, stderr=output)
+    process, port = _started(DRIVER, directory / "chromedriver.log")
     try:
-        base = f"http://127.0.0.1:{_port(log)}"
+        base = f"http://127.0.0.1:{port}"
         with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
             yield from _session(client, BINARY, directory / "profile")
     finally:
@@ -145,12 +146,24 @@ def _session(client: httpx.Client, binary: str, profile: Path) -> Iterator[Brows
         client.delete(f"/session/{value['sessionId']}")
 
 
-def _port(log: Path) -> int:
-    """Return the port that the driver says it took."""
+def _started(driver: str, log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the *driver*, which writes to *log*, and return it with the port that it took."""
+    for _ in range(STARTS):
+        with log.open("w") as output:
+            process = subprocess.Popen([driver, "--port=0"], stdout=output, stderr=output)
+        if port := _port(process, log):
+            return process, port
+    raise AssertionError(f"chromedriver did not start: {log.read_text()}")
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Return the port that the driver says it took; 0 if it ended, or was ended, before."""
     until = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < until:
+    while process.poll() is None and time.monotonic() < until:
         found = re.search(r"started successfully on port (\d+)", log.read_text())
         if found:
             return int(found[1])
         time.sleep(0.02)
-    raise AssertionError(f"chromedriver did not start: {log.read_text()}")
+    process.kill()
+    process.wait()
+    return 0
