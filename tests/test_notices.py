@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from temporalio.converter import value_to_type
 
 from planner.cli.app import EXIT_USAGE
 from planner.cli.main import exit_code_of
-from workflows.activities.notices import NoticeSender, masked
+from workflows.activities.notices import ATTEMPTS, TARGETS_AT_ONCE, NoticeSender, masked
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import KeyExpiry
 from workflows.contract import (
@@ -510,6 +511,45 @@ async def test_a_secret_goes_where_it_belongs_and_nowhere_else(
     for secret in (ROUTING_KEY, "s3cretS3cretS3cret", "services/T000"):
         assert secret not in said
     assert len(receiver.requests) == 2 * len(due), "what may pass is tried twice"
+
+
+@dataclass
+class Away:
+    """Never answers the hosts that begin with ``dead``, or answers 503; accepts the others'."""
+
+    hangs: bool
+    asked: Counter[str] = field(default_factory=Counter)
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer *request*."""
+        self.asked[request.url.host] += 1
+        if not request.url.host.startswith("dead"):
+            return httpx.Response(202)
+        if self.hangs:
+            await asyncio.Event().wait()
+        return httpx.Response(503)
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_targets_that_are_away_keep_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    """One notice each is tried, whatever is due there; who answers gets all of it, in order."""
+    monkeypatch.setattr("workflows.activities.notices.TIMEOUT", httpx.Timeout(0.5))
+    monkeypatch.setattr("workflows.activities.notices.SEND_WITHIN", 10.0)  # 20 x 2 x 0.5 are more
+    hosts = [*(f"dead{n}.example.com" for n in range(TARGETS_AT_ONCE)), "pager.example.com"]
+    targets = [replace(TEAM, name=host, url=f"https://{host}/x") for host in hosts]
+    alarms = [alarm("overdue", subject=str(n)) for n in range(MOST_AT_ONCE)]
+    due = events_to_send((), alarms, NOW, targets).due
+    away = Away(hangs)
+    results = await NoticeSender({}, httpx.MockTransport(away)).send_all(due)
+    *dead, healthy = targets
+    accepted = [one for one in due if one.target == healthy]
+    assert len(accepted) == MOST_AT_ONCE
+    assert [one for one in results if not results[one]] == accepted
+    assert away.asked == {**{one.name: ATTEMPTS for one in dead}, healthy.name: MOST_AT_ONCE}
+    failed = [one for one, problem in results.items() if problem]
+    assert sorted(one.target.name for one in failed) == [one.name for one in dead]
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ class NoticeSender:
     async def send_all(self, due: Iterable[Delivery]) -> dict[Delivery, str]:
         """Send what is *due*, in order for each target; return the results that came in time.
 
-        The result is empty where the target has accepted the notice, else why it hasn't.
+        The result is empty where the target has accepted the notice, else why it hasn't. What a
+        target would get after one that it gave no answer to, or a 5xx, has no result.
         """
         results: dict[Delivery, str] = {}
         by_target: dict[NoticeTarget, list[Delivery]] = {}
@@ -79,7 +80,9 @@ class NoticeSender:
         async def to_one(deliveries: list[Delivery]) -> None:
             async with slots:
                 for delivery in deliveries:
-                    results[delivery] = await self.send(delivery)
+                    results[delivery], may_pass = await self._send(delivery)
+                    if may_pass:
+                        break  # the slot is another target's: the next rounds try the rest
 
         try:
             async with asyncio.timeout(SEND_WITHIN):
@@ -90,14 +93,19 @@ class NoticeSender:
 
     async def send(self, delivery: Delivery) -> str:
         """Send one notice; return why its target did not accept it, empty where it did."""
-        problem = ""
+        problem, _ = await self._send(delivery)
+        return problem
+
+    async def _send(self, delivery: Delivery) -> tuple[str, bool]:
+        """Return what went wrong with the last attempt, and whether that may pass."""
+        problem, may_pass = "", False
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(PAUSE)
             problem, may_pass = await self._post(delivery)
-            if not problem or not may_pass:
+            if not may_pass:
                 break
-        return problem
+        return problem, may_pass
 
     async def _post(self, delivery: Delivery) -> tuple[str, bool]:
         """Return what went wrong, and whether that may pass."""
