@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from temporalio.converter import value_to_type
+from temporalio.service import RPCError, RPCStatusCode
 
 from planner.schedules.spec import YOUNGER, Schedule
 from planner.temporal.watchdog import declared_by, declared_fleets
-from workflows.activities.floors import Backlogs, Pace
+from workflows.activities.floors import Backlogs, Pace, Replicas
+from workflows.activities.keeper import KeeperStates
 from workflows.contract import (
     BoostRequest,
     Combine,
@@ -25,7 +28,13 @@ from workflows.contract import (
     floor_of,
     lease_of,
 )
-from workflows.contract.fleets import UnknownFleet, declared_fleet, needed_for, replicas_of
+from workflows.contract.fleets import (
+    NotKnown,
+    UnknownFleet,
+    declared_fleet,
+    needed_for,
+    replicas_of,
+)
 from workflows.keeper_state import KeeperState, pack
 from workflows.metrics import exposition
 
@@ -228,6 +237,97 @@ def test_the_pace_goes_up_at_once_and_down_late() -> None:
     pace = Pace(5 * MINUTE)
     needed = [(0, 3), (1, 9), (2, 1), (4, 4), (6, 1), (7, 1), (10, 1), (13, 1)]
     assert [pace.after(START + n * MINUTE, one) for n, one in needed] == [3, 9, 9, 9, 9, 4, 1, 1]
+
+
+WAITING = replace(FLEET, task_queue="payments", target_queue_size=20)
+
+
+@dataclass
+class AtRest:
+    """A Temporal client without any keeper, and the schedules that declare `WAITING`."""
+
+    def get_workflow_handle(self, workflow_id: str) -> AtRest:
+        """Return the handle of a keeper that isn't there."""
+        return self
+
+    async def describe(self, rpc_timeout: timedelta) -> None:
+        """Say that there is no such workflow."""
+        raise RPCError("none", RPCStatusCode.NOT_FOUND, b"")
+
+    async def fleets(self, now: datetime) -> tuple[DeclaredFleet, ...]:
+        """Return the fleet."""
+        return (DeclaredFleet(fleet=WAITING, namespace="pay.a1b2c", project="team"),)
+
+
+@dataclass
+class Waiting(Backlogs):
+    """A queue with *backlog* tasks, None where it can't be asked; slow until *answers* is set."""
+
+    address: str = ""
+    backlog: int | None = 481
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read(self, namespace: str, task_queue: str) -> int:
+        """Return the backlog."""
+        self.asked.set()
+        await self.answers.wait()
+        if self.backlog is None:
+            raise NotKnown("the backlog of payments is not known: no answer")
+        return self.backlog
+
+    @property
+    def replicas(self) -> Replicas:
+        """What answers by this queue."""
+        rest: Any = AtRest()
+        return Replicas(rest, rest, KeeperStates(rest), self)
+
+
+async def test_who_asks_while_the_backlog_is_read_gets_what_is_read() -> None:
+    """A backlog that isn't read yet is no empty one."""
+    queue = Waiting()
+    replicas = queue.replicas
+    async with asyncio.timeout(30):
+        first = asyncio.create_task(replicas.answer("payments", START))
+        await queue.asked.wait()
+        second = asyncio.create_task(replicas.answer("payments", START + timedelta(seconds=1)))
+        await asyncio.wait([second], timeout=0)
+        queue.answers.set()
+        found = await asyncio.gather(first, second)
+    assert [(one.replicas, one.backlog, one.note) for one in found] == [(25, 481, "")] * 2
+
+
+async def test_a_read_that_is_broken_off_is_made_again() -> None:
+    """By the next who asks, also right away."""
+    queue = Waiting()
+    replicas = queue.replicas
+    async with asyncio.timeout(30):
+        first = asyncio.create_task(replicas.answer("payments", START))
+        await queue.asked.wait()
+        first.cancel()
+        await asyncio.wait([first])
+        queue.answers.set()
+        found = await replicas.answer("payments", START + timedelta(seconds=1))
+    assert (found.replicas, found.backlog) == (25, 481)
+
+
+async def test_a_need_holds_where_the_queue_does_not_answer() -> None:
+    """As long as where it is empty, and the note says why; then the calendar's floor."""
+    queue = Waiting()
+    replicas = queue.replicas
+    queue.answers.set()
+
+    async def ask(after: timedelta) -> tuple[int, int | None, str]:
+        found = await replicas.answer("payments", START + after)
+        return found.replicas, found.backlog, found.note.partition("; ")[2]
+
+    assert await ask(0 * MINUTE) == (25, 481, "")
+    queue.backlog = None
+    held = (25, None, "what it needed in the last 5m 0s counts")
+    assert [await ask(n * MINUTE) for n in range(1, 6)] == [held] * 5
+    assert await ask(6 * MINUTE) == (2, None, "this is the calendar's floor")
+    queue.backlog = 100
+    assert await ask(7 * MINUTE) == (5, 100, "")
 
 
 def declared(name: str, project: str = "team") -> DeclaredFleet:

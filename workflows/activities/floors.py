@@ -479,6 +479,7 @@ class _Backlog:
     needed: int
     backlog: int | None = None
     note: str = ""
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass
@@ -600,19 +601,24 @@ class Replicas:
         seen = self._seen.get(name)
         if seen is None:
             seen = self._seen[name] = _Backlog(Pace(self.down_after), now - self.backlog_every, 0)
-        if now - seen.at < self.backlog_every:
-            return seen
-        seen.at = now
+        async with seen.reading:  # who asks meanwhile gets what is read, not what was known before
+            if now - seen.at >= self.backlog_every:
+                await self._read_backlog(one, seen, now)
+                seen.at = now
+            return replace(seen)
+
+    async def _read_backlog(self, one: DeclaredFleet, seen: _Backlog, now: datetime) -> None:
+        """Read the backlog of the fleet into *seen*; what it needed before goes down late."""
         try:
             backlog = await self.backlogs.read(one.namespace, one.fleet.task_queue)
         except NotKnown as error:
-            seen.backlog, seen.needed = None, 0
-            seen.note = f"{error}; this is the calendar's floor"
+            seen.backlog, seen.needed = None, seen.pace.after(now, 0)
+            held = f"what it needed in the last {_span(self.down_after)} counts"
+            seen.note = f"{error}; " + (held if seen.needed else "this is the calendar's floor")
         else:
             seen.backlog, seen.note = backlog, ""
             needed = needed_for(backlog, one.fleet.target_queue_size)
             seen.needed = seen.pace.after(now, one.fleet.clamp(needed))
-        return replace(seen)
 
     async def known(self, now: datetime) -> list[tuple[DeclaredFleet, Answer]]:
         """Return the answer for each fleet, those left out that can't be known."""
