@@ -227,7 +227,10 @@ def test_the_worker_controller_lets_templates_be_patched() -> None:
 
 
 def test_the_components_build_on_the_base(tmp_path: Path) -> None:
-    """The real kubectl's kustomize: a Service for those that ask, the token for those that push."""
+    """The real kubectl's kustomize: a Service for those that ask, the token for those that push.
+
+    It asks workers that aren't ready, too: a bad key of one namespace is no other team's affair.
+    """
     shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
     (tmp_path / "kubernetes" / "all").mkdir()
     (tmp_path / "kubernetes" / "all" / "kustomization.yaml").write_text(
@@ -250,6 +253,7 @@ def test_the_components_build_on_the_base(tmp_path: Path) -> None:
     assert pod["spec"]["automountServiceAccountToken"] is True
     service = found["Service"]
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["publishNotReadyAddresses"] is True
     (port,) = service["spec"]["ports"]
     named = {one["name"]: one for one in pod["spec"]["containers"][0]["ports"]}
     assert named[port["targetPort"]]["containerPort"] == port["port"]
