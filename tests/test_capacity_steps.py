@@ -14,7 +14,7 @@ from temporalio.testing import ActivityEnvironment
 
 from workflows.activities.capacity import CapacityActivities
 from workflows.activity_types import Observation, ReconcileInput
-from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity
+from workflows.cloud import CapacityOptions, InsufficientCapacity, ObservedCapacity, TemporaryError
 from workflows.contract import ON_DEMAND, Capacity, Lease
 from workflows.keeper_state import KeeperState
 from workflows.keeper_transitions import fault_of
@@ -28,6 +28,9 @@ class BusyCloud:
 
     pending: Capacity | None
     is_short: bool = False
+    left: float = 4.0
+    options_known: bool = True
+    most: float = 8.0
     url: str = ""
 
     async def observe(self, namespace: str) -> ObservedCapacity:
@@ -35,15 +38,17 @@ class BusyCloud:
         return ObservedCapacity(Capacity(4), self.pending, "", "", 2_000)
 
     async def options(self, namespace: str) -> CapacityOptions:
-        """Return that all can be had."""
-        return CapacityOptions((2.0, 4.0, 6.0, 8.0), 8.0, 500)
+        """Return that all up to *most* can be had, unless nothing is known of it."""
+        if not self.options_known:
+            raise TemporaryError("the options can't be read")
+        return CapacityOptions((2.0, 4.0, 6.0, 8.0), self.most, 500)
 
     async def set_capacity(
         self, namespace: str, capacity: Capacity, *, key: str, heartbeat: Callable[[str], None]
     ) -> ObservedCapacity:
         """Wait for what is under way, which does not end, or refuse."""
         if self.is_short:
-            raise InsufficientCapacity("not enough", available=4.0)
+            raise InsufficientCapacity("not enough", available=self.left)
         await asyncio.Event().wait()
         raise AssertionError("never reached")
 
@@ -92,6 +97,30 @@ async def test_a_refusal_does_not_make_a_revert_forgotten() -> None:
         ON_DEMAND,
         4.0,
     )
+
+
+async def test_a_refused_way_down_is_no_shortage() -> None:
+    """It fails, to be asked for again: what is in force covers the window that still runs."""
+    with pytest.raises(ApplicationError, match="not enough") as raised:
+        await step(BusyCloud(None, is_short=True, left=0), 2)
+    assert raised.value.type == "InsufficientCapacity"
+
+
+@pytest.mark.parametrize(
+    ("busy", "tru", "there"),
+    [
+        (BusyCloud(None, is_short=True, left=2.0, options_known=False), 8, 4.0),
+        (BusyCloud(Capacity(6), is_short=True, left=2.0), 8, 6.0),
+        (BusyCloud(Capacity(8), is_short=True, left=4.0), 6, 8.0),
+        (BusyCloud(Capacity(6), most=2.0), 8, 6.0),
+    ],
+    ids=["a raise", "what is under way", "a way down from there", "told by the options"],
+)
+async def test_no_shortage_takes_what_is_there(busy: BusyCloud, tru: int, there: float) -> None:
+    """However little the Cloud has left: what is in force, or comes, isn't taken from a window."""
+    observation = await step(busy, tru, requested=(Capacity(4), Capacity(6), Capacity(8)))
+    assert observation.options is not None
+    assert observation.options.available == there
 
 
 HERE, THERE = "https://cloud.example", "https://other.example"

@@ -8,15 +8,20 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from cloud_helpers import KEY, NAMESPACE, Heartbeat, SkippingTime
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
 from planner.simulator import Principal, Rules, Simulator
 from planner.simulator.http import CALLS, KINDS
+from workflows.activities.capacity import CapacityActivities
+from workflows.activity_types import Observation, ReconcileInput
 from workflows.cloud import (
     CloudClient,
     CloudError,
@@ -29,7 +34,8 @@ from workflows.cloud import (
     Unauthorized,
     api,
 )
-from workflows.contract import ON_DEMAND, Capacity
+from workflows.contract import ON_DEMAND, Capacity, Lease
+from workflows.keeper_state import KeeperState
 
 EIGHT = Capacity(8)
 RULES = Rules(provisioning=60, check=15)
@@ -214,6 +220,34 @@ async def test_a_smaller_boost_after_a_shortage() -> None:
         simulator.namespace("big.x").max_available_tru = 12
         await client.set_capacity("big.x", EIGHT, key="full", heartbeat=Heartbeat())
         assert steps(simulator, "big.x") == [None, 6, 8]
+
+
+async def test_a_way_down_when_there_is_less_than_that() -> None:
+    """A step down that is refused for want of inventory is repeated, until it gets through."""
+    now = datetime.now(UTC)
+    lease = Lease(key="w", window="w", tru=8, start=now, until=now + timedelta(hours=1), by="test")
+    known = KeeperState(
+        namespace=NAMESPACE,
+        leases=(lease,),
+        baseline=ON_DEMAND,
+        in_force=Capacity(12),
+        requested=(Capacity(12), EIGHT),
+    )
+    async with story() as (simulator, client, _):
+        await to(client, Capacity(12), "up")
+        simulator.namespace(NAMESPACE).max_available_tru = 6
+        activities = CapacityActivities(client)
+
+        async def step_down() -> Observation:
+            task = ReconcileInput(state=known, key="down")
+            return cast(Observation, await ActivityEnvironment().run(activities.reconcile, task))
+
+        for _ in range(2):
+            with pytest.raises(ApplicationError, match="exceeds the 6 TRU"):
+                await step_down()
+        simulator.namespace(NAMESPACE).max_available_tru = 12
+        assert (await step_down()).capacity == EIGHT
+        assert steps(simulator) == [None, 12, 8]
 
 
 async def test_a_value_that_is_not_allowed() -> None:

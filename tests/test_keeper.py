@@ -146,6 +146,22 @@ async def test_inventory_found_short_by_the_request(
         assert stage.cloud.steps == [4, None]
 
 
+async def test_a_way_down_that_is_refused_takes_nothing_from_what_runs(
+    skipping: WorkflowEnvironment, fresh: str
+) -> None:
+    """Refused for want of inventory it is asked for again, never for less than the window's."""
+    async with staged(skipping, fresh) as stage:
+        await stage.boost(12, 1)
+        await stage.boost(8, 3)
+        stage.cloud.available = 6.0
+        await stage.sleep(1.5)
+        assert stage.cloud.steps == [12]
+        await stage.says(lambda status: "not enough" in status.details)
+        stage.cloud.available = None
+        await stage.end()
+        assert stage.cloud.steps == [12, 8, None]
+
+
 async def test_one_change_in_flight(skipping: WorkflowEnvironment, fresh: str) -> None:
     """While a change is under way, another lease waits and is then driven to."""
     async with staged(skipping, fresh, patience=30) as stage:

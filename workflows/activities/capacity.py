@@ -176,7 +176,7 @@ class CapacityActivities:
             limit = seen.aps_limit if now.tru is None else state.options.on_demand_aps
             return replace(state.options, on_demand_aps=limit)
         known = [tru for tru in (options.max_available, state.options.available) if tru is not None]
-        available = max(min(known), now.tru or 0) if known else None
+        available = max(min(known), _held(seen.capacity, seen.pending)) if known else None
         return KnownOptions(
             allowed=options.allowed, available=available, on_demand_aps=options.on_demand_aps
         )
@@ -184,7 +184,12 @@ class CapacityActivities:
     async def _set(
         self, task: ReconcileInput, target: Capacity, unchanged: Observation, heartbeat: Heartbeat
     ) -> Observation:
-        """Request *target* and wait for it; return *unchanged* with what became of it."""
+        """Request *target* and wait for it; return *unchanged* with what became of it.
+
+        Raises:
+            CloudError: It failed. So does the refusal of a way down, as a shortage too: to be
+                asked for again. To request still less would take what a window is entitled to.
+        """
         state, pending = task.state, unchanged.pending
         try:
             async with asyncio.timeout(self._patience):
@@ -197,9 +202,12 @@ class CapacityActivities:
             lower = min(pending or target, target, key=state.aps_of)
             return replace(unchanged, pending=lower, waits_for=waits_for)
         except InsufficientCapacity as error:
+            held = _held(unchanged.capacity, pending)
+            if pending is None and held >= (target.tru or 0):
+                raise
             observability.record_fault(state.namespace, error)
             options = unchanged.options or state.options
-            available = _available_after(state, error)
+            available = max(_available_after(state, error), held)
             return replace(unchanged, options=replace(options, available=available))
         if done.capacity != unchanged.capacity:
             by, leases = done.operation_id or task.key, state.leases
@@ -235,6 +243,15 @@ def _log_change(state: KeeperState, seen: ObservedCapacity) -> None:
             request=seen.operation_id,
             leases=state.leases,
         )
+
+
+def _held(in_force: Capacity, pending: Capacity | None) -> float:
+    """Return the TRU that the namespace has, or has once the change to *pending* is through.
+
+    No shortage takes these away: what there is to be had comes on top of them. Where the change
+    fails instead, the next look shows it.
+    """
+    return max(in_force.tru or 0, pending.tru or 0 if pending else 0)
 
 
 def _available_after(state: KeeperState, error: InsufficientCapacity) -> float:
