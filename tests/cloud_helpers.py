@@ -103,7 +103,7 @@ def client_of(script: Script, time: SkippingTime | None = None, **more: Any) -> 
     time = time or SkippingTime()
     return CloudClient(
         "https://cloud.example",
-        OneKey(KEY),
+        OneKey(more.pop("key", KEY)),
         transport=httpx.MockTransport(script),
         limit=more.pop("limit", None) or ConcurrencyLimit(),
         clock=time.clock,

@@ -280,6 +280,37 @@ async def test_a_quoted_key_is_blotted_out(reply: Reply, caplog: pytest.LogCaptu
     assert KEY not in told + repr(caught.value) + caplog.text
 
 
+LONG_KEY = "eyJhbGciOiJFUzI1NiJ9." + "".join(
+    f"{number * 7_919 % 1_000_003:06x}" for number in range(100)
+)
+"""As long as a JSON Web Token is, and longer than what an error quotes."""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        no(403, f"RBAC: access denied, Authorization: Bearer {LONG_KEY}"),
+        no(400, "x" * 290 + LONG_KEY),
+        httpx.Response(502, text=f"<pre>Authorization: Bearer {LONG_KEY}</pre>"),
+        httpx.Response(403, text=" " * 4_000 + LONG_KEY),
+        httpx.RemoteProtocolError(f"illegal header: Bearer {LONG_KEY}"),
+    ],
+    ids=["an error's words", "at their end", "a page", "far down a page", "a protocol error"],
+)
+async def test_no_piece_of_a_long_key_is_left(
+    reply: Reply, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quoted key is masked before the words are cut: its first part isn't told either."""
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(CloudError) as caught:
+        await client_of(Script(get=[reply]), key=LONG_KEY).observe(NAMESPACE)
+    told = "".join(traceback.format_exception(caught.value, chain=True))
+    told += repr(caught.value) + caplog.text
+    assert "[key" in told
+    pieces = (LONG_KEY[at : at + 20] for at in range(len(LONG_KEY) - 19))
+    assert [piece for piece in pieces if piece in told] == []
+
+
 async def test_many_requests_wait_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask at once, few are under way, and waiting for a turn is no timeout."""
     monkeypatch.setattr(api, "CALL_TIMEOUT", 0.5)

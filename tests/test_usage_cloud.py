@@ -192,6 +192,10 @@ METRICS = "Temporal Cloud's metrics endpoint at http://cloud.example"
             httpx.Response(500, json={"message": "internal"}),
             f"{METRICS} failed (HTTP 500): internal: try again later",
         ),
+        (
+            httpx.Response(500, json={"message": f"{'x' * 280} Bearer {SECRET}"}),
+            f"{METRICS} failed (HTTP 500): {'x' * 280} Bearer [secret]: try again later",
+        ),
     ],
 )
 async def test_a_failure_of_the_endpoint_is_a_sentence(
@@ -284,6 +288,16 @@ async def test_a_report_that_fails_or_never_comes_is_a_sentence(tmp_path: Path) 
     assert "only one at a time" in await failed(tmp_path, simulator, clock)
     simulator.fault("create-billing-report", "unauthorized", status=403)
     assert "wants other credentials (HTTP 403)" in await failed(tmp_path, simulator, clock)
+
+
+async def test_a_key_that_the_billing_api_quotes_is_masked(tmp_path: Path) -> None:
+    """Before the words are cut: its first part isn't told either."""
+    reply = httpx.Response(400, json={"message": f"{'x' * 284} Bearer {SECRET}"})
+    clock = Clock(START)
+    async with billing_of(tmp_path / "key", answered(lambda _: reply), clock.sleep) as source:
+        with pytest.raises(ServerError) as error:
+            await source.hours(clock.at)
+    assert str(error.value).endswith("Bearer [secret]")
 
 
 HEAD = "ChargePeriodStart,ChargePeriodEnd,ContractedCost,PricingQuantity,ResourceID,SKUMeter\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -542,6 +543,32 @@ async def test_credentials_come_from_a_file_and_are_never_shown(
     assert sent == [header] * 2, "by the minute and by the hour"
     assert f"the one in {path} is not right" in said
     assert SECRET not in said + repr(Credentials(kind, path))
+
+
+LONG_SECRET = "".join(f"{number * 7_919 % 1_000_003:06x}" for number in range(100))
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"), [("bearer", LONG_SECRET), ("basic", f"reader:{LONG_SECRET}")]
+)
+@pytest.mark.parametrize("words", ["no such user", "exceeded maximum resolution for"])
+async def test_credentials_that_a_reply_quotes_are_masked(
+    tmp_path: Path, kind: Any, content: str, words: str
+) -> None:
+    """Before its words are cut: no piece of them is told."""
+    path = tmp_path / "secret"
+    path.write_text(content, encoding="utf-8")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        error = f"{words} {request.headers['authorization']} ({LONG_SECRET})"
+        return httpx.Response(400, json={"status": "error", "error": error})
+
+    said = await refused_by(answer, Credentials(kind, path))
+    assert f"{words} {kind.title()} [secret] ([secret])" in said
+    sent = base64.b64encode(content.encode()).decode()
+    for secret in (LONG_SECRET, sent):
+        pieces = (secret[at : at + 20] for at in range(len(secret) - 19))
+        assert [piece for piece in pieces if piece in said] == []
 
 
 @pytest.mark.parametrize(

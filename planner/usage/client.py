@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,12 @@ from planner.errors import ServerError, ServerUnreachable, quote
 
 LONGEST_SECRET = 16_384
 """Bytes read of a file with credentials."""
+
+LONGEST_WORDS = 300
+"""Characters that an error tells of what a source says."""
+
+SHORTEST_SECRET = 8
+"""The least length at which a token or password is masked: shorter ones may be plain words."""
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
@@ -142,7 +149,7 @@ class Client:
             ) from error
 
     def failure(self, reply: httpx.Response, said: str = "") -> ServerError:
-        """Return the error that *reply* is; *said* is what the source itself says."""
+        """Return the error that *reply* is; *said* is what the source says, by `words_of`."""
         status, where = reply.status_code, f"{self.name} at {self.url}"
         words = f": {said}" if said else ""
         if status in (401, 403):
@@ -175,6 +182,26 @@ class Client:
             f"{self.name} at {self.url} answered with something that is not {what}: "
             f"check that {self.settings[0]} leads to it, and not to a login page"
         )
+
+
+def words_of(reply: httpx.Response, said: object) -> str:
+    """Return what a source has *said*, short and in one line, without the credentials sent.
+
+    They are masked before the words are cut: a piece of them would not be found.
+    """
+    line = " ".join(str(said).split())
+    for secret in _secrets(reply.request):
+        if len(secret) >= SHORTEST_SECRET:
+            line = line.replace(secret, "[secret]")
+    return line[:LONGEST_WORDS]
+
+
+def _secrets(request: httpx.Request) -> Iterator[str]:
+    """Yield the token that *request* sent; for ``basic`` the password in it, too."""
+    kind, _, sent = request.headers.get("authorization", "").partition(" ")
+    yield sent
+    if kind == "Basic":
+        yield b64decode(sent).decode().partition(":")[2]
 
 
 def credentials_from(environ: Mapping[str, str], bearer: str, basic: str) -> Credentials | None:

@@ -26,7 +26,7 @@ import httpx
 
 from planner.errors import ServerError
 from planner.render.format import counted
-from planner.usage.client import Client, keyed_client
+from planner.usage.client import Client, keyed_client, words_of
 from planner.usage.model import MINUTE, LimitSamples, Samples, Usage, build_usage
 from planner.usage.prometheus import (
     LIMIT_METRICS,
@@ -208,7 +208,7 @@ class BillingSource:
                     "another billing report of the account is being made: only one at a time; "
                     "try again in some minutes"
                 )
-            raise self.client.failure(reply, str(said)[:300])
+            raise self.client.failure(reply, words_of(reply, said))
         if not isinstance(body, dict):
             raise self.client.unreadable("a reply of the API")
         return body
@@ -366,7 +366,7 @@ class OpenMetricsSource:
                 said = str(reply.json().get("message", ""))
             except (ValueError, AttributeError):
                 said = ""
-            raise self.client.failure(reply, said)
+            raise self.client.failure(reply, words_of(reply, said))
         by_namespace: dict[str, list[Sample]] = defaultdict(list)
         try:
             for sample in parse_openmetrics(reply.text):

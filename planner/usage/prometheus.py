@@ -20,7 +20,7 @@ import numpy as np
 
 from planner.errors import ServerError
 from planner.render.format import counted
-from planner.usage.client import Client, base_url, credentials_from
+from planner.usage.client import Client, base_url, credentials_from, words_of
 from planner.usage.model import (
     EPOCH,
     MINUTE,
@@ -419,7 +419,7 @@ class PrometheusSource:
         said = ""
         if not reply.is_success:
             with suppress(ValueError, AttributeError):
-                said = " ".join(str(reply.json().get("error", "")).split())[:300]
+                said = words_of(reply, reply.json().get("error", ""))
         is_too_much = any(part in said.lower() for part in TOO_MUCH)
         if reply.status_code in (400, 413, 422) and is_too_much:
             raise _TooMuch(said)

@@ -22,6 +22,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import NoReturn, Protocol
@@ -443,7 +444,8 @@ def _refusal(
 ) -> TemporaryError | NamespaceNotFound | RequestRefused:
     """Return the error for a *response* other than success."""
     status = response.status_code
-    words = _without(key, parse_error(response.content)) or response.reason_phrase
+    said = parse_error(response.content, partial(_without, key))
+    words = said or _without(key, response.reason_phrase)
     text = f"{what}: HTTP {status}: {words}"
     if status in _AUTHORIZATION:
         return Unauthorized(text)

@@ -22,12 +22,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from workflows.contract import ON_DEMAND, Capacity
+
+LONGEST_WORDS = 300
+"""Characters that an error tells of what the server says."""
 
 
 class CloudError(Exception):
@@ -281,16 +284,19 @@ def parse_identity(reply: Json, namespaces: tuple[str, ...]) -> KeyExpiry | None
     return KeyExpiry(name, expires.astimezone(UTC), namespaces)
 
 
-def parse_error(body: bytes) -> str:
-    """Return the message of an error *body*, in one line."""
-    text = body[:4096].decode(errors="replace")
+def parse_error(body: bytes, mask: Callable[[str], str] = str) -> str:
+    """Return the message of an error *body*, in one line of at most `LONGEST_WORDS` characters.
+
+    *mask* takes a quoted key out before the line is cut: a piece of one would not be found.
+    """
+    text = body.decode(errors="replace")
     try:
         value = json.loads(text)
     except ValueError:
         value = text
     message = value.get("message") if isinstance(value, dict) else value
     line = " ".join(str(message or "").split())
-    return "".join(letter for letter in line if letter.isprintable())[:300]
+    return mask("".join(letter for letter in line if letter.isprintable()))[:LONGEST_WORDS]
 
 
 def capacity_spec(capacity: Capacity) -> Json:
