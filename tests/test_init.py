@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pty
+import runpy
 import subprocess
 import sys
+import urllib.request
+from email.message import Message
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from planner_process import run_planner
@@ -18,6 +22,7 @@ from planner.cli.validate import check
 from planner.config.documents import schema
 
 ROOT = Path(__file__).parent.parent
+TEMPLATES = ROOT / "planner/cli/templates"
 PLANNER = str(Path(sys.executable).parent / "planner")
 ANSWERS = ["--project", "shop", "--namespace", "shop-prod.a1b2c"]
 
@@ -48,6 +53,26 @@ def test_the_example_for_github_is_what_init_writes(
     for kind in ("calendar", "planner"):  # what `planner schema` prints is not copied there
         (tmp_path / "calendars/.schema" / f"{kind}.json").unlink()
     assert written(tmp_path) == written(ROOT / "examples" / "github")
+
+
+def test_a_token_that_a_reply_quotes_is_not_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub masks a whole token in its logs: no piece of one is cut out of a refusal."""
+    token = "ghs_" + "0123456789abcdef" * 4
+    said = f"{'x' * 450} Authorization: Bearer {token}"
+
+    def refuse(request: urllib.request.Request, timeout: float) -> None:
+        headers = Message()
+        raise HTTPError(request.full_url, 403, "no", headers, io.BytesIO(said.encode()))
+
+    given = {"API_URL": "https://api.example", "REPOSITORY": "o/r", "TOKEN": token}
+    for name, value in given.items():
+        monkeypatch.setenv(f"GITHUB_{name}", value)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    action = runpy.run_path(str(TEMPLATES / "github/actions/planner/report.py"))
+    with pytest.raises(SystemExit) as ended:
+        action["api"]("GET", "pulls")
+    assert str(ended.value.code).startswith("GitHub answered 403")
+    assert str(ended.value.code).endswith("Bearer ***")
 
 
 def test_the_first_calendar_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
