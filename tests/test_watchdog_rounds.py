@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from fake_schedules import FakeTemporal
 from keeper_helpers import ScriptedCloud
@@ -13,14 +15,18 @@ from schedule_values import NOW
 from temporalio.client import Client
 from temporalio.testing import ActivityEnvironment
 
+from workflows.activities.notices import NoticeSender
 from workflows.activities.watchdog import AT_ONCE, NO_TIME, Silence, WatchdogActivities
 from workflows.cloud import (
+    CloudClient,
     CloudError,
+    KeyExpiry,
     NamespaceNotFound,
     ObservedCapacity,
     TemporaryError,
     Unauthorized,
 )
+from workflows.cloud.client import KEYS_AT_ONCE
 from workflows.contract import (
     BoostRequest,
     CalendarView,
@@ -28,7 +34,9 @@ from workflows.contract import (
     WatchdogInput,
     WatchdogReport,
 )
+from workflows.contract.findings import NamespaceFacts
 from workflows.contract.from_code import BoostFromCode, BoostRefused
+from workflows.contract.notices import Delivery, NoticeTarget
 
 
 class SlowCalendars:
@@ -166,3 +174,102 @@ def test_how_long_the_cloud_is_silent() -> None:
     assert not silence.is_long(2000)
     silence.unanswered(begun=1010)  # it had waited while another was answered
     assert (silence.is_long(1119), silence.is_long(1120)) == (False, True)
+
+
+# When the keys expire ----------------------------------------------------------------------
+
+
+class KeyEach:
+    """A key for each namespace."""
+
+    def key(self, namespace: str) -> str:
+        """Return the one of *namespace*."""
+        return f"key-of-{namespace}"
+
+
+class NeverAnswering(httpx.AsyncBaseTransport):
+    """A network that swallows each request, and keeps count of them."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Wait for ever."""
+        self.asked += 1
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+class EndingCalendars(SlowCalendars):
+    """Declares namespaces whose dates end soon, and a target for that."""
+
+    async def look(self, now: datetime) -> CalendarView:
+        """Return them."""
+        soon = now + timedelta(days=1)
+        names = [Declared(namespace=name, projects=("payments",)) for name in self.names]
+        return CalendarView(
+            namespaces=tuple(names),
+            facts=tuple(NamespaceFacts(namespace=name, covers_until=soon) for name in self.names),
+            targets=(NoticeTarget(name="team", project="payments"),),
+        )
+
+
+class Accepting(NoticeSender):
+    """Accepts each notice at once, and keeps its event."""
+
+    async def send_all(self, due: Iterable[Delivery]) -> dict[Delivery, str]:
+        """Take what is *due*."""
+        self.sent = [one.notice.event for one in due]
+        return dict.fromkeys(due, "")
+
+
+async def test_no_notice_waits_for_the_keys_of_a_silent_cloud(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are: the round goes on without knowing when they expire."""
+    monkeypatch.setattr("workflows.activities.watchdog.KEYS_TIMEOUT", 0.05)
+    calendars, network, sender = EndingCalendars(MANY), NeverAnswering(), Accepting()
+    of = watchdog(calendars)
+    of.sender = sender
+
+    async def on_record(_: WatchdogReport) -> bool:
+        return True
+
+    monkeypatch.setattr(of, "_is_on_record", on_record)
+    async with (
+        CloudClient("https://cloud.example", KeyEach(), transport=network) as cloud,
+        asyncio.timeout(10),
+    ):
+        of.key_expiries = cloud.key_expiries
+        await Listener(calendars, after=0).run(of.watch, WatchdogInput(), None)
+    assert sender.sent == ["horizon"]
+    assert network.asked == KEYS_AT_ONCE
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 503])
+async def test_keys_are_asked_for_while_the_cloud_answers(status: int) -> None:
+    """An answer is also that one is refused; the first without any is the end of it."""
+    keys: list[str] = []
+    expires = NOW.replace(microsecond=0)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["authorization"].removeprefix("Bearer key-of-"))
+        spec = {"expiryTime": expires.isoformat(), "displayName": keys[-1]}
+        return httpx.Response(status, json={"principalApiKey": {"spec": spec}})
+
+    async def at_once(_: float) -> None:
+        await asyncio.sleep(0)
+
+    names = SlowCalendars(MANY).names
+    transport = httpx.MockTransport(answer)
+    async with CloudClient(
+        "https://cloud.example", KeyEach(), transport=transport, sleep=at_once
+    ) as cloud:
+        if status == 503:
+            with pytest.raises(TemporaryError):
+                await cloud.key_expiries(names)
+            assert len({*keys}) <= 2 * KEYS_AT_ONCE  # those that were under way, and their heirs
+        else:
+            known = [KeyExpiry(name, expires, (name,)) for name in names] if status == 200 else []
+            assert [*await cloud.key_expiries(names)] == known
+            assert len({*keys}) == MANY

@@ -124,6 +124,9 @@ SCHEDULED_BY = SearchAttributeKey.for_keyword("TemporalScheduledById")
 KEYS_EVERY = timedelta(hours=1)
 """How often it is looked up when the API keys expire."""
 
+KEYS_TIMEOUT = 30.0
+"""Seconds that this may take: the notices of a round, and its metrics, wait for it."""
+
 FLOORS_TIMEOUT = 10.0
 """Seconds that a round looks at floors; those that it doesn't come to are the next one's."""
 
@@ -300,7 +303,8 @@ class WatchdogActivities:
         if self._keys_at is None or now - self._keys_at >= KEYS_EVERY:
             self._keys_at = now
             with suppress(Exception):  # nothing may end the rounds; it is looked up again
-                found = await self.key_expiries(names)
+                async with asyncio.timeout(KEYS_TIMEOUT):
+                    found = await self.key_expiries(names)
                 known = {name for one in found for name in one.namespaces}
                 kept = (one for one in self._keys if not known & {*one.namespaces})
                 self._keys = (*found, *kept)

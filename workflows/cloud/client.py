@@ -49,8 +49,12 @@ from workflows.cloud.models import (
     RequestRefused,
     TemporaryError,
     Throttled,
+    Unauthorized,
 )
 from workflows.contract import Capacity
+
+KEYS_AT_ONCE = 4
+"""Keys whose expiry is looked up at once."""
 
 
 class CloudClient:
@@ -107,18 +111,34 @@ class CloudClient:
         return await self._api.options(namespace)
 
     async def key_expiries(self, namespaces: Iterable[str]) -> tuple[KeyExpiry, ...]:
-        """Return when the keys for *namespaces* expire, one request for each key.
+        """Return when the keys for *namespaces* expire, one request for each key, a few at once.
 
         Those that are missing or refused, or that the API says nothing of, are left out.
+
+        Raises:
+            TemporaryError: The API doesn't answer; the other keys aren't tried.
         """
         sharing: dict[str, list[str]] = {}
         for namespace in namespaces:
             with suppress(CloudError):
                 sharing.setdefault(self._keys.key(namespace), []).append(namespace)
-        found = []
-        for names in sharing.values():
-            with suppress(CloudError):
-                found.append(await self._api.identity(tuple(names)))
+        slots = asyncio.Semaphore(KEYS_AT_ONCE)
+
+        async def look(names: list[str]) -> KeyExpiry | None:
+            async with slots:
+                try:
+                    return await self._api.identity(tuple(names))
+                except CloudError as error:
+                    if isinstance(error, TemporaryError) and not isinstance(error, Unauthorized):
+                        raise
+                    return None
+
+        looks = [asyncio.create_task(look(names)) for names in sharing.values()]
+        try:
+            found = await asyncio.gather(*looks)
+        finally:
+            for each in looks:
+                each.cancel()  # where one has failed, nobody waits for the others
         return tuple(one for one in found if one is not None)
 
     async def set_capacity(
