@@ -36,7 +36,7 @@ from workflows.contract import (
 )
 from workflows.contract.findings import NamespaceFacts
 from workflows.contract.from_code import BoostFromCode, BoostRefused
-from workflows.contract.notices import Delivery, NoticeTarget
+from workflows.contract.notices import Delivery, Notice, NoticeTarget
 
 
 class SlowCalendars:
@@ -223,19 +223,25 @@ class Accepting(NoticeSender):
         return dict.fromkeys(due, "")
 
 
+def notifying(calendars: SlowCalendars, sender: NoticeSender) -> WatchdogActivities:
+    """Return a watchdog that sends notices, and puts each report on record."""
+
+    async def on_record(_: WatchdogReport) -> bool:
+        return True
+
+    of = watchdog(calendars)
+    of.sender = sender
+    of._is_on_record = on_record  # type: ignore[method-assign]
+    return of
+
+
 async def test_no_notice_waits_for_the_keys_of_a_silent_cloud(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """However many there are: the round goes on without knowing when they expire."""
     monkeypatch.setattr("workflows.activities.watchdog.KEYS_TIMEOUT", 0.05)
     calendars, network, sender = EndingCalendars(MANY), NeverAnswering(), Accepting()
-    of = watchdog(calendars)
-    of.sender = sender
-
-    async def on_record(_: WatchdogReport) -> bool:
-        return True
-
-    monkeypatch.setattr(of, "_is_on_record", on_record)
+    of = notifying(calendars, sender)
     async with (
         CloudClient("https://cloud.example", KeyEach(), transport=network) as cloud,
         asyncio.timeout(10),
@@ -273,3 +279,34 @@ async def test_keys_are_asked_for_while_the_cloud_answers(status: int) -> None:
             known = [KeyExpiry(name, expires, (name,)) for name in names] if status == 200 else []
             assert [*await cloud.key_expiries(names)] == known
             assert len({*keys}) == MANY
+
+
+async def test_a_worker_that_could_not_look_at_the_keys_leaves_their_notices_open() -> None:
+    """It looks again each round; once that succeeds, what isn't found any more is over."""
+    began = datetime.now(UTC) - timedelta(days=1)
+    open_one = Notice(
+        event="key-expiry", subject="near/2027-02-09", text="", begun=began, found=began
+    )
+    answers: list[tuple[KeyExpiry, ...] | Exception] = [
+        TemporaryError("no answer from the Cloud API"),
+        TimeoutError(),
+        (),
+    ]
+
+    async def look(_: Iterable[str]) -> tuple[KeyExpiry, ...]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    calendars = EndingCalendars(1)
+    of = notifying(calendars, Accepting())
+    of.key_expiries = look
+    open_after = []
+    for _ in range(3):
+        before = WatchdogReport(at=began, interval=120, notices=(open_one,))
+        report = await Listener(calendars, after=0).run(of.watch, WatchdogInput(), before)
+        going = [one.key for one in report.notices if one.over is None]
+        open_after.append(open_one.key in going)
+    assert open_after == [True, True, False]
+    assert answers == []

@@ -47,7 +47,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows.contract.fleets import Fleet, KubernetesTarget
     from workflows.contract.follow import FollowRecord, follow_problems, is_alarming
-    from workflows.contract.notices import HORIZON_WITHIN, Alarm, NoticeEvent
+    from workflows.contract.notices import HORIZON_WITHIN, Alarm, Notice, NoticeEvent
     from workflows.floors import FloorMark, FloorState
     from workflows.keeper_state import Declaration, KeeperState, is_own, origin_of
 
@@ -460,15 +460,9 @@ def round_alarms(
     ]
     unknown = {alarm.namespace for alarm in found if alarm.event == "unknown"}
     kept = [
-        Alarm(
-            event=one.event,
-            namespace=one.namespace,
-            subject=one.subject,
-            text=one.text,
-            projects=one.projects,
-        )
-        for one in view.report.notices
-        if one.over is None and one.namespace in unknown and one.event not in KNOWN_ANYWAY
+        alarm
+        for alarm in still_open(view.report.notices)
+        if alarm.namespace in unknown and alarm.event not in KNOWN_ANYWAY
     ]
     ends = _ends_by_project(view.facts, projects)
     return [
@@ -477,6 +471,24 @@ def round_alarms(
         *planner_alarms(before, view.pollers, ends, workers, now),
         *follow_alarms(calendars.followed, now),
         *verdict_alarms(calendars.verdicts or (), projects),
+    ]
+
+
+def still_open(notices: Iterable[Notice], *events: NoticeEvent) -> list[Alarm]:
+    """Return the alarms of the *notices* that are open, for what a round could not look at.
+
+    With *events*, of those alone.
+    """
+    return [
+        Alarm(
+            event=one.event,
+            namespace=one.namespace,
+            subject=one.subject,
+            text=one.text,
+            projects=one.projects,
+        )
+        for one in notices
+        if one.over is None and (not events or one.event in events)
     ]
 
 

@@ -265,6 +265,8 @@ class WatchdogActivities:
         workers, workers_at = decisions.usual_workers(before, view.pollers, report.at)
         alarms = decisions.round_alarms(view, before, calendars, workers)
         alarms += self._expiring_keys(report.at)
+        if self.key_expiries is not None and view.facts and self._keys_at is None:
+            alarms += decisions.still_open(report.notices, "key-expiry")
         decision = events_to_send(report.notices, alarms, report.at, calendars.targets)
         known = report.notices
         report = replace(report, notices=decision.notices, workers=workers, workers_at=workers_at)
@@ -296,15 +298,18 @@ class WatchdogActivities:
         return True
 
     async def _with_keys(self, view: RoundView) -> RoundView:
-        """Return *view* with when the API keys expire, which is looked up once an hour."""
+        """Return *view* with when the API keys expire, which is looked up once an hour.
+
+        Where that fails, each round tries again.
+        """
         names, now = [facts.namespace for facts in view.facts], view.report.at
         if self.key_expiries is None or not names:
             return view
         if self._keys_at is None or now - self._keys_at >= KEYS_EVERY:
-            self._keys_at = now
             with suppress(Exception):  # nothing may end the rounds; it is looked up again
                 async with asyncio.timeout(KEYS_TIMEOUT):
                     found = await self.key_expiries(names)
+                self._keys_at = now
                 known = {name for one in found for name in one.namespaces}
                 kept = (one for one in self._keys if not known & {*one.namespaces})
                 self._keys = (*found, *kept)
