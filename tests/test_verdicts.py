@@ -16,9 +16,10 @@ from planner.errors import ServerError
 from planner.evidence.report import boost_verdict
 from planner.schedules.compile import compile_window
 from planner.temporal.watchdog import LiveCalendars, ended_windows, judged
-from workflows.contract import CalendarView, Declared
+from workflows.contract import CalendarView, Declared, RoundView, WatchdogReport
 from workflows.contract.findings import BoostVerdict, UsageThresholds, WindowRun
-from workflows.watchdog import verdict_alarms
+from workflows.contract.notices import Notice
+from workflows.watchdog import round_alarms, verdict_alarms
 
 RUN = WindowRun(window="payroll", start=START + 2 * HOUR, end=START + 4 * HOUR, tru=8)
 ENDED = RUN.end
@@ -166,6 +167,23 @@ async def test_what_is_not_known_is_looked_up_again_for_an_hour(
     ]
 
 
+async def test_a_window_that_had_no_turn_yet_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one whose source was away; one of which usage doesn't show all is."""
+    monkeypatch.setattr("planner.temporal.watchdog.MOST_VERIFIED", 1)
+    older = replace(RUN, start=RUN.start - HOUR, end=RUN.end - HOUR)
+    runs = [(NAMESPACE, older), (NAMESPACE, RUN)]
+    monkeypatch.setattr("planner.temporal.watchdog.ended_windows", lambda *_: list(runs))
+    source = Source(ServerError("Prometheus is away"), verdict(outcome="unknown"), verdict())
+    calendars = LiveCalendars(None, source)  # type: ignore[arg-type]
+    schedule: Any = object()
+    found = [await calendars._verified([schedule], ENDED + at * HOUR) for at in (5, 6, 7)]
+    assert [[one.is_read for one in each] for each in found] == [
+        [False, False],
+        [False, True],
+        [True, True],
+    ]
+
+
 async def test_a_source_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its windows are unknown meanwhile, however long ago they ended."""
     source = Source(ServerError("Prometheus is away"), TimeoutError(), verdict())
@@ -222,6 +240,53 @@ def test_throttled_and_unused_are_events_and_unknown_is_none() -> None:
         [verdict(unused_hours=1, thresholds=UsageThresholds(unused_share=0.5))], {}
     )
     assert "at most 1 of its 2 paid hours reached the minimum of its TRU" in alarm.text
+
+
+@pytest.mark.parametrize(
+    ("now", "kept"),
+    [
+        pytest.param(verdict(outcome="unknown", paid_hours=0, is_read=False), True, id="not read"),
+        pytest.param(verdict(outcome="unknown"), True, id="usage doesn't show it any more"),
+        pytest.param(verdict(), False, id="neither throttled nor unused"),
+        pytest.param(verdict(outcome="unknown", start=START), False, id="of another window"),
+        pytest.param(verdict(outcome="unknown", namespace="b.acct"), False, id="of another"),
+    ],
+)
+def test_what_a_new_worker_does_not_know_yet_stays_open(now: BoostVerdict, kept: bool) -> None:
+    """Its memory has no verdict yet, and usage may be away; what is known ends it."""
+    was = verdict(outcome="throttled", unused_hours=2)
+    notices = tuple(
+        Notice(
+            event=one.event,
+            namespace=one.namespace,
+            subject=one.subject,
+            text=one.text,
+            projects=one.projects,
+            begun=ROUND,
+            found=ROUND,
+        )
+        for one in verdict_alarms([was], {NAMESPACE: ("payments",)})
+    )
+    over = tuple(replace(one, over=ROUND) for one in notices)
+    calendars = CalendarView(verdicts=(now,))
+    for known, expected in ((notices, kept), (over, False), ((), False)):
+        round_view = RoundView(report=WatchdogReport(at=ROUND, interval=120, notices=known))
+        found = round_alarms(round_view, None, calendars, 0)
+        assert [one.event for one in found] == (["throttled", "unused"] if expected else [])
+        assert {one.projects for one in found} <= {("payments",)}
+
+
+def test_the_metrics_do_not_say_none_of_windows_that_nobody_looked_up() -> None:
+    """What is known of others of the namespace stays, for it is alerted on."""
+    unread = verdict(namespace="n.a", outcome="unknown", paid_hours=0, is_read=False)
+    throttled = verdict(namespace="n.a", outcome="throttled")
+    label = '{cloud_namespace="n.a"}'
+    told = at(ROUND, view(seen(), verdicts=(unread, verdict(namespace="n.a"))))
+    assert not {f"throttled_windows{label}", f"unused_windows{label}"} & {*told}
+    assert told[f"unverified_windows{label}"] == 1
+    told = at(ROUND, view(seen(), verdicts=(unread, throttled)))
+    assert told[f"throttled_windows{label}"] == 1
+    assert f"unused_windows{label}" not in told
 
 
 def test_the_metrics_count_the_windows_of_the_last_day() -> None:

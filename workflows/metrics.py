@@ -138,7 +138,7 @@ OF_THE_WATCHDOG = (
         (NAMESPACE,),
         "Windows of the last day that were throttled although boosted, by more than "
         "`max_throttled` under `usage` in planner.yaml allows",
-        "without a source of usage",
+        "without a source of usage, and instead of 0 while a window is not looked up yet",
     ),
     Family(
         "unused_windows",
@@ -146,7 +146,7 @@ OF_THE_WATCHDOG = (
         (NAMESPACE,),
         "Windows of the last day whose paid hours were unused, as large a part as `unused_share` "
         "under `usage` in planner.yaml says",
-        "without a source of usage",
+        "without a source of usage, and instead of 0 while a window is not looked up yet",
     ),
     Family(
         "unverified_windows",
@@ -362,12 +362,14 @@ def _of_round(view: RoundView) -> dict[str, list[Sample]]:
             samples.setdefault("follow_commit_info", []).append((labels, 1.0))
     for name in sorted({one.namespace for one in view.facts}) if view.verdicts is not None else ():
         own = [one for one in view.verdicts or () if one.namespace == name]
-        for family, count in (
-            ("throttled_windows", sum(one.is_throttled for one in own)),
-            ("unused_windows", sum(one.is_unused for one in own)),
-            ("unverified_windows", sum(one.outcome == "unknown" for one in own)),
+        are_all_read = all(one.is_read for one in own)
+        for family, count, is_known in (
+            ("throttled_windows", sum(one.is_throttled for one in own), are_all_read),
+            ("unused_windows", sum(one.is_unused for one in own), are_all_read),
+            ("unverified_windows", sum(one.outcome == "unknown" for one in own), True),
         ):
-            samples.setdefault(family, []).append(({NAMESPACE: name}, float(count)))
+            if count or is_known:  # else 0 would say that all is well
+                samples.setdefault(family, []).append(({NAMESPACE: name}, float(count)))
     if view.pollers is not None:
         samples["pollers"] = [({}, view.pollers.count)]
     return samples

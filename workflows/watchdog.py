@@ -443,7 +443,8 @@ def round_alarms(
 ) -> list[Alarm]:
     """Return what is wrong after a round, by what it saw and what the *calendars* say.
 
-    What an unknown namespace has of other events stays as it was: nobody could look.
+    What an unknown namespace has of other events stays as it was: nobody could look. So does what
+    usage showed of a window of which it shows nothing now: verdicts are in the memory of a worker.
 
     Args:
         view: What the round saw.
@@ -471,6 +472,7 @@ def round_alarms(
         *planner_alarms(before, view.pollers, ends, workers, now),
         *follow_alarms(calendars.followed, now),
         *verdict_alarms(calendars.verdicts or (), projects),
+        *kept_verdicts(calendars.verdicts or (), view.report.notices),
     ]
 
 
@@ -621,13 +623,27 @@ def verdict_alarms(
             Alarm(
                 event=event,
                 namespace=one.namespace,
-                subject=f"{one.window}/{format_instant(one.start)}",
+                subject=_subject(one),
                 text=text,
                 projects=projects.get(one.namespace, ()),
             )
             for event, text in events
         )
     return found
+
+
+def _subject(one: BoostVerdict) -> str:
+    return f"{one.window}/{format_instant(one.start)}"
+
+
+def kept_verdicts(verdicts: Iterable[BoostVerdict], notices: Iterable[Notice]) -> list[Alarm]:
+    """Return what is open about windows of which usage doesn't show, or not yet, what it did."""
+    unknown = {(one.namespace, _subject(one)) for one in verdicts if one.outcome == "unknown"}
+    return [
+        alarm
+        for alarm in still_open(notices, "throttled", "unused")
+        if (alarm.namespace, alarm.subject) in unknown
+    ]
 
 
 def _unreached(one: BoostVerdict) -> str:

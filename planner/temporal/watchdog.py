@@ -533,6 +533,7 @@ def unverified(namespace: str, run: WindowRun, why: str) -> BoostVerdict:
         end=run.end,
         outcome="unknown",
         text=why,
+        is_read=False,
     )
 
 

@@ -261,7 +261,8 @@ class BoostVerdict:
     *outcome* is proven by metrics alone, and ``unknown`` wherever they don't reach; *text* has it
     in words, *throttled* is how many of the limit that had most. *paid_hours* are the calendar
     hours with the minimum of its TRU, of which *unused_hours* are known not to have been used.
-    *thresholds* say what of it matters.
+    *thresholds* say what of it matters. *is_read* says that usage was looked at: else the window
+    has not had its turn yet, or the source didn't answer.
     """
 
     namespace: str
@@ -274,6 +275,7 @@ class BoostVerdict:
     paid_hours: int = 0
     unused_hours: int = 0
     thresholds: UsageThresholds = USUAL_THRESHOLDS
+    is_read: bool = True
 
     @property
     def is_throttled(self) -> bool:
