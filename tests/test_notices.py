@@ -60,6 +60,7 @@ from workflows.watchdog import (
     planner_alarms,
     round_alarms,
     usual_workers,
+    workers_seen,
 )
 
 test_deliveries.__test__ = False  # type: ignore[attr-defined]  # it isn't one
@@ -399,7 +400,10 @@ def test_how_long_no_worker_ran_is_told() -> None:
     ("before", "count", "usual"),
     [
         pytest.param(None, 2, 2, id="the first count"),
-        pytest.param(report(workers=2, workers_at=NOW), 3, 3, id="more"),
+        pytest.param(report(workers=2, workers_at=NOW), 3, 2, id="more, of an earlier release"),
+        pytest.param(report(workers=2, workers_at=NOW, workers_seen=2), 3, 2, id="more once"),
+        pytest.param(report(workers=2, workers_at=NOW, workers_seen=3), 3, 3, id="more"),
+        pytest.param(report(workers=2, workers_at=NOW, workers_seen=3), 4, 3, id="more and more"),
         pytest.param(report(workers=2, workers_at=NOW), 1, 2, id="fewer"),
         pytest.param(report(workers=2, workers_at=NOW), None, 2, id="nobody looked"),
         pytest.param(
@@ -413,6 +417,49 @@ def test_the_usual_number_of_workers(
     """The most of the last day."""
     pollers = None if count is None else Pollers(count)
     assert usual_workers(before, pollers, NOW)[0] == usual
+
+
+@pytest.mark.parametrize(
+    ("looks", "gone"),
+    [
+        pytest.param([2, 3, 2, 2, 2, 2], [], id="one was replaced"),
+        pytest.param([2, 3, 3, 2], [6], id="one more, which is gone"),
+        pytest.param([3, 2, 2, 2], [], id="one was replaced as notices were declared"),
+        pytest.param([2, 2, 1, 1, 2, 2, 1], [4, 6, 12], id="gone and back"),
+        pytest.param([2, None, 3, None, 2, 2], [], id="nobody looked between"),
+    ],
+)
+def test_workers_that_are_replaced_are_not_gone(looks: list[int | None], gone: list[int]) -> None:
+    """One that is replaced counts for a while besides its successor; minutes with an alarm."""
+    at = {2 * number: count for number, count in enumerate(looks)}
+    assert gone_at({timedelta(minutes=minutes): count for minutes, count in at.items()}) == [
+        timedelta(minutes=minutes) for minutes in gone
+    ]
+
+
+def test_rounds_that_follow_each_other_soon_are_one_look() -> None:
+    """The watchdog moves from one worker that is replaced to the next within seconds."""
+    counts = {0: 2, 120: 2, 125: 3, 155: 4, 160: 3, 280: 2, 400: 2, 520: 2}
+    assert gone_at({timedelta(seconds=at): count for at, count in counts.items()}) == []
+
+
+def gone_at(looks: dict[timedelta, int | None]) -> list[timedelta]:
+    """Return when ``worker-gone`` was found by rounds that counted so many workers."""
+    before, found = None, []
+    for after, count in looks.items():
+        pollers, now = None if count is None else Pollers(count), NOW + after
+        workers, at = usual_workers(before, pollers, now)
+        alarms = planner_alarms(None, pollers, {}, workers, now)
+        if "worker-gone" in [one.event for one in alarms]:
+            found.append(after)
+        before = WatchdogReport(
+            at=now,
+            interval=120,
+            workers=workers,
+            workers_at=at,
+            workers_seen=workers_seen(before, pollers, now),
+        )
+    return found
 
 
 # What is sent -------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,7 +35,7 @@ from workflows.contract import (
     WatchdogInput,
     WatchdogReport,
 )
-from workflows.contract.findings import NamespaceFacts
+from workflows.contract.findings import NamespaceFacts, Pollers
 from workflows.contract.from_code import BoostFromCode, BoostRefused
 from workflows.contract.notices import Delivery, Notice, NoticeTarget
 
@@ -211,6 +212,7 @@ class EndingCalendars(SlowCalendars):
             namespaces=tuple(names),
             facts=tuple(NamespaceFacts(namespace=name, covers_until=soon) for name in self.names),
             targets=(NoticeTarget(name="team", project="payments"),),
+            pollers=Pollers(3),
         )
 
 
@@ -310,3 +312,18 @@ async def test_a_worker_that_could_not_look_at_the_keys_leaves_their_notices_ope
         open_after.append(open_one.key in going)
     assert open_after == [True, True, False]
     assert answers == []
+
+
+# How many workers there are ----------------------------------------------------------------
+
+
+async def test_a_round_goes_on_from_what_the_one_before_counted() -> None:
+    """So does one that can't notify anybody, since it could not read all."""
+    calendars = EndingCalendars(1)
+    of = notifying(calendars, Accepting())
+    report = await Listener(calendars, after=0).run(of.watch, WatchdogInput(), None)
+    assert (report.workers, report.workers_at, report.workers_seen) == (3, None, 3)
+    assert (await of.round(report.at, report)).workers_seen == 3
+    earlier = replace(report, at=report.at - timedelta(minutes=2), workers_seen=4)
+    report = await Listener(calendars, after=0).run(of.watch, WatchdogInput(), earlier)
+    assert (report.workers, report.workers_at, report.workers_seen) == (3, report.at, 3)

@@ -35,6 +35,7 @@ with workflow.unsafe.imports_passed_through():
         format_instants,
     )
     from workflows.contract.findings import (
+        POLLING_WITHIN,
         SLOWEST_ROUND,
         BoostVerdict,
         MissedBoost,
@@ -655,13 +656,38 @@ def _unreached(one: BoostVerdict) -> str:
 def usual_workers(
     before: WatchdogReport | None, pollers: Pollers | None, now: datetime
 ) -> tuple[int, datetime | None]:
-    """Return the usual number of workers, and when it was last there, after a look at them."""
+    """Return the usual number of workers, and when it was last there, after a look at them.
+
+    It is there, or grows, where two looks have counted so many, far enough apart: one that was
+    just replaced counts besides its successor. A first number has no time until the second look.
+    """
     known, at = (before.workers, before.workers_at) if before else (0, None)
     if pollers is None:
         return known, at
-    if pollers.count >= known or at is None or now - at >= ACCEPTED_WORKERS_AFTER:
-        return pollers.count, now
+    seen = before.workers_seen if before else 0
+    least = min(pollers.count, seen or pollers.count)
+    is_confirmed = seen > 0 and not _is_soon(before, now)
+    if at is None:
+        return least, now if is_confirmed else None
+    if now - at >= ACCEPTED_WORKERS_AFTER or (is_confirmed and least >= known):
+        return least, now
     return known, at
+
+
+def workers_seen(before: WatchdogReport | None, pollers: Pollers | None, now: datetime) -> int:
+    """Return how many workers the next look is compared with, 0 if unknown.
+
+    Of looks that follow each other soon, as where another worker goes on, that is the least.
+    """
+    seen = before.workers_seen if before else 0
+    if pollers is None:
+        return seen
+    return min(pollers.count, seen) if seen and _is_soon(before, now) else pollers.count
+
+
+def _is_soon(before: WatchdogReport | None, now: datetime) -> bool:
+    """Tell whether one that is gone since before the round *before* may still count."""
+    return before is not None and now - before.at <= POLLING_WITHIN
 
 
 def key_alarm(name: str, expires: datetime, namespaces: tuple[str, ...]) -> Alarm:

@@ -55,6 +55,7 @@ from workflows.contract import (
 from workflows.contract.findings import (
     MISSED_KEPT,
     MISSED_MEMO,
+    POLLING_WITHIN,
     MissedBoost,
     NamespaceFacts,
     NamespaceStatus,
@@ -72,9 +73,6 @@ NO_REASON = "an operator, who gave no reason"
 
 LOOK_BACK = timedelta(days=31)
 """How long ago the firing of a window under way may be."""
-
-POLLING_WITHIN = timedelta(seconds=75)
-"""How long ago a worker has polled that runs: the server answers an idle poll after a minute."""
 
 
 async def fetch_statuses(

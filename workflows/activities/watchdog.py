@@ -269,7 +269,13 @@ class WatchdogActivities:
             alarms += decisions.still_open(report.notices, "key-expiry")
         decision = events_to_send(report.notices, alarms, report.at, calendars.targets)
         known = report.notices
-        report = replace(report, notices=decision.notices, workers=workers, workers_at=workers_at)
+        report = replace(
+            report,
+            notices=decision.notices,
+            workers=workers,
+            workers_at=workers_at,
+            workers_seen=decisions.workers_seen(before, view.pollers, report.at),
+        )
         if not decision.due:
             return report
         if news(known, report.notices) and not await self._is_on_record(report):
@@ -352,6 +358,7 @@ class WatchdogActivities:
             notices=before.notices if before else (),
             workers=before.workers if before else 0,
             workers_at=before.workers_at if before else None,
+            workers_seen=before.workers_seen if before else 0,
         )
         return one, report
 

@@ -99,8 +99,9 @@ class WatchdogReport:
     complete, such as a list that couldn't be read. *interval* is how far apart rounds are, in
     seconds: a report that is much older shows that the watchdog has stopped. *cloud* is the URL of
     the Cloud API that the worker of that round is for. *notices* are the events that targets are
-    notified of, and *workers* is the usual number of workers, which was there at *workers_at*; both
-    are kept only where notices are declared.
+    notified of, *workers* is the usual number of workers, which was there at *workers_at*, and
+    *workers_seen* how many the latest look counted, 0 if unknown; all are kept only where notices
+    are declared.
     """
 
     at: datetime
@@ -112,6 +113,7 @@ class WatchdogReport:
     notices: tuple[Notice, ...] = ()
     workers: int = 0
     workers_at: datetime | None = None
+    workers_seen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +334,10 @@ class Keeper:
     is_broken: bool
     status: KeeperStatus | None
     stuck: str = ""
+
+
+POLLING_WITHIN = timedelta(seconds=75)
+"""How long ago a worker has polled that runs: the server answers an idle poll after a minute."""
 
 
 @dataclass(frozen=True, slots=True)
