@@ -12,7 +12,7 @@ from schedule_values import NOW, PROJECT, daily, on, schedule
 
 from planner.plan.diff import diff
 from planner.plan.model import Change, DesiredState, LiveSchedule
-from planner.render.plan import plan_text
+from planner.render.plan import notices, plan_text
 from planner.schedules.spec import Schedule, read_stamp
 from planner.temporal.apply import keeper_requests
 from workflows.contract import LeaseRequest, lease_of
@@ -174,6 +174,17 @@ def test_what_follows(live: LiveSchedule, actions: list[str]) -> None:
     """Only a lease that differs; a released boost stays released."""
     assert [change.action for change in pending(window(tru=6), live, follow=True)] == actions
     assert pending(window(tru=6), live, follow=False) == []
+
+
+def test_a_boost_of_a_window_that_an_operator_paused_is_left_alone() -> None:
+    """Also where the files change it; the plan offers no option that would. A deletion ends it."""
+    there = paused_by_hand(granted(running(window(tru=6)), 4))
+    (change,) = pending(window(tru=8), there, follow=True)
+    assert (change.action, change.follow) == ("update", False)
+    assert keeper_requests([change], NOW) == []
+    kept = [line for line in notices(change) if "it keeps what it was granted" in line]
+    assert kept == ["in force: 4 TRU until 2026-11-21 10:40Z; it keeps what it was granted"]
+    assert orders([], [there]) == [f"release payroll@{OPENED}"]
 
 
 def test_a_plan_says_what_is_in_force() -> None:

@@ -10,7 +10,7 @@ import pytest
 from fake_schedules import FakeTemporal
 from schedule_values import NAMESPACE, NOW, PROJECT, schedule
 from test_diff import live_of
-from test_follow_orders import OPENED, granted, running, window
+from test_follow_orders import OPENED, granted, paused_by_hand, running, window
 
 from planner.cli.request import desired_state
 from planner.config.load import read
@@ -95,6 +95,36 @@ def test_a_running_boost_passes_to_the_new_name() -> None:
     (request,) = keeper_requests(list[Change](plan.pending), NOW)
     assert isinstance(request, LeaseRequest)
     assert (request.lease.key, request.replaces) == (f"wages@{OPENED}", f"payroll@{OPENED}")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live"),
+    [
+        pytest.param(
+            window("wages", tru=4),
+            paused_by_hand(granted(running(window(tru=4)), 4)),
+            id="paused by an operator",
+        ),
+        pytest.param(
+            window("wages", tru=4, paused=True),
+            granted(running(window(tru=4)), 4),
+            id="paused in the file",
+        ),
+        pytest.param(
+            window("wages", minutes=300, tru=4),
+            granted(running(window(tru=4)), 4),
+            id="at other times",
+        ),
+    ],
+)
+def test_a_rename_ends_no_boost(wanted: Schedule, live: LiveSchedule) -> None:
+    """Where nothing of the new name could take the lease, the boost lasts to its end."""
+    plan = plan_of(DesiredState(project=PROJECT, schedules=(wanted,), renamed=RENAMED), live)
+    assert (actions(plan), plan.refused) == (["rename wages"], ())
+    assert keeper_requests(list[Change](plan.pending), NOW) == []
+    assert "in force: 4 TRU until 2026-11-21 10:40Z; it keeps what it was granted" in plan_text(
+        plan
+    )
 
 
 def test_a_released_boost_holds_no_deletion_back() -> None:

@@ -30,6 +30,7 @@ from planner.plan.model import (
     Field,
     LiveSchedule,
     Plan,
+    Running,
     differences,
     live_schedule,
     same_rule,
@@ -168,7 +169,10 @@ def diff(
         *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
     changes = sorted(filter(None, decided), key=lambda change: change.id)
-    changes = [replace(one, follow=bool(one.running)) if state.follow else one for one in changes]
+    if state.follow:
+        changes = [
+            replace(one, follow=bool(one.running)) if _may_follow(one) else one for one in changes
+        ]
     kept, left = _by_policy(state.policy, changes)
     return Plan(
         project=state.project,
@@ -287,7 +291,8 @@ def rename(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
     """Return the change that makes *desired* in place of *live*, of its window's former name.
 
     Or of its project's. Running boosts follow a new name of the window: the lease passes to it in
-    one step. Under the same name it stays as it is.
+    one step. Under the same name it stays as it is, and so it does where the new name has no
+    occurrence under way that could take it: it lasts to its end.
     """
     desired = keep_operator_pause(desired, live)
     there = live_schedule(Change(action="rename", id=desired.id, live=live))
@@ -308,9 +313,25 @@ def rename(desired: Schedule, live: LiveSchedule, now: datetime) -> Change:
         after=after,
         starts=_missed(desired, live, now),
         running=boosts,
-        follow=moved and bool(boosts),
+        follow=moved and bool(boosts) and _takes_over(desired, boosts, now),
         remarks=pause_remarks(live),
     )
+
+
+def _takes_over(desired: Schedule, boosts: Collection[Running], now: datetime) -> bool:
+    """Tell whether *desired* has an occurrence under way for each of *boosts*: none would end."""
+    firings = () if desired.paused else under_way(desired, now)
+    starts = {occurrence_of(desired.request, at)[0] for at in firings}
+    return all(boost.start in starts for boost in boosts)
+
+
+def _may_follow(change: Change) -> bool:
+    """Tell whether running boosts follow *change* where that is asked for.
+
+    An operator who pauses a window lets its boosts last to their end; a deletion ends them.
+    """
+    by_operator = change.live is not None and change.live.paused_by_operator
+    return change.action == "delete" or not by_operator
 
 
 def delete(live: LiveSchedule, now: datetime) -> Change:

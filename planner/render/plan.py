@@ -96,6 +96,8 @@ NEW, CHANGED = "new in the files", "changed in the files"
 
 def notices(change: Change) -> Iterator[str]:
     """Yield what the reader of *change* must know besides: running boosts, and remarks."""
+    paused = change.action != "delete" and change.live and change.live.paused_by_operator
+    option = "" if paused else " (--in-flight follow changes it too)"
     for boost in change.running if change.action != "follow" else ():
         until = f"{boost.end:%Y-%m-%d %H:%M}Z"
         if boost.has_lease is False:
@@ -105,10 +107,7 @@ def notices(change: Change) -> Iterator[str]:
         if change.follow:
             yield f"{words} until {until}; it follows the change"
         else:
-            yield (
-                f"{words} until {until}; it keeps what it was granted "
-                "(--in-flight follow changes it too)"
-            )
+            yield f"{words} until {until}; it keeps what it was granted{option}"
     yield from change.remarks
 
 
