@@ -111,6 +111,17 @@ def test_a_foreign_schedule_under_our_id_requests_nothing() -> None:
     assert found.before.price == 0
 
 
+def test_a_project_under_a_new_name_costs_what_it_did() -> None:
+    """Its schedules are made anew and run as before; one that the files lack is a saving."""
+    values = [schedule(f"w{number}", tru=2 + number) for number in range(6)]
+    there = [live_of(value, project="payments-old") for value in values]
+    found = ahead(values, there, former="payments-old")
+    assert found.differences == ()
+    assert found.added_price == 0
+    assert found.before.price > 0
+    assert ahead(values[:5], there, former="payments-old").added_price < 0
+
+
 RUNNING = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=4 * 3600, tru=4)
 FIRED = (datetime(2026, 11, 21, 8, tzinfo=UTC),)
 
@@ -130,6 +141,14 @@ def test_a_boost_that_runs_follows_where_asked_to() -> None:
     lower = schedule(calendars=(daily(8, 0),), ahead_seconds=0, ttl_seconds=7200, tru=2)
     found = ahead([lower], [live_of(RUNNING, fired=FIRED)], follow=True)
     assert differences(found)[0] == ("21 09:00-21 10:00", "4 TRU", "2 TRU", ("payroll",))
+
+
+def test_a_boost_that_runs_goes_on_under_a_new_name_of_the_project() -> None:
+    """Nobody touches its lease."""
+    live = live_of(RUNNING, project="payments-old", fired=FIRED)
+    found = ahead([RUNNING], [live], former="payments-old")
+    assert found.differences == ()
+    assert found.added_price == 0
 
 
 def test_a_boost_that_runs_outlives_its_schedule() -> None:

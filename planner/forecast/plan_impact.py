@@ -277,8 +277,8 @@ def _sides(
             for side in (before, after):
                 side[schedule.request.namespace].add(schedule, expanded)
     for change in changes.values():
-        live = None  # the project's own
-        if change.live and change.live.project == plan.project:
+        live = None  # the project's own, under its former name, too
+        if change.live and change.action != "adopt":
             live = change.live.schedule or change.desired
             live = live and replace(live, paused=change.live.paused)
         if live:
