@@ -187,6 +187,17 @@ def test_nothing_to_do() -> None:
     assert plan_text(plan) == "Nothing to do: 1 schedule matches the files.\n"
 
 
+def test_settings_wait_for_a_sync() -> None:
+    """Where no schedule differs, the sentence says so, and what a sync is still for."""
+    plan = plan_of([schedule()], [live_of(schedule())])
+    plan = replace(plan, settings=("notices", "fleets"))
+    words = "1 schedule matches the files, but a sync puts the notices and the fleets that no"
+    assert plan_text(plan) == f"{words} window uses in force.\n"
+    assert "Nothing to do" not in plan_markdown(plan)
+    assert json.loads(plan_json(plan))["settings"] == ["notices", "fleets"]
+    assert (plan.writes, replace(plan, settings=()).writes) == (True, False)
+
+
 def test_json() -> None:
     """Programs get format version 1: these keys, sorted by schedule id."""
     plan = replace(example(), warnings=(Lint("a.yaml", 3, "short-lead", "too short"),))

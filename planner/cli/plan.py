@@ -57,7 +57,8 @@ def plan(
         PlanFormat.text
     ),
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")
+        bool,
+        typer.Option("--detailed-exitcode", help="Exit with 2 if a sync would write anything."),
     ] = False,
     details: Annotated[
         bool,
@@ -150,7 +151,7 @@ async def _plan(
         print_warnings(found, request.allowed)
     if found.is_held_back:
         return Refused.exit_code
-    return EXIT_CHANGES if detailed_exit and found.pending else EXIT_DONE
+    return EXIT_CHANGES if detailed_exit and found.writes else EXIT_DONE
 
 
 async def _backtest_sections(project: Project, over: timedelta | None) -> tuple[Section, ...]:

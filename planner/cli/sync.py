@@ -380,8 +380,11 @@ class SyncPrinter:
 
 def _summary(done: SyncReport) -> str:
     """Return the changes made, in one sentence."""
-    from planner.render.plan import summary_sentence
+    from planner.render.plan import settings_words, summary_sentence
 
+    if not done.outcomes and done.plan.settings:
+        words = f"put {settings_words(done.plan)} in force; no schedule changes"
+        return f"Sync of {done.plan.project}: {words}."
     if not done.outcomes:
         return summary_sentence(done.plan)
     counts = [

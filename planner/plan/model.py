@@ -560,7 +560,8 @@ class Plan:
     fire again: the limit for deletes is a share of these. *neighbours* are other projects'
     live schedules for the same namespaces. *target* is what it was made for, where known.
     *refusal* says why nothing of it may be written; empty if it may. *rings* says how its changes
-    go through the rings; empty where there are none.
+    go through the rings; empty where there are none. *settings* names what a sync puts in force
+    that stands in no schedule: ``notices``, ``usage`` and ``fleets``.
     """
 
     project: str
@@ -572,11 +573,17 @@ class Plan:
     target: Target | None = None
     refusal: str = ""
     rings: str = ""
+    settings: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[Change, ...]:
         """The changes other than ``unchanged``."""
         return tuple(change for change in self.changes if change.action != "unchanged")
+
+    @property
+    def writes(self) -> bool:
+        """Whether a sync of it writes anything: a schedule, or settings."""
+        return bool(self.pending or self.settings)
 
     @property
     def is_held_back(self) -> bool:

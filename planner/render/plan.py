@@ -53,11 +53,26 @@ _VERBS = {
 }
 
 
+_SETTINGS = {
+    "notices": "the notices",
+    "usage": "what planner.yaml says of usage",
+    "fleets": "the fleets that no window uses",
+}
+
+
+def settings_words(plan: Plan) -> str:
+    """Return the settings that a sync of *plan* puts in force; empty without any."""
+    return " and ".join(_SETTINGS[name] for name in plan.settings)
+
+
 def summary_sentence(plan: Plan) -> str:
     """Return how many schedules *plan* changes and how, in one sentence without zeros."""
     if not plan.pending:
         verb = "matches" if plan.unchanged == 1 else "match"
-        return f"Nothing to do: {fmt.counted(plan.unchanged, 'schedule')} {verb} the files."
+        words = f"{fmt.counted(plan.unchanged, 'schedule')} {verb} the files"
+        if plan.settings:
+            return f"{words}, but a sync puts {settings_words(plan)} in force."
+        return f"Nothing to do: {words}."
     parts = [f"{count:,} {_VERBS[what]}" for what, count in plan.summary.items() if count]
     return f"Plan for {plan.project}: {', '.join(parts)}. Checksum {plan.checksum}."
 
@@ -293,6 +308,7 @@ def plan_value(plan: Plan) -> dict[str, Any]:
         "checksum": plan.checksum,
         **({"refusal": plan.refusal} if plan.refusal else {}),
         **({"rings": plan.rings} if plan.rings else {}),
+        **({"settings": list(plan.settings)} if plan.settings else {}),
         "changes": [
             {
                 "action": change.outcome,

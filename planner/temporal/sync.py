@@ -350,18 +350,14 @@ async def _plan(
     written = snapshot.unlisted.digests
     plan = diff(snapshot.desired, live, now, candidates=candidates, written=written)
     warnings = [*plan.warnings, *zone_warnings(snapshot.zones)]
-    if _changes_targets(request, snapshot.unlisted):
-        warnings.append(Lint("", 0, "notices", NOTICES_CHANGED))
-    if _changes_thresholds(request, snapshot.unlisted):
-        warnings.append(Lint("", 0, "usage", USAGE_CHANGED))
-    if _changes_fleets(request, snapshot.unlisted):
-        warnings.append(Lint("", 0, "fleets", FLEETS_CHANGED))
+    settings = _changed_settings(request, snapshot.unlisted)
+    warnings += _settings_warnings(settings)
     former, refusal = request.desired.former, ""
     taken = any(one.live and one.live.project == former for one in plan.pending)
     if former and taken and not request.move_source:
         recorded = (await read_last_applied(server, former, now)).source
         refusal = takeover_refusal(former, recorded, request.source)
-    plan = replace(plan, warnings=tuple(warnings), refusal=refusal)
+    plan = replace(plan, warnings=tuple(warnings), refusal=refusal, settings=settings)
     plan = with_refusals(plan, request.allowed)
     moved = source_refusal(
         plan.project,
@@ -396,21 +392,28 @@ def target_of(server: Server, request: SyncRequest) -> Target:
 def _changes_record(request: SyncRequest, last: LastApplied) -> bool:
     """Tell whether the record has to be written for what isn't a schedule alone."""
     moves = request.move_source and request.source not in (None, last.source)
-    says = _changes_targets(request, last) or _changes_thresholds(request, last)
-    says = says or _changes_fleets(request, last)
+    says = bool(_changed_settings(request, last))
     return moves or says or request.commit not in ("", last.commit)
 
 
-def _changes_targets(request: SyncRequest, last: LastApplied) -> bool:
-    return request.targets not in (None, last.targets)
+def _settings_warnings(names: Collection[str]) -> list[Lint]:
+    """Return a warning for each of the settings *names*, which wait for a sync."""
+    warnings = (
+        Lint("", 0, "notices", NOTICES_CHANGED),
+        Lint("", 0, "usage", USAGE_CHANGED),
+        Lint("", 0, "fleets", FLEETS_CHANGED),
+    )
+    return [one for one in warnings if one.code in names]
 
 
-def _changes_thresholds(request: SyncRequest, last: LastApplied) -> bool:
-    return request.thresholds not in (None, last.thresholds)
-
-
-def _changes_fleets(request: SyncRequest, last: LastApplied) -> bool:
-    return request.fleets not in (None, last.fleets)
+def _changed_settings(request: SyncRequest, last: LastApplied) -> tuple[str, ...]:
+    """Return the names of the settings of *request* that *last* has otherwise."""
+    pairs = {
+        "notices": (request.targets, last.targets),
+        "usage": (request.thresholds, last.thresholds),
+        "fleets": (request.fleets, last.fleets),
+    }
+    return tuple(name for name, (wanted, there) in pairs.items() if wanted not in (None, there))
 
 
 def _require(plan: Plan, request: SyncRequest) -> Plan:

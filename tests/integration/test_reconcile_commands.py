@@ -97,6 +97,24 @@ def test_the_way_of_a_change(
     assert [one["action"] for one in outcomes if one["done"]] == ["update"] + ["delete"] * 3
 
 
+def test_settings_alone_are_something_to_do(run: Run, calendars: Path, fresh: str) -> None:
+    """Notices that changed wait for a sync: a nightly plan must not say that all agrees."""
+    assert run("sync", calendars).returncode == 0
+    assert run("plan", calendars, "--detailed-exitcode").returncode == 0
+    with (calendars / "planner.yaml").open("a", encoding="utf-8") as file:
+        file.write("notices: [{name: log, url: https://hooks.example.com/a}]\n")
+    seen = run("plan", calendars, "--detailed-exitcode", "--format", "markdown")
+    assert seen.returncode == 2, seen.stderr
+    assert "4 schedules match the files, but a sync puts the notices in force." in seen.stdout
+    assert "Nothing to do" not in seen.stdout
+    done = run("sync", calendars)
+    assert done.stdout.splitlines()[-1] == (
+        f"Sync of {fresh}: put the notices in force; no schedule changes."
+    )
+    again = run("plan", calendars, "--detailed-exitcode")
+    assert (again.returncode, "Nothing to do" in again.stdout) == (0, True)
+
+
 def test_pause_and_resume(run: Run, calendars: Path, fresh: str) -> None:
     """A window is paused with a reason, stays so over a sync, and is resumed."""
     assert run("sync", calendars).returncode == 0

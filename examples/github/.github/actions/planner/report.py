@@ -83,7 +83,7 @@ def drift(directory: str, plan: Path, code: int) -> None:
     mark = marker("drift", directory)
     found = ours("issues?state=open", mark)
     if code in (CHANGES, REFUSED):
-        title = f"The server's schedules differ from {directory}"
+        title = f"The server differs from {directory}"
         body = {"title": title, "body": f"{mark}\nSeen by {run_page()}\n\n{text}"}
         if found:
             api("PATCH", f"issues/{found['number']}", body)
