@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from planner.config.build import build
 from planner.config.fields import TextFile
-from planner.config.scalars import parse_duration
+from planner.config.scalars import parse_duration, parse_wall
 from planner.model import (
     CLOUD_PLANS,
     BusinessDays,
@@ -75,11 +75,35 @@ BASE = 'cron: "0 9 * * *"\nduration: 1h\ntru: 4\n'
             ),
             id="dates of both kinds, sorted",
         ),
+        pytest.param(
+            "dates: [{start: 2027-11-26T00:00, end: 2027-11-29T24:00}, 2027-12-31 24:00]",
+            Dates(
+                (
+                    Span(datetime(2027, 11, 26), datetime(2027, 11, 30)),
+                    Span(datetime(2028, 1, 1)),
+                )
+            ),
+            id="to the end of a day",
+        ),
+        pytest.param(
+            "rrule: FREQ=DAILY\nstart: 2027-01-08T24:00",
+            Rrule("FREQ=DAILY", datetime(2027, 1, 9)),
+            id="rrule from the end of a day",
+        ),
     ],
 )
 def test_recurrences(text: str, expected: object, tmp_path: Path) -> None:
     """Each of the recurrences is what was written, unquoted YAML 1.1 traps included."""
     assert window(tmp_path, f"{text}\nduration: 1h\ntru: 4").recurrence == expected
+
+
+def test_24_oclock_is_midnight_of_the_next_day() -> None:
+    """A window until 24:00 isn't a day short; the last known year has no day after it."""
+    assert parse_wall("2027-11-29T24:00") == datetime(2027, 11, 30)
+    assert parse_wall("2027-11-29 24:00:00") == datetime(2027, 11, 30)
+    assert parse_wall("2027-11-29T00:00") == datetime(2027, 11, 29)
+    with pytest.raises(ValueError, match="outside the years"):
+        parse_wall("2100-12-31T24:00")
 
 
 def test_a_rule_is_judged_in_the_zone_of_its_window(tmp_path: Path) -> None:

@@ -147,6 +147,12 @@ def test_what_is_wrong_beside_a_good_window(
             "'25:00' is no time of day; write 06:00",
             id="25 o'clock",
         ),
+        pytest.param(
+            "business_days: 1\nat: 24:00\nduration: 1h\ntru: 4",
+            5,
+            "'24:00' is the start of the next day; write 00:00",
+            id="24:00 as a start",
+        ),
         pytest.param("cron: '@daily'\nuntil: 6pm\ntru: 4", 5, "'6pm' is no time of day", id="6pm"),
         pytest.param(
             "cron: '@daily'\nduration: 1h\ntru: lots",

@@ -52,13 +52,13 @@ from planner.config.fields import (
     SecretPlace,
     Share,
     SkipList,
+    StartTime,
     Throttled,
     Tru,
     TruList,
     UntilValue,
     UnusedShare,
     Wall,
-    WallTime,
     Weekdays,
     WindowLength,
     WindowName,
@@ -193,7 +193,7 @@ class WindowDocument(Refinements):
         default=None,
         description="Business days of the month: 1 is the first, -1 the last; needs 'at'.",
     )
-    at: WallTime | None = Field(
+    at: StartTime | None = Field(
         default=None,
         description="The start on those business days, local time.",
         examples=["07:00"],

@@ -54,8 +54,8 @@ from planner.config.scalars import (
     parse_replicas,
     parse_secret_place,
     parse_share,
+    parse_start_time,
     parse_throttled,
-    parse_time,
     parse_tru,
     parse_until,
     parse_until_days,
@@ -145,7 +145,7 @@ _WALL_SCHEMA = {
 }
 _COUNT_SCHEMA = {"type": "integer", "minimum": 1}
 
-WallTime = Annotated[time, _parsed(parse_time), WithJsonSchema(_TIME_SCHEMA)]
+StartTime = Annotated[time, _parsed(parse_start_time), WithJsonSchema(_TIME_SCHEMA)]
 Wall = Annotated[datetime, _parsed(parse_wall), WithJsonSchema(_WALL_SCHEMA)]
 Day = Annotated[date, _parsed(parse_date), WithJsonSchema(_DATE_SCHEMA)]
 Length = Annotated[timedelta, _parsed(parse_length), WithJsonSchema(_LENGTH_SCHEMA)]

@@ -160,6 +160,14 @@ def parse_time(text: str) -> time:
     return time(hour, minute, second)
 
 
+def parse_start_time(text: str) -> time:
+    """Return the time of day at which a window starts; ``24:00`` belongs to the next day."""
+    found = parse_time(text)
+    if _is_midnight_after(text):
+        raise ValueError(f"{quote(text)} is the start of the next day; write 00:00")
+    return found
+
+
 def parse_date(text: str) -> date:
     """Return a date from `FIRST_YEAR` to `LAST_YEAR`."""
     words = text.strip()
@@ -175,10 +183,16 @@ def parse_date(text: str) -> date:
 
 
 def parse_wall(text: str) -> datetime:
-    """Return a naive wall-clock time, to be read in the window's zone."""
+    """Return a naive wall-clock time, to be read in the window's zone.
+
+    ``24:00`` is ``00:00`` of the next day.
+    """
     match = _WALL.fullmatch(text.strip())
     if match:
-        return datetime.combine(parse_date(match[1]), parse_time(match[2]))
+        wall = datetime.combine(parse_date(match[1]), parse_time(match[2]))
+        wall += timedelta(days=_is_midnight_after(match[2]))
+        parse_date(f"{wall:%Y-%m-%d}")  # the day after the last one isn't known either
+        return wall
     if _DATE.fullmatch(text.strip()):
         raise ValueError(f"{quote(text)} has no time; write {text.strip()}T09:00")
     if re.search(r"(Z|[+-]\d\d:?\d\d)$", text.strip()):
