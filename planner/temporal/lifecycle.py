@@ -107,13 +107,17 @@ async def pause(
 ) -> list[PauseOutcome]:
     """Pause the *chosen* schedules, with a note that says who paused and why.
 
-    A failure doesn't stop the others. *on_outcome* is called with each outcome as it comes.
+    One that its file pauses is left alone: with another note, `resume` would take the pause for
+    an operator's, and switch it on. A failure doesn't stop the others. *on_outcome* is called
+    with each outcome as it comes.
     """
 
     async def one(live: LiveSchedule) -> PauseOutcome:
         key = window_key(live.id)
         if live.paused_by_operator:
             return PauseOutcome(key, False, f"is paused already: {live.note}")
+        if live.paused:
+            return PauseOutcome(key, False, "is paused by its file already")
         note = paused_note(by, reason, live.note)
         await _patch(server, live.id, SchedulePatch(pause=note))
         return PauseOutcome(key, True, "paused")

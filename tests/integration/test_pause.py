@@ -95,16 +95,29 @@ async def test_what_the_file_pauses_is_not_resumed(shop: Shop) -> None:
     assert "paused by its file" in handled.message
 
 
+async def test_what_the_file_pauses_stays_so_through_a_freeze(shop: Shop) -> None:
+    """Pausing all and resuming all switches nothing on that its file pauses."""
+    _, hour, minute = under_way()
+    await shop.sync(shop.value(calendars=(daily(hour, minute),), paused=True))
+    chosen = await choose(shop.server, shop.namespace, shop.project)
+    (paused,) = await pause(shop.server, chosen, by="alice", reason="freeze")
+    (resumed,) = await resume(shop.server, chosen, datetime.now(UTC))
+    live = await shop.live()
+    assert (paused.changed, paused.message) == (False, "is paused by its file already")
+    assert not resumed.changed
+    assert "paused by its file" in resumed.message
+    assert (live.paused, live.note, live.fired) == (True, "2 TRU for payroll", ())
+
+
 async def test_a_resumed_window_under_way_is_started(shop: Shop) -> None:
     """An occurrence that a pause held back starts when it ends."""
     begun, hour, minute = under_way()
     held = shop.value(calendars=(daily(hour, minute),))
-    await shop.sync(shop.value(paused=True))
-    await shop.sync(held_paused := shop.value(calendars=(daily(hour, minute),), paused=True))
+    await shop.sync(shop.value())
     chosen = await choose(shop.server, shop.namespace, shop.project)
     await pause(shop.server, chosen, by="alice", reason="")
+    await shop.sync(held)
     (handled,) = await resume(shop.server, chosen, datetime.now(UTC))
-    assert held_paused.id == held.id
     assert handled.message == "resumed, and its occurrence under way started"
     handle = shop.client.get_workflow_handle(f"{held.id}-{begun:%Y-%m-%dT%H:%M:%SZ}")
     await eventually(handle.describe)
