@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from schedule_values import NOW, schedule
+from schedule_values import NOW, daily, schedule
 
 from planner.errors import Refused
-from planner.plan.live import check_by_hand, newest_declaration, request_by_hand
+from planner.plan.live import check_by_hand, coming_firings, newest_declaration, request_by_hand
+from planner.plan.model import LiveSchedule
 from workflows.contract import BoostRequest, Capacity, Declared, Limits, Rails
 from workflows.contract.from_code import BoostFromCode, parse_boost
 
@@ -196,3 +197,33 @@ def test_a_request_from_code_that_can_t_be_read(value: Any, words: str) -> None:
 def with_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the good request with other *fields*; None takes one away."""
     return {name: one for name, one in {**GOOD, **fields}.items() if one is not None}
+
+
+# What a skip may take ----------------------------------------------------------------------
+
+
+TEN = timedelta(minutes=10)
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("nominal", "jitter", "fired", "first"),
+    [
+        pytest.param(NOW - TEN, HOUR, (), NOW - TEN, id="its jitter delays it"),
+        pytest.param(NOW - TEN, HOUR, (NOW - DAY - TEN,), NOW - TEN, id="the one before has fired"),
+        pytest.param(NOW - TEN, HOUR, (NOW - TEN,), NOW - TEN + DAY, id="it has fired early"),
+        pytest.param(NOW - TEN, 0 * HOUR, (), NOW - TEN + DAY, id="missed, not delayed"),
+        pytest.param(NOW - HOUR, HOUR, (), NOW - HOUR + DAY, id="its jitter is over"),
+        pytest.param(NOW + TEN, HOUR, (), NOW + TEN, id="ahead"),
+    ],
+)
+def test_the_next_firing_may_be_one_that_its_jitter_delays(
+    nominal: datetime, jitter: timedelta, fired: tuple[datetime, ...], first: datetime
+) -> None:
+    """It comes up to the jitter after its nominal time, and only once."""
+    ahead = round((jitter + TEN).total_seconds())
+    times = (daily(nominal.hour, nominal.minute),)
+    value = schedule(calendars=times, jitter=jitter, ahead_seconds=ahead)
+    live = LiveSchedule(id=value.id, schedule=value, fired=fired)
+    assert coming_firings(live, NOW, 2) == [first, first + DAY]
+    assert coming_firings(replace(live, schedule=None), NOW, 2) == []

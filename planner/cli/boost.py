@@ -343,7 +343,7 @@ def skip(
 async def skip_next(target: str, reason: str) -> None:
     """Skip the next occurrence of the window *target* that isn't skipped yet."""
     from planner.errors import did_you_mean
-    from planner.plan.live import next_firings
+    from planner.plan.live import coming_firings
     from planner.schedules.spec import schedule_id
     from planner.temporal.fetch import describe, list_schedules
     from planner.temporal.keepers import refuse
@@ -364,7 +364,7 @@ async def skip_next(target: str, reason: str) -> None:
     pollers = await fetch_pollers(server, now)
     if not pollers.count:
         raise ServerError(f"{no_worker_text(pollers, now)}, and nothing skipped")
-    firings = next_firings(live.schedule, now, MOST_SKIPPED + 1)
+    firings = coming_firings(live, now, MOST_SKIPPED + 1)
     leases = [lease_of(live.schedule.request, nominal) for nominal in firings]
     following = next((lease for lease in leases if lease.key not in known), None)
     if following is None:

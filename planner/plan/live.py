@@ -72,6 +72,24 @@ def next_firings(schedule: Schedule, now: datetime, count: int = SHOWN) -> list[
     return list(islice(_upcoming(schedule, ahead), count))
 
 
+def coming_firings(live: LiveSchedule, now: datetime, count: int) -> list[datetime]:
+    """Return the nominal times of the first *count* firings of *live* that are to come at *now*.
+
+    One that its jitter delays is among them, although its nominal time is past. None where
+    *live* is not described.
+    """
+    schedule = live.schedule
+    if schedule is None:
+        return []
+    ahead = Horizon(now - schedule.jitter + _INSTANT, now + LOOK_AHEAD)
+    coming = (
+        nominal
+        for nominal in _upcoming(schedule, ahead)
+        if nominal not in live.fired and _start(schedule, nominal) > now
+    )
+    return list(islice(coming, count))
+
+
 def under_way(schedule: Schedule, now: datetime) -> list[datetime]:
     """Return the nominal times of the occurrences due by *now* that haven't ended.
 

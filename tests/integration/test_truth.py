@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import real_server
-from schedule_values import on
+from schedule_values import daily, on
 from sync_helpers import Shop, eventually, polling
 from temporalio import workflow
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
@@ -317,6 +317,23 @@ async def test_a_coming_occurrence_that_is_skipped(
         with pytest.raises(Refused, match="is skipped"):
             await take_back(target)
         assert [entry.tru for entry in simulator.history(shop.namespace)] == [None]
+
+
+async def test_the_one_that_its_jitter_delays_is_skipped(
+    desk: Desk, own_server: WorkflowEnvironment, fresh: str
+) -> None:
+    """The next occurrence is the one whose firing is still to come, not the one after it."""
+    shop = Shop(own_server.client, fresh)
+    jitter, ahead = timedelta(hours=1), timedelta(hours=1, minutes=10)
+    nominal = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=10)
+    times = (daily(nominal.hour, nominal.minute),)
+    await shop.make(shop.value(calendars=times, jitter=jitter, ahead_seconds=ahead.seconds))
+    desk.set("TEMPORAL_ADDRESS", own_server.client.service_client.config.target_host)
+    async with working(own_server) as (simulator, _):
+        await simulator.create(shop.namespace)
+        await skip_next(f"{shop.namespace}/payroll", "")
+        found = await until(shop, lambda one: len(one.skipped) == 1)
+        assert [lease.start for lease in found.skipped] == [nominal + ahead]
 
 
 @workflow.defn(name=KEEPER_WORKFLOW, sandboxed=False)
