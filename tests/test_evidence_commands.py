@@ -165,6 +165,35 @@ def test_without_calendars_those_of_the_usual_place_say_what_is_accepted(
     assert "problems, so that its prices and 'usage' don't count" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("check", [["--check"], []])
+def test_nothing_selected_fails_a_check(
+    check: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With no calendar and no record there is nothing to be green about."""
+
+    async def kept(*_: object) -> History:
+        return made([])
+
+    monkeypatch.setattr("planner.cli.report.fetch_history", kept)
+    monkeypatch.setenv("PLANNER_PROMETHEUS_URL", NOWHERE)
+    monkeypatch.chdir(tmp_path)
+    assert exit_code_of(["report", *DAYS, *check]) == (2 if check else 0)
+    assert ("no namespace is selected; name one" in capsys.readouterr().err) == bool(check)
+
+
+@needs_prometheus
+def test_a_mistyped_namespace_fails_a_check(
+    calendars: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None of its minutes was ever seen."""
+    typo = f"{NAMESPACE}x"
+    assert exit_code_of(["report", typo, "--calendars", calendars, *DAYS, "--check"]) == 2
+    assert f"no minute was seen, of {typo}; look at" in capsys.readouterr().err
+
+
 @needs_prometheus
 def test_suggested_windows_have_the_lead_of_the_calendar(
     calendars: str, capsys: pytest.CaptureFixture[str]

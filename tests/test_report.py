@@ -583,3 +583,13 @@ def test_a_verdict_of_zero_minutes() -> None:
     """It can't be proven."""
     assert Verdict(limit="APS", coverage=Coverage(0, 0)).outcome == "unknown"
     assert ON_DEMAND.tru is None
+
+
+def test_nothing_selected_or_seen_is_not_clean() -> None:
+    """A mistyped namespace isn't one without throttling."""
+    seen, unseen = report(usage(1440)), report(usage(1440, unseen=range(1440)))
+    nothing = replace(seen, namespaces=())
+    both = replace(seen, namespaces=(*unseen.namespaces, *seen.namespaces))
+    found = [seen, report(usage(1440, unseen=range(1, 1440))), both, unseen, nothing]
+    assert [one.is_clean for one in found] == [True, True, True, False, False]
+    assert json.loads(report_json(nothing))["clean"] is False

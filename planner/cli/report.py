@@ -227,7 +227,22 @@ async def _report(
         max_throttled=settings.usage.max_throttled if settings else 0,
     )
     print(_printed(report, output))
+    if check and not report.has_evidence:
+        say(f"planner: --check has nothing to go by: {_why_nothing(sorted(names))}")
     return EXIT_CHANGES if check and not report.is_clean else EXIT_DONE
+
+
+def _why_nothing(names: Sequence[str]) -> str:
+    """Return why a report on the namespaces *names* shows nothing, and what to look at."""
+    if not names:
+        return (
+            "no namespace is selected; name one, or look at --calendars and, for the records of "
+            "boosts, at TEMPORAL_NAMESPACE"
+        )
+    return (
+        f"no occurrence, and no minute was seen, of {', '.join(names)}; look at how it is written, "
+        "and at the source of usage"
+    )
 
 
 def _settings_here() -> tuple[Project | None, list[str]]:

@@ -450,15 +450,22 @@ class Report:
         return tuple(sorted(found, key=key))
 
     @property
+    def has_evidence(self) -> bool:
+        """Whether there is an occurrence, or a minute outside of windows that was seen."""
+        return any(one.occurrences or one.outside.seen for one in self.namespaces)
+
+    @property
     def is_clean(self) -> bool:
         """Whether it is proven that nothing was throttled, in windows or seen outside of them.
 
-        More than what is accepted, that is.
+        More than what is accepted, that is. Where there is no evidence, nothing is proven.
         """
         most = self.max_throttled
         outside = (each for namespace in self.namespaces for each in namespace.episodes)
-        return all(one.is_clean(most) for one in self.occurrences) and not any(
-            each.verdict.throttled > most for each in outside
+        return (
+            self.has_evidence
+            and all(one.is_clean(most) for one in self.occurrences)
+            and not any(each.verdict.throttled > most for each in outside)
         )
 
 
