@@ -195,6 +195,25 @@ def test_links_inside_are_followed(tmp_path: Path) -> None:
     assert [each.namespace for each in read(home).namespaces] == ["a.x1"]
 
 
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    """An over-long one is a problem on its line, wherever it is written; no error of ours."""
+    long = "x" * 300
+    text = keys(f"{NIGHTLY}\nskip: [{long}.ics]")
+    ((_, line, message),) = problems(tmp_path / "a", {"a.yaml": text})
+    assert line == text.splitlines().index(f"    skip: [{long}.ics]") + 1
+    assert "leads nowhere; write launches.ics" in message
+    home = write(tmp_path / "b", {"a.yaml": named("a.x1")})
+    (home / "fetched").mkdir()
+    for name in ("folder", "b.yaml", "fetched/addresses.json"):
+        (home / name).symlink_to(long)
+    with pytest.raises(InputError) as refused:
+        read(home)
+    (problem,) = refused.value.problems
+    assert (Path(problem.file).name, "can't be read" in problem.message) == ("b.yaml", True)
+    with pytest.raises(InputError, match="does not exist"):
+        read(tmp_path / long)
+
+
 def test_a_loop_of_links_and_a_pipe_are_no_files(tmp_path: Path) -> None:
     """What can't be read to an end is refused before it is opened."""
     home = write(tmp_path, {})

@@ -295,6 +295,18 @@ def test_a_bad_time_is_refused_with_a_good_one(text: str) -> None:
         instant_of(text, "--at")
 
 
+@pytest.mark.parametrize(
+    "text", ["9999-12-31", "9999-12-31T00:00", "2101-01-01", "1999-12-31T23:59Z", "0001-01-01"]
+)
+def test_a_time_in_a_year_that_no_calendar_knows(text: str) -> None:
+    """Its neighbours may be beyond what can be computed with."""
+    with pytest.raises(typer.BadParameter, match=r"--at '.*' is outside the years 2000 to 2100"):
+        instant_of(text, "--at")
+    with pytest.raises(typer.BadParameter, match=r"--from '.*' is outside the years"):
+        horizon_of(text, "", 35, NOW)
+    assert instant_of("2100-12-31T23:59", "--at").year == 2100
+
+
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A directory with one calendar in it."""

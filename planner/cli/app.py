@@ -315,19 +315,27 @@ def instant_of(text: str, option: str, timezone: str = "UTC") -> datetime:
         timezone: The zone of a time without an offset.
 
     Raises:
-        typer.BadParameter: It isn't a time.
+        typer.BadParameter: It isn't a time, or is in no year that calendars know.
     """
     from zoneinfo import ZoneInfo
 
+    from planner.config.scalars import FIRST_YEAR, LAST_YEAR
     from workflows.contract import to_instant
 
     try:
         parsed = datetime.fromisoformat(text)
-        return parsed.astimezone(UTC) if parsed.tzinfo else to_instant(parsed, ZoneInfo(timezone))
+        instant = (
+            parsed.astimezone(UTC) if parsed.tzinfo else to_instant(parsed, ZoneInfo(timezone))
+        )
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(
             f"{option} {text[:40]!r} is not a time; write 2027-01-31 or 2027-01-31T18:00Z"
         ) from error
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:  # as in calendars; Python's end at 9999
+        raise typer.BadParameter(
+            f"{option} {text[:40]!r} is outside the years {FIRST_YEAR} to {LAST_YEAR}"
+        )
+    return instant
 
 
 def length_of(text: str, option: str, longest: timedelta, advice: str) -> timedelta:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
@@ -56,8 +57,8 @@ def read(directory: Path, aside: Aside | None = None) -> Project:
     Raises:
         InputError: The files can't be used: every problem in them.
     """
-    if not directory.is_dir():
-        what = "is no directory" if directory.exists() else "does not exist"
+    if not os.path.isdir(directory):
+        what = "is no directory" if os.path.exists(directory) else "does not exist"
         raise InputError([Problem(str(directory), 0, f"{what}; name a directory of calendars")])
     loader = _Loader(directory, directory.resolve())
     planner, calendars = loader.files()
@@ -81,7 +82,7 @@ def named_addresses(directory: Path) -> tuple[list[str], dict[str, RemoteCopy]]:
     Raises:
         InputError: There is no such directory.
     """
-    if not directory.is_dir():
+    if not os.path.isdir(directory):
         raise InputError([Problem(str(directory), 0, "is no directory of calendars")])
     loader = _Loader(directory, directory.resolve())
     build(*loader.files())
@@ -148,7 +149,8 @@ class _Loader:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir() and not entry.is_symlink():
+            # Path.is_dir raises where a link leads to an over-long name, or isn't permitted.
+            if os.path.isdir(entry) and not entry.is_symlink():
                 yield from self.below(entry, levels - 1)
             else:
                 yield entry
@@ -167,7 +169,7 @@ class _Loader:
         if self.index is None:
             path, self.index = self.directory / INDEX, {}
             try:
-                self.index = read_index(_text(path, self.root)) if path.exists() else {}
+                self.index = read_index(_text(path, self.root)) if os.path.exists(path) else {}
             except ValueError as error:
                 self.problem(path, str(error))
         return self.index
@@ -183,7 +185,7 @@ class _Loader:
         self.addresses[address] = None
         copy = self.copies().get(address)
         path = self.directory / file_of(address)
-        if copy is None or not path.exists():
+        if copy is None or not os.path.exists(path):
             raise ValueError(f"{quote(address)} was not fetched yet; run planner fetch, and commit")
         text = _text(path, self.root)
         if digest_of(text) != copy.digest:
@@ -225,13 +227,14 @@ class _Resolver:
             )
         try:
             target = (self.home / written).resolve()
+            exists = target.exists()
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{quote(path)} leads nowhere; write launches.ics") from error
         if not target.is_relative_to(loader.root):
             raise ValueError(
                 f"{quote(path)} leads out of the calendars' directory; keep the file inside of it"
             )
-        if not target.exists():
+        if not exists:
             beside = [file.name for file in sorted(self.home.glob("*.ics"))[:1000]]
             raise ValueError(
                 f"there is no file {quote(path)}{did_you_mean(path, beside) or ' here'}"

@@ -54,6 +54,9 @@ END_WITHIN = 5.0
 SHOWN_PROBLEMS = 5
 """Problems of files that a refusal quotes."""
 
+MAX_ERROR = 300
+"""Characters of an unexpected error that a refusal quotes."""
+
 SAFE = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
@@ -368,10 +371,14 @@ class Follower:
         """
         root = await self.repository.checkout(commit)
         directory = root / self.path
-        if not directory.resolve().is_relative_to(root.resolve()):
+        try:
+            is_inside = directory.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError) as error:
+            raise InputError([Problem(self.path, 0, "is a link that leads nowhere")]) from error
+        if not is_inside:
             raise InputError([Problem(self.path, 0, "is a link that leads out of the repository")])
         request = replace(
-            await asyncio.to_thread(self.compile, directory, now),
+            await asyncio.to_thread(self._compile, directory, now),
             commit=commit,
             on_notice=log,
             on_outcome=_log_outcome,
@@ -395,6 +402,24 @@ class Follower:
         if is_whole:
             self._synced = now
         return is_whole
+
+    def _compile(self, directory: Path, now: datetime) -> SyncRequest:
+        """Return the sync of the calendars in *directory*.
+
+        What a commit has in it mustn't end the follower, which would only meet it again.
+
+        Raises:
+            Refused: They are for another server, or can't be compiled for a reason not known here.
+            InputError: They can't be used.
+        """
+        try:
+            return self.compile(directory, now)
+        except PlannerError:
+            raise
+        except Exception as error:
+            getLogger("planner.follow").exception("the calendars can't be compiled")
+            words = f"{type(error).__name__}: {error}"[:MAX_ERROR]
+            raise Refused(f"its calendars can't be compiled: {words}") from error
 
     def _words(self, error: PlannerError) -> str:
         """Return *error* with the paths as the repository has them."""

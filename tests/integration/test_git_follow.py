@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -28,7 +29,7 @@ from planner.temporal.client import Server, free_port, server_of
 from planner.temporal.fetch import describe, list_schedules
 from planner.temporal.follow import Follower
 from planner.temporal.rings import stop
-from planner.temporal.sync import sync
+from planner.temporal.sync import SyncRequest, sync
 from planner.temporal.sync_state import fetch_follows, read_last_applied
 from planner.temporal.watchdog import LiveCalendars
 from workflows.contract.follow import FollowRecord, follow_headline, follow_problems, follow_state
@@ -322,6 +323,50 @@ async def test_a_link_out_of_the_repository_is_refused(place: Place, tmp_path: P
         "",
         "calendars: is a link that leads out of the repository",
     )
+
+
+async def test_what_no_file_system_takes_is_refused(place: Place) -> None:
+    """An over-long name, a loop of links: what runs goes on, and so does the follower."""
+    good = place.remote.commit(calendar(place.project, "payroll"))
+    follower = await place.follower()
+    await follower.look(place.now)
+    text = calendar(place.project, "payroll")["pay.yaml"]
+    long = f"    ical: {'x' * 300}.ics\n    tru: 4\n"
+    place.remote.commit({"pay.yaml": f"{text}  launches:\n{long}"})
+    seen = await follower.look(place.now + EVERY)
+    assert (seen.applied, seen.fault) == (good, "")
+    assert seen.refused.startswith("calendars/pay.yaml:5: ")
+    assert "leads nowhere" in seen.refused
+    shutil.rmtree(place.remote.work / "calendars")
+    (place.remote.work / "calendars").symlink_to("calendars")
+    place.remote.git("add", "--all")
+    place.remote.git("commit", "--quiet", "-m", "a loop")
+    place.remote.git("push", "--quiet", str(place.remote.bare), "HEAD:main")
+    seen = await follower.look(place.now + 2 * EVERY)
+    assert (seen.applied, seen.fault) == (good, "")
+    assert seen.refused.startswith("calendars: ")
+
+
+async def test_an_unexpected_error_of_the_compiler_is_refused(place: Place) -> None:
+    """A commit can't end the follower, which would only meet it again."""
+    good = place.remote.commit(calendar(place.project, "payroll"))
+    follower = await place.follower()
+    await follower.look(place.now)
+    compiles = follower.compile
+
+    def fail(directory: Path, _: datetime) -> SyncRequest:
+        raise OverflowError(f"date value out of range in {directory}/pay.yaml")
+
+    follower.compile = fail
+    place.remote.commit(calendar(place.project, "close"))
+    seen = await follower.look(place.now + EVERY)
+    assert (seen.applied, seen.fault) == (good, "")
+    assert seen.refused == (
+        "its calendars can't be compiled: OverflowError: date value out of range in "
+        "calendars/pay.yaml"
+    )
+    follower.compile = compiles
+    assert (await follower.look(place.now + 2 * EVERY)).applied == seen.head
 
 
 async def test_a_commit_goes_ring_by_ring(place: Place) -> None:
