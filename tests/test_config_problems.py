@@ -375,6 +375,12 @@ def test_what_is_wrong_with_a_window(text: str, line: int, sentence: str, tmp_pa
             id="odd baseline",
         ),
         pytest.param(
+            "namespace: a.b1\nguard_rails: {max_tru: 4}\nbaseline: {tru: 12}\nwindows: {}",
+            3,
+            "'baseline': 12 TRU is above the guard rail max_tru: 4",
+            id="baseline above a guard rail",
+        ),
+        pytest.param(
             "namespace: a.b1\ndefaults: {tru: 5}\nwindows: {}",
             2,
             "unknown key 'tru'",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from forecast_helpers import calendar, windows
 from forecast_helpers import project as project_of
 from hypothesis import given, settings
@@ -173,6 +174,30 @@ def test_another_baseline_is_said_and_not_billed() -> None:
     ]
     assert found.differences == ()
     assert any("baseline on-demand → 2 TRU" in line for line in impact_summary(found)[0].lines)
+
+
+def test_a_baseline_that_rises_costs_at_once() -> None:
+    """By the watchdog, boosts or not; where that only observes it, and where it falls, later."""
+    was, will = schedule(tru=4, baseline=Capacity()), schedule(tru=4, baseline=Capacity(8))
+    found = ahead([will], [live_of(was)])
+    assert found.added_price < 0
+    (line,) = (line for line in impact_summary(found)[0].lines if "baseline" in line)
+    assert line.endswith(
+        "baseline on-demand → 8 TRU at once; what it costs by itself, up to USD 126.00 an hour "
+        "more, is not in the bill."
+    )
+    observed = replace(will, request=replace(will.request, baseline_policy="observe"))
+    for there, wanted in ((was, observed), (will, was)):
+        lines = impact_summary(ahead([wanted], [live_of(there)]))[0].lines
+        assert any("from the next boost on" in line for line in lines)
+
+
+def test_the_baseline_of_a_new_namespace_is_said() -> None:
+    """There it is, whatever its windows request; on-demand goes without saying."""
+    found = ahead([schedule(baseline=Capacity(12))], [])
+    assert [(each.before, each.after) for each in found.baseline_changes] == [(None, Capacity(12))]
+    assert found.added_price == 0
+    assert ahead([schedule(baseline=Capacity())], []).baseline_changes == ()
 
 
 def test_guard_rails_of_each_side_hold_on_it() -> None:
@@ -356,3 +381,24 @@ def test_a_budget_is_a_gate() -> None:
     assert refusal.startswith("the plan adds USD 40,986.00 to the bill at worst ")
     assert refusal.endswith("to 31 Oct 2027, more than --max-extra-cost 40985.99 allows")
     assert outlook.refusal(plan_of(desired, [live_of(schedule(tru=4))]), 0) == ""
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        pytest.param([], id="of a new namespace"),
+        pytest.param([live_of(schedule(baseline=Capacity()))], id="of one that has windows"),
+    ],
+)
+def test_a_baseline_counts_at_the_gate(live: list[LiveSchedule]) -> None:
+    """It lowers the bill, which holds what goes beyond it, and costs far more by itself."""
+    desired = [schedule(baseline=Capacity(12))]
+    plan = plan_of(desired, live)
+    outlook = Outlook(desired, Prices(), NOW)
+    impact = outlook.impact(plan)
+    assert impact is not None
+    assert impact.added_price <= 0
+    refusal = outlook.refusal(plan, 0)
+    assert "by a higher baseline (USD 198.00 an hour: payments-prod.a1b2c), together" in refusal
+    assert refusal.endswith("more than --max-extra-cost 0.00 allows")
+    assert outlook.refusal(plan, impact.baselines_price) == ""

@@ -96,8 +96,8 @@ MaxExtraCost = Annotated[
     typer.Option(
         "--max-extra-cost",
         metavar="AMOUNT",
-        help="Refuse a plan that adds more than this to the bill at worst, in the currency of "
-        "the price list, to the end of the twelfth month.",
+        help="Refuse a plan that adds more than this at worst, to the bill and by baselines that "
+        "rise, in the currency of the price list, to the end of the twelfth month.",
     ),
 ]
 
@@ -266,13 +266,16 @@ class Outlook:
         return self._known[1]
 
     def refusal(self, plan: Plan, limit: float) -> str:
-        """Return why *plan* costs too much: it adds more than *limit* to the bill at worst."""
+        """Return why *plan* costs too much: it adds more than *limit* at worst.
+
+        To the bill, and by baselines that rise, which no bill contains.
+        """
         if not plan.pending:
             return ""
         impact = self.impact(plan)
         if impact is None:
             return f"{_too_many()} So --max-extra-cost {limit:.2f} can't be judged"
-        if impact.added_price <= limit:
+        if impact.added_price + impact.baselines_price <= limit:
             return ""
         from planner.render.plan import extra_cost
 

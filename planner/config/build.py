@@ -417,6 +417,8 @@ def _head_findings(
             ("baseline", "tru"),
             f"'baseline': {baseline:g} TRU can't be had; choose from {listed}",
         )
+    elif baseline is not None and (above := context.guard_rails.above_tru(round(baseline))):
+        yield ("baseline", "tru"), f"'baseline': {baseline:g} TRU is {above}"
 
 
 def _ics_uses(context: WindowContext, windows: list[Window]) -> Iterator[tuple[IcsFile, IcsUse]]:

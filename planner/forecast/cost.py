@@ -383,6 +383,17 @@ def plan_charge(price: float, month: Horizon, plan: CloudPlan) -> float:
 # Usage by calendar hours ------------------------------------------------------------------
 
 
+def price_of_holding(was: Capacity, will: Capacity, horizon: Horizon, prices: Prices) -> float:
+    """Return what *will* throughout *horizon* costs beyond *was* at worst; 0 where it isn't more.
+
+    >>> hour = Horizon(EPOCH, EPOCH + HOUR)
+    >>> price_of_holding(Capacity(2), Capacity(4), hour, Prices())
+    36.0
+    """
+    extra = max(minimum_actions(will) - minimum_actions(was), 0)
+    return sum(price_of(extra * whole_hours(month), prices) for month in months_of(horizon))
+
+
 def minimum_actions(capacity: Capacity) -> int:
     """Return the minimum of Actions billed for one calendar hour at *capacity*.
 

@@ -15,11 +15,14 @@ from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 from planner.forecast.cost import (
+    EPOCH,
+    HOUR,
     TICK,
     Bill,
     BilledInterval,
     NamespaceIntervals,
     compare_bills,
+    price_of_holding,
     ticks,
 )
 from planner.forecast.timeline import FleetStep, Step, combine_steps, fleet_steps
@@ -27,7 +30,14 @@ from planner.model import Dates, GuardRails, Horizon, NamespaceCalendar, Occurre
 from planner.plan.live import FURTHEST_BACK, firings_in
 from planner.plan.model import Change, Plan
 from planner.schedules.spec import Schedule, StructuredCalendar
-from workflows.contract import BoostRequest, Capacity, Fleet, occurrence_of
+from workflows.contract import (
+    ON_DEMAND,
+    BaselinePolicy,
+    BoostRequest,
+    Capacity,
+    Fleet,
+    occurrence_of,
+)
 
 DAYS = timedelta(days=60)
 """How far ahead the capacity is compared."""
@@ -86,11 +96,17 @@ S = TypeVar("S", Step, FleetStep)
 
 @dataclass(frozen=True, slots=True)
 class BaselineChange:
-    """A new baseline of a namespace; it takes effect with the next boost."""
+    """A new baseline of a namespace.
+
+    A higher one takes effect *at_once*, by the watchdog, unless that only observes it; a lower one
+    with the next boost. *hourly_price* is what it costs more by itself, at worst, an hour.
+    """
 
     namespace: str
     before: Capacity | None
     after: Capacity | None
+    at_once: bool = False
+    hourly_price: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +118,7 @@ class PlanImpact:
         differences: Where the capacity differs within *days*, in order of time.
         floor_differences: The same of each fleet's least workers.
         baseline_changes: Baselines that change: bills contain only what exceeds them.
+        baselines_price: What those that rise cost by themselves, at worst, over the bill's time.
         before: The bill without the plan.
         after: The bill with all of the plan applied.
     """
@@ -110,6 +127,7 @@ class PlanImpact:
     differences: tuple[CapacityDifference, ...]
     floor_differences: tuple[FloorDifference, ...]
     baseline_changes: tuple[BaselineChange, ...]
+    baselines_price: float
     before: Bill
     after: Bill
 
@@ -140,18 +158,30 @@ def plan_impact(
     days = Horizon(start, start + DAYS)
     pairs = _sides(plan, desired, Horizon(start, max(days.end, year.end)), now)
     changed = [(was, will) for was, will in pairs if was != will]
-    baselines = ((was.calendar, will.calendar) for was, will in changed)
+    baselines = tuple(one for was, will in changed for one in _baseline_change(was, will, prices))
     return PlanImpact(
         days,
         tuple(found for was, will in changed for found in _differences(was, will, days)),
         tuple(found for was, will in changed for found in _floor_differences(was, will, days)),
-        tuple(
-            BaselineChange(was.namespace, was.baseline, will.baseline)
-            for was, will in baselines
-            if was.baseline != will.baseline
-        ),
+        baselines,
+        sum(price_of_holding(*_held(one), year, prices) for one in baselines),
         *compare_bills(((was.intervals(), will.intervals()) for was, will in pairs), year, prices),
     )
+
+
+def _baseline_change(was: _Side, will: _Side, prices: Prices) -> Iterator[BaselineChange]:
+    """Yield the change of a namespace's baseline; of a new namespace only one that costs."""
+    before = was.calendar.baseline if was.has_schedules else None
+    change = BaselineChange(was.calendar.namespace, before, will.calendar.baseline)
+    hourly = price_of_holding(*_held(change), Horizon(EPOCH, EPOCH + HOUR), prices)
+    if before != change.after and (was.has_schedules or hourly):
+        rises = hourly > 0 and will.baseline_policy != "observe"
+        yield replace(change, at_once=rises, hourly_price=hourly)
+
+
+def _held(change: BaselineChange) -> tuple[Capacity, Capacity]:
+    """Return the capacities before and after that a quiet namespace is billed for."""
+    return change.before or ON_DEMAND, change.after or ON_DEMAND
 
 
 def _differences(was: _Side, will: _Side, days: Horizon) -> Iterator[CapacityDifference]:
@@ -232,11 +262,16 @@ def _cuts(before: Sequence[S], after: Sequence[S]) -> Iterator[tuple[datetime, d
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """A namespace before or after the plan: baseline, guard rails, fleets, its occurrences."""
+    """A namespace before or after the plan: baseline, guard rails, fleets, its occurrences.
+
+    *has_schedules* tells whether the calendar is its own, and not that of the other side.
+    """
 
     calendar: NamespaceCalendar
     expanded: tuple[ExpandedSchedule, ...]
     fleets: dict[str, Fleet]
+    has_schedules: bool
+    baseline_policy: BaselinePolicy
 
     def occurrences(self, horizon: Horizon) -> list[Occurrence]:
         """Return the occurrences that overlap *horizon*."""
@@ -348,7 +383,8 @@ def _side(name: str, own: _Collected, other: _Collected) -> _Side:
         guard_rails=GuardRails.of(requests[0].rails, requests[0].limits),
     )
     fleets = {fleet.name: fleet for request in own.requests for fleet in request.fleets}
-    return _Side(calendar, tuple(own.expanded), fleets)
+    policy = requests[0].baseline_policy
+    return _Side(calendar, tuple(own.expanded), fleets, bool(own.requests), policy)
 
 
 # Schedules as occurrences ---------------------------------------------------------------------

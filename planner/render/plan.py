@@ -566,9 +566,17 @@ def _span(horizon: Horizon) -> str:
 
 
 def extra_cost(impact: PlanImpact) -> str:
-    """Return what *impact* adds to the bill, as a clause."""
-    added = fmt.money(impact.added_price, impact.after.currency)
-    return f"the plan adds {added} to the bill at worst {_span(impact.after.horizon)}"
+    """Return what *impact* adds to the bill, and by baselines that rise, as a clause."""
+    currency = impact.after.currency
+    added = fmt.money(impact.added_price, currency)
+    words = f"the plan adds {added} to the bill at worst {_span(impact.after.horizon)}"
+    rising = [one.namespace for one in impact.baseline_changes if one.hourly_price]
+    if not rising:
+        return words
+    more = fmt.money(impact.baselines_price, currency)
+    hourly = fmt.money(sum(one.hourly_price for one in impact.baseline_changes), currency)
+    names = first_few(rising, SHOWN_REFUSED)
+    return f"{words} and up to {more} by a higher baseline ({hourly} an hour: {names}), together"
 
 
 def _bill_title(impact: PlanImpact) -> str:
@@ -619,9 +627,12 @@ def _baseline_lines(impact: PlanImpact) -> Iterator[str]:
     """Yield a line for each namespace whose baseline changes, which no bill contains."""
     for one in impact.baseline_changes:
         before, after = (str(each) if each else "as found" for each in (one.before, one.after))
+        when = "at once" if one.at_once else "from the next boost on"
+        hourly = fmt.money(one.hourly_price, impact.after.currency)
+        more = f", up to {hourly} an hour more," if one.hourly_price else ""
         yield (
-            f"{one.namespace}: baseline {before} → {after} from the next boost on; "
-            "what it costs by itself is not in the bill."
+            f"{one.namespace}: baseline {before} → {after} {when}; "
+            f"what it costs by itself{more} is not in the bill."
         )
 
 
