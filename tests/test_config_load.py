@@ -184,8 +184,31 @@ def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
     (home / "folder").symlink_to(outside)
     with pytest.raises(InputError) as refused:
         read(home)
-    assert [Path(each.file).name for each in refused.value.problems] == ["a.yaml", "link.yaml"]
-    assert all("out of the calendars' directory" in p.message for p in refused.value.problems)
+    ics, folder, link = sorted(refused.value.problems)
+    assert [Path(each.file).name for each in (ics, folder, link)] == [
+        "a.yaml",
+        "folder",
+        "link.yaml",
+    ]
+    assert all("out of the calendars' directory" in p.message for p in (ics, link))
+    assert folder.message.startswith("is a link to a directory, which isn't read")
+
+
+def test_directories_whose_calendars_would_go_unread(tmp_path: Path) -> None:
+    """Their windows would be taken for deleted; what a link shows twice is read where it is."""
+    files = {"..data/sub/b.yaml": named("b.x1"), "team/a.yaml": named("a.x1")}
+    home = write(tmp_path, files)
+    (home / "again").symlink_to("team")
+    (home / ".git" / "modules").mkdir(parents=True)
+    assert [each.namespace for each in read(home).namespaces] == ["a.x1"]
+    (home / "sub").symlink_to("..data/sub")
+    (home / "team" / "vendor").mkdir()
+    with pytest.raises(InputError) as refused:
+        read(home)
+    link, empty = sorted(refused.value.problems)
+    assert (Path(link.file).name, Path(empty.file).name) == ("sub", "vendor")
+    assert link.message.startswith("is a link to a directory, which isn't read")
+    assert empty.message.startswith("is empty: a submodule that wasn't fetched?")
 
 
 def test_links_inside_are_followed(tmp_path: Path) -> None:

@@ -146,14 +146,26 @@ class _Loader:
         except OSError as error:
             self.problem(directory, _reason(error))
             return
+        if not entries and directory != self.directory:  # Git itself keeps no empty ones
+            self.problem(directory, "is empty: a submodule that wasn't fetched? Remove it if not")
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             # Path.is_dir raises where a link leads to an over-long name, or isn't permitted.
-            if os.path.isdir(entry) and not entry.is_symlink():
-                yield from self.below(entry, levels - 1)
-            else:
+            if not os.path.isdir(entry):
                 yield entry
+            elif not entry.is_symlink():
+                yield from self.below(entry, levels - 1)
+            elif not self.is_read(entry.resolve()):
+                self.problem(
+                    entry, "is a link to a directory, which isn't read; put its files here instead"
+                )
+
+    def is_read(self, directory: Path) -> bool:
+        """Tell whether the files in *directory*, its links resolved, are read where they are."""
+        if not directory.is_relative_to(self.root):
+            return False
+        return not any(part.startswith(".") for part in directory.relative_to(self.root).parts)
 
     def check_ics_files(self) -> None:
         """Add the problems and warnings of every iCalendar file that was loaded."""

@@ -347,6 +347,21 @@ async def test_what_no_file_system_takes_is_refused(place: Place) -> None:
     assert seen.refused.startswith("calendars: ")
 
 
+async def test_a_submodule_of_calendars_is_refused(place: Place) -> None:
+    """It isn't fetched: its windows aren't taken for deleted."""
+    good = place.remote.commit(calendar(place.project, "payroll"))
+    follower = await place.follower()
+    await follower.look(place.now)
+    place.remote.git("rm", "--quiet", "calendars/pay.yaml")
+    place.remote.git("update-index", "--add", "--cacheinfo", f"160000,{good},calendars/pay")
+    place.remote.git("commit", "--quiet", "-m", "the calendars are a repository of their own")
+    place.remote.git("push", "--quiet", str(place.remote.bare), "HEAD:main")
+    seen = await follower.look(place.now + EVERY)
+    assert (seen.applied, seen.fault) == (good, "")
+    assert seen.refused.startswith("calendars/pay: is empty: a submodule that wasn't fetched?")
+    assert await place.windows() == {"payroll"}
+
+
 async def test_an_unexpected_error_of_the_compiler_is_refused(place: Place) -> None:
     """A commit can't end the follower, which would only meet it again."""
     good = place.remote.commit(calendar(place.project, "payroll"))
