@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from schedule_values import daily, on, unrevised
 from sync_helpers import QUIET_HOUR, Shop, eventually
+from temporalio.api.schedule.v1 import Range as RangeMessage
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.api.workflowservice.v1 import (
     DescribeScheduleRequest,
@@ -111,10 +112,15 @@ async def test_create_update_extend_delete(shop: Shop) -> None:
     assert await describe(shop.server, shop.value("gone").id) is None
 
 
+def an_hour_later(hour: RangeMessage) -> None:
+    """Move an *hour* of a calendar."""
+    hour.start = hour.end = (hour.start + 1) % 24
+
+
 EDITS = {
     "jitter": lambda m: m.spec.jitter.FromTimedelta(timedelta(minutes=9)),
     "timezone": lambda m: setattr(m.spec, "timezone_name", "Asia/Tokyo"),
-    "hour of a calendar": lambda m: setattr(m.spec.structured_calendar[0].hour[0], "start", 1),
+    "hour of a calendar": lambda m: an_hour_later(m.spec.structured_calendar[0].hour[0]),
     "a cron string": lambda m: m.spec.cron_string.append("5 4 * * *"),
     "an interval": lambda m: m.spec.interval.add().interval.FromSeconds(3600),
     "an exclusion": lambda m: m.spec.exclude_structured_calendar.add().hour.add(start=3, end=3),
