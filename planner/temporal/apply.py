@@ -32,7 +32,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import FailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from planner.errors import ServerError
@@ -53,11 +53,10 @@ from planner.temporal.client import (
 )
 from planner.temporal.convert import backfill, owner_memo, to_message
 from planner.temporal.fetch import FEW, describe, describe_all, list_showing
+from planner.temporal.keepers import until_taken
 from workflows.contract import (
     LEASE_UPDATE,
-    NOT_NOW,
     RELEASE_UPDATE,
-    UNPROCESSED_UPDATE,
     LeaseRequest,
     ReleaseRequest,
     keeper_id,
@@ -74,9 +73,6 @@ LIST_LAG = 0.2
 
 KEEPER_TIMEOUT = timedelta(seconds=10)
 """Time limit for a keeper to accept a request; without a worker it never does."""
-
-HAND_OVER = 0.5
-"""Seconds until a request is made again that came as the keeper handed over to its next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,7 +514,7 @@ async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseR
     try:
         with announced(f"waiting for the keeper of {namespace} to accept", server.notify):
             async with asyncio.timeout(KEEPER_TIMEOUT.total_seconds()):
-                await _deliver(handle, update, request)
+                await until_taken(lambda: _deliver(handle, update, request))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise_if_cancelled()
         raise ServerError(_not_accepted(namespace, "no answer in time")) from error
@@ -534,38 +530,22 @@ async def _send(server: Server, namespace: str, request: LeaseRequest | ReleaseR
 async def _deliver(
     keeper: WorkflowHandle[Any, Any], update: str, request: LeaseRequest | ReleaseRequest
 ) -> None:
-    """Have *keeper* accept *request*, which is sent again where it came as that hands over.
+    """Have *keeper* accept *request*.
 
     Raises:
         WorkflowUpdateFailedError: The keeper refused it.
         WorkflowUpdateRPCTimeoutOrCancelledError: It was not accepted in time.
     """
-    while True:
-        try:
-            sent = await keeper.start_update(
-                update,
-                request,
-                wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-                rpc_timeout=KEEPER_TIMEOUT,
-            )
-            # A refusal is an outcome that is known at once: the SDK has no public word for that.
-            # The answer to what was accepted may take as long as the capacity: it isn't waited for.
-            if getattr(sent, "_known_outcome", None) is not None:
-                await sent.result()
-        except WorkflowUpdateRPCTimeoutOrCancelledError:
-            raise_if_cancelled()  # else the time-out around it would be lost
-            raise
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            again = isinstance(cause, ApplicationError) and cause.type in (
-                NOT_NOW,
-                UNPROCESSED_UPDATE,
-            )
-            if not again:
-                raise
-        else:
-            return
-        await asyncio.sleep(HAND_OVER)
+    sent = await keeper.start_update(
+        update,
+        request,
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        rpc_timeout=KEEPER_TIMEOUT,
+    )
+    # A refusal is an outcome that is known at once: the SDK has no public word for that. The answer
+    # to what was accepted may take as long as the capacity does: it isn't waited for.
+    if getattr(sent, "_known_outcome", None) is not None:
+        await sent.result()
 
 
 def _not_accepted(namespace: str, cause: str) -> str:

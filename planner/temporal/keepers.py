@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio.api.common.v1 import WorkflowExecution as Execution
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
@@ -36,10 +36,10 @@ from workflows.contract import (
     KEEPER_WORKFLOW,
     RECOVERABLE_STATUSES,
     RELEASE_UPDATE,
+    REPEATED_REFUSALS,
     STATUS_QUERY,
     TASK_QUEUE,
     UNFINISHED_STATUSES,
-    UNPROCESSED_UPDATE,
     BoostRequest,
     BoostResult,
     KeeperStart,
@@ -51,6 +51,8 @@ from workflows.contract import (
     keeper_options,
 )
 from workflows.contract.findings import Keeper, is_stuck
+
+T = TypeVar("T")
 
 ANSWER_WITHIN = timedelta(seconds=10)
 """Time limit for a keeper's answer: its worker may have to replay it first."""
@@ -74,7 +76,7 @@ UNPICKED_EVENTS = 2
 PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 HAND_OVER = 0.5
-"""Seconds until a release is requested again that came as a keeper handed over."""
+"""Seconds until an update is sent again that came as a keeper handed over."""
 
 LAST_EVENTS = 20
 """Events of a history in which the latest failure of a workflow task is searched."""
@@ -244,22 +246,30 @@ def place_of(client: Client) -> str:
 
 
 async def _released(handle: WorkflowHandle[Any, Any], request: ReleaseRequest) -> tuple[Lease, ...]:
-    """Make *request* of a keeper, again where it comes as that hands over to its next run."""
+    gone = await until_taken(
+        lambda: handle.execute_update(RELEASE_UPDATE, request, result_type=tuple[Lease, ...])
+    )
+    return tuple(gone)
+
+
+async def until_taken(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what *ask* makes of an update; again where it comes as the keeper hands over.
+
+    Raises:
+        WorkflowUpdateFailedError: The keeper refused it.
+        WorkflowUpdateRPCTimeoutOrCancelledError: There was no answer in time.
+    """
     while True:
         try:
-            gone: tuple[Lease, ...] = await handle.execute_update(
-                RELEASE_UPDATE, request, result_type=tuple[Lease, ...]
-            )
+            return await ask()
         except WorkflowUpdateRPCTimeoutOrCancelledError:
-            raise_if_cancelled()
+            raise_if_cancelled()  # else a time-out around it would be lost
             raise
         except WorkflowUpdateFailedError as error:
             cause = error.cause
-            if not (isinstance(cause, ApplicationError) and cause.type == UNPROCESSED_UPDATE):
+            if not (isinstance(cause, ApplicationError) and cause.type in REPEATED_REFUSALS):
                 raise
-            await asyncio.sleep(HAND_OVER)
-        else:
-            return tuple(gone)
+        await asyncio.sleep(HAND_OVER)
 
 
 async def refuse(
@@ -277,18 +287,23 @@ async def refuse(
         )
     try:
         async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
-            while True:
-                start = await _start_of(client, namespace, task_queue)
-                with contextlib.suppress(WorkflowAlreadyStartedError):  # it ended as it was asked
-                    await client.execute_update_with_start_workflow(
-                        RELEASE_UPDATE, request, start_workflow_operation=start
-                    )
-                    return
+            await until_taken(lambda: _ask(client, namespace, request, task_queue))
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise_if_cancelled()
         raise ServerError(f"the keeper of {namespace} does not answer: {WORKER_HINT}") from error
     except (RPCError, WorkflowUpdateFailedError) as error:
         raise ServerError(f"the keeper of {namespace}: {error}") from error
+
+
+async def _ask(client: Client, namespace: str, request: ReleaseRequest, task_queue: str) -> None:
+    """Make *request* of the keeper of *namespace*, which is started where none runs."""
+    while True:
+        start = await _start_of(client, namespace, task_queue)
+        with contextlib.suppress(WorkflowAlreadyStartedError):  # it ended as it was asked
+            await client.execute_update_with_start_workflow(
+                RELEASE_UPDATE, request, start_workflow_operation=start
+            )
+            return
 
 
 async def _start_of(

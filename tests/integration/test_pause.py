@@ -20,6 +20,7 @@ from planner.errors import Refused, ServerError
 from planner.plan.model import LiveSchedule
 from planner.plan.safety import Allowances
 from planner.temporal import apply as apply_module
+from planner.temporal import keepers
 from planner.temporal import lifecycle as pause_module
 from planner.temporal.fetch import list_schedules
 from planner.temporal.lifecycle import PauseOutcome, choose, pause, resume
@@ -258,7 +259,7 @@ async def test_a_keeper_that_refuses(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, refusals: list[str], is_done: bool
 ) -> None:
     """What a keeper has no time for is asked of it again; nothing is written that it refuses."""
-    monkeypatch.setattr(apply_module, "HAND_OVER", 0.0)
+    monkeypatch.setattr(keepers, "HAND_OVER", 0.0)
     begun, hour, minute = under_way()
     queue = f"q{uuid.uuid4().hex}"
     times = {"calendars": (daily(hour, minute),)}

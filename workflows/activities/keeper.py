@@ -54,11 +54,10 @@ from workflows.activity_types import (
 from workflows.contract import (
     KEEPER_WORKFLOW,
     LEASE_UPDATE,
-    NOT_NOW,
     RECORD_MEMO,
     RECOVERABLE_STATUSES,
     RELEASE_UPDATE,
-    UNPROCESSED_UPDATE,
+    REPEATED_REFUSALS,
     BoostRequest,
     Calendars,
     Capacity,
@@ -271,10 +270,7 @@ def _is_to_be_repeated(error: WorkflowUpdateFailedError) -> bool:
     The keeper says so, or the server does: of an update that came in that very moment.
     """
     cause = error.cause
-    return isinstance(cause, ApplicationError) and cause.type in (
-        NOT_NOW,
-        UNPROCESSED_UPDATE,
-    )
+    return isinstance(cause, ApplicationError) and cause.type in REPEATED_REFUSALS
 
 
 def _failure(error: WorkflowUpdateFailedError) -> BaseException:

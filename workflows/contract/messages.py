@@ -148,6 +148,9 @@ NOT_NOW = "NotNow"
 UNPROCESSED_UPDATE = "UnprocessedUpdate"
 """How the server names an update that came as a keeper handed over to its next run: ask again."""
 
+REPEATED_REFUSALS = frozenset({NOT_NOW, UNPROCESSED_UPDATE})
+"""The types of the refusals after which a request is made again: the keeper hands over."""
+
 UNFINISHED_STATUSES = frozenset({"TERMINATED", "FAILED", "TIMED_OUT"})
 """Names of the execution statuses of a keeper that ended with work undone. A cancelled one
 has gone back to the baseline first."""
