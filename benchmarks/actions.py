@@ -23,7 +23,7 @@ from typing import Any
 from unittest.mock import patch
 
 import httpx
-from processes import BESIDE, KEY, free_port, leave, run
+from processes import BESIDE, KEY, leave, run
 from temporalio import activity, workflow
 from temporalio.client import Client, ScheduleActionExecutionStartWorkflow
 from temporalio.testing import WorkflowEnvironment
@@ -32,7 +32,7 @@ from temporalio.workflow import ParentClosePolicy
 
 from planner.rehearsal.run import billed
 from planner.simulator import Simulator
-from planner.temporal.client import CACHED_NAMESPACES, STARTUP_TIMEOUT
+from planner.temporal.client import CACHED_NAMESPACES, STARTUP_TIMEOUT, free_port
 from planner.temporal.watchdog import ensure_watchdog
 from workflows.activities.watchdog import WatchdogActivities
 from workflows.cloud import CloudClient, OneKey

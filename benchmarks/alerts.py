@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import httpx
 from git_remote import Remote
 from observed import BUG, SLOTS, Observed, observed
-from processes import BESIDE, KEY, UP_WITHIN, Process, free_port, leave, run
+from processes import BESIDE, KEY, UP_WITHIN, Process, leave, run
 from schedule_values import on
 from sync_helpers import QUIET_HOUR, Shop, eventually
 from temporalio.api.schedule.v1 import Schedule as ScheduleMessage
 from temporalio.common import WorkflowIDConflictPolicy
 
+from planner.temporal.client import free_port
 from workflows.contract import (
     BOOST_WORKFLOW,
     TASK_QUEUE,

@@ -30,7 +30,7 @@ from typing import Any
 from uuid import uuid4
 
 from google.protobuf.duration_pb2 import Duration
-from processes import BESIDE, Process, free_port, leave, run, temporal_server
+from processes import BESIDE, Process, leave, run, temporal_server
 from temporalio import workflow
 from temporalio.api.common.v1 import Memo
 from temporalio.api.namespace.v1 import NamespaceConfig
@@ -42,7 +42,7 @@ from temporalio.client import Client
 from temporalio.converter import PayloadConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from planner.temporal.client import default_runtime
+from planner.temporal.client import default_runtime, free_port
 from planner.temporal.status import PAGE_SIZE
 from workflows.contract import (
     BOOST_WORKFLOW,

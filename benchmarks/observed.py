@@ -21,11 +21,12 @@ from typing import Any
 
 import httpx
 import yaml
-from processes import KEY, Process, Processes, free_port, processes
+from processes import KEY, Process, Processes, processes
 from temporalio.client import Client
 
 from planner.simulator import Simulator
 from planner.simulator.http import HttpReply, HttpRequest
+from planner.temporal.client import free_port
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "deploy" / "prometheus" / "rules" / "capacity-boost.yaml"

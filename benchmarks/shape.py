@@ -44,7 +44,9 @@ from statistics import median
 from types import FrameType
 from typing import Any, NoReturn
 
-from processes import free_port, started, temporal_server
+from processes import started, temporal_server
+
+from planner.temporal.client import free_port
 
 HERE = Path(__file__).resolve().parent.parent
 

@@ -25,11 +25,12 @@ from itertools import count
 from pathlib import Path
 
 import httpx
-from processes import UP_WITHIN, Process, Processes, free_port, leave, processes, run
+from processes import UP_WITHIN, Process, Processes, leave, processes, run
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 from temporalio.worker import PollerBehaviorAutoscaling
 
+from planner.temporal.client import free_port
 from workflows import worker as settings
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest, keeper_id
 

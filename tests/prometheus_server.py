@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from planner.temporal.client import free_port
 
 MISSING = "no Prometheus: apt-get install prometheus"
 
@@ -53,9 +54,7 @@ async def prometheus(
         options: Further arguments.
     """
     (home / "prometheus.yml").write_text(f"scrape_configs: {scrapes or '[]'}\n", encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with (home / "prometheus.log").open("w", encoding="utf-8") as log:
         process = await asyncio.create_subprocess_exec(
             *("prometheus", f"--config.file={home / 'prometheus.yml'}", "--log.level=warn"),

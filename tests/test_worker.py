@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import logging
-import socket
 import urllib.request
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.testing import WorkflowEnvironment
 
 from planner.simulator import Simulator
+from planner.temporal.client import free_port
 from workflows.cloud import CloudClient, OneKey
 from workflows.contract import BOOST_WORKFLOW, BoostRequest, BoostResult, keeper_id
 from workflows.observability import (
@@ -28,13 +28,6 @@ from workflows.observability import (
 from workflows.worker import build_worker, run_worker
 
 KEY = "sk-9f2c-must-never-be-seen"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def get(url: str) -> str:

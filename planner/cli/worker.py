@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -287,16 +286,14 @@ def _runtime(metrics: str) -> tuple[Runtime, Exporter | None]:
     """
     from temporalio.runtime import PrometheusConfig
 
-    from planner.temporal.client import runtime_for
+    from planner.temporal.client import free_port, runtime_for
     from planner.timezones import TABLE_VERSION
     from workflows.observability import HISTOGRAM_BUCKETS, Exporter
 
     if not metrics:
         return runtime_for(), None
     parse_address(metrics)
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))  # a port that nothing listens on
-        core = (LOOPBACK, int(probe.getsockname()[1]))
+    core = (LOOPBACK, free_port())
     prometheus = PrometheusConfig(
         bind_address=f"{core[0]}:{core[1]}",
         counters_total_suffix=True,

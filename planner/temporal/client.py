@@ -25,6 +25,7 @@ from functools import cache
 from importlib import resources
 from itertools import chain, repeat
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -604,6 +605,12 @@ async def read_clock(server: Server, id: str, run_id: str, sent: float) -> Serve
 TEMPORAL_PORT = 7233
 """The default port; a free one is taken where it is in use."""
 
+_LISTENING = range(20_000, 32_000)
+"""Ports that no system gives away by itself (Linux does from 32768, others from 49152): one
+that was free when it was chosen would be some connection's when its server starts."""
+
+_PORTS_TRIED = 100
+
 STARTUP_TIMEOUT = timedelta(seconds=30)
 """How long a dev server may take to start: on a busy machine more than the SDK's five seconds."""
 
@@ -631,15 +638,16 @@ def find_binary(name: str) -> str | None:
     return str(beside) if beside.exists() else shutil.which(name)
 
 
-def free_port(preferred: int) -> int:
-    """Return the port *preferred* if it is free, else another free one."""
-    for port in (preferred, 0):
+def free_port(preferred: int = 0) -> int:
+    """Return the port *preferred* if it is free, else another one that nobody listens on."""
+    for port in (preferred, *SystemRandom().sample(_LISTENING, _PORTS_TRIED)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+        if port:
+            return port
     raise ServerError("no free port on 127.0.0.1")
 
 

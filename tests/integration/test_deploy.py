@@ -126,7 +126,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[str]:
     """The address of a simulated Temporal Cloud in a process of its own."""
-    port = free_port(0)
+    port = free_port()
     script = str(Path(sys.executable).parent / "planner")
     process = subprocess.Popen(
         [script, "simulator", "--port", str(port), "--provisioning", "0.2", "--check", "0.1"],
@@ -215,7 +215,7 @@ def test_the_command_line_boosts(
     namespace = f"{fresh}.a1b2c"
     keys = credentials(tmp_path, address, **{namespace: KEY, "cloud-api-key": KEY})
     start = kubernetes(keys) if kind == "pod" else unit(keys)
-    ports = {"8080": free_port(0), "9464": free_port(0)}
+    ports = {"8080": free_port(), "9464": free_port()}
     arguments = [_moved(word, ports) for word in start.arguments]
     environ = {"PATH": "/usr/bin:/bin", "PLANNER_CLOUD_URL": simulator, **start.environ}
     if kind == "pod":
@@ -265,7 +265,7 @@ def test_the_command_line_follows(
     remote.commit({"planner.yaml": f"project: {fresh}\n", "pay.yaml": calendar})
     remote.bare.rename(tmp_path / "home" / f"{fresh}.git")  # a record of its own
     address = own_server.client.service_client.config.target_host
-    port = free_port(0)
+    port = free_port()
     with remote.serving() as door:
         url = f"http://127.0.0.1:{door.port}/{fresh}.git"
         stored = f"http://x:{TOKEN}@127.0.0.1:{door.port}\n"

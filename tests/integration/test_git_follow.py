@@ -443,7 +443,7 @@ async def test_one_look_ends_as_a_sync_does(
 @asynccontextmanager
 async def following(*arguments: str) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
     """Run `planner follow`, with a client of its health checks."""
-    port = free_port(0)
+    port = free_port()
     command = ("follow", *arguments, "--every", "1s", "--health", f"127.0.0.1:{port}")
     process = await asyncio.create_subprocess_exec(PLANNER, *command, stderr=PIPE)
     try:

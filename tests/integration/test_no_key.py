@@ -15,10 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
-from processes import BESIDE, Processes, free_port, processes
+from processes import BESIDE, Processes, processes
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from planner.simulator.http import CALLS, KINDS
+from planner.temporal.client import free_port
 from workflows.contract import BOOST_WORKFLOW, TASK_QUEUE, BoostRequest
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,9 @@ import processes
 import pytest
 from conftest import binary
 
+from planner.errors import ServerError
 from planner.temporal import client as client_module
-from planner.temporal.client import temporal_server
+from planner.temporal.client import free_port, temporal_server
 
 pytestmark = pytest.mark.integration
 
@@ -25,11 +26,34 @@ def taken_port() -> Iterator[int]:
         yield int(other.getsockname()[1])
 
 
+def test_a_port_that_is_taken(taken_port: int) -> None:
+    """Another one is chosen: one that the system gives nobody before its server starts."""
+    port = free_port(taken_port)
+    assert port != taken_port
+    given_away = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    least = int(given_away.read_text().split()[0]) if given_away.exists() else 49_152
+    assert 1_024 < port < least
+
+
+def test_a_port_that_is_free() -> None:
+    """It is taken where it is the preferred one."""
+    preferred = free_port()
+    assert free_port(preferred) == preferred
+
+
+def test_all_ports_in_use(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is said."""
+    monkeypatch.setattr(client_module, "_LISTENING", (taken_port,))
+    monkeypatch.setattr(client_module, "_PORTS_TRIED", 1)
+    with pytest.raises(ServerError, match="no free port"):
+        free_port(taken_port)
+
+
 async def test_a_server_whose_port_was_taken_is_replaced(
     taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one finds its port taken since it was chosen, and ends; the second one lives."""
-    ports = iter([taken_port, processes.free_port()])
+    ports = iter([taken_port, free_port()])
     monkeypatch.setattr(processes, "free_port", lambda: next(ports))
     async with processes.dev_environment(binary("temporal")) as environment:
         assert await environment.client.count_workflows()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
@@ -24,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli import doctor, worker
 from planner.errors import ServerError
 from planner.simulator import Simulator
+from planner.temporal.client import free_port
 from planner.temporal.keepers import fetch_keepers, start_boost
 from planner.temporal.status import fetch_pollers, fetch_statuses
 from workflows import keeper_transitions
@@ -33,13 +33,6 @@ from workflows.contract import BoostRequest, keeper_id
 pytestmark = pytest.mark.integration
 
 KEYS = ("TEMPORAL_CLOUD_API_KEY", "TEMPORAL_CLOUD_API_KEY_FILE", "TEMPORAL_CLOUD_API_KEY_DIR")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def ask(port: int, path: str) -> tuple[int, str]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx
 import pytest
-from processes import free_port
 from prometheus_server import needs_prometheus, prometheus
 from sync_helpers import eventually
 from temporalio.testing import WorkflowEnvironment
@@ -26,6 +25,7 @@ from temporalio.testing import WorkflowEnvironment
 from planner.cli import worker
 from planner.cli.main import exit_code_of
 from planner.simulator import Load, Peak, Simulator
+from planner.temporal.client import free_port
 from planner.usage.model import MINUTE
 from planner.usage.prometheus import source_from
 from workflows.contract import WatchdogInput
