@@ -35,6 +35,9 @@ LONG, SHORT = 600, 30
 """Seconds that a window lasts; the short one ends in red, since it is never covered. A busy
 worker has to ask for it before its end: later there is nothing to do, and nothing red."""
 
+PLANTED = 2
+"""How many namespaces have the second secret in their names."""
+
 FAULTS_WITHIN = 400
 PLACES = ("histories", "server's state", "logs", "metrics", "planner status")
 
@@ -63,6 +66,15 @@ async def boost(client: Client, namespace: str, seconds: int) -> WorkflowHandle[
     return await client.start_workflow(
         BOOST_WORKFLOW, request, id=f"boost/{namespace}", task_queue=TASK_QUEUE
     )
+
+
+async def unreadable(
+    stack: Processes, client: Client, namespace: str, seconds: int
+) -> WorkflowHandle[Any, Any]:
+    """Start a boost of a new *namespace* whose capacity can't be read, ever."""
+    await stack.cloud.create(namespace)
+    await stack.cloud.fault(namespace, "get", "unauthorized", times=0)
+    return await boost(client, namespace, seconds)
 
 
 async def fail_everywhere(stack: Processes, client: Client) -> None:
@@ -126,7 +138,7 @@ async def everything(
     stack: Processes, client: Client, port: int, directory: Path, namespace: str
 ) -> dict[str, bytes]:
     """Return all that can be read without the key, by its place; the status has *namespace*."""
-    seen = await histories(client, len(CASES) + 1)
+    seen = await histories(client, len(CASES) + PLANTED)
     async with httpx.AsyncClient(trust_env=False) as http:
         metrics = await http.get(f"http://127.0.0.1:{port}/metrics")
     said = await status(stack, namespace)
@@ -139,15 +151,17 @@ async def test_the_key_is_nowhere_to_be_read(tmp_path: Path) -> None:
     """After every fault of every call the key is in no history, log, metric or error.
 
     The search is proven by a second secret, which is planted as the name of a namespace:
-    it has to be found in every place.
+    it has to be found in every place. One boost of it ends in red, and its keeper with it; another
+    lasts, so that there is a keeper for the status to tell of.
     """
     key, planted, port = secret(), secret(), free_port()
     worker = (str(BESIDE / "planner"), "worker", "--metrics", f"127.0.0.1:{port}")
     async with processes(tmp_path, worker=worker, provisioning=6, check=1.0, key=key) as stack:
         client = await stack.connect()
-        await stack.cloud.create(f"{planted}.a1b2c")
-        await stack.cloud.fault(f"{planted}.a1b2c", "get", "unauthorized", times=0)
-        doomed = await boost(client, f"{planted}.a1b2c", SHORT)
+        doomed, _ = [
+            await unreadable(stack, client, f"{planted}.{account}", seconds)
+            for account, seconds in (("a1b2c", SHORT), ("b2c3d", LONG))
+        ]
         await fail_everywhere(stack, client)
         with pytest.raises(WorkflowFailureError):
             await doomed.result()
