@@ -673,6 +673,32 @@ def test_an_update_that_was_dropped_is_made_once_more() -> None:
     run(story())
 
 
+@pytest.mark.parametrize("lost", ["update_schedule", "describe_schedule"])
+def test_an_update_without_an_answer_is_read_back(
+    lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy server one answer comes too late: it is asked what became of the update."""
+    monkeypatch.setattr(fetch_module, "DESCRIBE_AGAIN", (0.0, 0.0))
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+        late = []
+
+        def lose(name: str, request: object) -> None:
+            if name == lost and not late and "update_schedule" in [*fake.requests, name]:
+                late.append(name)
+                raise refused(RPCStatusCode.CANCELLED, "Timeout expired")
+
+        fake.before = lose
+        report = await synced(fake, schedule("a", tru=8))
+        assert late == [lost]
+        assert report.failed == ()
+        assert await left_over(fake, schedule("a", tru=8)) == []
+
+    run(story())
+
+
 def test_an_update_that_is_never_taken_is_reported() -> None:
     """A server that drops every update makes a failed outcome that names the fields."""
 

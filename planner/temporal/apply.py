@@ -43,6 +43,7 @@ from planner.schedules.spec import Schedule, drafted
 from planner.temporal.client import (
     AlreadyExists,
     Call,
+    NoAnswer,
     NotFound,
     Reply,
     Request,
@@ -52,7 +53,7 @@ from planner.temporal.client import (
     raise_if_cancelled,
 )
 from planner.temporal.convert import backfill, owner_memo, to_message
-from planner.temporal.fetch import FEW, describe, describe_all, list_showing
+from planner.temporal.fetch import FEW, describe_all, describe_patiently, list_showing
 from planner.temporal.keepers import until_taken
 from workflows.contract import (
     LEASE_UPDATE,
@@ -178,7 +179,7 @@ class _Writer:
         """Create *desired*; if it exists although the list didn't show it, update it."""
         with contextlib.suppress(AlreadyExists):
             return await self._make(desired, starts)
-        live = await describe(self._server, desired.id)
+        live = await describe_patiently(self._server, desired.id)
         if live is None:
             raise ServerError("it came and went while it was to be made; run the sync again")
         if live.project != self._project:
@@ -259,12 +260,13 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        await self._send(self._server.service.update_schedule, request)
+        with contextlib.suppress(NoAnswer):  # whether it arrived is what reading back shows
+            await self._send(self._server.service.update_schedule, request)
         return self._still(change.desired, await self._describe(change.id))
 
     async def _describe(self, id: str) -> LiveSchedule:
         """Describe the schedule *id*; raise ServerError if it was deleted."""
-        live = await describe(self._server, id)
+        live = await describe_patiently(self._server, id)
         if live is None:
             raise ServerError("it was deleted while it was being updated; run the sync again")
         return live
