@@ -699,6 +699,27 @@ def test_an_update_without_an_answer_is_read_back(
     run(story())
 
 
+def test_an_update_that_is_never_answered_says_so() -> None:
+    """The reason is that no answer came, not that the server refused; the next sync makes it."""
+
+    async def story() -> None:
+        fake = FakeTemporal()
+        await synced(fake, schedule("a"))
+
+        def lose(name: str, request: object) -> None:
+            if name == "update_schedule":
+                raise refused(RPCStatusCode.CANCELLED, "Timeout expired")
+
+        fake.before = lose
+        (outcome,) = (await synced(fake, schedule("a", tru=8))).failed
+        assert "Timeout expired" in outcome.message
+        fake.before = lambda name, request: None
+        assert (await synced(fake, schedule("a", tru=8))).failed == ()
+        assert await left_over(fake, schedule("a", tru=8)) == []
+
+    run(story())
+
+
 def test_an_update_that_is_never_taken_is_reported() -> None:
     """A server that drops every update makes a failed outcome that names the fields."""
 

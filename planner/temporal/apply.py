@@ -240,16 +240,22 @@ class _Writer:
         return _started(change.starts)
 
     async def _put(self, change: Change) -> None:
-        """Update a schedule; retry once from its present state if another client changed it."""
-        left = await self._try_update(change)
+        """Update a schedule; retry once from its present state where the update isn't there.
+
+        Another client may have changed it meanwhile, or the first answer came too late.
+        """
+        with contextlib.suppress(NoAnswer):  # whether it arrived is what reading back shows
+            await self._write(change)
+        left = await self._left(change)
         if left:
-            left = await self._try_update(left)
+            await self._write(left)
+            left = await self._left(left)
         if left:
             words = ", ".join(str(field) for field in left.fields)
             raise ServerError(f"the server did not take the update ({words}); run the sync again")
 
-    async def _try_update(self, change: Change) -> Change | None:
-        """Update a schedule, read it back, and return what still differs; None if nothing."""
+    async def _write(self, change: Change) -> None:
+        """Update a schedule, unless another client changed it since it was read."""
         assert change.desired is not None
         assert change.live is not None
         request = UpdateScheduleRequest(
@@ -260,8 +266,11 @@ class _Writer:
             identity=self._server.identity,
             request_id=str(uuid.uuid4()),
         )
-        with contextlib.suppress(NoAnswer):  # whether it arrived is what reading back shows
-            await self._send(self._server.service.update_schedule, request)
+        await self._send(self._server.service.update_schedule, request)
+
+    async def _left(self, change: Change) -> Change | None:
+        """Read the schedule back, and return what still differs; None if nothing."""
+        assert change.desired is not None
         return self._still(change.desired, await self._describe(change.id))
 
     async def _describe(self, id: str) -> LiveSchedule:
