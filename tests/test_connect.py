@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fake_schedules import FakeTemporal, not_ready, refused
 from planner_process import run_planner
-from refusing_proxy import RESOURCE_EXHAUSTED, RefusingProxy
+from refusing_proxy import RESOURCE_EXHAUSTED, UNAVAILABLE, RefusingProxy
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -41,7 +41,7 @@ async def test_it_connects(
     client = await connect()
     assert client.namespace == "default"
     assert client.service_client.config.target_host == address
-    assert client.service_client.config.runtime is default_runtime(), "warnings stay off stdout"
+    assert client.service_client.config.runtime is default_runtime("ERROR"), "off stdout"
 
 
 async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,10 +200,18 @@ async def test_a_server_that_limits_requests_over_a_socket(
             await connect()
 
 
-async def test_no_command_waits_in_silence_for_a_server_that_limits_requests(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        pytest.param(RESOURCE_EXHAUSTED, " has limited its requests for 1 s", id="it limits"),
+        # The SDK sends these again soon and often, and its core warns of each from the fifth on.
+        pytest.param(UNAVAILABLE, ": not for you (unavailable)", id="it is unavailable"),
+    ],
+)
+async def test_no_command_waits_in_silence_for_a_server_that_refuses(
+    status: int, reason: str, tmp_path: Path
 ) -> None:
-    """Plan, sync and status say that they wait before they give up, with exit code 1."""
+    """Plan, sync and status say that they wait, and why they give up; nothing else on stderr."""
     (tmp_path / "planner.yaml").write_text("project: payments\n")
     (tmp_path / "a.yaml").write_text(
         "namespace: payments.a1b2c\nwindows: {w: {cron: '@daily', duration: 1h, tru: 4}}\n"
@@ -214,16 +222,17 @@ async def test_no_command_waits_in_silence_for_a_server_that_limits_requests(
         done = await asyncio.to_thread(run_planner, *arguments, env=env)
         return done.returncode, done.stderr.splitlines()
 
-    proxy = RefusingProxy("", status=RESOURCE_EXHAUSTED, greets=True)
+    proxy = RefusingProxy("", status=status, greets=True)
     async with proxy.listening():
         commands = (("plan", str(tmp_path)), ("sync", str(tmp_path)), ("status",))
         found = await asyncio.gather(*(said(*each) for each in commands))
-    for code, (first, *_, last) in found:
+    for code, lines in found:
         assert code == 1
-        assert first.startswith(f"Temporal at {proxy.address} ")
-        assert "waiting" in first
-        assert last.startswith(f"planner: Temporal at {proxy.address} has limited its requests")
-        assert "PLANNER_WAIT=300" in last
+        waiting, gave_up = lines
+        assert waiting.startswith(f"Temporal at {proxy.address} ")
+        assert "waiting" in waiting
+        assert gave_up.startswith(f"planner: Temporal at {proxy.address}{reason}")
+        assert ("PLANNER_WAIT=300" in gave_up) == (status == RESOURCE_EXHAUSTED)
 
 
 async def test_a_wait_is_announced_within_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ async def connect(runtime: Runtime | None = None, on_notice: Notice = _unheard) 
     override the profile (``TEMPORAL_PROFILE``) of ``temporal.toml``.
 
     Args:
-        runtime: The SDK runtime, with its telemetry; `default_runtime` if left out.
+        runtime: The SDK runtime, with its telemetry; if left out, one whose core logs errors only.
         on_notice: Called with a sentence where the server doesn't answer at once.
 
     Raises:
@@ -163,7 +163,10 @@ async def connect(runtime: Runtime | None = None, on_notice: Notice = _unheard) 
     try:
         with announced(words, on_notice):
             return await Client.connect(
-                **settings, connect_timeout=CONNECT_TIMEOUT, runtime=runtime or default_runtime()
+                **settings,
+                connect_timeout=CONNECT_TIMEOUT,
+                # Its warnings are of requests sent again, which a command announces itself.
+                runtime=runtime or default_runtime("ERROR"),
             )
     except RPCError as error:
         raise ServerError(_refused(address, error.message)) from error
