@@ -20,17 +20,18 @@ pytestmark = pytest.mark.integration
 RUNS = int(os.environ.get("PLANNER_EXIT_RUNS", "3"))
 
 CALENDAR = """
-namespace: exit-codes.a1b2c
+namespace: NAME.a1b2c
 windows:
   month-end-close: {cron: "0 18 L * *", until: "06:00", tru: 8, timezone: America/New_York}
 """
 
 
 @pytest.fixture
-def calendars(tmp_path: Path) -> Path:
-    """Return a directory of calendars that no server knows yet."""
-    (tmp_path / "planner.yaml").write_text("project: exit-codes\n", encoding="utf-8")
-    (tmp_path / "exit-codes.yaml").write_text(CALENDAR, encoding="utf-8")
+def calendars(tmp_path: Path, fresh: str) -> Path:
+    """Return a directory of calendars that no server knows yet, whatever ran before."""
+    (tmp_path / "planner.yaml").write_text(f"project: {fresh}\n", encoding="utf-8")
+    calendar = CALENDAR.replace("NAME", fresh)
+    (tmp_path / "exit-codes.yaml").write_text(calendar, encoding="utf-8")
     return tmp_path
 
 
