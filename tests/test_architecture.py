@@ -198,3 +198,15 @@ def test_no_catch_all_modules() -> None:
     """A module is named for what it answers for."""
     vague = {"utils", "util", "common", "manager", "base", "helpers", "misc"}
     assert [str(path) for path in SOURCES if path.stem in vague] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_function_is_longer_than_50_lines(path: Path) -> None:
+    """Signature and docstring count."""
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lengths = {one.name: (one.end_lineno or 0) - one.lineno + 1 for one in functions}
+    assert {name: lines for name, lines in lengths.items() if lines > 50} == {}

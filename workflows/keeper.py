@@ -89,7 +89,9 @@ class CapacityKeeper:
     @workflow.init
     def __init__(self, start: KeeperInput) -> None:
         self._broken_run = start.broken_run
-        self._is_reset = _was_made_by_a_reset(workflow.info())
+        # A run that a reset made replays another one under an id of its own.
+        info = workflow.info()
+        self._is_reset = info.original_execution_run_id not in ("", info.run_id)
         self._is_recovering = bool(self._broken_run) or self._is_reset
         self._state = (
             start.state.unpacked
@@ -685,11 +687,6 @@ class CapacityKeeper:
 
     def _describe(self) -> None:
         workflow.set_current_details(ui_text.keeper_details(self._state, workflow.now()))
-
-
-def _was_made_by_a_reset(info: workflow.Info) -> bool:
-    """Tell whether this run was made by a reset: it replays another run under a new id."""
-    return info.original_execution_run_id not in ("", info.run_id)
 
 
 def _not_now(message: str) -> ApplicationError:

@@ -111,12 +111,10 @@ class _RailsIndex:
 @lru_cache(maxsize=256)
 def _demanding(same: SameTuple) -> tuple[Lease, ...]:
     """Return the leases whose TRU count; the very tuple where all do, which caches go by."""
-    counting = tuple(one for one in same.leases if one.tru_from is None and _has_tru(one))
+    counting = tuple(
+        one for one in same.leases if one.tru_from is None and (one.tru > 0 or not one.workers)
+    )
     return same.leases if len(counting) == len(same.leases) else counting
-
-
-def _has_tru(lease: Lease) -> bool:
-    return lease.tru > 0 or not lease.workers
 
 
 OBSERVE_EVERY = timedelta(minutes=30)

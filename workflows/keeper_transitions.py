@@ -59,7 +59,11 @@ def grant(state: KeeperState, request: LeaseRequest, now: datetime) -> KeeperSta
     declaration that holds then.
     """
     lease = request.lease
-    if state.cancelled or _replaces_a_released_lease(state, request):
+    if state.cancelled:
+        return state
+    # What continues a lease that was released early is not granted. Once its own lease is
+    # active, the replacement was done, and the request changes that lease.
+    if was_released(state, request.replaces) and lease_by_key(state, lease.key) is None:
         return state
     lease = replace(lease, replaced=_replaced_keys(state, request))
     state = _without_replaced(state, request)
@@ -87,14 +91,6 @@ def with_floors(state: KeeperState, now: datetime) -> KeeperState:
         state = replace(state, leases=tuple(due))
     floors = floors_at(state.floors, state.leases, now)
     return state if floors is state.floors else replace(state, floors=floors)
-
-
-def _replaces_a_released_lease(state: KeeperState, request: LeaseRequest) -> bool:
-    """Tell whether *request* would continue a lease that was released early.
-
-    Once its own lease is active, the replacement was done, and the request changes that lease.
-    """
-    return was_released(state, request.replaces) and lease_by_key(state, request.lease.key) is None
 
 
 def _without_replaced(state: KeeperState, request: LeaseRequest) -> KeeperState:

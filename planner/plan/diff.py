@@ -169,10 +169,7 @@ def diff(
         *(delete(live[id], now) for id in live.keys() - desired.keys() - set(renamed.values())),
     ]
     changes = sorted(filter(None, decided), key=lambda change: change.id)
-    if state.follow:
-        changes = [
-            replace(one, follow=bool(one.running)) if _may_follow(one) else one for one in changes
-        ]
+    changes = [_followed(one) for one in changes] if state.follow else changes
     kept, left = _by_policy(state.policy, changes)
     return Plan(
         project=state.project,
@@ -325,13 +322,15 @@ def _takes_over(desired: Schedule, boosts: Collection[Running], now: datetime) -
     return all(boost.start in starts for boost in boosts)
 
 
-def _may_follow(change: Change) -> bool:
-    """Tell whether running boosts follow *change* where that is asked for.
+def _followed(change: Change) -> Change:
+    """Return *change* with its running boosts following it.
 
     An operator who pauses a window lets its boosts last to their end; a deletion ends them.
     """
     by_operator = change.live is not None and change.live.paused_by_operator
-    return change.action == "delete" or not by_operator
+    if by_operator and change.action != "delete":
+        return change
+    return replace(change, follow=bool(change.running))
 
 
 def delete(live: LiveSchedule, now: datetime) -> Change:

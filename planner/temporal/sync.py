@@ -269,11 +269,9 @@ async def sync(
             require_not_overtaken(request, latest)
         zones = await _probed(server, request, snapshot, dated, clock)
         if zones.keys() != snapshot.zones.keys():
-            latest = replace(latest, zones=zones)
             lock.ensure_held()
-            latest = await write_last_applied(
-                server, project, latest
-            )  # the next plan starts from it
+            # The next plan starts from what was probed.
+            latest = await write_last_applied(server, project, replace(latest, zones=zones))
             snapshot = await _fetch(server, request, latest, clock.now())
             dated = await _plan(server, request, snapshot, clock)
         dated = _part(_require(dated.plan, request), dated, request)

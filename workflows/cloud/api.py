@@ -120,8 +120,13 @@ def keys_from(environ: Mapping[str, str]) -> KeySource:
         PermanentError: None is set, or several are.
     """
     given = given_variables(environ)
-    if len(given) != 1:
-        raise PermanentError(_advice(given))
+    if not given:
+        raise PermanentError(
+            f"no Cloud API key: set {KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to a file, or "
+            f"{KEY_DIR_VARIABLE} to a directory with a file per namespace"
+        )
+    if len(given) > 1:
+        raise PermanentError(f"{' and '.join(given)} are both set: unset all but one")
     value = environ[given[0]].strip()
     if given[0] == KEY_VARIABLE:
         return OneKey(value)
@@ -149,15 +154,6 @@ def require_keys(keys: KeySource) -> tuple[str, ...]:
     if not names:
         raise Unauthorized(f"{keys.path} has no Cloud API key: put a file there for each namespace")
     return tuple(names)
-
-
-def _advice(given: list[str]) -> str:
-    if given:
-        return f"{' and '.join(given)} are both set: unset all but one"
-    return (
-        f"no Cloud API key: set {KEY_VARIABLE}, or {KEY_FILE_VARIABLE} to a file, or "
-        f"{KEY_DIR_VARIABLE} to a directory with a file per namespace"
-    )
 
 
 def _read(path: Path, namespace: str) -> str:

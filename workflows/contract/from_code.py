@@ -151,7 +151,10 @@ def _demand(value: Mapping[str, Any]) -> int:
     """Return the TRU that a request names; 0 where it needs workers alone."""
     if "tru" in value:
         return _tru(value["tru"])
-    return _tru_of_aps(value["aps"]) if "aps" in value else 0
+    if "aps" not in value:
+        return 0
+    aps = _number("aps", value["aps"], "Actions per second, such as 4000")
+    return math.ceil(aps / APS_PER_TRU)
 
 
 def _workers(value: Any) -> dict[str, int]:
@@ -169,10 +172,6 @@ def _workers(value: Any) -> dict[str, int]:
 
 def _tru(value: Any) -> int:
     return math.ceil(_number("tru", value, "a whole number of TRU, such as 8", whole=True))
-
-
-def _tru_of_aps(value: Any) -> int:
-    return math.ceil(_number("aps", value, "Actions per second, such as 4000") / APS_PER_TRU)
 
 
 def _number(field: str, value: Any, good: str, *, whole: bool = False) -> float:
