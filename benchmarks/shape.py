@@ -44,10 +44,6 @@ from statistics import median
 from types import FrameType
 from typing import Any, NoReturn
 
-from processes import started, temporal_server
-
-from planner.temporal.client import free_port
-
 HERE = Path(__file__).resolve().parent.parent
 
 PACKAGES = ("planner", "workflows")
@@ -226,6 +222,11 @@ def trace(root: Path, out: Path, arguments: list[str]) -> None:
 
 async def plan_rows(root: Path, *, stack: bool) -> list[Row]:
     """Return what ``planner plan`` of one window runs through in the checkout *root*."""
+    # Not above: the traced process has the packages of *root*, which may lack these names.
+    from processes import started, temporal_server
+
+    from planner.temporal.client import free_port
+
     with tempfile.TemporaryDirectory() as name:
         directory, port = Path(name), free_port()
         calendars = directory / "calendars"
