@@ -641,15 +641,24 @@ def find_binary(name: str) -> str | None:
     return str(beside) if beside.exists() else shutil.which(name)
 
 
+_returned: set[int] = set()
+"""The ports that `free_port` returned in this process."""
+
+
 def free_port(preferred: int = 0) -> int:
-    """Return the port *preferred* if it is free, else another one that nobody listens on."""
-    for port in (preferred, *SystemRandom().sample(_LISTENING, _PORTS_TRIED)):
+    """Return the port *preferred* if it is free, else another one that nobody listens on.
+
+    None but *preferred* is returned twice: who got it may not listen on it yet.
+    """
+    drawn = SystemRandom().sample(_LISTENING, _PORTS_TRIED)
+    for port in (preferred, *(one for one in drawn if one not in _returned)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
         if port:
+            _returned.add(port)
             return port
     raise ServerError("no free port on 127.0.0.1")
 

@@ -94,3 +94,14 @@ async def test_a_server_whose_database_is_busy(tmp_path: Path) -> None:
         assert not done
         assert (await started).id == "meanwhile"
         database.close()
+
+
+def test_a_port_is_not_returned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever got it may not listen on it yet."""
+    ports = [free_port(), free_port()]
+    monkeypatch.setattr(client_module, "_returned", set())
+    monkeypatch.setattr(client_module, "_LISTENING", ports)
+    monkeypatch.setattr(client_module, "_PORTS_TRIED", 2)
+    assert sorted([free_port(), free_port()]) == sorted(ports)
+    with pytest.raises(ServerError, match="no free port"):
+        free_port()
