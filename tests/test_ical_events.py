@@ -188,6 +188,12 @@ def test_one_event(lines: str, expected: str) -> None:
             id="a further date excluded",
         ),
         pytest.param(
+            f"DTSTART;TZID={BERLIN}:20270101T003000 DURATION:PT90M "
+            f"RDATE;TZID={BERLIN}:20270129T013000 EXDATE;TZID={BERLIN}:20270129T003000",
+            ["2026-12-31T23:30Z/2027-01-01T01:00Z", "2027-01-29T00:30Z/02:00Z"],
+            id="an EXDATE at the clock time that the further date has in UTC excludes nothing",
+        ),
+        pytest.param(
             f"DTSTART;TZID={BERLIN}:20270129T180000 DURATION:PT1H "
             "RRULE:FREQ=MONTHLY;BYDAY=-1FR;COUNT=3",
             ["2027-01-29T17:00Z/18:00Z", "2027-02-26T17:00Z/18:00Z", "2027-03-26T17:00Z/18:00Z"],
